@@ -1,0 +1,89 @@
+//! Attribute maps: an item, and the value of an `M` attribute.
+
+use compact_str::CompactString;
+
+use crate::AttributeValue;
+
+/// An attribute's name.
+pub type Name = CompactString;
+
+/// A map of attribute names to values: an item, or the value of an `M` attribute. Sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item(Vec<(Name, AttributeValue)>);
+
+impl Item {
+    /// No attributes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of an attribute.
+    pub fn get(&self, name: &str) -> Option<&AttributeValue> {
+        self.find(name).ok().map(|at| &self.0[at].1)
+    }
+
+    /// The value of an attribute, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut AttributeValue> {
+        self.find(name).ok().map(|at| &mut self.0[at].1)
+    }
+
+    /// Whether there is such an attribute.
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Sets an attribute; gives the value it had.
+    pub fn insert(&mut self, name: Name, value: AttributeValue) -> Option<AttributeValue> {
+        match self.find(&name) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
+            Err(at) => {
+                self.0.insert(at, (name, value));
+                None
+            }
+        }
+    }
+
+    /// Removes an attribute; gives the value it had.
+    pub fn remove(&mut self, name: &str) -> Option<AttributeValue> {
+        self.find(name).ok().map(|at| self.0.remove(at).1)
+    }
+
+    /// Attributes in the order of their names (by UTF-8 bytes).
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &AttributeValue)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// How many attributes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+}
+
+impl IntoIterator for Item {
+    type Item = (Name, AttributeValue);
+    type IntoIter = std::vec::IntoIter<(Name, AttributeValue)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl FromIterator<(Name, AttributeValue)> for Item {
+    /// The last of several values of one name stays.
+    fn from_iter<I: IntoIterator<Item = (Name, AttributeValue)>>(attributes: I) -> Self {
+        let mut item = Self::new();
+        for (name, value) in attributes {
+            item.insert(name, value);
+        }
+        item
+    }
+}

@@ -1,0 +1,19 @@
+//! The replicator's core: stamps, last-writer-wins merge, links and joins, without I/O.
+//!
+//! Everything here is a pure function or a state machine that takes `(now, event)` and gives actions. There is no tokio,
+//! no clock, no randomness and no hash-map iteration order in this crate (clippy's `disallowed-methods` keeps it so):
+//! the same events give the same actions, which is what lets `geodynamo-simulation` run thousands of seeded worlds.
+//!
+//! The core knows keys, stamps, pasts and opaque bytes. What an item is, it does not know.
+
+pub mod clock;
+pub mod merge;
+pub mod past;
+pub mod stamp;
+pub mod version;
+
+pub use clock::{Clock, ClockError};
+pub use merge::{Judgement, judge};
+pub use past::Past;
+pub use stamp::{Hlc, Millis, ReplicaId, Stamp};
+pub use version::{MergeKind, Version};

@@ -1,0 +1,76 @@
+//! Pasts: what a write had seen.
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::stamp::{Hlc, ReplicaId, Stamp};
+
+/// The stamps a write had seen: a small version vector with one entry per replica, sorted by replica.
+///
+/// A past is fixed when the write is made; merging never joins pasts. So a version whose stamp a past does not cover was
+/// written concurrently with it: that is how a conflict is told from a plain overwrite.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Past(SmallVec<[Seen; 2]>);
+
+/// The newest stamp seen of one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Seen(ReplicaId, Hlc, bool);
+
+impl Past {
+    /// The past of a first write: it saw nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The past of a write made on top of a version: that version's past and its stamp.
+    #[must_use]
+    pub fn after(past: &Self, stamp: Stamp) -> Self {
+        let mut out = past.clone();
+        out.add(stamp);
+        out
+    }
+
+    /// Adds a stamp that has been seen.
+    pub fn add(&mut self, stamp: Stamp) {
+        match self.0.binary_search_by_key(&stamp.replica, |seen| seen.0) {
+            Ok(at) => {
+                let seen = &mut self.0[at];
+                if (seen.1, seen.2) < (stamp.time, stamp.expiry) {
+                    (seen.1, seen.2) = (stamp.time, stamp.expiry);
+                }
+            }
+            Err(at) => self.0.insert(at, Seen(stamp.replica, stamp.time, stamp.expiry)),
+        }
+    }
+
+    /// Whether the write with this past had seen that stamp.
+    pub fn covers(&self, stamp: Stamp) -> bool {
+        self.0
+            .binary_search_by_key(&stamp.replica, |seen| seen.0)
+            .is_ok_and(|at| (self.0[at].1, self.0[at].2) >= (stamp.time, stamp.expiry))
+    }
+
+    /// One stamp per replica, in the order of replicas.
+    pub fn iter(&self) -> impl Iterator<Item = Stamp> + '_ {
+        self.0.iter().map(|seen| Stamp { time: seen.1, replica: seen.0, expiry: seen.2 })
+    }
+
+    /// How many replicas it names.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it has seen nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Stamp> for Past {
+    fn from_iter<I: IntoIterator<Item = Stamp>>(stamps: I) -> Self {
+        let mut past = Self::new();
+        stamps.into_iter().for_each(|stamp| past.add(stamp));
+        past
+    }
+}

@@ -1,0 +1,53 @@
+//! Why the table layer refuses or fails.
+
+use geodynamo_item::Item;
+use geodynamo_storage::StorageError;
+
+/// Why a request on tables was refused or failed. The api crate turns each into DynamoDB's error of that name.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TableError {
+    /// `ValidationException` with this message.
+    #[error("{0}")]
+    Validation(String),
+    /// `ResourceNotFoundException` with this message.
+    #[error("{0}")]
+    ResourceNotFound(String),
+    /// `ResourceInUseException` with this message.
+    #[error("{0}")]
+    ResourceInUse(String),
+    /// `LimitExceededException` with this message.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// `ConditionalCheckFailedException`; the item as it was, where the request asked for it.
+    #[error("The conditional request failed")]
+    ConditionFailed(Option<Box<Item>>),
+    /// `ItemCollectionSizeLimitExceededException`.
+    #[error("Collection size exceeded.")]
+    ItemCollectionSize,
+    /// `InternalServerError`: storage failed. The text is for the log, not for the client.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// `InternalServerError`: a stored record cannot be read. The text is for the log, not for the client.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+impl TableError {
+    /// DynamoDB's answer for a table that is not there, or not ready for data.
+    pub fn no_table() -> Self {
+        Self::ResourceNotFound("Requested resource not found".into())
+    }
+
+    /// DynamoDB's answer of the control plane for a table that is not there.
+    pub fn no_table_named(name: &str) -> Self {
+        Self::ResourceNotFound(format!("Requested resource not found: Table: {name} not found"))
+    }
+
+    /// A `ValidationException` in the "One or more parameter values were invalid" form.
+    pub fn invalid(detail: impl std::fmt::Display) -> Self {
+        Self::Validation(format!("One or more parameter values were invalid: {detail}"))
+    }
+}
+
+/// The table layer's result.
+pub type Result<T> = std::result::Result<T, TableError>;

@@ -1,0 +1,258 @@
+//! What a table is made of: keys, indexes, settings. These are what the catalog's registers hold.
+
+use std::collections::BTreeMap;
+
+use geodynamo_item::AttributeType;
+use serde::{Deserialize, Serialize};
+
+/// The type of a key attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum KeyType {
+    /// `S`
+    S,
+    /// `N`
+    N,
+    /// `B`
+    B,
+}
+
+impl KeyType {
+    /// As an attribute type.
+    pub fn attribute_type(self) -> AttributeType {
+        match self {
+            Self::S => AttributeType::S,
+            Self::N => AttributeType::N,
+            Self::B => AttributeType::B,
+        }
+    }
+
+    /// DynamoDB's code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::S => "S",
+            Self::N => "N",
+            Self::B => "B",
+        }
+    }
+}
+
+/// A key attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAttribute {
+    /// Its name.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "t")]
+    pub kind: KeyType,
+}
+
+/// A key schema: a partition key and, maybe, a sort key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySchema {
+    /// `HASH`
+    #[serde(rename = "h")]
+    pub partition: KeyAttribute,
+    /// `RANGE`
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<KeyAttribute>,
+}
+
+impl KeySchema {
+    /// The key attributes, partition key first.
+    pub fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition).chain(&self.sort)
+    }
+
+    /// Whether the attribute is part of the key.
+    pub fn contains(&self, name: &str) -> bool {
+        self.attributes().any(|attribute| attribute.name == name)
+    }
+}
+
+/// What an index copies of an item besides the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Projection {
+    /// `ALL`
+    All,
+    /// `KEYS_ONLY`
+    KeysOnly,
+    /// `INCLUDE` with these attributes.
+    Include(Vec<String>),
+}
+
+/// Read and write capacity units per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Read capacity units.
+    #[serde(rename = "r")]
+    pub read: u64,
+    /// Write capacity units.
+    #[serde(rename = "w")]
+    pub write: u64,
+}
+
+/// Whether an index is local to the partition key or global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexKind {
+    /// A local secondary index; the number tells a table's local indexes apart (0 to 4).
+    Local(u8),
+    /// A global secondary index; the number is its owner id in engine keys, new for every index ever made.
+    Global(u64),
+}
+
+/// A secondary index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexDefinition {
+    /// Its name.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// Local or global.
+    #[serde(rename = "k")]
+    pub kind: IndexKind,
+    /// Its keys.
+    #[serde(rename = "s")]
+    pub keys: KeySchema,
+    /// What it copies.
+    #[serde(rename = "p")]
+    pub projection: Projection,
+    /// Provisioned throughput, for a global index of a provisioned table.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
+}
+
+impl IndexDefinition {
+    /// Whether it is a global index.
+    pub fn is_global(&self) -> bool {
+        matches!(self.kind, IndexKind::Global(_))
+    }
+}
+
+/// How a table is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Billing {
+    /// `PAY_PER_REQUEST`
+    OnDemand,
+    /// `PROVISIONED`
+    Provisioned(Throughput),
+}
+
+/// What a stream's records show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamView {
+    /// `KEYS_ONLY`
+    KeysOnly,
+    /// `NEW_IMAGE`
+    NewImage,
+    /// `OLD_IMAGE`
+    OldImage,
+    /// `NEW_AND_OLD_IMAGES`
+    NewAndOldImages,
+}
+
+impl StreamView {
+    /// DynamoDB's name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::KeysOnly => "KEYS_ONLY",
+            Self::NewImage => "NEW_IMAGE",
+            Self::OldImage => "OLD_IMAGE",
+            Self::NewAndOldImages => "NEW_AND_OLD_IMAGES",
+        }
+    }
+
+    /// Whether records carry the item as it was.
+    pub fn old_image(self) -> bool {
+        matches!(self, Self::OldImage | Self::NewAndOldImages)
+    }
+
+    /// Whether records carry the item as it became.
+    pub fn new_image(self) -> bool {
+        matches!(self, Self::NewImage | Self::NewAndOldImages)
+    }
+}
+
+/// A table's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Whether it is on. A stream that was switched off keeps its label.
+    #[serde(rename = "e")]
+    pub enabled: bool,
+    /// What its records show.
+    #[serde(rename = "v")]
+    pub view: StreamView,
+    /// When it was switched on, in milliseconds since the Unix epoch: the stream's label.
+    #[serde(rename = "l")]
+    pub label_ms: u64,
+}
+
+/// What is fixed when a table is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The table's name.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// When it was made, in milliseconds since the Unix epoch.
+    #[serde(rename = "c")]
+    pub created_ms: u64,
+    /// Its keys.
+    #[serde(rename = "k")]
+    pub keys: KeySchema,
+    /// Its local indexes.
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    pub local_indexes: Vec<IndexDefinition>,
+    /// How many partitions its key space has.
+    #[serde(rename = "p")]
+    pub partitions: u16,
+    /// The table's 128-bit id as clients see it.
+    #[serde(rename = "u")]
+    pub uuid: u128,
+}
+
+/// How far a replica has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplicaStatus {
+    /// Being copied from another region.
+    Creating,
+    /// Serving.
+    Active,
+    /// Being removed.
+    Deleting,
+    /// Could not be made.
+    Failed,
+}
+
+impl ReplicaStatus {
+    /// DynamoDB's name of a replica's status.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Deleting => "DELETING",
+            Self::Failed => "CREATION_FAILED",
+        }
+    }
+}
+
+/// A region's replica of a table, as every region sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaEntry {
+    /// How far it has come.
+    #[serde(rename = "s")]
+    pub status: ReplicaStatus,
+    /// Tells this join from an earlier one of the same region.
+    #[serde(rename = "j")]
+    pub join: u64,
+    /// The region whose copy it was or is made from; `None` for the region that made the table.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The incarnation that holds it, once active.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+    /// The last change of its status, in milliseconds since the Unix epoch.
+    #[serde(rename = "t")]
+    pub since_ms: u64,
+}
+
+/// A table's tags, which stay in their region.
+pub type Tags = BTreeMap<String, String>;

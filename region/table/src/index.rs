@@ -1,0 +1,148 @@
+//! Index maintenance: a function of the change.
+//!
+//! An item's index entries depend on the item and the table's definition alone. A write takes away the old item's entries
+//! and puts the new one's, in the same commit where the engine spans groups.
+
+use bytes::Bytes;
+use geodynamo_item::{AttributeValue, Item, codec, key};
+use geodynamo_storage::{Write, key_head};
+use geodynamo_topology::partition::partition_hash;
+
+use crate::{
+    Result, TableError, keys,
+    schema::{IndexDefinition, IndexKind, KeyAttribute, KeySchema, Projection},
+};
+
+/// An index entry: its engine key, and the projected attributes in stored form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: Bytes,
+    pub(crate) value: Bytes,
+}
+
+/// Where an item's key stands: its route and its table-relative bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ItemKey {
+    pub(crate) route: u64,
+    pub(crate) bytes: Bytes,
+}
+
+impl ItemKey {
+    /// The key of an item; a key attribute that is missing or of another type is the caller's error.
+    pub(crate) fn of(schema: &KeySchema, item: &Item) -> Option<Self> {
+        let partition = key_value(&schema.partition, item)?;
+        let mut bytes = Vec::with_capacity(64);
+        let route = route(partition);
+        key::write_terminated(&mut bytes, partition);
+        if let Some(sort) = &schema.sort {
+            key::write_final(&mut bytes, key_value(sort, item)?);
+        }
+        Some(Self { route, bytes: bytes.into() })
+    }
+
+    /// The key attributes that the bytes stand for.
+    pub(crate) fn decode(schema: &KeySchema, bytes: &[u8]) -> Result<Item> {
+        let broken = |_| TableError::Corrupt("an item's key cannot be read".into());
+        let (partition, rest) = key::read_terminated(bytes, schema.partition.kind.attribute_type()).map_err(broken)?;
+        let mut item = Item::new();
+        item.insert(schema.partition.name.as_str().into(), partition);
+        if let Some(sort) = &schema.sort {
+            let value = key::read_final(rest, sort.kind.attribute_type()).map_err(broken)?;
+            item.insert(sort.name.as_str().into(), value);
+        }
+        Ok(item)
+    }
+}
+
+/// The route of a partition key: the partition hash of its order-preserving bytes.
+pub(crate) fn route(partition: &AttributeValue) -> u64 {
+    let mut bytes = Vec::with_capacity(32);
+    key::write_final(&mut bytes, partition);
+    partition_hash(&bytes)
+}
+
+/// The value of a key attribute, if it is there and of the right type.
+pub(crate) fn key_value<'a>(attribute: &KeyAttribute, item: &'a Item) -> Option<&'a AttributeValue> {
+    item.get(&attribute.name).filter(|value| value.kind() == attribute.kind.attribute_type())
+}
+
+/// The item's entry in an index; `None` if the item lacks one of its keys, or has one that cannot be a key there (a
+/// replicated item is never refused for it: it stays out of the index).
+pub(crate) fn entry(table: u64, schema: &KeySchema, index: &IndexDefinition, at: &ItemKey, item: &Item) -> Option<Entry> {
+    let partition = usable(key_value(&index.keys.partition, item)?)?;
+    let (space, owner, route) = place(table, index, at.route, partition);
+    let mut engine_key = key_head(space, owner, route, at.bytes.len() + 64);
+    key::write_terminated(&mut engine_key, partition);
+    if let Some(sort) = &index.keys.sort {
+        key::write_terminated(&mut engine_key, usable(key_value(sort, item)?)?);
+    }
+    engine_key.extend_from_slice(&at.bytes);
+    Some(Entry { key: engine_key.into(), value: project(schema, index, item) })
+}
+
+/// Space, owner and route of an index's entries for a partition key.
+pub(crate) fn place(table: u64, index: &IndexDefinition, base_route: u64, partition: &AttributeValue) -> (u8, u64, u64) {
+    match index.kind {
+        IndexKind::Local(ordinal) => (keys::space::LOCAL + ordinal, table, base_route),
+        IndexKind::Global(id) => (keys::space::GLOBAL, id, route(partition)),
+    }
+}
+
+/// The writes that take an item's indexes from one state to the other.
+pub(crate) fn maintain(
+    table: u64,
+    schema: &KeySchema,
+    indexes: &[IndexDefinition],
+    at: &ItemKey,
+    old: Option<&Item>,
+    new: Option<&Item>,
+    writes: &mut Vec<Write>,
+) {
+    for index in indexes {
+        let before = old.and_then(|item| entry(table, schema, index, at, item));
+        let after = new.and_then(|item| entry(table, schema, index, at, item));
+        match (before, after) {
+            (Some(before), Some(after)) if before == after => {}
+            (before, Some(after)) => {
+                if let Some(before) = before.filter(|before| before.key != after.key) {
+                    writes.push(Write::Delete(before.key));
+                }
+                writes.push(Write::Put(after.key, after.value));
+            }
+            (Some(before), None) => writes.push(Write::Delete(before.key)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Whether the attribute is copied into the index.
+pub(crate) fn projects(schema: &KeySchema, index: &IndexDefinition, name: &str) -> bool {
+    let key = schema.contains(name) || index.keys.contains(name);
+    match &index.projection {
+        Projection::All => true,
+        Projection::KeysOnly => key,
+        Projection::Include(names) => key || names.iter().any(|other| other == name),
+    }
+}
+
+fn project(schema: &KeySchema, index: &IndexDefinition, item: &Item) -> Bytes {
+    let mut out = Vec::with_capacity(128);
+    if index.projection == Projection::All {
+        codec::encode(item, &mut out);
+    } else {
+        let copied = item.iter().filter(|(name, _)| projects(schema, index, name));
+        let copied: Item = copied.map(|(name, value)| (name.clone(), value.clone())).collect();
+        codec::encode(&copied, &mut out);
+    }
+    out.into()
+}
+
+/// An empty string or binary cannot be an index key.
+fn usable(value: &AttributeValue) -> Option<&AttributeValue> {
+    let empty = match value {
+        AttributeValue::S(text) => text.is_empty(),
+        AttributeValue::B(bytes) => bytes.is_empty(),
+        _ => false,
+    };
+    (!empty).then_some(value)
+}

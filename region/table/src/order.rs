@@ -1,0 +1,144 @@
+//! The orderer: a write's turn on its keys, and its stamp.
+
+use std::{sync::Arc, time::Duration};
+
+use geodynamo_replicator_core::{Clock, ClockError, Hlc, Millis, ReplicaId, Stamp};
+use geodynamo_storage::{Commit, Engine, StorageError, Write};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedMutexGuard};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::{Result, keys};
+
+/// How many latches there are. Two keys share one with a chance of one in so many.
+const LATCHES: usize = 16 * 1024;
+/// The system key of the clock's ceiling.
+const CEILING_KEY: &str = "clock.ceiling";
+/// How long a write waits before it asks again for a ceiling that another one is making durable.
+const CEILING_POLL: Duration = Duration::from_millis(50);
+
+/// Gives local time in milliseconds since the Unix epoch. The server's reads the system's clock; tests step their own.
+pub trait TimeSource: Send + Sync + 'static {
+    /// Now.
+    fn now_ms(&self) -> Millis;
+}
+
+/// Orders the writes of one replica: per key one after the other, each with a greater stamp than what it saw.
+///
+/// Today a table of latches in this process. What it gives (a turn, and stamps while one holds it) is also what a node
+/// that orders a partition, or a quorum, would give.
+pub(crate) struct Orderer {
+    latches: Box<[Arc<tokio::sync::Mutex<()>>]>,
+    clock: Mutex<Clock>,
+    raised: Notify,
+    raising: Mutex<bool>,
+    /// Why the ceiling could not be raised; then no more stamps are issued.
+    failed: Mutex<Option<StorageError>>,
+    pub(crate) time: Arc<dyn TimeSource>,
+}
+
+/// A write's turn on its keys. Dropping it lets the next one in.
+pub(crate) struct Turn {
+    _held: smallvec::SmallVec<[OwnedMutexGuard<()>; 1]>,
+}
+
+/// Which latch a key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Latch(usize);
+
+/// The latch of an item's key.
+pub(crate) fn latch_of(table: u64, item_key: &[u8]) -> Latch {
+    Latch(xxh3_64_with_seed(item_key, table) as usize % LATCHES)
+}
+
+impl Orderer {
+    /// An orderer whose clock starts at the durable ceiling.
+    pub(crate) async fn open<E: Engine>(engine: &E, replica: ReplicaId, time: Arc<dyn TimeSource>) -> Result<Self> {
+        let ceiling = engine.get(&keys::system(CEILING_KEY)).await?.and_then(|bytes| bytes.as_ref().try_into().ok());
+        let ceiling = ceiling.map_or(Hlc(0), |bytes| Hlc(u64::from_be_bytes(bytes)));
+        Ok(Self {
+            latches: (0..LATCHES).map(|_| Arc::default()).collect(),
+            clock: Mutex::new(Clock::new(replica, ceiling)),
+            raised: Notify::new(),
+            raising: Mutex::new(false),
+            failed: Mutex::new(None),
+            time,
+        })
+    }
+
+    /// Waits for the turn on one key.
+    pub(crate) async fn order(&self, latch: Latch) -> Turn {
+        let mut held = smallvec::SmallVec::new();
+        held.push(Arc::clone(&self.latches[latch.0]).lock_owned().await);
+        Turn { _held: held }
+    }
+
+    /// Waits for the turn on several keys. Latches are taken in one order everywhere, so no two writers wait for each
+    /// other.
+    pub(crate) async fn order_all(&self, mut latches: Vec<Latch>) -> Turn {
+        latches.sort_unstable();
+        latches.dedup();
+        let mut held = smallvec::SmallVec::with_capacity(latches.len());
+        for latch in latches {
+            held.push(Arc::clone(&self.latches[latch.0]).lock_owned().await);
+        }
+        Turn { _held: held }
+    }
+
+    /// Issues a stamp greater than every one issued before and than `seen`, the stamp of the version that the writer
+    /// read. Waits for a durable ceiling if need be; the ceiling is raised well ahead, so it rarely does.
+    pub(crate) async fn stamp<E: Engine>(self: &Arc<Self>, engine: &Arc<E>, seen: Option<Stamp>) -> Result<Stamp> {
+        loop {
+            let now = self.time.now_ms();
+            let (issued, wanted) = {
+                let mut clock = self.clock.lock();
+                if let Some(seen) = seen {
+                    clock.observe(seen);
+                }
+                let issued = clock.issue(now);
+                (issued, clock.wants_ceiling(now))
+            };
+            if let Some(ceiling) = wanted {
+                self.raise(engine, ceiling);
+            }
+            match issued {
+                Ok(stamp) => return Ok(stamp),
+                Err(ClockError::Ceiling) => {
+                    if let Some(error) = self.failed.lock().clone() {
+                        return Err(error.into());
+                    }
+                    // A lost wake-up costs one poll, never a hang.
+                    let _ = tokio::time::timeout(CEILING_POLL, self.raised.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// Takes note of a merged version's stamp.
+    pub(crate) fn observe(&self, stamp: Stamp) {
+        self.clock.lock().observe(stamp);
+    }
+
+    /// Makes a higher ceiling durable in the background, one at a time.
+    fn raise<E: Engine>(self: &Arc<Self>, engine: &Arc<E>, ceiling: Hlc) {
+        {
+            let mut raising = self.raising.lock();
+            if *raising {
+                return;
+            }
+            *raising = true;
+        }
+        let value = ceiling.0.to_be_bytes().to_vec().into();
+        let committed = engine
+            .commit(Commit { writes: vec![Write::Put(keys::system(CEILING_KEY), value)], ..Commit::default() });
+        let orderer = Arc::clone(self);
+        tokio::spawn(async move {
+            match committed.await {
+                Ok(_) => orderer.clock.lock().raise_ceiling(ceiling),
+                Err(error) => *orderer.failed.lock() = Some(error),
+            }
+            *orderer.raising.lock() = false;
+            orderer.raised.notify_waiters();
+        });
+    }
+}

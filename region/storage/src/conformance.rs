@@ -1,1 +1,1 @@
-//! c
+//! The suite that every engine passes.

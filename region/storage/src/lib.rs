@@ -17,9 +17,10 @@ use std::{future::Future, ops::Bound, sync::Arc};
 use bytes::Bytes;
 
 pub mod conformance;
+mod limits;
 mod memory;
 
-pub use memory::MemoryEngine;
+pub use memory::{MemoryEngine, Spanning};
 
 /// Bytes of a key's head: space, owner, route.
 pub const KEY_HEAD: usize = 17;

@@ -1,1 +1,262 @@
-//! see lib
+//! The in-memory engine: for tests, for `geodynamo dev`, and as the measure of what an engine must do.
+
+use std::{collections::VecDeque, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::{Commit, Engine, LogId, LogRecord, Page, Position, Scan, Snapshot, StorageError};
+
+mod state;
+
+use state::State;
+
+/// Whether an engine commits several groups at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spanning {
+    /// One commit may touch any keys.
+    Yes,
+    /// One commit may touch one group only; others get [`StorageError::SpansGroups`].
+    No,
+}
+
+/// Keys and logs in memory.
+///
+/// "Durable" means here: [`MemoryEngine::crash`] keeps it. An engine made by [`MemoryEngine::new`] makes every commit
+/// durable at once. One made by [`MemoryEngine::stepped`] holds commits back, invisible and unanswered, until
+/// [`MemoryEngine::sync`] is called, so a test decides what a crash finds on disk.
+///
+/// Memory is bounded by what is stored; in the stepped mode also by what the test leaves unsynced.
+#[derive(Debug)]
+pub struct MemoryEngine {
+    spanning: Spanning,
+    stepped: bool,
+    inner: Mutex<Inner>,
+    activity: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// What is durable, and so what is visible.
+    durable: State,
+    /// Handed over and not yet durable, in the order of the calls.
+    pending: VecDeque<Pending>,
+    /// Why the next write fails, if it does.
+    failure: Option<Arc<str>>,
+    open: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    job: Job,
+    done: oneshot::Sender<Result<Vec<Position>, StorageError>>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Commit(Commit),
+    Trim(LogId, Position),
+}
+
+impl MemoryEngine {
+    /// An empty engine whose commits are durable at once.
+    pub fn new(spanning: Spanning) -> Self {
+        Self::with_state(spanning, false, State::default())
+    }
+
+    /// An empty engine whose commits become durable (and visible, and answered) when [`MemoryEngine::sync`] is called.
+    pub fn stepped(spanning: Spanning) -> Self {
+        Self::with_state(spanning, true, State::default())
+    }
+
+    /// Makes everything handed over so far durable, in order; gives how many commits and trims that were, refused ones
+    /// included.
+    pub fn sync(&self) -> usize {
+        self.sync_first(usize::MAX)
+    }
+
+    /// As [`MemoryEngine::sync`], for the oldest `count` commits and trims only.
+    pub fn sync_first(&self, count: usize) -> usize {
+        let mut inner = self.inner.lock();
+        if !inner.open {
+            return 0;
+        }
+        self.carry_out(&mut inner, count)
+    }
+
+    /// How many commits and trims wait for [`MemoryEngine::sync`].
+    pub fn unsynced(&self) -> usize {
+        self.inner.lock().pending.len()
+    }
+
+    /// Ends this engine as a crash would: what was handed over and not synced is lost (its futures give
+    /// [`StorageError::Closed`]), and this engine is closed. Gives a new engine of the same mode that has what was durable.
+    pub fn crash(&self) -> Self {
+        let mut inner = self.inner.lock();
+        inner.open = false;
+        inner.pending.clear();
+        Self::with_state(self.spanning, self.stepped, inner.durable.clone())
+    }
+
+    /// Makes the next write fail with [`StorageError::Io`], as a full disk would; the engine is closed from then on.
+    pub fn fail_writes(&self, reason: &str) {
+        self.inner.lock().failure = Some(reason.into());
+    }
+
+    fn with_state(spanning: Spanning, stepped: bool, durable: State) -> Self {
+        Self {
+            spanning,
+            stepped,
+            inner: Mutex::new(Inner { durable, pending: VecDeque::new(), failure: None, open: true }),
+            activity: watch::Sender::new(0),
+        }
+    }
+
+    /// Puts a job behind those already handed over. The answer comes through the receiver.
+    fn hand_over(&self, job: Job) -> oneshot::Receiver<Result<Vec<Position>, StorageError>> {
+        let (done, answer) = oneshot::channel();
+        let mut inner = self.inner.lock();
+        // A closed engine drops the sender; the receiver's error is read as `Closed`.
+        if inner.open {
+            inner.pending.push_back(Pending { job, done });
+            if !self.stepped {
+                self.carry_out(&mut inner, usize::MAX);
+            }
+        }
+        answer
+    }
+
+    fn carry_out(&self, inner: &mut Inner, count: usize) -> usize {
+        let count = count.min(inner.pending.len());
+        if count == 0 {
+            return 0;
+        }
+        if let Some(reason) = inner.failure.clone() {
+            inner.open = false;
+            for Pending { done, .. } in inner.pending.drain(..) {
+                // A caller that dropped its future no longer wants the answer; so below.
+                let _ = done.send(Err(StorageError::Io(reason.clone())));
+            }
+            return count;
+        }
+        let mut appended = false;
+        for Pending { job, done } in inner.pending.drain(..count) {
+            let answer = match job {
+                Job::Commit(commit) => inner.durable.commit(commit),
+                Job::Trim(log, up_to) => {
+                    inner.durable.trim(log, up_to);
+                    Ok(Vec::new())
+                }
+            };
+            appended |= matches!(&answer, Ok(positions) if !positions.is_empty());
+            let _ = done.send(answer);
+        }
+        if appended {
+            self.activity.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        count
+    }
+
+    /// What is visible now.
+    fn visible(&self) -> Result<State, StorageError> {
+        let inner = self.inner.lock();
+        if inner.open { Ok(inner.durable.clone()) } else { Err(StorageError::Closed) }
+    }
+}
+
+impl Engine for MemoryEngine {
+    type Snapshot = MemorySnapshot;
+
+    fn spans_groups(&self) -> bool {
+        self.spanning == Spanning::Yes
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.visible()?.get(key))
+    }
+
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let state = self.visible()?;
+        Ok(keys.iter().map(|key| state.get(key)).collect())
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
+        Ok(self.visible()?.scan(&scan))
+    }
+
+    fn snapshot(&self) -> MemorySnapshot {
+        MemorySnapshot { state: self.visible() }
+    }
+
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<> {
+        let checked = match commit.check() {
+            Ok(()) if self.spanning == Spanning::No && !commit.in_one_group() => Err(StorageError::SpansGroups),
+            checked => checked,
+        };
+        let answer = checked.map(|()| self.hand_over(Job::Commit(commit)));
+        async move { answer?.await.unwrap_or(Err(StorageError::Closed)) }
+    }
+
+    async fn log_read(
+        &self,
+        log: LogId,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, StorageError> {
+        Ok(self.visible()?.log_read(log, after, rows_max, bytes_max))
+    }
+
+    async fn log_end(&self, log: LogId) -> Result<Position, StorageError> {
+        Ok(self.visible()?.log_end(log))
+    }
+
+    async fn log_trim(&self, log: LogId, up_to: Position) -> Result<(), StorageError> {
+        let answer = self.hand_over(Job::Trim(log, up_to));
+        answer.await.unwrap_or(Err(StorageError::Closed)).map(|_| ())
+    }
+
+    fn log_activity(&self) -> watch::Receiver<u64> {
+        self.activity.subscribe()
+    }
+
+    async fn close(&self) -> Result<(), StorageError> {
+        let mut inner = self.inner.lock();
+        if inner.open {
+            self.carry_out(&mut inner, usize::MAX);
+            inner.open = false;
+        }
+        Ok(())
+    }
+}
+
+/// A view of a [`MemoryEngine`] at one moment. It shares what has not changed since.
+#[derive(Debug)]
+pub struct MemorySnapshot {
+    /// The view; an error if the engine was closed when it was taken.
+    state: Result<State, StorageError>,
+}
+
+impl MemorySnapshot {
+    fn state(&self) -> Result<&State, StorageError> {
+        self.state.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Snapshot for MemorySnapshot {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.state()?.get(key))
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
+        Ok(self.state()?.scan(&scan))
+    }
+
+    async fn log_end(&self, log: LogId) -> Result<Position, StorageError> {
+        Ok(self.state()?.log_end(log))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! Reads: single items, queries and scans.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use geodynamo_expression::{Condition, SortCondition};
+use geodynamo_item::{AttributeValue, Item};
+use geodynamo_storage::{Direction, Engine, Scan};
+use geodynamo_topology::partition::segment_range;
+
+use crate::{
+    Result, StoredItem, Table, TableError, Tables,
+    capacity::{Capacity, read_units},
+    index::{self, ItemKey},
+    keys,
+    range::{KeyRange, SortForm},
+    record,
+    schema::{IndexDefinition, IndexKind},
+};
+
+/// The most bytes of items a page reads, before filters.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Rows read from the engine at a time.
+const CHUNK_ROWS: usize = 512;
+/// Rows passed over in one page (tombstones) before it ends with a key to go on from. So a page's work is bounded also
+/// where nothing is left of what was deleted.
+const PASSED_OVER_MAX: usize = 64 * 1024;
+
+/// A query: the items of one partition key, in the order of the sort key.
+#[derive(Debug)]
+pub struct Query<'a> {
+    /// The index to read, or the table itself.
+    pub index: Option<&'a str>,
+    /// The partition key's value.
+    pub partition: AttributeValue,
+    /// The condition on the sort key.
+    pub sort: Option<SortCondition>,
+    /// Ascending, or descending.
+    pub forward: bool,
+    /// The most items to look at.
+    pub limit: Option<usize>,
+    /// `ExclusiveStartKey`
+    pub start: Option<Item>,
+    /// What to leave out after reading.
+    pub filter: Option<&'a Condition>,
+    /// A strongly consistent read. Every read is one here; it only costs more.
+    pub consistent: bool,
+    /// Whether to take whole items from the table where a local index does not have them.
+    pub fetch_base: bool,
+}
+
+/// A scan: all items, in no order that means anything.
+#[derive(Debug, Default)]
+pub struct ScanRequest<'a> {
+    /// The index to read, or the table itself.
+    pub index: Option<&'a str>,
+    /// The most items to look at.
+    pub limit: Option<usize>,
+    /// `ExclusiveStartKey`
+    pub start: Option<Item>,
+    /// What to leave out after reading.
+    pub filter: Option<&'a Condition>,
+    /// A strongly consistent read.
+    pub consistent: bool,
+    /// `Segment` and `TotalSegments`
+    pub segment: Option<(u32, u32)>,
+    /// Whether to take whole items from the table where a local index does not have them.
+    pub fetch_base: bool,
+}
+
+/// A page of a query or a scan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadPage {
+    /// The items that the filter let through.
+    pub items: Vec<StoredItem>,
+    /// How many items were looked at.
+    pub scanned: usize,
+    /// `LastEvaluatedKey`
+    pub last_key: Option<Item>,
+    /// What it consumed.
+    pub capacity: Capacity,
+}
+
+/// What a page reads and how far.
+struct Reading<'a> {
+    index: Option<&'a IndexDefinition>,
+    range: KeyRange,
+    forward: bool,
+    limit: usize,
+    filter: Option<&'a Condition>,
+    consistent: bool,
+    fetch_base: bool,
+}
+
+impl<E: Engine> Tables<E> {
+    /// The item with a key.
+    pub async fn get(&self, table: &Table, key: &Item) -> Result<Option<StoredItem>> {
+        let at = table.key_of(key)?;
+        let found = self.engine().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
+        Ok(found.map(|bytes| record::item_of(&bytes)).transpose()?.flatten().map(StoredItem::new))
+    }
+
+    /// The items with these keys, in their order, all as of one moment.
+    pub async fn get_many(&self, table: &Table, wanted: &[Item]) -> Result<Vec<Option<StoredItem>>> {
+        let at = |key: &Item| table.key_of(key).map(|at| keys::item(table.id(), at.route, &at.bytes));
+        let engine_keys = wanted.iter().map(at).collect::<Result<Vec<_>>>()?;
+        self.stored(&engine_keys).await
+    }
+
+    /// A page of a query.
+    pub async fn query(&self, table: &Table, query: Query<'_>) -> Result<ReadPage> {
+        let index = query.index.map(|name| table.index(name)).transpose()?;
+        let schema = index.map_or(table.keys(), |index| &index.keys);
+        let place = match index {
+            Some(index) => {
+                index::place(table.id(), index, index::route(&query.partition), &query.partition)
+            }
+            None => (keys::space::ITEM, table.id(), index::route(&query.partition)),
+        };
+        let form = if index.is_some() { SortForm::Terminated } else { SortForm::Final };
+        let mut range = KeyRange::of(place, &query.partition, form, query.sort.as_ref());
+        if let Some(start) = &query.start {
+            let key = self.start_key(table, index, start)?;
+            let outside = start.get(&schema.partition.name) != Some(&query.partition);
+            if outside || !range.contains(&key) {
+                return Err(TableError::Validation(
+                    "The provided starting key is outside query boundaries based on provided conditions".into(),
+                ));
+            }
+            range = range.behind(key, query.forward);
+        }
+        self.read(
+            table,
+            Reading {
+                index,
+                range,
+                forward: query.forward,
+                limit: query.limit.unwrap_or(usize::MAX),
+                filter: query.filter,
+                consistent: query.consistent,
+                fetch_base: query.fetch_base,
+            },
+        )
+        .await
+    }
+
+    /// A page of a scan.
+    pub async fn scan(&self, table: &Table, request: ScanRequest<'_>) -> Result<ReadPage> {
+        let index = request.index.map(|name| table.index(name)).transpose()?;
+        let (segment, total) = request.segment.unwrap_or((0, 1));
+        let (first, last) = segment_range(segment, total).ok_or_else(|| {
+            TableError::Validation(format!(
+                "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: {segment} is \
+                 not less than TotalSegments: {total}"
+            ))
+        })?;
+        let (space, owner) = match index.map(|index| index.kind) {
+            None => (keys::space::ITEM, table.id()),
+            Some(IndexKind::Local(ordinal)) => (keys::space::LOCAL + ordinal, table.id()),
+            Some(IndexKind::Global(id)) => (keys::space::GLOBAL, id),
+        };
+        let (from, to) = keys::owner_range(space, owner, first, last);
+        let mut range = KeyRange::between(from, to);
+        if let Some(start) = &request.start {
+            let key = self.start_key(table, index, start)?;
+            if !range.contains(&key) {
+                return Err(TableError::Validation(
+                    "The provided Exclusive start key does not map to the provided Segment and TotalSegments values.".into(),
+                ));
+            }
+            range = range.behind(key, true);
+        }
+        self.read(
+            table,
+            Reading {
+                index,
+                range,
+                forward: true,
+                limit: request.limit.unwrap_or(usize::MAX),
+                filter: request.filter,
+                consistent: request.consistent,
+                fetch_base: request.fetch_base,
+            },
+        )
+        .await
+    }
+
+    async fn read(&self, table: &Table, reading: Reading<'_>) -> Result<ReadPage> {
+        let mut page = ReadPage::default();
+        let mut bytes = 0;
+        let mut base_units = 0.0;
+        let mut passed_over = 0;
+        let mut range = reading.range.clone();
+        'page: while !range.is_empty() {
+            let scan = Scan {
+                from: range.from.clone(),
+                to: range.to.clone(),
+                direction: if reading.forward { Direction::Forward } else { Direction::Reverse },
+                rows_max: (reading.limit - page.scanned).min(CHUNK_ROWS),
+                bytes_max: PAGE_BYTES_MAX,
+            };
+            let chunk = self.engine().scan(scan).await?;
+            let last = chunk.rows.last().map(|(key, _)| key.clone());
+            for (key, value) in chunk.rows {
+                let stored = if reading.index.is_some() { Some(value) } else { record::item_of(&value)? };
+                let Some(stored) = stored.map(StoredItem::new) else {
+                    passed_over += 1;
+                    if passed_over == PASSED_OVER_MAX {
+                        page.last_key = Some(ItemKey::decode(table.keys(), &keys::rest(&key))?);
+                        break 'page;
+                    }
+                    continue;
+                };
+                page.scanned += 1;
+                bytes += stored.size()?;
+                let ends = page.scanned == reading.limit || bytes >= PAGE_BYTES_MAX;
+                if ends {
+                    page.last_key = Some(self.last_key(table, reading.index, &key, &stored)?);
+                }
+                if let Some(shown) = self.shown(table, &reading, stored, &mut base_units).await? {
+                    page.items.push(shown);
+                }
+                if ends {
+                    break 'page;
+                }
+            }
+            match last {
+                Some(last) if chunk.more => range = range.behind(last, reading.forward),
+                _ => break,
+            }
+        }
+        let units = read_units(bytes, reading.consistent);
+        page.capacity = match reading.index {
+            None => Capacity::of_table(units),
+            Some(index) if index.is_global() => {
+                Capacity { global: vec![(index.name.clone(), units)], ..Capacity::default() }
+            }
+            Some(index) => Capacity { table: base_units, local: vec![(index.name.clone(), units)], global: Vec::new() },
+        };
+        Ok(page)
+    }
+
+    /// The item as the page shows it; `None` if the filter leaves it out.
+    async fn shown(
+        &self,
+        table: &Table,
+        reading: &Reading<'_>,
+        stored: StoredItem,
+        base_units: &mut f64,
+    ) -> Result<Option<StoredItem>> {
+        let stored = if reading.fetch_base && reading.index.is_some() {
+            let key = table.key_of_item(&stored.decode()?)?;
+            let base = self.stored(&[keys::item(table.id(), key.route, &key.bytes)]).await?.pop().flatten();
+            let Some(base) = base else { return Ok(None) };
+            *base_units += read_units(base.size()?, reading.consistent);
+            base
+        } else {
+            stored
+        };
+        let Some(filter) = reading.filter else { return Ok(Some(stored)) };
+        let passes = filter.evaluate(&stored.decode()?).map_err(|error| TableError::Validation(error.to_string()))?;
+        Ok(passes.then_some(stored))
+    }
+
+    async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
+        let found = self.engine().get_many(engine_keys).await?;
+        let item = |bytes: Option<Bytes>| {
+            Ok(bytes.map(|bytes| record::item_of(&bytes)).transpose()?.flatten().map(StoredItem::new))
+        };
+        found.into_iter().map(item).collect()
+    }
+
+    /// The engine key that an `ExclusiveStartKey` stands for.
+    fn start_key(&self, table: &Table, index: Option<&IndexDefinition>, start: &Item) -> Result<Bytes> {
+        let invalid = || TableError::Validation("The provided starting key is invalid".into());
+        let at = ItemKey::of(table.keys(), start).ok_or_else(invalid)?;
+        let known = |name: &str| table.keys().contains(name) || index.is_some_and(|index| index.keys.contains(name));
+        if start.iter().any(|(name, _)| !known(name)) {
+            return Err(invalid());
+        }
+        match index {
+            None => Ok(keys::item(table.id(), at.route, &at.bytes)),
+            Some(index) => {
+                index::entry(table.id(), table.keys(), index, &at, start).map(|entry| entry.key).ok_or_else(invalid)
+            }
+        }
+    }
+
+    /// The key to go on from: the item's key and, of an index, the index's.
+    fn last_key(
+        &self,
+        table: &Table,
+        index: Option<&IndexDefinition>,
+        key: &Bytes,
+        stored: &StoredItem,
+    ) -> Result<Item> {
+        let Some(index) = index else { return ItemKey::decode(table.keys(), &keys::rest(key)) };
+        let item = stored.decode()?;
+        let wanted = |name: &str| table.keys().contains(name) || index.keys.contains(name);
+        Ok(item.into_iter().filter(|(name, _)| wanted(name)).collect())
+    }
+}
+
+/// Every key of a range, for callers that go through a whole table.
+pub(crate) fn whole(from: Bytes, to: Bytes, rows_max: usize, bytes_max: usize) -> Scan {
+    Scan { from: Bound::Included(from), to: Bound::Excluded(to), direction: Direction::Forward, rows_max, bytes_max }
+}

@@ -30,7 +30,11 @@ impl Clock {
 
     /// A clock that starts at the durable ceiling (zero for a fresh data directory).
     pub fn new(replica: ReplicaId, ceiling: Hlc) -> Self {
-        Self { replica, last: ceiling, ceiling }
+        Self {
+            replica,
+            last: ceiling,
+            ceiling,
+        }
     }
 
     /// The replica whose stamps it issues.

@@ -6,14 +6,28 @@
 //!
 //! The core knows keys, stamps, pasts and opaque bytes. What an item is, it does not know.
 
+pub mod change;
 pub mod clock;
+mod codec;
+pub mod delta;
+pub mod frame;
+pub mod host;
+pub mod ids;
+pub mod join;
 pub mod merge;
+pub mod parking;
 pub mod past;
 pub mod stamp;
 pub mod version;
 
+pub use change::{Body, Change, ChangeError, Images, Origin, TransactionId};
 pub use clock::{Clock, ClockError};
+pub use delta::Delta;
+pub use frame::Frame;
+pub use host::{Applied, ApplyError, Batch, CopyError, CopyMark, CopyOrder, CopyPage, HostError, Identity, Peer};
+pub use ids::{LogId, LogInfo, Position, TableId};
+pub use join::{CopyRequest, CopyRows, CopyStart};
 pub use merge::{Judgement, judge};
-pub use past::Past;
+pub use past::{Past, PastError};
 pub use stamp::{Hlc, Millis, ReplicaId, Stamp};
 pub use version::{MergeKind, Version};

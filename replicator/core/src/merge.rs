@@ -44,13 +44,24 @@ enum Side {
 /// issued twice, so equal markers are the same version (LWWReg would ignore an equal marker silently; it is told apart
 /// here first). The pasts only tell a conflict from an overwrite: they never pick the winner.
 pub fn judge(current: Option<(Stamp, &Past)>, incoming: (Stamp, &Past)) -> Judgement {
-    let Some((stamp, past)) = current else { return Judgement::Overwrites };
+    let Some((stamp, past)) = current else {
+        return Judgement::Overwrites;
+    };
     if stamp == incoming.0 {
         return Judgement::Duplicate;
     }
-    let mut register = LWWReg { val: Side::Current, marker: stamp };
-    let challenger = LWWReg { val: Side::Incoming, marker: incoming.0 };
-    debug_assert!(CvRDT::validate_merge(&register, &challenger).is_ok(), "equal markers were told apart above");
+    let mut register = LWWReg {
+        val: Side::Current,
+        marker: stamp,
+    };
+    let challenger = LWWReg {
+        val: Side::Incoming,
+        marker: incoming.0,
+    };
+    debug_assert!(
+        CvRDT::validate_merge(&register, &challenger).is_ok(),
+        "equal markers were told apart above"
+    );
     CvRDT::merge(&mut register, challenger);
     match register.val {
         Side::Incoming if incoming.1.covers(stamp) => Judgement::Overwrites,

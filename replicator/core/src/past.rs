@@ -10,14 +10,46 @@ use crate::stamp::{Hlc, ReplicaId, Stamp};
 /// A past is fixed when the write is made; merging never joins pasts. So a version whose stamp a past does not cover was
 /// written concurrently with it: that is how a conflict is told from a plain overwrite.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "SmallVec<[Seen; 2]>")]
 pub struct Past(SmallVec<[Seen; 2]>);
 
 /// The newest stamp seen of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Seen(ReplicaId, Hlc, bool);
 
+/// Why bytes or entries from elsewhere are not a past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PastError {
+    /// The entries are not in the order of replicas, or one replica has two.
+    #[error("a past's entries are not in the order of replicas")]
+    Order,
+    /// More replicas than [`Past::REPLICAS_MAX`].
+    #[error("a past names more than {} replicas", Past::REPLICAS_MAX)]
+    Long,
+    /// The bytes are not a whole number of stamps.
+    #[error("a past's bytes are not a whole number of stamps")]
+    Bytes,
+}
+
+impl TryFrom<SmallVec<[Seen; 2]>> for Past {
+    type Error = PastError;
+
+    fn try_from(seen: SmallVec<[Seen; 2]>) -> Result<Self, PastError> {
+        if seen.len() > Self::REPLICAS_MAX {
+            return Err(PastError::Long);
+        }
+        if seen.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return Err(PastError::Order);
+        }
+        Ok(Self(seen))
+    }
+}
+
 impl Past {
+    /// The most replicas that a past read from elsewhere may name. An item's past names the replicas that ever wrote it;
+    /// ids are new for every fresh or restored data directory, so this is generous.
+    pub const REPLICAS_MAX: usize = 1024;
+
     /// The past of a first write: it saw nothing.
     pub fn new() -> Self {
         Self::default()
@@ -53,7 +85,33 @@ impl Past {
 
     /// One stamp per replica, in the order of replicas.
     pub fn iter(&self) -> impl Iterator<Item = Stamp> + '_ {
-        self.0.iter().map(|seen| Stamp { time: seen.1, replica: seen.0, expiry: seen.2 })
+        self.0.iter().map(|seen| Stamp {
+            time: seen.1,
+            replica: seen.0,
+            expiry: seen.2,
+        })
+    }
+
+    /// Appends its bytes: its stamps in the order of replicas, [`Stamp::LEN`] bytes each.
+    pub fn write_bytes(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|stamp| out.extend_from_slice(&stamp.to_bytes()));
+    }
+
+    /// Reads what [`Past::write_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PastError> {
+        let (stamps, rest) = bytes.as_chunks::<{ Stamp::LEN }>();
+        if !rest.is_empty() {
+            return Err(PastError::Bytes);
+        }
+        if stamps.len() > Self::REPLICAS_MAX {
+            return Err(PastError::Long);
+        }
+        let mut seen = SmallVec::with_capacity(stamps.len());
+        for bytes in stamps {
+            let stamp = Stamp::from_bytes(bytes).ok_or(PastError::Bytes)?;
+            seen.push(Seen(stamp.replica, stamp.time, stamp.expiry));
+        }
+        Self::try_from(seen)
     }
 
     /// How many replicas it names.

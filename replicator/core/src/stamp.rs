@@ -69,7 +69,11 @@ impl Stamp {
 
     /// A stamp of an ordinary write.
     pub const fn new(time: Hlc, replica: ReplicaId) -> Self {
-        Self { time, replica, expiry: false }
+        Self {
+            time,
+            replica,
+            expiry: false,
+        }
     }
 
     /// The stamp of this version's expiry.
@@ -98,7 +102,11 @@ impl Stamp {
             1 => true,
             _ => return None,
         };
-        Some(Self { time: Hlc(u64::from_be_bytes(time)), replica: ReplicaId(u64::from_be_bytes(replica)), expiry })
+        Some(Self {
+            time: Hlc(u64::from_be_bytes(time)),
+            replica: ReplicaId(u64::from_be_bytes(replica)),
+            expiry,
+        })
     }
 }
 

@@ -46,24 +46,48 @@ pub struct Version {
     #[serde(rename = "k", default)]
     pub kind: MergeKind,
     /// The item's bytes; `None` is a tombstone.
-    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none", with = "optional_bytes")]
+    #[serde(
+        rename = "v",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::codec::optional_bytes"
+    )]
     pub value: Option<Bytes>,
 }
 
-/// `Option<Bytes>` as MessagePack binary.
-pub(crate) mod optional_bytes {
-    use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(value: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(bytes) => serializer.serialize_some(serde_bytes::Bytes::new(bytes)),
-            None => serializer.serialize_none(),
+impl Version {
+    /// A version of an item.
+    pub fn item(stamp: Stamp, past: Past, value: Bytes) -> Self {
+        Self {
+            stamp,
+            past,
+            kind: MergeKind::ItemLww,
+            value: Some(value),
         }
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
-        let bytes: Option<serde_bytes::ByteBuf> = Option::deserialize(deserializer)?;
-        Ok(bytes.map(|bytes| Bytes::from(bytes.into_vec())))
+    /// A deleted item's version.
+    pub fn tombstone(stamp: Stamp, past: Past) -> Self {
+        Self {
+            stamp,
+            past,
+            kind: MergeKind::ItemLww,
+            value: None,
+        }
     }
+
+    /// Whether this is a tombstone.
+    pub fn is_tombstone(&self) -> bool {
+        self.value.is_none()
+    }
+
+    /// An upper bound of its encoded bytes.
+    pub fn weight(&self) -> usize {
+        Self::WEIGHT_FIXED + self.past.len() * Self::WEIGHT_SEEN + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Upper bound of what stamp, kind and field names take, in bytes.
+    const WEIGHT_FIXED: usize = 48;
+    /// Upper bound of what one entry of a past takes, in bytes.
+    const WEIGHT_SEEN: usize = 24;
 }

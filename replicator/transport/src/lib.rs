@@ -1,1 +1,5 @@
-//! geodynamo-replicator
+//! The replicator's transport: QUIC around the core.
+
+pub mod host;
+
+pub use host::Host;

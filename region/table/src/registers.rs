@@ -1,0 +1,188 @@
+//! The catalog's registers: what is known of one table, one last-writer-wins register per setting.
+//!
+//! A register is an item of the system table (table id 0): its key is `<table id, 16 hex digits>/<setting>`, its value the
+//! setting in MessagePack with named fields, its version an ordinary one. So definitions travel and merge by the same
+//! machinery as items, and two regions that change different settings at once both have their way.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use geodynamo_topology::partition::partition_hash;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Result, TableError,
+    index::ItemKey,
+    schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, Tags},
+};
+
+/// The system table's id.
+pub(crate) const CATALOG: u64 = 0;
+
+/// A setting of a table: which register.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Setting {
+    /// What is fixed when the table is made.
+    Definition,
+    /// Capacity mode and throughput.
+    Billing,
+    /// The stream.
+    Stream,
+    /// A global index.
+    GlobalIndex(String),
+    /// A region's replica.
+    Replica(String),
+    /// That a member holds its log for a newcomer: (newcomer, member).
+    Admission(String, String),
+    /// Deletion protection in a region.
+    DeletionProtection(String),
+    /// The table class in a region.
+    TableClass(String),
+    /// Tags in a region.
+    Tags(String),
+}
+
+impl Setting {
+    /// The register's key.
+    pub(crate) fn key(&self, table: u64) -> ItemKey {
+        let name = match self {
+            Self::Definition => "definition".into(),
+            Self::Billing => "billing".into(),
+            Self::Stream => "stream".into(),
+            Self::GlobalIndex(index) => format!("index/{index}"),
+            Self::Replica(region) => format!("replica/{region}"),
+            Self::Admission(newcomer, member) => format!("admission/{newcomer}/{member}"),
+            Self::DeletionProtection(region) => format!("deletion-protection/{region}"),
+            Self::TableClass(region) => format!("class/{region}"),
+            Self::Tags(region) => format!("tags/{region}"),
+        };
+        ItemKey { route: register_route(table), bytes: format!("{table:016x}/{name}").into_bytes().into() }
+    }
+
+    /// Reads a register's key; `None` for one that a newer release wrote.
+    pub(crate) fn parse(key: &[u8]) -> Option<(u64, Self)> {
+        let (table, name) = std::str::from_utf8(key).ok()?.split_once('/')?;
+        let table = u64::from_str_radix(table, 16).ok()?;
+        let setting = match name.split_once('/') {
+            None => match name {
+                "definition" => Self::Definition,
+                "billing" => Self::Billing,
+                "stream" => Self::Stream,
+                _ => return None,
+            },
+            Some(("index", index)) => Self::GlobalIndex(index.into()),
+            Some(("replica", region)) => Self::Replica(region.into()),
+            Some(("admission", regions)) => {
+                let (newcomer, member) = regions.split_once('/')?;
+                Self::Admission(newcomer.into(), member.into())
+            }
+            Some(("deletion-protection", region)) => Self::DeletionProtection(region.into()),
+            Some(("class", region)) => Self::TableClass(region.into()),
+            Some(("tags", region)) => Self::Tags(region.into()),
+            Some(_) => return None,
+        };
+        Some((table, setting))
+    }
+}
+
+/// The route of a table's registers: they are one group.
+pub(crate) fn register_route(table: u64) -> u64 {
+    partition_hash(&table.to_be_bytes())
+}
+
+/// A register's value.
+pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Bytes> {
+    let packed = rmp_serde::to_vec_named(value);
+    packed.map(Bytes::from).map_err(|error| TableError::Corrupt(format!("a register cannot be written: {error}")))
+}
+
+/// All that is known of one table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Registers {
+    pub(crate) definition: Option<Definition>,
+    pub(crate) billing: Option<Billing>,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) global_indexes: BTreeMap<String, IndexDefinition>,
+    pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
+    pub(crate) admissions: BTreeMap<(String, String), u64>,
+    pub(crate) deletion_protection: BTreeMap<String, bool>,
+    pub(crate) table_class: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, Tags>,
+}
+
+impl Registers {
+    /// Takes in one register. A value that cannot be read is an error: it was written by a release that this one does not
+    /// understand, and going on without it could lose data.
+    pub(crate) fn read(&mut self, setting: Setting, value: &[u8]) -> Result<()> {
+        match setting {
+            Setting::Definition => self.definition = Some(unpack(value)?),
+            Setting::Billing => self.billing = Some(unpack(value)?),
+            Setting::Stream => self.stream = Some(unpack(value)?),
+            Setting::GlobalIndex(name) => drop(self.global_indexes.insert(name, unpack(value)?)),
+            Setting::Replica(region) => drop(self.replicas.insert(region, unpack(value)?)),
+            Setting::Admission(newcomer, member) => drop(self.admissions.insert((newcomer, member), unpack(value)?)),
+            Setting::DeletionProtection(region) => drop(self.deletion_protection.insert(region, unpack(value)?)),
+            Setting::TableClass(region) => drop(self.table_class.insert(region, unpack(value)?)),
+            Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
+        }
+        Ok(())
+    }
+
+    /// Every register that is set, to take them all away when the table's last replica goes.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        settings.extend(self.definition.is_some().then_some(Setting::Definition));
+        settings.extend(self.billing.is_some().then_some(Setting::Billing));
+        settings.extend(self.stream.is_some().then_some(Setting::Stream));
+        settings.extend(self.global_indexes.keys().cloned().map(Setting::GlobalIndex));
+        settings.extend(self.replicas.keys().cloned().map(Setting::Replica));
+        settings.extend(self.admissions.keys().cloned().map(|(newcomer, member)| Setting::Admission(newcomer, member)));
+        settings.extend(self.deletion_protection.keys().cloned().map(Setting::DeletionProtection));
+        settings.extend(self.table_class.keys().cloned().map(Setting::TableClass));
+        settings.extend(self.tags.keys().cloned().map(Setting::Tags));
+        settings
+    }
+
+    /// The settings that concern one region only.
+    pub(crate) fn settings_of(&self, region: &str) -> Vec<Setting> {
+        let mut settings = self.settings();
+        settings.retain(|setting| match setting {
+            Setting::Replica(of) | Setting::DeletionProtection(of) | Setting::TableClass(of) | Setting::Tags(of) => {
+                of == region
+            }
+            Setting::Admission(newcomer, member) => newcomer == region || member == region,
+            Setting::Definition | Setting::Billing | Setting::Stream | Setting::GlobalIndex(_) => false,
+        });
+        settings
+    }
+}
+
+fn unpack<T: DeserializeOwned>(value: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(value).map_err(|error| TableError::Corrupt(format!("a register cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back() {
+        let settings = [
+            Setting::Definition,
+            Setting::Billing,
+            Setting::Stream,
+            Setting::GlobalIndex("by-date".into()),
+            Setting::Replica("eu-west-1".into()),
+            Setting::Admission("eu-west-1".into(), "us-east-1".into()),
+            Setting::DeletionProtection("eu-west-1".into()),
+            Setting::TableClass("eu-west-1".into()),
+            Setting::Tags("eu-west-1".into()),
+        ];
+        for setting in settings {
+            let key = setting.key(0xabc);
+            assert_eq!(Setting::parse(&key.bytes), Some((0xabc, setting)));
+        }
+        assert_eq!(Setting::parse(b"0000000000000abc/from-the-future"), None);
+        assert_eq!(Setting::parse(b"\xff"), None);
+    }
+}

@@ -1,0 +1,378 @@
+//! One table, as a request sees it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use geodynamo_item::{AttributeValue, Item};
+use geodynamo_topology::partition::PartitionMap;
+
+use crate::{
+    Result, TableError,
+    index::{ItemKey, key_value},
+    registers::Registers,
+    schema::{
+        Billing, Definition, IndexDefinition, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream, StreamView,
+        Tags,
+    },
+};
+
+/// The longest partition key, in bytes.
+pub const PARTITION_KEY_BYTES_MAX: usize = 2048;
+/// The longest sort key, in bytes.
+pub const SORT_KEY_BYTES_MAX: usize = 1024;
+/// The largest item, by DynamoDB's size formula.
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// How far a table has come in its region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableStatus {
+    /// Being made, or copied from another region.
+    Creating,
+    /// Serving, while a setting changes or a replica is added or taken away.
+    Updating,
+    /// Being removed.
+    Deleting,
+    /// Serving.
+    Active,
+}
+
+impl TableStatus {
+    /// DynamoDB's name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+            Self::Active => "ACTIVE",
+        }
+    }
+}
+
+/// A table as it is in this region: its definition and settings at one moment, and what is shared by all such moments.
+#[derive(Debug)]
+pub struct Table {
+    id: u64,
+    definition: Definition,
+    indexes: Vec<IndexDefinition>,
+    map: PartitionMap,
+    pub(crate) registers: Registers,
+    pub(crate) status: TableStatus,
+    pub(crate) live: Arc<Live>,
+}
+
+/// What a table keeps while its settings change.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// Read by every write for as long as it runs; written once, when the data is taken away.
+    pub(crate) gate: tokio::sync::RwLock<Dropped>,
+    /// Of the table, then of its indexes by name.
+    pub(crate) table: Stats,
+    pub(crate) indexes: parking_lot::RwLock<BTreeMap<String, Arc<Stats>>>,
+}
+
+/// Whether a table's data is gone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped(pub(crate) bool);
+
+/// How many items and bytes there are.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    items: AtomicI64,
+    bytes: AtomicI64,
+}
+
+impl Stats {
+    /// Counts a change from one size to another; `None` is no item.
+    pub(crate) fn count(&self, before: Option<usize>, after: Option<usize>) {
+        let number = |size: Option<usize>| i64::from(size.is_some());
+        let bytes = |size: Option<usize>| i64::try_from(size.unwrap_or(0)).unwrap_or(i64::MAX);
+        self.items.fetch_add(number(after) - number(before), Ordering::Relaxed);
+        self.bytes.fetch_add(bytes(after) - bytes(before), Ordering::Relaxed);
+    }
+
+    /// Items and bytes.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        let read = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
+        (read(&self.items), read(&self.bytes))
+    }
+
+    pub(crate) fn reset(&self) {
+        self.items.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What DescribeTable shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The table's name.
+    pub name: String,
+    /// How far it has come.
+    pub status: TableStatus,
+    /// Its id as clients see it.
+    pub uuid: u128,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Its keys.
+    pub keys: KeySchema,
+    /// Its local indexes.
+    pub local_indexes: Vec<IndexDescription>,
+    /// Its global indexes.
+    pub global_indexes: Vec<IndexDescription>,
+    /// The attributes that keys use, each once, by name.
+    pub attributes: Vec<KeyAttribute>,
+    /// How it is billed.
+    pub billing: Billing,
+    /// Its stream, also one that was switched off.
+    pub stream: Option<Stream>,
+    /// Whether it is protected from deletion.
+    pub deletion_protection: bool,
+    /// Its table class, if one was ever set.
+    pub table_class: Option<String>,
+    /// How many items it has.
+    pub items: u64,
+    /// Their size by DynamoDB's formula.
+    pub bytes: u64,
+    /// The replicas in other regions, by region.
+    pub replicas: Vec<(String, ReplicaEntry)>,
+}
+
+/// What DescribeTable shows of an index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexDescription {
+    /// The index.
+    pub definition: IndexDefinition,
+    /// How many entries it has.
+    pub items: u64,
+    /// Their size by DynamoDB's formula.
+    pub bytes: u64,
+}
+
+impl Table {
+    /// A table from its registers; `None` if they do not make one (yet).
+    pub(crate) fn new(id: u64, registers: Registers, status: TableStatus, live: Arc<Live>) -> Option<Self> {
+        let definition = registers.definition.clone()?;
+        let map = PartitionMap::uniform(definition.partitions)?;
+        let mut indexes = definition.local_indexes.clone();
+        indexes.extend(registers.global_indexes.values().cloned());
+        {
+            let mut stats = live.indexes.write();
+            stats.retain(|name, _| indexes.iter().any(|index| index.name == *name));
+            for index in &indexes {
+                stats.entry(index.name.clone()).or_default();
+            }
+        }
+        Some(Self { id, definition, indexes, map, registers, status, live })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// Its id in engine keys and deltas.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> &KeySchema {
+        &self.definition.keys
+    }
+
+    /// Its indexes, local ones first.
+    pub fn indexes(&self) -> &[IndexDefinition] {
+        &self.indexes
+    }
+
+    /// An index by name.
+    pub fn index(&self, name: &str) -> Result<&IndexDefinition> {
+        let found = self.indexes.iter().find(|index| index.name == name);
+        found.ok_or_else(|| TableError::Validation(format!("The table does not have the specified index: {name}")))
+    }
+
+    /// How far it has come.
+    pub fn status(&self) -> TableStatus {
+        self.status
+    }
+
+    /// Its partitions.
+    pub fn partitions(&self) -> PartitionMap {
+        self.map
+    }
+
+    /// What its change records show besides keys; `None` while its stream is off.
+    pub(crate) fn view(&self) -> Option<StreamView> {
+        self.registers.stream.as_ref().filter(|stream| stream.enabled).map(|stream| stream.view)
+    }
+
+    /// Its tags in a region.
+    pub(crate) fn tags(&self, region: &str) -> Tags {
+        self.registers.tags.get(region).cloned().unwrap_or_default()
+    }
+
+    /// As DescribeTable shows it.
+    pub(crate) fn describe(&self, region: &str) -> Description {
+        let (items, bytes) = self.live.table.read();
+        let stats = self.live.indexes.read();
+        let describe = |index: &IndexDefinition| {
+            let (items, bytes) = stats.get(&index.name).map_or((0, 0), |stats| stats.read());
+            IndexDescription { definition: index.clone(), items, bytes }
+        };
+        let mut attributes = BTreeMap::new();
+        for attribute in self.keys().attributes().chain(self.indexes.iter().flat_map(|index| index.keys.attributes())) {
+            attributes.insert(attribute.name.clone(), attribute.clone());
+        }
+        let registers = &self.registers;
+        Description {
+            name: self.name().into(),
+            status: self.status,
+            uuid: self.definition.uuid,
+            created_ms: self.definition.created_ms,
+            keys: self.keys().clone(),
+            local_indexes: self.indexes.iter().filter(|index| !index.is_global()).map(describe).collect(),
+            global_indexes: self.indexes.iter().filter(|index| index.is_global()).map(describe).collect(),
+            attributes: attributes.into_values().collect(),
+            billing: registers.billing.unwrap_or(Billing::OnDemand),
+            stream: registers.stream.clone(),
+            deletion_protection: registers.deletion_protection.get(region).copied().unwrap_or(false),
+            table_class: registers.table_class.get(region).cloned(),
+            items,
+            bytes,
+            replicas: self.other_replicas(region).map(|(name, entry)| (name.clone(), entry.clone())).collect(),
+        }
+    }
+
+    /// The replicas in other regions.
+    pub(crate) fn other_replicas(&self, region: &str) -> impl Iterator<Item = (&String, &ReplicaEntry)> {
+        self.registers.replicas.iter().filter(move |(name, _)| *name != region)
+    }
+
+    /// Whether another region has, or is about to have, a replica that takes deltas.
+    pub(crate) fn replicates_to(&self, region: &str) -> bool {
+        let takes = |entry: &ReplicaEntry| matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Active);
+        self.registers.replicas.get(region).is_some_and(takes)
+    }
+
+    /// Where a request's `Key` stands. It must be the key attributes and nothing else.
+    pub fn key_of(&self, key: &Item) -> Result<ItemKey> {
+        let attributes = self.keys().attributes().count();
+        let fits = key.len() == attributes && self.keys().attributes().all(|attribute| key_value(attribute, key).is_some());
+        if !fits {
+            return Err(TableError::Validation("The provided key element does not match the schema".into()));
+        }
+        self.check_key_values(key)?;
+        self.key_of_item(key)
+    }
+
+    /// Where an item stands; its keys have been checked.
+    pub(crate) fn key_of_item(&self, item: &Item) -> Result<ItemKey> {
+        ItemKey::of(self.keys(), item)
+            .ok_or_else(|| TableError::Validation("The provided key element does not match the schema".into()))
+    }
+
+    /// Checks an item that is about to be written: its keys, its size, and the types of index keys.
+    pub(crate) fn check_item(&self, item: &Item) -> Result<()> {
+        for attribute in self.keys().attributes() {
+            match item.get(&attribute.name) {
+                None => return Err(TableError::invalid(format!("Missing the key {} in the item", attribute.name))),
+                Some(value) if value.kind() != attribute.kind.attribute_type() => {
+                    return Err(TableError::invalid(format!(
+                        "Type mismatch for key {} expected: {} actual: {}",
+                        attribute.name,
+                        attribute.kind.code(),
+                        value.kind().code()
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        self.check_key_values(item)?;
+        self.check_index_keys(item)
+    }
+
+    /// Checks the attributes that are keys of an index: of the right type, not empty, not too long.
+    pub(crate) fn check_index_keys(&self, item: &Item) -> Result<()> {
+        for index in &self.indexes {
+            for (attribute, partition) in index.keys.attributes().zip([true, false]) {
+                let Some(value) = item.get(&attribute.name) else { continue };
+                if value.kind() != attribute.kind.attribute_type() {
+                    return Err(TableError::invalid(format!(
+                        "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
+                        attribute.name,
+                        attribute.kind.code(),
+                        value.kind().code(),
+                        index.name
+                    )));
+                }
+                let len = key_len(value);
+                if len == 0 {
+                    return Err(TableError::Validation(format!(
+                        "One or more parameter values are not valid. A value specified for a secondary index key is not \
+                         supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, \
+                         IndexKey: {}",
+                        kind_word(value),
+                        index.name,
+                        attribute.name
+                    )));
+                }
+                if len > key_max(partition) {
+                    return Err(too_long(partition));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_key_values(&self, item: &Item) -> Result<()> {
+        for (attribute, partition) in self.keys().attributes().zip([true, false]) {
+            let Some(value) = item.get(&attribute.name) else { continue };
+            let len = key_len(value);
+            if len == 0 {
+                return Err(TableError::Validation(format!(
+                    "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
+                     empty {} value. Key: {}",
+                    kind_word(value),
+                    attribute.name
+                )));
+            }
+            if len > key_max(partition) {
+                return Err(too_long(partition));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_len(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.len(),
+        _ => 1,
+    }
+}
+
+fn key_max(partition: bool) -> usize {
+    if partition { PARTITION_KEY_BYTES_MAX } else { SORT_KEY_BYTES_MAX }
+}
+
+fn too_long(partition: bool) -> TableError {
+    if partition {
+        TableError::invalid(format!(
+            "Size of hashkey has exceeded the maximum size limit of{PARTITION_KEY_BYTES_MAX} bytes"
+        ))
+    } else {
+        TableError::invalid(format!(
+            "Aggregated size of all range keys has exceeded the size limit of {SORT_KEY_BYTES_MAX} bytes"
+        ))
+    }
+}
+
+fn kind_word(value: &AttributeValue) -> &'static str {
+    if matches!(value, AttributeValue::B(_)) { "binary" } else { "string" }
+}

@@ -9,7 +9,9 @@ use geodynamo_storage::{Write, key_head};
 use geodynamo_topology::partition::partition_hash;
 
 use crate::{
-    Result, TableError, keys,
+    Result, TableError,
+    capacity::write_units,
+    keys,
     schema::{IndexDefinition, IndexKind, KeyAttribute, KeySchema, Projection},
 };
 
@@ -22,7 +24,7 @@ pub(crate) struct Entry {
 
 /// Where an item's key stands: its route and its table-relative bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ItemKey {
+pub struct ItemKey {
     pub(crate) route: u64,
     pub(crate) bytes: Bytes,
 }
@@ -88,7 +90,20 @@ pub(crate) fn place(table: u64, index: &IndexDefinition, base_route: u64, partit
     }
 }
 
-/// The writes that take an item's indexes from one state to the other.
+/// What a change did to one index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexChange {
+    /// Which one, by its place among the table's indexes.
+    pub(crate) index: usize,
+    /// The entry's size before, if there was one.
+    pub(crate) before: Option<usize>,
+    /// The entry's size after, if there is one.
+    pub(crate) after: Option<usize>,
+    /// Write units: of an entry that moved, both for taking it away and for putting it.
+    pub(crate) units: f64,
+}
+
+/// Stages the writes that take an item's indexes from one state to the other; gives what changed, for counting.
 pub(crate) fn maintain(
     table: u64,
     schema: &KeySchema,
@@ -97,22 +112,29 @@ pub(crate) fn maintain(
     old: Option<&Item>,
     new: Option<&Item>,
     writes: &mut Vec<Write>,
-) {
-    for index in indexes {
+) -> Vec<IndexChange> {
+    let mut changes = Vec::new();
+    for (number, index) in indexes.iter().enumerate() {
         let before = old.and_then(|item| entry(table, schema, index, at, item));
         let after = new.and_then(|item| entry(table, schema, index, at, item));
-        match (before, after) {
-            (Some(before), Some(after)) if before == after => {}
-            (before, Some(after)) => {
-                if let Some(before) = before.filter(|before| before.key != after.key) {
-                    writes.push(Write::Delete(before.key));
-                }
-                writes.push(Write::Put(after.key, after.value));
-            }
-            (Some(before), None) => writes.push(Write::Delete(before.key)),
-            (None, None) => {}
+        if before == after {
+            continue;
+        }
+        let size = |entry: &Option<Entry>| entry.as_ref().and_then(|entry| codec::size(&entry.value).ok());
+        let (sizes, moved) = ((size(&before), size(&after)), before.as_ref().map(|e| &e.key) != after.as_ref().map(|e| &e.key));
+        let units = match sizes {
+            (Some(before), Some(after)) if moved => write_units(before, 0) + write_units(0, after),
+            (before, after) => write_units(before.unwrap_or(0), after.unwrap_or(0)),
+        };
+        changes.push(IndexChange { index: number, before: sizes.0, after: sizes.1, units });
+        if let Some(before) = before.filter(|_| moved) {
+            writes.push(Write::Delete(before.key));
+        }
+        if let Some(after) = after {
+            writes.push(Write::Put(after.key, after.value));
         }
     }
+    changes
 }
 
 /// Whether the attribute is copied into the index.

@@ -22,6 +22,11 @@ impl StoredItem {
         Self(out.into())
     }
 
+    /// The bytes.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// Writes it as DynamoDB JSON.
     pub fn write_json(&self, out: &mut Writer) -> Result<()> {
         codec::write_json(&self.0, out).map_err(|_| unreadable())

@@ -1,0 +1,304 @@
+//! Writes: put, update and delete, with their conditions.
+
+use bytes::Bytes;
+use geodynamo_expression::{Condition, Update};
+use geodynamo_item::{Item, codec};
+use geodynamo_replicator_core::{Body, Change, Images, LogId, MergeKind, Origin, Past, Stamp, TableId};
+use geodynamo_storage::{Append, Commit, Engine, Write};
+
+use crate::{
+    Result, StoredItem, Table, TableError, Tables,
+    capacity::{Capacity, write_units},
+    index::{self, IndexChange, ItemKey},
+    keys,
+    order::latch_of,
+    record::Record,
+    table::ITEM_BYTES_MAX,
+};
+
+/// What a write asks besides writing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteOptions<'a> {
+    /// What must hold of the item as it is.
+    pub condition: Option<&'a Condition>,
+    /// Whether to give the item as it was.
+    pub return_old: bool,
+    /// Whether to give the item as it became.
+    pub return_new: bool,
+    /// Whether a failed condition gives the item as it is.
+    pub old_on_failure: bool,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The item as it was, where asked for.
+    pub old: Option<Item>,
+    /// The item as it became, where asked for.
+    pub new: Option<Item>,
+    /// What it consumed, in write units.
+    pub capacity: Capacity,
+}
+
+/// What an item becomes.
+enum Next {
+    Item(Item),
+    Nothing,
+}
+
+/// A commit under construction, and what to count once it is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    pub(crate) commit: Commit,
+    counts: Vec<Count>,
+}
+
+/// A change of a table's, or one of its indexes', items and bytes.
+#[derive(Debug)]
+struct Count {
+    before: Option<usize>,
+    after: Option<usize>,
+    indexes: Vec<IndexChange>,
+}
+
+/// A change of one key, ready to be staged.
+pub(crate) struct KeyChange<'a> {
+    pub(crate) at: &'a ItemKey,
+    pub(crate) old: Option<&'a Record>,
+    /// The old item, decoded; only where the table has indexes.
+    pub(crate) old_item: Option<&'a Item>,
+    pub(crate) new: &'a Record,
+    /// The new item, decoded; only where the table has indexes.
+    pub(crate) new_item: Option<&'a Item>,
+    pub(crate) origin: Origin,
+}
+
+impl<E: Engine> Tables<E> {
+    /// Puts an item in place of whatever has its key.
+    pub async fn put(&self, table: &Table, item: Item, options: WriteOptions<'_>) -> Result<Written> {
+        table.check_item(&item)?;
+        let at = table.key_of_item(&item)?;
+        self.write(table, at, options, false, |_| Ok(Next::Item(item))).await
+    }
+
+    /// Deletes the item with a key. Deleting nothing is a write like any other: it has a stamp, so that an older write
+    /// still on its way from another region does not win over it.
+    pub async fn delete(&self, table: &Table, key: &Item, options: WriteOptions<'_>) -> Result<Written> {
+        let at = table.key_of(key)?;
+        self.write(table, at, options, false, |_| Ok(Next::Nothing)).await
+    }
+
+    /// Updates the item with a key, or makes one. Without an update it makes sure that there is one.
+    pub async fn update(
+        &self,
+        table: &Table,
+        key: &Item,
+        update: Option<&Update>,
+        options: WriteOptions<'_>,
+    ) -> Result<Written> {
+        let at = table.key_of(key)?;
+        if let Some(name) = table.keys().attributes().map(|key| &key.name).find(|name| update.is_some_and(|u| u.touches(name))) {
+            return Err(TableError::invalid(format!(
+                "Cannot update attribute {name}. This attribute is part of the key"
+            )));
+        }
+        self.write(table, at, options, true, |old| {
+            let base = old.unwrap_or(key);
+            let item = match update {
+                Some(update) => update.apply(base).map_err(|error| TableError::Validation(error.to_string()))?,
+                None => base.clone(),
+            };
+            table.check_index_keys(&item)?;
+            Ok(Next::Item(item))
+        })
+        .await
+    }
+
+    async fn write(
+        &self,
+        table: &Table,
+        at: ItemKey,
+        options: WriteOptions<'_>,
+        reads_old: bool,
+        next: impl FnOnce(Option<&Item>) -> Result<Next>,
+    ) -> Result<Written> {
+        let gate = table.live.gate.read().await;
+        if gate.0 {
+            return Err(TableError::no_table());
+        }
+        let engine_key = keys::item(table.id(), at.route, &at.bytes);
+        let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
+        let current = self.engine().get(&engine_key).await?.map(|bytes| Record::read(&bytes)).transpose()?;
+        let indexed = !table.indexes().is_empty();
+        let looks = reads_old || indexed || options.return_old || options.condition.is_some();
+        let stored = current.as_ref().and_then(|record| record.item.clone()).map(StoredItem::new);
+        let old = if looks { stored.as_ref().map(StoredItem::decode).transpose()? } else { None };
+
+        if let Some(condition) = options.condition {
+            let nothing = Item::new();
+            let holds = condition.evaluate(old.as_ref().unwrap_or(&nothing));
+            if !holds.map_err(|error| TableError::Validation(error.to_string()))? {
+                return Err(TableError::ConditionFailed(old.filter(|_| options.old_on_failure).map(Box::new)));
+            }
+        }
+        let new = match next(old.as_ref())? {
+            Next::Item(item) => Some(item),
+            Next::Nothing => None,
+        };
+        let encoded = new.as_ref().map(encode).transpose()?;
+        let seen = current.as_ref().map(|record| record.stamp);
+        let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
+        let past = current.as_ref().map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
+        let version = Record { stamp, past, kind: MergeKind::ItemLww, item: encoded };
+
+        let mut staged = Staged::default();
+        let change = KeyChange {
+            at: &at,
+            old: current.as_ref(),
+            old_item: old.as_ref(),
+            new: &version,
+            new_item: new.as_ref(),
+            origin: Origin::Local,
+        };
+        self.stage(table, &change, &mut staged)?;
+        let capacity = staged.capacity(table);
+        self.commit(table, staged).await?;
+        drop(turn);
+        Ok(Written { old: old.filter(|_| options.return_old), new: new.filter(|_| options.return_new), capacity })
+    }
+
+    /// Stages all that goes with a key's new version: its record, its index entries, and its change.
+    pub(crate) fn stage(&self, table: &Table, change: &KeyChange<'_>, staged: &mut Staged) -> Result<()> {
+        let KeyChange { at, old, new, .. } = change;
+        let size = |record: &Record| record.item.clone().map(|item| StoredItem::new(item).size()).transpose();
+        let before = old.map(size).transpose()?.flatten();
+        let after = size(new)?;
+        let record = new.write();
+        staged.commit.writes.push(Write::Put(keys::item(table.id(), at.route, &at.bytes), record));
+        let indexes = index::maintain(
+            table.id(),
+            table.keys(),
+            table.indexes(),
+            at,
+            change.old_item,
+            change.new_item,
+            &mut staged.commit.writes,
+        );
+        staged.counts.push(Count { before, after, indexes });
+        let view = table.view();
+        let image = |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
+        let images = Images {
+            old: image(*old, view.is_some_and(|view| view.old_image())),
+            new: image(Some(*new), view.is_some_and(|view| view.new_image())),
+        };
+        let body = Body::Item { deleted: new.item.is_none(), images };
+        self.append(table, at, new.stamp, new.past.clone(), change.origin, body, staged);
+        Ok(())
+    }
+
+    /// Stages a change for the log of the key's partition.
+    #[expect(clippy::too_many_arguments, reason = "a change's fields, one by one")]
+    pub(crate) fn append(
+        &self,
+        table: &Table,
+        at: &ItemKey,
+        stamp: Stamp,
+        past: Past,
+        origin: Origin,
+        body: Body,
+        staged: &mut Staged,
+    ) {
+        let change = Change {
+            key: at.bytes.clone(),
+            stamp,
+            past,
+            origin,
+            commit_time: self.orderer().time.now_ms(),
+            transaction: None,
+            body,
+        };
+        let log = self.log_of(table, table.partitions().partition_of(at.route));
+        staged.commit.appends.push(Append { log, record: change.encode().into() });
+    }
+
+    /// Commits what was staged; once it is durable, counts it.
+    ///
+    /// On an engine that does not span groups, index entries of other groups are committed after the item, each group by
+    /// itself, so such an index lags (see ARCHITECTURE.md).
+    pub(crate) async fn commit(&self, table: &Table, staged: Staged) -> Result<()> {
+        let Staged { commit, counts } = staged;
+        if self.engine().spans_groups() {
+            self.engine().commit(commit).await?;
+        } else {
+            self.commit_by_group(commit).await?;
+        }
+        for count in counts {
+            table.live.table.count(count.before, count.after);
+            if count.indexes.is_empty() {
+                continue;
+            }
+            let stats = table.live.indexes.read();
+            for change in count.indexes {
+                if let Some(stats) = stats.get(&table.indexes()[change.index].name) {
+                    stats.count(change.before, change.after);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// This replica's change log of a partition of a table.
+    pub(crate) fn log_of(&self, table: &Table, partition: u16) -> geodynamo_storage::LogId {
+        geodynamo_storage::LogId(LogId::of(self.replica(), TableId(table.id()), partition).0)
+    }
+
+    /// Carries a commit out group by group: what belongs to the appended changes' keys first, with the appends.
+    async fn commit_by_group(&self, commit: Commit) -> Result<()> {
+        let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
+        for write in commit.writes {
+            let key = match &write {
+                Write::Put(key, _) | Write::Delete(key) | Write::DeleteRange(key, _) => key,
+            };
+            let group = self.engine().group_of(key);
+            match groups.iter_mut().find(|(known, _)| *known == group) {
+                Some((_, commit)) => commit.writes.push(write),
+                None => groups.push((group, Commit { writes: vec![write], ..Commit::default() })),
+            }
+        }
+        if let Some((_, first)) = groups.first_mut() {
+            first.appends = commit.appends;
+        }
+        for (_, commit) in groups {
+            self.engine().commit(commit).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Staged {
+    /// What the staged changes consume, in write units.
+    fn capacity(&self, table: &Table) -> Capacity {
+        let mut capacity = Capacity::default();
+        for count in &self.counts {
+            capacity.table += write_units(count.before.unwrap_or(0), count.after.unwrap_or(0));
+            for change in &count.indexes {
+                let index = &table.indexes()[change.index];
+                let units = if index.is_global() { &mut capacity.global } else { &mut capacity.local };
+                units.push((index.name.clone(), change.units));
+            }
+        }
+        capacity
+    }
+}
+
+/// An item's stored form; an item that is too large is refused.
+fn encode(item: &Item) -> Result<Bytes> {
+    let mut out = Vec::with_capacity(512);
+    codec::encode(item, &mut out);
+    let stored = StoredItem::new(out.into());
+    if stored.size()? > ITEM_BYTES_MAX {
+        return Err(TableError::Validation("Item size has exceeded the maximum allowed size".into()));
+    }
+    Ok(stored.into_bytes())
+}
+

@@ -1,1 +1,35 @@
-//! geodynamo-access
+//! Who is calling: AWS Signature Version 4, verified on every request, and the principals it yields.
+//!
+//! [`Verifier::verify`] takes what came over the wire and the time, and gives a [`Principal`] or an [`AccessError`] with
+//! DynamoDB's own name and text. [`Signer`] is the other side, for this project's load generator.
+//!
+//! Specification: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+//! Nothing here reads a clock, a file or the network: time and keys are passed in.
+
+mod canonical;
+mod claim;
+mod error;
+mod hash;
+mod keys;
+mod sign;
+mod signing_key;
+mod time;
+mod verify;
+
+pub use crate::{
+    error::{AccessError, ErrorCode},
+    keys::{Credential, Keys},
+    sign::{Signature, Signer},
+    verify::{Mode, Principal, Request, Verifier},
+};
+
+/// The service name in the credential scope, for both the tables' and the streams' endpoint.
+pub const SERVICE: &str = "dynamodb";
+
+/// How far a request's date may be from the region's clock, before or after, in seconds.
+///
+/// AWS uses 5 to 15 minutes, depending on the service; 15 is what the signing documentation promises.
+pub const CLOCK_WINDOW_S: i64 = 15 * 60;
+
+/// The longest validity that a presigned request may ask for, in seconds (seven days, as AWS has it).
+pub const PRESIGNED_VALIDITY_S_MAX: i64 = 7 * 24 * 3600;

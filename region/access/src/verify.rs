@@ -1,0 +1,212 @@
+//! Checks a request's signature.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::{
+    CLOCK_WINDOW_S, SERVICE,
+    canonical::{Buffer, canonical_request},
+    claim::{ALGORITHM, Claim, Form, named_access_key_id},
+    error::AccessError,
+    hash,
+    keys::{KeyEntry, Keys},
+    time::BasicDate,
+};
+
+/// The account of callers that nobody checked.
+const UNCHECKED_ACCOUNT: &str = "000000000000";
+
+/// Whose request it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    /// The access key that signed it.
+    pub access_key_id: Arc<str>,
+    /// The account that the key acts for.
+    pub account: Arc<str>,
+}
+
+/// What came over the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `POST`.
+    pub method: &'a str,
+    /// The path, as it came, still encoded.
+    pub path: &'a str,
+    /// What follows the question mark, as it came.
+    pub query: Option<&'a str>,
+    /// The authority, which stands for the `Host` header where there is none (HTTP/2).
+    pub authority: Option<&'a str>,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// Whether signatures are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Every request must be signed, now, for this region, by a known key.
+    Enforce,
+    /// Any credentials and any region will do, or none, as with DynamoDB Local. For development only.
+    Any,
+}
+
+/// Verifies the requests of one region.
+#[derive(Debug)]
+pub struct Verifier {
+    mode: Mode,
+    region: String,
+    service: &'static str,
+    keys: Arc<Keys>,
+    /// The principal of unsigned requests in [`Mode::Any`].
+    anonymous: Principal,
+}
+
+impl Verifier {
+    /// A verifier for `region`, with the keys that `keys` holds at the time of each request.
+    pub fn new(mode: Mode, region: impl Into<String>, keys: Arc<Keys>) -> Self {
+        let anonymous = Principal {
+            access_key_id: "anonymous".into(),
+            account: UNCHECKED_ACCOUNT.into(),
+        };
+        Self {
+            mode,
+            region: region.into(),
+            service: SERVICE,
+            keys,
+            anonymous,
+        }
+    }
+
+    /// Whose request it is, or why it is refused. `now_unix_s` is the region's clock in seconds since 1970.
+    pub fn verify(&self, request: &Request<'_>, now_unix_s: i64) -> Result<Principal, AccessError> {
+        match self.mode {
+            Mode::Any => Ok(self.believe(request)),
+            Mode::Enforce => self.enforce(request, now_unix_s),
+        }
+    }
+
+    fn believe(&self, request: &Request<'_>) -> Principal {
+        match named_access_key_id(request.headers) {
+            Some(id) => Principal {
+                access_key_id: id.into(),
+                account: Arc::clone(&self.anonymous.account),
+            },
+            None => self.anonymous.clone(),
+        }
+    }
+
+    fn enforce(&self, request: &Request<'_>, now_unix_s: i64) -> Result<Principal, AccessError> {
+        let claim = Claim::read(request)?;
+        let entry = self.find_key(&claim)?;
+        self.check_scope(&claim)?;
+        check_date(&claim, now_unix_s)?;
+        let expected = self.signature(request, &claim, &entry)?;
+        if !hash::equal_in_constant_time(&expected, claim.signature.as_bytes()) {
+            return Err(AccessError::WrongSignature);
+        }
+        Ok(Principal {
+            access_key_id: Arc::clone(&entry.access_key_id),
+            account: Arc::clone(&entry.account),
+        })
+    }
+
+    fn find_key(&self, claim: &Claim<'_>) -> Result<Arc<KeyEntry>, AccessError> {
+        let entry = self
+            .keys
+            .find(claim.scope.access_key_id())
+            .ok_or(AccessError::UnknownKey)?;
+        let token_fits = match (&entry.credential.session_token, &claim.session_token) {
+            (None, None) => true,
+            (Some(known), Some(given)) => hash::equal_in_constant_time(known.as_bytes(), given),
+            _ => false,
+        };
+        if token_fits {
+            Ok(entry)
+        } else {
+            Err(AccessError::UnknownKey)
+        }
+    }
+
+    fn check_scope(&self, claim: &Claim<'_>) -> Result<(), AccessError> {
+        let scope = &claim.scope;
+        if scope.terminator() != "aws4_request" {
+            return Err(AccessError::WrongTerminator(AccessError::quote(
+                scope.terminator().as_bytes(),
+            )));
+        }
+        if scope.service() != self.service {
+            return Err(AccessError::WrongService(self.service));
+        }
+        if scope.region() != self.region {
+            return Err(AccessError::WrongRegion);
+        }
+        if scope.day().as_bytes() != claim.date.day() {
+            return Err(AccessError::WrongDay {
+                scope: AccessError::quote(scope.day().as_bytes()),
+                day: AccessError::quote(claim.date.day()),
+                date: claim.date.as_str().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn signature(&self, request: &Request<'_>, claim: &Claim<'_>, entry: &KeyEntry) -> Result<hash::Hex, AccessError> {
+        let payload_hash = hash::sha256_hex(request.body);
+        if let Some(claimed) = request.headers.get("x-amz-content-sha256")
+            && !hash::equal_in_constant_time(claimed.as_bytes(), &payload_hash)
+        {
+            return Err(AccessError::WrongSignature);
+        }
+        let canonical = canonical_request(request, claim, &payload_hash)?;
+        let mut to_sign = Buffer::new();
+        to_sign.extend_from_slice(ALGORITHM.as_bytes());
+        to_sign.push(b'\n');
+        to_sign.extend_from_slice(claim.date.as_bytes());
+        to_sign.push(b'\n');
+        to_sign.extend_from_slice(claim.scope.after_key().as_bytes());
+        to_sign.push(b'\n');
+        to_sign.extend_from_slice(&hash::sha256_hex(&canonical));
+        let mut day = [0; 8];
+        // `day()` is always eight bytes.
+        day.copy_from_slice(claim.date.day());
+        let signing = entry.signing_keys.key(
+            &entry.credential.secret_access_key,
+            day,
+            claim.date_unix_s.div_euclid(24 * 3600),
+            &self.region,
+            self.service,
+        );
+        Ok(hash::hmac_hex(&signing.key, &to_sign))
+    }
+}
+
+fn check_date(claim: &Claim<'_>, now_unix_s: i64) -> Result<(), AccessError> {
+    let text = |unix_s: i64| BasicDate::from_unix(unix_s).as_str().to_owned();
+    // A date of year 9999 and a clock of any value do not overflow, but a clock at the type's ends would.
+    let now_unix_s = now_unix_s.clamp(0, i64::from(u32::MAX) * 16);
+    let date = claim.date_unix_s;
+    if date > now_unix_s + CLOCK_WINDOW_S {
+        return Err(AccessError::NotYetCurrent {
+            date: text(date),
+            latest: text(now_unix_s + CLOCK_WINDOW_S),
+            now: text(now_unix_s),
+        });
+    }
+    match claim.form {
+        Form::Header if date < now_unix_s - CLOCK_WINDOW_S => Err(AccessError::Expired {
+            date: text(date),
+            earliest: text(now_unix_s - CLOCK_WINDOW_S),
+            now: text(now_unix_s),
+        }),
+        Form::Query { validity_s } if date + validity_s < now_unix_s => Err(AccessError::PresignedExpired {
+            expiry: text(date + validity_s),
+            now: text(now_unix_s),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! The error catalogue: one named constructor for each of DynamoDB's errors, with its status, its type and its texts.
+
+use std::{borrow::Cow, fmt};
+
+use geodynamo_item::Item;
+use geodynamo_json::Writer;
+use geodynamo_table::TableError;
+
+use crate::wire::{SerializationError, Value as _};
+
+/// Namespace of DynamoDB's own errors.
+const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810#";
+
+/// An error reply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiError(Box<Inner>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Inner {
+    status: u16,
+    /// The whole `__type`.
+    kind: Cow<'static, str>,
+    /// The member that has the message: `message` or `Message`.
+    key: &'static str,
+    message: Cow<'static, str>,
+    /// `Item` of a failed condition.
+    item: Option<Item>,
+    /// `CancellationReasons` of a cancelled transaction.
+    reasons: Vec<CancellationReason>,
+}
+
+/// Why one action of a transaction did not succeed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CancellationReason {
+    /// `None`, `ConditionalCheckFailed`, `ItemCollectionSizeLimitExceeded`, `TransactionConflict`, `ValidationError`…
+    pub code: &'static str,
+    /// What is wrong; `None` for an action that is not to blame.
+    pub message: Option<Cow<'static, str>>,
+    /// The item as it was, where the action asked for it.
+    pub item: Option<Item>,
+}
+
+/// What the signature's check found wrong with a request. The server makes the reply from it.
+impl ApiError {
+    /// `UnrecognizedClientException`: the access key is not known.
+    pub fn unrecognized_client() -> Self {
+        Self::coral("UnrecognizedClientException", "message", "The security token included in the request is invalid.")
+    }
+
+    /// `InvalidSignatureException` with this message.
+    pub fn invalid_signature(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::coral("InvalidSignatureException", "message", message)
+    }
+
+    /// `InvalidSignatureException` for a signature that is not the request's.
+    pub fn signature_does_not_match() -> Self {
+        Self::invalid_signature(
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access \
+             Key and signing method. Consult the service documentation for details.",
+        )
+    }
+
+    /// `IncompleteSignatureException` with this message.
+    pub fn incomplete_signature(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::coral("IncompleteSignatureException", "message", message)
+    }
+
+    /// `MissingAuthenticationTokenException`: the request is not signed.
+    pub fn missing_authentication_token() -> Self {
+        Self::coral("MissingAuthenticationTokenException", "message", "Request is missing Authentication Token")
+    }
+
+    /// `AccessDeniedException` with this message.
+    pub fn access_denied(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::coral("AccessDeniedException", "Message", message)
+    }
+}
+
+/// What DynamoDB's front answers to requests that are not an operation's.
+impl ApiError {
+    /// `SerializationException`: the body is not the operation's shape.
+    pub(crate) fn serialization(error: SerializationError) -> Self {
+        Self::malformed(error.0)
+    }
+
+    /// `SerializationException` with this message, as for a body that is not JSON.
+    pub fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::coral("SerializationException", "Message", message)
+    }
+
+    /// `UnknownOperationException`: no operation has this target.
+    pub fn unknown_operation() -> Self {
+        Self::coral("UnknownOperationException", "message", "An unknown operation was requested.")
+    }
+
+    /// `UnknownOperationException` for an operation of DynamoDB that geodynamo does not offer.
+    pub fn not_offered(operation: &str) -> Self {
+        let message = format!("{operation} is not available in this version of geodynamo.");
+        Self::coral("UnknownOperationException", "message", message)
+    }
+
+    /// `RequestEntityTooLargeException`, status 413: the body has more than 16 MiB.
+    pub fn request_too_large() -> Self {
+        let mut error = Self::coral("RequestEntityTooLargeException", "message", "Request entity too large");
+        error.0.status = 413;
+        error
+    }
+
+    /// `ValidationException` with this message.
+    pub fn validation(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(400, "com.amazon.coral.validate#ValidationException", "message", message)
+    }
+
+    /// `ThrottlingException` with this message.
+    pub fn throttling(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(400, "com.amazon.coral.availability#ThrottlingException", "message", message)
+    }
+
+    /// `ServiceUnavailable`, status 503: the process is stopping, or starting.
+    pub fn service_unavailable() -> Self {
+        Self::new(503, "com.amazon.coral.availability#ServiceUnavailableException", "message", "Service is unavailable.")
+    }
+}
+
+/// DynamoDB's own errors.
+impl ApiError {
+    /// `ConditionalCheckFailedException`; with the item as it was, where the request asked for it.
+    pub fn conditional_check_failed(item: Option<Item>) -> Self {
+        let mut error = Self::dynamodb("ConditionalCheckFailedException", "The conditional request failed");
+        error.0.item = item;
+        error
+    }
+
+    /// `ResourceNotFoundException` with this message.
+    pub fn resource_not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::dynamodb("ResourceNotFoundException", message)
+    }
+
+    /// `ResourceInUseException` with this message.
+    pub fn resource_in_use(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::dynamodb("ResourceInUseException", message)
+    }
+
+    /// `LimitExceededException` with this message.
+    pub fn limit_exceeded(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::dynamodb("LimitExceededException", message)
+    }
+
+    /// `ItemCollectionSizeLimitExceededException`.
+    pub fn item_collection_size_limit_exceeded() -> Self {
+        Self::dynamodb("ItemCollectionSizeLimitExceededException", "Collection size exceeded.")
+    }
+
+    /// `ProvisionedThroughputExceededException`.
+    pub fn provisioned_throughput_exceeded() -> Self {
+        Self::dynamodb(
+            "ProvisionedThroughputExceededException",
+            "The level of configured provisioned throughput for the table was exceeded. Consider increasing your \
+             provisioning level with the UpdateTable API.",
+        )
+    }
+
+    /// `RequestLimitExceeded`.
+    pub fn request_limit_exceeded() -> Self {
+        Self::dynamodb(
+            "RequestLimitExceeded",
+            "Throughput exceeds the current throughput limit for your account. Please contact AWS Support at \
+             https://aws.amazon.com/support request a limit increase",
+        )
+    }
+
+    /// `InternalServerError`, status 500. Why is for the log, not for the client.
+    pub fn internal() -> Self {
+        let mut error = Self::dynamodb("InternalServerError", "Internal server error");
+        error.0.status = 500;
+        error
+    }
+
+    /// `TransactionCanceledException`: the reasons are in the order of the transaction's actions.
+    pub fn transaction_canceled(reasons: Vec<CancellationReason>) -> Self {
+        let codes = reasons.iter().map(|reason| reason.code).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
+        );
+        let mut error = Self::new(400, "", "Message", message);
+        error.0.kind = format!("{DYNAMODB}TransactionCanceledException").into();
+        error.0.reasons = reasons;
+        error
+    }
+
+    /// `TransactionConflictException`.
+    pub fn transaction_conflict() -> Self {
+        Self::dynamodb("TransactionConflictException", "Transaction is ongoing for the item")
+    }
+
+    /// `TransactionInProgressException`.
+    pub fn transaction_in_progress() -> Self {
+        Self::dynamodb("TransactionInProgressException", "Transaction with the given client token is already in progress.")
+    }
+
+    /// `IdempotentParameterMismatchException`.
+    pub fn idempotent_parameter_mismatch() -> Self {
+        Self::dynamodb(
+            "IdempotentParameterMismatchException",
+            "DynamoDB rejected the request because you retried a request with a different payload but with an \
+             idempotent token that was already used.",
+        )
+    }
+
+    /// `DuplicateItemException`.
+    pub fn duplicate_item() -> Self {
+        Self::dynamodb("DuplicateItemException", "Duplicate primary key exists in table")
+    }
+
+    /// `ReplicaAlreadyExistsException`.
+    pub fn replica_already_exists(region: &str) -> Self {
+        let message = format!("Failed to create a the new replica of table in region: '{region}' because a replica already exists.");
+        Self::dynamodb("ReplicaAlreadyExistsException", message)
+    }
+
+    /// `ReplicaNotFoundException`.
+    pub fn replica_not_found(region: &str) -> Self {
+        let message = format!("The replica in region '{region}' does not exist.");
+        Self::dynamodb("ReplicaNotFoundException", message)
+    }
+
+    /// `GlobalTableNotFoundException` for a global table of version 2017.11.29: there are none.
+    pub fn global_table_not_found(name: &str) -> Self {
+        let message = format!("Global table not found: Global table with name: '{name}' does not exist.");
+        Self::dynamodb("GlobalTableNotFoundException", message)
+    }
+
+    /// `IndexNotFoundException`.
+    pub fn index_not_found(name: &str) -> Self {
+        Self::dynamodb("IndexNotFoundException", format!("Requested resource not found: Index: {name} not found"))
+    }
+}
+
+impl ApiError {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    /// The error's name without its namespace, such as `ValidationException`.
+    pub fn name(&self) -> &str {
+        self.0.kind.rsplit('#').next().unwrap_or_default()
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The reply's body.
+    pub fn body(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(64 + self.0.kind.len() + self.0.message.len());
+        writer.begin_object();
+        writer.plain_key("__type");
+        writer.plain_string(&self.0.kind);
+        writer.plain_key(self.0.key);
+        writer.string(&self.0.message);
+        if let Some(item) = &self.0.item {
+            writer.plain_key("Item");
+            item.encode(&mut writer);
+        }
+        if !self.0.reasons.is_empty() {
+            writer.plain_key("CancellationReasons");
+            writer.begin_array();
+            for reason in &self.0.reasons {
+                reason.encode(&mut writer);
+            }
+            writer.end_array();
+        }
+        writer.end_object();
+        writer.into_bytes()
+    }
+
+    fn coral(name: &'static str, key: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(400, format!("com.amazon.coral.service#{name}"), key, message)
+    }
+
+    fn dynamodb(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        let key = match name {
+            "IdempotentParameterMismatchException" | "TransactionInProgressException" => "Message",
+            _ => "message",
+        };
+        Self::new(400, format!("{DYNAMODB}{name}"), key, message)
+    }
+
+    #[cold]
+    fn new(
+        status: u16,
+        kind: impl Into<Cow<'static, str>>,
+        key: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self(Box::new(Inner {
+            status,
+            kind: kind.into(),
+            key,
+            message: message.into(),
+            item: None,
+            reasons: Vec::new(),
+        }))
+    }
+}
+
+impl CancellationReason {
+    /// The reason of an action that is not to blame.
+    pub const NONE: Self = Self { code: "None", message: None, item: None };
+
+    fn encode(&self, writer: &mut Writer) {
+        writer.begin_object();
+        writer.plain_key("Code");
+        writer.plain_string(self.code);
+        if let Some(message) = &self.message {
+            writer.plain_key("Message");
+            writer.string(message);
+        }
+        if let Some(item) = &self.item {
+            writer.plain_key("Item");
+            item.encode(writer);
+        }
+        writer.end_object();
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name(), self.message())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl From<TableError> for ApiError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Validation(message) => Self::validation(message),
+            TableError::ResourceNotFound(message) => Self::resource_not_found(message),
+            TableError::ResourceInUse(message) => Self::resource_in_use(message),
+            TableError::LimitExceeded(message) => Self::limit_exceeded(message),
+            TableError::ConditionFailed(item) => Self::conditional_check_failed(item.map(|item| *item)),
+            TableError::ItemCollectionSize => Self::item_collection_size_limit_exceeded(),
+            TableError::Storage(_) | TableError::Corrupt(_) => Self::internal(),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The service model's constraints, and the errors that tell which are broken.
+
+use std::fmt;
+
+use super::{JavaText, Pattern, Structure, Value};
+
+/// The most violations that one error tells.
+pub(crate) const VIOLATIONS_MAX: usize = 10;
+
+/// A shape's own constraints.
+#[derive(Debug)]
+pub(crate) enum Rule {
+    /// A text's length in UTF-16 units, and its form.
+    Text { min: Option<usize>, max: Option<usize>, pattern: Option<Pattern> },
+    /// One of these texts.
+    Enum(&'static [&'static str]),
+    /// A table's name, or its ARN. The model allows any text of 1 to 1,024 characters; DynamoDB itself still holds what is
+    /// not an ARN to the rules of names, with the texts of the time before ARNs were accepted.
+    TableArn,
+    /// A number's range.
+    Number { min: Option<i64>, max: Option<i64> },
+    /// A list's length, and what every element keeps to.
+    List { min: Option<usize>, max: Option<usize>, element: Option<&'static Rule> },
+    /// A map's size, and what every key and every value keeps to.
+    Map { min: Option<usize>, max: Option<usize>, key: Option<&'static Rule>, value: Option<&'static Rule> },
+}
+
+/// A table's name.
+static TABLE_NAME: Rule = Rule::Text { min: Some(3), max: Some(255), pattern: Some(Pattern::Name) };
+/// A table's ARN.
+static TABLE_ARN: Rule = Rule::Text { min: Some(1), max: Some(1024), pattern: None };
+
+/// Checks a whole request; gives the message of the `ValidationException`, if any.
+pub(crate) fn check_request<T: Structure>(request: &T) -> Option<String> {
+    let mut violations = Violations::default();
+    request.check_members(&mut Checker { path: &Path::Root, violations: &mut violations });
+    violations.into_message()
+}
+
+/// Checks a structure's members, and knows where in the request it is.
+pub(crate) struct Checker<'a> {
+    path: &'a Path<'a>,
+    violations: &'a mut Violations,
+}
+
+impl Checker<'_> {
+    /// Checks a member that must be there.
+    pub(crate) fn required<T: Value>(&mut self, name: &str, member: &Option<T>, rule: Option<&Rule>) {
+        if member.is_none() {
+            self.violations.add("null", &Path::Member(self.path, name), "Member must not be null");
+        }
+        self.optional(name, member, rule);
+    }
+
+    /// Checks a member that may be there.
+    pub(crate) fn optional<T: Value>(&mut self, name: &str, member: &Option<T>, rule: Option<&Rule>) {
+        let Some(value) = member else { return };
+        let path = Path::Member(self.path, name);
+        if let Some(rule) = rule {
+            let violations = &mut *self.violations;
+            value.broken(rule, &mut |constraint| {
+                if !violations.is_full() {
+                    violations.add(&JavaText::of(value), &path, &constraint);
+                }
+            });
+        }
+        value.check_inside(&mut Checker { path: &path, violations: self.violations });
+    }
+
+    /// Goes on inside a list's element; the index begins at 0.
+    pub(crate) fn element<T: Value>(&mut self, index: usize, element: &T) {
+        if !self.violations.is_full() {
+            let path = Path::Element(self.path, index + 1);
+            element.check_inside(&mut Checker { path: &path, violations: self.violations });
+        }
+    }
+
+    /// Goes on inside a map's value.
+    pub(crate) fn entry<T: Value>(&mut self, key: &str, value: &T) {
+        if !self.violations.is_full() {
+            let path = Path::Entry(self.path, key);
+            value.check_inside(&mut Checker { path: &path, violations: self.violations });
+        }
+    }
+}
+
+/// Where a value is in a request. Built on the way down, without allocating; written out only for an error.
+enum Path<'a> {
+    Root,
+    Member(&'a Path<'a>, &'a str),
+    Element(&'a Path<'a>, usize),
+    Entry(&'a Path<'a>, &'a str),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => Ok(()),
+            Path::Member(Path::Root, name) => f.write_str(name),
+            Path::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Path::Element(parent, index) => write!(f, "{parent}.{index}.member"),
+            Path::Entry(parent, key) => write!(f, "{parent}.{key}.member"),
+        }
+    }
+}
+
+/// The violations found so far, at most [`VIOLATIONS_MAX`].
+#[derive(Debug, Default)]
+struct Violations(Vec<String>);
+
+impl Violations {
+    #[cold]
+    fn add(&mut self, value: &str, path: &Path<'_>, constraint: &str) {
+        if !self.is_full() {
+            self.0.push(format!("Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() == VIOLATIONS_MAX
+    }
+
+    fn into_message(self) -> Option<String> {
+        let count = self.0.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        (count > 0).then(|| format!("{count} validation {errors} detected: {}", self.0.join("; ")))
+    }
+}
+
+impl Rule {
+    /// What a text breaks.
+    pub(crate) fn text(&self, text: &str, add: &mut dyn FnMut(String)) {
+        match self {
+            Rule::Text { min, max, pattern } => {
+                if let Some(pattern) = pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
+                    add(must_match(*pattern));
+                }
+                let length = if text.is_ascii() { text.len() } else { text.encode_utf16().count() };
+                length_within(length, *min, *max, add);
+            }
+            Rule::Enum(values) if !values.contains(&text) => add(must_be_one_of(values)),
+            Rule::TableArn if text.starts_with("arn:") => TABLE_ARN.text(text, add),
+            Rule::TableArn => TABLE_NAME.text(text, add),
+            _ => (),
+        }
+    }
+
+    /// What a number breaks.
+    pub(crate) fn number(&self, number: i64, add: &mut dyn FnMut(String)) {
+        if let Rule::Number { min, max } = self {
+            if let Some(max) = max.filter(|max| number > *max) {
+                add(value_at_most(max));
+            }
+            if let Some(min) = min.filter(|min| number < *min) {
+                add(value_at_least(min));
+            }
+        }
+    }
+
+    /// What a list breaks.
+    pub(crate) fn list<T: Value>(&self, list: &[T], add: &mut dyn FnMut(String)) {
+        if let Rule::List { min, max, element } = self {
+            length_within(list.len(), *min, *max, add);
+            if let Some(rule) = element.filter(|rule| list.iter().any(|element| breaks(element, rule))) {
+                add(format!("Member must satisfy constraint: [{}]", rule.describe()));
+            }
+        }
+    }
+
+    /// What a map breaks.
+    pub(crate) fn map<'a, T: Value + 'a>(
+        &self,
+        length: usize,
+        mut keys: impl Iterator<Item = &'a str>,
+        mut values: impl Iterator<Item = &'a T>,
+        add: &mut dyn FnMut(String),
+    ) {
+        if let Rule::Map { min, max, key, value } = self {
+            length_within(length, *min, *max, add);
+            if let Some(rule) = key.filter(|rule| keys.any(|key| found(|add| rule.text(key, add)))) {
+                add(format!("Map keys must satisfy constraint: [{}]", rule.describe()));
+            }
+            if let Some(rule) = value.filter(|rule| values.any(|value| breaks(value, rule))) {
+                add(format!("Map value must satisfy constraint: [{}]", rule.describe()));
+            }
+        }
+    }
+
+    /// The constraints, as the error of a container tells what its elements must keep to.
+    fn describe(&self) -> String {
+        let mut texts = Vec::new();
+        match self {
+            Rule::TableArn => return TABLE_NAME.describe(),
+            Rule::Enum(values) => texts.push(must_be_one_of(values)),
+            Rule::Number { min, max } => {
+                texts.extend(max.map(value_at_most));
+                texts.extend(min.map(value_at_least));
+            }
+            Rule::Text { min, max, .. } | Rule::List { min, max, .. } | Rule::Map { min, max, .. } => {
+                texts.extend(max.map(length_at_most));
+                texts.extend(min.map(length_at_least));
+            }
+        }
+        match self {
+            Rule::Text { pattern: Some(pattern), .. } => texts.push(must_match(*pattern)),
+            Rule::List { element: Some(rule), .. } => {
+                texts.push(format!("Member must satisfy constraint: [{}]", rule.describe()));
+            }
+            _ => (),
+        }
+        texts.join(", ")
+    }
+}
+
+fn breaks<T: Value>(value: &T, rule: &Rule) -> bool {
+    found(|add| value.broken(rule, add))
+}
+
+fn found(check: impl FnOnce(&mut dyn FnMut(String))) -> bool {
+    let mut any = false;
+    check(&mut |_| any = true);
+    any
+}
+
+fn length_within(length: usize, min: Option<usize>, max: Option<usize>, add: &mut dyn FnMut(String)) {
+    if let Some(max) = max.filter(|max| length > *max) {
+        add(length_at_most(max));
+    }
+    if let Some(min) = min.filter(|min| length < *min) {
+        add(length_at_least(min));
+    }
+}
+
+fn length_at_most(max: usize) -> String {
+    format!("Member must have length less than or equal to {max}")
+}
+
+fn length_at_least(min: usize) -> String {
+    format!("Member must have length greater than or equal to {min}")
+}
+
+fn value_at_most(max: i64) -> String {
+    format!("Member must have value less than or equal to {max}")
+}
+
+fn value_at_least(min: i64) -> String {
+    format!("Member must have value greater than or equal to {min}")
+}
+
+fn must_match(pattern: Pattern) -> String {
+    format!("Member must satisfy regular expression pattern: {}", pattern.text())
+}
+
+fn must_be_one_of(values: &[&str]) -> String {
+    format!("Member must satisfy enum value set: [{}]", values.join(", "))
+}

@@ -42,6 +42,24 @@ impl ItemKey {
         Some(Self { route, bytes: bytes.into() })
     }
 
+    /// The key that another replica sent: the route follows from the bytes.
+    pub(crate) fn from_bytes(bytes: Bytes) -> Result<Self> {
+        let end = bytes.windows(2).position(|pair| pair == [0, 1]);
+        let mut partition = bytes.get(..end.unwrap_or(0)).unwrap_or_default().to_vec();
+        // A zero byte is written as 0x00 0xFF; the terminator 0x00 0x01 stands nowhere else, for 0x01 never follows an
+        // escaped zero's 0x00.
+        let mut zero = false;
+        partition.retain(|byte| {
+            let filler = zero && *byte == u8::MAX;
+            zero = *byte == 0;
+            !filler
+        });
+        match end {
+            Some(_) => Ok(Self { route: partition_hash(&partition), bytes }),
+            None => Err(TableError::Corrupt("an item's key cannot be read".into())),
+        }
+    }
+
     /// The key attributes that the bytes stand for.
     pub(crate) fn decode(schema: &KeySchema, bytes: &[u8]) -> Result<Item> {
         let broken = |_| TableError::Corrupt("an item's key cannot be read".into());

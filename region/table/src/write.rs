@@ -13,6 +13,7 @@ use crate::{
     keys,
     order::latch_of,
     record::Record,
+    registers::CATALOG,
     table::ITEM_BYTES_MAX,
 };
 
@@ -170,7 +171,11 @@ impl<E: Engine> Tables<E> {
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
     pub(crate) fn stage(&self, table: &Table, change: &KeyChange<'_>, staged: &mut Staged) -> Result<()> {
         let KeyChange { at, old, new, .. } = change;
-        let size = |record: &Record| record.item.clone().map(|item| StoredItem::new(item).size()).transpose();
+        // The catalog's registers are not items.
+        let items = table.id() != CATALOG;
+        let size = |record: &Record| {
+            record.item.clone().filter(|_| items).map(|item| StoredItem::new(item).size()).transpose()
+        };
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
         let record = new.write();

@@ -1,0 +1,297 @@
+//! Merging what other regions send.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use geodynamo_item::Item;
+use geodynamo_replicator_core::{
+    Applied, ApplyError, Batch, Body, Delta, Judgement, LogInfo, Origin, Position, Stamp, Version, judge,
+    parking::{self, Admission},
+};
+use geodynamo_storage::{Engine, Write};
+
+use crate::{
+    Result, StoredItem, Table, TableError, Tables,
+    index::ItemKey,
+    keys,
+    order::latch_of,
+    parked::Parked,
+    record::Record,
+    registers::{CATALOG, Setting},
+    write::{KeyChange, Staged},
+};
+
+/// Everything that is being merged in one commit.
+struct Merging<'a> {
+    table: &'a Table,
+    origin: Origin,
+    /// What the batch has made of the keys so far; a key stands here once it has been read.
+    versions: BTreeMap<Bytes, Option<Record>>,
+    /// Conflicts recorded in this commit.
+    recorded: BTreeSet<Bytes>,
+    staged: Staged,
+    applied: Applied,
+}
+
+impl<E: Engine> Tables<E> {
+    /// Applies a stretch of another replica's change log: records, index entries, changes, conflicts and the cursor, in
+    /// one commit. See [`Batch`].
+    pub async fn apply(&self, batch: Batch) -> std::result::Result<Applied, ApplyError> {
+        let Some(table) = self.replicated(batch.log.table.0) else { return Err(ApplyError::Unknown) };
+        self.apply_to(&table, batch).await
+    }
+
+    async fn apply_to(&self, table: &Table, batch: Batch) -> std::result::Result<Applied, ApplyError> {
+        let failed = |error: TableError| ApplyError::Failed(error.to_string());
+        let gate = table.live.gate.read().await;
+        if gate.0 {
+            return Err(ApplyError::Unknown);
+        }
+        let origin = Origin::Remote { replica: batch.log.origin, log: batch.log.log, position: batch.up_to };
+        let (staged, applied, parked) = {
+            let now = self.orderer().time.now_ms();
+            let mut parked = Vec::new();
+            let mut merged = Vec::new();
+            let mut used = self.parking().used(batch.log.origin);
+            for delta in batch.deltas {
+                let Delta::Version { key, version } = &delta else {
+                    merged.push(delta);
+                    continue;
+                };
+                let weight = delta.weight() as u64;
+                match parking::admit(version.stamp, now, weight, used, self.parking().limits()) {
+                    Admission::Merge => merged.push(delta),
+                    Admission::Park => {
+                        used = used.with(weight);
+                        let (key, version) = (key.clone(), version.clone());
+                        parked.push(Parked { table: table.id(), key, version, log: batch.log, after: batch.after });
+                    }
+                    Admission::Stall => return Err(ApplyError::Stalled),
+                }
+            }
+            let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
+            let turn = self.orderer().order_all(latches).await;
+            let mut merging = self.merge(table, origin, merged).await.map_err(failed)?;
+            for parked in &parked {
+                merging.staged.commit.writes.push(parked.put().map_err(failed)?);
+                merging.applied.parked += 1;
+            }
+            let touched = merging.touched();
+            let (staged, applied) = (merging.staged, merging.applied);
+            let staged = self.with_cursor(table, &batch.log, batch.up_to, staged);
+            self.commit(table, staged).await.map_err(failed)?;
+            drop(turn);
+            ((touched, ()), applied, parked)
+        };
+        drop(gate);
+        self.set_cursor(&batch.log, batch.up_to);
+        self.parking().add(parked);
+        self.counters().merged(&applied);
+        self.after_catalog_merge(table, staged.0).await.map_err(failed)?;
+        Ok(applied)
+    }
+
+    /// Merges a copy's rows: like a batch, but with a mark of how far the copy has come in place of a cursor.
+    pub(crate) async fn apply_copy(
+        &self,
+        table: &Table,
+        origin: Origin,
+        log: LogInfo,
+        deltas: Vec<Delta>,
+        mark: Write,
+    ) -> Result<Applied> {
+        let gate = table.live.gate.read().await;
+        if gate.0 {
+            return Err(TableError::no_table());
+        }
+        let now = self.orderer().time.now_ms();
+        let ahead = |delta: &Delta| match delta {
+            Delta::Version { version, .. } => {
+                parking::is_ahead(version.stamp, now, self.parking().limits().drift_ms_max)
+            }
+            Delta::Conflict { .. } => false,
+        };
+        let (parked, merged): (Vec<_>, Vec<_>) = deltas.into_iter().partition(ahead);
+        let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
+        let turn = self.orderer().order_all(latches).await;
+        let mut merging = self.merge(table, origin, merged).await?;
+        let mut parks = Vec::new();
+        for delta in parked {
+            if let Delta::Version { key, version } = delta {
+                let parked = Parked { table: table.id(), key, version, log, after: Position::START };
+                merging.staged.commit.writes.push(parked.put()?);
+                merging.applied.parked += 1;
+                parks.push(parked);
+            }
+        }
+        merging.staged.commit.writes.push(mark);
+        let (touched, applied) = (merging.touched(), merging.applied);
+        self.commit(table, merging.staged).await?;
+        drop(turn);
+        drop(gate);
+        self.parking().add(parks);
+        self.counters().merged(&applied);
+        self.after_catalog_merge(table, touched).await?;
+        Ok(applied)
+    }
+
+    /// Merges parked deltas whose time has come; gives how many.
+    pub(crate) async fn release_parked(&self) -> Result<usize> {
+        let now = self.orderer().time.now_ms();
+        let due = self.parking().due(now);
+        let count = due.len();
+        for parked in due {
+            let Some(table) = self.replicated(parked.table) else {
+                // The table is gone; its parked deltas went with it.
+                self.parking().remove(&parked);
+                continue;
+            };
+            let gate = table.live.gate.read().await;
+            if gate.0 {
+                self.parking().remove(&parked);
+                continue;
+            }
+            let turn = self.orderer().order(latch_of(table.id(), &parked.key)).await;
+            let origin =
+                Origin::Remote { replica: parked.log.origin, log: parked.log.log, position: parked.after };
+            let delta = Delta::Version { key: parked.key.clone(), version: parked.version.clone() };
+            let mut merging = self.merge(&table, origin, vec![delta]).await?;
+            merging.staged.commit.writes.push(Write::Delete(parked.engine_key()?));
+            let (touched, applied) = (merging.touched(), merging.applied);
+            self.commit(&table, merging.staged).await?;
+            drop(turn);
+            drop(gate);
+            self.parking().remove(&parked);
+            self.counters().released(&applied);
+            self.after_catalog_merge(&table, touched).await?;
+        }
+        Ok(count)
+    }
+
+    /// Judges deltas one after the other and stages what follows. The caller has the turn on their keys.
+    async fn merge<'a>(&self, table: &'a Table, origin: Origin, deltas: Vec<Delta>) -> Result<Merging<'a>> {
+        let mut merging = Merging {
+            table,
+            origin,
+            versions: BTreeMap::new(),
+            recorded: BTreeSet::new(),
+            staged: Staged::default(),
+            applied: Applied::default(),
+        };
+        let ats = deltas.iter().map(|delta| key_at(table, delta.key())).collect::<Result<Vec<_>>>()?;
+        let engine_keys: Vec<_> = ats.iter().map(|at| keys::item(table.id(), at.route, &at.bytes)).collect();
+        let found = self.engine().get_many(&engine_keys).await?;
+        for (at, found) in ats.iter().zip(found) {
+            merging.versions.insert(at.bytes.clone(), found.map(|bytes| Record::read(&bytes)).transpose()?);
+        }
+        for (at, delta) in ats.iter().zip(deltas) {
+            match delta {
+                Delta::Version { version, .. } => self.merge_version(&mut merging, at, version).await?,
+                Delta::Conflict { loser, winner, .. } => {
+                    let origin = merging.origin;
+                    self.record_conflict(&mut merging, at, loser, winner, origin).await?;
+                }
+            }
+        }
+        Ok(merging)
+    }
+
+    async fn merge_version(&self, merging: &mut Merging<'_>, at: &ItemKey, version: Version) -> Result<()> {
+        let table = merging.table;
+        self.orderer().observe(version.stamp);
+        let current = merging.versions.get(&at.bytes).cloned().flatten();
+        let judgement =
+            judge(current.as_ref().map(|record| (record.stamp, &record.past)), (version.stamp, &version.past));
+        match judgement {
+            Judgement::Duplicate | Judgement::Outdated => {
+                merging.applied.duplicates += 1;
+                Ok(())
+            }
+            Judgement::Refused => {
+                // There is a current version, or nothing could have refused this one.
+                let winner = current.map_or(version.stamp, |record| record.stamp);
+                self.record_conflict(merging, at, version, winner, Origin::Local).await
+            }
+            Judgement::Overwrites | Judgement::Displaces => {
+                let new = Record::from_version(version);
+                let indexed = !table.indexes().is_empty();
+                let decode = |record: &Record| -> Result<Option<Item>> {
+                    let item = record.item.clone().filter(|_| indexed);
+                    item.map(|item| StoredItem::new(item).decode()).transpose()
+                };
+                let old_item = current.as_ref().map(decode).transpose()?.flatten();
+                let new_item = decode(&new)?;
+                let change = KeyChange {
+                    at,
+                    old: current.as_ref(),
+                    old_item: old_item.as_ref(),
+                    new: &new,
+                    new_item: new_item.as_ref(),
+                    origin: merging.origin,
+                };
+                self.stage(table, &change, &mut merging.staged)?;
+                merging.applied.applied += 1;
+                let winner = new.stamp;
+                merging.versions.insert(at.bytes.clone(), Some(new));
+                match current {
+                    Some(loser) if judgement == Judgement::Displaces => {
+                        self.record_conflict(merging, at, loser.into_version(), winner, Origin::Local).await
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Records a conflict's loser, once: keyed by its key and stamp. One detected here also goes to the other replicas.
+    async fn record_conflict(
+        &self,
+        merging: &mut Merging<'_>,
+        at: &ItemKey,
+        loser: Version,
+        winner: Stamp,
+        origin: Origin,
+    ) -> Result<()> {
+        let table = merging.table;
+        let key = keys::conflict(table.id(), at.route, &at.bytes, loser.stamp);
+        if !merging.recorded.insert(key.clone()) || self.engine().get(&key).await?.is_some() {
+            return Ok(());
+        }
+        let body = Body::Conflict { kind: loser.kind, value: loser.value.clone(), winner };
+        let record = Record::from_version(loser);
+        merging.staged.commit.writes.push(Write::Put(key, record.write()));
+        self.append(table, at, record.stamp, record.past, origin, body, &mut merging.staged);
+        merging.applied.conflicts += 1;
+        Ok(())
+    }
+
+    /// After registers were merged, the tables they describe are made anew.
+    async fn after_catalog_merge(&self, table: &Table, touched: Vec<Bytes>) -> Result<()> {
+        if table.id() != CATALOG {
+            return Ok(());
+        }
+        let tables: BTreeSet<u64> = touched.iter().filter_map(|key| Setting::parse(key)).map(|(table, _)| table).collect();
+        for table in tables {
+            self.refresh(table).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Merging<'_> {
+    /// The registers that changed, if the table is the catalog.
+    fn touched(&self) -> Vec<Bytes> {
+        if self.table.id() == CATALOG { self.versions.keys().cloned().collect() } else { Vec::new() }
+    }
+}
+
+/// Where a key that another replica sent stands.
+pub(crate) fn key_at(table: &Table, key: &Bytes) -> Result<ItemKey> {
+    if table.id() != CATALOG {
+        return ItemKey::from_bytes(key.clone());
+    }
+    // A register of a newer release is kept too: its table's id is all that its place needs.
+    let id = key.get(..16).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let id = id.ok_or_else(|| TableError::Corrupt("a register's key cannot be read".into()))?;
+    Ok(ItemKey { route: crate::registers::register_route(id), bytes: key.clone() })
+}

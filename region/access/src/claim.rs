@@ -229,7 +229,7 @@ impl<'a> Scope<'a> {
 }
 
 /// The access key that a request names, whether or not anything else about it can be read.
-pub(crate) fn named_access_key_id<'a>(headers: &'a HeaderMap) -> Option<&'a str> {
+pub(crate) fn named_access_key_id(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = text.split_once("Credential=")?;
     let id = credential.split(['/', ',', ' ']).next()?;

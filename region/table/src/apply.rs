@@ -48,7 +48,7 @@ impl<E: Engine> Tables<E> {
             return Err(ApplyError::Unknown);
         }
         let origin = Origin::Remote { replica: batch.log.origin, log: batch.log.log, position: batch.up_to };
-        let (staged, applied, parked) = {
+        let (touched, applied, parked) = {
             let now = self.orderer().time.now_ms();
             let mut parked = Vec::new();
             let mut merged = Vec::new();
@@ -77,17 +77,15 @@ impl<E: Engine> Tables<E> {
                 merging.applied.parked += 1;
             }
             let touched = merging.touched();
-            let (staged, applied) = (merging.staged, merging.applied);
-            let staged = self.with_cursor(table, &batch.log, batch.up_to, staged);
-            self.commit(table, staged).await.map_err(failed)?;
+            let applied = merging.applied;
+            self.commit_with_cursor(table, &batch.log, batch.up_to, merging.staged).await.map_err(failed)?;
             drop(turn);
-            ((touched, ()), applied, parked)
+            (touched, applied, parked)
         };
         drop(gate);
-        self.set_cursor(&batch.log, batch.up_to);
         self.parking().add(parked);
         self.counters().merged(&applied);
-        self.after_catalog_merge(table, staged.0).await.map_err(failed)?;
+        self.after_catalog_merge(table, touched).await.map_err(failed)?;
         Ok(applied)
     }
 

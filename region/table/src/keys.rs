@@ -81,6 +81,14 @@ pub(crate) fn after_route(space: u8, owner: u64, route: u64) -> Bytes {
     }
 }
 
+/// The first key behind a key.
+pub(crate) fn just_after(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next.into()
+}
+
 fn with(space: u8, owner: u64, route: u64, rest: &[u8]) -> Bytes {
     let mut key = key_head(space, owner, route, rest.len());
     key.extend_from_slice(rest);

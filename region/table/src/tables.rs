@@ -1,0 +1,387 @@
+//! The root: a region's tables on one engine.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use geodynamo_replicator_core::{Applied, ReplicaId, parking::ParkingLimits};
+use geodynamo_storage::{Commit, Engine, Write};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{
+    Description, Result, Table, TableError, TimeSource,
+    cursors::Cursors,
+    keys::{self, space},
+    order::Orderer,
+    parked::{Parked, Parking},
+    read,
+    registers::{CATALOG, Registers, Setting},
+    schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
+    stats,
+    table::{Live, TableStatus},
+};
+
+/// Rows read at a time when the catalog and its like are loaded.
+const LOAD_ROWS: usize = 1024;
+/// Bytes read at a time, likewise.
+const LOAD_BYTES: usize = 4 * 1024 * 1024;
+/// The system key of the replica's id.
+const REPLICA_KEY: &str = "replica";
+
+/// How a region's tables are set up.
+#[derive(Clone)]
+pub struct Options {
+    /// This region.
+    pub region: String,
+    /// Every region of the topology, this one too.
+    pub regions: Vec<String>,
+    /// The account number in ARNs.
+    pub account: String,
+    /// How many partitions a new table has.
+    pub partitions: u16,
+    /// What may be parked.
+    pub parking: ParkingLimits,
+    /// Local time.
+    pub time: Arc<dyn TimeSource>,
+    /// The id that the replica gets if its data directory is fresh: random, so that it was never used before.
+    pub new_replica: ReplicaId,
+}
+
+/// A region's tables.
+pub struct Tables<E: Engine> {
+    engine: Arc<E>,
+    options: Options,
+    replica: ReplicaId,
+    orderer: Arc<Orderer>,
+    directory: ArcSwap<Directory>,
+    /// Held by whoever changes the catalog.
+    pub(crate) catalog_lock: tokio::sync::Mutex<()>,
+    catalog_table: Arc<Table>,
+    pub(crate) cursors: Cursors,
+    parking: Parking,
+    counters: Counters,
+    pub(crate) acked: Mutex<BTreeMap<(String, u64), u64>>,
+    /// Changes when the catalog has.
+    pub(crate) catalog_changed: watch::Sender<u64>,
+}
+
+/// The tables of this region, by name and by id, and all registers.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    pub(crate) by_name: BTreeMap<String, Arc<Table>>,
+    pub(crate) by_id: HashMap<u64, Arc<Table>>,
+    pub(crate) registers: BTreeMap<u64, Registers>,
+}
+
+/// What has happened since the process started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    applied: AtomicU64,
+    duplicates: AtomicU64,
+    parked: AtomicU64,
+    released: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+/// A reading of [`Counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Other regions' versions that became this replica's.
+    pub applied: u64,
+    /// Versions that came again, or were outdated.
+    pub duplicates: u64,
+    /// Versions that were parked.
+    pub parked: u64,
+    /// Parked versions that were merged since.
+    pub released: u64,
+    /// Conflicts recorded.
+    pub conflicts: u64,
+    /// Versions parked now.
+    pub waiting: u64,
+}
+
+impl<E: Engine> Tables<E> {
+    /// Opens the tables that an engine holds.
+    pub async fn open(engine: E, options: Options) -> Result<Arc<Self>> {
+        let engine = Arc::new(engine);
+        let replica = own_id(&*engine, options.new_replica).await?;
+        let orderer = Arc::new(Orderer::open(&*engine, replica, Arc::clone(&options.time)).await?);
+        let parked = load(&*engine, space::PARKED).await?;
+        let parked = parked.iter().map(|(_, value)| Parked::read(value)).collect::<Result<Vec<_>>>()?;
+        let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
+        let tables = Arc::new(Self {
+            parking: Parking::new(options.parking, parked),
+            engine,
+            options,
+            replica,
+            orderer,
+            directory: ArcSwap::default(),
+            catalog_lock: tokio::sync::Mutex::default(),
+            catalog_table: Arc::new(catalog_table()?),
+            cursors,
+            counters: Counters::default(),
+            acked: Mutex::default(),
+            catalog_changed: watch::Sender::new(0),
+        });
+        let registers = tables.load_registers().await?;
+        for table in registers.keys() {
+            tables.refresh(*table).await?;
+        }
+        stats::count_in_background(&tables);
+        Ok(tables)
+    }
+
+    /// This region.
+    pub fn region(&self) -> &str {
+        &self.options.region
+    }
+
+    /// The account number in ARNs.
+    pub fn account(&self) -> &str {
+        &self.options.account
+    }
+
+    /// This replica's incarnation.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// What has happened since the process started.
+    pub fn counts(&self) -> Counts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        Counts {
+            applied: read(&counters.applied),
+            duplicates: read(&counters.duplicates),
+            parked: read(&counters.parked),
+            released: read(&counters.released),
+            conflicts: read(&counters.conflicts),
+            waiting: self.parking.len() as u64,
+        }
+    }
+
+    /// A table that takes requests for data.
+    pub fn table(&self, name: &str) -> Result<Arc<Table>> {
+        let directory = self.directory.load();
+        let table = directory.by_name.get(name).ok_or_else(TableError::no_table)?;
+        match table.status() {
+            TableStatus::Active | TableStatus::Updating => Ok(Arc::clone(table)),
+            TableStatus::Creating | TableStatus::Deleting => Err(TableError::no_table()),
+        }
+    }
+
+    /// A table in whatever state, for the control plane.
+    pub fn table_named(&self, name: &str) -> Result<Arc<Table>> {
+        let directory = self.directory.load();
+        directory.by_name.get(name).cloned().ok_or_else(|| TableError::no_table_named(name))
+    }
+
+    /// As DescribeTable shows it.
+    pub fn describe(&self, name: &str) -> Result<Description> {
+        Ok(self.table_named(name)?.describe(self.region()))
+    }
+
+    /// Names behind `after`, at most `limit`; and the last of them if there are more.
+    pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<String>, Option<String>) {
+        use std::ops::Bound;
+        let directory = self.directory.load();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut names = directory.by_name.range::<str, _>((from, Bound::Unbounded)).map(|(name, _)| name.clone());
+        let page: Vec<_> = names.by_ref().take(limit).collect();
+        let last = if names.next().is_some() { page.last().cloned() } else { None };
+        (page, last)
+    }
+
+    /// Every table of this region, by id.
+    pub(crate) fn all(&self) -> Vec<Arc<Table>> {
+        self.directory.load().by_id.values().cloned().collect()
+    }
+
+    /// A table that takes deltas: the catalog, or one with a replica here.
+    pub(crate) fn replicated(&self, id: u64) -> Option<Arc<Table>> {
+        if id == CATALOG {
+            return Some(Arc::clone(&self.catalog_table));
+        }
+        let directory = self.directory.load();
+        directory.by_id.get(&id).filter(|table| table.status() != TableStatus::Deleting).cloned()
+    }
+
+    pub(crate) fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
+        self.directory.load()
+    }
+
+    pub(crate) fn engine_arc(&self) -> &Arc<E> {
+        &self.engine
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn orderer(&self) -> &Arc<Orderer> {
+        &self.orderer
+    }
+
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn catalog_table(&self) -> &Arc<Table> {
+        &self.catalog_table
+    }
+
+    /// Makes a table anew from its registers, as they are stored now.
+    pub(crate) async fn refresh(&self, table: u64) -> Result<()> {
+        let _changing = self.catalog_lock.lock().await;
+        self.refresh_locked(table).await
+    }
+
+    /// Like [`Tables::refresh`], for a caller that holds the catalog's lock.
+    pub(crate) async fn refresh_locked(&self, id: u64) -> Result<()> {
+        let registers = self.load_registers_of(id).await?;
+        let before = self.directory.load_full();
+        let mut directory = Directory {
+            by_name: before.by_name.clone(),
+            by_id: before.by_id.clone(),
+            registers: before.registers.clone(),
+        };
+        let old = directory.by_id.remove(&id);
+        if let Some(old) = &old {
+            directory.by_name.remove(old.name());
+        }
+        let status = registers.replicas.get(self.region()).and_then(|own| self.status_of(&registers, own));
+        if let Some(status) = status {
+            let live = old.map_or_else(Arc::default, |old| Arc::clone(&old.live));
+            if let Some(table) = Table::new(id, registers.clone(), status, live).map(Arc::new) {
+                // Two tables of one name can only meet if two regions made them while cut off from each other, and one
+                // of them then added the other's region: the older one keeps the name here.
+                let taken = directory.by_name.get(table.name()).is_some_and(|other| other.id() < id);
+                if !taken {
+                    directory.by_name.insert(table.name().into(), Arc::clone(&table));
+                }
+                directory.by_id.insert(id, table);
+            }
+        }
+        if registers == Registers::default() {
+            directory.registers.remove(&id);
+        } else {
+            directory.registers.insert(id, registers);
+        }
+        self.directory.store(Arc::new(directory));
+        self.catalog_changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    fn status_of(&self, registers: &Registers, own: &ReplicaEntry) -> Option<TableStatus> {
+        match own.status {
+            ReplicaStatus::Failed => None,
+            ReplicaStatus::Creating => Some(TableStatus::Creating),
+            ReplicaStatus::Deleting => Some(TableStatus::Deleting),
+            // Another incarnation held it: this one has to fetch a copy first.
+            ReplicaStatus::Active if own.incarnation != Some(self.replica.0) => Some(TableStatus::Creating),
+            ReplicaStatus::Active => {
+                let changing = |entry: &ReplicaEntry| {
+                    matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Deleting)
+                };
+                let updating = registers.replicas.values().any(changing);
+                Some(if updating { TableStatus::Updating } else { TableStatus::Active })
+            }
+        }
+    }
+
+    async fn load_registers(&self) -> Result<BTreeMap<u64, Registers>> {
+        let (from, to) = keys::owner_range(space::ITEM, CATALOG, 0, u64::MAX);
+        self.read_registers(from, to).await
+    }
+
+    async fn load_registers_of(&self, table: u64) -> Result<Registers> {
+        let route = crate::registers::register_route(table);
+        let (from, to) = keys::owner_range(space::ITEM, CATALOG, route, route);
+        Ok(self.read_registers(from, to).await?.remove(&table).unwrap_or_default())
+    }
+
+    async fn read_registers(&self, from: bytes::Bytes, to: bytes::Bytes) -> Result<BTreeMap<u64, Registers>> {
+        let mut all: BTreeMap<u64, Registers> = BTreeMap::new();
+        for (key, value) in load_range(&*self.engine, from, to).await? {
+            let Some(value) = crate::record::item_of(&value)? else { continue };
+            if let Some((table, setting)) = Setting::parse(&keys::rest(&key)) {
+                all.entry(table).or_default().read(setting, &value)?;
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Counters {
+    pub(crate) fn merged(&self, applied: &Applied) {
+        self.applied.fetch_add(applied.applied.into(), Ordering::Relaxed);
+        self.duplicates.fetch_add(applied.duplicates.into(), Ordering::Relaxed);
+        self.parked.fetch_add(applied.parked.into(), Ordering::Relaxed);
+        self.conflicts.fetch_add(applied.conflicts.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn released(&self, applied: &Applied) {
+        self.released.fetch_add(1, Ordering::Relaxed);
+        self.merged(applied);
+    }
+}
+
+/// All rows of a space.
+async fn load<E: Engine>(engine: &E, space: u8) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
+    let (from, _) = keys::owner_range(space, 0, 0, 0);
+    let (to, _) = keys::owner_range(space + 1, 0, 0, 0);
+    load_range(engine, from, to).await
+}
+
+async fn load_range<E: Engine>(
+    engine: &E,
+    mut from: bytes::Bytes,
+    to: bytes::Bytes,
+) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
+    let mut rows = Vec::new();
+    loop {
+        let page = engine.scan(read::whole(from, to.clone(), LOAD_ROWS, LOAD_BYTES)).await?;
+        rows.extend(page.rows);
+        match rows.last() {
+            Some((last, _)) if page.more => from = keys::just_after(last),
+            _ => return Ok(rows),
+        }
+    }
+}
+
+async fn own_id<E: Engine>(engine: &E, new: ReplicaId) -> Result<ReplicaId> {
+    let key = keys::system(REPLICA_KEY);
+    if let Some(bytes) = engine.get(&key).await? {
+        let bytes = bytes.as_ref().try_into();
+        let id = bytes.map_err(|_| TableError::Corrupt("the replica's id cannot be read".into()))?;
+        return Ok(ReplicaId(u64::from_be_bytes(id)));
+    }
+    let value = new.0.to_be_bytes().to_vec().into();
+    engine.commit(Commit { writes: vec![Write::Put(key, value)], ..Commit::default() }).await?;
+    Ok(new)
+}
+
+/// The system table, which has no registers of its own.
+fn catalog_table() -> Result<Table> {
+    let keys = KeySchema { partition: KeyAttribute { name: "register".into(), kind: KeyType::S }, sort: None };
+    let definition =
+        Definition { name: String::new(), created_ms: 0, keys, local_indexes: Vec::new(), partitions: 1, uuid: 0 };
+    let registers = Registers { definition: Some(definition), ..Registers::default() };
+    let table = Table::new(CATALOG, registers, TableStatus::Active, Arc::<Live>::default());
+    table.ok_or_else(|| TableError::Corrupt("the system table cannot be made".into()))
+}

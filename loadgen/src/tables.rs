@@ -1,0 +1,116 @@
+//! Making and filling the table that a workload uses.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Connection, Endpoint};
+use crate::workload::{Requests, Workload};
+
+/// A table is ACTIVE, or something else is there, within this time.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+/// BatchWriteItem's own limit.
+const BATCH: u64 = 25;
+
+/// Calls one operation; gives the answer's JSON, or the server's own error text.
+pub async fn call(connection: &mut Connection, operation: &str, body: &Value) -> io::Result<Value> {
+    let reply = connection.call(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes()).await?;
+    let answer: Value = serde_json::from_slice(connection.body(reply)).map_err(io::Error::other)?;
+    if reply.status == 200 { Ok(answer) } else { Err(io::Error::other(format!("{operation}: {} {answer}", reply.status))) }
+}
+
+/// Creates the table (partition key `pk`, S) and waits until it is ACTIVE.
+pub async fn create(endpoint: &Endpoint, table: &str) -> io::Result<()> {
+    let mut connection = Connection::open(endpoint).await?;
+    let request = json!({
+        "TableName": table,
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    });
+    call(&mut connection, "CreateTable", &request).await?;
+    wait(&mut connection, table, |description| description["Table"]["TableStatus"] == "ACTIVE").await
+}
+
+/// Adds a replica in `region` and waits until both the table and the replica are ACTIVE, seen from `endpoint`.
+pub async fn add_replica(endpoint: &Endpoint, table: &str, region: &str) -> io::Result<()> {
+    let mut connection = Connection::open(endpoint).await?;
+    let request = json!({"TableName": table, "ReplicaUpdates": [{"Create": {"RegionName": region}}]});
+    call(&mut connection, "UpdateTable", &request).await?;
+    wait(&mut connection, table, |description| {
+        let replicas = description["Table"]["Replicas"].as_array();
+        description["Table"]["TableStatus"] == "ACTIVE"
+            && replicas.is_some_and(|all| {
+                all.iter().any(|one| one["RegionName"] == region && one["ReplicaStatus"] == "ACTIVE")
+            })
+    })
+    .await
+}
+
+/// Waits until DescribeTable's answer at `endpoint` satisfies `ready`; errors (a table not known yet) count as not ready.
+pub async fn wait(connection: &mut Connection, table: &str, ready: impl Fn(&Value) -> bool) -> io::Result<()> {
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        let description = call(connection, "DescribeTable", &json!({"TableName": table})).await;
+        if description.as_ref().is_ok_and(&ready) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::other(format!("{table} did not become ready: {description:?}")));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Puts every key of the workload's key space with BatchWriteItem over `connections` connections; `progress` is told the
+/// number of items put so far, now and then.
+pub async fn fill(
+    endpoint: &Endpoint,
+    workload: &Workload,
+    connections: usize,
+    progress: impl Fn(u64) + Send + Sync + 'static,
+) -> io::Result<()> {
+    let next = Arc::new(AtomicU64::new(0));
+    let progress = Arc::new(progress);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..connections {
+        let (endpoint, workload, next, progress) = (endpoint.clone(), workload.clone(), next.clone(), progress.clone());
+        tasks.spawn(async move {
+            let mut connection = Connection::open(&endpoint).await?;
+            let keys = workload.keys;
+            let mut requests = Requests::new(workload, number as u64);
+            loop {
+                let from = next.fetch_add(BATCH, Ordering::Relaxed);
+                if from >= keys {
+                    return Ok(());
+                }
+                put_batch(&mut connection, requests.batch_put(from..keys.min(from + BATCH))).await?;
+                if from.is_multiple_of(BATCH * 400) {
+                    progress(from);
+                }
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(io::Error::other)??;
+    }
+    Ok(())
+}
+
+async fn put_batch(connection: &mut Connection, body: &[u8]) -> io::Result<()> {
+    let reply = connection.call("DynamoDB_20120810.BatchWriteItem", body).await?;
+    let mut answer: Value = serde_json::from_slice(connection.body(reply)).map_err(io::Error::other)?;
+    if reply.status != 200 {
+        return Err(io::Error::other(format!("BatchWriteItem: {} {answer}", reply.status)));
+    }
+    // What the server had no room for now; DynamoDB's contract is to send it again.
+    while answer["UnprocessedItems"].as_object().is_some_and(|rest| !rest.is_empty()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let rest = json!({"RequestItems": answer["UnprocessedItems"]});
+        answer = call(connection, "BatchWriteItem", &rest).await?;
+    }
+    Ok(())
+}

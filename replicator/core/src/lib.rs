@@ -14,6 +14,7 @@ pub mod frame;
 pub mod host;
 pub mod ids;
 pub mod join;
+pub mod link;
 pub mod merge;
 pub mod parking;
 pub mod past;

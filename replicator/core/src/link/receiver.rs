@@ -1,0 +1,553 @@
+//! The receiving end of a link: from one peer's logs to this replica.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{LOGS_PER_LINK_MAX, SILENCE_MS_MAX, Ticket, Violation, check_peer};
+use crate::{
+    delta::Delta,
+    frame::{DELTAS_PER_FRAME_MAX, FRAME_BYTES_MAX, Frame, LOGS_PER_OPEN_MAX, PROTOCOL},
+    host::{Applied, ApplyError, Batch, Identity, Peer},
+    ids::{LogId, LogInfo, Position},
+    stamp::Millis,
+};
+
+/// How much may be on the way to this node on one link, unless configured otherwise, in bytes: 200 ms of 100 Mbit/s three
+/// times over.
+pub const CREDIT_BYTES: u64 = 8 * 1024 * 1024;
+/// The most batches of one link that are being applied at a time: one a log.
+pub const APPLYING_MAX: usize = 16;
+/// About the most bytes that are applied in one batch, in the unit of [`Delta::weight`].
+pub const APPLY_BYTES: u64 = 1024 * 1024;
+/// How long after a full parking space or a failure a log is asked for again, in milliseconds.
+pub const RETRY_MS: Millis = 500;
+/// Credit is given back in steps of at least this part of the whole.
+const CREDIT_STEPS: u64 = 16;
+
+/// What a receiver is told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A frame came from the peer.
+    Frame(Frame),
+    /// Answers [`Action::LookUpCursor`]: `None` while the log must wait.
+    Cursor(Ticket, Option<Position>),
+    /// Answers [`Action::Apply`]: it is durable, or nothing of it is.
+    Applied(Ticket, Result<Applied, ApplyError>),
+    /// The host's catalog changed: logs that wait are asked about again.
+    Catalog,
+    /// Time has passed: see [`Receiver::poll_timeout`].
+    Tick,
+}
+
+/// What a receiver wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send this frame, after those before it.
+    Send(Frame),
+    /// The peer has introduced itself.
+    Established(Peer),
+    /// Read the durable cursor of a log.
+    LookUpCursor(Ticket, LogInfo),
+    /// Apply a stretch of a log durably.
+    Apply(Ticket, Batch),
+    /// End the connection.
+    Disconnect(Violation),
+}
+
+/// What a receiver has done so far on its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverStats {
+    /// Deltas taken in.
+    pub deltas_received: u64,
+    /// Batches applied.
+    pub batches: u64,
+    /// Deltas dropped because they came twice, too early, or while their log waited.
+    pub dropped: u64,
+    /// Times a log stalled because the parking space was full.
+    pub stalls: u64,
+}
+
+/// The receiving end of a link, for one connection.
+#[derive(Debug)]
+pub struct Receiver {
+    own: Identity,
+    peer_region: String,
+    peer: Option<Peer>,
+    closed: bool,
+    logs: BTreeMap<LogId, Incoming>,
+    /// Logs with batches to apply, each once.
+    ready: VecDeque<LogId>,
+    timers: BTreeSet<(Millis, LogId)>,
+    tickets: BTreeMap<Ticket, Question>,
+    next_ticket: u64,
+    applying: usize,
+    /// What the peer may have on the way.
+    credit: u64,
+    /// What is held here, or being applied, of it.
+    held: u64,
+    /// What is not held any more but not given back yet.
+    owed: u64,
+    heard: Millis,
+    stats: ReceiverStats,
+    actions: VecDeque<Action>,
+}
+
+/// What was asked of the host.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    Cursor(LogId),
+    Apply { log: LogId, weight: u64, up_to: Position },
+}
+
+/// One log of the peer.
+#[derive(Debug)]
+struct Incoming {
+    info: LogInfo,
+    phase: Phase,
+    /// Durably applied up to here.
+    cursor: Position,
+    /// Taken in up to here.
+    received: Position,
+    queue: VecDeque<Stretch>,
+    queued: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The host is being asked for the cursor.
+    LookingUp(Ticket),
+    /// The table is not known here yet: waits for the catalog to change.
+    Waiting,
+    /// Frames are taken in.
+    Open,
+    /// Frames are taken in; a batch is being applied.
+    Applying(Ticket),
+    /// Full or failed: waits for its time.
+    Paused(Millis),
+}
+
+#[derive(Debug)]
+struct Stretch {
+    after: Position,
+    up_to: Position,
+    deltas: Vec<Delta>,
+    weight: u64,
+    sent_ms: Millis,
+}
+
+impl Receiver {
+    /// A receiver for a new connection from a node whose certificate names `peer_region`.
+    pub fn new(own: Identity, peer_region: &str, credit_bytes: u64, now: Millis) -> Self {
+        Self {
+            own,
+            peer_region: peer_region.into(),
+            peer: None,
+            closed: false,
+            logs: BTreeMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            applying: 0,
+            credit: credit_bytes.max(1),
+            held: 0,
+            owed: 0,
+            heard: now,
+            stats: ReceiverStats::default(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes an event. Actions follow from [`Receiver::poll_action`].
+    pub fn handle(&mut self, now: Millis, event: Event) {
+        if self.closed {
+            return;
+        }
+        match event {
+            Event::Frame(frame) => {
+                self.heard = now;
+                if let Err(violation) = self.on_frame(now, frame) {
+                    self.disconnect(violation);
+                }
+            }
+            Event::Cursor(ticket, cursor) => self.on_cursor(ticket, cursor),
+            Event::Applied(ticket, outcome) => self.on_applied(now, ticket, outcome),
+            Event::Catalog => self.on_catalog(),
+            Event::Tick => self.on_tick(now),
+        }
+        self.pump();
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Event::Tick`] is wanted at the latest.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        let log = self.timers.first().map_or(Millis::MAX, |&(at, _)| at);
+        (!self.closed).then_some(log.min(self.heard.saturating_add(SILENCE_MS_MAX)))
+    }
+
+    /// The peer, once it has introduced itself.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> ReceiverStats {
+        self.stats
+    }
+
+    /// The durable cursor of a log, as far as this connection knows.
+    pub fn cursor(&self, log: LogId) -> Option<Position> {
+        let log = self.logs.get(&log)?;
+        (!matches!(log.phase, Phase::LookingUp(_) | Phase::Waiting)).then_some(log.cursor)
+    }
+
+    fn on_frame(&mut self, now: Millis, frame: Frame) -> Result<(), Violation> {
+        if let Frame::Hello {
+            protocol,
+            cluster,
+            region,
+            replica,
+            ..
+        } = frame
+        {
+            if self.peer.is_some() {
+                return Err(Violation::Unexpected("second hello"));
+            }
+            if cluster != self.own.cluster {
+                return Err(Violation::Cluster(
+                    cluster.chars().take(crate::frame::NAME_BYTES_MAX).collect(),
+                ));
+            }
+            check_peer(&self.own, &self.peer_region, protocol, &region, replica)?;
+            let peer = Peer { region, replica };
+            self.peer = Some(peer.clone());
+            self.actions.push_back(Action::Established(peer));
+            self.send(Frame::Welcome {
+                protocol: PROTOCOL,
+                region: self.own.region.clone(),
+                replica: self.own.replica,
+                credit_bytes: self.credit,
+            });
+            return Ok(());
+        }
+        if self.peer.is_none() {
+            return Err(Violation::Unexpected("before hello"));
+        }
+        match frame {
+            Frame::Open { logs } => self.on_open(logs),
+            Frame::Deltas {
+                log,
+                after,
+                up_to,
+                deltas,
+                sent_ms,
+            } => self.on_deltas(log, after, up_to, deltas, sent_ms),
+            Frame::Close { log } => {
+                self.forget(log);
+                Ok(())
+            }
+            Frame::Ping { sent_ms } => {
+                self.send(Frame::Pong { sent_ms, now_ms: now });
+                Ok(())
+            }
+            Frame::Pong { .. } => Ok(()),
+            Frame::Hello { .. } | Frame::Welcome { .. } => Err(Violation::Unexpected("greeting")),
+            Frame::Resume { .. } | Frame::Pause { .. } | Frame::Ack { .. } | Frame::Credit { .. } => {
+                Err(Violation::Unexpected("acks on the way there"))
+            }
+        }
+    }
+
+    fn on_open(&mut self, logs: Vec<LogInfo>) -> Result<(), Violation> {
+        if logs.len() > LOGS_PER_OPEN_MAX {
+            return Err(Violation::Limit("logs in one open frame"));
+        }
+        for info in logs {
+            self.forget(info.log);
+            if self.logs.len() >= LOGS_PER_LINK_MAX {
+                return Err(Violation::Limit("logs of one link"));
+            }
+            let (cursor, received) = (Position::START, Position::START);
+            let queue = VecDeque::new();
+            let log = Incoming {
+                info,
+                phase: Phase::Waiting,
+                cursor,
+                received,
+                queue,
+                queued: false,
+            };
+            self.logs.insert(info.log, log);
+            self.look_up(info.log);
+        }
+        Ok(())
+    }
+
+    fn on_deltas(
+        &mut self,
+        log: LogId,
+        after: Position,
+        up_to: Position,
+        deltas: Vec<Delta>,
+        sent_ms: Millis,
+    ) -> Result<(), Violation> {
+        if deltas.len() > DELTAS_PER_FRAME_MAX {
+            return Err(Violation::Limit("deltas in one frame"));
+        }
+        if up_to < after {
+            return Err(Violation::Limit("a stretch that ends before it begins"));
+        }
+        let weight = Frame::weight_of(&deltas);
+        self.held = self.held.saturating_add(weight);
+        // The last frame before the credit is used up may pass it by an item in each log that was being read.
+        if self.held > self.credit.saturating_add(2 * FRAME_BYTES_MAX as u64) {
+            return Err(Violation::Limit("credit"));
+        }
+        self.stats.deltas_received += deltas.len() as u64;
+        let count = deltas.len() as u64;
+        let Some(incoming) = self.logs.get_mut(&log) else {
+            self.drop_held(weight, count);
+            return Ok(());
+        };
+        if !matches!(incoming.phase, Phase::Open | Phase::Applying(_)) {
+            self.drop_held(weight, count);
+        } else if after > incoming.received {
+            // A gap. The sender is asked once a frame to go back; what it sent meanwhile is dropped the same way.
+            let position = incoming.received;
+            self.drop_held(weight, count);
+            self.send(Frame::Resume { log, position });
+        } else if up_to <= incoming.received {
+            let cursor = incoming.cursor;
+            self.drop_held(weight, count);
+            if up_to <= cursor {
+                self.send(Frame::Ack { log, up_to: cursor });
+            }
+        } else {
+            let after = incoming.received;
+            incoming.received = up_to;
+            incoming.queue.push_back(Stretch {
+                after,
+                up_to,
+                deltas,
+                weight,
+                sent_ms,
+            });
+            self.enqueue(log);
+        }
+        Ok(())
+    }
+
+    fn on_cursor(&mut self, ticket: Ticket, cursor: Option<Position>) {
+        let Some(Question::Cursor(log)) = self.tickets.remove(&ticket) else {
+            return;
+        };
+        let Some(incoming) = self.logs.get_mut(&log) else {
+            return;
+        };
+        if incoming.phase != Phase::LookingUp(ticket) {
+            return;
+        }
+        match cursor {
+            None => incoming.phase = Phase::Waiting,
+            Some(position) => {
+                incoming.phase = Phase::Open;
+                (incoming.cursor, incoming.received) = (position, position);
+                self.send(Frame::Resume { log, position });
+            }
+        }
+    }
+
+    fn on_applied(&mut self, now: Millis, ticket: Ticket, outcome: Result<Applied, ApplyError>) {
+        let Some(Question::Apply { log, weight, up_to }) = self.tickets.remove(&ticket) else {
+            return;
+        };
+        self.applying -= 1;
+        self.give_back(weight);
+        let Some(incoming) = self.logs.get_mut(&log) else {
+            return;
+        };
+        if incoming.phase != Phase::Applying(ticket) {
+            return;
+        }
+        match outcome {
+            Ok(_) => {
+                incoming.phase = Phase::Open;
+                incoming.cursor = incoming.cursor.max(up_to);
+                let up_to = incoming.cursor;
+                self.stats.batches += 1;
+                self.send(Frame::Ack { log, up_to });
+                self.enqueue(log);
+            }
+            Err(error) => {
+                let at = now.saturating_add(RETRY_MS);
+                incoming.phase = if error == ApplyError::Unknown {
+                    Phase::Waiting
+                } else {
+                    Phase::Paused(at)
+                };
+                if error == ApplyError::Stalled {
+                    self.stats.stalls += 1;
+                }
+                if error != ApplyError::Unknown {
+                    self.timers.insert((at, log));
+                }
+                self.drop_queue(log);
+                self.send(Frame::Pause { log });
+            }
+        }
+    }
+
+    fn on_catalog(&mut self) {
+        let waiting: Vec<LogId> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.phase == Phase::Waiting)
+            .map(|(&id, _)| id)
+            .collect();
+        waiting.into_iter().for_each(|log| self.look_up(log));
+    }
+
+    fn on_tick(&mut self, now: Millis) {
+        if now.saturating_sub(self.heard) >= SILENCE_MS_MAX {
+            return self.disconnect(Violation::Silence(SILENCE_MS_MAX));
+        }
+        while let Some(&(at, log)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            if self
+                .logs
+                .get(&log)
+                .is_some_and(|incoming| incoming.phase == Phase::Paused(at))
+            {
+                self.look_up(log);
+            }
+        }
+    }
+
+    /// Applies what was taken in: one batch a log at a time, several logs side by side.
+    fn pump(&mut self) {
+        let Some(peer) = &self.peer else { return };
+        while self.applying < APPLYING_MAX {
+            let Some(log) = self.ready.pop_front() else { return };
+            let Some(incoming) = self.logs.get_mut(&log) else {
+                continue;
+            };
+            incoming.queued = false;
+            if incoming.phase != Phase::Open {
+                continue;
+            }
+            let Some((batch, weight)) = incoming.take_batch(peer) else {
+                continue;
+            };
+            let ticket = Ticket(self.next_ticket);
+            self.next_ticket += 1;
+            incoming.phase = Phase::Applying(ticket);
+            self.tickets.insert(
+                ticket,
+                Question::Apply {
+                    log,
+                    weight,
+                    up_to: batch.up_to,
+                },
+            );
+            self.applying += 1;
+            self.actions.push_back(Action::Apply(ticket, batch));
+        }
+    }
+
+    fn look_up(&mut self, log: LogId) {
+        let Some(incoming) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        incoming.phase = Phase::LookingUp(ticket);
+        self.tickets.insert(ticket, Question::Cursor(log));
+        self.actions.push_back(Action::LookUpCursor(ticket, incoming.info));
+    }
+
+    fn forget(&mut self, log: LogId) {
+        self.drop_queue(log);
+        if let Some(incoming) = self.logs.remove(&log)
+            && let Phase::Paused(at) = incoming.phase
+        {
+            self.timers.remove(&(at, log));
+        }
+    }
+
+    /// Drops what was taken in of a log but is not being applied: it will be asked for again.
+    fn drop_queue(&mut self, log: LogId) {
+        let Some(incoming) = self.logs.get_mut(&log) else {
+            return;
+        };
+        incoming.received = incoming.cursor;
+        let dropped = std::mem::take(&mut incoming.queue);
+        for stretch in dropped {
+            self.drop_held(stretch.weight, stretch.deltas.len() as u64);
+        }
+    }
+
+    fn drop_held(&mut self, weight: u64, deltas: u64) {
+        self.stats.dropped += deltas;
+        self.give_back(weight);
+    }
+
+    fn give_back(&mut self, weight: u64) {
+        self.held = self.held.saturating_sub(weight);
+        self.owed = self.owed.saturating_add(weight);
+        if self.owed >= self.credit.div_ceil(CREDIT_STEPS) {
+            let bytes = std::mem::take(&mut self.owed);
+            self.send(Frame::Credit { bytes });
+        }
+    }
+
+    fn enqueue(&mut self, log: LogId) {
+        if let Some(incoming) = self.logs.get_mut(&log)
+            && incoming.phase == Phase::Open
+            && !incoming.queue.is_empty()
+            && !incoming.queued
+        {
+            incoming.queued = true;
+            self.ready.push_back(log);
+        }
+    }
+
+    fn disconnect(&mut self, violation: Violation) {
+        self.closed = true;
+        self.actions.push_back(Action::Disconnect(violation));
+    }
+
+    fn send(&mut self, frame: Frame) {
+        self.actions.push_back(Action::Send(frame));
+    }
+}
+
+impl Incoming {
+    /// Joins what was taken in, up to [`APPLY_BYTES`], into one batch: a log that is written faster than it syncs then
+    /// pays one sync for many frames.
+    fn take_batch(&mut self, peer: &Peer) -> Option<(Batch, u64)> {
+        let first = self.queue.pop_front()?;
+        let mut weight = first.weight;
+        let mut batch = Batch {
+            log: self.info,
+            from: peer.clone(),
+            after: first.after,
+            up_to: first.up_to,
+            deltas: first.deltas,
+            sent_ms: first.sent_ms,
+        };
+        while let Some(next) = self.queue.front()
+            && weight + next.weight <= APPLY_BYTES
+            && let Some(next) = self.queue.pop_front()
+        {
+            weight += next.weight;
+            batch.up_to = next.up_to;
+            batch.deltas.extend(next.deltas);
+        }
+        Some((batch, weight))
+    }
+}

@@ -69,7 +69,9 @@ impl<E: Engine> Tables<E> {
                     Admission::Stall => return Err(ApplyError::Stalled),
                 }
             }
-            let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
+            let mut latches: Vec<_> = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
+            // The cursor is a key too: two batches of one log, after a reconnect, go one after the other.
+            latches.push(latch_of(batch.log.log.0, b"cursor"));
             let turn = self.orderer().order_all(latches).await;
             let mut merging = self.merge(table, origin, merged).await.map_err(failed)?;
             for parked in &parked {

@@ -1,0 +1,362 @@
+//! The control plane: making, changing and removing tables. Every change is a change of registers.
+
+use bytes::Bytes;
+use geodynamo_replicator_core::{MergeKind, Origin, Past};
+use geodynamo_storage::Engine;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    Description, Result, TableError, Tables,
+    index::ItemKey,
+    keys,
+    order::latch_of,
+    record::Record,
+    registers::{CATALOG, Setting, pack},
+    schema::{
+        Billing, Definition, IndexDefinition, IndexKind, KeySchema, Projection, ReplicaEntry, ReplicaStatus, Stream,
+        StreamView, Tags, Throughput,
+    },
+    table::TableStatus,
+    write::{KeyChange, Staged},
+};
+
+/// The most tables in a region. AWS's default quota is 2,500.
+pub const TABLES_MAX: usize = 2_500;
+/// The most tags of a table.
+pub const TAGS_MAX: usize = 50;
+
+/// What a table is to be. The api has resolved the attribute definitions and checked counts and names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: String,
+    /// Its keys.
+    pub keys: KeySchema,
+    /// Its local indexes.
+    pub local_indexes: Vec<NewIndex>,
+    /// Its global indexes.
+    pub global_indexes: Vec<NewIndex>,
+    /// How it is billed.
+    pub billing: Billing,
+    /// Its stream.
+    pub stream: Option<StreamView>,
+    /// Whether it is protected from deletion.
+    pub deletion_protection: bool,
+    /// Its table class.
+    pub table_class: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// What an index is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewIndex {
+    /// Its name.
+    pub name: String,
+    /// Its keys.
+    pub keys: KeySchema,
+    /// What it copies.
+    pub projection: Projection,
+    /// Provisioned throughput, for a global index of a provisioned table.
+    pub throughput: Option<Throughput>,
+}
+
+/// What is to change of a table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateTable {
+    /// How it is billed.
+    pub billing: Option<Billing>,
+    /// The stream: `Some(None)` switches it off.
+    pub stream: Option<Option<StreamView>>,
+    /// Whether it is protected from deletion in this region.
+    pub deletion_protection: Option<bool>,
+    /// The table class in this region.
+    pub table_class: Option<String>,
+    /// Throughput of global indexes.
+    pub index_throughput: Vec<(String, Throughput)>,
+    /// Regions to add a replica in.
+    pub replica_creates: Vec<String>,
+    /// Regions to remove the replica of.
+    pub replica_deletes: Vec<String>,
+}
+
+/// A register's new value; `None` takes it away.
+type Change = (Setting, Option<Bytes>);
+
+impl<E: Engine> Tables<E> {
+    /// Makes a table in this region. What it gives shows it CREATING; it is ACTIVE once this returns.
+    pub async fn create_table(&self, create: CreateTable) -> Result<Description> {
+        let _changing = self.catalog_lock.lock().await;
+        let directory = self.directory();
+        if directory.by_name.contains_key(&create.name) {
+            return Err(TableError::ResourceInUse(format!("Table already exists: {}", create.name)));
+        }
+        if directory.by_name.len() >= TABLES_MAX {
+            return Err(TableError::LimitExceeded(format!(
+                "Subscriber limit exceeded: Tables per account: {TABLES_MAX}"
+            )));
+        }
+        let now = self.orderer().time.now_ms();
+        let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+        let mut named = stamp.to_bytes().to_vec();
+        let mut unique = |what: &str| {
+            named.extend_from_slice(what.as_bytes());
+            xxh3_64(&named)
+        };
+        // Zero is the catalog's id; a hash that happens to be zero takes the next number.
+        let id = unique("table").max(1);
+        let mut changes: Vec<Change> = Vec::new();
+        for index in create.global_indexes {
+            let kind = IndexKind::Global(unique(&index.name).max(1));
+            let definition = index.into_definition(kind);
+            let packed = pack(&definition)?;
+            changes.push((Setting::GlobalIndex(definition.name), Some(packed)));
+        }
+        let local = |(ordinal, index): (u8, NewIndex)| index.into_definition(IndexKind::Local(ordinal));
+        let definition = Definition {
+            name: create.name,
+            created_ms: now,
+            keys: create.keys,
+            local_indexes: (0..).zip(create.local_indexes).map(local).collect(),
+            partitions: self.options().partitions,
+            uuid: (u128::from(stamp.time.0) << 64) | u128::from(stamp.replica.0),
+        };
+        let region = self.region().to_owned();
+        let replica = ReplicaEntry {
+            status: ReplicaStatus::Active,
+            join: id,
+            source: None,
+            incarnation: Some(self.replica().0),
+            since_ms: now,
+        };
+        changes.push((Setting::Definition, Some(pack(&definition)?)));
+        changes.push((Setting::Billing, Some(pack(&create.billing)?)));
+        changes.push((Setting::Replica(region.clone()), Some(pack(&replica)?)));
+        if let Some(view) = create.stream {
+            changes.push((Setting::Stream, Some(pack(&Stream { enabled: true, view, label_ms: now })?)));
+        }
+        if create.deletion_protection {
+            changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&true)?)));
+        }
+        if let Some(class) = create.table_class {
+            changes.push((Setting::TableClass(region.clone()), Some(pack(&class)?)));
+        }
+        if !create.tags.is_empty() {
+            changes.push((Setting::Tags(region), Some(pack(&create.tags)?)));
+        }
+        self.set_locked(id, changes).await?;
+        let mut description = self.describe(&definition.name)?;
+        description.status = TableStatus::Creating;
+        Ok(description)
+    }
+
+    /// Changes a table. Replicas are added and removed in the background; DescribeTable shows how far they have come.
+    pub async fn update_table(&self, name: &str, update: UpdateTable) -> Result<Description> {
+        let _changing = self.catalog_lock.lock().await;
+        let table = self.table_named(name)?;
+        match table.status() {
+            TableStatus::Active => {}
+            TableStatus::Updating if update.replica_creates.is_empty() && update.replica_deletes.is_empty() => {}
+            status => {
+                return Err(TableError::ResourceInUse(format!(
+                    "Attempt to change a resource which is still in use: Table is being {}: {name}",
+                    if status == TableStatus::Updating { "updated" } else { "changed" }
+                )));
+            }
+        }
+        let now = self.orderer().time.now_ms();
+        let region = self.region().to_owned();
+        let mut changes: Vec<Change> = Vec::new();
+        if let Some(billing) = update.billing {
+            changes.push((Setting::Billing, Some(pack(&billing)?)));
+        }
+        for (index, throughput) in update.index_throughput {
+            let mut definition = table.index(&index)?.clone();
+            definition.throughput = Some(throughput);
+            changes.push((Setting::GlobalIndex(index), Some(pack(&definition)?)));
+        }
+        let replicated = table.other_replicas(&region).next().is_some();
+        let current = table.registers.stream.clone();
+        let on = current.as_ref().is_some_and(|stream| stream.enabled);
+        match update.stream {
+            None => {}
+            Some(Some(_)) if on => {
+                return Err(TableError::Validation("Table already has an enabled stream".to_owned() + ": TableName: " + name));
+            }
+            Some(Some(view)) => {
+                changes.push((Setting::Stream, Some(pack(&Stream { enabled: true, view, label_ms: now })?)));
+            }
+            Some(None) if !on => {
+                return Err(TableError::Validation(
+                    "Table already has a disabled stream".to_owned() + ": TableName: " + name,
+                ));
+            }
+            Some(None) if replicated => {
+                return Err(TableError::Validation(
+                    "Stream cannot be disabled while the table has replicas in other regions".into(),
+                ));
+            }
+            Some(None) => {
+                let off = current.clone().map(|stream| Stream { enabled: false, ..stream });
+                changes.extend(off.map(|stream| pack(&stream)).transpose()?.map(|packed| (Setting::Stream, Some(packed))));
+            }
+        }
+        if let Some(protected) = update.deletion_protection {
+            changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&protected)?)));
+        }
+        if let Some(class) = update.table_class {
+            changes.push((Setting::TableClass(region.clone()), Some(pack(&class)?)));
+        }
+        for newcomer in update.replica_creates {
+            self.check_newcomer(&table, &newcomer)?;
+            // Adding a replica switches on a stream of new and old images; a stream that was there keeps its view.
+            if !on && !changes.iter().any(|(setting, _)| *setting == Setting::Stream) {
+                let stream = Stream { enabled: true, view: StreamView::NewAndOldImages, label_ms: now };
+                changes.push((Setting::Stream, Some(pack(&stream)?)));
+            }
+            let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+            let entry = ReplicaEntry {
+                status: ReplicaStatus::Creating,
+                join: xxh3_64(&stamp.to_bytes()),
+                source: Some(region.clone()),
+                incarnation: None,
+                since_ms: now,
+            };
+            changes.push((Setting::Replica(newcomer), Some(pack(&entry)?)));
+        }
+        for leaver in update.replica_deletes {
+            let entry = table.registers.replicas.get(&leaver).filter(|_| leaver != region).ok_or_else(|| {
+                TableError::Validation(format!(
+                    "Update global table operation failed because one or more replicas were not part of the global table. \
+                     Region: {leaver}"
+                ))
+            })?;
+            if entry.status == ReplicaStatus::Failed {
+                changes.push((Setting::Replica(leaver), None));
+                continue;
+            }
+            let leaving = ReplicaEntry { status: ReplicaStatus::Deleting, since_ms: now, ..entry.clone() };
+            changes.push((Setting::Replica(leaver), Some(pack(&leaving)?)));
+        }
+        self.set_locked(table.id(), changes).await?;
+        self.describe(name)
+    }
+
+    /// Removes this region's replica of a table, which may be the only one.
+    pub async fn delete_table(&self, name: &str) -> Result<Description> {
+        let _changing = self.catalog_lock.lock().await;
+        let table = self.table_named(name)?;
+        if !matches!(table.status(), TableStatus::Active) {
+            return Err(TableError::ResourceInUse(format!(
+                "Attempt to change a resource which is still in use: Table: {name} is in status: {}",
+                table.status().code()
+            )));
+        }
+        let description = table.describe(self.region());
+        if description.deletion_protection {
+            return Err(TableError::Validation(
+                "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
+                    .into(),
+            ));
+        }
+        let Some(entry) = table.registers.replicas.get(self.region()) else {
+            return Err(TableError::no_table_named(name));
+        };
+        let leaving = ReplicaEntry {
+            status: ReplicaStatus::Deleting,
+            since_ms: self.orderer().time.now_ms(),
+            ..entry.clone()
+        };
+        self.set_locked(table.id(), vec![(Setting::Replica(self.region().into()), Some(pack(&leaving)?))]).await?;
+        Ok(Description { status: TableStatus::Deleting, ..description })
+    }
+
+    /// A table's tags in this region.
+    pub fn tags(&self, name: &str) -> Result<Tags> {
+        Ok(self.table_named(name)?.tags(self.region()))
+    }
+
+    /// Sets tags.
+    pub async fn tag(&self, name: &str, tags: Tags) -> Result<()> {
+        self.change_tags(name, |all| all.extend(tags)).await
+    }
+
+    /// Takes tags away.
+    pub async fn untag(&self, name: &str, keys: &[String]) -> Result<()> {
+        self.change_tags(name, |all| all.retain(|key, _| !keys.contains(key))).await
+    }
+
+    async fn change_tags(&self, name: &str, change: impl FnOnce(&mut Tags)) -> Result<()> {
+        let _changing = self.catalog_lock.lock().await;
+        let table = self.table_named(name)?;
+        let mut tags = table.tags(self.region());
+        change(&mut tags);
+        if tags.len() > TAGS_MAX {
+            return Err(TableError::Validation(format!(
+                "One or more parameter values were invalid: Too many tags: the limit is {TAGS_MAX}"
+            )));
+        }
+        self.set_locked(table.id(), vec![(Setting::Tags(self.region().into()), Some(pack(&tags)?))]).await
+    }
+
+    /// Sets registers of one table in one commit, and makes the table anew. The caller holds the catalog's lock.
+    pub(crate) async fn set_locked(&self, table: u64, changes: Vec<Change>) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let catalog = self.catalog_table().clone();
+        let ats: Vec<ItemKey> = changes.iter().map(|(setting, _)| setting.key(table)).collect();
+        let turn = self.orderer().order_all(ats.iter().map(|at| latch_of(CATALOG, &at.bytes)).collect()).await;
+        let mut staged = Staged::default();
+        for (at, (_, value)) in ats.iter().zip(changes) {
+            let current = self.engine().get(&keys::item(CATALOG, at.route, &at.bytes)).await?;
+            let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
+            let stamp = self.orderer().stamp(self.engine_arc(), current.as_ref().map(|record| record.stamp)).await?;
+            let past = current.as_ref().map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
+            let new = Record { stamp, past, kind: MergeKind::ItemLww, item: value };
+            let change = KeyChange {
+                at,
+                old: current.as_ref(),
+                old_item: None,
+                new: &new,
+                new_item: None,
+                origin: Origin::Local,
+            };
+            self.stage(&catalog, &change, &mut staged)?;
+        }
+        self.commit(&catalog, staged).await?;
+        drop(turn);
+        self.refresh_locked(table).await
+    }
+
+    fn check_newcomer(&self, table: &crate::Table, newcomer: &str) -> Result<()> {
+        if !self.options().regions.iter().any(|region| region == newcomer) {
+            return Err(TableError::Validation(format!("Region {newcomer} is not part of this cluster's topology")));
+        }
+        if newcomer == self.region() || table.registers.replicas.contains_key(newcomer) {
+            return Err(TableError::Validation(format!(
+                "Update global table operation failed because one or more replicas already existed as replicas of the \
+                 global table. Region: {newcomer}"
+            )));
+        }
+        let taken = self.directory().registers.values().any(|registers| {
+            let same = registers.definition.as_ref().is_some_and(|definition| definition.name == table.name());
+            same && registers.replicas.contains_key(newcomer)
+        });
+        if taken {
+            return Err(TableError::Validation(format!(
+                "Failed to create a the new replica of table with name: '{}' because one or more replicas already existed as \
+                 tables. Region: {newcomer}",
+                table.name()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl NewIndex {
+    fn into_definition(self, kind: IndexKind) -> IndexDefinition {
+        let Self { name, keys, projection, throughput } = self;
+        IndexDefinition { name, kind, keys, projection, throughput }
+    }
+}

@@ -1,1 +1,43 @@
-//! geodynamo-expression
+//! DynamoDB's expressions: conditions, filters, projections, key conditions and updates.
+//!
+//! One lexer and one family of parsers give trees ([`Condition`], [`Projection`], [`KeyCondition`], [`Update`]) that know
+//! nothing of text: the legacy parameters and PartiQL are translated into the same ones.
+//!
+//! Parsing resolves `#names` and `:values` through the request's [`Context`] at once, in one pass, into a tree that owns what
+//! it holds. A cache of trees by text, with a binding step per request, was weighed against this: looking up such a cache
+//! (hashing the text, a shared map, a reference count) costs about as much as parsing the short texts that clients send, and
+//! then names and values still have to be looked up and checked. An owned tree can also outlive the request's buffers: a
+//! transaction may keep it while it waits.
+//!
+//! Nothing here panics, whatever the text; every recursion is bounded by [`limits`]. Errors carry DynamoDB's words; all of
+//! them are in one catalogue, see [`Fault`], [`PlaceholderFault`], [`KeyConditionFault`] and [`UpdateError`].
+
+pub mod limits;
+
+mod condition;
+mod condition_parser;
+mod context;
+mod error;
+mod evaluate;
+mod function;
+mod key_condition;
+mod kind;
+mod lexer;
+mod parser;
+mod path;
+mod projection;
+mod reserved;
+mod update;
+mod update_apply;
+mod update_parser;
+
+pub use condition::{Comparator, Condition, Operand};
+pub use context::Context;
+pub use error::{
+    ExpressionError, Fault, KeyConditionFault, Parameter, PlaceholderFault, Refusal, UpdateError, type_name,
+};
+pub use key_condition::{KeyCondition, KeyTest, ResolvedKeyCondition, SortCondition};
+pub use path::{Path, Step};
+pub use projection::Projection;
+pub use reserved::is_reserved;
+pub use update::{Update, UpdateOperand};

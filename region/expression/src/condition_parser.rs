@@ -1,0 +1,424 @@
+//! Text to [`Condition`].
+
+use std::cmp::Ordering;
+
+use geodynamo_item::{AttributeType, AttributeValue};
+
+use crate::condition::{Comparator, Condition, Operand};
+use crate::error::{ExpressionError, Fault, Parameter};
+use crate::evaluate::{order, size_of};
+use crate::function::Function;
+use crate::kind::{kind_named, kind_of};
+use crate::lexer::{Kind, Token};
+use crate::parser::{self, Parsed, Parser};
+use crate::path::Path;
+use crate::{Context, limits};
+
+type P<'p, 't, 'c, 'a> = &'p mut Parser<'t, 'c, 'a>;
+
+pub(crate) fn parse(parameter: Parameter, text: &str, context: &mut Context<'_>) -> Result<Condition, ExpressionError> {
+    parser::parse(parameter, text, context, |parser| {
+        let node = or(parser)?;
+        truth(parser, node)
+    })
+}
+
+/// What a pair of parentheses may enclose: a condition or, as in `(a) = :b`, an operand.
+enum Node {
+    Condition(Condition),
+    /// In parentheses already.
+    Enclosed(Condition),
+    Operand(Operand),
+}
+
+/// The node must be a condition. If it is only an operand, the next token should have been an operator.
+fn truth(p: P<'_, '_, '_, '_>, node: Node) -> Parsed<Condition> {
+    match node {
+        Node::Condition(condition) | Node::Enclosed(condition) => Ok(condition),
+        Node::Operand(_) => Err(p.syntax_error()),
+    }
+}
+
+fn or(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
+    let first = and(p)?;
+    if !p.peek_keyword("OR") {
+        return Ok(first);
+    }
+    let mut list = vec![truth(p, first)?];
+    while p.take_keyword("OR") {
+        p.count_operator()?;
+        let next = and(p)?;
+        list.push(truth(p, next)?);
+    }
+    Ok(Node::Condition(Condition::Or(list)))
+}
+
+fn and(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
+    let first = not(p)?;
+    if !p.peek_keyword("AND") {
+        return Ok(first);
+    }
+    let mut list = vec![truth(p, first)?];
+    while p.take_keyword("AND") {
+        p.count_operator()?;
+        let next = not(p)?;
+        list.push(truth(p, next)?);
+    }
+    Ok(Node::Condition(Condition::And(list)))
+}
+
+fn not(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
+    if !p.take_keyword("NOT") {
+        return primary(p);
+    }
+    p.count_operator()?;
+    let inner = p.nest(not)?;
+    let inner = truth(p, inner)?;
+    Ok(Node::Condition(Condition::Not(Box::new(inner))))
+}
+
+fn primary(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
+    if p.take_if(Kind::Open) {
+        let inner = p.nest(or)?;
+        p.expect(Kind::Close)?;
+        return match inner {
+            Node::Condition(condition) => Ok(Node::Enclosed(condition)),
+            Node::Enclosed(condition) => {
+                p.note(Fault::RedundantParentheses);
+                Ok(Node::Enclosed(condition))
+            }
+            Node::Operand(operand) => comparison(p, operand),
+        };
+    }
+    match term(p)? {
+        Term::Operand(operand) => comparison(p, operand),
+        Term::Truth { condition, function } => {
+            if p.peek() == Kind::Word && (p.peek_keyword("BETWEEN") || p.peek_keyword("IN")) || comparator(p).is_some()
+            {
+                p.note(Fault::FunctionMisused {
+                    function: function.name(),
+                });
+                return comparison(p, NOTHING);
+            }
+            Ok(Node::Condition(condition))
+        }
+    }
+}
+
+/// Stands where a noted fault leaves nothing to stand; never seen outside.
+const NOTHING: Operand = Operand::Value(AttributeValue::Null);
+
+/// What follows an operand: an operator and the other operands, or nothing.
+fn comparison(p: P<'_, '_, '_, '_>, left: Operand) -> Parsed<Node> {
+    if let Some(comparator) = comparator(p) {
+        p.take();
+        p.count_operator()?;
+        let right = operand(p)?;
+        check_comparison(p, comparator, &left, &right);
+        return Ok(Node::Condition(Condition::Compare {
+            comparator,
+            left,
+            right,
+        }));
+    }
+    if p.take_keyword("BETWEEN") {
+        p.count_operator()?;
+        let low = operand(p)?;
+        if !p.take_keyword("AND") {
+            return Err(p.syntax_error());
+        }
+        let high = operand(p)?;
+        check_between(p, &left, &low, &high);
+        return Ok(Node::Condition(Condition::Between { value: left, low, high }));
+    }
+    if p.take_keyword("IN") {
+        p.count_operator()?;
+        p.expect(Kind::Open)?;
+        let mut list = vec![operand(p)?];
+        while p.take_if(Kind::Comma) {
+            list.push(operand(p)?);
+        }
+        p.expect(Kind::Close)?;
+        if list.len() > limits::IN_OPERANDS {
+            p.note(Fault::InOperands { count: list.len() });
+        }
+        check_distinct(p, "IN", &left, &list);
+        return Ok(Node::Condition(Condition::In { value: left, list }));
+    }
+    if let (Operand::Size(_), Kind::End | Kind::Close) | (Operand::Size(_), Kind::Word) = (&left, p.peek()) {
+        p.note(Fault::FunctionMisused {
+            function: Function::Size.name(),
+        });
+        return Ok(Node::Condition(Condition::And(Vec::new())));
+    }
+    Ok(Node::Operand(left))
+}
+
+fn comparator(p: P<'_, '_, '_, '_>) -> Option<Comparator> {
+    Some(match p.peek() {
+        Kind::Equal => Comparator::Equal,
+        Kind::NotEqual => Comparator::NotEqual,
+        Kind::Less => Comparator::Less,
+        Kind::LessOrEqual => Comparator::LessOrEqual,
+        Kind::Greater => Comparator::Greater,
+        Kind::GreaterOrEqual => Comparator::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
+/// An operand, or a function that gives a truth.
+enum Term {
+    Operand(Operand),
+    Truth { condition: Condition, function: Function },
+}
+
+fn operand(p: P<'_, '_, '_, '_>) -> Parsed<Operand> {
+    if p.take_if(Kind::Open) {
+        if p.peek() == Kind::Open {
+            p.note(Fault::RedundantParentheses);
+        }
+        let inner = p.nest(operand)?;
+        p.expect(Kind::Close)?;
+        return Ok(inner);
+    }
+    match term(p)? {
+        Term::Operand(operand) => Ok(operand),
+        Term::Truth { function, .. } => {
+            p.note(Fault::FunctionMisused {
+                function: function.name(),
+            });
+            Ok(NOTHING)
+        }
+    }
+}
+
+fn term(p: P<'_, '_, '_, '_>) -> Parsed<Term> {
+    match p.peek() {
+        Kind::Value => Ok(Term::Operand(Operand::Value(p.value()?))),
+        Kind::Name => Ok(Term::Operand(Operand::Path(p.path()?))),
+        Kind::Word
+            if !["AND", "OR", "NOT", "BETWEEN", "IN"]
+                .into_iter()
+                .any(|word| p.peek_keyword(word)) =>
+        {
+            let word = p.take();
+            if p.peek() == Kind::Open {
+                function(p, word)
+            } else {
+                Ok(Term::Operand(Operand::Path(p.path_from(word)?)))
+            }
+        }
+        _ => Err(p.syntax_error()),
+    }
+}
+
+/// A function's operands; its name was taken.
+fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<Term> {
+    p.count_operator()?;
+    let operands = p.nest(|p| {
+        p.expect(Kind::Open)?;
+        let mut operands = vec![operand(p)?];
+        while p.take_if(Kind::Comma) {
+            operands.push(operand(p)?);
+        }
+        p.expect(Kind::Close)?;
+        Ok(operands)
+    })?;
+    let name = p.text_of(word);
+    let Some(function) = Function::named(name) else {
+        p.note(Fault::UnknownFunction {
+            function: name.to_owned(),
+        });
+        return Ok(unknown(p));
+    };
+    if function.is_for_updates() {
+        p.note(Fault::FunctionElsewhere {
+            parameter: p.parameter(),
+            function: function.name(),
+        });
+        return Ok(unknown(p));
+    }
+    if operands.len() != function.operands() {
+        p.note(Fault::OperandCount {
+            operator: function.name(),
+            count: operands.len(),
+        });
+        return Ok(unknown(p));
+    }
+    let mut operands = operands.into_iter();
+    let first = operands.next().unwrap_or(NOTHING);
+    let second = operands.next().unwrap_or(NOTHING);
+    if function == Function::Size {
+        return Ok(Term::Operand(size(p, first)));
+    }
+    Ok(Term::Truth {
+        condition: call(p, function, first, second),
+        function,
+    })
+}
+
+/// Stands for a function that was refused: as an operand where an operator follows, as a condition elsewhere.
+fn unknown(p: P<'_, '_, '_, '_>) -> Term {
+    if p.peek_keyword("BETWEEN") || p.peek_keyword("IN") || comparator(p).is_some() {
+        Term::Operand(NOTHING)
+    } else {
+        Term::Truth {
+            condition: Condition::And(Vec::new()),
+            function: Function::AttributeExists,
+        }
+    }
+}
+
+fn size(p: P<'_, '_, '_, '_>, of: Operand) -> Operand {
+    let kind = match of {
+        Operand::Path(path) => return Operand::Size(path),
+        Operand::Size(_) => AttributeType::N,
+        Operand::Value(value) => match size_of(&value) {
+            Some(size) => return Operand::Value(AttributeValue::N(size)),
+            None => kind_of(&value),
+        },
+    };
+    p.note(Fault::OperandType {
+        operator: Function::Size.name(),
+        operand: kind,
+    });
+    NOTHING
+}
+
+/// A function that gives a truth, its operands checked.
+fn call(p: P<'_, '_, '_, '_>, function: Function, first: Operand, second: Operand) -> Condition {
+    let operator = function.name();
+    match function {
+        Function::AttributeExists => Condition::Exists(path(p, operator, first)),
+        Function::AttributeNotExists => Condition::NotExists(path(p, operator, first)),
+        Function::AttributeType => {
+            let path = path(p, operator, first);
+            Condition::Type {
+                path,
+                kind: named_type(p, &second),
+            }
+        }
+        Function::BeginsWith => {
+            for operand in [&first, &second] {
+                check_type(p, operator, operand, |kind| {
+                    matches!(kind, AttributeType::S | AttributeType::B)
+                });
+            }
+            check_distinct(p, operator, &first, std::slice::from_ref(&second));
+            Condition::BeginsWith {
+                value: first,
+                prefix: second,
+            }
+        }
+        _ => {
+            check_type(p, operator, &first, |kind| {
+                !matches!(
+                    kind,
+                    AttributeType::N | AttributeType::Bool | AttributeType::Null | AttributeType::M
+                )
+            });
+            check_distinct(p, operator, &first, std::slice::from_ref(&second));
+            Condition::Contains {
+                container: first,
+                element: second,
+            }
+        }
+    }
+}
+
+fn path(p: P<'_, '_, '_, '_>, operator: &'static str, operand: Operand) -> Path {
+    match operand {
+        Operand::Path(path) => path,
+        Operand::Value(_) | Operand::Size(_) => {
+            p.note(Fault::PathWanted { operator });
+            Path::from("")
+        }
+    }
+}
+
+fn named_type(p: P<'_, '_, '_, '_>, operand: &Operand) -> AttributeType {
+    let operator = Function::AttributeType.name();
+    let fault = match operand {
+        Operand::Value(AttributeValue::S(name)) => match kind_named(name) {
+            Some(kind) => return kind,
+            None => Fault::TypeName { name: name.to_string() },
+        },
+        Operand::Value(value) => Fault::OperandType {
+            operator,
+            operand: kind_of(value),
+        },
+        Operand::Size(_) => Fault::OperandType {
+            operator,
+            operand: AttributeType::N,
+        },
+        // A type's name is read from the request only, so that a bad one is known before any item.
+        Operand::Path(_) => Fault::FunctionMisused { function: operator },
+    };
+    p.note(fault);
+    AttributeType::Null
+}
+
+fn check_comparison(p: P<'_, '_, '_, '_>, comparator: Comparator, left: &Operand, right: &Operand) {
+    let operator = comparator.symbol();
+    if !matches!(comparator, Comparator::Equal | Comparator::NotEqual) {
+        check_type(p, operator, left, has_order);
+        check_type(p, operator, right, has_order);
+    }
+    check_distinct(p, operator, left, std::slice::from_ref(right));
+}
+
+fn check_between(p: P<'_, '_, '_, '_>, value: &Operand, low: &Operand, high: &Operand) {
+    for operand in [value, low, high] {
+        check_type(p, "BETWEEN", operand, has_order);
+    }
+    for bound in [low, high] {
+        check_distinct(p, "BETWEEN", value, std::slice::from_ref(bound));
+    }
+    if let (Operand::Value(low), Operand::Value(high)) = (low, high) {
+        match order(low, high) {
+            Some(Ordering::Less | Ordering::Equal) => {}
+            Some(Ordering::Greater) => p.note(Fault::BoundOrder {
+                low: low.clone(),
+                high: high.clone(),
+            }),
+            None => p.note(Fault::BoundTypes {
+                low: low.clone(),
+                high: high.clone(),
+            }),
+        }
+    }
+}
+
+fn check_type(
+    p: P<'_, '_, '_, '_>,
+    operator: &'static str,
+    operand: &Operand,
+    allowed: impl Fn(AttributeType) -> bool,
+) {
+    let kind = match operand {
+        Operand::Path(_) => return, // known only when an item is there
+        Operand::Value(value) => kind_of(value),
+        Operand::Size(_) => AttributeType::N,
+    };
+    if !allowed(kind) {
+        p.note(Fault::OperandType {
+            operator,
+            operand: kind,
+        });
+    }
+}
+
+fn has_order(kind: AttributeType) -> bool {
+    matches!(kind, AttributeType::S | AttributeType::N | AttributeType::B)
+}
+
+fn check_distinct(p: P<'_, '_, '_, '_>, operator: &'static str, first: &Operand, rest: &[Operand]) {
+    if let Operand::Path(path) = first
+        && rest.contains(first)
+    {
+        p.note(Fault::SameOperand {
+            operator,
+            operand: path.to_string(),
+        });
+    }
+}

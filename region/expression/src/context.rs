@@ -1,0 +1,190 @@
+//! The names and values that a request gives for its expressions, and which of them were used.
+
+use geodynamo_item::{AttributeValue, Item};
+use smallvec::SmallVec;
+
+use crate::lexer::is_key_byte;
+use crate::{ExpressionError, PlaceholderFault, Refusal};
+
+/// ExpressionAttributeNames and ExpressionAttributeValues of one request.
+///
+/// Every expression of the request is parsed with the same context; [`finish`](Self::finish) then refuses names and values
+/// that none of them used.
+#[derive(Clone, Debug, Default)]
+pub struct Context<'a> {
+    names: Option<Table<'a, &'a str>>,
+    values: Option<Table<'a, &'a AttributeValue>>,
+}
+
+/// Sorted by key.
+type Table<'a, T> = SmallVec<[Entry<'a, T>; 8]>;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<'a, T> {
+    key: &'a str,
+    item: T,
+    used: bool,
+}
+
+impl<'a> Context<'a> {
+    /// A request without names and values.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A request with names and values, or without where they are `None`. Refuses empty ones and bad keys.
+    ///
+    /// # Errors
+    /// DynamoDB's own about empty parameters, keys that do not begin with `#` or `:`, and empty attribute names.
+    pub fn of<K, V, I>(names: Option<I>, values: Option<&'a Item>) -> Result<Self, ExpressionError>
+    where
+        I: IntoIterator<Item = (&'a K, &'a V)>,
+        K: AsRef<str> + ?Sized + 'a,
+        V: AsRef<str> + ?Sized + 'a,
+    {
+        let mut context = Self::new();
+        if let Some(names) = names {
+            context = context.with_names(names)?;
+        }
+        if let Some(values) = values {
+            context = context.with_values(values)?;
+        }
+        Ok(context)
+    }
+
+    /// Adds ExpressionAttributeNames: `#a` → name. Takes `&BTreeMap<String, String>` and its like.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with_names<K, V>(mut self, names: impl IntoIterator<Item = (&'a K, &'a V)>) -> Result<Self, ExpressionError>
+    where
+        K: AsRef<str> + ?Sized + 'a,
+        V: AsRef<str> + ?Sized + 'a,
+    {
+        let mut table: Table<'a, &'a str> = names
+            .into_iter()
+            .map(|(key, name)| Entry {
+                key: key.as_ref(),
+                item: name.as_ref(),
+                used: false,
+            })
+            .collect();
+        if table.is_empty() {
+            return Err(refuse(PlaceholderFault::NoNames));
+        }
+        for entry in &table {
+            if !is_key(entry.key, b'#') {
+                return Err(refuse(PlaceholderFault::NameKey {
+                    key: entry.key.to_owned(),
+                }));
+            }
+            if entry.item.is_empty() {
+                return Err(refuse(PlaceholderFault::EmptyName {
+                    key: entry.key.to_owned(),
+                }));
+            }
+        }
+        table.sort_by_key(|entry| entry.key); // already so in a BTreeMap, which costs one pass
+        self.names = Some(table);
+        Ok(self)
+    }
+
+    /// Adds ExpressionAttributeValues: `:a` → value.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with_values(mut self, values: &'a Item) -> Result<Self, ExpressionError> {
+        if values.is_empty() {
+            return Err(refuse(PlaceholderFault::NoValues));
+        }
+        let table: Table<'a, _> = values
+            .iter()
+            .map(|(key, value)| Entry {
+                key: key.as_str(),
+                item: value,
+                used: false,
+            })
+            .collect();
+        if let Some(entry) = table.iter().find(|entry| !is_key(entry.key, b':')) {
+            return Err(refuse(PlaceholderFault::ValueKey {
+                key: entry.key.to_owned(),
+            }));
+        }
+        self.values = Some(table);
+        Ok(self)
+    }
+
+    /// Refuses names and values that come without an expression to use them.
+    ///
+    /// `any` says whether the request has any expression; `any_with_values` whether it has one that may hold values (all
+    /// but projections); `missing` names those in DynamoDB's words, such as `ConditionExpression is null` or
+    /// `UpdateExpression and ConditionExpression are null`.
+    ///
+    /// # Errors
+    /// [`PlaceholderFault::NamesWithoutExpression`], [`PlaceholderFault::ValuesWithoutExpression`].
+    pub fn check_given(&self, any: bool, any_with_values: bool, missing: &str) -> Result<(), ExpressionError> {
+        if self.names.is_some() && !any {
+            return Err(refuse(PlaceholderFault::NamesWithoutExpression));
+        }
+        if self.values.is_some() && !any_with_values {
+            return Err(refuse(PlaceholderFault::ValuesWithoutExpression {
+                missing: missing.to_owned(),
+            }));
+        }
+        Ok(())
+    }
+
+    /// Refuses names and values that no expression used; call it when all of the request's expressions are parsed.
+    ///
+    /// # Errors
+    /// [`PlaceholderFault::UnusedNames`], [`PlaceholderFault::UnusedValues`].
+    pub fn finish(&self) -> Result<(), ExpressionError> {
+        let keys = unused(self.names.as_ref());
+        if !keys.is_empty() {
+            return Err(refuse(PlaceholderFault::UnusedNames { keys }));
+        }
+        let keys = unused(self.values.as_ref());
+        if !keys.is_empty() {
+            return Err(refuse(PlaceholderFault::UnusedValues { keys }));
+        }
+        Ok(())
+    }
+
+    /// The attribute's name for `#key`.
+    pub(crate) fn name(&mut self, key: &str) -> Option<&'a str> {
+        look_up(self.names.as_mut(), key)
+    }
+
+    /// The value for `:key`.
+    pub(crate) fn value(&mut self, key: &str) -> Option<&'a AttributeValue> {
+        look_up(self.values.as_mut(), key)
+    }
+}
+
+fn is_key(key: &str, sign: u8) -> bool {
+    match key.as_bytes() {
+        [first, rest @ ..] => *first == sign && !rest.is_empty() && rest.iter().all(|&byte| is_key_byte(byte)),
+        [] => false,
+    }
+}
+
+fn look_up<T: Copy>(table: Option<&mut Table<'_, T>>, key: &str) -> Option<T> {
+    let table = table?;
+    let at = table.binary_search_by(|entry| entry.key.cmp(key)).ok()?;
+    let entry = table.get_mut(at)?;
+    entry.used = true;
+    Some(entry.item)
+}
+
+fn unused<T>(table: Option<&Table<'_, T>>) -> Vec<String> {
+    table
+        .into_iter()
+        .flatten()
+        .filter(|entry| !entry.used)
+        .map(|entry| entry.key.to_owned())
+        .collect()
+}
+
+fn refuse(fault: PlaceholderFault) -> ExpressionError {
+    Refusal::from(fault).into()
+}

@@ -1,0 +1,237 @@
+//! Key-condition expressions: which items of one partition key a query reads.
+
+use geodynamo_item::{AttributeValue, Name};
+
+use crate::condition::{Comparator, Condition, Operand};
+use crate::error::KeyConditionFault;
+use crate::{Context, ExpressionError, Parameter, Path, Refusal, condition_parser};
+
+/// A query's key condition, before it is known which attributes are the keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCondition {
+    /// One or two conditions, on one attribute each.
+    pub tests: Vec<KeyTest>,
+}
+
+/// A condition on one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyTest {
+    /// The attribute.
+    pub attribute: Name,
+    /// What it must be.
+    pub condition: SortCondition,
+}
+
+/// What a sort key must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortCondition {
+    /// `=`
+    Equal(AttributeValue),
+    /// `<`
+    Less(AttributeValue),
+    /// `<=`
+    LessOrEqual(AttributeValue),
+    /// `>`
+    Greater(AttributeValue),
+    /// `>=`
+    GreaterOrEqual(AttributeValue),
+    /// `BETWEEN low AND high`; both bounds belong to it.
+    Between(AttributeValue, AttributeValue),
+    /// `begins_with`: a string's or binary value's beginning.
+    BeginsWith(AttributeValue),
+}
+
+/// A key condition, resolved for a table's or an index's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedKeyCondition {
+    /// The partition key's value. Its type is not checked.
+    pub partition: AttributeValue,
+    /// What the sort key must be; without it, all items of the partition key. Types are not checked, see
+    /// [`SortCondition::operands`].
+    pub sort: Option<SortCondition>,
+}
+
+impl KeyCondition {
+    /// Parses a KeyConditionExpression.
+    ///
+    /// # Errors
+    /// Whatever DynamoDB refuses before it looks at the table.
+    pub fn parse(text: &str, context: &mut Context<'_>) -> Result<Self, ExpressionError> {
+        let condition = condition_parser::parse(Parameter::KeyCondition, text, context)?;
+        Self::of(condition)
+    }
+
+    /// A key condition of a condition's tree.
+    ///
+    /// # Errors
+    /// [`KeyConditionFault`], if the tree has operators, functions or nested paths that key conditions do not know.
+    pub fn of(condition: Condition) -> Result<Self, ExpressionError> {
+        let mut tests = Vec::new();
+        flatten(condition, &mut tests).map_err(Refusal::from)?;
+        Ok(Self { tests })
+    }
+
+    /// Resolves the conditions for these key attributes.
+    ///
+    /// # Errors
+    /// [`KeyConditionFault`], if a key is missed, tested twice, or the partition key is not tested by `=`.
+    pub fn resolve(self, partition_key: &str, sort_key: Option<&str>) -> Result<ResolvedKeyCondition, ExpressionError> {
+        self.try_resolve(partition_key, sort_key)
+            .map_err(|fault| Refusal::from(fault).into())
+    }
+
+    fn try_resolve(
+        self,
+        partition_key: &str,
+        sort_key: Option<&str>,
+    ) -> Result<ResolvedKeyCondition, KeyConditionFault> {
+        if self.tests.len() > 2 {
+            return Err(KeyConditionFault::Count);
+        }
+        if let [one, two] = self.tests.as_slice()
+            && one.attribute == two.attribute
+        {
+            return Err(KeyConditionFault::OneConditionPerKey);
+        }
+        let mut partition = None;
+        let mut other = None;
+        for test in self.tests {
+            if test.attribute == partition_key {
+                partition = Some(test.condition);
+            } else {
+                other = Some(test);
+            }
+        }
+        let Some(partition) = partition else {
+            return Err(KeyConditionFault::MissedKey {
+                attribute: partition_key.to_owned(),
+            });
+        };
+        let sort = match (other, sort_key) {
+            (None, _) => None,
+            (Some(test), Some(sort_key)) if test.attribute == sort_key => Some(test.condition),
+            (Some(_), Some(sort_key)) => {
+                return Err(KeyConditionFault::MissedKey {
+                    attribute: sort_key.to_owned(),
+                });
+            }
+            (Some(_), None) => return Err(KeyConditionFault::NotSupported),
+        };
+        match partition {
+            SortCondition::Equal(partition) => Ok(ResolvedKeyCondition { partition, sort }),
+            _ => Err(KeyConditionFault::NotSupported),
+        }
+    }
+}
+
+impl SortCondition {
+    /// The values it compares with, whose types must be the key's.
+    pub fn operands(&self) -> impl Iterator<Item = &AttributeValue> {
+        let (first, second) = match self {
+            Self::Equal(value)
+            | Self::Less(value)
+            | Self::LessOrEqual(value)
+            | Self::Greater(value)
+            | Self::GreaterOrEqual(value)
+            | Self::BeginsWith(value) => (value, None),
+            Self::Between(low, high) => (low, Some(high)),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+/// Takes `AND`s apart. Not recursive beyond the parser's nesting limit.
+fn flatten(condition: Condition, tests: &mut Vec<KeyTest>) -> Result<(), KeyConditionFault> {
+    let refuse = |operator| Err(KeyConditionFault::Operator { operator });
+    match condition {
+        Condition::And(list) => {
+            for condition in list {
+                flatten(condition, tests)?;
+            }
+            return Ok(());
+        }
+        Condition::Or(_) => return refuse("OR"),
+        Condition::Not(_) => return refuse("NOT"),
+        Condition::In { .. } => return refuse("IN"),
+        Condition::Exists(_) => return refuse("attribute_exists"),
+        Condition::NotExists(_) => return refuse("attribute_not_exists"),
+        Condition::Type { .. } => return refuse("attribute_type"),
+        Condition::Contains { .. } => return refuse("contains"),
+        Condition::Compare {
+            comparator: Comparator::NotEqual,
+            ..
+        } => return refuse("<>"),
+        Condition::Compare {
+            comparator,
+            left,
+            right,
+        } => tests.push(comparison(comparator, left, right)?),
+        Condition::Between { value, low, high } => {
+            let attribute = first("BETWEEN", value, &[&low, &high])?;
+            let condition = SortCondition::Between(value_of(low)?, value_of(high)?);
+            tests.push(KeyTest { attribute, condition });
+        }
+        Condition::BeginsWith { value, prefix } => {
+            let attribute = first("begins_with", value, &[&prefix])?;
+            let condition = SortCondition::BeginsWith(value_of(prefix)?);
+            tests.push(KeyTest { attribute, condition });
+        }
+    }
+    Ok(())
+}
+
+fn comparison(comparator: Comparator, left: Operand, right: Operand) -> Result<KeyTest, KeyConditionFault> {
+    let (comparator, path, value) = match (left, right) {
+        (Operand::Path(path), Operand::Value(value)) => (comparator, path, value),
+        (Operand::Value(value), Operand::Path(path)) => (comparator.flipped(), path, value),
+        (Operand::Size(_), _) | (_, Operand::Size(_)) => return Err(KeyConditionFault::NestedOperation),
+        (Operand::Value(_), Operand::Value(_)) => return Err(KeyConditionFault::NoAttribute),
+        (Operand::Path(_), Operand::Path(_)) => return Err(KeyConditionFault::SeveralAttributes),
+    };
+    let condition = match comparator {
+        Comparator::Equal => SortCondition::Equal(value),
+        Comparator::Less => SortCondition::Less(value),
+        Comparator::LessOrEqual => SortCondition::LessOrEqual(value),
+        Comparator::Greater => SortCondition::Greater(value),
+        Comparator::GreaterOrEqual => SortCondition::GreaterOrEqual(value),
+        Comparator::NotEqual => return Err(KeyConditionFault::Operator { operator: "<>" }),
+    };
+    Ok(KeyTest {
+        attribute: attribute(path)?,
+        condition,
+    })
+}
+
+/// The attribute that must be the first operand of an operator that knows no other order.
+fn first(operator: &'static str, value: Operand, rest: &[&Operand]) -> Result<Name, KeyConditionFault> {
+    if matches!(value, Operand::Size(_)) || rest.iter().any(|operand| matches!(operand, Operand::Size(_))) {
+        return Err(KeyConditionFault::NestedOperation);
+    }
+    let others = rest
+        .iter()
+        .filter(|operand| matches!(operand, Operand::Path(_)))
+        .count();
+    match (value, others) {
+        (Operand::Path(path), 0) => attribute(path),
+        (Operand::Path(_), _) => Err(KeyConditionFault::SeveralAttributes),
+        (_, 0) => Err(KeyConditionFault::NoAttribute),
+        (_, 1) => Err(KeyConditionFault::AttributeNotFirst { operator }),
+        (_, _) => Err(KeyConditionFault::SeveralAttributes),
+    }
+}
+
+fn attribute(path: Path) -> Result<Name, KeyConditionFault> {
+    if path.steps.is_empty() {
+        Ok(path.root)
+    } else {
+        Err(KeyConditionFault::NestedAttribute)
+    }
+}
+
+fn value_of(operand: Operand) -> Result<AttributeValue, KeyConditionFault> {
+    match operand {
+        Operand::Value(value) => Ok(value),
+        Operand::Path(_) => Err(KeyConditionFault::SeveralAttributes),
+        Operand::Size(_) => Err(KeyConditionFault::NestedOperation),
+    }
+}

@@ -20,7 +20,7 @@ pub mod conformance;
 mod limits;
 mod memory;
 
-pub use memory::{MemoryEngine, Spanning};
+pub use memory::{MemoryEngine, MemorySnapshot, Spanning};
 
 /// Bytes of a key's head: space, owner, route.
 pub const KEY_HEAD: usize = 17;

@@ -5,7 +5,8 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::{
-    Append, COMMIT_BYTES_MAX, COMMIT_WRITES_MAX, Commit, Group, KEY_BYTES_MAX, Precondition, Scan, StorageError, Write,
+    Append, COMMIT_BYTES_MAX, COMMIT_WRITES_MAX, Commit, Group, KEY_BYTES_MAX, KEY_HEAD, Precondition, Scan,
+    StorageError, Write,
 };
 
 impl Commit {
@@ -46,18 +47,22 @@ impl Commit {
             Write::DeleteRange(from, to) => from.len().saturating_add(to.len()),
         });
         let appends = self.appends.iter().map(|Append { record, .. }| record.len());
-        preconditions.chain(writes).chain(appends).fold(0, usize::saturating_add)
+        preconditions
+            .chain(writes)
+            .chain(appends)
+            .fold(0, usize::saturating_add)
     }
 
     /// Whether all keys that the commit reads or writes are in one group. Appends don't count: a log belongs to the
-    /// commit. A deleted range must begin and end in the group; as the end itself is not deleted, the range of a whole
+    /// commit. A deleted range must begin and end in one space of the group; as the end itself is not deleted, the range of a whole
     /// group (which ends at the next group's first key) is in one group too.
     pub fn in_one_group(&self) -> bool {
-        let mut groups = self.keys().map(|key| Group::of(key)).chain(self.writes.iter().filter_map(range_end_group));
-        match groups.next() {
-            Some(first) => groups.all(|group| group == first),
-            None => true,
-        }
+        let mut groups = self.keys().map(|key| Group::of(key));
+        let one = groups.next().is_none_or(|first| groups.all(|group| group == first));
+        one && self.writes.iter().all(|write| match write {
+            Write::Put(..) | Write::Delete(_) => true,
+            Write::DeleteRange(from, to) => from >= to || head_of(from) == head_of(to) || ends_group(from, to),
+        })
     }
 
     /// The keys of preconditions and writes; of a range the first.
@@ -72,18 +77,18 @@ impl Commit {
     }
 }
 
-/// The group that the last key of a deleted range can be in, unless it is surely the first key's.
-fn range_end_group(write: &Write) -> Option<Group> {
-    let Write::DeleteRange(from, to) = write else { return None };
-    (from < to && !ends_group(from, to)).then(|| Group::of(to))
+/// A key's head; a shorter key is padded with zeros.
+fn head_of(key: &[u8]) -> [u8; KEY_HEAD] {
+    let mut head = [0; KEY_HEAD];
+    for (to, from) in head.iter_mut().zip(key) {
+        *to = *from;
+    }
+    head
 }
 
 /// Whether `to` is the least key behind all keys that share `from`'s space and group.
 fn ends_group(from: &[u8], to: &[u8]) -> bool {
-    let mut head = [0; crate::KEY_HEAD];
-    for (to, from) in head.iter_mut().zip(from) {
-        *to = *from;
-    }
+    let mut head = head_of(from);
     for at in (0..head.len()).rev() {
         match head[at].checked_add(1) {
             Some(next) => {

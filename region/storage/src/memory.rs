@@ -44,6 +44,8 @@ struct Inner {
     pending: VecDeque<Pending>,
     /// Why the next write fails, if it does.
     failure: Option<Arc<str>>,
+    /// Whether a write has failed: none is taken any more.
+    failed: bool,
     open: bool,
 }
 
@@ -99,7 +101,7 @@ impl MemoryEngine {
         Self::with_state(self.spanning, self.stepped, inner.durable.clone())
     }
 
-    /// Makes the next write fail with [`StorageError::Io`], as a full disk would; the engine is closed from then on.
+    /// Makes the next write fail with [`StorageError::Io`], as a full disk would; the engine takes no writes from then on.
     pub fn fail_writes(&self, reason: &str) {
         self.inner.lock().failure = Some(reason.into());
     }
@@ -108,7 +110,13 @@ impl MemoryEngine {
         Self {
             spanning,
             stepped,
-            inner: Mutex::new(Inner { durable, pending: VecDeque::new(), failure: None, open: true }),
+            inner: Mutex::new(Inner {
+                durable,
+                pending: VecDeque::new(),
+                failure: None,
+                failed: false,
+                open: true,
+            }),
             activity: watch::Sender::new(0),
         }
     }
@@ -117,8 +125,8 @@ impl MemoryEngine {
     fn hand_over(&self, job: Job) -> oneshot::Receiver<Result<Vec<Position>, StorageError>> {
         let (done, answer) = oneshot::channel();
         let mut inner = self.inner.lock();
-        // A closed engine drops the sender; the receiver's error is read as `Closed`.
-        if inner.open {
+        // An engine that is closed or has failed drops the sender; the receiver's error is read as `Closed`.
+        if inner.open && !inner.failed {
             inner.pending.push_back(Pending { job, done });
             if !self.stepped {
                 self.carry_out(&mut inner, usize::MAX);
@@ -133,7 +141,7 @@ impl MemoryEngine {
             return 0;
         }
         if let Some(reason) = inner.failure.clone() {
-            inner.open = false;
+            inner.failed = true;
             for Pending { done, .. } in inner.pending.drain(..) {
                 // A caller that dropped its future no longer wants the answer; so below.
                 let _ = done.send(Err(StorageError::Io(reason.clone())));
@@ -161,7 +169,11 @@ impl MemoryEngine {
     /// What is visible now.
     fn visible(&self) -> Result<State, StorageError> {
         let inner = self.inner.lock();
-        if inner.open { Ok(inner.durable.clone()) } else { Err(StorageError::Closed) }
+        if inner.open {
+            Ok(inner.durable.clone())
+        } else {
+            Err(StorageError::Closed)
+        }
     }
 }
 

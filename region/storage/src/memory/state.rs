@@ -59,7 +59,12 @@ impl State {
 
     pub(super) fn trim(&mut self, log: LogId, up_to: Position) {
         let Some(log) = self.logs.get_mut(&log) else { return };
-        while let Some(first) = log.records.get_min().map(|(first, _)| *first).filter(|first| *first <= up_to) {
+        while let Some(first) = log
+            .records
+            .get_min()
+            .map(|(first, _)| *first)
+            .filter(|first| *first <= up_to)
+        {
             log.records.remove(&first);
         }
     }
@@ -85,7 +90,10 @@ impl State {
         let Some(log) = self.logs.get(&log) else { return records };
         for (position, record) in log.records.range((Bound::Excluded(after), Bound::Unbounded)) {
             bytes = bytes.saturating_add(record.len());
-            records.push(LogRecord { position: *position, record: record.clone() });
+            records.push(LogRecord {
+                position: *position,
+                record: record.clone(),
+            });
             if records.len() >= rows_max || bytes >= bytes_max {
                 break;
             }

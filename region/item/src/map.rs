@@ -63,7 +63,24 @@ impl Item {
         self.0.is_empty()
     }
 
+    /// Keeps the attributes that `keep` says.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Name, &AttributeValue) -> bool) {
+        self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// Attributes that are in the order of their names already, each name once; `None` if they are not.
+    pub(crate) fn from_sorted(attributes: Vec<(Name, AttributeValue)>) -> Option<Self> {
+        attributes
+            .is_sorted_by(|(one, _), (next, _)| one < next)
+            .then_some(Self(attributes))
+    }
+
     fn find(&self, name: &str) -> Result<usize, usize> {
+        // Attributes often come in order: then there is nothing to search.
+        match self.0.last() {
+            Some((last, _)) if last.as_str() >= name => (),
+            _ => return Err(self.0.len()),
+        }
         self.0.binary_search_by(|(other, _)| other.as_str().cmp(name))
     }
 }
@@ -77,13 +94,38 @@ impl IntoIterator for Item {
     }
 }
 
+impl<'a> IntoIterator for &'a Item {
+    type Item = (&'a Name, &'a AttributeValue);
+    type IntoIter = std::iter::Map<
+        std::slice::Iter<'a, (Name, AttributeValue)>,
+        fn(&'a (Name, AttributeValue)) -> (&'a Name, &'a AttributeValue),
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+}
+
 impl FromIterator<(Name, AttributeValue)> for Item {
     /// The last of several values of one name stays.
     fn from_iter<I: IntoIterator<Item = (Name, AttributeValue)>>(attributes: I) -> Self {
-        let mut item = Self::new();
-        for (name, value) in attributes {
-            item.insert(name, value);
+        let mut attributes: Vec<_> = attributes.into_iter().collect();
+        if !attributes.is_sorted_by(|(one, _), (next, _)| one < next) {
+            // Stable, so that of equal names the last comes last: and first in the reverse, where one of each is kept.
+            attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
+            attributes.reverse();
+            attributes.dedup_by(|(one, _), (other, _)| one == other);
+            attributes.reverse();
         }
-        item
+        Self(attributes)
+    }
+}
+
+impl Extend<(Name, AttributeValue)> for Item {
+    /// The last of several values of one name stays.
+    fn extend<I: IntoIterator<Item = (Name, AttributeValue)>>(&mut self, attributes: I) {
+        for (name, value) in attributes {
+            self.insert(name, value);
+        }
     }
 }

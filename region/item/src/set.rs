@@ -34,6 +34,16 @@ impl<T: Ord> Set<T> {
         self.0.iter()
     }
 
+    /// Its values, in their order.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
+    /// Values that are in order already, each once; `None` if they are not, or if there are none.
+    pub(crate) fn from_sorted(values: Vec<T>) -> Option<Self> {
+        (!values.is_empty() && values.is_sorted_by(|one, next| one < next)).then_some(Self(values))
+    }
+
     /// How many values; never zero.
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {
@@ -53,5 +63,23 @@ impl<T: Ord> Set<T> {
     pub fn difference(mut self, other: &Self) -> Option<Self> {
         self.0.retain(|value| !other.contains(value));
         (!self.0.is_empty()).then_some(self)
+    }
+}
+
+impl<T> IntoIterator for Set<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Set<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
     }
 }

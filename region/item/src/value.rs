@@ -5,6 +5,10 @@ use compact_str::CompactString;
 
 use crate::{BinarySet, Item, Number, NumberSet, StringSet};
 
+/// How deeply attribute values may nest, by DynamoDB's limits: an attribute's own value is level 1, an element of a list
+/// at level n is at level n + 1.
+pub const MAX_NESTING: usize = 32;
+
 /// A DynamoDB attribute value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
@@ -30,6 +34,37 @@ pub enum AttributeValue {
     Bs(BinarySet),
 }
 
+impl AttributeValue {
+    /// Its type.
+    pub fn kind(&self) -> AttributeType {
+        match self {
+            Self::S(_) => AttributeType::S,
+            Self::N(_) => AttributeType::N,
+            Self::B(_) => AttributeType::B,
+            Self::Bool(_) => AttributeType::Bool,
+            Self::Null => AttributeType::Null,
+            Self::M(_) => AttributeType::M,
+            Self::L(_) => AttributeType::L,
+            Self::Ss(_) => AttributeType::Ss,
+            Self::Ns(_) => AttributeType::Ns,
+            Self::Bs(_) => AttributeType::Bs,
+        }
+    }
+
+    /// Whether it nests no more than `levels` levels deep, itself counted: a scalar, a set and an empty list nest one. Looks
+    /// no deeper than that. An item's attributes may nest [`MAX_NESTING`].
+    pub fn nests_within(&self, levels: usize) -> bool {
+        let Some(inner) = levels.checked_sub(1) else {
+            return false;
+        };
+        match self {
+            Self::M(map) => map.iter().all(|(_, value)| value.nests_within(inner)),
+            Self::L(list) => list.iter().all(|value| value.nests_within(inner)),
+            _ => true,
+        }
+    }
+}
+
 /// The type of an attribute value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttributeType {
@@ -53,4 +88,52 @@ pub enum AttributeType {
     Ns,
     /// `BS`
     Bs,
+}
+
+impl AttributeType {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::S,
+        Self::N,
+        Self::B,
+        Self::Bool,
+        Self::Null,
+        Self::M,
+        Self::L,
+        Self::Ss,
+        Self::Ns,
+        Self::Bs,
+    ];
+
+    /// DynamoDB's name of it, as in DynamoDB JSON and in `attribute_type`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::S => "S",
+            Self::N => "N",
+            Self::B => "B",
+            Self::Bool => "BOOL",
+            Self::Null => "NULL",
+            Self::M => "M",
+            Self::L => "L",
+            Self::Ss => "SS",
+            Self::Ns => "NS",
+            Self::Bs => "BS",
+        }
+    }
+
+    /// The type of such a name.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Whether keys may be of it: strings, numbers and binary values.
+    pub const fn is_key(self) -> bool {
+        matches!(self, Self::S | Self::N | Self::B)
+    }
+}
+
+impl std::fmt::Display for AttributeType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.code())
+    }
 }

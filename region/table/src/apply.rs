@@ -8,7 +8,7 @@ use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Body, Delta, Judgement, LogInfo, Origin, Position, Stamp, Version, judge,
     parking::{self, Admission},
 };
-use geodynamo_storage::{Engine, Write};
+use geodynamo_storage::{Commit, Engine, Write};
 
 use crate::{
     Result, StoredItem, Table, TableError, Tables,
@@ -80,7 +80,7 @@ impl<E: Engine> Tables<E> {
             }
             let touched = merging.touched();
             let applied = merging.applied;
-            self.commit_with_cursor(table, &batch.log, batch.up_to, merging.staged).await.map_err(failed)?;
+            self.commit_with_cursor(&batch.log, batch.up_to, merging.staged).await.map_err(failed)?;
             drop(turn);
             (touched, applied, parked)
         };
@@ -98,7 +98,7 @@ impl<E: Engine> Tables<E> {
         origin: Origin,
         log: LogInfo,
         deltas: Vec<Delta>,
-        mark: Write,
+        mark: Option<Write>,
     ) -> Result<Applied> {
         let gate = table.live.gate.read().await;
         if gate.0 {
@@ -124,9 +124,17 @@ impl<E: Engine> Tables<E> {
                 parks.push(parked);
             }
         }
-        merging.staged.commit.writes.push(mark);
         let (touched, applied) = (merging.touched(), merging.applied);
-        self.commit(table, merging.staged).await?;
+        // The mark may be behind what is merged, never ahead.
+        if self.engine().spans_groups() {
+            merging.staged.commit.writes.extend(mark);
+            self.commit(merging.staged).await?;
+        } else {
+            self.commit(merging.staged).await?;
+            if let Some(mark) = mark {
+                self.engine().commit(Commit { writes: vec![mark], ..Commit::default() }).await?;
+            }
+        }
         drop(turn);
         drop(gate);
         self.parking().add(parks);
@@ -158,7 +166,7 @@ impl<E: Engine> Tables<E> {
             let mut merging = self.merge(&table, origin, vec![delta]).await?;
             merging.staged.commit.writes.push(Write::Delete(parked.engine_key()?));
             let (touched, applied) = (merging.touched(), merging.applied);
-            self.commit(&table, merging.staged).await?;
+            self.commit(merging.staged).await?;
             drop(turn);
             drop(gate);
             self.parking().remove(&parked);

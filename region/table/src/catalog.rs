@@ -324,7 +324,7 @@ impl<E: Engine> Tables<E> {
             };
             self.stage(&catalog, &change, &mut staged)?;
         }
-        self.commit(&catalog, staged).await?;
+        self.commit(staged).await?;
         drop(turn);
         self.refresh_locked(table).await
     }

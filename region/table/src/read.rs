@@ -258,7 +258,7 @@ impl<E: Engine> Tables<E> {
             stored
         };
         let Some(filter) = reading.filter else { return Ok(Some(stored)) };
-        let passes = filter.evaluate(&stored.decode()?).map_err(|error| TableError::Validation(error.to_string()))?;
+        let passes = filter.evaluate(&stored.decode()?);
         Ok(passes.then_some(stored))
     }
 

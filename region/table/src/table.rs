@@ -71,7 +71,7 @@ pub(crate) struct Live {
     /// Read by every write for as long as it runs; written once, when the data is taken away.
     pub(crate) gate: tokio::sync::RwLock<Dropped>,
     /// Of the table, then of its indexes by name.
-    pub(crate) table: Stats,
+    pub(crate) table: Arc<Stats>,
     pub(crate) indexes: parking_lot::RwLock<BTreeMap<String, Arc<Stats>>>,
 }
 

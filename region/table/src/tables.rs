@@ -9,13 +9,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use geodynamo_replicator_core::{Applied, ReplicaId, parking::ParkingLimits};
+use geodynamo_replicator_core::{Applied, LogId, Position, ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{Commit, Engine, Write};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
     Description, Result, Table, TableError, TimeSource,
+    copy::CopyState,
     cursors::Cursors,
     keys::{self, space},
     order::Orderer,
@@ -66,7 +67,14 @@ pub struct Tables<E: Engine> {
     pub(crate) cursors: Cursors,
     parking: Parking,
     counters: Counters,
-    pub(crate) acked: Mutex<BTreeMap<(String, u64), u64>>,
+    /// How far each region has applied this replica's logs.
+    pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
+    /// The last readable positions of this replica's logs.
+    pub(crate) ends: Mutex<HashMap<LogId, Position>>,
+    /// Changes when one of them has.
+    pub(crate) written: watch::Sender<u64>,
+    /// The copies that this replica is fetching, by table.
+    pub(crate) copies: Mutex<BTreeMap<u64, CopyState>>,
     /// Changes when the catalog has.
     pub(crate) catalog_changed: watch::Sender<u64>,
 }
@@ -114,6 +122,7 @@ impl<E: Engine> Tables<E> {
         let orderer = Arc::new(Orderer::open(&*engine, replica, Arc::clone(&options.time)).await?);
         let parked = load(&*engine, space::PARKED).await?;
         let parked = parked.iter().map(|(_, value)| Parked::read(value)).collect::<Result<Vec<_>>>()?;
+        let copies = CopyState::load(load(&*engine, space::SYSTEM).await?)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
         let tables = Arc::new(Self {
             parking: Parking::new(options.parking, parked),
@@ -127,8 +136,12 @@ impl<E: Engine> Tables<E> {
             cursors,
             counters: Counters::default(),
             acked: Mutex::default(),
+            ends: Mutex::default(),
+            written: watch::Sender::new(0),
+            copies: Mutex::new(copies),
             catalog_changed: watch::Sender::new(0),
         });
+        tables.load_ends(&tables.catalog_table).await?;
         let registers = tables.load_registers().await?;
         for table in registers.keys() {
             tables.refresh(*table).await?;
@@ -268,6 +281,7 @@ impl<E: Engine> Tables<E> {
         if let Some(status) = status {
             let live = old.map_or_else(Arc::default, |old| Arc::clone(&old.live));
             if let Some(table) = Table::new(id, registers.clone(), status, live).map(Arc::new) {
+                self.load_ends(&table).await?;
                 // Two tables of one name can only meet if two regions made them while cut off from each other, and one
                 // of them then added the other's region: the older one keeps the name here.
                 let taken = directory.by_name.get(table.name()).is_some_and(|other| other.id() < id);
@@ -302,6 +316,18 @@ impl<E: Engine> Tables<E> {
                 Some(if updating { TableStatus::Updating } else { TableStatus::Active })
             }
         }
+    }
+
+    /// Learns where this replica's logs of a table end, if it does not know yet.
+    async fn load_ends(&self, table: &Table) -> Result<()> {
+        for partition in 0..table.partitions().partitions() {
+            let log = self.log_of(table, partition);
+            let end = self.engine.log_end(log).await?;
+            let mut ends = self.ends.lock();
+            let known = ends.entry(LogId(log.0)).or_default();
+            *known = (*known).max(Position(end.0));
+        }
+        Ok(())
     }
 
     async fn load_registers(&self) -> Result<BTreeMap<u64, Registers>> {

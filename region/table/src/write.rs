@@ -1,10 +1,13 @@
 //! Writes: put, update and delete, with their conditions.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use geodynamo_expression::{Condition, Update};
 use geodynamo_item::{Item, codec};
-use geodynamo_replicator_core::{Body, Change, Images, LogId, MergeKind, Origin, Past, Stamp, TableId};
+use geodynamo_replicator_core::{Body, Change, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId};
 use geodynamo_storage::{Append, Commit, Engine, Write};
+use smallvec::SmallVec;
 
 use crate::{
     Result, StoredItem, Table, TableError, Tables,
@@ -14,7 +17,7 @@ use crate::{
     order::latch_of,
     record::Record,
     registers::CATALOG,
-    table::ITEM_BYTES_MAX,
+    table::{ITEM_BYTES_MAX, Stats},
 };
 
 /// What a write asks besides writing.
@@ -51,15 +54,16 @@ enum Next {
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(crate) commit: Commit,
-    counts: Vec<Count>,
+    pub(crate) capacity: Capacity,
+    counts: SmallVec<[Count; 1]>,
 }
 
-/// A change of a table's, or one of its indexes', items and bytes.
+/// A change of a table's, or of one of its indexes', items and bytes.
 #[derive(Debug)]
 struct Count {
+    stats: Arc<Stats>,
     before: Option<usize>,
     after: Option<usize>,
-    indexes: Vec<IndexChange>,
 }
 
 /// A change of one key, ready to be staged.
@@ -137,8 +141,7 @@ impl<E: Engine> Tables<E> {
 
         if let Some(condition) = options.condition {
             let nothing = Item::new();
-            let holds = condition.evaluate(old.as_ref().unwrap_or(&nothing));
-            if !holds.map_err(|error| TableError::Validation(error.to_string()))? {
+            if !condition.evaluate(old.as_ref().unwrap_or(&nothing)) {
                 return Err(TableError::ConditionFailed(old.filter(|_| options.old_on_failure).map(Box::new)));
             }
         }
@@ -162,8 +165,8 @@ impl<E: Engine> Tables<E> {
             origin: Origin::Local,
         };
         self.stage(table, &change, &mut staged)?;
-        let capacity = staged.capacity(table);
-        self.commit(table, staged).await?;
+        let capacity = staged.capacity.clone();
+        self.commit(staged).await?;
         drop(turn);
         Ok(Written { old: old.filter(|_| options.return_old), new: new.filter(|_| options.return_new), capacity })
     }
@@ -189,7 +192,16 @@ impl<E: Engine> Tables<E> {
             change.new_item,
             &mut staged.commit.writes,
         );
-        staged.counts.push(Count { before, after, indexes });
+        staged.capacity.table += write_units(before.unwrap_or(0), after.unwrap_or(0));
+        staged.counts.push(Count { stats: Arc::clone(&table.live.table), before, after });
+        for IndexChange { index, before, after, units } in indexes {
+            let index = &table.indexes()[index];
+            let consumed = if index.is_global() { &mut staged.capacity.global } else { &mut staged.capacity.local };
+            consumed.push((index.name.clone(), units));
+            if let Some(stats) = table.live.indexes.read().get(&index.name) {
+                staged.counts.push(Count { stats: Arc::clone(stats), before, after });
+            }
+        }
         let view = table.view();
         let image = |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
         let images = Images {
@@ -226,28 +238,29 @@ impl<E: Engine> Tables<E> {
         staged.commit.appends.push(Append { log, record: change.encode().into() });
     }
 
-    /// Commits what was staged; once it is durable, counts it.
+    /// Commits what was staged; once it is durable, counts it and wakes the links.
     ///
     /// On an engine that does not span groups, index entries of other groups are committed after the item, each group by
     /// itself, so such an index lags (see ARCHITECTURE.md).
-    pub(crate) async fn commit(&self, table: &Table, staged: Staged) -> Result<()> {
+    pub(crate) async fn commit(&self, staged: Staged) -> Result<()> {
         let Staged { commit, counts } = staged;
-        if self.engine().spans_groups() {
-            self.engine().commit(commit).await?;
+        let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
+        let positions = if self.engine().spans_groups() {
+            self.engine().commit(commit).await?
         } else {
-            self.commit_by_group(commit).await?;
-        }
+            self.commit_by_group(commit).await?
+        };
         for count in counts {
-            table.live.table.count(count.before, count.after);
-            if count.indexes.is_empty() {
-                continue;
+            count.stats.count(count.before, count.after);
+        }
+        if !logs.is_empty() {
+            let mut ends = self.ends.lock();
+            for (log, position) in logs.into_iter().zip(positions) {
+                let end = ends.entry(log).or_default();
+                *end = (*end).max(Position(position.0));
             }
-            let stats = table.live.indexes.read();
-            for change in count.indexes {
-                if let Some(stats) = stats.get(&table.indexes()[change.index].name) {
-                    stats.count(change.before, change.after);
-                }
-            }
+            drop(ends);
+            self.written.send_modify(|version| *version = version.wrapping_add(1));
         }
         Ok(())
     }
@@ -258,7 +271,8 @@ impl<E: Engine> Tables<E> {
     }
 
     /// Carries a commit out group by group: what belongs to the appended changes' keys first, with the appends.
-    async fn commit_by_group(&self, commit: Commit) -> Result<()> {
+    async fn commit_by_group(&self, commit: Commit) -> Result<Vec<geodynamo_storage::Position>> {
+        let mut positions = Vec::new();
         let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
         for write in commit.writes {
             let key = match &write {
@@ -274,25 +288,9 @@ impl<E: Engine> Tables<E> {
             first.appends = commit.appends;
         }
         for (_, commit) in groups {
-            self.engine().commit(commit).await?;
+            positions.extend(self.engine().commit(commit).await?);
         }
-        Ok(())
-    }
-}
-
-impl Staged {
-    /// What the staged changes consume, in write units.
-    fn capacity(&self, table: &Table) -> Capacity {
-        let mut capacity = Capacity::default();
-        for count in &self.counts {
-            capacity.table += write_units(count.before.unwrap_or(0), count.after.unwrap_or(0));
-            for change in &count.indexes {
-                let index = &table.indexes()[change.index];
-                let units = if index.is_global() { &mut capacity.global } else { &mut capacity.local };
-                units.push((index.name.clone(), change.units));
-            }
-        }
-        capacity
+        Ok(positions)
     }
 }
 

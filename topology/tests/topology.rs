@@ -66,7 +66,7 @@ fn a_missing_region() {
     let topology = Topology::parse("topology.toml", GOOD).unwrap();
     let error = topology
         .require_region(&RegionName::new("mars-1").unwrap())
-        .unwrap_err();
+        .expect_err("a bad file is refused");
     assert_eq!(
         error.to_string(),
         "topology.toml:5:8: region 'mars-1' is not in the topology, which has us-east-1, eu-west-1, basement"
@@ -85,7 +85,7 @@ fn what_is_written_is_read_back() {
 /// Replaces the only occurrence of a text in the good file and tells how the result is refused.
 fn check(from: &str, to: &str, expect: &str) {
     assert_eq!(GOOD.matches(from).count(), 1, "{from}");
-    let error = Topology::parse("t.toml", &GOOD.replacen(from, to, 1)).unwrap_err();
+    let error = Topology::parse("t.toml", &GOOD.replacen(from, to, 1)).expect_err("a bad file is refused");
     assert_eq!(error.to_string(), format!("t.toml:{expect}"));
 }
 

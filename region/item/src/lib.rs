@@ -10,6 +10,7 @@ pub mod size;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod value;
+pub mod wire;
 
 pub use map::{Item, Name};
 pub use number::{MAX_DIGITS, Number, NumberBytes, NumberError, NumberOrderError, NumberText};

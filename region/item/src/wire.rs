@@ -1,0 +1,70 @@
+//! DynamoDB JSON: attribute values as `{"S": "…"}`, read with DynamoDB's own refusals.
+//!
+//! There are two kinds of refusal, which DynamoDB makes at different times. JSON of the wrong types is refused while the
+//! request is read (`SerializationException`): nothing more of it is read. A value that makes no sense is refused only
+//! when the whole request has been read and its members have met the model's constraints (`ValidationException`): so the
+//! reader stands behind the value then, and the caller keeps the text for later. Both are in [`Wire`].
+//!
+//! The texts are DynamoDB's as far as they are known from its answers to clients; they name no members, which the caller
+//! adds where DynamoDB does (`ExpressionAttributeValues contains invalid value: … for key :v`).
+
+mod shape;
+mod value;
+mod write;
+
+use std::borrow::Cow;
+
+use geodynamo_json::JsonError;
+
+pub use shape::{Target, read_string, unexpected};
+pub use value::{read_item, read_value};
+pub use write::{write_item, write_value};
+
+/// What was read; or what DynamoDB says of it when it comes to validation (it has been consumed then); or why reading
+/// cannot go on.
+pub type Wire<T> = Result<Result<T, ValidationText>, SerializationError>;
+
+/// The text of a `ValidationException` for a value that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValidationText(pub Cow<'static, str>);
+
+impl From<&'static str> for ValidationText {
+    fn from(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for ValidationText {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+/// Why a request cannot be read: the cause of a `SerializationException`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SerializationError {
+    /// Not JSON, or nested too deeply.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// JSON of another type than the model's; DynamoDB's text of it.
+    #[error("{0}")]
+    Shape(Cow<'static, str>),
+}
+
+/// The texts that need no more than themselves.
+mod text {
+    pub(super) const EMPTY: &str =
+        "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes";
+    pub(super) const SEVERAL: &str =
+        "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes";
+    pub(super) const NULL: &str =
+        "One or more parameter values were invalid: Null attribute value types must have the value of true";
+    pub(super) const EMPTY_SS: &str = "One or more parameter values were invalid: An string set  may not be empty";
+    pub(super) const EMPTY_NS: &str = "One or more parameter values were invalid: An number set  may not be empty";
+    pub(super) const EMPTY_BS: &str = "One or more parameter values were invalid: Binary sets should not be empty";
+    pub(super) const NULL_IN_SET: &str =
+        "One or more parameter values were invalid: An string set  may not have a null string as a member";
+    pub(super) const DUPLICATE_NUMBERS: &str = "Input collection contains duplicates";
+    pub(super) const NESTING: &str = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit";
+}

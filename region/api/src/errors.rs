@@ -44,7 +44,11 @@ pub struct CancellationReason {
 impl ApiError {
     /// `UnrecognizedClientException`: the access key is not known.
     pub fn unrecognized_client() -> Self {
-        Self::coral("UnrecognizedClientException", "message", "The security token included in the request is invalid.")
+        Self::coral(
+            "UnrecognizedClientException",
+            "message",
+            "The security token included in the request is invalid.",
+        )
     }
 
     /// `InvalidSignatureException` with this message.
@@ -67,7 +71,11 @@ impl ApiError {
 
     /// `MissingAuthenticationTokenException`: the request is not signed.
     pub fn missing_authentication_token() -> Self {
-        Self::coral("MissingAuthenticationTokenException", "message", "Request is missing Authentication Token")
+        Self::coral(
+            "MissingAuthenticationTokenException",
+            "message",
+            "Request is missing Authentication Token",
+        )
     }
 
     /// `AccessDeniedException` with this message.
@@ -90,7 +98,11 @@ impl ApiError {
 
     /// `UnknownOperationException`: no operation has this target.
     pub fn unknown_operation() -> Self {
-        Self::coral("UnknownOperationException", "message", "An unknown operation was requested.")
+        Self::coral(
+            "UnknownOperationException",
+            "message",
+            "An unknown operation was requested.",
+        )
     }
 
     /// `UnknownOperationException` for an operation of DynamoDB that geodynamo does not offer.
@@ -113,12 +125,22 @@ impl ApiError {
 
     /// `ThrottlingException` with this message.
     pub fn throttling(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(400, "com.amazon.coral.availability#ThrottlingException", "message", message)
+        Self::new(
+            400,
+            "com.amazon.coral.availability#ThrottlingException",
+            "message",
+            message,
+        )
     }
 
     /// `ServiceUnavailable`, status 503: the process is stopping, or starting.
     pub fn service_unavailable() -> Self {
-        Self::new(503, "com.amazon.coral.availability#ServiceUnavailableException", "message", "Service is unavailable.")
+        Self::new(
+            503,
+            "com.amazon.coral.availability#ServiceUnavailableException",
+            "message",
+            "Service is unavailable.",
+        )
     }
 }
 
@@ -179,9 +201,8 @@ impl ApiError {
     /// `TransactionCanceledException`: the reasons are in the order of the transaction's actions.
     pub fn transaction_canceled(reasons: Vec<CancellationReason>) -> Self {
         let codes = reasons.iter().map(|reason| reason.code).collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
-        );
+        let message =
+            format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]");
         let mut error = Self::new(400, "", "Message", message);
         error.0.kind = format!("{DYNAMODB}TransactionCanceledException").into();
         error.0.reasons = reasons;
@@ -195,7 +216,10 @@ impl ApiError {
 
     /// `TransactionInProgressException`.
     pub fn transaction_in_progress() -> Self {
-        Self::dynamodb("TransactionInProgressException", "Transaction with the given client token is already in progress.")
+        Self::dynamodb(
+            "TransactionInProgressException",
+            "Transaction with the given client token is already in progress.",
+        )
     }
 
     /// `IdempotentParameterMismatchException`.
@@ -214,7 +238,9 @@ impl ApiError {
 
     /// `ReplicaAlreadyExistsException`.
     pub fn replica_already_exists(region: &str) -> Self {
-        let message = format!("Failed to create a the new replica of table in region: '{region}' because a replica already exists.");
+        let message = format!(
+            "Failed to create a the new replica of table in region: '{region}' because a replica already exists."
+        );
         Self::dynamodb("ReplicaAlreadyExistsException", message)
     }
 
@@ -232,7 +258,10 @@ impl ApiError {
 
     /// `IndexNotFoundException`.
     pub fn index_not_found(name: &str) -> Self {
-        Self::dynamodb("IndexNotFoundException", format!("Requested resource not found: Index: {name} not found"))
+        Self::dynamodb(
+            "IndexNotFoundException",
+            format!("Requested resource not found: Index: {name} not found"),
+        )
     }
 }
 
@@ -308,7 +337,11 @@ impl ApiError {
 
 impl CancellationReason {
     /// The reason of an action that is not to blame.
-    pub const NONE: Self = Self { code: "None", message: None, item: None };
+    pub const NONE: Self = Self {
+        code: "None",
+        message: None,
+        item: None,
+    };
 
     fn encode(&self, writer: &mut Writer) {
         writer.begin_object();

@@ -11,7 +11,11 @@ pub(crate) const VIOLATIONS_MAX: usize = 10;
 #[derive(Debug)]
 pub(crate) enum Rule {
     /// A text's length in UTF-16 units, and its form.
-    Text { min: Option<usize>, max: Option<usize>, pattern: Option<Pattern> },
+    Text {
+        min: Option<usize>,
+        max: Option<usize>,
+        pattern: Option<Pattern>,
+    },
     /// One of these texts.
     Enum(&'static [&'static str]),
     /// A table's name, or its ARN. The model allows any text of 1 to 1,024 characters; DynamoDB itself still holds what is
@@ -20,20 +24,40 @@ pub(crate) enum Rule {
     /// A number's range.
     Number { min: Option<i64>, max: Option<i64> },
     /// A list's length, and what every element keeps to.
-    List { min: Option<usize>, max: Option<usize>, element: Option<&'static Rule> },
+    List {
+        min: Option<usize>,
+        max: Option<usize>,
+        element: Option<&'static Rule>,
+    },
     /// A map's size, and what every key and every value keeps to.
-    Map { min: Option<usize>, max: Option<usize>, key: Option<&'static Rule>, value: Option<&'static Rule> },
+    Map {
+        min: Option<usize>,
+        max: Option<usize>,
+        key: Option<&'static Rule>,
+        value: Option<&'static Rule>,
+    },
 }
 
 /// A table's name.
-static TABLE_NAME: Rule = Rule::Text { min: Some(3), max: Some(255), pattern: Some(Pattern::Name) };
+static TABLE_NAME: Rule = Rule::Text {
+    min: Some(3),
+    max: Some(255),
+    pattern: Some(Pattern::Name),
+};
 /// A table's ARN.
-static TABLE_ARN: Rule = Rule::Text { min: Some(1), max: Some(1024), pattern: None };
+static TABLE_ARN: Rule = Rule::Text {
+    min: Some(1),
+    max: Some(1024),
+    pattern: None,
+};
 
 /// Checks a whole request; gives the message of the `ValidationException`, if any.
 pub(crate) fn check_request<T: Structure>(request: &T) -> Option<String> {
     let mut violations = Violations::default();
-    request.check_members(&mut Checker { path: &Path::Root, violations: &mut violations });
+    request.check_members(&mut Checker {
+        path: &Path::Root,
+        violations: &mut violations,
+    });
     violations.into_message()
 }
 
@@ -47,7 +71,8 @@ impl Checker<'_> {
     /// Checks a member that must be there.
     pub(crate) fn required<T: Value>(&mut self, name: &str, member: &Option<T>, rule: Option<&Rule>) {
         if member.is_none() {
-            self.violations.add("null", &Path::Member(self.path, name), "Member must not be null");
+            self.violations
+                .add("null", &Path::Member(self.path, name), "Member must not be null");
         }
         self.optional(name, member, rule);
     }
@@ -60,18 +85,24 @@ impl Checker<'_> {
             let violations = &mut *self.violations;
             value.broken(rule, &mut |constraint| {
                 if !violations.is_full() {
-                    violations.add(&JavaText::of(value), &path, &constraint);
+                    violations.add(&format!("'{}'", JavaText::of(value)), &path, &constraint);
                 }
             });
         }
-        value.check_inside(&mut Checker { path: &path, violations: self.violations });
+        value.check_inside(&mut Checker {
+            path: &path,
+            violations: self.violations,
+        });
     }
 
     /// Goes on inside a list's element; the index begins at 0.
     pub(crate) fn element<T: Value>(&mut self, index: usize, element: &T) {
         if !self.violations.is_full() {
             let path = Path::Element(self.path, index + 1);
-            element.check_inside(&mut Checker { path: &path, violations: self.violations });
+            element.check_inside(&mut Checker {
+                path: &path,
+                violations: self.violations,
+            });
         }
     }
 
@@ -79,7 +110,10 @@ impl Checker<'_> {
     pub(crate) fn entry<T: Value>(&mut self, key: &str, value: &T) {
         if !self.violations.is_full() {
             let path = Path::Entry(self.path, key);
-            value.check_inside(&mut Checker { path: &path, violations: self.violations });
+            value.check_inside(&mut Checker {
+                path: &path,
+                violations: self.violations,
+            });
         }
     }
 }
@@ -112,7 +146,9 @@ impl Violations {
     #[cold]
     fn add(&mut self, value: &str, path: &Path<'_>, constraint: &str) {
         if !self.is_full() {
-            self.0.push(format!("Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"));
+            self.0.push(format!(
+                "Value {value} at '{path}' failed to satisfy constraint: {constraint}"
+            ));
         }
     }
 
@@ -135,7 +171,11 @@ impl Rule {
                 if let Some(pattern) = pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
                     add(must_match(*pattern));
                 }
-                let length = if text.is_ascii() { text.len() } else { text.encode_utf16().count() };
+                let length = if text.is_ascii() {
+                    text.len()
+                } else {
+                    text.encode_utf16().count()
+                };
                 length_within(length, *min, *max, add);
             }
             Rule::Enum(values) if !values.contains(&text) => add(must_be_one_of(values)),
@@ -202,8 +242,12 @@ impl Rule {
             }
         }
         match self {
-            Rule::Text { pattern: Some(pattern), .. } => texts.push(must_match(*pattern)),
-            Rule::List { element: Some(rule), .. } => {
+            Rule::Text {
+                pattern: Some(pattern), ..
+            } => texts.push(must_match(*pattern)),
+            Rule::List {
+                element: Some(rule), ..
+            } => {
                 texts.push(format!("Member must satisfy constraint: [{}]", rule.describe()));
             }
             _ => (),

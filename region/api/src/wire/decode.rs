@@ -95,7 +95,7 @@ pub(crate) fn elements<T: Value>(
 pub(crate) fn element<T: Value>(reader: &mut Reader<'_>, context: &mut DecodeContext) -> Decoded<Option<T>> {
     if reader.peek()? == Kind::Null {
         reader.null()?;
-        return Ok(T::from_null());
+        return Ok(T::from_null(context));
     }
     T::decode(reader, context).map(Some)
 }

@@ -11,6 +11,8 @@ mod java;
 mod pattern;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use geodynamo_json::{Reader, Writer};
@@ -47,7 +49,7 @@ pub(crate) trait Value: Sized {
     fn decode(reader: &mut Reader<'_>, context: &mut DecodeContext) -> Decoded<Self>;
 
     /// What `null` stands for as an element or a map's value; `None` if it is passed over.
-    fn from_null() -> Option<Self> {
+    fn from_null(_context: &mut DecodeContext) -> Option<Self> {
         None
     }
 

@@ -51,20 +51,28 @@ impl Pattern {
         match self {
             Self::Name => some(bytes, |byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)),
             Self::Printable => some(bytes, |byte| (0x20..0x7F).contains(&byte)),
-            Self::Text => text.chars().all(|c| c >= ' ' && c != '\u{FFFE}' && c != '\u{FFFF}' || "\r\n\t".contains(c)),
+            Self::Text => text
+                .chars()
+                .all(|c| c >= ' ' && c != '\u{FFFE}' && c != '\u{FFFF}' || "\r\n\t".contains(c)),
             Self::HexWords => bytes.len().is_multiple_of(16) && some(bytes, is_hex),
             Self::NoDollar => some(bytes, |byte| byte != b'$'),
             Self::RuleName => {
                 (2..=128).contains(&bytes.len())
                     && ends_alphanumeric(bytes)
-                    && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+                    && bytes
+                        .iter()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
             }
             Self::CsvDelimiter => bytes.len() == 1 && b",;:|\t ".contains(&bytes[0]),
-            Self::CsvHeader => bytes.iter().all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x2B | 0x2D..=0x7E)),
+            Self::CsvHeader => bytes
+                .iter()
+                .all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x2B | 0x2D..=0x7E)),
             Self::Bucket => {
                 bytes.len() >= 2
                     && ends_alphanumeric(bytes)
-                    && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
+                    && bytes
+                        .iter()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
             }
             Self::Account => bytes.len() == 12 && bytes.iter().all(u8::is_ascii_digit),
             Self::Uuid => {
@@ -107,13 +115,25 @@ mod tests {
         check(Pattern::Name, &["a", "A_b.c-9"], &["", "a b", "a/b", "ä", "a:"]);
         check(Pattern::Printable, &[" ~a"], &["", "\u{7f}", "\n", "é"]);
         check(Pattern::Text, &["", "a\tb\r\n", "é😀"], &["\u{1}", "\u{FFFE}"]);
-        check(Pattern::HexWords, &["0123456789abcdef"], &["", "0123456789abcde", "0123456789ABCDEF"]);
+        check(
+            Pattern::HexWords,
+            &["0123456789abcdef"],
+            &["", "0123456789abcde", "0123456789ABCDEF"],
+        );
         check(Pattern::NoDollar, &["a"], &["", "a$"]);
-        check(Pattern::RuleName, &["ab", "a-b_c.d"], &["a", "-a", "a.", &"a".repeat(129)]);
+        check(
+            Pattern::RuleName,
+            &["ab", "a-b_c.d"],
+            &["a", "-a", "a.", &"a".repeat(129)],
+        );
         check(Pattern::CsvDelimiter, &[",", "\t"], &["", ",,", "x"]);
         check(Pattern::CsvHeader, &["", "a b"], &["a\"", "a,b"]);
         check(Pattern::Bucket, &["my.bucket-1"], &["a", "-a", "a/b"]);
         check(Pattern::Account, &["012345678901"], &["1", "01234567890a"]);
-        check(Pattern::Uuid, &["01234567-89ab-cdef-0123-456789abcdef"], &["", "01234567089ab-cdef-0123-456789abcdef"]);
+        check(
+            Pattern::Uuid,
+            &["01234567-89ab-cdef-0123-456789abcdef"],
+            &["", "01234567089ab-cdef-0123-456789abcdef"],
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What tests of the wire forms share.
 
-use super::{Structure, encode, checked};
+use super::{Structure, checked, encode};
 use crate::{errors::ApiError, generated::Operation};
 
 /// A valid request or reply.

@@ -40,7 +40,9 @@ impl Value for bool {
     fn decode(reader: &mut Reader<'_>, _: &mut DecodeContext) -> Decoded<Self> {
         match reader.bool() {
             Ok(value) => Ok(value),
-            Err(JsonError::Unexpected { found: Kind::String, .. }) => Err(SerializationError::TOKEN),
+            Err(JsonError::Unexpected {
+                found: Kind::String, ..
+            }) => Err(SerializationError::TOKEN),
             Err(JsonError::Unexpected { .. }) => Err(not_scalar::<Self>(reader)),
             Err(error) => Err(error.into()),
         }
@@ -105,8 +107,11 @@ impl Value for i64 {
 
 impl Value for f64 {
     fn decode(reader: &mut Reader<'_>, _: &mut DecodeContext) -> Decoded<Self> {
-        // Every number of JSON's grammar is one of Rust's.
-        scalar_number::<Self>(reader)?.parse().map_err(|_| SerializationError::TOKEN)
+        let number = scalar_number::<Self>(reader)?
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite());
+        number.ok_or_else(out_of_range::<Self>)
     }
 
     fn encode(&self, writer: &mut Writer) {
@@ -228,7 +233,7 @@ impl<T: Structure> Value for T {
         Ok(structure)
     }
 
-    fn from_null() -> Option<Self> {
+    fn from_null(_: &mut DecodeContext) -> Option<Self> {
         Some(T::default())
     }
 
@@ -273,11 +278,20 @@ fn whole_number<T: Value + TryFrom<i64>>(reader: &mut Reader<'_>) -> Decoded<T> 
     let text = scalar_number::<T>(reader)?;
     let number = match text.parse::<i64>() {
         Ok(number) => Some(number),
-        Err(_) => text.parse::<f64>().ok().map(f64::trunc).filter(|number| number.abs() < 1e18).map(|n| n as i64),
+        Err(_) => text
+            .parse::<f64>()
+            .ok()
+            .map(f64::trunc)
+            .filter(|number| number.abs() < 1e18)
+            .map(|n| n as i64),
     };
-    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-        let java_type = T::java_type();
-        let name = java_type.rsplit('.').next().unwrap_or_default();
-        SerializationError(format!("NUMBER_VALUE cannot be converted to {name}").into())
-    })
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(out_of_range::<T>)
+}
+
+fn out_of_range<T: Value>() -> SerializationError {
+    let java_type = T::java_type();
+    let name = java_type.rsplit('.').next().unwrap_or_default();
+    SerializationError(format!("NUMBER_VALUE cannot be converted to {name}").into())
 }

@@ -1,0 +1,225 @@
+"""Three regions, one table: unmodified SDKs write in each and read in all."""
+
+import json
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import airportsdata
+import pytest
+from conftest import key_schema, table_definition, wait_until
+
+
+@pytest.fixture
+def table(regions, name):
+    """A table with replicas in all three regions, ACTIVE everywhere; its name."""
+    make_global(regions, table_definition(name, "pk"))
+    return name
+
+
+def make_global(regions, definition):
+    name = definition["TableName"]
+    first = regions[0].client()
+    first.create_table(**definition)
+    first.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    for region in regions[1:]:
+        first.update_table(TableName=name, ReplicaUpdates=[{"Create": {"RegionName": region.name}}])
+        wait_until(
+            lambda region=region: statuses(regions[0], name).get(region.name) == "ACTIVE",
+            f"{region.name} is ACTIVE",
+        )
+    for region in regions:
+        others = {other.name for other in regions} - {region.name}
+        wait_until(
+            lambda region=region, others=others: described(region, name).get("TableStatus") == "ACTIVE"
+            and {name for name, status in statuses(region, name).items() if status == "ACTIVE"} >= others,
+            f"{region.name} knows all replicas",
+        )
+
+
+def described(region, name):
+    client = region.client()
+    try:
+        return client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return {}
+
+
+def statuses(region, name):
+    return {r["RegionName"]: r["ReplicaStatus"] for r in described(region, name).get("Replicas", [])}
+
+
+def get(region, table, key):
+    return region.resource().Table(table).get_item(Key={"pk": key}).get("Item")
+
+
+def digest(region, table):
+    with urllib.request.urlopen(f"{region.admin}/digest?table={table}", timeout=30) as answer:
+        return json.load(answer)
+
+
+def same_digest(regions, table):
+    wait_until(
+        lambda: len({json.dumps(digest(region, table), sort_keys=True) for region in regions}) == 1,
+        "equal digests",
+        every_s=0.2,
+    )
+
+
+def test_description(regions, table):
+    for region in regions:
+        about = described(region, table)
+        assert about["GlobalTableVersion"] == "2019.11.21"
+        assert about["StreamSpecification"]["StreamEnabled"] is True
+        assert f":{region.name}:" in about["TableArn"]
+
+
+@pytest.mark.parametrize("writer", [0, 1, 2])
+def test_a_write_is_seen_in_the_other_regions(regions, table, writer):
+    item = {"pk": f"from-{writer}", "n": Decimal(writer), "list": [1, {"a": None}]}
+    regions[writer].resource().Table(table).put_item(Item=item)
+    assert get(regions[writer], table, item["pk"]) == item
+    for region in regions:
+        wait_until(lambda region=region: get(region, table, item["pk"]) == item, f"{region.name} has it")
+    # An update and a delete in other regions than the write.
+    updater, deleter = regions[(writer + 1) % 3], regions[(writer + 2) % 3]
+    updater.resource().Table(table).update_item(
+        Key={"pk": item["pk"]}, UpdateExpression="SET n = n + :one", ExpressionAttributeValues={":one": 1}
+    )
+    for region in regions:
+        wait_until(lambda region=region: get(region, table, item["pk"])["n"] == writer + 1, f"{region.name}: updated")
+    deleter.resource().Table(table).delete_item(Key={"pk": item["pk"]})
+    for region in regions:
+        wait_until(lambda region=region: get(region, table, item["pk"]) is None, f"{region.name}: deleted")
+
+
+def test_conflicts_converge(regions, table):
+    def write(region):
+        here = region.resource().Table(table)
+        for round_number in range(5):
+            for n in range(20):
+                here.put_item(Item={"pk": f"key-{n}", "who": region.name, "round": round_number})
+
+    with ThreadPoolExecutor(len(regions)) as pool:
+        list(pool.map(write, regions))
+
+    same_digest(regions, table)
+    views = [{n: get(region, table, f"key-{n}") for n in range(20)} for region in regions]
+    assert views[0] == views[1] == views[2]
+    assert all(item["round"] == 4 for item in views[0].values())
+
+
+def test_settings_travel(regions, table):
+    arns = [described(region, table)["TableArn"] for region in regions]
+    # Tags and deletion protection are a region's own.
+    regions[0].client().tag_resource(ResourceArn=arns[0], Tags=[{"Key": "only", "Value": "here"}])
+    assert regions[1].client().list_tags_of_resource(ResourceArn=arns[1])["Tags"] == []
+    regions[1].client().update_table(TableName=table, DeletionProtectionEnabled=True)
+    assert described(regions[1], table)["DeletionProtectionEnabled"] is True
+    assert described(regions[0], table)["DeletionProtectionEnabled"] is False
+
+
+def test_a_replica_is_added_and_deleted(regions, name):
+    first, second, third = regions
+    client = first.client()
+    client.create_table(**table_definition(name, "pk"))
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    here = first.resource().Table(name)
+    with here.batch_writer() as batch:
+        for n in range(500):
+            batch.put_item(Item={"pk": f"before-{n}", "n": n})
+    here.delete_item(Key={"pk": "before-7"})
+    assert described(third, name) == {}
+
+    client.update_table(TableName=name, ReplicaUpdates=[{"Create": {"RegionName": third.name}}])
+    wait_until(lambda: statuses(first, name).get(third.name) == "ACTIVE", "the replica is ACTIVE")
+    wait_until(lambda: described(third, name).get("TableStatus") == "ACTIVE", "the table is ACTIVE there")
+    same_digest([first, third], name)
+    assert third.client().scan(TableName=name, Select="COUNT")["Count"] == 499
+    assert described(second, name) == {}
+
+    with pytest.raises(client.exceptions.ClientError) as refused:
+        client.update_table(TableName=name, ReplicaUpdates=[{"Create": {"RegionName": third.name}}])
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+    client.update_table(TableName=name, ReplicaUpdates=[{"Delete": {"RegionName": third.name}}])
+    wait_until(lambda: third.name not in statuses(first, name), "the replica is gone")
+    wait_until(lambda: described(third, name) == {}, "the table is gone there")
+    assert client.scan(TableName=name, Select="COUNT")["Count"] == 499
+
+
+def test_the_wrong_region_in_a_signature_is_refused(regions):
+    settings = {**regions[0].settings(), "region_name": regions[1].name}
+    import boto3
+
+    client = boto3.client("dynamodb", **settings)
+    with pytest.raises(client.exceptions.ClientError) as refused:
+        client.list_tables()
+    assert refused.value.response["Error"]["Code"] in ("InvalidSignatureException", "SignatureDoesNotMatch")
+
+
+def test_a_wrong_key_is_refused(regions):
+    import boto3
+
+    for wrong, code in (
+        ({"aws_secret_access_key": "wrong"}, "InvalidSignatureException"),
+        ({"aws_access_key_id": "AKIANOBODY"}, "UnrecognizedClientException"),
+    ):
+        client = boto3.client("dynamodb", **{**regions[0].settings(), **wrong})
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            client.list_tables()
+        assert refused.value.response["Error"]["Code"] == code
+
+
+def test_a_real_data_set(regions, name):
+    """Some 7,900 airports (those with an IATA code), written in one region, read whole in the others."""
+    airports = {
+        code: {field: Decimal(str(v)) if isinstance(v, float) else v for field, v in airport.items()}
+        for code, airport in airportsdata.load("IATA").items()
+    }
+    assert len(airports) > 7_000
+    definition = table_definition(
+        name,
+        "iata",
+        attributes=("country", "name"),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-country",
+                "KeySchema": key_schema("country", "name"),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    make_global(regions, definition)
+    with regions[1].resource().Table(name).batch_writer() as batch:
+        for airport in airports.values():
+            batch.put_item(Item=airport)
+
+    for region in regions:
+        wait_until(
+            lambda region=region: count(region, name) == len(airports), f"{region.name} has all", every_s=0.5
+        )
+        assert {item["iata"]: item for item in scan(region, name)} == airports
+        here = sorted(a["iata"] for a in airports.values() if a["country"] == "IS")
+        there = query_country(region, name, "IS")
+        assert here and sorted(item["iata"] for item in there) == here
+        assert [item["name"].encode() for item in there] == sorted(item["name"].encode() for item in there)
+    same_digest(regions, name)
+
+
+def scan(region, name, **more):
+    table = region.resource().Table(name)
+    pages = table.meta.client.get_paginator("scan").paginate(TableName=name, **more)
+    return [item for page in pages for item in page.get("Items", [])]
+
+
+def count(region, name):
+    pages = region.client().get_paginator("scan").paginate(TableName=name, Select="COUNT")
+    return sum(page["Count"] for page in pages)
+
+
+def query_country(region, name, country):
+    from boto3.dynamodb.conditions import Key
+
+    table = region.resource().Table(name)
+    return table.query(IndexName="by-country", KeyConditionExpression=Key("country").eq(country))["Items"]

@@ -57,7 +57,7 @@ fn commit_all(db: &DB, waiting: &Receiver<Write>) {
         for write in &group {
             batch.put(&write.key, &write.value);
         }
-        let result = db.write_opt(&batch, &synced);
+        let result = db.write_opt(batch, &synced);
         for write in group.drain(..) {
             // A client that went away does not wait.
             let _ = write.done.send(result.clone());

@@ -219,7 +219,7 @@ async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
                 }
             },
         };
-        let (operation, body) = requests.next();
+        let (operation, body) = requests.draw();
         match open.call(operation.target(), body).await {
             Ok(reply) if reply.status == 200 => {
                 let now = Instant::now();

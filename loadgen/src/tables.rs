@@ -75,7 +75,7 @@ pub async fn fill(
 ) -> io::Result<()> {
     let next = Arc::new(AtomicU64::new(0));
     let progress = Arc::new(progress);
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = tokio::task::JoinSet::<io::Result<()>>::new();
     for number in 0..connections {
         let (endpoint, workload, next, progress) = (endpoint.clone(), workload.clone(), next.clone(), progress.clone());
         tasks.spawn(async move {

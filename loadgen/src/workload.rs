@@ -67,7 +67,7 @@ impl Requests {
     }
 
     /// The next request of the mix: its operation and JSON body.
-    pub fn next(&mut self) -> (Operation, &[u8]) {
+    pub fn draw(&mut self) -> (Operation, &[u8]) {
         let operation = self.pick();
         let key = self.random.random_range(0..self.workload.keys.max(1));
         (operation, self.body_for(operation, key))
@@ -161,7 +161,7 @@ mod tests {
     fn bodies_are_json() {
         for operation in [Operation::Put, Operation::Get, Operation::Update] {
             let mut requests = requests(vec![(operation, 1)]);
-            let (picked, body) = requests.next();
+            let (picked, body) = requests.draw();
             assert_eq!(picked, operation);
             serde_json::from_slice::<serde_json::Value>(body).unwrap();
         }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_mix_is_kept() {
         let mut requests = requests(vec![(Operation::Put, 1), (Operation::Get, 3)]);
-        let puts = (0..4_000).filter(|_| requests.next().0 == Operation::Put).count();
+        let puts = (0..4_000).filter(|_| requests.draw().0 == Operation::Put).count();
         assert!((800..1_200).contains(&puts), "{puts}");
     }
 }

@@ -1,1 +1,11 @@
-//! geodynamo
+//! The `geodynamo` process: it wires the house together, and is the only place that reads configuration.
+//!
+//! [`data`] is the port for clients, [`admin`] the one for operators. What they need of the layers below is in two traits,
+//! [`handler::Handler`] and [`admin::Admin`], so both can be tested without a database.
+
+pub mod admin;
+pub mod config;
+pub mod data;
+pub mod handler;
+pub mod metrics;
+pub mod shutdown;

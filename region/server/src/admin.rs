@@ -1,0 +1,124 @@
+//! The admin port: health, metrics, latencies, digests. For operators and machines of the same house, not for clients.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    metrics::{MetricsRegistry, RequestMetrics},
+    shutdown::Shutdown,
+};
+
+/// What the admin port asks of the region behind it.
+pub trait Admin: Send + Sync + 'static {
+    /// Whether the region can take requests; if not, why not.
+    fn readiness(&self) -> Result<(), String>;
+
+    /// The digest of a table's replica here, per partition and index, as JSON. Equal digests mean equal replicas.
+    fn digest(&self, table: &str) -> impl Future<Output = Result<Value, DigestError>> + Send;
+}
+
+/// Why there is no digest.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DigestError {
+    /// No such table here.
+    #[error("no table '{0}' here")]
+    NoSuchTable(String),
+    /// It could not be computed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A bound admin port that does not serve yet.
+#[derive(Debug)]
+pub struct AdminPort {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl AdminPort {
+    /// Binds the port.
+    pub async fn bind<A: Admin>(
+        address: SocketAddr,
+        admin: A,
+        registry: MetricsRegistry,
+        requests: Arc<RequestMetrics>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let router = Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz::<A>))
+            .route("/metrics", get(metrics::<A>))
+            .route("/latency", get(latency::<A>))
+            .route("/digest", get(digest::<A>))
+            .with_state(Arc::new(Shared { admin, registry, requests }));
+        Ok(Self { listener, router })
+    }
+
+    /// Where it listens.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the signal, then until the requests under way are answered.
+    pub async fn serve(self, mut shutdown: Shutdown) -> io::Result<()> {
+        axum::serve(self.listener, self.router).with_graceful_shutdown(async move { shutdown.wait().await }).await
+    }
+}
+
+struct Shared<A> {
+    admin: A,
+    registry: MetricsRegistry,
+    requests: Arc<RequestMetrics>,
+}
+
+async fn readyz<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Response {
+    match shared.admin.readiness() {
+        Ok(()) => "ok\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match shared.registry.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn latency<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Json<Value> {
+    let mut operations = Map::new();
+    for (operation, outcome, summary) in shared.requests.summaries() {
+        let outcomes = operations.entry(operation).or_insert_with(|| json!({}));
+        outcomes[outcome.name()] = json!(summary);
+    }
+    Json(Value::Object(operations))
+}
+
+#[derive(Deserialize)]
+struct DigestQuery {
+    table: String,
+}
+
+async fn digest<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<DigestQuery>) -> Response {
+    match shared.admin.digest(&query.table).await {
+        Ok(digest) => Json(digest).into_response(),
+        Err(error) => {
+            let status = match error {
+                DigestError::NoSuchTable(_) => StatusCode::NOT_FOUND,
+                DigestError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            (status, Json(json!({ "error": error.to_string() }))).into_response()
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The one configuration file of a region's process.
+//!
+//! TOML. Every field is checked while it is read, so a fault is reported with its line and the reason; a field that nobody
+//! knows is a fault. Paths are relative to the file's folder.
+
+mod field;
+
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use geodynamo_access::Credential;
+use geodynamo_topology::{NodeName, RegionName};
+use serde::Deserialize;
+
+use self::field::{AccessKeyId, Account, Endpoint, Secret, Within};
+use crate::data::Limits;
+
+/// The longest configuration file, in bytes.
+const FILE_LEN_MAX: u64 = 1 << 20;
+
+/// The most access keys.
+const CREDENTIALS_MAX: usize = 10_000;
+
+/// Everything a region's process is told.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This process's region: what credential scopes must name.
+    pub region: RegionName,
+    /// This process's name in the topology.
+    pub node: NodeName,
+    /// Where the tables are. Made if it is not there.
+    pub data_dir: PathBuf,
+    /// The topology file. Without one, the region is alone.
+    pub topology: Option<PathBuf>,
+    /// Where it listens.
+    #[serde(default)]
+    pub listen: Listen,
+    /// TLS for clients. Without it, they speak HTTP.
+    pub tls: Option<Tls>,
+    /// TLS between nodes. Must be there where a topology is.
+    pub cluster_tls: Option<ClusterTls>,
+    /// The access keys that clients may use.
+    #[serde(default)]
+    pub credentials: Vec<CredentialEntry>,
+    /// How much memory goes where.
+    #[serde(default)]
+    pub memory: Memory,
+    /// How tables are stored.
+    #[serde(default)]
+    pub storage: Storage,
+    /// How regions exchange what is written.
+    #[serde(default)]
+    pub replication: Replication,
+    /// What clients may take.
+    #[serde(default)]
+    pub limits: LimitsEntry,
+    /// Where traces go. Without an endpoint there are none.
+    #[serde(default)]
+    pub otel: Otel,
+}
+
+/// Addresses, each `IP:port`; port 0 lets the operating system choose.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// For clients (HTTP, TCP).
+    pub data: SocketAddr,
+    /// For operators (HTTP, TCP).
+    pub admin: SocketAddr,
+    /// For peers (QUIC, UDP).
+    pub replication: SocketAddr,
+}
+
+/// Files of TLS for clients, in PEM.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Files of TLS between nodes, in PEM; `geodynamo certs` makes them.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterTls {
+    /// This node's certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authority that signed every node's certificate.
+    pub ca: PathBuf,
+}
+
+/// One access key.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialEntry {
+    /// Its public name.
+    pub access_key_id: AccessKeyId,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// For temporary keys: the token that must come along.
+    pub session_token: Option<Secret>,
+    /// The account it acts for, 12 digits.
+    #[serde(default)]
+    pub account: Account,
+}
+
+/// Memory, in MiB. What the process takes is about the sum, and 100 MiB for itself.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// For blocks read from disk.
+    pub block_cache_mb: Within<8, 1_048_576>,
+    /// For what is written and not yet in a sorted file.
+    pub write_buffer_mb: Within<8, 1_048_576>,
+    /// For the bodies of requests on their way through.
+    pub request_mb: Within<17, 65_536>,
+    /// For deltas that are being sent or received, all links together.
+    pub replication_mb: Within<4, 65_536>,
+}
+
+/// How tables are stored.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Whether a write is on disk before it is acknowledged. `false` loses acknowledged writes in a crash: for
+    /// measurements and negative controls only.
+    pub sync: bool,
+    /// Partitions of a new table.
+    pub partitions_per_table: Within<1, 4096>,
+}
+
+/// How regions exchange what is written.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replication {
+    /// How far ahead of this node's clock a delta's stamp may be, in milliseconds; further ones are parked.
+    pub drift_max_ms: Within<1, 3_600_000>,
+    /// The most deltas that are parked.
+    pub parked_max: Within<1, 100_000_000>,
+}
+
+/// What clients may take; see [`Limits`].
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsEntry {
+    /// Connections open at once.
+    pub connections: Within<1, 1_000_000>,
+    /// The time for a request's head.
+    pub header_timeout_ms: Within<10, 3_600_000>,
+    /// The time for a request's body.
+    pub body_timeout_ms: Within<10, 3_600_000>,
+    /// How long a connection may be silent.
+    pub idle_timeout_ms: Within<10, 86_400_000>,
+    /// How long requests may go on after SIGTERM.
+    pub drain_timeout_ms: Within<0, 3_600_000>,
+}
+
+/// Where traces go.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otel {
+    /// A collector's base address for OTLP over HTTP, such as `http://127.0.0.1:4318`.
+    pub endpoint: Option<Endpoint>,
+    /// Of how many requests there is a trace, in percent.
+    pub sample_percent: Within<0, 100>,
+}
+
+/// Why there is no configuration. Names the file and, where there is one, the line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is longer than any configuration.
+    #[error("{}: longer than {FILE_LEN_MAX} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The text is not a configuration; the source has line, column and reason.
+    #[error("{name}: {source}")]
+    Invalid {
+        /// What the text is called, usually its path.
+        name: String,
+        /// What is wrong where.
+        source: Box<toml::de::Error>,
+    },
+    /// The fields do not go together.
+    #[error("{name}: {reason}")]
+    Contradiction {
+        /// What the text is called, usually its path.
+        name: String,
+        /// Which fields, and why not.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        if fs::metadata(path).map_err(unreadable)?.len() > FILE_LEN_MAX {
+            return Err(ConfigError::TooLong { path: path.to_owned() });
+        }
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let mut config = Self::parse(&path.display().to_string(), &text)?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Checks a text. `name` is how errors call it. Paths stay as they are.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|source| ConfigError::Invalid { name: name.to_owned(), source: Box::new(source) })?;
+        let contradiction = |reason: String| Err(ConfigError::Contradiction { name: name.to_owned(), reason });
+        if config.topology.is_some() && config.cluster_tls.is_none() {
+            return contradiction("with a topology, [cluster_tls] must be there: links are always encrypted".into());
+        }
+        if config.credentials.len() > CREDENTIALS_MAX {
+            return contradiction(format!("at most {CREDENTIALS_MAX} credentials"));
+        }
+        let mut ids = BTreeSet::new();
+        if let Some(entry) = config.credentials.iter().find(|entry| !ids.insert(entry.access_key_id.as_str())) {
+            return contradiction(format!("two credentials have the access_key_id '{}'", entry.access_key_id.as_str()));
+        }
+        Ok(config)
+    }
+
+    /// A configuration for a region that is alone, as `geodynamo dev` has it: everything at its default but these.
+    pub fn alone(region: RegionName, data_dir: PathBuf, data: SocketAddr) -> Self {
+        // A region's name is a node's name, too: both have the same rules.
+        let node = NodeName::new(region.as_str()).expect("regions' and nodes' names have the same rules");
+        let listen = Listen { data, admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..Listen::default() };
+        Self {
+            region,
+            node,
+            data_dir,
+            topology: None,
+            listen,
+            tls: None,
+            cluster_tls: None,
+            credentials: Vec::new(),
+            memory: Memory::default(),
+            storage: Storage::default(),
+            replication: Replication::default(),
+            limits: LimitsEntry::default(),
+            otel: Otel::default(),
+        }
+    }
+
+    /// The access keys, as the verifier takes them.
+    pub fn credentials(&self) -> impl Iterator<Item = Credential> {
+        self.credentials.iter().map(|entry| Credential {
+            access_key_id: entry.access_key_id.as_str().to_owned(),
+            secret_access_key: entry.secret_access_key.reveal().to_owned(),
+            session_token: entry.session_token.as_ref().map(|token| token.reveal().to_owned()),
+            account: entry.account.as_str().to_owned(),
+        })
+    }
+
+    /// The data port's limits.
+    pub fn data_limits(&self) -> Limits {
+        let millis = |value: u64| Duration::from_millis(value);
+        Limits {
+            connections_max: self.limits.connections.to_usize(),
+            buffered_bytes_max: self.memory.request_mb.to_usize() << 20,
+            header_timeout: millis(self.limits.header_timeout_ms.get()),
+            body_timeout: millis(self.limits.body_timeout_ms.get()),
+            idle_timeout: millis(self.limits.idle_timeout_ms.get()),
+            drain_timeout: millis(self.limits.drain_timeout_ms.get()),
+            ..Limits::default()
+        }
+    }
+
+    /// Makes every path relative to `folder` instead of the working directory.
+    fn resolve(&mut self, folder: &Path) {
+        let mut paths = vec![&mut self.data_dir];
+        paths.extend(self.topology.as_mut());
+        if let Some(tls) = &mut self.tls {
+            paths.extend([&mut tls.cert, &mut tls.key]);
+        }
+        if let Some(tls) = &mut self.cluster_tls {
+            paths.extend([&mut tls.cert, &mut tls.key, &mut tls.ca]);
+        }
+        for path in paths {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self { data: local(8000), admin: local(8001), replication: local(8002) }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            block_cache_mb: Within::new(128),
+            write_buffer_mb: Within::new(64),
+            request_mb: Within::new(64),
+            replication_mb: Within::new(32),
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { sync: true, partitions_per_table: Within::new(16) }
+    }
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        Self { drift_max_ms: Within::new(1000), parked_max: Within::new(100_000) }
+    }
+}
+
+impl Default for LimitsEntry {
+    fn default() -> Self {
+        let limits = Limits::default();
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            connections: Within::new(limits.connections_max as u64),
+            header_timeout_ms: Within::new(millis(limits.header_timeout)),
+            body_timeout_ms: Within::new(millis(limits.body_timeout)),
+            idle_timeout_ms: Within::new(millis(limits.idle_timeout)),
+            drain_timeout_ms: Within::new(millis(limits.drain_timeout)),
+        }
+    }
+}
+
+impl fmt::Display for Config {
+    /// One line for the log, without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, node, data_dir, .. } = self;
+        write!(f, "region {region}, node {node}, data in {}", data_dir.display())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The data port: where clients speak DynamoDB's protocol.
+//!
+//! HTTP/1.1 with keep-alive and HTTP/2 (with prior knowledge, or by ALPN over TLS) on one port. `POST /` is an operation,
+//! `GET /` says that the port is well. Whatever a client sends or does not send, memory and time are bounded by
+//! [`Limits`].
+
+mod answer;
+mod body;
+mod connection;
+mod request_id;
+mod service;
+pub mod tls;
+mod watch;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use geodynamo_access::Verifier;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_rustls::TlsAcceptor;
+
+use self::{body::Budget, connection::Protocol, service::Port};
+use crate::{handler::Handler, metrics::RequestMetrics, shutdown::Shutdown};
+
+/// How long to wait after the operating system could not give a connection (no more file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What clients may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections open at once. Further ones wait in the operating system's queue.
+    pub connections_max: usize,
+    /// The largest body of a request, in bytes.
+    pub request_bytes_max: usize,
+    /// Memory for all bodies that are being read or answered, in bytes.
+    pub buffered_bytes_max: usize,
+    /// How long a request's head may take from its first byte (or a connection's first one, from its beginning).
+    pub header_timeout: Duration,
+    /// How long a body may take, waiting for memory included.
+    pub body_timeout: Duration,
+    /// How long a connection may be silent between requests.
+    pub idle_timeout: Duration,
+    /// How long requests may go on after the signal to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 2048,
+            request_bytes_max: 16 << 20,
+            buffered_bytes_max: 64 << 20,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(65),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A bound port that does not serve yet.
+pub struct DataPort<H> {
+    listener: TcpListener,
+    connections: Arc<Semaphore>,
+    protocol: Arc<Protocol>,
+    port: Arc<Port<H>>,
+}
+
+impl<H: Handler> DataPort<H> {
+    /// Binds the port of `region`. `handler` answers what `verifier` lets through.
+    pub async fn bind(
+        address: SocketAddr,
+        region: &str,
+        tls: Option<TlsAcceptor>,
+        limits: Limits,
+        verifier: Verifier,
+        handler: H,
+        metrics: Arc<RequestMetrics>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let connections_max = limits.connections_max.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let limits = Limits { connections_max, ..limits };
+        Ok(Self {
+            listener,
+            connections: Arc::new(Semaphore::new(connections_max)),
+            protocol: Arc::new(Protocol::new(&limits, tls)),
+            port: Arc::new(Port {
+                handler,
+                verifier,
+                limits,
+                budget: Budget::new(limits.buffered_bytes_max),
+                metrics,
+                health: Bytes::from(format!("healthy: dynamodb.{region}.amazonaws.com ")),
+            }),
+        })
+    }
+
+    /// Where it listens: the port that was chosen if the configuration left that open.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the signal, then until every request is answered or [`Limits::drain_timeout`] is over. Connections
+    /// that are still there then end with the runtime.
+    pub async fn serve(self, mut shutdown: Shutdown) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.wait() => break,
+                accepted = self.accept() => accepted,
+            };
+            let Some((socket, permit)) = accepted else { continue };
+            let (protocol, port, shutdown) =
+                (Arc::clone(&self.protocol), Arc::clone(&self.port), shutdown.clone());
+            tokio::spawn(async move {
+                let _open = port.metrics.connection();
+                protocol.serve(Arc::clone(&port), socket, shutdown).await;
+                drop(permit);
+            });
+        }
+        self.drain().await;
+    }
+
+    /// Bytes that requests hold now, of [`Limits::buffered_bytes_max`].
+    pub fn held_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<H> {
+        let port = Arc::clone(&self.port);
+        move || port.budget.held_bytes()
+    }
+
+    async fn accept(&self) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        // The semaphore is never closed, so there is always a permit in the end.
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((socket, _)) => Some((socket, permit)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                None
+            }
+        }
+    }
+
+    async fn drain(self) {
+        drop(self.listener);
+        let Limits { connections_max, drain_timeout, .. } = self.port.limits;
+        // `bind` has seen to it that the number fits.
+        let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+        if tokio::time::timeout(drain_timeout, self.connections.acquire_many(all)).await.is_err() {
+            let open = connections_max - self.connections.available_permits().min(connections_max);
+            tracing::warn!(open, "connections were still open when the time to drain them was over");
+        }
+    }
+}

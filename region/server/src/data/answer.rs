@@ -1,0 +1,157 @@
+//! HTTP answers: DynamoDB's headers around a JSON document.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use geodynamo_access::AccessError;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use super::request_id;
+use crate::handler::Reply;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
+
+/// What the data port itself refuses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// No or another `X-Amz-Target` than an operation's.
+    UnknownOperation,
+    /// Another path than `/`.
+    UnknownPath,
+    /// Another method than POST or GET.
+    UnknownMethod,
+    /// A body longer than a request may be.
+    TooLarge,
+    /// A body that did not come in time.
+    Late,
+    /// A body that broke off; hardly anyone is left to read this.
+    Broken,
+    /// A wrong signature.
+    Access(AccessError),
+    /// The handler panicked.
+    Internal,
+}
+
+/// Wraps an operation's answer.
+pub(crate) fn reply(reply: Reply) -> Response<Full<Bytes>> {
+    json(reply.status, reply.body)
+}
+
+/// Says that the port is well.
+pub(crate) fn healthy(text: Bytes) -> Response<Full<Bytes>> {
+    let mut response = json(StatusCode::OK, text);
+    response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    response
+}
+
+/// Says why there is no answer.
+pub(crate) fn refusal(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let (status, kind, message, closes) = refusal.parts();
+    let mut body = String::with_capacity(64 + kind.len() + message.as_ref().map_or(0, String::len));
+    body.push_str("{\"__type\":");
+    push_json_string(&mut body, kind);
+    if let Some(message) = message {
+        body.push_str(",\"message\":");
+        push_json_string(&mut body, &message);
+    }
+    body.push('}');
+    let mut response = json(status, Bytes::from(body));
+    if closes {
+        response.headers_mut().insert(header::CONNECTION, CLOSE);
+    }
+    response
+}
+
+impl Refusal {
+    /// How metrics call it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownOperation => "unknown_operation",
+            Self::UnknownPath => "unknown_path",
+            Self::UnknownMethod => "unknown_method",
+            Self::TooLarge => "too_large",
+            Self::Late => "late",
+            Self::Broken => "broken",
+            Self::Access(error) => error.code().name(),
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Status, `__type`, message, and whether the connection can be used no more (a body was left unread).
+    fn parts(&self) -> (StatusCode, &'static str, Option<String>, bool) {
+        const UNKNOWN: &str = "com.amazon.coral.service#UnknownOperationException";
+        match self {
+            Self::UnknownOperation => (StatusCode::BAD_REQUEST, UNKNOWN, None, false),
+            Self::UnknownPath => (StatusCode::NOT_FOUND, UNKNOWN, None, false),
+            Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, UNKNOWN, None, false),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "com.amazon.coral.service#RequestEntityTooLargeException",
+                Some("Request size limit exceeded".to_owned()),
+                true,
+            ),
+            Self::Late | Self::Broken => (
+                StatusCode::REQUEST_TIMEOUT,
+                "com.amazon.coral.service#RequestTimeoutException",
+                Some("The request body was not received in time".to_owned()),
+                true,
+            ),
+            Self::Access(error) => {
+                (StatusCode::BAD_REQUEST, error.code().qualified_name(), Some(error.to_string()), false)
+            }
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "com.amazonaws.dynamodb.v20120810#InternalServerError",
+                Some("Internal server error".to_owned()),
+                false,
+            ),
+        }
+    }
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let crc = crc32fast::hash(&body);
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(REQUEST_ID, request_id::next());
+    headers.insert(CRC32, HeaderValue::from(crc));
+    response
+}
+
+/// `text` in quotation marks, as JSON has it.
+fn push_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            // Writing to a String cannot fail.
+            control if control < ' ' => drop(write!(out, "\\u{:04x}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn strings_survive_json(text in any::<String>()) {
+            let mut out = String::new();
+            push_json_string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What the process tells of itself: counters, gauges, and latencies that are recorded once and shown twice.
+
+mod latency;
+mod process;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, text},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+pub use self::latency::{LatencySummary, Outcome};
+use self::latency::Latencies;
+
+/// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
+/// [`MetricsRegistry::register`].
+#[derive(Clone, Debug)]
+pub struct MetricsRegistry(Arc<Mutex<Registry>>);
+
+impl Default for MetricsRegistry {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Registry::with_prefix("geodynamo"))))
+    }
+}
+
+impl MetricsRegistry {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A registry with what the operating system says of this process.
+    pub fn with_process() -> Self {
+        let registry = Self::default();
+        registry.register(|registry| registry.register_collector(Box::new(process::ProcessMetrics)));
+        registry
+    }
+
+    /// Lets `register` add metrics; names get the prefix `geodynamo_`.
+    pub fn register<R>(&self, register: impl FnOnce(&mut Registry) -> R) -> R {
+        register(&mut self.0.lock())
+    }
+
+    /// Adds a gauge that is read when somebody looks.
+    pub fn register_reading(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        self.register(|registry| registry.register_collector(Box::new(Reading { name, help, read: Box::new(read) })));
+    }
+
+    /// All metrics as OpenMetrics text, which Prometheus reads as such.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.0.lock())?;
+        Ok(out)
+    }
+}
+
+/// What the data port counts.
+#[derive(Debug)]
+pub struct RequestMetrics {
+    operations: &'static [&'static str],
+    latencies: Latencies,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
+    panics: Counter,
+    open_connections: Gauge,
+    connections: Counter,
+}
+
+impl RequestMetrics {
+    /// Counts for these operations, shown in `registry`.
+    pub fn new(registry: &MetricsRegistry, operations: &'static [&'static str]) -> Arc<Self> {
+        let metrics = Arc::new(Self {
+            operations,
+            latencies: Latencies::new(operations.len()),
+            refused: Family::default(),
+            panics: Counter::default(),
+            open_connections: Gauge::default(),
+            connections: Counter::default(),
+        });
+        registry.register(|registry| {
+            registry.register(
+                "requests_refused",
+                "Requests that the data port refused before or instead of an operation",
+                metrics.refused.clone(),
+            );
+            registry.register("request_panics", "Handlers that panicked", metrics.panics.clone());
+            registry.register("connections_open", "Connections of clients", metrics.open_connections.clone());
+            registry.register("connections", "Connections that clients made", metrics.connections.clone());
+            registry.register_collector(Box::new(RequestDurations(Arc::clone(&metrics))));
+        });
+        metrics
+    }
+
+    /// Quantiles of every operation and outcome that occurred, since the start.
+    pub fn summaries(&self) -> Vec<(&'static str, Outcome, LatencySummary)> {
+        let mut summaries = Vec::new();
+        for (operation, name) in self.operations.iter().enumerate() {
+            for outcome in Outcome::ALL {
+                if let Some(histogram) = self.latencies.merged(operation, outcome) {
+                    summaries.push((*name, outcome, LatencySummary::of(&histogram)));
+                }
+            }
+        }
+        summaries
+    }
+
+    pub(crate) fn answered(&self, operation: usize, outcome: Outcome, took: Duration) {
+        self.latencies.record(operation, outcome, took);
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn connection(&self) -> OpenConnection {
+        self.connections.inc();
+        self.open_connections.inc();
+        OpenConnection(self.open_connections.clone())
+    }
+}
+
+/// A connection that is counted as open.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Outcome {
+    /// The outcome that a status stands for.
+    pub fn of(status: StatusCode) -> Self {
+        if status.is_server_error() {
+            Self::ServerError
+        } else if status.is_client_error() {
+            Self::ClientError
+        } else {
+            Self::Success
+        }
+    }
+}
+
+/// Shows the recorded latencies as Prometheus's classic histograms.
+#[derive(Debug)]
+struct RequestDurations(Arc<RequestMetrics>);
+
+impl Collector for RequestDurations {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(
+            "request_duration_seconds",
+            "Time from a whole request to its whole answer",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (operation, name) in self.0.operations.iter().enumerate() {
+            for outcome in Outcome::ALL {
+                let Some(histogram) = self.0.latencies.merged(operation, outcome) else { continue };
+                let labels = [("operation", *name), ("outcome", outcome.name())];
+                let (sum_s, buckets) = latency::buckets(&histogram);
+                metric.encode_family(&labels)?.encode_histogram::<[(&str, &str); 0]>(
+                    sum_s,
+                    histogram.len(),
+                    &buckets,
+                    None,
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Reading {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Reading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        gauge(&mut encoder, self.name, self.help, (self.read)())
+    }
+}
+
+/// Writes one gauge. Counts above 2^63 are shown as that.
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let mut metric: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_shown() {
+        let registry = MetricsRegistry::with_process();
+        let metrics = RequestMetrics::new(&registry, &["PutItem", "GetItem"]);
+        registry.register_reading("held_bytes", "Bytes held", || 7);
+        metrics.answered(1, Outcome::Success, Duration::from_micros(150));
+        metrics.answered(1, Outcome::Success, Duration::from_millis(3));
+        metrics.answered(1, Outcome::ClientError, Duration::from_secs(100));
+        metrics.refused("late");
+        let open = metrics.connection();
+        let text = registry.encode().unwrap();
+        for line in [
+            "geodynamo_request_duration_seconds_count{operation=\"GetItem\",outcome=\"success\"} 2",
+            "geodynamo_request_duration_seconds_bucket{le=\"0.0001\",operation=\"GetItem\",outcome=\"success\"} 0",
+            "geodynamo_request_duration_seconds_bucket{le=\"0.0002\",operation=\"GetItem\",outcome=\"success\"} 1",
+            "geodynamo_request_duration_seconds_bucket{le=\"0.005\",operation=\"GetItem\",outcome=\"success\"} 2",
+            "geodynamo_request_duration_seconds_bucket{le=\"+Inf\",operation=\"GetItem\",outcome=\"client_error\"} 1",
+            "geodynamo_requests_refused_total{reason=\"late\"} 1",
+            "geodynamo_connections_open 1",
+            "geodynamo_connections_total 1",
+            "geodynamo_held_bytes 7",
+            "geodynamo_process_resident_memory_bytes ",
+        ] {
+            assert!(text.contains(line), "no {line} in\n{text}");
+        }
+        assert!(!text.contains("PutItem"), "an operation that never was is shown");
+        drop(open);
+        assert!(registry.encode().unwrap().contains("geodynamo_connections_open 0"));
+        let summaries = metrics.summaries();
+        assert_eq!(summaries.len(), 2);
+        let (name, outcome, summary) = summaries[0];
+        assert_eq!((name, outcome, summary.count), ("GetItem", Outcome::Success, 2));
+        assert!((3000..=3003).contains(&summary.max_us), "{summary:?}");
+    }
+}

@@ -111,11 +111,15 @@ impl FromIterator<(Name, AttributeValue)> for Item {
     fn from_iter<I: IntoIterator<Item = (Name, AttributeValue)>>(attributes: I) -> Self {
         let mut attributes: Vec<_> = attributes.into_iter().collect();
         if !attributes.is_sorted_by(|(one, _), (next, _)| one < next) {
-            // Stable, so that of equal names the last comes last: and first in the reverse, where one of each is kept.
+            // Stable, so that of equal names the last comes last; its value then takes the place of the ones before it.
             attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
-            attributes.reverse();
-            attributes.dedup_by(|(one, _), (other, _)| one == other);
-            attributes.reverse();
+            attributes.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    std::mem::swap(later, kept);
+                }
+                same
+            });
         }
         Self(attributes)
     }

@@ -56,6 +56,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The kind of the value that comes next, by its first character. Consumes white space only.
+    #[inline]
     pub fn peek(&mut self) -> Result<Kind, JsonError> {
         self.skip_space();
         match self.byte() {
@@ -71,6 +72,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Enters an object. Follow with [`next_key`](Self::next_key) until it gives `None`.
+    #[inline]
     pub fn begin_object(&mut self) -> Result<(), JsonError> {
         self.expect(Kind::Object)?;
         self.begin()
@@ -78,6 +80,7 @@ impl<'a> Reader<'a> {
 
     /// The next key of the object entered last, its colon consumed: the value must be read or skipped next. `None` at the
     /// object's end, which leaves it. Keys may repeat; that is for the caller to judge.
+    #[inline]
     pub fn next_key(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
         if !self.next(b'}', "',' or '}' was expected")? {
             return Ok(None);
@@ -95,6 +98,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Enters an array. Follow with [`next_element`](Self::next_element) until it gives `false`.
+    #[inline]
     pub fn begin_array(&mut self) -> Result<(), JsonError> {
         self.expect(Kind::Array)?;
         self.begin()
@@ -102,11 +106,13 @@ impl<'a> Reader<'a> {
 
     /// Whether the array entered last has another element, which must be read or skipped next. `false` at the array's
     /// end, which leaves it.
+    #[inline]
     pub fn next_element(&mut self) -> Result<bool, JsonError> {
         self.next(b']', "',' or ']' was expected")
     }
 
     /// A string: borrowed from the text unless it has escapes.
+    #[inline]
     pub fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.expect(Kind::String)?;
         self.read_string()
@@ -140,6 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `true` or `false`.
+    #[inline]
     pub fn bool(&mut self) -> Result<bool, JsonError> {
         self.expect(Kind::Bool)?;
         let value = self.byte() == Some(b't');
@@ -148,6 +155,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `null`.
+    #[inline]
     pub fn null(&mut self) -> Result<(), JsonError> {
         self.expect(Kind::Null)?;
         self.word("null")
@@ -208,6 +216,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    #[inline]
     fn begin(&mut self) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return Err(JsonError::TooDeep { offset: self.at });
@@ -219,6 +228,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes the comma before the next member if there is one; leaves the array or object and gives `false` if not.
+    #[inline]
     fn next(&mut self, close: u8, what: &'static str) -> Result<bool, JsonError> {
         self.skip_space();
         match self.byte() {
@@ -242,6 +252,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
+    #[inline]
     fn read_string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let start = self.at + 1;
         let end = scan::special(self.text.as_bytes(), start);
@@ -336,6 +347,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn word(&mut self, word: &str) -> Result<(), JsonError> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             return Err(self.malformed("an unknown word"));
@@ -345,6 +357,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline]
     fn expect(&mut self, expected: Kind) -> Result<(), JsonError> {
         let found = self.peek()?;
         if found != expected {

@@ -1,6 +1,7 @@
 //! Finding the bytes in a string that cannot stand in JSON as they are.
 
 /// The first byte at or after `from` that is `"`, `\` or a control character below 0x20; the length if there is none.
+#[inline]
 pub(crate) fn special(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     // Eight bytes at a time, by the usual word tricks (each may err only on bytes above the first hit in the word, which

@@ -42,18 +42,21 @@ impl Writer {
     }
 
     /// `{`
+    #[inline]
     pub fn begin_object(&mut self) {
         self.before();
         self.bytes.push(b'{');
     }
 
     /// `}`
+    #[inline]
     pub fn end_object(&mut self) {
         self.bytes.push(b'}');
         self.comma = true;
     }
 
     /// A key and its colon; the value must follow.
+    #[inline]
     pub fn key(&mut self, key: &str) {
         self.before();
         append_string(key, &mut self.bytes);
@@ -62,6 +65,7 @@ impl Writer {
 
     /// A key that is known to need no escapes (it has no `"`, no `\` and no control character), such as a member's name
     /// in a service model.
+    #[inline]
     pub fn plain_key(&mut self, key: &str) {
         self.before();
         self.append_plain(key);
@@ -69,23 +73,27 @@ impl Writer {
     }
 
     /// `[`
+    #[inline]
     pub fn begin_array(&mut self) {
         self.before();
         self.bytes.push(b'[');
     }
 
     /// `]`
+    #[inline]
     pub fn end_array(&mut self) {
         self.bytes.push(b']');
         self.comma = true;
     }
 
     /// A string, escaped where it must be.
+    #[inline]
     pub fn string(&mut self, text: &str) {
         self.value(|bytes| append_string(text, bytes));
     }
 
     /// A string that is known to need no escapes (it has no `"`, no `\` and no control character).
+    #[inline]
     pub fn plain_string(&mut self, text: &str) {
         self.before();
         self.append_plain(text);
@@ -117,6 +125,7 @@ impl Writer {
     }
 
     /// `true` or `false`.
+    #[inline]
     pub fn bool(&mut self, value: bool) {
         self.raw(if value { "true" } else { "false" });
     }
@@ -127,6 +136,7 @@ impl Writer {
     }
 
     /// One JSON value as it is; the caller vouches for its form.
+    #[inline]
     pub fn raw(&mut self, json: &str) {
         self.value(|bytes| bytes.extend_from_slice(json.as_bytes()));
     }
@@ -151,12 +161,14 @@ impl Writer {
         self.bytes
     }
 
+    #[inline]
     fn value(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         self.before();
         append(&mut self.bytes);
         self.comma = true;
     }
 
+    #[inline]
     fn append_plain(&mut self, text: &str) {
         debug_assert!(!text.bytes().any(scan::is_special), "{text:?} needs escapes");
         self.bytes.reserve(text.len() + 2);
@@ -185,6 +197,7 @@ fn append(bytes: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     bytes.write_fmt(text).expect("writing to a vector does not fail");
 }
 
+#[inline]
 fn append_string(text: &str, to: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     to.reserve(bytes.len() + 2);
@@ -200,6 +213,7 @@ fn append_string(text: &str, to: &mut Vec<u8>) {
     to.push(b'"');
 }
 
+#[cold]
 fn append_escape(byte: u8, to: &mut Vec<u8>) {
     let short = match byte {
         b'"' => b'"',

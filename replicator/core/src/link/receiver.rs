@@ -109,6 +109,8 @@ struct Incoming {
     received: Position,
     queue: VecDeque<Stretch>,
     queued: bool,
+    /// Whether the sender has been asked to send from `received`, and what it sent before that may still come.
+    asked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,6 +281,7 @@ impl Receiver {
                 received,
                 queue,
                 queued: false,
+                asked: false,
             };
             self.logs.insert(info.log, log);
             self.look_up(info.log);
@@ -315,10 +318,13 @@ impl Receiver {
         if !matches!(incoming.phase, Phase::Open | Phase::Applying(_)) {
             self.drop_held(weight, count);
         } else if after > incoming.received {
-            // A gap. The sender is asked once a frame to go back; what it sent meanwhile is dropped the same way.
+            // A gap: the sender is asked to go back, once; what it sent before it heard of that is dropped.
             let position = incoming.received;
+            let asked = std::mem::replace(&mut incoming.asked, true);
             self.drop_held(weight, count);
-            self.send(Frame::Resume { log, position });
+            if !asked {
+                self.send(Frame::Resume { log, position });
+            }
         } else if up_to <= incoming.received {
             let cursor = incoming.cursor;
             self.drop_held(weight, count);
@@ -328,6 +334,7 @@ impl Receiver {
         } else {
             let after = incoming.received;
             incoming.received = up_to;
+            incoming.asked = false;
             incoming.queue.push_back(Stretch {
                 after,
                 up_to,
@@ -355,6 +362,7 @@ impl Receiver {
             Some(position) => {
                 incoming.phase = Phase::Open;
                 (incoming.cursor, incoming.received) = (position, position);
+                incoming.asked = true;
                 self.send(Frame::Resume { log, position });
             }
         }

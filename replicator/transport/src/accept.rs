@@ -1,0 +1,283 @@
+//! The accepting side: one task a connection, which applies a peer's logs and gives it copies.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use geodynamo_replicator_core::{
+    Batch, Delta, Frame,
+    link::{Receiver, receiver::Action, receiver::Event},
+};
+use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
+use rustls::{
+    client::verify_server_name,
+    pki_types::{CertificateDer, ServerName},
+    server::ParsedCertificate,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+
+use crate::{
+    Host,
+    ca::node_name,
+    copy,
+    dial::LINK_PRIORITY,
+    metrics::{LinkMetrics, add},
+    replicator::Shared,
+    wire,
+};
+
+/// The most connections from peers at a time. A cluster has a handful of regions; a reconnect may overlap its predecessor.
+const CONNECTIONS_MAX: usize = 256;
+/// Frames read ahead of the link's state machine. Credit bounds their bytes.
+const FRAMES_READ_AHEAD: usize = 16;
+/// How long a connection may take to say who it is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Accepts connections until shutdown; then waits until what is being applied is durable.
+pub(crate) async fn accept<H: Host>(shared: Arc<Shared<H>>) {
+    let mut shutdown = shared.shutdown.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = shared.endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                if connections.len() >= CONNECTIONS_MAX {
+                    incoming.refuse();
+                } else {
+                    connections.spawn(serve(Arc::clone(&shared), incoming));
+                }
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            _ = shutdown.wait_for(|&is_down| is_down) => break,
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve<H: Host>(shared: Arc<Shared<H>>, incoming: Incoming) {
+    let from = incoming.remote_address();
+    let mut shutdown = shared.shutdown.clone();
+    let connection = tokio::select! {
+        connection = async { incoming.await } => match connection {
+            Ok(connection) => connection,
+            Err(error) => return tracing::warn!(%from, "a connection was refused: {error}"),
+        },
+        _ = shutdown.wait_for(|&is_down| is_down) => return,
+    };
+    if let Err(error) = greet(&shared, &connection).await {
+        tracing::info!(%from, "a link from a peer ended: {error}");
+    }
+    connection.close(VarInt::from_u32(0), b"link ended");
+}
+
+/// Reads who the peer says it is, holds it against its certificate, and then serves it.
+async fn greet<H: Host>(shared: &Arc<Shared<H>>, connection: &Connection) -> Result<(), String> {
+    let mut shutdown = shared.shutdown.clone();
+    let greeting = async {
+        let (send, mut receive) = connection.accept_bi().await.map_err(|error| error.to_string())?;
+        let hello = wire::read::<Frame>(&mut receive)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok::<_, String>((send, receive, hello))
+    };
+    let (send, receive, hello) = tokio::select! {
+        greeting = greeting => greeting?,
+        () = sleep(HELLO_TIMEOUT) => return Err("it does not say who it is".into()),
+        _ = shutdown.wait_for(|&is_down| is_down) => return Ok(()),
+    };
+    let Some(hello @ Frame::Hello { .. }) = hello else {
+        return Err("its first frame is no hello".into());
+    };
+    let Frame::Hello { region, .. } = &hello else {
+        return Err("its first frame is no hello".into());
+    };
+    let region = region.clone();
+    check_certificate(connection, &node_name(&shared.own.cluster, &region))?;
+    let metrics = shared.metrics.from(&region);
+    let mut copies = JoinSet::new();
+    let link = drive(shared, &region, &metrics, connection, send, receive, hello);
+    tokio::pin!(link);
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut link => break outcome,
+            stream = connection.accept_bi() => match stream {
+                // The transport settings bound how many streams a peer may have open.
+                Ok((send, receive)) => {
+                    let (host, region) = (Arc::clone(&shared.host), region.clone());
+                    copies.spawn(async move { copy::give(host.as_ref(), send, receive, &region).await });
+                }
+                // The link sees the same end and finishes what it is applying.
+                Err(_) => break link.await,
+            },
+            Some(_) = copies.join_next(), if !copies.is_empty() => {}
+        }
+    };
+    metrics.connected.store(false, Relaxed);
+    outcome
+}
+
+/// TLS has verified that the cluster's authority issued the certificate; here, that it names the region that is claimed.
+fn check_certificate(connection: &Connection, name: &str) -> Result<(), String> {
+    let identity = connection.peer_identity().ok_or("no certificate")?;
+    let chain = identity
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .map_err(|_| "no X.509 certificate")?;
+    let certificate =
+        ParsedCertificate::try_from(chain.first().ok_or("no certificate")?).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(name).map_err(|_| format!("{name:?} is no name"))?;
+    verify_server_name(&certificate, &name).map_err(|error| format!("its certificate is not for {name:?}: {error}"))
+}
+
+/// Runs a receiver over a link's stream until it ends or the replicator shuts down.
+async fn drive<H: Host>(
+    shared: &Arc<Shared<H>>,
+    region: &str,
+    metrics: &Arc<LinkMetrics>,
+    connection: &Connection,
+    mut stream: SendStream,
+    mut incoming: RecvStream,
+    hello: Frame,
+) -> Result<(), String> {
+    stream.set_priority(LINK_PRIORITY).map_err(|error| error.to_string())?;
+    let (frames_in, mut frames) = mpsc::channel(FRAMES_READ_AHEAD);
+    let mut reader = JoinSet::new();
+    reader.spawn(async move {
+        loop {
+            let frame = wire::read::<Frame>(&mut incoming).await;
+            let is_last = !matches!(frame, Ok(Some(_)));
+            if frames_in.send(frame).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    let mut receiver = Receiver::new(shared.own.clone(), region, shared.credit_bytes, shared.now());
+    receiver.handle(shared.now(), Event::Frame(hello));
+    let mut catalog = shared.host.catalog();
+    let mut shutdown = shared.shutdown.clone();
+    let mut jobs: JoinSet<Event> = JoinSet::new();
+    let (mut out, mut written) = (Vec::new(), 0);
+    let outcome = loop {
+        if let Err(error) = act(shared, &mut receiver, &mut jobs, &mut out, metrics) {
+            break Err(error);
+        }
+        let timeout = receiver.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
+        tokio::select! {
+            frame = frames.recv() => match frame {
+                Some(Ok(Some(frame))) => {
+                    if let Frame::Deltas { deltas, .. } = &frame {
+                        add(&metrics.deltas_received, deltas.len() as u64);
+                    }
+                    receiver.handle(shared.now(), Event::Frame(frame));
+                }
+                Some(Err(error)) => break Err(error.to_string()),
+                Some(Ok(None)) | None => break Ok(()),
+            },
+            Some(event) = jobs.join_next(), if !jobs.is_empty() => match event {
+                Ok(event) => receiver.handle(shared.now(), event),
+                Err(error) => break Err(format!("applying failed: {error}")),
+            },
+            bytes = stream.write(out.get(written..).unwrap_or_default()), if written < out.len() => match bytes {
+                Ok(bytes) => {
+                    add(&metrics.bytes_sent, bytes as u64);
+                    written += bytes;
+                    if written >= out.len() {
+                        out.clear();
+                        written = 0;
+                    }
+                }
+                Err(error) => break Err(error.to_string()),
+            },
+            changed = catalog.changed() => match changed {
+                Ok(()) => receiver.handle(shared.now(), Event::Catalog),
+                Err(_) => break Err("the host is gone".into()),
+            },
+            _ = shutdown.wait_for(|&is_down| is_down) => break Ok(()),
+            () = sleep(Duration::from_millis(timeout.max(1))) => receiver.handle(shared.now(), Event::Tick),
+        }
+        metrics
+            .rtt_us
+            .store(u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    };
+    // What is being applied is not torn off; its acknowledgement may be lost, which is harmless.
+    while jobs.join_next().await.is_some() {}
+    outcome
+}
+
+/// Does what the receiver wants done.
+fn act<H: Host>(
+    shared: &Arc<Shared<H>>,
+    receiver: &mut Receiver,
+    jobs: &mut JoinSet<Event>,
+    out: &mut Vec<u8>,
+    metrics: &Arc<LinkMetrics>,
+) -> Result<(), String> {
+    while let Some(action) = receiver.poll_action() {
+        match action {
+            Action::Send(frame) => wire::append(out, &frame).map_err(|error| error.to_string())?,
+            Action::Established(peer) => {
+                tracing::info!(peer = peer.region, replica = %peer.replica, "a peer's link is up");
+                add(&metrics.connections, 1);
+                metrics.connected.store(true, Relaxed);
+            }
+            Action::LookUpCursor(ticket, info) => {
+                let Some(peer) = receiver.peer().cloned() else { continue };
+                let host = Arc::clone(&shared.host);
+                jobs.spawn(async move {
+                    let cursor = host.cursor(&peer, &info).await.unwrap_or_else(|error| {
+                        tracing::warn!(log = %info.log, "a cursor cannot be read: {error}");
+                        None
+                    });
+                    Event::Cursor(ticket, cursor)
+                });
+            }
+            Action::Apply(ticket, batch) => {
+                let (shared, metrics) = (Arc::clone(shared), Arc::clone(metrics));
+                jobs.spawn(async move { Event::Applied(ticket, apply(&shared, &metrics, batch).await) });
+            }
+            Action::Disconnect(violation) => return Err(violation.to_string()),
+        }
+    }
+    Ok(())
+}
+
+async fn apply<H: Host>(
+    shared: &Shared<H>,
+    metrics: &LinkMetrics,
+    batch: Batch,
+) -> Result<geodynamo_replicator_core::Applied, geodynamo_replicator_core::ApplyError> {
+    let (table, region, count) = (batch.log.table, batch.from.region.clone(), batch.deltas.len());
+    let written_by_peer = |delta: &Delta| match delta {
+        Delta::Version { version, .. } if version.stamp.replica == batch.from.replica => {
+            Some(version.stamp.time.millis())
+        }
+        _ => None,
+    };
+    let times: Vec<u64> = match shared.observer {
+        Some(_) => batch.deltas.iter().filter_map(written_by_peer).collect(),
+        None => Vec::new(),
+    };
+    let begun = Instant::now();
+    let outcome = shared.host.apply(batch).await;
+    match &outcome {
+        Ok(applied) => {
+            add(&metrics.batches, 1);
+            add(&metrics.versions_applied, applied.applied.into());
+            add(&metrics.duplicates, applied.duplicates.into());
+            add(&metrics.parked, applied.parked.into());
+            add(&metrics.conflicts, applied.conflicts.into());
+            if let Some(observer) = &shared.observer {
+                observer.applied(&region, count, begun.elapsed().as_secs_f64());
+                let now = shared.host.now_ms();
+                times
+                    .into_iter()
+                    .for_each(|time| observer.replicated(&region, table, now.saturating_sub(time)));
+            }
+        }
+        Err(error) => {
+            add(&metrics.apply_failures, 1);
+            tracing::warn!(peer = region, %table, "a batch was not applied: {error}");
+        }
+    }
+    outcome
+}

@@ -1,0 +1,376 @@
+//! The dialing side: one task a peer, which connects, sends this node's logs, and fetches copies.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use geodynamo_replicator_core::{
+    CopyOrder, Frame, LogId, Peer, Position,
+    link::{Sender, Ticket, sender::Action, sender::Event},
+};
+use quinn::{Connection, SendStream, VarInt};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Host,
+    ca::node_name,
+    config::{COPIES_PER_PEER_MAX, PeerConfig},
+    copy,
+    metrics::{LinkMetrics, add},
+    replicator::Shared,
+    wire,
+};
+
+/// The first wait after a failed connection.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// The longest wait after a failed connection.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How long one attempt to connect may take: several round trips of the longest way around the world.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Frames read ahead of the link's state machine; acknowledgements are small.
+const FRAMES_READ_AHEAD: usize = 64;
+/// The link's stream goes before copies' (whose priority is 0) when both have something to send.
+pub(crate) const LINK_PRIORITY: i32 = 10;
+/// How often copies that are due are looked for besides when the catalog changes: one that broke off is taken up again.
+const COPIES_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps a link to a peer up until shutdown.
+pub(crate) async fn keep_up<H: Host>(shared: Arc<Shared<H>>, peer: PeerConfig) {
+    let metrics = shared.metrics.to(&peer.region);
+    let mut shutdown = shared.shutdown.clone();
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let outcome = tokio::select! {
+            outcome = attempt(&shared, &peer, &metrics) => outcome,
+            _ = shutdown.wait_for(|&is_down| is_down) => return,
+        };
+        let was_up = metrics.connected.swap(false, Relaxed);
+        if was_up {
+            backoff = BACKOFF_MIN;
+        }
+        if let Err(error) = outcome {
+            tracing::info!(peer = peer.region, was_up, "link is down: {error}");
+        }
+        tokio::select! {
+            () = sleep(backoff) => {}
+            _ = shutdown.wait_for(|&is_down| is_down) => return,
+        }
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// One connection, from its first packet to its end.
+async fn attempt<H: Host>(
+    shared: &Arc<Shared<H>>,
+    peer: &PeerConfig,
+    metrics: &Arc<LinkMetrics>,
+) -> Result<(), String> {
+    let address = tokio::net::lookup_host(&peer.address)
+        .await
+        .map_err(|error| format!("{} cannot be resolved: {error}", peer.address))?
+        .next()
+        .ok_or_else(|| format!("{} has no address", peer.address))?;
+    let name = node_name(&shared.own.cluster, &peer.region);
+    let connecting = shared
+        .endpoint
+        .connect(address, &name)
+        .map_err(|error| error.to_string())?;
+    let connection = timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| "the peer does not answer".to_owned())?
+        .map_err(|error| error.to_string())?;
+    let outcome = drive(shared, peer, metrics, &connection).await;
+    connection.close(VarInt::from_u32(0), b"link ended");
+    outcome
+}
+
+/// Runs a sender over a connection until one of them ends.
+async fn drive<H: Host>(
+    shared: &Arc<Shared<H>>,
+    peer: &PeerConfig,
+    metrics: &Arc<LinkMetrics>,
+    connection: &Connection,
+) -> Result<(), String> {
+    let (mut stream, mut incoming) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    stream.set_priority(LINK_PRIORITY).map_err(|error| error.to_string())?;
+    // All tasks of this connection are in join sets: they end with it.
+    let mut reader = JoinSet::new();
+    let (frames_in, mut frames) = mpsc::channel(FRAMES_READ_AHEAD);
+    reader.spawn(async move {
+        loop {
+            let frame = wire::read::<Frame>(&mut incoming).await;
+            let is_last = !matches!(frame, Ok(Some(_)));
+            if frames_in.send(frame).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    let mut link = Link::new(shared, peer, metrics, connection);
+    let mut writes = shared.host.writes();
+    let mut catalog = shared.host.catalog();
+    link.open_logs();
+    let mut copies_due = tokio::time::interval(COPIES_EVERY);
+    loop {
+        link.act()?;
+        let timeout = link.sender.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
+        tokio::select! {
+            frame = frames.recv() => match frame {
+                Some(Ok(Some(frame))) => link.handle(Event::Frame(frame)),
+                Some(Err(error)) => return Err(error.to_string()),
+                Some(Ok(None)) | None => return Err("the peer ended the link".into()),
+            },
+            Some(event) = link.jobs.join_next(), if !link.jobs.is_empty() => match event {
+                Ok(Some(event)) => link.handle(event),
+                Ok(None) => link.acking = false,
+                Err(error) => return Err(format!("a question to the host failed: {error}")),
+            },
+            written = write(&mut stream, &link.out, link.written), if link.written < link.out.len() => link.wrote(written?),
+            Some(order) = link.copies.join_next(), if !link.copies.is_empty() => link.copy_ended(order.ok()),
+            changed = changed(&mut writes) => { changed?; link.look_for_activity(); }
+            changed = changed(&mut catalog) => { changed?; link.open_logs(); link.start_copies(); }
+            _ = copies_due.tick() => { link.start_copies(); link.measure(); }
+            () = sleep(Duration::from_millis(timeout.max(1))) => link.handle(Event::Tick),
+        }
+    }
+}
+
+async fn changed(watch: &mut watch::Receiver<u64>) -> Result<(), String> {
+    watch.changed().await.map_err(|_| "the host is gone".into())
+}
+
+/// Writes what it can. Safe to cancel: what was not taken stays in the buffer.
+async fn write(stream: &mut SendStream, out: &[u8], from: usize) -> Result<usize, String> {
+    stream
+        .write(out.get(from..).unwrap_or_default())
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// A connection's sender and what it waits for.
+struct Link<'a, H> {
+    shared: &'a Arc<Shared<H>>,
+    peer: &'a PeerConfig,
+    metrics: &'a Arc<LinkMetrics>,
+    connection: &'a Connection,
+    sender: Sender,
+    /// The host's answers; `None` from a task that passed acknowledgements on.
+    jobs: JoinSet<Option<Event>>,
+    /// Frames to be written. Bounded by the peer's credit.
+    out: Vec<u8>,
+    written: usize,
+    ends: BTreeMap<LogId, Position>,
+    /// Acknowledgements not yet passed on to the host: the newest of each log.
+    acks: BTreeMap<LogId, Position>,
+    acking: bool,
+    copies: JoinSet<CopyOrder>,
+    copying: BTreeSet<(u64, u64)>,
+    skipped: u64,
+}
+
+impl<'a, H: Host> Link<'a, H> {
+    fn new(
+        shared: &'a Arc<Shared<H>>,
+        peer: &'a PeerConfig,
+        metrics: &'a Arc<LinkMetrics>,
+        connection: &'a Connection,
+    ) -> Self {
+        Self {
+            shared,
+            peer,
+            metrics,
+            connection,
+            sender: Sender::new(shared.own.clone(), &peer.region, shared.now()),
+            jobs: JoinSet::new(),
+            out: Vec::new(),
+            written: 0,
+            ends: BTreeMap::new(),
+            acks: BTreeMap::new(),
+            acking: false,
+            copies: JoinSet::new(),
+            copying: BTreeSet::new(),
+            skipped: 0,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.sender.handle(self.shared.now(), event);
+    }
+
+    /// Does what the sender wants done.
+    fn act(&mut self) -> Result<(), String> {
+        while let Some(action) = self.sender.poll_action() {
+            match action {
+                Action::Send(frame) => {
+                    if let Frame::Deltas { deltas, .. } = &frame {
+                        add(&self.metrics.deltas_sent, deltas.len() as u64);
+                    }
+                    wire::append(&mut self.out, &frame).map_err(|error| error.to_string())?;
+                }
+                Action::Established(peer) => {
+                    tracing::info!(peer = peer.region, replica = %peer.replica, "link is up");
+                    add(&self.metrics.connections, 1);
+                    self.metrics.connected.store(true, Relaxed);
+                    self.start_copies();
+                }
+                Action::ReadLog {
+                    ticket,
+                    log,
+                    after,
+                    rows_max,
+                    bytes_max,
+                } => {
+                    let host = Arc::clone(&self.shared.host);
+                    self.jobs.spawn(async move {
+                        let answer = host.read_log(log, after, rows_max, bytes_max).await;
+                        Some(answered(ticket, answer, Event::Log))
+                    });
+                }
+                Action::ReadVersions {
+                    ticket,
+                    table,
+                    keys,
+                    bytes_max,
+                } => {
+                    let host = Arc::clone(&self.shared.host);
+                    self.jobs.spawn(async move {
+                        let answer = host.versions(table, keys, bytes_max).await;
+                        Some(answered(ticket, answer, Event::Versions))
+                    });
+                }
+                Action::Acked(log, position) => {
+                    self.metrics.last_ack_ms.store(self.shared.host.now_ms(), Relaxed);
+                    self.acks.insert(log, position);
+                }
+                Action::PeerAhead { log, cursor, end } => {
+                    add(&self.metrics.peers_ahead, 1);
+                    tracing::error!(
+                        peer = self.peer.region, %log, %cursor, %end,
+                        "the peer has more of this replica's log than this replica: data was lost here"
+                    );
+                }
+                Action::Disconnect(violation) => return Err(violation.to_string()),
+            }
+        }
+        self.pass_acks_on();
+        Ok(())
+    }
+
+    /// One task at a time, which takes all that has gathered: under load acknowledgements are passed on in bundles.
+    fn pass_acks_on(&mut self) {
+        let Some(peer) = self.sender.peer().filter(|_| !self.acking && !self.acks.is_empty()) else {
+            return;
+        };
+        self.acking = true;
+        let (host, peer): (_, Peer) = (Arc::clone(&self.shared.host), peer.clone());
+        let acks = std::mem::take(&mut self.acks);
+        self.jobs.spawn(async move {
+            for (log, position) in acks {
+                host.acked(&peer, log, position).await;
+            }
+            None
+        });
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        add(&self.metrics.bytes_sent, bytes as u64);
+        self.written += bytes;
+        if self.written >= self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Opens the logs that are to be sent, and closes those that are not any more.
+    fn open_logs(&mut self) {
+        let logs = self.shared.host.logs_to(&self.peer.region);
+        let wanted: BTreeSet<LogId> = logs.iter().map(|info| info.log).collect();
+        let gone: Vec<LogId> = self.ends.keys().copied().filter(|log| !wanted.contains(log)).collect();
+        for log in gone {
+            self.ends.remove(&log);
+            self.handle(Event::Close(log));
+        }
+        let mut fresh = Vec::new();
+        for info in logs {
+            if !self.ends.contains_key(&info.log) {
+                let end = self.shared.host.log_end(info.log);
+                self.ends.insert(info.log, end);
+                fresh.push((info, end));
+            }
+        }
+        if !fresh.is_empty() {
+            self.handle(Event::Open(fresh));
+        }
+    }
+
+    fn look_for_activity(&mut self) {
+        let now = self.shared.now();
+        for (&log, known) in &mut self.ends {
+            let end = self.shared.host.log_end(log);
+            if end > *known {
+                *known = end;
+                self.sender.handle(now, Event::Activity(log, end));
+            }
+        }
+    }
+
+    fn start_copies(&mut self) {
+        if self.sender.peer().is_none() {
+            return;
+        }
+        for order in self.shared.host.copies_due() {
+            let name = (order.table.0, order.join);
+            if order.source != self.peer.region
+                || self.copying.len() >= COPIES_PER_PEER_MAX as usize
+                || !self.copying.insert(name)
+            {
+                continue;
+            }
+            let Some(peer) = self.sender.peer().cloned() else {
+                return;
+            };
+            let (host, connection) = (Arc::clone(&self.shared.host), self.connection.clone());
+            self.copies.spawn(async move {
+                copy::fetch(host.as_ref(), &connection, &order, &peer).await;
+                order
+            });
+        }
+    }
+
+    fn copy_ended(&mut self, order: Option<CopyOrder>) {
+        match order {
+            Some(order) => {
+                self.copying.remove(&(order.table.0, order.join));
+            }
+            // A copy's task died: which one is not told, so all may be tried again.
+            None => self.copying.clear(),
+        }
+    }
+
+    fn measure(&mut self) {
+        let stats = self.sender.stats();
+        let skipped = stats.passed_over + stats.coalesced + stats.known_to_peer;
+        add(&self.metrics.changes_skipped, skipped - self.skipped);
+        self.skipped = skipped;
+        self.metrics.backlog.store(self.sender.backlog(), Relaxed);
+        self.metrics.rtt_us.store(
+            u64::try_from(self.connection.rtt().as_micros()).unwrap_or(u64::MAX),
+            Relaxed,
+        );
+    }
+}
+
+fn answered<T, E: std::fmt::Display>(ticket: Ticket, answer: Result<T, E>, event: fn(Ticket, T) -> Event) -> Event {
+    match answer {
+        Ok(answer) => event(ticket, answer),
+        Err(error) => {
+            tracing::warn!("reading for a link failed: {error}");
+            Event::Failed(ticket)
+        }
+    }
+}

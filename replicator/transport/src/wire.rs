@@ -1,0 +1,144 @@
+//! Frames on a stream: a length, perhaps compression, then the core's bytes.
+
+use geodynamo_replicator_core::frame::{self, FLAG_PLAIN, FLAG_ZSTD, FRAME_BYTES_MAX, FrameError};
+use quinn::{ReadExactError, RecvStream};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Frames shorter than this are not compressed, in bytes.
+const COMPRESS_FROM_BYTES: usize = 1024;
+/// zstd's level: the fastest that is worth its time on a WAN.
+const COMPRESSION_LEVEL: i32 = 1;
+/// The flag and the uncompressed length before compressed bytes.
+const ZSTD_HEAD_BYTES: usize = 5;
+
+/// Why a frame cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("compression failed: {0}")]
+    Compression(std::io::Error),
+    #[error("the stream ended within a frame: {0}")]
+    Stream(ReadExactError),
+}
+
+/// Appends a frame, length first.
+pub(crate) fn append<T: Serialize>(out: &mut Vec<u8>, frame: &T) -> Result<(), WireError> {
+    let plain = frame::encode(frame)?;
+    let sent = compress(&plain)?.unwrap_or(plain);
+    out.extend_from_slice(
+        &u32::try_from(sent.len())
+            .map_err(|_| FrameError::Long(sent.len()))?
+            .to_be_bytes(),
+    );
+    out.extend_from_slice(&sent);
+    Ok(())
+}
+
+/// Reads the next frame; `None` at the stream's end. Not safe to cancel.
+pub(crate) async fn read<T: DeserializeOwned>(stream: &mut RecvStream) -> Result<Option<T>, WireError> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(0)) => return Ok(None),
+        Err(error) => return Err(WireError::Stream(error)),
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(FrameError::Long(length).into());
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).await.map_err(WireError::Stream)?;
+    parse(&bytes).map(Some)
+}
+
+/// The compressed form, if it is worth it.
+fn compress(plain: &[u8]) -> Result<Option<Vec<u8>>, WireError> {
+    let Some((&FLAG_PLAIN, body)) = plain.split_first() else {
+        return Ok(None);
+    };
+    if body.len() < COMPRESS_FROM_BYTES {
+        return Ok(None);
+    }
+    let length = u32::try_from(body.len()).map_err(|_| FrameError::Long(body.len()))?;
+    let small = zstd::bulk::compress(body, COMPRESSION_LEVEL).map_err(WireError::Compression)?;
+    // Less than a tenth saved is not worth the other side's time.
+    if small.len() + ZSTD_HEAD_BYTES > body.len() - body.len() / 10 {
+        return Ok(None);
+    }
+    let mut out = Vec::with_capacity(ZSTD_HEAD_BYTES + small.len());
+    out.push(FLAG_ZSTD);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&small);
+    Ok(Some(out))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    let Some((&FLAG_ZSTD, rest)) = bytes.split_first() else {
+        return Ok(frame::decode(bytes)?);
+    };
+    let Some((length, body)) = rest.split_first_chunk::<4>() else {
+        return Err(FrameError::Empty.into());
+    };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length >= FRAME_BYTES_MAX {
+        return Err(FrameError::Long(length).into());
+    }
+    // The capacity is the limit: bytes that would unpack to more are refused.
+    let mut plain = vec![FLAG_PLAIN];
+    plain.extend(zstd::bulk::decompress(body, length).map_err(WireError::Compression)?);
+    Ok(frame::decode(&plain)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use geodynamo_replicator_core::{CopyMark, CopyRequest, TableId, join::CopyFrame};
+
+    use super::*;
+
+    fn request(key: Vec<u8>) -> CopyFrame {
+        CopyFrame::Request(CopyRequest {
+            table: TableId(1),
+            join: 2,
+            after: Some(CopyMark(3, key.into())),
+        })
+    }
+
+    #[test]
+    fn frames_come_back() {
+        let noise: Vec<u8> = (0..5_000_u64)
+            .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+            .collect();
+        let check = |key: Vec<u8>, expect: u8| {
+            let mut out = Vec::new();
+            append(&mut out, &request(key.clone())).unwrap();
+            assert_eq!(u32::from_be_bytes(out[..4].try_into().unwrap()) as usize, out.len() - 4);
+            assert_eq!(out[4], expect);
+            assert_eq!(parse::<CopyFrame>(&out[4..]).unwrap(), request(key));
+        };
+        check(vec![7; 10], FLAG_PLAIN);
+        check(vec![7; 5_000], FLAG_ZSTD);
+        check(noise, FLAG_PLAIN);
+    }
+
+    #[test]
+    fn bombs_and_damage_are_refused() {
+        let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 1).unwrap();
+        for claimed in [100_u32, 3_000_000, u32::MAX] {
+            let mut bytes = vec![FLAG_ZSTD];
+            bytes.extend(claimed.to_be_bytes());
+            bytes.extend(&bomb);
+            assert!(parse::<CopyFrame>(&bytes).is_err());
+        }
+        for bytes in [
+            &[][..],
+            &[FLAG_ZSTD],
+            &[FLAG_ZSTD, 0, 0, 0, 9, 1, 2],
+            &[FLAG_PLAIN, 0xc1],
+            &[99],
+        ] {
+            assert!(parse::<CopyFrame>(bytes).is_err());
+        }
+        assert!(append(&mut Vec::new(), &request(vec![0; FRAME_BYTES_MAX])).is_err());
+    }
+}

@@ -4,7 +4,7 @@
 //! Version 1, which every item begins with: byte 1, the count of attributes as a varint, then the attributes in the order
 //! of their names, each name once:
 //! - an attribute: its name's length as a varint, the name, its value
-//! - a value: a tag byte, then its content by the tag, as the constants in [`tag`] say
+//! - a value: a tag byte, then its content by the tag, as the constants in the module `tag` say
 //! - a varint: seven bits a byte, the lowest first, the high bit set on all but the last; at most five bytes, never longer
 //!   than need be.
 //!

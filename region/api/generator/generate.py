@@ -398,7 +398,7 @@ def shapes_file(model, structures):
     item = [name for name in ("AttributeValue", "Item") if re.search(rf"\b{name}>", body)]
     uses += f"use geodynamo_item::{{{', '.join(item)}}};\n" if item else ""
     uses += "use geodynamo_json::{Reader, Writer};\n"
-    names = ["Checker", "DecodeContext", "Decoded", "JavaText", "Structure", "member", "skip", "write_member"]
+    names = ["Checker", "DecodeContext", "Decoded", "JavaText", "Structure", "expression_values", "member", "skip", "write_member"]
     used = [name for name in names if re.search(rf"\b{name}\b", body)]
     if "rules::" not in body and not any(re.search(rf"\b{name}\b", body) for name in model.structures() if name not in structures):
         uses = uses.replace("use super::*;\n", "")
@@ -413,7 +413,8 @@ def structure(model, name, checked):
     for member, definition in shape["members"].items():
         field = field_name(member)
         fields += f"/// `{member}`\npub {field}: Option<{model.rust_type(definition['shape'])}>,\n"
-        decode += f"{quoted(member)} => member(&mut self.{field}, reader, context),\n"
+        read = "expression_values" if definition["shape"] == "ExpressionAttributeValueMap" else "member"
+        decode += f"{quoted(member)} => {read}(&mut self.{field}, reader, context),\n"
         encode += f"write_member({quoted(member)}, &self.{field}, writer);\n"
         path = member[0].lower() + member[1:]
         show += f"({quoted(path)}, &self.{field}),"

@@ -2,7 +2,9 @@
 // dynamodb and dynamodbstreams 2012-08-10 (62 + 4 operations). Do not edit.
 
 use super::*;
-use crate::wire::{Checker, DecodeContext, Decoded, JavaText, Structure, member, skip, write_member};
+use crate::wire::{
+    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, write_member,
+};
 use compact_str::CompactString;
 use geodynamo_item::Item;
 use geodynamo_json::{Reader, Writer};
@@ -64,7 +66,7 @@ impl Structure for ScanInput {
             "ProjectionExpression" => member(&mut self.projection_expression, reader, context),
             "FilterExpression" => member(&mut self.filter_expression, reader, context),
             "ExpressionAttributeNames" => member(&mut self.expression_attribute_names, reader, context),
-            "ExpressionAttributeValues" => member(&mut self.expression_attribute_values, reader, context),
+            "ExpressionAttributeValues" => expression_values(&mut self.expression_attribute_values, reader, context),
             "ConsistentRead" => member(&mut self.consistent_read, reader, context),
             _ => skip(reader),
         }

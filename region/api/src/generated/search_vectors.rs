@@ -2,7 +2,9 @@
 // dynamodb and dynamodbstreams 2012-08-10 (62 + 4 operations). Do not edit.
 
 use super::*;
-use crate::wire::{Checker, DecodeContext, Decoded, JavaText, Structure, member, skip, write_member};
+use crate::wire::{
+    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, write_member,
+};
 use compact_str::CompactString;
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_json::{Reader, Writer};
@@ -66,7 +68,7 @@ impl Structure for SearchVectorsInput {
             "IndexName" => member(&mut self.index_name, reader, context),
             "ReturnConsumedCapacity" => member(&mut self.return_consumed_capacity, reader, context),
             "ExpressionAttributeNames" => member(&mut self.expression_attribute_names, reader, context),
-            "ExpressionAttributeValues" => member(&mut self.expression_attribute_values, reader, context),
+            "ExpressionAttributeValues" => expression_values(&mut self.expression_attribute_values, reader, context),
             "ProjectionExpression" => member(&mut self.projection_expression, reader, context),
             "SearchVector" => member(&mut self.search_vector, reader, context),
             "SearchConditionExpression" => member(&mut self.search_condition_expression, reader, context),

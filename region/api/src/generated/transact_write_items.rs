@@ -2,7 +2,9 @@
 // dynamodb and dynamodbstreams 2012-08-10 (62 + 4 operations). Do not edit.
 
 use super::*;
-use crate::wire::{Checker, DecodeContext, Decoded, JavaText, Structure, member, skip, write_member};
+use crate::wire::{
+    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, write_member,
+};
 use compact_str::CompactString;
 use geodynamo_item::Item;
 use geodynamo_json::{Reader, Writer};
@@ -34,7 +36,7 @@ impl Structure for ConditionCheck {
             "TableName" => member(&mut self.table_name, reader, context),
             "ConditionExpression" => member(&mut self.condition_expression, reader, context),
             "ExpressionAttributeNames" => member(&mut self.expression_attribute_names, reader, context),
-            "ExpressionAttributeValues" => member(&mut self.expression_attribute_values, reader, context),
+            "ExpressionAttributeValues" => expression_values(&mut self.expression_attribute_values, reader, context),
             "ReturnValuesOnConditionCheckFailure" => {
                 member(&mut self.return_values_on_condition_check_failure, reader, context)
             }
@@ -112,7 +114,7 @@ impl Structure for Delete {
             "TableName" => member(&mut self.table_name, reader, context),
             "ConditionExpression" => member(&mut self.condition_expression, reader, context),
             "ExpressionAttributeNames" => member(&mut self.expression_attribute_names, reader, context),
-            "ExpressionAttributeValues" => member(&mut self.expression_attribute_values, reader, context),
+            "ExpressionAttributeValues" => expression_values(&mut self.expression_attribute_values, reader, context),
             "ReturnValuesOnConditionCheckFailure" => {
                 member(&mut self.return_values_on_condition_check_failure, reader, context)
             }
@@ -189,7 +191,7 @@ impl Structure for Put {
             "TableName" => member(&mut self.table_name, reader, context),
             "ConditionExpression" => member(&mut self.condition_expression, reader, context),
             "ExpressionAttributeNames" => member(&mut self.expression_attribute_names, reader, context),
-            "ExpressionAttributeValues" => member(&mut self.expression_attribute_values, reader, context),
+            "ExpressionAttributeValues" => expression_values(&mut self.expression_attribute_values, reader, context),
             "ReturnValuesOnConditionCheckFailure" => {
                 member(&mut self.return_values_on_condition_check_failure, reader, context)
             }
@@ -415,7 +417,7 @@ impl Structure for Update {
             "TableName" => member(&mut self.table_name, reader, context),
             "ConditionExpression" => member(&mut self.condition_expression, reader, context),
             "ExpressionAttributeNames" => member(&mut self.expression_attribute_names, reader, context),
-            "ExpressionAttributeValues" => member(&mut self.expression_attribute_values, reader, context),
+            "ExpressionAttributeValues" => expression_values(&mut self.expression_attribute_values, reader, context),
             "ReturnValuesOnConditionCheckFailure" => {
                 member(&mut self.return_values_on_condition_check_failure, reader, context)
             }

@@ -1,6 +1,6 @@
 //! Attribute values and items, by way of the item crate's wire form.
 
-use geodynamo_item::{AttributeValue, Item, wire};
+use geodynamo_item::{AttributeValue, Item, Name, wire};
 use geodynamo_json::{Kind, Reader, Writer};
 
 use super::{DecodeContext, Decoded, JavaText, SerializationError, Value, values::not_map};
@@ -85,6 +85,33 @@ impl Value for Item {
     fn java_type() -> String {
         format!("java.util.Map<java.lang.String, {}>", AttributeValue::java_type())
     }
+}
+
+/// Decodes `ExpressionAttributeValues`, whose refusals name the value's key.
+pub(crate) fn expression_values(
+    member: &mut Option<Item>,
+    reader: &mut Reader<'_>,
+    context: &mut DecodeContext,
+) -> Decoded<()> {
+    *member = None;
+    match reader.peek()? {
+        Kind::Null => return Ok(reader.null()?),
+        Kind::Object => (),
+        Kind::Array => return Err(not_map::<Item>()),
+        _ => return Err(SerializationError::FIELD_TYPE),
+    }
+    let mut values = Vec::new();
+    reader.begin_object()?;
+    while let Some(key) = reader.next_key()? {
+        match wire::read_value(reader)? {
+            Ok(value) => values.push((Name::from(key), value)),
+            Err(refusal) => {
+                context.remember(format!("ExpressionAttributeValues contains invalid value: {refusal} for key {key}"));
+            }
+        }
+    }
+    *member = Some(values.into_iter().collect());
+    Ok(())
 }
 
 impl From<wire::SerializationError> for SerializationError {

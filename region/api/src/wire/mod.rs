@@ -17,6 +17,7 @@ mod values;
 
 use geodynamo_json::{Reader, Writer};
 
+pub(crate) use attribute::expression_values;
 pub(crate) use check::{Checker, Rule};
 pub(crate) use decode::{DecodeContext, Decoded, SerializationError, member, skip};
 pub(crate) use encode::{encode, write_member};

@@ -281,6 +281,14 @@ fn attribute_values() {
         "SerializationException",
         "Unrecognized collection type java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>",
     );
+    let error = checked::<ScanInput>(
+        br#"{"TableName": "abc", "ExpressionAttributeValues": {":a": {"S": "x"}, ":b": {"NULL": false}, ":c": {}}}"#,
+    );
+    assert_eq!(
+        error.unwrap_err().message(),
+        "ExpressionAttributeValues contains invalid value: One or more parameter values were invalid: Null attribute \
+         value types must have the value of true for key :b"
+    );
     let list = "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.AttributeValue";
     let error = checked::<UpdateItemInput>(br#"{"AttributeUpdates": {"a": {"Value": []}}}"#).unwrap_err();
     assert_eq!(error.message(), list);

@@ -60,7 +60,11 @@ impl AdminPort {
             .route("/metrics", get(metrics::<A>))
             .route("/latency", get(latency::<A>))
             .route("/digest", get(digest::<A>))
-            .with_state(Arc::new(Shared { admin, registry, requests }));
+            .with_state(Arc::new(Shared {
+                admin,
+                registry,
+                requests,
+            }));
         Ok(Self { listener, router })
     }
 
@@ -71,7 +75,9 @@ impl AdminPort {
 
     /// Serves until the signal, then until the requests under way are answered.
     pub async fn serve(self, mut shutdown: Shutdown) -> io::Result<()> {
-        axum::serve(self.listener, self.router).with_graceful_shutdown(async move { shutdown.wait().await }).await
+        axum::serve(self.listener, self.router)
+            .with_graceful_shutdown(async move { shutdown.wait().await })
+            .await
     }
 }
 

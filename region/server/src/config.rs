@@ -213,7 +213,10 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
         if fs::metadata(path).map_err(unreadable)?.len() > FILE_LEN_MAX {
             return Err(ConfigError::TooLong { path: path.to_owned() });
         }
@@ -225,9 +228,16 @@ impl Config {
 
     /// Checks a text. `name` is how errors call it. Paths stay as they are.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text)
-            .map_err(|source| ConfigError::Invalid { name: name.to_owned(), source: Box::new(source) })?;
-        let contradiction = |reason: String| Err(ConfigError::Contradiction { name: name.to_owned(), reason });
+        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Invalid {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        let contradiction = |reason: String| {
+            Err(ConfigError::Contradiction {
+                name: name.to_owned(),
+                reason,
+            })
+        };
         if config.topology.is_some() && config.cluster_tls.is_none() {
             return contradiction("with a topology, [cluster_tls] must be there: links are always encrypted".into());
         }
@@ -235,8 +245,15 @@ impl Config {
             return contradiction(format!("at most {CREDENTIALS_MAX} credentials"));
         }
         let mut ids = BTreeSet::new();
-        if let Some(entry) = config.credentials.iter().find(|entry| !ids.insert(entry.access_key_id.as_str())) {
-            return contradiction(format!("two credentials have the access_key_id '{}'", entry.access_key_id.as_str()));
+        if let Some(entry) = config
+            .credentials
+            .iter()
+            .find(|entry| !ids.insert(entry.access_key_id.as_str()))
+        {
+            return contradiction(format!(
+                "two credentials have the access_key_id '{}'",
+                entry.access_key_id.as_str()
+            ));
         }
         Ok(config)
     }
@@ -245,7 +262,11 @@ impl Config {
     pub fn alone(region: RegionName, data_dir: PathBuf, data: SocketAddr) -> Self {
         // A region's name is a node's name, too: both have the same rules.
         let node = NodeName::new(region.as_str()).expect("regions' and nodes' names have the same rules");
-        let listen = Listen { data, admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..Listen::default() };
+        let listen = Listen {
+            data,
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            ..Listen::default()
+        };
         Self {
             region,
             node,
@@ -306,7 +327,11 @@ impl Config {
 impl Default for Listen {
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self { data: local(8000), admin: local(8001), replication: local(8002) }
+        Self {
+            data: local(8000),
+            admin: local(8001),
+            replication: local(8002),
+        }
     }
 }
 
@@ -323,13 +348,19 @@ impl Default for Memory {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { sync: true, partitions_per_table: Within::new(16) }
+        Self {
+            sync: true,
+            partitions_per_table: Within::new(16),
+        }
     }
 }
 
 impl Default for Replication {
     fn default() -> Self {
-        Self { drift_max_ms: Within::new(1000), parked_max: Within::new(100_000) }
+        Self {
+            drift_max_ms: Within::new(1000),
+            parked_max: Within::new(100_000),
+        }
     }
 }
 
@@ -350,7 +381,9 @@ impl Default for LimitsEntry {
 impl fmt::Display for Config {
     /// One line for the log, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { region, node, data_dir, .. } = self;
+        let Self {
+            region, node, data_dir, ..
+        } = self;
         write!(f, "region {region}, node {node}, data in {}", data_dir.display())
     }
 }

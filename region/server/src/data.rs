@@ -81,8 +81,13 @@ impl<H: Handler> DataPort<H> {
         metrics: Arc<RequestMetrics>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let connections_max = limits.connections_max.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let limits = Limits { connections_max, ..limits };
+        let connections_max = limits
+            .connections_max
+            .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let limits = Limits {
+            connections_max,
+            ..limits
+        };
         Ok(Self {
             listener,
             connections: Arc::new(Semaphore::new(connections_max)),
@@ -113,8 +118,7 @@ impl<H: Handler> DataPort<H> {
                 accepted = self.accept() => accepted,
             };
             let Some((socket, permit)) = accepted else { continue };
-            let (protocol, port, shutdown) =
-                (Arc::clone(&self.protocol), Arc::clone(&self.port), shutdown.clone());
+            let (protocol, port, shutdown) = (Arc::clone(&self.protocol), Arc::clone(&self.port), shutdown.clone());
             tokio::spawn(async move {
                 let _open = port.metrics.connection();
                 protocol.serve(Arc::clone(&port), socket, shutdown).await;
@@ -145,10 +149,17 @@ impl<H: Handler> DataPort<H> {
 
     async fn drain(self) {
         drop(self.listener);
-        let Limits { connections_max, drain_timeout, .. } = self.port.limits;
+        let Limits {
+            connections_max,
+            drain_timeout,
+            ..
+        } = self.port.limits;
         // `bind` has seen to it that the number fits.
         let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
-        if tokio::time::timeout(drain_timeout, self.connections.acquire_many(all)).await.is_err() {
+        if tokio::time::timeout(drain_timeout, self.connections.acquire_many(all))
+            .await
+            .is_err()
+        {
             let open = connections_max - self.connections.available_permits().min(connections_max);
             tracing::warn!(open, "connections were still open when the time to drain them was over");
         }

@@ -4,8 +4,11 @@
 //! [`handler::Handler`] and [`admin::Admin`], so both can be tested without a database.
 
 pub mod admin;
+pub mod certs;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod handler;
 pub mod metrics;
 pub mod shutdown;
+pub mod telemetry;

@@ -14,8 +14,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub use self::latency::{LatencySummary, Outcome};
 use self::latency::Latencies;
+pub use self::latency::{LatencySummary, Outcome};
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
 /// [`MetricsRegistry::register`].
@@ -53,7 +53,13 @@ impl MetricsRegistry {
         help: &'static str,
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
-        self.register(|registry| registry.register_collector(Box::new(Reading { name, help, read: Box::new(read) })));
+        self.register(|registry| {
+            registry.register_collector(Box::new(Reading {
+                name,
+                help,
+                read: Box::new(read),
+            }))
+        });
     }
 
     /// All metrics as OpenMetrics text, which Prometheus reads as such.
@@ -93,8 +99,16 @@ impl RequestMetrics {
                 metrics.refused.clone(),
             );
             registry.register("request_panics", "Handlers that panicked", metrics.panics.clone());
-            registry.register("connections_open", "Connections of clients", metrics.open_connections.clone());
-            registry.register("connections", "Connections that clients made", metrics.connections.clone());
+            registry.register(
+                "connections_open",
+                "Connections of clients",
+                metrics.open_connections.clone(),
+            );
+            registry.register(
+                "connections",
+                "Connections that clients made",
+                metrics.connections.clone(),
+            );
             registry.register_collector(Box::new(RequestDurations(Arc::clone(&metrics))));
         });
         metrics
@@ -170,7 +184,9 @@ impl Collector for RequestDurations {
         )?;
         for (operation, name) in self.0.operations.iter().enumerate() {
             for outcome in Outcome::ALL {
-                let Some(histogram) = self.0.latencies.merged(operation, outcome) else { continue };
+                let Some(histogram) = self.0.latencies.merged(operation, outcome) else {
+                    continue;
+                };
                 let labels = [("operation", *name), ("outcome", outcome.name())];
                 let (sum_s, buckets) = latency::buckets(&histogram);
                 metric.encode_family(&labels)?.encode_histogram::<[(&str, &str); 0]>(
@@ -193,7 +209,9 @@ struct Reading {
 
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Reading")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -132,6 +132,10 @@ impl fmt::Debug for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.is_empty() { Err(de::Error::custom("a secret cannot be empty")) } else { Ok(Self(text)) }
+        if text.is_empty() {
+            Err(de::Error::custom("a secret cannot be empty"))
+        } else {
+            Ok(Self(text))
+        }
     }
 }

@@ -76,16 +76,37 @@ fn every_field_is_read() {
     assert_eq!(config.data_dir, folder.path().join("data"));
     assert_eq!(config.topology, Some(folder.path().join("topology.toml")));
     assert_eq!(config.tls.as_ref().unwrap().key, folder.path().join("server.key"));
-    assert_eq!(config.cluster_tls.as_ref().unwrap().ca, Path::new("/etc/geodynamo/ca.pem"));
+    assert_eq!(
+        config.cluster_tls.as_ref().unwrap().ca,
+        Path::new("/etc/geodynamo/ca.pem")
+    );
     assert_eq!(config.listen.replication, "[::]:8002".parse().unwrap());
     let credentials: Vec<_> = config.credentials().collect();
-    assert_eq!((&*credentials[0].account, &credentials[0].session_token), ("123456789012", &None));
-    assert_eq!((&*credentials[1].account, credentials[1].session_token.as_deref()), ("000000000000", Some("token")));
+    assert_eq!(
+        (&*credentials[0].account, &credentials[0].session_token),
+        ("123456789012", &None)
+    );
+    assert_eq!(
+        (&*credentials[1].account, credentials[1].session_token.as_deref()),
+        ("000000000000", Some("token"))
+    );
     let limits = config.data_limits();
     assert_eq!((limits.connections_max, limits.buffered_bytes_max), (100, 32 << 20));
-    assert_eq!((limits.header_timeout, limits.drain_timeout), (Duration::from_secs(1), Duration::from_secs(4)));
-    assert_eq!((config.replication.drift_max_ms.get(), config.replication.parked_max.get()), (500, 1000));
-    assert_eq!((config.otel.endpoint.unwrap().as_str(), config.otel.sample_percent.get()), ("http://127.0.0.1:4318", 5));
+    assert_eq!(
+        (limits.header_timeout, limits.drain_timeout),
+        (Duration::from_secs(1), Duration::from_secs(4))
+    );
+    assert_eq!(
+        (
+            config.replication.drift_max_ms.get(),
+            config.replication.parked_max.get()
+        ),
+        (500, 1000)
+    );
+    assert_eq!(
+        (config.otel.endpoint.unwrap().as_str(), config.otel.sample_percent.get()),
+        ("http://127.0.0.1:4318", 5)
+    );
     assert!(!format!("{:?}", config.credentials).contains("hush"));
 }
 
@@ -96,23 +117,74 @@ fn faults_name_the_line_and_the_reason() {
         assert_ne!(text, FULL, "the test changes nothing");
         let error = Config::parse("region.toml", &text).unwrap_err().to_string();
         assert!(error.starts_with("region.toml: "), "{error}");
-        let line = 1 + FULL.lines().zip(text.lines()).take_while(|(before, after)| before == after).count();
-        let place = if has_line { format!("line {line},") } else { String::new() };
-        assert!(error.contains(&place) && error.contains(reason), "no '{place}' or '{reason}' in: {error}");
+        let line = 1 + FULL
+            .lines()
+            .zip(text.lines())
+            .take_while(|(before, after)| before == after)
+            .count();
+        let place = if has_line {
+            format!("line {line},")
+        } else {
+            String::new()
+        };
+        assert!(
+            error.contains(&place) && error.contains(reason),
+            "no '{place}' or '{reason}' in: {error}"
+        );
     };
     check("sync = false", "sink = false", true, "unknown field `sink`");
     check("sync = false", "sync = \"no\"", true, "expected a boolean");
-    check("drift_max_ms = 500", "drift_max_ms = 0", true, "must be from 1 to 3600000, not 0");
-    check("drift_max_ms = 500", "drift_max_ms = -1", true, "must be from 1 to 3600000, not -1");
+    check(
+        "drift_max_ms = 500",
+        "drift_max_ms = 0",
+        true,
+        "must be from 1 to 3600000, not 0",
+    );
+    check(
+        "drift_max_ms = 500",
+        "drift_max_ms = -1",
+        true,
+        "must be from 1 to 3600000, not -1",
+    );
     check("region = \"eu-west-1\"", "region = \"EU\"", true, "'EU' is not a name");
-    check("data = \"0.0.0.0:8000\"", "data = \"localhost\"", true, "socket address");
-    check("account = \"123456789012\"", "account = \"1\"", true, "an account has 12 digits");
-    check("access_key_id = \"AKIDEXAMPLE\"", "access_key_id = \"A/B\"", true, "1 to 128 letters");
-    check("secret_access_key = \"hush\"", "secret_access_key = \"\"", true, "a secret cannot be empty");
-    check("endpoint = \"http://", "endpoint = \"https://", true, "is an http:// address");
+    check(
+        "data = \"0.0.0.0:8000\"",
+        "data = \"localhost\"",
+        true,
+        "socket address",
+    );
+    check(
+        "account = \"123456789012\"",
+        "account = \"1\"",
+        true,
+        "an account has 12 digits",
+    );
+    check(
+        "access_key_id = \"AKIDEXAMPLE\"",
+        "access_key_id = \"A/B\"",
+        true,
+        "1 to 128 letters",
+    );
+    check(
+        "secret_access_key = \"hush\"",
+        "secret_access_key = \"\"",
+        true,
+        "a secret cannot be empty",
+    );
+    check(
+        "endpoint = \"http://",
+        "endpoint = \"https://",
+        true,
+        "is an http:// address",
+    );
     check("[listen]", "[listen", true, "");
     check("node = \"euw1-a\"\n", "", false, "missing field `node`");
-    check("ASIDEXAMPLE", "AKIDEXAMPLE", false, "two credentials have the access_key_id 'AKIDEXAMPLE'");
+    check(
+        "ASIDEXAMPLE",
+        "AKIDEXAMPLE",
+        false,
+        "two credentials have the access_key_id 'AKIDEXAMPLE'",
+    );
     check(
         "[cluster_tls]\ncert = \"node.pem\"\nkey = \"node.key\"\nca = \"/etc/geodynamo/ca.pem\"\n",
         "",
@@ -126,7 +198,10 @@ fn files_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let check = |path: &Path, reason: &str| {
         let error = Config::load(path).unwrap_err().to_string();
-        assert!(error.starts_with(&path.display().to_string()) && error.contains(reason), "{error}");
+        assert!(
+            error.starts_with(&path.display().to_string()) && error.contains(reason),
+            "{error}"
+        );
     };
     check(&folder.path().join("none.toml"), "No such file");
     let long = folder.path().join("long.toml");

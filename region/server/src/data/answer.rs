@@ -101,9 +101,12 @@ impl Refusal {
                 Some("The request body was not received in time".to_owned()),
                 true,
             ),
-            Self::Access(error) => {
-                (StatusCode::BAD_REQUEST, error.code().qualified_name(), Some(error.to_string()), false)
-            }
+            Self::Access(error) => (
+                StatusCode::BAD_REQUEST,
+                error.code().qualified_name(),
+                Some(error.to_string()),
+                false,
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "com.amazonaws.dynamodb.v20120810#InternalServerError",

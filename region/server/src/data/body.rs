@@ -55,7 +55,10 @@ impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         // At least 1 KiB; at most what a semaphore takes and 32 bits hold (4 TiB).
         let total_kib = (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize)) as u32;
-        Self { kib: Semaphore::new(total_kib as usize), total_kib }
+        Self {
+            kib: Semaphore::new(total_kib as usize),
+            total_kib,
+        }
     }
 
     /// Bytes held by requests now, to the next KiB.
@@ -72,7 +75,9 @@ impl Held<'_> {
     /// Holds at least so many bytes, waiting for them if need be.
     async fn grow_to(&mut self, bytes: usize) {
         // More than everything can never be had: one request may hold all of it, and that must be enough.
-        let wanted = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(self.budget.total_kib);
+        let wanted = u32::try_from(bytes.div_ceil(1024))
+            .unwrap_or(u32::MAX)
+            .min(self.budget.total_kib);
         let missing = wanted.saturating_sub(self.kib);
         if missing == 0 {
             return;
@@ -159,7 +164,9 @@ async fn collect_patiently(mut body: Incoming, bytes_max: usize, held: &mut Held
         }
         // A buffer that grows holds its old and its new memory for a moment; the old is at most half of the new.
         held.grow_to(length).await;
-        whole.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&piece);
+        whole
+            .get_or_insert_with(|| BytesMut::from(&first[..]))
+            .extend_from_slice(&piece);
     }
     Ok(whole.map_or(first, BytesMut::freeze))
 }

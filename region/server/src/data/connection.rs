@@ -57,8 +57,11 @@ impl Protocol {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(limits.idle_timeout);
-        let patience =
-            Patience { header: limits.header_timeout, body: limits.body_timeout, idle: limits.idle_timeout };
+        let patience = Patience {
+            header: limits.header_timeout,
+            body: limits.body_timeout,
+            idle: limits.idle_timeout,
+        };
         Self { http, tls, patience }
     }
 

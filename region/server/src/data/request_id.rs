@@ -48,6 +48,9 @@ mod tests {
     fn ids_are_distinct_and_of_the_right_shape() {
         let ids: HashSet<_> = (0..10_000).map(|_| next()).collect();
         assert_eq!(ids.len(), 10_000);
-        assert!(ids.iter().all(|id| id.len() == LENGTH && id.as_bytes().iter().all(|byte| ALPHABET.contains(byte))));
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == LENGTH && id.as_bytes().iter().all(|byte| ALPHABET.contains(byte)))
+        );
     }
 }

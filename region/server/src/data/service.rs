@@ -74,11 +74,13 @@ impl<H: Handler> Port<H> {
             stream_timeout: is_stream.then_some(self.limits.body_timeout),
         };
         let mut held = self.budget.hold();
-        let body = body::collect(body, limits, &mut held, guard).await.map_err(|error| match error {
-            BodyError::TooLarge => Refusal::TooLarge,
-            BodyError::Late => Refusal::Late,
-            BodyError::Broken => Refusal::Broken,
-        })?;
+        let body = body::collect(body, limits, &mut held, guard)
+            .await
+            .map_err(|error| match error {
+                BodyError::TooLarge => Refusal::TooLarge,
+                BodyError::Late => Refusal::Late,
+                BodyError::Broken => Refusal::Broken,
+            })?;
         if head.uri.path() != "/" {
             return Err(Refusal::UnknownPath);
         }
@@ -89,7 +91,11 @@ impl<H: Handler> Port<H> {
             return Err(Refusal::UnknownMethod);
         }
         let start = Instant::now();
-        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let target = head
+            .headers
+            .get("x-amz-target")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let operation = self.handler.operation(target).ok_or(Refusal::UnknownOperation)?;
         let result = self.call(&head, target, operation, body).await;
         let outcome = match &result {
@@ -113,29 +119,44 @@ impl<H: Handler> Port<H> {
         let principal = self.verifier.verify(&signed, now_unix_s()).map_err(Refusal::Access)?;
         // Below the level that logs have by default, so it costs a comparison unless traces are exported.
         let name = self.handler.operations().get(operation).copied().unwrap_or_default();
-        let span = tracing::debug_span!("request", otel.name = name, otel.kind = "server", rpc.system = "aws-api");
-        without_panic(self.handler.call(principal, target, body).instrument(span)).await.map_err(|panic| {
-            self.metrics.panicked();
-            tracing::error!(operation = name, panic = panic_text(&*panic), "a request's handler panicked");
-            Refusal::Internal
-        })
+        let span = tracing::debug_span!(
+            "request",
+            otel.name = name,
+            otel.kind = "server",
+            rpc.system = "aws-api"
+        );
+        without_panic(self.handler.call(principal, target, body).instrument(span))
+            .await
+            .map_err(|panic| {
+                self.metrics.panicked();
+                tracing::error!(
+                    operation = name,
+                    panic = panic_text(&*panic),
+                    "a request's handler panicked"
+                );
+                Refusal::Internal
+            })
     }
 }
 
 /// The region's clock, in whole seconds since 1970; 0 before then.
 fn now_unix_s() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Runs a future and catches its panic. It is dropped with the future's state, which nothing else sees: so it is safe to
 /// go on, as far as the handler's shared state survives a panic (parking_lot's locks are not poisoned).
 async fn without_panic<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
-    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
+    poll_fn(
+        move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
     .await
 }
 

@@ -68,7 +68,10 @@ impl Watch {
     /// A request's head was read. The guard tells of its end, however it ends.
     pub(crate) fn request(self: &Arc<Self>, is_http2: bool) -> RequestGuard {
         self.begin_request(is_http2);
-        RequestGuard { watch: Arc::clone(self), is_in_body: true }
+        RequestGuard {
+            watch: Arc::clone(self),
+            is_in_body: true,
+        }
     }
 
     fn begin_request(&self, is_http2: bool) {
@@ -153,7 +156,11 @@ impl Watchdog {
     pub(crate) fn look(&mut self, watch: &Watch, now: Instant) -> Option<Phase> {
         let (phase, requests) = (watch.phase(), watch.requests.load(Relaxed));
         // A client that takes its answer slowly, but takes it, is not idle.
-        let writes = if phase == Phase::Idle { watch.writes.load(Relaxed) } else { 0 };
+        let writes = if phase == Phase::Idle {
+            watch.writes.load(Relaxed)
+        } else {
+            0
+        };
         let since = match self.seen {
             Some((seen, seen_requests, seen_writes, since))
                 if (seen, seen_requests, seen_writes) == (phase, requests, writes) =>
@@ -197,7 +204,11 @@ impl<T> Watched<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
         if buffer.filled().len() > filled {
@@ -252,13 +263,20 @@ mod tests {
     #[test]
     fn each_phase_has_its_limit() {
         let watch = Watch::default();
-        let patience =
-            Patience { header: Duration::from_secs(1), body: Duration::from_secs(2), idle: Duration::from_secs(3) };
+        let patience = Patience {
+            header: Duration::from_secs(1),
+            body: Duration::from_secs(2),
+            idle: Duration::from_secs(3),
+        };
         let mut dog = Watchdog::new(patience);
         assert_eq!(dog.period(), Duration::from_millis(250));
         let start = Instant::now();
         let mut check = |at_s: u64, expect: Option<Phase>| {
-            assert_eq!(dog.look(&watch, start + Duration::from_secs(at_s)), expect, "at {at_s} s: {watch:?}");
+            assert_eq!(
+                dog.look(&watch, start + Duration::from_secs(at_s)),
+                expect,
+                "at {at_s} s: {watch:?}"
+            );
         };
         // Nothing came yet: a client that connects and says nothing is as slow as one that sends half a head.
         check(0, None);
@@ -295,8 +313,11 @@ mod tests {
     #[test]
     fn streams_are_not_heads() {
         let watch = Watch::default();
-        let patience =
-            Patience { header: Duration::from_secs(1), body: Duration::from_secs(1), idle: Duration::from_secs(3) };
+        let patience = Patience {
+            header: Duration::from_secs(1),
+            body: Duration::from_secs(1),
+            idle: Duration::from_secs(3),
+        };
         let mut dog = Watchdog::new(patience);
         let start = Instant::now();
         watch.begin_request(true);

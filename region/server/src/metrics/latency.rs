@@ -95,7 +95,9 @@ type Shard = Vec<Option<Box<Histogram<u64>>>>;
 impl Latencies {
     pub(super) fn new(operations: usize) -> Self {
         let shard = || Mutex::new(vec![None; operations * Outcome::ALL.len()]);
-        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
+        Self {
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+        }
     }
 
     /// Records one request. Operations that are not known are not recorded.
@@ -103,7 +105,9 @@ impl Latencies {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut shard = self.shards[own_shard()].lock();
         if let Some(place) = shard.get_mut(place(operation, outcome)) {
-            place.get_or_insert_with(|| Box::new(empty())).saturating_record(took_us);
+            place
+                .get_or_insert_with(|| Box::new(empty()))
+                .saturating_record(took_us);
         }
     }
 
@@ -112,7 +116,9 @@ impl Latencies {
         let mut merged: Option<Histogram<u64>> = None;
         for shard in &self.shards {
             let shard = shard.lock();
-            let Some(Some(histogram)) = shard.get(place(operation, outcome)) else { continue };
+            let Some(Some(histogram)) = shard.get(place(operation, outcome)) else {
+                continue;
+            };
             match &mut merged {
                 None => merged = Some((**histogram).clone()),
                 // Both have the same range, so this cannot fail.
@@ -125,8 +131,11 @@ impl Latencies {
 
 /// The sum in seconds, and how many durations are in each of [`BUCKETS_US`] and above.
 pub(super) fn buckets(histogram: &Histogram<u64>) -> (f64, Vec<(f64, u64)>) {
-    let mut buckets: Vec<(f64, u64)> =
-        BUCKETS_US.iter().map(|bound_us| (*bound_us as f64 / 1e6, 0)).chain([(f64::INFINITY, 0)]).collect();
+    let mut buckets: Vec<(f64, u64)> = BUCKETS_US
+        .iter()
+        .map(|bound_us| (*bound_us as f64 / 1e6, 0))
+        .chain([(f64::INFINITY, 0)])
+        .collect();
     let mut sum_us = 0.0;
     for value in histogram.iter_recorded() {
         let (duration_us, count) = (value.value_iterated_to(), value.count_since_last_iteration());
@@ -193,7 +202,10 @@ mod tests {
         assert!((sum_s - 21.0).abs() < 0.03, "{sum_s}");
         assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), 2000);
         let count = |bound_s: f64| buckets.iter().find(|(bound, _)| *bound == bound_s).unwrap().1;
-        assert_eq!((count(0.001), count(0.003), count(0.005), count(0.02), count(0.05)), (100, 100, 200, 1000, 0));
+        assert_eq!(
+            (count(0.001), count(0.003), count(0.005), count(0.02), count(0.05)),
+            (100, 100, 200, 1000, 0)
+        );
     }
 
     #[test]

@@ -13,13 +13,28 @@ pub(super) struct ProcessMetrics;
 impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         if let Some(bytes) = status_kib("VmRSS:") {
-            gauge(&mut encoder, "process_resident_memory_bytes", "Memory that is resident", bytes * 1024)?;
+            gauge(
+                &mut encoder,
+                "process_resident_memory_bytes",
+                "Memory that is resident",
+                bytes * 1024,
+            )?;
         }
         if let Some(bytes) = status_kib("VmHWM:") {
-            gauge(&mut encoder, "process_resident_memory_peak_bytes", "The most memory that was", bytes * 1024)?;
+            gauge(
+                &mut encoder,
+                "process_resident_memory_peak_bytes",
+                "The most memory that was",
+                bytes * 1024,
+            )?;
         }
         if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-            gauge(&mut encoder, "process_open_fds", "Open file descriptors", files.count() as u64)?;
+            gauge(
+                &mut encoder,
+                "process_open_fds",
+                "Open file descriptors",
+                files.count() as u64,
+            )?;
         }
         Ok(())
     }

@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use geodynamo_topology::{NodeName, RegionName};
+
+/// A self-hosted, multi-region DynamoDB.
+#[derive(Clone, PartialEq, Debug, Parser)]
+#[command(name = "geodynamo", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum Command {
+    /// Runs one region's process, as a configuration file says
+    Serve(Serve),
+    /// Runs a single region for development, without a configuration file
+    Dev(Dev),
+    /// Runs three regions on this machine, linked by an emulated wide-area network, and shows what they do
+    Demo(Demo),
+    /// Makes the certificates that nodes show to each other
+    Certs(Certs),
+}
+
+/// Arguments of `serve`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Serve {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `dev`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Dev {
+    /// The port for clients; 0 lets the system choose
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// The port for operators (health, metrics); 0 lets the system choose
+    #[arg(long, default_value_t = 0)]
+    pub admin_port: u16,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub host: IpAddr,
+    /// Where to keep the tables; without it they are gone when the process ends
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The region's name
+    #[arg(long, default_value = "us-east-1")]
+    pub region: RegionName,
+    /// Whether signatures are checked: against the key `local` with the secret `local`, or the one in AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_enum, default_value_t = Auth::Any)]
+    pub auth: Auth,
+}
+
+/// Whether signatures are checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Auth {
+    /// Takes any credentials and any region, or none
+    Any,
+    /// Takes requests that are signed with the key for this region
+    Enforce,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Demo {
+    /// Print what happens as JSON, one object a line, and end
+    #[arg(long)]
+    pub json: bool,
+    /// Where to keep the regions' data; without it, a temporary folder
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Arguments of `certs`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Certs {
+    /// Where to put the files. An authority (ca.pem, ca.key) that is there is used again
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How many days the nodes' certificates are valid
+    #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    /// The nodes' names, as the topology has them
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<NodeName>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments() {
+        let check = |line: &str, expect: Option<Command>| {
+            let parsed = Cli::try_parse_from(line.split_whitespace()).ok().map(|cli| cli.command);
+            assert_eq!(parsed, expect, "{line}");
+        };
+        check(
+            "geodynamo serve --config a.toml",
+            Some(Command::Serve(Serve {
+                config: "a.toml".into(),
+            })),
+        );
+        check("geodynamo serve", None);
+        check("geodynamo", None);
+        check(
+            "geodynamo demo --json",
+            Some(Command::Demo(Demo { json: true, data: None })),
+        );
+        check("geodynamo dev --region EU", None);
+        check("geodynamo dev --auth maybe", None);
+        check("geodynamo certs --out x", None);
+        check("geodynamo certs --out x A/B", None);
+        check(
+            "geodynamo certs --out x a b",
+            Some(Command::Certs(Certs {
+                out: "x".into(),
+                days: 825,
+                nodes: vec![NodeName::new("a").unwrap(), NodeName::new("b").unwrap()],
+            })),
+        );
+        check(
+            "geodynamo dev --port 0 --auth enforce --data d",
+            Some(Command::Dev(Dev {
+                port: 0,
+                admin_port: 0,
+                host: [127, 0, 0, 1].into(),
+                data: Some("d".into()),
+                region: RegionName::new("us-east-1").unwrap(),
+                auth: Auth::Enforce,
+            })),
+        );
+    }
+}

@@ -1,0 +1,115 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use compact_str::CompactString;
+use geodynamo_expression::Projection;
+use geodynamo_item::Item;
+use geodynamo_json::Writer;
+use geodynamo_storage::Engine;
+use geodynamo_table::{Capacity, Table, capacity::read_units};
+
+use super::{
+    Answer,
+    consumed::consumed,
+    names::table_of,
+    parameters::{context, one_kind, projection},
+    reading::write_shown,
+};
+use crate::{
+    Api,
+    errors::ApiError,
+    generated::{BatchGetItemInput, KeysAndAttributes},
+    wire::write_member,
+};
+
+/// The most keys in one request.
+const KEYS_MAX: usize = 100;
+/// The most bytes of items in one reply; what is left is told as unprocessed.
+const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Keys read at a time, so that little more is held than is sent.
+const CHUNK: usize = 16;
+
+/// What is wanted of one table.
+struct Wanted {
+    /// As the request names it.
+    name: CompactString,
+    table: Arc<Table>,
+    projection: Option<Projection>,
+    request: KeysAndAttributes,
+}
+
+/// Gives items by their keys.
+pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemInput) -> Answer {
+    let wanted = plan(api, input.request_items.unwrap_or_default())?;
+    let mut writer = Writer::with_capacity(4096);
+    let mut left = BTreeMap::new();
+    let mut capacities = Vec::new();
+    let mut bytes = 0;
+    writer.begin_object();
+    writer.plain_key("Responses");
+    writer.begin_object();
+    for Wanted { name, table, projection, request } in wanted {
+        let keys = request.keys.as_deref().unwrap_or_default();
+        let consistent = request.consistent_read.unwrap_or(false);
+        let mut done = 0;
+        let mut units = 0.0;
+        writer.key(&name);
+        writer.begin_array();
+        'table: for chunk in keys.chunks(CHUNK) {
+            for found in api.tables.get_many(&table, chunk).await? {
+                let size = found.as_ref().map(|item| item.size()).transpose()?.unwrap_or(0);
+                if bytes + size > REPLY_BYTES_MAX {
+                    break 'table;
+                }
+                bytes += size;
+                units += read_units(size, consistent);
+                done += 1;
+                if let Some(item) = found {
+                    write_shown(&item, projection.as_ref(), &mut writer)?;
+                }
+            }
+        }
+        writer.end_array();
+        let capacity = Capacity { table: units, ..Capacity::default() };
+        capacities.extend(consumed(table.name(), &input.return_consumed_capacity, &capacity));
+        let rest = keys[done..].to_vec();
+        if !rest.is_empty() {
+            left.insert(name, KeysAndAttributes { keys: Some(rest), ..request });
+        }
+    }
+    writer.end_object();
+    write_member("UnprocessedKeys", &Some(left), &mut writer);
+    write_member("ConsumedCapacity", &Some(capacities).filter(|list| !list.is_empty()), &mut writer);
+    writer.end_object();
+    Ok(writer.into_bytes())
+}
+
+/// Checks the whole request before anything is read.
+fn plan<E: Engine>(
+    api: &Api<E>,
+    items: BTreeMap<CompactString, KeysAndAttributes>,
+) -> Result<Vec<Wanted>, ApiError> {
+    let keys_of = |request: &KeysAndAttributes| request.keys.as_ref().map_or(0, Vec::len);
+    if items.values().map(keys_of).sum::<usize>() > KEYS_MAX {
+        return Err(ApiError::validation("Too many items requested for the BatchGetItem call"));
+    }
+    let mut wanted = Vec::with_capacity(items.len());
+    for (name, request) in items {
+        let expression = request.projection_expression.is_some();
+        one_kind(
+            &[("AttributesToGet", request.attributes_to_get.is_some())],
+            &[("ProjectionExpression", expression)],
+        )?;
+        let mut context = context(&request.expression_attribute_names, None)?;
+        context.check_given(expression, false, "")?;
+        let projection = projection(&request.projection_expression, &request.attributes_to_get, &mut context)?;
+        context.finish()?;
+        let table = api.tables.table(table_of(&name)?)?;
+        let keys: &[Item] = request.keys.as_deref().unwrap_or_default();
+        keys.iter().try_for_each(|key| table.key_of(key).map(drop))?;
+        if keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key)) {
+            return Err(ApiError::duplicate_keys());
+        }
+        wanted.push(Wanted { name, table, projection, request });
+    }
+    Ok(wanted)
+}

@@ -1,0 +1,141 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use compact_str::CompactString;
+use geodynamo_item::{AttributeValue, Item, size};
+use geodynamo_storage::Engine;
+use geodynamo_table::{Capacity, ITEM_BYTES_MAX, Table, TableError, WriteOptions, Written};
+use tokio::task::JoinSet;
+
+use super::{
+    Answer,
+    consumed::{collection_key, collection_metrics, consumed},
+    names::table_of,
+};
+use crate::{
+    Api,
+    errors::ApiError,
+    generated::{BatchWriteItemInput, BatchWriteItemOutput, WriteRequest},
+    wire::encode,
+};
+
+/// The most writes in one request.
+const WRITES_MAX: usize = 25;
+
+/// One write of the batch.
+enum Put {
+    Item(Item),
+    Delete(Item),
+}
+
+/// The writes of one table.
+struct Writes {
+    table: Arc<Table>,
+    writes: Vec<Put>,
+    /// The partition keys that metrics were asked for.
+    collections: Vec<AttributeValue>,
+}
+
+/// Puts and deletes items. Each write is atomic for itself; they are carried out at once, and share the disk's syncs.
+pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteItemInput) -> Answer {
+    let asked_metrics = input.return_item_collection_metrics;
+    let planned = plan(api, input.request_items.unwrap_or_default(), &asked_metrics)?;
+    let mut running = JoinSet::new();
+    let mut capacities = vec![Capacity::default(); planned.len()];
+    let mut tables = Vec::with_capacity(planned.len());
+    for (at, Writes { table, writes, collections }) in planned.into_iter().enumerate() {
+        for write in writes {
+            let (tables, table) = (Arc::clone(&api.tables), Arc::clone(&table));
+            running.spawn(async move {
+                let written = match write {
+                    Put::Item(item) => tables.put(&table, item, WriteOptions::default()).await,
+                    Put::Delete(key) => tables.delete(&table, &key, WriteOptions::default()).await,
+                };
+                (at, written)
+            });
+        }
+        tables.push((table, collections));
+    }
+    let mut failed = None;
+    while let Some(joined) = running.join_next().await {
+        match joined {
+            Ok((at, Ok::<Written, TableError>(written))) => capacities[at].add(&written.capacity),
+            Ok((_, Err(error))) => failed = Some(ApiError::from(error)),
+            // A write panicked: the request fails, the others go on.
+            Err(_) => failed = Some(ApiError::internal()),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut metrics = BTreeMap::new();
+    let mut consumptions = Vec::new();
+    for ((table, collections), capacity) in tables.into_iter().zip(capacities) {
+        consumptions.extend(consumed(table.name(), &input.return_consumed_capacity, &capacity));
+        let mut of_table = Vec::new();
+        for partition in collections {
+            of_table.extend(collection_metrics(api, &table, Some(partition)).await?);
+        }
+        if !of_table.is_empty() {
+            metrics.insert(table.name().into(), of_table);
+        }
+    }
+    Ok(encode(&BatchWriteItemOutput {
+        unprocessed_items: Some(BTreeMap::new()),
+        item_collection_metrics: Some(metrics).filter(|metrics| !metrics.is_empty()),
+        consumed_capacity: Some(consumptions).filter(|list| !list.is_empty()),
+    }))
+}
+
+/// Checks the whole request before anything is written.
+fn plan<E: Engine>(
+    api: &Api<E>,
+    items: BTreeMap<CompactString, Vec<WriteRequest>>,
+    asked_metrics: &Option<CompactString>,
+) -> Result<Vec<Writes>, ApiError> {
+    if items.values().map(Vec::len).sum::<usize>() > WRITES_MAX {
+        return Err(ApiError::validation("Too many items requested for the BatchWriteItem call"));
+    }
+    let mut planned = Vec::with_capacity(items.len());
+    for (name, requests) in items {
+        let table = api.tables.table(table_of(&name)?)?;
+        let mut keys: Vec<Item> = Vec::with_capacity(requests.len());
+        let mut writes = Vec::with_capacity(requests.len());
+        let mut collections = Vec::new();
+        for request in requests {
+            let (key, write) = match (request.put_request, request.delete_request) {
+                (Some(put), None) => {
+                    let item = put.item.unwrap_or_default();
+                    if size::item(&item) > ITEM_BYTES_MAX {
+                        return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
+                    }
+                    table.check_item(&item)?;
+                    (key_of(&table, &item), Put::Item(item))
+                }
+                (None, Some(delete)) => {
+                    let key = delete.key.unwrap_or_default();
+                    table.key_of(&key)?;
+                    (key.clone(), Put::Delete(key))
+                }
+                _ => return Err(ApiError::write_request_of_neither_kind()),
+            };
+            if keys.contains(&key) {
+                return Err(ApiError::duplicate_keys());
+            }
+            if let Some(partition) = collection_key(&table, asked_metrics, &key) {
+                if !collections.contains(&partition) {
+                    collections.push(partition);
+                }
+            }
+            keys.push(key);
+            writes.push(write);
+        }
+        planned.push(Writes { table, writes, collections });
+    }
+    Ok(planned)
+}
+
+/// The key attributes of an item that has been checked.
+fn key_of(table: &Table, item: &Item) -> Item {
+    let attribute = |name: &str| item.get(name).map(|value| (name.into(), value.clone()));
+    table.keys().attributes().filter_map(|key| attribute(&key.name)).collect()
+}

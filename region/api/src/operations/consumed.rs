@@ -1,0 +1,82 @@
+//! `ConsumedCapacity` and `ItemCollectionMetrics`.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use geodynamo_item::{AttributeValue, Item};
+use geodynamo_storage::Engine;
+use geodynamo_table::{Capacity, Query, Table};
+
+use super::parameters::says;
+use crate::{Api, errors::ApiError, generated};
+
+/// Bytes of a gigabyte, in which item collections are measured.
+const GIGABYTE: usize = 1024 * 1024 * 1024;
+
+/// What a request consumed, as far as it asked for it.
+pub(super) fn consumed(
+    table: &str,
+    asked: &Option<CompactString>,
+    capacity: &Capacity,
+) -> Option<generated::ConsumedCapacity> {
+    let indexes = says(asked, "INDEXES");
+    if !indexes && !says(asked, "TOTAL") {
+        return None;
+    }
+    let of = |units: f64| generated::Capacity { capacity_units: Some(units), ..Default::default() };
+    let by_name = |list: &[(String, f64)]| {
+        let map: BTreeMap<_, _> = list.iter().map(|(name, units)| (name.into(), of(*units))).collect();
+        (indexes && !map.is_empty()).then_some(map)
+    };
+    Some(generated::ConsumedCapacity {
+        table_name: Some(table.into()),
+        capacity_units: Some(capacity.total()),
+        table: indexes.then(|| of(capacity.table)),
+        local_secondary_indexes: by_name(&capacity.local),
+        global_secondary_indexes: by_name(&capacity.global),
+        ..Default::default()
+    })
+}
+
+/// The partition key that `ReturnItemCollectionMetrics` is about: none unless asked for and the table has local indexes.
+pub(super) fn collection_key(table: &Table, asked: &Option<CompactString>, item: &Item) -> Option<AttributeValue> {
+    let local = table.indexes().iter().any(|index| !index.is_global());
+    (says(asked, "SIZE") && local).then(|| item.get(&table.keys().partition.name).cloned()).flatten()
+}
+
+/// The size of an item collection. It reads the collection, so it takes time in proportion to its size.
+pub(super) async fn collection_metrics<E: Engine>(
+    api: &Api<E>,
+    table: &Table,
+    partition: Option<AttributeValue>,
+) -> Result<Option<generated::ItemCollectionMetrics>, ApiError> {
+    let Some(partition) = partition else { return Ok(None) };
+    let mut bytes = 0;
+    let mut start = None;
+    loop {
+        let query = Query {
+            index: None,
+            partition: partition.clone(),
+            sort: None,
+            forward: true,
+            limit: None,
+            start,
+            filter: None,
+            consistent: true,
+            fetch_base: false,
+        };
+        let page = api.tables.query(table, query).await?;
+        for item in &page.items {
+            bytes += item.size()?;
+        }
+        start = page.last_key;
+        if start.is_none() {
+            break;
+        }
+    }
+    let lower = (bytes / GIGABYTE) as f64;
+    Ok(Some(generated::ItemCollectionMetrics {
+        item_collection_key: Some(Item::from_iter([(table.keys().partition.name.as_str().into(), partition)])),
+        size_estimate_range_gb: Some(vec![lower, lower + 1.0]),
+    }))
+}

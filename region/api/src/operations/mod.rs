@@ -1,0 +1,91 @@
+//! The operations, one file each, named like the API.
+
+mod batch_get_item;
+mod batch_write_item;
+mod consumed;
+mod control;
+mod create_table;
+mod delete_item;
+mod delete_table;
+mod describe;
+mod describe_continuous_backups;
+mod describe_endpoints;
+mod describe_limits;
+mod describe_table;
+mod describe_time_to_live;
+mod get_item;
+mod global_tables;
+mod legacy;
+mod list_tables;
+mod list_tags_of_resource;
+mod names;
+mod parameters;
+mod put_item;
+mod query;
+mod reading;
+mod scan;
+mod tag_resource;
+mod untag_resource;
+mod update_item;
+mod update_table;
+
+use geodynamo_storage::Engine;
+
+use crate::{
+    Api,
+    errors::ApiError,
+    generated::Operation,
+    wire::{checked, encode},
+};
+
+/// What an operation gives: the reply's document.
+type Answer = Result<Vec<u8>, ApiError>;
+
+/// Carries an operation out.
+pub(crate) async fn run<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Answer {
+    match operation {
+        Operation::PutItem => put_item::put_item(api, checked(body)?).await,
+        Operation::GetItem => get_item::get_item(api, checked(body)?).await,
+        Operation::UpdateItem => update_item::update_item(api, checked(body)?).await,
+        Operation::DeleteItem => delete_item::delete_item(api, checked(body)?).await,
+        // The rarer operations' futures are boxed, so that they do not make every request's future larger.
+        _ => Box::pin(run_rarer(api, operation, body)).await,
+    }
+}
+
+async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Answer {
+    match operation {
+        Operation::Query => query::query(api, checked(body)?).await,
+        Operation::Scan => scan::scan(api, checked(body)?).await,
+        Operation::BatchGetItem => batch_get_item::batch_get_item(api, checked(body)?).await,
+        Operation::BatchWriteItem => batch_write_item::batch_write_item(api, checked(body)?).await,
+        Operation::CreateTable => Ok(encode(&create_table::create_table(api, checked(body)?).await?)),
+        Operation::DescribeTable => Ok(encode(&describe_table::describe_table(api, &checked(body)?)?)),
+        Operation::ListTables => Ok(encode(&list_tables::list_tables(api, &checked(body)?))),
+        Operation::UpdateTable => Ok(encode(&update_table::update_table(api, checked(body)?).await?)),
+        Operation::DeleteTable => Ok(encode(&delete_table::delete_table(api, &checked(body)?).await?)),
+        Operation::TagResource => tag_resource::tag_resource(api, checked(body)?).await,
+        Operation::UntagResource => untag_resource::untag_resource(api, checked(body)?).await,
+        Operation::ListTagsOfResource => {
+            Ok(encode(&list_tags_of_resource::list_tags_of_resource(api, &checked(body)?)?))
+        }
+        Operation::DescribeEndpoints => Ok(encode(&describe_endpoints::describe_endpoints(api, &checked(body)?))),
+        Operation::DescribeLimits => Ok(encode(&describe_limits::describe_limits(&checked(body)?))),
+        Operation::DescribeTimeToLive => {
+            Ok(encode(&describe_time_to_live::describe_time_to_live(api, &checked(body)?)?))
+        }
+        Operation::DescribeContinuousBackups => {
+            Ok(encode(&describe_continuous_backups::describe_continuous_backups(api, &checked(body)?)?))
+        }
+        Operation::CreateGlobalTable => global_tables::create(&checked(body)?),
+        Operation::DescribeGlobalTable => global_tables::describe(&checked(body)?),
+        Operation::DescribeGlobalTableSettings => global_tables::describe_settings(&checked(body)?),
+        Operation::ListGlobalTables => global_tables::list(&checked(body)?),
+        Operation::UpdateGlobalTable => global_tables::update(&checked(body)?),
+        Operation::UpdateGlobalTableSettings => global_tables::update_settings(&checked(body)?),
+        _ => {
+            operation.check(body)?;
+            Err(ApiError::not_offered(operation.name()))
+        }
+    }
+}

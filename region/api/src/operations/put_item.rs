@@ -1,0 +1,49 @@
+use geodynamo_expression::Parameter;
+use geodynamo_storage::Engine;
+use geodynamo_table::WriteOptions;
+
+use super::{
+    Answer,
+    consumed::{collection_key, collection_metrics, consumed},
+    legacy,
+    names::table_name,
+    parameters::{condition, context, one_kind, returns_old, says, unless_empty},
+};
+use crate::{
+    Api,
+    generated::{PutItemInput, PutItemOutput},
+    wire::encode,
+};
+
+/// Puts an item in place of whatever has its key.
+pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> Answer {
+    let expression = input.condition_expression.is_some();
+    one_kind(
+        &[("Expected", input.expected.is_some()), ("ConditionalOperator", input.conditional_operator.is_some())],
+        &[("ConditionExpression", expression)],
+    )?;
+    let return_old = returns_old(&input.return_values)?;
+    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    context.check_given(expression, expression, "ConditionExpression is null")?;
+    let condition = match condition(Parameter::Condition, &input.condition_expression, &mut context)? {
+        None => legacy::expected(input.expected, &input.conditional_operator)?,
+        given => given,
+    };
+    context.finish()?;
+
+    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let item = input.item.unwrap_or_default();
+    let collection = collection_key(&table, &input.return_item_collection_metrics, &item);
+    let options = WriteOptions {
+        condition: condition.as_ref(),
+        return_old,
+        return_new: false,
+        old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
+    };
+    let written = api.tables.put(&table, item, options).await?;
+    Ok(encode(&PutItemOutput {
+        attributes: unless_empty(written.old),
+        consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),
+        item_collection_metrics: collection_metrics(api, &table, collection).await?,
+    }))
+}

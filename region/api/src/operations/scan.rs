@@ -1,0 +1,61 @@
+use geodynamo_expression::Parameter;
+use geodynamo_storage::Engine;
+use geodynamo_table::ScanRequest;
+
+use super::{
+    Answer, legacy,
+    names::table_name,
+    parameters::{condition, context, one_kind, projection},
+    reading::{consistent, limit, page_reply, shown},
+};
+use crate::{Api, errors::ApiError, generated::ScanInput};
+
+/// Gives a page of all items, or of a segment of them.
+pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
+    let (filters, projects) = (input.filter_expression.is_some(), input.projection_expression.is_some());
+    one_kind(
+        &[
+            ("AttributesToGet", input.attributes_to_get.is_some()),
+            ("ScanFilter", input.scan_filter.is_some()),
+            ("ConditionalOperator", input.conditional_operator.is_some()),
+        ],
+        &[("ProjectionExpression", projects), ("FilterExpression", filters)],
+    )?;
+    let segment = segment(input.segment, input.total_segments)?;
+    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    context.check_given(filters || projects, filters, "FilterExpression is null")?;
+    let filter = match condition(Parameter::Filter, &input.filter_expression, &mut context)? {
+        None => legacy::filter(input.scan_filter, &input.conditional_operator)?,
+        given => given,
+    };
+    let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
+    context.finish()?;
+
+    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
+    let consistent = consistent(input.consistent_read, index)?;
+    let parameter = if projects { "ProjectionExpression" } else { "AttributesToGet" };
+    let (shown, fetch_base) = shown(&input.select, projection, parameter, index, "Scanning")?;
+    let request = ScanRequest {
+        index: input.index_name.as_deref(),
+        limit: limit(input.limit),
+        start: input.exclusive_start_key,
+        filter: filter.as_ref(),
+        consistent,
+        segment,
+        fetch_base,
+    };
+    let page = api.tables.scan(&table, request).await?;
+    page_reply(&table, &page, &shown, &input.return_consumed_capacity)
+}
+
+/// `Segment` and `TotalSegments`, which the model keeps within their ranges.
+fn segment(segment: Option<i32>, total: Option<i32>) -> Result<Option<(u32, u32)>, ApiError> {
+    match (segment, total) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ApiError::scan_parameter_missing("TotalSegments", "Segment")),
+        (None, Some(_)) => Err(ApiError::scan_parameter_missing("Segment", "TotalSegments")),
+        (Some(segment), Some(total)) if segment >= total => Err(ApiError::segment_out_of_range(segment, total)),
+        (Some(segment), Some(total)) => Ok(Some((segment.unsigned_abs(), total.unsigned_abs()))),
+    }
+}

@@ -1,0 +1,65 @@
+use geodynamo_expression::{Parameter, Update};
+use geodynamo_storage::Engine;
+use geodynamo_table::WriteOptions;
+
+use super::{
+    Answer,
+    consumed::{collection_key, collection_metrics, consumed},
+    legacy,
+    names::table_name,
+    parameters::{condition, context, one_kind, says, unless_empty},
+};
+use crate::{
+    Api,
+    generated::{UpdateItemInput, UpdateItemOutput},
+    wire::encode,
+};
+
+/// Changes an item, or makes one.
+pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput) -> Answer {
+    let (updates, conditions) = (input.update_expression.is_some(), input.condition_expression.is_some());
+    one_kind(
+        &[
+            ("AttributeUpdates", input.attribute_updates.is_some()),
+            ("Expected", input.expected.is_some()),
+            ("ConditionalOperator", input.conditional_operator.is_some()),
+        ],
+        &[("UpdateExpression", updates), ("ConditionExpression", conditions)],
+    )?;
+    let any = updates || conditions;
+    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    context.check_given(any, any, "UpdateExpression and ConditionExpression are null")?;
+    let update = match &input.update_expression {
+        Some(text) => Some(Update::parse(text, &mut context)?),
+        None => legacy::attribute_updates(input.attribute_updates)?,
+    };
+    let condition = match condition(Parameter::Condition, &input.condition_expression, &mut context)? {
+        None => legacy::expected(input.expected, &input.conditional_operator)?,
+        given => given,
+    };
+    context.finish()?;
+
+    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let key = input.key.unwrap_or_default();
+    let returns = input.return_values.as_deref().unwrap_or("NONE");
+    let options = WriteOptions {
+        condition: condition.as_ref(),
+        return_old: matches!(returns, "ALL_OLD" | "UPDATED_OLD"),
+        return_new: matches!(returns, "ALL_NEW" | "UPDATED_NEW"),
+        old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
+    };
+    let written = api.tables.update(&table, &key, update.as_ref(), options).await?;
+    let attributes = match (returns, update) {
+        ("ALL_OLD", _) => written.old,
+        ("ALL_NEW", _) => written.new,
+        ("UPDATED_OLD", Some(update)) => written.old.map(|old| update.updated_old(&old)),
+        ("UPDATED_NEW", Some(update)) => written.new.map(|new| update.updated_new(&new)),
+        _ => None,
+    };
+    let collection = collection_key(&table, &input.return_item_collection_metrics, &key);
+    Ok(encode(&UpdateItemOutput {
+        attributes: unless_empty(attributes),
+        consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),
+        item_collection_metrics: collection_metrics(api, &table, collection).await?,
+    }))
+}

@@ -108,8 +108,9 @@ fn plan<E: Engine>(
                     if size::item(&item) > ITEM_BYTES_MAX {
                         return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
                     }
-                    table.check_item(&item)?;
-                    (key_of(&table, &item), Put::Item(item))
+                    let key = key_of(&table, &item);
+                    table.key_of(&key)?;
+                    (key, Put::Item(item))
                 }
                 (None, Some(delete)) => {
                     let key = delete.key.unwrap_or_default();
@@ -134,7 +135,7 @@ fn plan<E: Engine>(
     Ok(planned)
 }
 
-/// The key attributes of an item that has been checked.
+/// The key attributes of an item.
 fn key_of(table: &Table, item: &Item) -> Item {
     let attribute = |name: &str| item.get(name).map(|value| (name.into(), value.clone()));
     table.keys().attributes().filter_map(|key| attribute(&key.name)).collect()

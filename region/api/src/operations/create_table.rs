@@ -1,0 +1,146 @@
+use geodynamo_storage::Engine;
+use geodynamo_table::{
+    CreateTable, NewIndex,
+    schema::{Billing, KeySchema},
+};
+
+use super::{
+    control::{
+        Attributes, GLOBAL_INDEXES_MAX, LOCAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX, billing, index_projection, listed,
+        refuse, stream, tags, units,
+    },
+    describe::table_description,
+    names::table_name,
+};
+use crate::{
+    Api,
+    errors::ApiError,
+    generated::{CreateTableInput, CreateTableOutput, GlobalSecondaryIndex, LocalSecondaryIndex},
+};
+
+/// Makes a table in this region.
+pub(super) async fn create_table<E: Engine>(
+    api: &Api<E>,
+    input: CreateTableInput,
+) -> Result<CreateTableOutput, ApiError> {
+    refuse("ResourcePolicy", input.resource_policy.is_some())?;
+    refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
+    refuse("GlobalTableSettingsReplicationMode", input.global_table_settings_replication_mode.is_some())?;
+    refuse("VectorIndexes", input.vector_indexes.is_some())?;
+    refuse("OnDemandThroughput", input.on_demand_throughput.is_some())?;
+    refuse("WarmThroughput", input.warm_throughput.is_some())?;
+    let encryption = input.sse_specification.as_ref().is_some_and(|sse| sse.enabled == Some(true));
+    refuse("SSESpecification", encryption)?;
+
+    let name = table_name(&input.table_name)?.to_owned();
+    let billing = billing(input.billing_mode.as_deref(), input.provisioned_throughput)?;
+    let mut attributes = Attributes::new(input.attribute_definitions)?;
+    let keys = attributes.key_schema(input.key_schema)?;
+    let local = local_indexes(input.local_secondary_indexes, &keys, &mut attributes)?;
+    let global = global_indexes(input.global_secondary_indexes, billing, &mut attributes)?;
+    attributes.check_all_used()?;
+    check_indexes(&local, &global)?;
+    let stream = input.stream_specification.as_ref().map(stream).transpose()?.flatten();
+    let create = CreateTable {
+        name,
+        keys,
+        local_indexes: local,
+        global_indexes: global,
+        billing,
+        stream,
+        deletion_protection: input.deletion_protection_enabled.unwrap_or(false),
+        table_class: input.table_class.map(Into::into),
+        tags: tags(input.tags.unwrap_or_default())?,
+    };
+    let description = api.tables.create_table(create).await?;
+    Ok(CreateTableOutput { table_description: Some(table_description(api, description)) })
+}
+
+fn local_indexes(
+    indexes: Option<Vec<LocalSecondaryIndex>>,
+    keys: &KeySchema,
+    attributes: &mut Attributes,
+) -> Result<Vec<NewIndex>, ApiError> {
+    let Some(indexes) = indexes else { return Ok(Vec::new()) };
+    if indexes.is_empty() {
+        return Err(ApiError::invalid("List of LocalSecondaryIndexes is empty"));
+    }
+    if keys.sort.is_none() {
+        return Err(ApiError::invalid(
+            "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex",
+        ));
+    }
+    let index = |index: LocalSecondaryIndex| {
+        let name = index.index_name.unwrap_or_default();
+        let own = attributes.key_schema(index.key_schema)?;
+        if own.sort.is_none() {
+            return Err(ApiError::invalid(format!("Index KeySchema does not have a range key for index: {name}")));
+        }
+        if own.partition.name != keys.partition.name {
+            return Err(ApiError::invalid(format!(
+                "Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}. index hash \
+                 key: {}, table hash key: {}",
+                own.partition.name, keys.partition.name
+            )));
+        }
+        let projection = index_projection(index.projection)?;
+        Ok(NewIndex { name: name.into(), keys: own, projection, throughput: None })
+    };
+    indexes.into_iter().map(index).collect()
+}
+
+fn global_indexes(
+    indexes: Option<Vec<GlobalSecondaryIndex>>,
+    billing: Billing,
+    attributes: &mut Attributes,
+) -> Result<Vec<NewIndex>, ApiError> {
+    let Some(indexes) = indexes else { return Ok(Vec::new()) };
+    if indexes.is_empty() {
+        return Err(ApiError::invalid("List of GlobalSecondaryIndexes is empty"));
+    }
+    let index = |index: GlobalSecondaryIndex| {
+        refuse("OnDemandThroughput", index.on_demand_throughput.is_some())?;
+        refuse("WarmThroughput", index.warm_throughput.is_some())?;
+        let name = index.index_name.unwrap_or_default();
+        let throughput = match (billing, &index.provisioned_throughput) {
+            (Billing::OnDemand, None) => None,
+            (Billing::OnDemand, Some(_)) => {
+                return Err(ApiError::invalid(format!(
+                    "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
+                )));
+            }
+            (Billing::Provisioned(_), Some(throughput)) => Some(units(throughput)),
+            (Billing::Provisioned(_), None) => {
+                return Err(ApiError::invalid(format!("ProvisionedThroughput is not specified for index: {name}")));
+            }
+        };
+        let keys = attributes.key_schema(index.key_schema)?;
+        let projection = index_projection(index.projection)?;
+        Ok(NewIndex { name: name.into(), keys, projection, throughput })
+    };
+    indexes.into_iter().map(index).collect()
+}
+
+fn check_indexes(local: &[NewIndex], global: &[NewIndex]) -> Result<(), ApiError> {
+    if local.len() > LOCAL_INDEXES_MAX {
+        return Err(ApiError::invalid(format!(
+            "Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
+        )));
+    }
+    if global.len() > GLOBAL_INDEXES_MAX {
+        return Err(ApiError::invalid(format!(
+            "GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
+        )));
+    }
+    let mut names: Vec<&str> = local.iter().chain(global).map(|index| index.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(ApiError::invalid(format!("Duplicate index name: {}", twice[0])));
+    }
+    if local.iter().chain(global).map(listed).sum::<usize>() > NON_KEY_ATTRIBUTES_MAX {
+        return Err(ApiError::invalid(format!(
+            "Number of NonKeyAttributes in all indexes exceeds the limit of {NON_KEY_ATTRIBUTES_MAX}"
+        )));
+    }
+    Ok(())
+}

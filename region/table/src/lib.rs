@@ -1,10 +1,50 @@
 //! What DynamoDB promises of tables: conditional writes, indexes, queries, the catalog, and the merge of other regions'
 //! deltas, on any [`geodynamo_storage::Engine`].
 //!
-//! `Tables<E>` is the root. A request takes a [`Table`] from it (`tables.table(name)?`: an `Arc`, ACTIVE or refused), then
-//! reads or writes through it. Keys and items are checked against the schema here; what needs no schema is the api's.
+//! [`Tables`] is the root. A request takes a [`Table`] from it, then reads or writes through it. Keys and items are
+//! checked against the schema here; what needs no schema is the api's.
+//!
+//! A write's future must run to its end: dropped after its commit was handed over, its key's latch would open before the
+//! commit is durable, and the next write of the key would not see it. Whoever serves clients that may go away runs
+//! writes where nobody drops them.
 
-mod error;
+pub mod capacity;
 pub mod schema;
 
+mod apply;
+mod catalog;
+mod copy;
+mod cursors;
+mod digest;
+mod error;
+mod index;
+mod keys;
+mod logs;
+mod order;
+mod parked;
+mod range;
+mod read;
+mod reconcile;
+mod record;
+mod registers;
+mod stats;
+mod stored;
+mod table;
+mod tables;
+mod write;
+
+pub use capacity::Capacity;
+pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
+pub use digest::{Digest, PartDigest};
 pub use error::{Result, TableError};
+pub use index::ItemKey;
+pub use logs::STREAM_RETENTION_MS;
+pub use order::TimeSource;
+pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
+pub use reconcile::DRAIN_MS_MAX;
+pub use stored::StoredItem;
+pub use table::{
+    Description, ITEM_BYTES_MAX, IndexDescription, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus,
+};
+pub use tables::{Counts, Options, Tables};
+pub use write::{WriteOptions, Written};

@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// Rows counted at a time.
-const ROWS: usize = 1024;
+pub(crate) const ROWS: usize = 1024;
 /// Bytes read at a time.
-const BYTES: usize = 1024 * 1024;
+pub(crate) const BYTES: usize = 1024 * 1024;
 
 /// Counts all tables in a snapshot taken now. Writes that come later count their difference to it, so the sum is right
 /// as soon as the counting ends, however long it takes.

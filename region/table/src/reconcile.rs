@@ -1,0 +1,213 @@
+//! What a region does by itself when the catalog, or the time, says so: admitting newcomers, giving a lost incarnation's
+//! place to the new one, removing replicas, merging what was parked, trimming logs.
+
+use std::{sync::Arc, time::Duration};
+
+use geodynamo_replicator_core::{Millis, Stamp};
+use geodynamo_storage::{Commit, Engine, Write};
+use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    Result, Table, Tables,
+    copy::copy_key,
+    keys::{self, space},
+    read,
+    registers::{Registers, Setting, pack},
+    schema::{IndexKind, ReplicaEntry, ReplicaStatus},
+    stats,
+    table::TableStatus,
+};
+
+/// How often parked deltas are looked at.
+const PARKED_EVERY: Duration = Duration::from_millis(20);
+/// How often the catalog is looked at without being told to: what waits for other regions is tried again.
+const RECONCILE_EVERY: Duration = Duration::from_millis(200);
+/// How often logs are trimmed.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+/// How long a replica that is being removed waits until the others have its writes, in milliseconds. A region that is cut
+/// off for longer misses the last of them.
+pub const DRAIN_MS_MAX: Millis = 30_000;
+/// The most local indexes that a table can have.
+const LOCAL_INDEXES_MAX: u8 = 5;
+
+impl<E: Engine> Tables<E> {
+    /// Starts the background work; it ends when `stop` changes or its sender is gone.
+    pub fn start_background(self: &Arc<Self>, stop: watch::Receiver<bool>) {
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            let mut changed = tables.catalog();
+            loop {
+                tables.report("reconciling the catalog", tables.reconcile().await);
+                let _ = tokio::time::timeout(RECONCILE_EVERY, changed.changed()).await;
+            }
+        }));
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            loop {
+                tokio::time::sleep(PARKED_EVERY).await;
+                tables.report("merging parked deltas", tables.release_parked().await.map(drop));
+            }
+        }));
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop, async move {
+            loop {
+                tokio::time::sleep(TRIM_EVERY).await;
+                tables.report("trimming change logs", tables.trim_logs().await);
+            }
+        }));
+    }
+
+    fn report(&self, what: &str, result: Result<()>) {
+        if let Err(error) = result {
+            tracing::error!(region = self.region(), %error, "{what} failed; it is tried again");
+        }
+    }
+
+    /// Does what the catalog asks of this region.
+    pub async fn reconcile(&self) -> Result<()> {
+        let tables: Vec<(u64, Registers)> =
+            self.directory().registers.iter().map(|(id, registers)| (*id, registers.clone())).collect();
+        for (id, registers) in tables {
+            let Some(own) = registers.replicas.get(self.region()) else { continue };
+            match own.status {
+                ReplicaStatus::Failed => {}
+                ReplicaStatus::Active if own.incarnation != Some(self.replica().0) => {
+                    self.replace_incarnation(id, &registers, own).await?;
+                }
+                ReplicaStatus::Active => self.admit_newcomers(id, &registers).await?,
+                ReplicaStatus::Creating => self.check_source(id, &registers, own).await?,
+                ReplicaStatus::Deleting => self.leave(id, own.since_ms).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Promises every newcomer to hold this replica's logs for it. The promise is kept by trimming, which goes by the
+    /// catalog's replicas.
+    async fn admit_newcomers(&self, id: u64, registers: &Registers) -> Result<()> {
+        let mut changes = Vec::new();
+        for (newcomer, entry) in &registers.replicas {
+            let admission = (newcomer.clone(), self.region().to_owned());
+            if entry.status == ReplicaStatus::Creating && registers.admissions.get(&admission) != Some(&entry.join) {
+                changes.push((Setting::Admission(admission.0, admission.1), Some(pack(&entry.join)?)));
+            }
+        }
+        let _changing = self.catalog_lock.lock().await;
+        self.set_locked(id, changes).await
+    }
+
+    /// The data directory is a new one: what the old one held comes back from another region, by a join; where there is
+    /// none, it is lost, and the table starts empty.
+    async fn replace_incarnation(&self, id: u64, registers: &Registers, own: &ReplicaEntry) -> Result<()> {
+        let other = registers
+            .replicas
+            .iter()
+            .find(|(region, entry)| *region != self.region() && entry.status == ReplicaStatus::Active);
+        let now = self.orderer().time.now_ms();
+        let entry = match other {
+            Some((source, _)) => {
+                let stamp: Stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+                ReplicaEntry {
+                    status: ReplicaStatus::Creating,
+                    join: xxh3_64(&stamp.to_bytes()),
+                    source: Some(source.clone()),
+                    incarnation: None,
+                    since_ms: now,
+                }
+            }
+            None => ReplicaEntry { incarnation: Some(self.replica().0), since_ms: now, ..own.clone() },
+        };
+        let _changing = self.catalog_lock.lock().await;
+        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))]).await
+    }
+
+    /// A join whose last possible source is gone has failed.
+    async fn check_source(&self, id: u64, registers: &Registers, own: &ReplicaEntry) -> Result<()> {
+        let possible = registers.replicas.iter().any(|(region, entry)| {
+            *region != self.region() && matches!(entry.status, ReplicaStatus::Active | ReplicaStatus::Creating)
+        });
+        if possible {
+            return Ok(());
+        }
+        let entry =
+            ReplicaEntry { status: ReplicaStatus::Failed, since_ms: self.orderer().time.now_ms(), ..own.clone() };
+        let _changing = self.catalog_lock.lock().await;
+        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))]).await
+    }
+
+    /// Removes this region's replica: once the others have its writes, or have been waited for long enough, the data goes,
+    /// then the registers that concern this region; with the last replica, all of the table's.
+    async fn leave(&self, id: u64, since_ms: Millis) -> Result<()> {
+        let table = self.directory().by_id.get(&id).cloned();
+        if let Some(table) = &table {
+            let drained =
+                self.logs_of(table).iter().all(|info| self.applied_everywhere(table, info.log) >= self.log_end(info.log));
+            if !drained && self.orderer().time.now_ms() < since_ms.saturating_add(DRAIN_MS_MAX) {
+                return Ok(());
+            }
+            self.drop_data(table).await?;
+        }
+        let _changing = self.catalog_lock.lock().await;
+        let Some(registers) = self.directory().registers.get(&id).cloned() else { return Ok(()) };
+        let last = registers.replicas.keys().all(|region| region == self.region());
+        let settings = if last { registers.settings() } else { registers.settings_of(self.region()) };
+        self.set_locked(id, settings.into_iter().map(|setting| (setting, None)).collect()).await
+    }
+
+    async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {
+        // Writes under way end first; later ones find the table gone.
+        table.live.gate.write().await.0 = true;
+        let id = table.id();
+        let spaces = [space::ITEM, space::CONFLICT, space::PARKED, space::CURSOR];
+        let local = (0..LOCAL_INDEXES_MAX).map(|ordinal| (space::LOCAL + ordinal, id));
+        let global = table.indexes().iter().filter_map(|index| match index.kind {
+            IndexKind::Global(index) => Some((space::GLOBAL, index)),
+            IndexKind::Local(_) => None,
+        });
+        for (space, owner) in spaces.map(|space| (space, id)).into_iter().chain(local).chain(global) {
+            self.drop_range(space, owner).await?;
+        }
+        self.engine().commit(Commit { writes: vec![Write::Delete(copy_key(id))], ..Commit::default() }).await?;
+        for info in self.logs_of(table) {
+            let end = geodynamo_storage::Position(self.log_end(info.log).0);
+            self.engine().log_trim(geodynamo_storage::LogId(info.log.0), end).await?;
+        }
+        self.cursors.forget(id);
+        self.copies.lock().remove(&id);
+        self.parking().of_table(id).iter().for_each(|parked| self.parking().remove(parked));
+        let logs: Vec<_> = self.logs_of(table).iter().map(|info| info.log).collect();
+        self.acked.lock().retain(|(_, log), _| !logs.contains(log));
+        Ok(())
+    }
+
+    async fn drop_range(&self, space: u8, owner: u64) -> Result<()> {
+        let (from, to) = keys::owner_range(space, owner, 0, u64::MAX);
+        if self.engine().spans_groups() {
+            let writes = vec![Write::DeleteRange(from, to)];
+            self.engine().commit(Commit { writes, ..Commit::default() }).await?;
+            return Ok(());
+        }
+        loop {
+            let page = self.engine().scan(read::whole(from.clone(), to.clone(), stats::ROWS, stats::BYTES)).await?;
+            for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {
+                self.engine().commit(commit).await?;
+            }
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a table is ACTIVE here and everywhere else it is said to be.
+    pub fn is_settled(&self, name: &str) -> bool {
+        self.table_named(name).is_ok_and(|table| table.status() == TableStatus::Active)
+    }
+}
+
+async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = stop.changed() => {}
+    }
+}

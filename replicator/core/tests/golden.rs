@@ -2,6 +2,8 @@
 //!
 //! A file that is missing is written (run again and commit it); one that differs is never overwritten.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::{fs, path::Path};
 
 use bytes::Bytes;
@@ -186,7 +188,10 @@ fn frames_keep_their_bytes() {
 
 #[test]
 fn ids_keep_their_hash() {
-    assert_eq!(LogId::of(ReplicaId(1), TableId(2), 3), LogId(14_177_087_100_936_264_679));
+    assert_eq!(
+        LogId::of(ReplicaId(1), TableId(2), 3),
+        LogId(14_177_087_100_936_264_679)
+    );
 }
 
 #[test]

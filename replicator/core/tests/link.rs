@@ -1,5 +1,7 @@
 //! Senders and receivers stepped on a fake clock: no gaps, no circulation, bounded memory, convergence.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use bytes::Bytes;
 use geodynamo_replicator_core::{
     Frame, Identity, LogInfo, Position, ReplicaId, TableId,

@@ -1,5 +1,7 @@
 //! Laws 2, 3, 4 and 7 for the pure part: merging is order-free, conflicts are found whatever the order, clocks never repeat.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use geodynamo_replicator_core::{Clock, ClockError, Hlc, Judgement, Past, PastError, ReplicaId, Stamp, judge};

@@ -106,9 +106,13 @@ mod tests {
 
     #[test]
     fn frames_come_back() {
-        let noise: Vec<u8> = (0..5_000_u64)
-            .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-            .collect();
+        // Steele et al.'s SplitMix64: bytes that do not compress.
+        let mix = |i: u64| {
+            let z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            ((z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 56) as u8
+        };
+        let noise: Vec<u8> = (1..5_000).map(mix).collect();
         let check = |key: Vec<u8>, expect: u8| {
             let mut out = Vec::new();
             append(&mut out, &request(key.clone())).unwrap();

@@ -8,7 +8,6 @@ use crate::condition::{Comparator, Condition, Operand};
 use crate::error::{ExpressionError, Fault, Parameter};
 use crate::evaluate::{order, size_of};
 use crate::function::Function;
-use crate::kind::{kind_named, kind_of};
 use crate::lexer::{Kind, Token};
 use crate::parser::{self, Parsed, Parser};
 use crate::path::Path;
@@ -35,6 +34,12 @@ enum Node {
 fn truth(p: P<'_, '_, '_, '_>, node: Node) -> Parsed<Condition> {
     match node {
         Node::Condition(condition) | Node::Enclosed(condition) => Ok(condition),
+        Node::Operand(Operand::Size(_)) => {
+            p.note(Fault::FunctionMisused {
+                function: Function::Size.name(),
+            });
+            Ok(Condition::And(Vec::new()))
+        }
         Node::Operand(_) => Err(p.syntax_error()),
     }
 }
@@ -79,6 +84,7 @@ fn not(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
 
 fn primary(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
     if p.take_if(Kind::Open) {
+        let twice = p.peek() == Kind::Open;
         let inner = p.nest(or)?;
         p.expect(Kind::Close)?;
         return match inner {
@@ -87,14 +93,18 @@ fn primary(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
                 p.note(Fault::RedundantParentheses);
                 Ok(Node::Enclosed(condition))
             }
-            Node::Operand(operand) => comparison(p, operand),
+            Node::Operand(operand) => {
+                if twice {
+                    p.note(Fault::RedundantParentheses);
+                }
+                comparison(p, operand)
+            }
         };
     }
     match term(p)? {
         Term::Operand(operand) => comparison(p, operand),
         Term::Truth { condition, function } => {
-            if p.peek() == Kind::Word && (p.peek_keyword("BETWEEN") || p.peek_keyword("IN")) || comparator(p).is_some()
-            {
+            if operator_follows(p) {
                 p.note(Fault::FunctionMisused {
                     function: function.name(),
                 });
@@ -145,12 +155,6 @@ fn comparison(p: P<'_, '_, '_, '_>, left: Operand) -> Parsed<Node> {
         check_distinct(p, "IN", &left, &list);
         return Ok(Node::Condition(Condition::In { value: left, list }));
     }
-    if let (Operand::Size(_), Kind::End | Kind::Close) | (Operand::Size(_), Kind::Word) = (&left, p.peek()) {
-        p.note(Fault::FunctionMisused {
-            function: Function::Size.name(),
-        });
-        return Ok(Node::Condition(Condition::And(Vec::new())));
-    }
     Ok(Node::Operand(left))
 }
 
@@ -164,6 +168,10 @@ fn comparator(p: P<'_, '_, '_, '_>) -> Option<Comparator> {
         Kind::GreaterOrEqual => Comparator::GreaterOrEqual,
         _ => return None,
     })
+}
+
+fn operator_follows(p: P<'_, '_, '_, '_>) -> bool {
+    p.peek_keyword("BETWEEN") || p.peek_keyword("IN") || comparator(p).is_some()
 }
 
 /// An operand, or a function that gives a truth.
@@ -259,7 +267,7 @@ fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<Term> {
 
 /// Stands for a function that was refused: as an operand where an operator follows, as a condition elsewhere.
 fn unknown(p: P<'_, '_, '_, '_>) -> Term {
-    if p.peek_keyword("BETWEEN") || p.peek_keyword("IN") || comparator(p).is_some() {
+    if operator_follows(p) {
         Term::Operand(NOTHING)
     } else {
         Term::Truth {
@@ -275,7 +283,7 @@ fn size(p: P<'_, '_, '_, '_>, of: Operand) -> Operand {
         Operand::Size(_) => AttributeType::N,
         Operand::Value(value) => match size_of(&value) {
             Some(size) => return Operand::Value(AttributeValue::N(size)),
-            None => kind_of(&value),
+            None => value.kind(),
         },
     };
     p.note(Fault::OperandType {
@@ -339,13 +347,13 @@ fn path(p: P<'_, '_, '_, '_>, operator: &'static str, operand: Operand) -> Path 
 fn named_type(p: P<'_, '_, '_, '_>, operand: &Operand) -> AttributeType {
     let operator = Function::AttributeType.name();
     let fault = match operand {
-        Operand::Value(AttributeValue::S(name)) => match kind_named(name) {
+        Operand::Value(AttributeValue::S(name)) => match AttributeType::from_code(name) {
             Some(kind) => return kind,
             None => Fault::TypeName { name: name.to_string() },
         },
         Operand::Value(value) => Fault::OperandType {
             operator,
-            operand: kind_of(value),
+            operand: value.kind(),
         },
         Operand::Size(_) => Fault::OperandType {
             operator,
@@ -397,7 +405,7 @@ fn check_type(
 ) {
     let kind = match operand {
         Operand::Path(_) => return, // known only when an item is there
-        Operand::Value(value) => kind_of(value),
+        Operand::Value(value) => value.kind(),
         Operand::Size(_) => AttributeType::N,
     };
     if !allowed(kind) {

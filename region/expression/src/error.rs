@@ -4,8 +4,6 @@ use std::fmt;
 
 use geodynamo_item::{AttributeType, AttributeValue, NumberError};
 
-use crate::kind::kind_of;
-
 /// The request parameter that an expression came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Parameter {
@@ -200,7 +198,7 @@ pub enum Fault {
     /// A value of a type that the operator cannot take.
     #[error(
         "Incorrect operand type for operator or function; operator or function: {operator}, operand type: {}",
-        type_name(*operand)
+        operand
     )]
     OperandType {
         /// The operator or function.
@@ -419,22 +417,6 @@ pub enum UpdateError {
     Number(#[from] NumberError),
 }
 
-/// `S`, `N`, … as wire shapes and most messages name a type.
-pub fn type_name(kind: AttributeType) -> &'static str {
-    match kind {
-        AttributeType::S => "S",
-        AttributeType::N => "N",
-        AttributeType::B => "B",
-        AttributeType::Bool => "BOOL",
-        AttributeType::Null => "NULL",
-        AttributeType::M => "M",
-        AttributeType::L => "L",
-        AttributeType::Ss => "SS",
-        AttributeType::Ns => "NS",
-        AttributeType::Bs => "BS",
-    }
-}
-
 fn long_type_name(kind: AttributeType) -> &'static str {
     match kind {
         AttributeType::S => "STRING",
@@ -458,9 +440,15 @@ impl fmt::Display for Braced<'_> {
         match self.0 {
             AttributeValue::S(text) => write!(f, "AttributeValue: {{S:{text}}}"),
             AttributeValue::N(number) => write!(f, "AttributeValue: {{N:{number}}}"),
-            AttributeValue::B(bytes) => write!(f, "AttributeValue: {{B:{bytes:?}}}"),
+            AttributeValue::B(bytes) => {
+                let length = bytes.len();
+                write!(
+                    f,
+                    "AttributeValue: {{B:java.nio.HeapByteBuffer[pos=0 lim={length} cap={length}]}}"
+                )
+            }
             // Bounds are S, N or B: other types were refused before.
-            other => write!(f, "AttributeValue: {{{}}}", type_name(kind_of(other))),
+            other => write!(f, "AttributeValue: {{{}}}", other.kind()),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use geodynamo_item::{AttributeValue, Item, Number};
 
 use crate::condition::{Comparator, Condition, Operand};
-use crate::kind::kind_of;
 
 /// Recurs as deep as the tree, which the parser bounds.
 pub(crate) fn evaluate(condition: &Condition, item: &Item) -> bool {
@@ -32,7 +31,7 @@ pub(crate) fn evaluate(condition: &Condition, item: &Item) -> bool {
         }
         Condition::Exists(path) => path.find(item).is_some(),
         Condition::NotExists(path) => path.find(item).is_none(),
-        Condition::Type { path, kind } => path.find(item).is_some_and(|value| kind_of(value) == *kind),
+        Condition::Type { path, kind } => path.find(item).is_some_and(|value| value.kind() == *kind),
         Condition::BeginsWith { value, prefix } => match (resolve(value, item), resolve(prefix, item)) {
             (Some(Resolved::Value(value)), Some(Resolved::Value(prefix))) => begins_with(value, prefix),
             _ => false,
@@ -119,7 +118,7 @@ pub(crate) fn size_of(value: &AttributeValue) -> Option<Number> {
         AttributeValue::Bs(set) => set.len(),
         AttributeValue::N(_) | AttributeValue::Bool(_) | AttributeValue::Null => return None,
     };
-    Number::parse(&size.to_string()).ok()
+    Some(Number::from(size as u64))
 }
 
 fn begins_with(value: &AttributeValue, prefix: &AttributeValue) -> bool {

@@ -21,10 +21,10 @@ mod error;
 mod evaluate;
 mod function;
 mod key_condition;
-mod kind;
 mod lexer;
 mod parser;
 mod path;
+mod print;
 mod projection;
 mod reserved;
 mod update;
@@ -33,11 +33,10 @@ mod update_parser;
 
 pub use condition::{Comparator, Condition, Operand};
 pub use context::Context;
-pub use error::{
-    ExpressionError, Fault, KeyConditionFault, Parameter, PlaceholderFault, Refusal, UpdateError, type_name,
-};
+pub use error::{ExpressionError, Fault, KeyConditionFault, Parameter, PlaceholderFault, Refusal, UpdateError};
 pub use key_condition::{KeyCondition, KeyTest, ResolvedKeyCondition, SortCondition};
 pub use path::{Path, Step};
+pub use print::Printed;
 pub use projection::Projection;
 pub use reserved::is_reserved;
 pub use update::{Update, UpdateOperand};

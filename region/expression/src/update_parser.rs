@@ -1,11 +1,11 @@
 //! Text to [`Update`].
 
 use geodynamo_item::{AttributeType, AttributeValue};
+use smallvec::SmallVec;
 
 use crate::Context;
 use crate::error::{ExpressionError, Fault, Parameter};
 use crate::function::Function;
-use crate::kind::kind_of;
 use crate::lexer::{Kind, Token};
 use crate::parser::{self, Parsed, Parser};
 use crate::path::{Path, check_overlap};
@@ -16,8 +16,8 @@ type P<'p, 't, 'c, 'a> = &'p mut Parser<'t, 'c, 'a>;
 pub(crate) fn parse(text: &str, context: &mut Context<'_>) -> Result<Update, ExpressionError> {
     parser::parse(Parameter::Update, text, context, |parser| {
         let update = sections(parser)?;
-        let paths: Vec<&Path> = update.paths().collect();
-        if let Err(fault) = check_overlap(&paths) {
+        let overlap = check_overlap(&update.paths().collect::<SmallVec<[&Path; 8]>>());
+        if let Err(fault) = overlap {
             parser.note(fault);
         }
         Ok(update)
@@ -69,15 +69,22 @@ fn target(p: P<'_, '_, '_, '_>) -> Parsed<Path> {
 
 /// `operand`, `operand + operand` or `operand - operand`; also longer chains, which the guide's page of limits has.
 fn set_value(p: P<'_, '_, '_, '_>) -> Parsed<UpdateOperand> {
+    Ok(sum(p)?.0)
+}
+
+/// The same, and whether it is nothing but something in parentheses.
+fn sum(p: P<'_, '_, '_, '_>) -> Parsed<(UpdateOperand, bool)> {
+    let mut enclosed = p.peek() == Kind::Open;
     let mut left = operand(p)?;
     loop {
         let (operator, build): (_, fn(_, _) -> _) = match p.peek() {
             Kind::Plus => ("+", UpdateOperand::Plus),
             Kind::Minus => ("-", UpdateOperand::Minus),
-            _ => return Ok(left),
+            _ => return Ok((left, enclosed)),
         };
         p.take();
         p.count_operator()?;
+        enclosed = false;
         let right = operand(p)?;
         for operand in [&left, &right] {
             check_type(p, operator, operand, AttributeType::N);
@@ -100,11 +107,11 @@ fn operand(p: P<'_, '_, '_, '_>) -> Parsed<UpdateOperand> {
         }
         Kind::Open => {
             p.take();
-            if p.peek() == Kind::Open {
+            let (inner, enclosed) = p.nest(sum)?;
+            p.expect(Kind::Close)?;
+            if enclosed {
                 p.note(Fault::RedundantParentheses);
             }
-            let inner = p.nest(set_value)?;
-            p.expect(Kind::Close)?;
             Ok(inner)
         }
         _ => Err(p.syntax_error()),
@@ -169,7 +176,7 @@ fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<UpdateOperand> {
 fn check_type(p: P<'_, '_, '_, '_>, operator: &'static str, operand: &UpdateOperand, wanted: AttributeType) {
     let kind = match operand {
         UpdateOperand::Path(_) | UpdateOperand::IfNotExists(..) => return,
-        UpdateOperand::Value(value) => kind_of(value),
+        UpdateOperand::Value(value) => value.kind(),
         UpdateOperand::ListAppend(..) => AttributeType::L,
         UpdateOperand::Plus(..) | UpdateOperand::Minus(..) => AttributeType::N,
     };
@@ -184,7 +191,7 @@ fn check_type(p: P<'_, '_, '_, '_>, operator: &'static str, operand: &UpdateOper
 /// The value that ADD adds, or DELETE takes away.
 fn action_value(p: P<'_, '_, '_, '_>, section: &'static str) -> Parsed<AttributeValue> {
     let value = p.value()?;
-    let kind = kind_of(&value);
+    let kind = value.kind();
     let is_set = matches!(kind, AttributeType::Ss | AttributeType::Ns | AttributeType::Bs);
     if !is_set && !(section == "ADD" && kind == AttributeType::N) {
         p.note(Fault::ActionOperandType { section, operand: kind });

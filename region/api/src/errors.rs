@@ -6,7 +6,10 @@ use geodynamo_item::Item;
 use geodynamo_json::Writer;
 use geodynamo_table::TableError;
 
-use crate::wire::{SerializationError, Value as _};
+use crate::{
+    generated::KeySchemaElement,
+    wire::{SerializationError, Value as _},
+};
 
 /// Namespace of DynamoDB's own errors.
 const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810#";
@@ -144,6 +147,158 @@ impl ApiError {
     }
 }
 
+/// `ValidationException`s of the API itself.
+impl ApiError {
+    /// "One or more parameter values were invalid: …"
+    pub(crate) fn invalid(detail: impl fmt::Display) -> Self {
+        Self::validation(format!("One or more parameter values were invalid: {detail}"))
+    }
+
+    pub(crate) fn invalid_arn(arn: &str) -> Self {
+        Self::validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}"))
+    }
+
+    pub(crate) fn both_kinds_of_parameters(older: &str, expressions: &str) -> Self {
+        Self::validation(format!(
+            "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: \
+             {{{older}}} Expression parameters: {{{expressions}}}"
+        ))
+    }
+
+    pub(crate) fn parameter_not_offered(parameter: &str) -> Self {
+        Self::validation(format!("{parameter} is not available in this version of geodynamo"))
+    }
+
+    pub(crate) fn duplicate_attribute(name: &str) -> Self {
+        Self::invalid(format!("Duplicate value in attribute name: {name}"))
+    }
+
+    pub(crate) fn duplicate_keys() -> Self {
+        Self::validation("Provided list of item keys contains duplicates")
+    }
+
+    pub(crate) fn write_request_of_neither_kind() -> Self {
+        Self::validation("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
+    }
+
+    pub(crate) fn no_key_condition() -> Self {
+        Self::validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+    }
+
+    pub(crate) fn condition_type_mismatch() -> Self {
+        Self::invalid("Condition parameter type does not match schema type")
+    }
+
+    pub(crate) fn empty_key(kind: &str, name: &str) -> Self {
+        Self::validation(format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
+             {kind} value. Key: {name}"
+        ))
+    }
+
+    pub(crate) fn key_in_filter(name: &str) -> Self {
+        Self::validation(format!(
+            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
+        ))
+    }
+
+    pub(crate) fn projection_with_select(parameter: &str, select: &str) -> Self {
+        Self::validation(format!("Cannot specify the {parameter} when choosing to get {select}"))
+    }
+
+    pub(crate) fn no_specific_attributes() -> Self {
+        Self::validation(
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+        )
+    }
+
+    pub(crate) fn projected_without_index(operation: &str) -> Self {
+        Self::validation(format!("ALL_PROJECTED_ATTRIBUTES can be used only when {operation} using an IndexName"))
+    }
+
+    pub(crate) fn select_all_of_global_index(index: &str) -> Self {
+        Self::invalid(format!(
+            "Select type ALL_ATTRIBUTES is not supported for global secondary index {index} because its projection type is \
+             not ALL"
+        ))
+    }
+
+    pub(crate) fn scan_parameter_missing(missing: &str, given: &str) -> Self {
+        Self::validation(format!(
+            "The {missing} parameter is required but was not present in the request when {} is present",
+            if given == "Segment" { "Segment parameter" } else { "parameter TotalSegments" }
+        ))
+    }
+
+    pub(crate) fn segment_out_of_range(segment: i32, total: i32) -> Self {
+        Self::validation(format!(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: {segment} is not \
+             less than TotalSegments: {total}"
+        ))
+    }
+
+    pub(crate) fn action_not_for_type(action: &str, kind: &str) -> Self {
+        Self::invalid(format!("Action {action} is not supported for the type {kind}"))
+    }
+
+    pub(crate) fn wrong_argument_count(operator: &str) -> Self {
+        Self::invalid(format!("Invalid number of argument(s) for the {operator} ComparisonOperator"))
+    }
+
+    pub(crate) fn comparison_not_for_type(operator: &str, kind: &str) -> Self {
+        Self::invalid(format!(
+            "ComparisonOperator {operator} is not valid for {kind} AttributeValue type"
+        ))
+    }
+
+    pub(crate) fn too_many_key_schema_elements(elements: &[KeySchemaElement]) -> Self {
+        let mut shown = crate::wire::JavaText::default();
+        shown.sequence("[", elements.iter(), "]", |text, element| element.show(text));
+        Self::validation(format!(
+            "1 validation error detected: Value '{}' at 'keySchema' failed to satisfy constraint: Member must have length \
+             less than or equal to 2",
+            shown.as_str()
+        ))
+    }
+
+    pub(crate) fn undefined_key_attributes(keys: &str, defined: &str) -> Self {
+        Self::invalid(format!(
+            "Some index key attributes are not defined in AttributeDefinitions. Keys: [{keys}], AttributeDefinitions: \
+             [{defined}]"
+        ))
+    }
+
+    pub(crate) fn unused_attribute_definitions(defined: &str, used: &str) -> Self {
+        Self::invalid(format!(
+            "Some AttributeDefinitions are not used. AttributeDefinitions: [{defined}], keys used: [{used}]"
+        ))
+    }
+
+    pub(crate) fn nothing_to_update() -> Self {
+        Self::validation(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \
+             SSESpecification or ReplicaUpdates is required",
+        )
+    }
+
+    pub(crate) fn same_throughput(table: &str) -> Self {
+        Self::validation(format!(
+            "The provisioned throughput for the table {table} will not change. The requested value equals the current value."
+        ))
+    }
+
+    pub(crate) fn replica_update_of_no_kind() -> Self {
+        Self::validation("Exactly one of Create, Update, Delete must be specified in each element of ReplicaUpdates")
+    }
+
+    pub(crate) fn old_global_tables() -> Self {
+        Self::validation(
+            "Creating global tables of version 2017.11.29 (Legacy) is not supported. Use UpdateTable with ReplicaUpdates to \
+             create global tables of version 2019.11.21 (Current)",
+        )
+    }
+}
+
 /// DynamoDB's own errors.
 impl ApiError {
     /// `ConditionalCheckFailedException`; with the item as it was, where the request asked for it.
@@ -254,6 +409,11 @@ impl ApiError {
     pub fn global_table_not_found(name: &str) -> Self {
         let message = format!("Global table not found: Global table with name: '{name}' does not exist.");
         Self::dynamodb("GlobalTableNotFoundException", message)
+    }
+
+    /// `TableNotFoundException`.
+    pub fn table_not_found(name: &str) -> Self {
+        Self::dynamodb("TableNotFoundException", format!("Table not found: {name}"))
     }
 
     /// `IndexNotFoundException`.

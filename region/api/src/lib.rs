@@ -1,5 +1,80 @@
 //! DynamoDB's API: the wire shapes, their validation, the operations, the error texts.
+//!
+//! [`Api::call`] is the way in: a target and a body, and a reply comes back. Who may call what is decided before.
+//!
+//! The wire shapes and their constraints ([`generated`]) come from botocore's service models by
+//! `generator/generate.py`. All error texts are in one catalogue, [`errors`], but for those of expressions
+//! (geodynamo-expression), attribute values (geodynamo-item) and schemas (geodynamo-table), each in its own.
 
 pub mod errors;
 pub mod generated;
+mod operations;
 mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use geodynamo_storage::Engine;
+use geodynamo_table::Tables;
+
+pub use errors::ApiError;
+pub use generated::Operation;
+
+/// A region's API.
+#[derive(Clone)]
+pub struct Api<E: Engine> {
+    tables: Arc<Tables<E>>,
+    endpoint: String,
+}
+
+/// What is sent back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON document; empty for the operations that have no output.
+    pub body: Bytes,
+    /// The error's name without its namespace, such as `ValidationException`.
+    pub error: Option<Box<str>>,
+    /// The operation; `None` if the target names none.
+    pub operation: Option<Operation>,
+}
+
+impl<E: Engine> Api<E> {
+    /// An API of these tables. `endpoint` is what DescribeEndpoints tells: `host:port` of this region's data port.
+    pub fn new(tables: Arc<Tables<E>>, endpoint: impl Into<String>) -> Self {
+        Self { tables, endpoint: endpoint.into() }
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &Arc<Tables<E>> {
+        &self.tables
+    }
+
+    /// Answers a request: its `X-Amz-Target` header and its body. Never panics, whatever they are.
+    pub async fn call(&self, target: &str, body: &[u8]) -> Reply {
+        let Some(operation) = Operation::from_target(target) else {
+            return Reply::of(None, Err(ApiError::unknown_operation()));
+        };
+        Reply::of(Some(operation), operations::run(self, operation, body).await)
+    }
+
+    fn table_arn(&self, name: &str) -> String {
+        format!("arn:aws:dynamodb:{}:{}:table/{name}", self.tables.region(), self.tables.account())
+    }
+}
+
+impl Reply {
+    fn of(operation: Option<Operation>, answer: Result<Vec<u8>, ApiError>) -> Self {
+        match answer {
+            Ok(body) => Self { status: 200, body: body.into(), error: None, operation },
+            Err(error) => Self { operation, ..Self::from(&error) },
+        }
+    }
+}
+
+impl From<&ApiError> for Reply {
+    fn from(error: &ApiError) -> Self {
+        Self { status: error.status(), body: error.body().into(), error: Some(error.name().into()), operation: None }
+    }
+}

@@ -34,6 +34,11 @@ impl JavaText {
         text.text
     }
 
+    /// The text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Appends a text.
     pub(crate) fn push(&mut self, piece: &str) {
         if self.cut {

@@ -333,6 +333,7 @@ fn errors_are_named_as_in_the_model() {
         (ApiError::replica_not_found(""), "message"),
         (ApiError::global_table_not_found(""), "message"),
         (ApiError::index_not_found(""), "message"),
+        (ApiError::table_not_found(""), "message"),
     ];
     for (error, key) in names {
         let known = exceptions::EXCEPTIONS.iter().find(|(name, ..)| *name == error.name());

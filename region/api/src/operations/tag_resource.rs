@@ -1,0 +1,13 @@
+use geodynamo_storage::Engine;
+
+use super::{Answer, control::tags, names::table_of_arn};
+use crate::{Api, generated::TagResourceInput};
+
+/// Sets tags of a table.
+pub(super) async fn tag_resource<E: Engine>(api: &Api<E>, input: TagResourceInput) -> Answer {
+    let arn = input.resource_arn.unwrap_or_default();
+    let tags = tags(input.tags.unwrap_or_default())?;
+    api.tables.tag(table_of_arn(&arn)?, tags).await?;
+    // The operation has no output: DynamoDB sends an empty body.
+    Ok(Vec::new())
+}

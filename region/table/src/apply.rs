@@ -37,7 +37,9 @@ impl<E: Engine> Tables<E> {
     /// Applies a stretch of another replica's change log: records, index entries, changes, conflicts and the cursor, in
     /// one commit. See [`Batch`].
     pub async fn apply(&self, batch: Batch) -> std::result::Result<Applied, ApplyError> {
-        let Some(table) = self.replicated(batch.log.table.0) else { return Err(ApplyError::Unknown) };
+        let Some(table) = self.replicated(batch.log.table.0) else {
+            return Err(ApplyError::Unknown);
+        };
         self.apply_to(&table, batch).await
     }
 
@@ -47,7 +49,11 @@ impl<E: Engine> Tables<E> {
         if gate.0 {
             return Err(ApplyError::Unknown);
         }
-        let origin = Origin::Remote { replica: batch.log.origin, log: batch.log.log, position: batch.up_to };
+        let origin = Origin::Remote {
+            replica: batch.log.origin,
+            log: batch.log.log,
+            position: batch.up_to,
+        };
         let (touched, applied, parked) = {
             let now = self.orderer().time.now_ms();
             let mut parked = Vec::new();
@@ -64,7 +70,13 @@ impl<E: Engine> Tables<E> {
                     Admission::Park => {
                         used = used.with(weight);
                         let (key, version) = (key.clone(), version.clone());
-                        parked.push(Parked { table: table.id(), key, version, log: batch.log, after: batch.after });
+                        parked.push(Parked {
+                            table: table.id(),
+                            key,
+                            version,
+                            log: batch.log,
+                            after: batch.after,
+                        });
                     }
                     Admission::Stall => return Err(ApplyError::Stalled),
                 }
@@ -80,7 +92,9 @@ impl<E: Engine> Tables<E> {
             }
             let touched = merging.touched();
             let applied = merging.applied;
-            self.commit_with_cursor(&batch.log, batch.up_to, merging.staged).await.map_err(failed)?;
+            self.commit_with_cursor(&batch.log, batch.up_to, merging.staged)
+                .await
+                .map_err(failed)?;
             drop(turn);
             (touched, applied, parked)
         };
@@ -118,7 +132,13 @@ impl<E: Engine> Tables<E> {
         let mut parks = Vec::new();
         for delta in parked {
             if let Delta::Version { key, version } = delta {
-                let parked = Parked { table: table.id(), key, version, log, after: Position::START };
+                let parked = Parked {
+                    table: table.id(),
+                    key,
+                    version,
+                    log,
+                    after: Position::START,
+                };
                 merging.staged.commit.writes.push(parked.put()?);
                 merging.applied.parked += 1;
                 parks.push(parked);
@@ -132,7 +152,12 @@ impl<E: Engine> Tables<E> {
         } else {
             self.commit(merging.staged).await?;
             if let Some(mark) = mark {
-                self.engine().commit(Commit { writes: vec![mark], ..Commit::default() }).await?;
+                self.engine()
+                    .commit(Commit {
+                        writes: vec![mark],
+                        ..Commit::default()
+                    })
+                    .await?;
             }
         }
         drop(turn);
@@ -160,9 +185,15 @@ impl<E: Engine> Tables<E> {
                 continue;
             }
             let turn = self.orderer().order(latch_of(table.id(), &parked.key)).await;
-            let origin =
-                Origin::Remote { replica: parked.log.origin, log: parked.log.log, position: parked.after };
-            let delta = Delta::Version { key: parked.key.clone(), version: parked.version.clone() };
+            let origin = Origin::Remote {
+                replica: parked.log.origin,
+                log: parked.log.log,
+                position: parked.after,
+            };
+            let delta = Delta::Version {
+                key: parked.key.clone(),
+                version: parked.version.clone(),
+            };
             let mut merging = self.merge(&table, origin, vec![delta]).await?;
             merging.staged.commit.writes.push(Write::Delete(parked.engine_key()?));
             let (touched, applied) = (merging.touched(), merging.applied);
@@ -186,11 +217,19 @@ impl<E: Engine> Tables<E> {
             staged: Staged::default(),
             applied: Applied::default(),
         };
-        let ats = deltas.iter().map(|delta| key_at(table, delta.key())).collect::<Result<Vec<_>>>()?;
-        let engine_keys: Vec<_> = ats.iter().map(|at| keys::item(table.id(), at.route, &at.bytes)).collect();
+        let ats = deltas
+            .iter()
+            .map(|delta| key_at(table, delta.key()))
+            .collect::<Result<Vec<_>>>()?;
+        let engine_keys: Vec<_> = ats
+            .iter()
+            .map(|at| keys::item(table.id(), at.route, &at.bytes))
+            .collect();
         let found = self.engine().get_many(&engine_keys).await?;
         for (at, found) in ats.iter().zip(found) {
-            merging.versions.insert(at.bytes.clone(), found.map(|bytes| Record::read(&bytes)).transpose()?);
+            merging
+                .versions
+                .insert(at.bytes.clone(), found.map(|bytes| Record::read(&bytes)).transpose()?);
         }
         for (at, delta) in ats.iter().zip(deltas) {
             match delta {
@@ -208,8 +247,10 @@ impl<E: Engine> Tables<E> {
         let table = merging.table;
         self.orderer().observe(version.stamp);
         let current = merging.versions.get(&at.bytes).cloned().flatten();
-        let judgement =
-            judge(current.as_ref().map(|record| (record.stamp, &record.past)), (version.stamp, &version.past));
+        let judgement = judge(
+            current.as_ref().map(|record| (record.stamp, &record.past)),
+            (version.stamp, &version.past),
+        );
         match judgement {
             Judgement::Duplicate | Judgement::Outdated => {
                 merging.applied.duplicates += 1;
@@ -243,7 +284,8 @@ impl<E: Engine> Tables<E> {
                 merging.versions.insert(at.bytes.clone(), Some(new));
                 match current {
                     Some(loser) if judgement == Judgement::Displaces => {
-                        self.record_conflict(merging, at, loser.into_version(), winner, Origin::Local).await
+                        self.record_conflict(merging, at, loser.into_version(), winner, Origin::Local)
+                            .await
                     }
                     _ => Ok(()),
                 }
@@ -265,7 +307,11 @@ impl<E: Engine> Tables<E> {
         if !merging.recorded.insert(key.clone()) || self.engine().get(&key).await?.is_some() {
             return Ok(());
         }
-        let body = Body::Conflict { kind: loser.kind, value: loser.value.clone(), winner };
+        let body = Body::Conflict {
+            kind: loser.kind,
+            value: loser.value.clone(),
+            winner,
+        };
         let record = Record::from_version(loser);
         merging.staged.commit.writes.push(Write::Put(key, record.write()));
         self.append(table, at, record.stamp, record.past, origin, body, &mut merging.staged);
@@ -278,7 +324,11 @@ impl<E: Engine> Tables<E> {
         if table.id() != CATALOG {
             return Ok(());
         }
-        let tables: BTreeSet<u64> = touched.iter().filter_map(|key| Setting::parse(key)).map(|(table, _)| table).collect();
+        let tables: BTreeSet<u64> = touched
+            .iter()
+            .filter_map(|key| Setting::parse(key))
+            .map(|(table, _)| table)
+            .collect();
         for table in tables {
             self.refresh(table).await?;
         }
@@ -289,7 +339,11 @@ impl<E: Engine> Tables<E> {
 impl Merging<'_> {
     /// The registers that changed, if the table is the catalog.
     fn touched(&self) -> Vec<Bytes> {
-        if self.table.id() == CATALOG { self.versions.keys().cloned().collect() } else { Vec::new() }
+        if self.table.id() == CATALOG {
+            self.versions.keys().cloned().collect()
+        } else {
+            Vec::new()
+        }
     }
 }
 
@@ -299,7 +353,13 @@ pub(crate) fn key_at(table: &Table, key: &Bytes) -> Result<ItemKey> {
         return ItemKey::from_bytes(key.clone());
     }
     // A register of a newer release is kept too: its table's id is all that its place needs.
-    let id = key.get(..16).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let id = key
+        .get(..16)
+        .and_then(|hex| std::str::from_utf8(hex).ok())
+        .and_then(|hex| u64::from_str_radix(hex, 16).ok());
     let id = id.ok_or_else(|| TableError::Corrupt("a register's key cannot be read".into()))?;
-    Ok(ItemKey { route: crate::registers::register_route(id), bytes: key.clone() })
+    Ok(ItemKey {
+        route: crate::registers::register_route(id),
+        bytes: key.clone(),
+    })
 }

@@ -21,7 +21,13 @@ pub struct Capacity {
 impl Capacity {
     /// Of the table and all indexes.
     pub fn total(&self) -> f64 {
-        self.table + self.local.iter().chain(&self.global).map(|(_, units)| units).sum::<f64>()
+        self.table
+            + self
+                .local
+                .iter()
+                .chain(&self.global)
+                .map(|(_, units)| units)
+                .sum::<f64>()
     }
 
     /// Adds another request's consumption.
@@ -39,7 +45,10 @@ impl Capacity {
 
     /// Only the table's.
     pub(crate) fn of_table(units: f64) -> Self {
-        Self { table: units, ..Self::default() }
+        Self {
+            table: units,
+            ..Self::default()
+        }
     }
 }
 

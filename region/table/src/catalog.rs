@@ -89,7 +89,10 @@ impl<E: Engine> Tables<E> {
         let _changing = self.catalog_lock.lock().await;
         let directory = self.directory();
         if directory.by_name.contains_key(&create.name) {
-            return Err(TableError::ResourceInUse(format!("Table already exists: {}", create.name)));
+            return Err(TableError::ResourceInUse(format!(
+                "Table already exists: {}",
+                create.name
+            )));
         }
         if directory.by_name.len() >= TABLES_MAX {
             return Err(TableError::LimitExceeded(format!(
@@ -133,7 +136,14 @@ impl<E: Engine> Tables<E> {
         changes.push((Setting::Billing, Some(pack(&create.billing)?)));
         changes.push((Setting::Replica(region.clone()), Some(pack(&replica)?)));
         if let Some(view) = create.stream {
-            changes.push((Setting::Stream, Some(pack(&Stream { enabled: true, view, label_ms: now })?)));
+            changes.push((
+                Setting::Stream,
+                Some(pack(&Stream {
+                    enabled: true,
+                    view,
+                    label_ms: now,
+                })?),
+            ));
         }
         if create.deletion_protection {
             changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&true)?)));
@@ -160,7 +170,11 @@ impl<E: Engine> Tables<E> {
             status => {
                 return Err(TableError::ResourceInUse(format!(
                     "Attempt to change a resource which is still in use: Table is being {}: {name}",
-                    if status == TableStatus::Updating { "updated" } else { "changed" }
+                    if status == TableStatus::Updating {
+                        "updated"
+                    } else {
+                        "changed"
+                    }
                 )));
             }
         }
@@ -181,10 +195,19 @@ impl<E: Engine> Tables<E> {
         match update.stream {
             None => {}
             Some(Some(_)) if on => {
-                return Err(TableError::Validation("Table already has an enabled stream".to_owned() + ": TableName: " + name));
+                return Err(TableError::Validation(
+                    "Table already has an enabled stream".to_owned() + ": TableName: " + name,
+                ));
             }
             Some(Some(view)) => {
-                changes.push((Setting::Stream, Some(pack(&Stream { enabled: true, view, label_ms: now })?)));
+                changes.push((
+                    Setting::Stream,
+                    Some(pack(&Stream {
+                        enabled: true,
+                        view,
+                        label_ms: now,
+                    })?),
+                ));
             }
             Some(None) if !on => {
                 return Err(TableError::Validation(
@@ -197,8 +220,15 @@ impl<E: Engine> Tables<E> {
                 ));
             }
             Some(None) => {
-                let off = current.clone().map(|stream| Stream { enabled: false, ..stream });
-                changes.extend(off.map(|stream| pack(&stream)).transpose()?.map(|packed| (Setting::Stream, Some(packed))));
+                let off = current.clone().map(|stream| Stream {
+                    enabled: false,
+                    ..stream
+                });
+                changes.extend(
+                    off.map(|stream| pack(&stream))
+                        .transpose()?
+                        .map(|packed| (Setting::Stream, Some(packed))),
+                );
             }
         }
         if let Some(protected) = update.deletion_protection {
@@ -211,7 +241,11 @@ impl<E: Engine> Tables<E> {
             self.check_newcomer(&table, &newcomer)?;
             // Adding a replica switches on a stream of new and old images; a stream that was there keeps its view.
             if !on && !changes.iter().any(|(setting, _)| *setting == Setting::Stream) {
-                let stream = Stream { enabled: true, view: StreamView::NewAndOldImages, label_ms: now };
+                let stream = Stream {
+                    enabled: true,
+                    view: StreamView::NewAndOldImages,
+                    label_ms: now,
+                };
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }
             let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
@@ -235,7 +269,11 @@ impl<E: Engine> Tables<E> {
                 changes.push((Setting::Replica(leaver), None));
                 continue;
             }
-            let leaving = ReplicaEntry { status: ReplicaStatus::Deleting, since_ms: now, ..entry.clone() };
+            let leaving = ReplicaEntry {
+                status: ReplicaStatus::Deleting,
+                since_ms: now,
+                ..entry.clone()
+            };
             changes.push((Setting::Replica(leaver), Some(pack(&leaving)?)));
         }
         self.set_locked(table.id(), changes).await?;
@@ -267,8 +305,15 @@ impl<E: Engine> Tables<E> {
             since_ms: self.orderer().time.now_ms(),
             ..entry.clone()
         };
-        self.set_locked(table.id(), vec![(Setting::Replica(self.region().into()), Some(pack(&leaving)?))]).await?;
-        Ok(Description { status: TableStatus::Deleting, ..description })
+        self.set_locked(
+            table.id(),
+            vec![(Setting::Replica(self.region().into()), Some(pack(&leaving)?))],
+        )
+        .await?;
+        Ok(Description {
+            status: TableStatus::Deleting,
+            ..description
+        })
     }
 
     /// A table's tags in this region.
@@ -283,7 +328,8 @@ impl<E: Engine> Tables<E> {
 
     /// Takes tags away.
     pub async fn untag(&self, name: &str, keys: &[String]) -> Result<()> {
-        self.change_tags(name, |all| all.retain(|key, _| !keys.contains(key))).await
+        self.change_tags(name, |all| all.retain(|key, _| !keys.contains(key)))
+            .await
     }
 
     async fn change_tags(&self, name: &str, change: impl FnOnce(&mut Tags)) -> Result<()> {
@@ -296,7 +342,11 @@ impl<E: Engine> Tables<E> {
                 "One or more parameter values were invalid: Too many tags: the limit is {TAGS_MAX}"
             )));
         }
-        self.set_locked(table.id(), vec![(Setting::Tags(self.region().into()), Some(pack(&tags)?))]).await
+        self.set_locked(
+            table.id(),
+            vec![(Setting::Tags(self.region().into()), Some(pack(&tags)?))],
+        )
+        .await
     }
 
     /// Sets registers of one table in one commit, and makes the table anew. The caller holds the catalog's lock.
@@ -306,14 +356,27 @@ impl<E: Engine> Tables<E> {
         }
         let catalog = self.catalog_table().clone();
         let ats: Vec<ItemKey> = changes.iter().map(|(setting, _)| setting.key(table)).collect();
-        let turn = self.orderer().order_all(ats.iter().map(|at| latch_of(CATALOG, &at.bytes)).collect()).await;
+        let turn = self
+            .orderer()
+            .order_all(ats.iter().map(|at| latch_of(CATALOG, &at.bytes)).collect())
+            .await;
         let mut staged = Staged::default();
         for (at, (_, value)) in ats.iter().zip(changes) {
             let current = self.engine().get(&keys::item(CATALOG, at.route, &at.bytes)).await?;
             let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-            let stamp = self.orderer().stamp(self.engine_arc(), current.as_ref().map(|record| record.stamp)).await?;
-            let past = current.as_ref().map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
-            let new = Record { stamp, past, kind: MergeKind::ItemLww, item: value };
+            let stamp = self
+                .orderer()
+                .stamp(self.engine_arc(), current.as_ref().map(|record| record.stamp))
+                .await?;
+            let past = current
+                .as_ref()
+                .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
+            let new = Record {
+                stamp,
+                past,
+                kind: MergeKind::ItemLww,
+                item: value,
+            };
             let change = KeyChange {
                 at,
                 old: current.as_ref(),
@@ -331,7 +394,9 @@ impl<E: Engine> Tables<E> {
 
     fn check_newcomer(&self, table: &crate::Table, newcomer: &str) -> Result<()> {
         if !self.options().regions.iter().any(|region| region == newcomer) {
-            return Err(TableError::Validation(format!("Region {newcomer} is not part of this cluster's topology")));
+            return Err(TableError::Validation(format!(
+                "Region {newcomer} is not part of this cluster's topology"
+            )));
         }
         if newcomer == self.region() || table.registers.replicas.contains_key(newcomer) {
             return Err(TableError::Validation(format!(
@@ -340,7 +405,10 @@ impl<E: Engine> Tables<E> {
             )));
         }
         let taken = self.directory().registers.values().any(|registers| {
-            let same = registers.definition.as_ref().is_some_and(|definition| definition.name == table.name());
+            let same = registers
+                .definition
+                .as_ref()
+                .is_some_and(|definition| definition.name == table.name());
             same && registers.replicas.contains_key(newcomer)
         });
         if taken {
@@ -356,7 +424,18 @@ impl<E: Engine> Tables<E> {
 
 impl NewIndex {
     fn into_definition(self, kind: IndexKind) -> IndexDefinition {
-        let Self { name, keys, projection, throughput } = self;
-        IndexDefinition { name, kind, keys, projection, throughput }
+        let Self {
+            name,
+            keys,
+            projection,
+            throughput,
+        } = self;
+        IndexDefinition {
+            name,
+            kind,
+            keys,
+            projection,
+            throughput,
+        }
     }
 }

@@ -51,11 +51,22 @@ impl CopyState {
         for (key, value) in rows {
             let name = keys::rest(&key);
             if name == CATALOG_COPIED_KEY.as_bytes() {
-                states.insert(CATALOG, Self { join: 0, mark: None, done: true });
+                states.insert(
+                    CATALOG,
+                    Self {
+                        join: 0,
+                        mark: None,
+                        done: true,
+                    },
+                );
                 continue;
             }
-            let table = std::str::from_utf8(&name).ok().and_then(|name| name.strip_prefix(COPY_KEY));
-            let Some(table) = table.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else { continue };
+            let table = std::str::from_utf8(&name)
+                .ok()
+                .and_then(|name| name.strip_prefix(COPY_KEY));
+            let Some(table) = table.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
+                continue;
+            };
             let state = rmp_serde::from_slice(&value)
                 .map_err(|error| TableError::Corrupt(format!("a copy's state cannot be read: {error}")))?;
             states.insert(table, state);
@@ -64,7 +75,11 @@ impl CopyState {
     }
 
     fn write(&self, table: u64) -> Result<Write> {
-        let key = if table == CATALOG { keys::system(CATALOG_COPIED_KEY) } else { copy_key(table) };
+        let key = if table == CATALOG {
+            keys::system(CATALOG_COPIED_KEY)
+        } else {
+            copy_key(table)
+        };
         Ok(Write::Put(key, pack(self)?))
     }
 }
@@ -80,21 +95,38 @@ impl<E: Engine> Tables<E> {
     pub fn copies_due(&self) -> Vec<CopyOrder> {
         let copies = self.copies.lock();
         let mut orders = Vec::new();
-        let others: Vec<_> = self.options().regions.iter().filter(|region| *region != self.region()).collect();
+        let others: Vec<_> = self
+            .options()
+            .regions
+            .iter()
+            .filter(|region| *region != self.region())
+            .collect();
         if !others.is_empty() && !copies.contains_key(&CATALOG) {
             // Whichever region answers will do; the next one is asked if this one stays silent.
             let turn = self.orderer().time.now_ms() / CATALOG_SOURCE_MS;
             let source = others[usize::try_from(turn).unwrap_or(0) % others.len()].clone();
-            orders.push(CopyOrder { table: TableId(CATALOG), join: 0, source, after: None });
+            orders.push(CopyOrder {
+                table: TableId(CATALOG),
+                join: 0,
+                source,
+                after: None,
+            });
         }
         for table in self.all() {
-            let Some((entry, source)) = self.join_of(&table) else { continue };
+            let Some((entry, source)) = self.join_of(&table) else {
+                continue;
+            };
             let state = copies.get(&table.id()).filter(|state| state.join == entry.join);
             if state.is_some_and(|state| state.done) {
                 continue;
             }
             let after = state.and_then(|state| state.mark.clone());
-            orders.push(CopyOrder { table: TableId(table.id()), join: entry.join, source, after });
+            orders.push(CopyOrder {
+                table: TableId(table.id()),
+                join: entry.join,
+                source,
+                after,
+            });
         }
         orders
     }
@@ -106,7 +138,9 @@ impl<E: Engine> Tables<E> {
         if entry.status != ReplicaStatus::Creating {
             return None;
         }
-        let mut members = table.other_replicas(self.region()).filter(|(_, entry)| entry.status == ReplicaStatus::Active);
+        let mut members = table
+            .other_replicas(self.region())
+            .filter(|(_, entry)| entry.status == ReplicaStatus::Active);
         let admitted = |member: &String| {
             registers.admissions.get(&(self.region().to_owned(), member.clone())) == Some(&entry.join)
         };
@@ -132,7 +166,11 @@ impl<E: Engine> Tables<E> {
         let table = self.replicated(info.table.0)?;
         if table.status() == TableStatus::Creating {
             let entry = table.registers.replicas.get(self.region())?;
-            let started = self.copies.lock().get(&table.id()).is_some_and(|state| state.join == entry.join);
+            let started = self
+                .copies
+                .lock()
+                .get(&table.id())
+                .is_some_and(|state| state.join == entry.join);
             if !started {
                 return None;
             }
@@ -141,17 +179,28 @@ impl<E: Engine> Tables<E> {
     }
 
     /// The source's side: whether a region may have a copy, and where every link to it starts.
-    pub async fn copy_out_start(&self, region: &str, request: &CopyRequest) -> std::result::Result<CopyStart, CopyError> {
+    pub async fn copy_out_start(
+        &self,
+        region: &str,
+        request: &CopyRequest,
+    ) -> std::result::Result<CopyStart, CopyError> {
         let table = self.copied(request.table)?;
         if table.id() != CATALOG {
-            let entry = table.registers.replicas.get(region).filter(|entry| entry.join == request.join);
+            let entry = table
+                .registers
+                .replicas
+                .get(region)
+                .filter(|entry| entry.join == request.join);
             let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating);
             if !joins || matches!(table.status(), TableStatus::Creating) {
                 return Err(CopyError::Refused(format!("{region} does not join {}", table.name())));
             }
         }
         let ends = self.ends.lock();
-        let own = self.logs_of(&table).into_iter().map(|info| (info, ends.get(&info.log).copied().unwrap_or_default()));
+        let own = self
+            .logs_of(&table)
+            .into_iter()
+            .map(|info| (info, ends.get(&info.log).copied().unwrap_or_default()));
         let mut cursors: Vec<_> = own.collect();
         drop(ends);
         cursors.extend(self.cursors.of_table(table.id()));
@@ -194,10 +243,14 @@ impl<E: Engine> Tables<E> {
         }
         // Conflict records are between the same marks as the items they are of; what is parked may be of keys that have
         // no item yet, and goes with the first page.
-        self.conflicts_between(table, after.as_ref(), last.as_ref(), &mut deltas).await?;
+        self.conflicts_between(table, after.as_ref(), last.as_ref(), &mut deltas)
+            .await?;
         if after.is_none() {
             let parked = self.parking().of_table(table.id()).into_iter();
-            deltas.extend(parked.map(|parked| Delta::Version { key: parked.key, version: parked.version }));
+            deltas.extend(parked.map(|parked| Delta::Version {
+                key: parked.key,
+                version: parked.version,
+            }));
         }
         Ok(CopyPage { deltas, last })
     }
@@ -210,14 +263,17 @@ impl<E: Engine> Tables<E> {
         deltas: &mut Vec<Delta>,
     ) -> Result<()> {
         let first = after.map_or(0, |mark| mark.0);
-        let (mut from, to) = keys::owner_range(space::CONFLICT, table.id(), first, last.map_or(u64::MAX, |mark| mark.0));
+        let (mut from, to) =
+            keys::owner_range(space::CONFLICT, table.id(), first, last.map_or(u64::MAX, |mark| mark.0));
         loop {
             let scan = crate::read::whole(from, to.clone(), CONFLICT_ROWS, usize::MAX);
             let page = self.engine().scan(scan).await?;
             let next = page.rows.last().map(|(key, _)| keys::just_after(key));
             for (key, value) in page.rows {
                 let (route, rest) = (keys::route_of(&key), keys::rest(&key));
-                let Some(len) = rest.len().checked_sub(Stamp::LEN) else { continue };
+                let Some(len) = rest.len().checked_sub(Stamp::LEN) else {
+                    continue;
+                };
                 let mark = CopyMark(route, rest.slice(..len));
                 if after.is_some_and(|after| mark <= *after) || last.is_some_and(|last| mark > *last) {
                     continue;
@@ -225,7 +281,11 @@ impl<E: Engine> Tables<E> {
                 let loser = Record::read(&value)?.into_version();
                 // Which version won is told by the change that the detecting replica logged; it is not part of the record.
                 let winner = loser.stamp;
-                deltas.push(Delta::Conflict { key: mark.1, loser, winner });
+                deltas.push(Delta::Conflict {
+                    key: mark.1,
+                    loser,
+                    winner,
+                });
             }
             match next {
                 Some(next) if page.more => from = next,
@@ -240,12 +300,24 @@ impl<E: Engine> Tables<E> {
         if table == CATALOG {
             return Ok(());
         }
-        if self.copies.lock().get(&table).is_some_and(|state| state.join == order.join) {
+        if self
+            .copies
+            .lock()
+            .get(&table)
+            .is_some_and(|state| state.join == order.join)
+        {
             return Ok(());
         }
-        let state = CopyState { join: order.join, mark: None, done: false };
-        let cursors: Vec<_> =
-            start.cursors.into_iter().filter(|(info, _)| info.table == order.table && info.origin != self.replica()).collect();
+        let state = CopyState {
+            join: order.join,
+            mark: None,
+            done: false,
+        };
+        let cursors: Vec<_> = start
+            .cursors
+            .into_iter()
+            .filter(|(info, _)| info.table == order.table && info.origin != self.replica())
+            .collect();
         let store = async {
             let mut writes = self.cursor_writes(&cursors);
             writes.push(state.write(table)?);
@@ -268,12 +340,26 @@ impl<E: Engine> Tables<E> {
         from: &Peer,
         rows: CopyRows,
     ) -> std::result::Result<Applied, ApplyError> {
-        let Some(table) = self.replicated(order.table.0) else { return Err(ApplyError::Unknown) };
-        let state = CopyState { join: order.join, mark: Some(rows.last), done: false };
+        let Some(table) = self.replicated(order.table.0) else {
+            return Err(ApplyError::Unknown);
+        };
+        let state = CopyState {
+            join: order.join,
+            mark: Some(rows.last),
+            done: false,
+        };
         let log = LogInfo::new(from.replica, order.table, 0, (0, u64::MAX));
-        let origin = Origin::Remote { replica: from.replica, log: log.log, position: Position::START };
+        let origin = Origin::Remote {
+            replica: from.replica,
+            log: log.log,
+            position: Position::START,
+        };
         let apply = async {
-            let mark = if table.id() == CATALOG { None } else { Some(state.write(table.id())?) };
+            let mark = if table.id() == CATALOG {
+                None
+            } else {
+                Some(state.write(table.id())?)
+            };
             self.apply_copy(&table, origin, log, rows.deltas, mark).await
         };
         let applied = apply.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
@@ -287,24 +373,41 @@ impl<E: Engine> Tables<E> {
     pub async fn copy_in_end(&self, order: &CopyOrder) -> std::result::Result<(), ApplyError> {
         let end = async {
             let id = order.table.0;
-            let state = CopyState { join: order.join, mark: None, done: true };
+            let state = CopyState {
+                join: order.join,
+                mark: None,
+                done: true,
+            };
             if id == CATALOG {
-                let commit = Commit { writes: vec![state.write(id)?], ..Commit::default() };
+                let commit = Commit {
+                    writes: vec![state.write(id)?],
+                    ..Commit::default()
+                };
                 self.engine().commit(commit).await?;
                 self.copies.lock().insert(id, state);
                 return Ok(());
             }
             let _changing = self.catalog_lock.lock().await;
-            let entry = self.directory().registers.get(&id).and_then(|all| all.replicas.get(self.region()).cloned());
-            let Some(entry) = entry.filter(|entry| entry.join == order.join) else { return Ok(()) };
+            let entry = self
+                .directory()
+                .registers
+                .get(&id)
+                .and_then(|all| all.replicas.get(self.region()).cloned());
+            let Some(entry) = entry.filter(|entry| entry.join == order.join) else {
+                return Ok(());
+            };
             let entry = ReplicaEntry {
                 status: ReplicaStatus::Active,
                 incarnation: Some(self.replica().0),
                 since_ms: self.orderer().time.now_ms(),
                 ..entry
             };
-            self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))]).await?;
-            let forget = Commit { writes: vec![Write::Delete(copy_key(id))], ..Commit::default() };
+            self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))])
+                .await?;
+            let forget = Commit {
+                writes: vec![Write::Delete(copy_key(id))],
+                ..Commit::default()
+            };
             self.engine().commit(forget).await?;
             self.copies.lock().remove(&id);
             Ok::<_, TableError>(())
@@ -313,14 +416,24 @@ impl<E: Engine> Tables<E> {
     }
 
     fn copied(&self, table: TableId) -> std::result::Result<std::sync::Arc<Table>, CopyError> {
-        self.replicated(table.0).ok_or_else(|| CopyError::Refused(format!("table {table} is not known here")))
+        self.replicated(table.0)
+            .ok_or_else(|| CopyError::Refused(format!("table {table} is not known here")))
     }
 
     /// Commits for writes of several groups: one where the engine spans them, else one for each write.
     pub(crate) fn splits(&self, writes: Vec<Write>) -> Vec<Commit> {
         if self.engine().spans_groups() {
-            return vec![Commit { writes, ..Commit::default() }];
+            return vec![Commit {
+                writes,
+                ..Commit::default()
+            }];
         }
-        writes.into_iter().map(|write| Commit { writes: vec![write], ..Commit::default() }).collect()
+        writes
+            .into_iter()
+            .map(|write| Commit {
+                writes: vec![write],
+                ..Commit::default()
+            })
+            .collect()
     }
 }

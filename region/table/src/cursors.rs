@@ -34,12 +34,17 @@ impl Cursors {
     /// All of a table's.
     pub(crate) fn of_table(&self, table: u64) -> Vec<(LogInfo, Position)> {
         let cursors = self.0.lock();
-        cursors.range((table, LogId(0))..=(table, LogId(u64::MAX))).map(|(_, cursor)| *cursor).collect()
+        cursors
+            .range((table, LogId(0))..=(table, LogId(u64::MAX)))
+            .map(|(_, cursor)| *cursor)
+            .collect()
     }
 
     fn raise(&self, info: &LogInfo, to: Position) {
         let mut cursors = self.0.lock();
-        let cursor = cursors.entry((info.table.0, info.log)).or_insert((*info, Position::START));
+        let cursor = cursors
+            .entry((info.table.0, info.log))
+            .or_insert((*info, Position::START));
         cursor.1 = cursor.1.max(to);
     }
 
@@ -75,12 +80,7 @@ fn write(info: &LogInfo, at: Position) -> Write {
 impl<E: Engine> Tables<E> {
     /// Commits what was staged together with the cursor. Where the engine does not span groups, the cursor follows in a
     /// commit of its own: it may be behind what is applied, never ahead.
-    pub(crate) async fn commit_with_cursor(
-        &self,
-        log: &LogInfo,
-        up_to: Position,
-        mut staged: Staged,
-    ) -> Result<()> {
+    pub(crate) async fn commit_with_cursor(&self, log: &LogInfo, up_to: Position, mut staged: Staged) -> Result<()> {
         let write = self.cursor_write(log, up_to);
         if self.engine().spans_groups() {
             staged.commit.writes.extend(write);
@@ -88,7 +88,12 @@ impl<E: Engine> Tables<E> {
         } else {
             self.commit(staged).await?;
             if let Some(write) = write {
-                self.engine().commit(Commit { writes: vec![write], ..Commit::default() }).await?;
+                self.engine()
+                    .commit(Commit {
+                        writes: vec![write],
+                        ..Commit::default()
+                    })
+                    .await?;
             }
         }
         self.cursors.raise(log, up_to);
@@ -97,7 +102,10 @@ impl<E: Engine> Tables<E> {
 
     /// The writes that store cursors; none is lowered.
     pub(crate) fn cursor_writes(&self, cursors: &[(LogInfo, Position)]) -> Vec<Write> {
-        cursors.iter().filter_map(|(log, at)| self.cursor_write(log, *at)).collect()
+        cursors
+            .iter()
+            .filter_map(|(log, at)| self.cursor_write(log, *at))
+            .collect()
     }
 
     /// Cursors have been stored.
@@ -118,7 +126,9 @@ mod tests {
     #[test]
     fn cursors_are_read_back() {
         let info = LogInfo::new(ReplicaId(7), TableId(9), 3, (5, u64::MAX));
-        let Write::Put(key, value) = write(&info, Position(11)) else { unreachable!("a cursor is put") };
+        let Write::Put(key, value) = write(&info, Position(11)) else {
+            unreachable!("a cursor is put")
+        };
         assert_eq!(read(&key, &value), Some((info, Position(11))));
         assert_eq!(read(&key, &value[1..]), None);
     }

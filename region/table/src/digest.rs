@@ -59,7 +59,11 @@ impl<E: Engine> Tables<E> {
             };
             indexes.push(hash(&snapshot, index.name.clone(), space, owner, (0, u64::MAX)).await?);
         }
-        Ok(Digest { table: Table::name(&table).to_owned(), partitions, indexes })
+        Ok(Digest {
+            table: Table::name(&table).to_owned(),
+            partitions,
+            indexes,
+        })
     }
 }
 
@@ -74,7 +78,9 @@ async fn hash<S: Snapshot>(
     let (mut items, mut tombstones) = (0, 0);
     let (mut from, to) = keys::owner_range(space, owner, first, last);
     loop {
-        let page = snapshot.scan(read::whole(from, to.clone(), stats::ROWS, stats::BYTES)).await?;
+        let page = snapshot
+            .scan(read::whole(from, to.clone(), stats::ROWS, stats::BYTES))
+            .await?;
         let next = page.rows.last().map(|(key, _)| keys::just_after(key));
         for (key, value) in page.rows {
             for bytes in [&key, &value] {
@@ -94,5 +100,11 @@ async fn hash<S: Snapshot>(
         }
         tokio::task::yield_now().await;
     }
-    Ok(PartDigest { part, digest: format!("{:032x}", hasher.digest128()), items, tombstones, conflicts: 0 })
+    Ok(PartDigest {
+        part,
+        digest: format!("{:032x}", hasher.digest128()),
+        items,
+        tombstones,
+        conflicts: 0,
+    })
 }

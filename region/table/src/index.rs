@@ -39,7 +39,10 @@ impl ItemKey {
         if let Some(sort) = &schema.sort {
             key::write_final(&mut bytes, key_value(sort, item)?);
         }
-        Some(Self { route, bytes: bytes.into() })
+        Some(Self {
+            route,
+            bytes: bytes.into(),
+        })
     }
 
     /// The key that another replica sent: the route follows from the bytes.
@@ -55,7 +58,10 @@ impl ItemKey {
             !filler
         });
         match end {
-            Some(_) => Ok(Self { route: partition_hash(&partition), bytes }),
+            Some(_) => Ok(Self {
+                route: partition_hash(&partition),
+                bytes,
+            }),
             None => Err(TableError::Corrupt("an item's key cannot be read".into())),
         }
     }
@@ -83,12 +89,19 @@ pub(crate) fn route(partition: &AttributeValue) -> u64 {
 
 /// The value of a key attribute, if it is there and of the right type.
 pub(crate) fn key_value<'a>(attribute: &KeyAttribute, item: &'a Item) -> Option<&'a AttributeValue> {
-    item.get(&attribute.name).filter(|value| value.kind() == attribute.kind.attribute_type())
+    item.get(&attribute.name)
+        .filter(|value| value.kind() == attribute.kind.attribute_type())
 }
 
 /// The item's entry in an index; `None` if the item lacks one of its keys, or has one that cannot be a key there (a
 /// replicated item is never refused for it: it stays out of the index).
-pub(crate) fn entry(table: u64, schema: &KeySchema, index: &IndexDefinition, at: &ItemKey, item: &Item) -> Option<Entry> {
+pub(crate) fn entry(
+    table: u64,
+    schema: &KeySchema,
+    index: &IndexDefinition,
+    at: &ItemKey,
+    item: &Item,
+) -> Option<Entry> {
     let partition = usable(key_value(&index.keys.partition, item)?)?;
     let (space, owner, route) = place(table, index, at.route, partition);
     let mut engine_key = key_head(space, owner, route, at.bytes.len() + 64);
@@ -97,11 +110,19 @@ pub(crate) fn entry(table: u64, schema: &KeySchema, index: &IndexDefinition, at:
         key::write_terminated(&mut engine_key, usable(key_value(sort, item)?)?);
     }
     engine_key.extend_from_slice(&at.bytes);
-    Some(Entry { key: engine_key.into(), value: project(schema, index, item) })
+    Some(Entry {
+        key: engine_key.into(),
+        value: project(schema, index, item),
+    })
 }
 
 /// Space, owner and route of an index's entries for a partition key.
-pub(crate) fn place(table: u64, index: &IndexDefinition, base_route: u64, partition: &AttributeValue) -> (u8, u64, u64) {
+pub(crate) fn place(
+    table: u64,
+    index: &IndexDefinition,
+    base_route: u64,
+    partition: &AttributeValue,
+) -> (u8, u64, u64) {
     match index.kind {
         IndexKind::Local(ordinal) => (keys::space::LOCAL + ordinal, table, base_route),
         IndexKind::Global(id) => (keys::space::GLOBAL, id, route(partition)),
@@ -109,7 +130,7 @@ pub(crate) fn place(table: u64, index: &IndexDefinition, base_route: u64, partit
 }
 
 /// What a change did to one index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct IndexChange {
     /// Which one, by its place among the table's indexes.
     pub(crate) index: usize,
@@ -139,12 +160,20 @@ pub(crate) fn maintain(
             continue;
         }
         let size = |entry: &Option<Entry>| entry.as_ref().and_then(|entry| codec::size(&entry.value).ok());
-        let (sizes, moved) = ((size(&before), size(&after)), before.as_ref().map(|e| &e.key) != after.as_ref().map(|e| &e.key));
+        let (sizes, moved) = (
+            (size(&before), size(&after)),
+            before.as_ref().map(|e| &e.key) != after.as_ref().map(|e| &e.key),
+        );
         let units = match sizes {
             (Some(before), Some(after)) if moved => write_units(before, 0) + write_units(0, after),
             (before, after) => write_units(before.unwrap_or(0), after.unwrap_or(0)),
         };
-        changes.push(IndexChange { index: number, before: sizes.0, after: sizes.1, units });
+        changes.push(IndexChange {
+            index: number,
+            before: sizes.0,
+            after: sizes.1,
+            units,
+        });
         if let Some(before) = before.filter(|_| moved) {
             writes.push(Write::Delete(before.key));
         }

@@ -6,12 +6,7 @@ use geodynamo_storage::Engine;
 use tokio::sync::watch;
 
 use crate::{
-    Result, Table, TableError, Tables,
-    apply::key_at,
-    keys,
-    record::Record,
-    registers::CATALOG,
-    table::TableStatus,
+    Result, Table, TableError, Tables, apply::key_at, keys, record::Record, registers::CATALOG, table::TableStatus,
 };
 
 /// How long a stream keeps its records, in milliseconds: 24 hours, as in DynamoDB.
@@ -59,7 +54,11 @@ impl<E: Engine> Tables<E> {
     ) -> std::result::Result<Vec<(Position, Change)>, HostError> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let (log, after) = (geodynamo_storage::LogId(log.0), geodynamo_storage::Position(after.0));
-        let records = self.engine().log_read(log, after, rows_max, bytes_max).await.map_err(|error| failed(&error))?;
+        let records = self
+            .engine()
+            .log_read(log, after, rows_max, bytes_max)
+            .await
+            .map_err(|error| failed(&error))?;
         let decode = |record: geodynamo_storage::LogRecord| {
             let change = Change::decode(&record.record).map_err(|error| failed(&error))?;
             Ok((Position(record.position.0), change))
@@ -77,7 +76,9 @@ impl<E: Engine> Tables<E> {
         let Some(table) = self.replicated(table.0) else {
             return Err(HostError(format!("table {table} is not known here")));
         };
-        self.read_versions(&table, &wanted, bytes_max).await.map_err(|error| HostError(error.to_string()))
+        self.read_versions(&table, &wanted, bytes_max)
+            .await
+            .map_err(|error| HostError(error.to_string()))
     }
 
     async fn read_versions(&self, table: &Table, wanted: &[Bytes], bytes_max: usize) -> Result<Vec<Option<Version>>> {
@@ -116,7 +117,9 @@ impl<E: Engine> Tables<E> {
     /// Up to where every other replica of a table has applied one of this replica's logs; the log's end if there is none.
     pub(crate) fn applied_everywhere(&self, table: &Table, log: LogId) -> Position {
         let acked = self.acked.lock();
-        let others = table.other_replicas(self.region()).filter(|(region, _)| table.replicates_to(region));
+        let others = table
+            .other_replicas(self.region())
+            .filter(|(region, _)| table.replicates_to(region));
         let applied = others.map(|(region, _)| acked.get(&(region.clone(), log)).copied().unwrap_or_default());
         applied.min().unwrap_or_else(|| self.log_end(log))
     }
@@ -132,11 +135,15 @@ impl<E: Engine> Tables<E> {
             for info in self.logs_of(&table) {
                 let mut up_to = self.applied_everywhere(&table, info.log);
                 if table.view().is_some() {
-                    up_to = self.older_than(info.log, now.saturating_sub(STREAM_RETENTION_MS), up_to).await?;
+                    up_to = self
+                        .older_than(info.log, now.saturating_sub(STREAM_RETENTION_MS), up_to)
+                        .await?;
                 }
                 if up_to > Position::START {
                     let position = geodynamo_storage::Position(up_to.0);
-                    self.engine().log_trim(geodynamo_storage::LogId(info.log.0), position).await?;
+                    self.engine()
+                        .log_trim(geodynamo_storage::LogId(info.log.0), position)
+                        .await?;
                 }
             }
         }

@@ -54,7 +54,10 @@ pub(crate) fn latch_of(table: u64, item_key: &[u8]) -> Latch {
 impl Orderer {
     /// An orderer whose clock starts at the durable ceiling.
     pub(crate) async fn open<E: Engine>(engine: &E, replica: ReplicaId, time: Arc<dyn TimeSource>) -> Result<Self> {
-        let ceiling = engine.get(&keys::system(CEILING_KEY)).await?.and_then(|bytes| bytes.as_ref().try_into().ok());
+        let ceiling = engine
+            .get(&keys::system(CEILING_KEY))
+            .await?
+            .and_then(|bytes| bytes.as_ref().try_into().ok());
         let ceiling = ceiling.map_or(Hlc(0), |bytes| Hlc(u64::from_be_bytes(bytes)));
         Ok(Self {
             latches: (0..LATCHES).map(|_| Arc::default()).collect(),
@@ -129,8 +132,10 @@ impl Orderer {
             *raising = true;
         }
         let value = ceiling.0.to_be_bytes().to_vec().into();
-        let committed = engine
-            .commit(Commit { writes: vec![Write::Put(keys::system(CEILING_KEY), value)], ..Commit::default() });
+        let committed = engine.commit(Commit {
+            writes: vec![Write::Put(keys::system(CEILING_KEY), value)],
+            ..Commit::default()
+        });
         let orderer = Arc::clone(self);
         tokio::spawn(async move {
             match committed.await {

@@ -86,7 +86,10 @@ struct State {
 
 impl Parking {
     pub(crate) fn new(limits: ParkingLimits, stored: Vec<Parked>) -> Self {
-        let parking = Self { limits, state: Mutex::default() };
+        let parking = Self {
+            limits,
+            state: Mutex::default(),
+        };
         parking.add(stored);
         parking
     }
@@ -105,14 +108,15 @@ impl Parking {
         self.state.lock().waiting.len()
     }
 
-    /// The oldest position parked of a log.
-    pub(crate) fn oldest_of(&self, log: geodynamo_replicator_core::LogId) -> Option<Position> {
-        self.state.lock().waiting.values().filter(|parked| parked.log.log == log).map(|parked| parked.after).min()
-    }
-
     /// Those of a table.
     pub(crate) fn of_table(&self, table: u64) -> Vec<Parked> {
-        self.state.lock().waiting.values().filter(|parked| parked.table == table).cloned().collect()
+        self.state
+            .lock()
+            .waiting
+            .values()
+            .filter(|parked| parked.table == table)
+            .cloned()
+            .collect()
     }
 
     /// They have become durable.
@@ -131,7 +135,10 @@ impl Parking {
     /// It was merged, or its table is gone.
     pub(crate) fn remove(&self, parked: &Parked) {
         let mut state = self.state.lock();
-        if let Some(parked) = state.waiting.remove(&(parked.version.stamp, parked.table, parked.key.clone())) {
+        if let Some(parked) = state
+            .waiting
+            .remove(&(parked.version.stamp, parked.table, parked.key.clone()))
+        {
             let used = state.used.entry(parked.log.origin).or_default();
             *used = used.without(parked.weight());
         }
@@ -140,7 +147,10 @@ impl Parking {
     /// Those whose stamps local time has reached, oldest first.
     pub(crate) fn due(&self, now: Millis) -> Vec<Parked> {
         let state = self.state.lock();
-        let due = state.waiting.values().take_while(|parked| parked.version.stamp.time.millis() <= now);
+        let due = state
+            .waiting
+            .values()
+            .take_while(|parked| parked.version.stamp.time.millis() <= now);
         due.take(RELEASE_MAX).cloned().collect()
     }
 }

@@ -26,7 +26,10 @@ pub(crate) enum SortForm {
 impl KeyRange {
     /// All keys in `[from, to)`.
     pub(crate) fn between(from: Bytes, to: Bytes) -> Self {
-        Self { from: Bound::Included(from), to: Bound::Excluded(to) }
+        Self {
+            from: Bound::Included(from),
+            to: Bound::Excluded(to),
+        }
     }
 
     /// The keys of one partition key that meet a condition on the sort key.
@@ -41,11 +44,11 @@ impl KeyRange {
         let all = (Bound::Included(prefix.clone()), Bound::Excluded(above(&prefix)));
         let (from, to) = match sort {
             None => all,
-            Some(SortCondition::Eq(value)) => (from(&prefix, form, value), up_to(&prefix, form, value)),
-            Some(SortCondition::Lt(value)) => (all.0, below(&prefix, form, value)),
-            Some(SortCondition::Le(value)) => (all.0, up_to(&prefix, form, value)),
-            Some(SortCondition::Gt(value)) => (behind(&prefix, form, value), all.1),
-            Some(SortCondition::Ge(value)) => (from(&prefix, form, value), all.1),
+            Some(SortCondition::Equal(value)) => (from(&prefix, form, value), up_to(&prefix, form, value)),
+            Some(SortCondition::Less(value)) => (all.0, below(&prefix, form, value)),
+            Some(SortCondition::LessOrEqual(value)) => (all.0, up_to(&prefix, form, value)),
+            Some(SortCondition::Greater(value)) => (behind(&prefix, form, value), all.1),
+            Some(SortCondition::GreaterOrEqual(value)) => (from(&prefix, form, value), all.1),
             Some(SortCondition::Between(low, high)) => (from(&prefix, form, low), up_to(&prefix, form, high)),
             Some(SortCondition::BeginsWith(value)) => {
                 let mut start = prefix;
@@ -60,7 +63,10 @@ impl KeyRange {
                 (Bound::Included(start), Bound::Excluded(end))
             }
         };
-        Self { from: from.map(Bytes::from), to: to.map(Bytes::from) }
+        Self {
+            from: from.map(Bytes::from),
+            to: to.map(Bytes::from),
+        }
     }
 
     /// Whether it holds no key at all (`BETWEEN` the wrong way round does not get here, `< smallest` does).
@@ -80,9 +86,15 @@ impl KeyRange {
     /// What is left of it behind a key, in the direction of reading.
     pub(crate) fn behind(self, key: Bytes, forward: bool) -> Self {
         if forward {
-            Self { from: Bound::Excluded(key), ..self }
+            Self {
+                from: Bound::Excluded(key),
+                ..self
+            }
         } else {
-            Self { to: Bound::Excluded(key), ..self }
+            Self {
+                to: Bound::Excluded(key),
+                ..self
+            }
         }
     }
 }
@@ -140,14 +152,16 @@ mod tests {
     use super::*;
 
     fn arb_sort() -> impl Strategy<Value = SortCondition> {
-        let value = || proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(2), Just(254), Just(255)], 1..4)
-            .prop_map(|bytes| AttributeValue::B(bytes.into()));
+        let value = || {
+            proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(2), Just(254), Just(255)], 1..4)
+                .prop_map(|bytes| AttributeValue::B(bytes.into()))
+        };
         prop_oneof![
-            value().prop_map(SortCondition::Eq),
-            value().prop_map(SortCondition::Lt),
-            value().prop_map(SortCondition::Le),
-            value().prop_map(SortCondition::Gt),
-            value().prop_map(SortCondition::Ge),
+            value().prop_map(SortCondition::Equal),
+            value().prop_map(SortCondition::Less),
+            value().prop_map(SortCondition::LessOrEqual),
+            value().prop_map(SortCondition::Greater),
+            value().prop_map(SortCondition::GreaterOrEqual),
             (value(), value()).prop_map(|(a, b)| SortCondition::Between(a, b)),
             value().prop_map(SortCondition::BeginsWith),
         ]
@@ -162,11 +176,11 @@ mod tests {
 
     fn meets(sort: &SortCondition, value: &[u8]) -> bool {
         match sort {
-            SortCondition::Eq(v) => value == bytes(v),
-            SortCondition::Lt(v) => value < bytes(v),
-            SortCondition::Le(v) => value <= bytes(v),
-            SortCondition::Gt(v) => value > bytes(v),
-            SortCondition::Ge(v) => value >= bytes(v),
+            SortCondition::Equal(v) => value == bytes(v),
+            SortCondition::Less(v) => value < bytes(v),
+            SortCondition::LessOrEqual(v) => value <= bytes(v),
+            SortCondition::Greater(v) => value > bytes(v),
+            SortCondition::GreaterOrEqual(v) => value >= bytes(v),
             SortCondition::Between(a, b) => bytes(a) <= value && value <= bytes(b),
             SortCondition::BeginsWith(v) => value.starts_with(bytes(v)),
         }

@@ -97,7 +97,11 @@ impl<E: Engine> Tables<E> {
     pub async fn get(&self, table: &Table, key: &Item) -> Result<Option<StoredItem>> {
         let at = table.key_of(key)?;
         let found = self.engine().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
-        Ok(found.map(|bytes| record::item_of(&bytes)).transpose()?.flatten().map(StoredItem::new))
+        Ok(found
+            .map(|bytes| record::item_of(&bytes))
+            .transpose()?
+            .flatten()
+            .map(StoredItem::new))
     }
 
     /// The items with these keys, in their order, all as of one moment.
@@ -112,12 +116,14 @@ impl<E: Engine> Tables<E> {
         let index = query.index.map(|name| table.index(name)).transpose()?;
         let schema = index.map_or(table.keys(), |index| &index.keys);
         let place = match index {
-            Some(index) => {
-                index::place(table.id(), index, index::route(&query.partition), &query.partition)
-            }
+            Some(index) => index::place(table.id(), index, index::route(&query.partition), &query.partition),
             None => (keys::space::ITEM, table.id(), index::route(&query.partition)),
         };
-        let form = if index.is_some() { SortForm::Terminated } else { SortForm::Final };
+        let form = if index.is_some() {
+            SortForm::Terminated
+        } else {
+            SortForm::Final
+        };
         let mut range = KeyRange::of(place, &query.partition, form, query.sort.as_ref());
         if let Some(start) = &query.start {
             let key = self.start_key(table, index, start)?;
@@ -165,7 +171,8 @@ impl<E: Engine> Tables<E> {
             let key = self.start_key(table, index, start)?;
             if !range.contains(&key) {
                 return Err(TableError::Validation(
-                    "The provided Exclusive start key does not map to the provided Segment and TotalSegments values.".into(),
+                    "The provided Exclusive start key does not map to the provided Segment and TotalSegments values."
+                        .into(),
                 ));
             }
             range = range.behind(key, true);
@@ -195,14 +202,22 @@ impl<E: Engine> Tables<E> {
             let scan = Scan {
                 from: range.from.clone(),
                 to: range.to.clone(),
-                direction: if reading.forward { Direction::Forward } else { Direction::Reverse },
+                direction: if reading.forward {
+                    Direction::Forward
+                } else {
+                    Direction::Reverse
+                },
                 rows_max: (reading.limit - page.scanned).min(CHUNK_ROWS),
                 bytes_max: PAGE_BYTES_MAX,
             };
             let chunk = self.engine().scan(scan).await?;
             let last = chunk.rows.last().map(|(key, _)| key.clone());
             for (key, value) in chunk.rows {
-                let stored = if reading.index.is_some() { Some(value) } else { record::item_of(&value)? };
+                let stored = if reading.index.is_some() {
+                    Some(value)
+                } else {
+                    record::item_of(&value)?
+                };
                 let Some(stored) = stored.map(StoredItem::new) else {
                     passed_over += 1;
                     if passed_over == PASSED_OVER_MAX {
@@ -232,10 +247,15 @@ impl<E: Engine> Tables<E> {
         let units = read_units(bytes, reading.consistent);
         page.capacity = match reading.index {
             None => Capacity::of_table(units),
-            Some(index) if index.is_global() => {
-                Capacity { global: vec![(index.name.clone(), units)], ..Capacity::default() }
-            }
-            Some(index) => Capacity { table: base_units, local: vec![(index.name.clone(), units)], global: Vec::new() },
+            Some(index) if index.is_global() => Capacity {
+                global: vec![(index.name.clone(), units)],
+                ..Capacity::default()
+            },
+            Some(index) => Capacity {
+                table: base_units,
+                local: vec![(index.name.clone(), units)],
+                global: Vec::new(),
+            },
         };
         Ok(page)
     }
@@ -250,14 +270,20 @@ impl<E: Engine> Tables<E> {
     ) -> Result<Option<StoredItem>> {
         let stored = if reading.fetch_base && reading.index.is_some() {
             let key = table.key_of_item(&stored.decode()?)?;
-            let base = self.stored(&[keys::item(table.id(), key.route, &key.bytes)]).await?.pop().flatten();
+            let base = self
+                .stored(&[keys::item(table.id(), key.route, &key.bytes)])
+                .await?
+                .pop()
+                .flatten();
             let Some(base) = base else { return Ok(None) };
             *base_units += read_units(base.size()?, reading.consistent);
             base
         } else {
             stored
         };
-        let Some(filter) = reading.filter else { return Ok(Some(stored)) };
+        let Some(filter) = reading.filter else {
+            return Ok(Some(stored));
+        };
         let passes = filter.evaluate(&stored.decode()?);
         Ok(passes.then_some(stored))
     }
@@ -265,7 +291,11 @@ impl<E: Engine> Tables<E> {
     async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
         let found = self.engine().get_many(engine_keys).await?;
         let item = |bytes: Option<Bytes>| {
-            Ok(bytes.map(|bytes| record::item_of(&bytes)).transpose()?.flatten().map(StoredItem::new))
+            Ok(bytes
+                .map(|bytes| record::item_of(&bytes))
+                .transpose()?
+                .flatten()
+                .map(StoredItem::new))
         };
         found.into_iter().map(item).collect()
     }
@@ -280,9 +310,9 @@ impl<E: Engine> Tables<E> {
         }
         match index {
             None => Ok(keys::item(table.id(), at.route, &at.bytes)),
-            Some(index) => {
-                index::entry(table.id(), table.keys(), index, &at, start).map(|entry| entry.key).ok_or_else(invalid)
-            }
+            Some(index) => index::entry(table.id(), table.keys(), index, &at, start)
+                .map(|entry| entry.key)
+                .ok_or_else(invalid),
         }
     }
 
@@ -294,7 +324,9 @@ impl<E: Engine> Tables<E> {
         key: &Bytes,
         stored: &StoredItem,
     ) -> Result<Item> {
-        let Some(index) = index else { return ItemKey::decode(table.keys(), &keys::rest(key)) };
+        let Some(index) = index else {
+            return ItemKey::decode(table.keys(), &keys::rest(key));
+        };
         let item = stored.decode()?;
         let wanted = |name: &str| table.keys().contains(name) || index.keys.contains(name);
         Ok(item.into_iter().filter(|(name, _)| wanted(name)).collect())
@@ -303,5 +335,11 @@ impl<E: Engine> Tables<E> {
 
 /// Every key of a range, for callers that go through a whole table.
 pub(crate) fn whole(from: Bytes, to: Bytes, rows_max: usize, bytes_max: usize) -> Scan {
-    Scan { from: Bound::Included(from), to: Bound::Excluded(to), direction: Direction::Forward, rows_max, bytes_max }
+    Scan {
+        from: Bound::Included(from),
+        to: Bound::Excluded(to),
+        direction: Direction::Forward,
+        rows_max,
+        bytes_max,
+    }
 }

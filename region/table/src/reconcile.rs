@@ -66,10 +66,16 @@ impl<E: Engine> Tables<E> {
 
     /// Does what the catalog asks of this region.
     pub async fn reconcile(&self) -> Result<()> {
-        let tables: Vec<(u64, Registers)> =
-            self.directory().registers.iter().map(|(id, registers)| (*id, registers.clone())).collect();
+        let tables: Vec<(u64, Registers)> = self
+            .directory()
+            .registers
+            .iter()
+            .map(|(id, registers)| (*id, registers.clone()))
+            .collect();
         for (id, registers) in tables {
-            let Some(own) = registers.replicas.get(self.region()) else { continue };
+            let Some(own) = registers.replicas.get(self.region()) else {
+                continue;
+            };
             match own.status {
                 ReplicaStatus::Failed => {}
                 ReplicaStatus::Active if own.incarnation != Some(self.replica().0) => {
@@ -116,10 +122,15 @@ impl<E: Engine> Tables<E> {
                     since_ms: now,
                 }
             }
-            None => ReplicaEntry { incarnation: Some(self.replica().0), since_ms: now, ..own.clone() },
+            None => ReplicaEntry {
+                incarnation: Some(self.replica().0),
+                since_ms: now,
+                ..own.clone()
+            },
         };
         let _changing = self.catalog_lock.lock().await;
-        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))]).await
+        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))])
+            .await
     }
 
     /// A join whose last possible source is gone has failed.
@@ -130,10 +141,14 @@ impl<E: Engine> Tables<E> {
         if possible {
             return Ok(());
         }
-        let entry =
-            ReplicaEntry { status: ReplicaStatus::Failed, since_ms: self.orderer().time.now_ms(), ..own.clone() };
+        let entry = ReplicaEntry {
+            status: ReplicaStatus::Failed,
+            since_ms: self.orderer().time.now_ms(),
+            ..own.clone()
+        };
         let _changing = self.catalog_lock.lock().await;
-        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))]).await
+        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))])
+            .await
     }
 
     /// Removes this region's replica: once the others have its writes, or have been waited for long enough, the data goes,
@@ -141,18 +156,27 @@ impl<E: Engine> Tables<E> {
     async fn leave(&self, id: u64, since_ms: Millis) -> Result<()> {
         let table = self.directory().by_id.get(&id).cloned();
         if let Some(table) = &table {
-            let drained =
-                self.logs_of(table).iter().all(|info| self.applied_everywhere(table, info.log) >= self.log_end(info.log));
+            let drained = self
+                .logs_of(table)
+                .iter()
+                .all(|info| self.applied_everywhere(table, info.log) >= self.log_end(info.log));
             if !drained && self.orderer().time.now_ms() < since_ms.saturating_add(DRAIN_MS_MAX) {
                 return Ok(());
             }
             self.drop_data(table).await?;
         }
         let _changing = self.catalog_lock.lock().await;
-        let Some(registers) = self.directory().registers.get(&id).cloned() else { return Ok(()) };
+        let Some(registers) = self.directory().registers.get(&id).cloned() else {
+            return Ok(());
+        };
         let last = registers.replicas.keys().all(|region| region == self.region());
-        let settings = if last { registers.settings() } else { registers.settings_of(self.region()) };
-        self.set_locked(id, settings.into_iter().map(|setting| (setting, None)).collect()).await
+        let settings = if last {
+            registers.settings()
+        } else {
+            registers.settings_of(self.region())
+        };
+        self.set_locked(id, settings.into_iter().map(|setting| (setting, None)).collect())
+            .await
     }
 
     async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {
@@ -168,14 +192,24 @@ impl<E: Engine> Tables<E> {
         for (space, owner) in spaces.map(|space| (space, id)).into_iter().chain(local).chain(global) {
             self.drop_range(space, owner).await?;
         }
-        self.engine().commit(Commit { writes: vec![Write::Delete(copy_key(id))], ..Commit::default() }).await?;
+        self.engine()
+            .commit(Commit {
+                writes: vec![Write::Delete(copy_key(id))],
+                ..Commit::default()
+            })
+            .await?;
         for info in self.logs_of(table) {
             let end = geodynamo_storage::Position(self.log_end(info.log).0);
-            self.engine().log_trim(geodynamo_storage::LogId(info.log.0), end).await?;
+            self.engine()
+                .log_trim(geodynamo_storage::LogId(info.log.0), end)
+                .await?;
         }
         self.cursors.forget(id);
         self.copies.lock().remove(&id);
-        self.parking().of_table(id).iter().for_each(|parked| self.parking().remove(parked));
+        self.parking()
+            .of_table(id)
+            .iter()
+            .for_each(|parked| self.parking().remove(parked));
         let logs: Vec<_> = self.logs_of(table).iter().map(|info| info.log).collect();
         self.acked.lock().retain(|(_, log), _| !logs.contains(log));
         Ok(())
@@ -185,11 +219,19 @@ impl<E: Engine> Tables<E> {
         let (from, to) = keys::owner_range(space, owner, 0, u64::MAX);
         if self.engine().spans_groups() {
             let writes = vec![Write::DeleteRange(from, to)];
-            self.engine().commit(Commit { writes, ..Commit::default() }).await?;
+            self.engine()
+                .commit(Commit {
+                    writes,
+                    ..Commit::default()
+                })
+                .await?;
             return Ok(());
         }
         loop {
-            let page = self.engine().scan(read::whole(from.clone(), to.clone(), stats::ROWS, stats::BYTES)).await?;
+            let page = self
+                .engine()
+                .scan(read::whole(from.clone(), to.clone(), stats::ROWS, stats::BYTES))
+                .await?;
             for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {
                 self.engine().commit(commit).await?;
             }
@@ -201,7 +243,8 @@ impl<E: Engine> Tables<E> {
 
     /// Whether a table is ACTIVE here and everywhere else it is said to be.
     pub fn is_settled(&self, name: &str) -> bool {
-        self.table_named(name).is_ok_and(|table| table.status() == TableStatus::Active)
+        self.table_named(name)
+            .is_ok_and(|table| table.status() == TableStatus::Active)
     }
 }
 

@@ -39,7 +39,12 @@ impl Record {
                 Stamp::from_bytes(entry).ok_or_else(|| corrupt("past"))
             })
             .collect::<Result<Past>>()?;
-        Ok(Self { stamp: head.stamp, past, kind: head.kind, item: head.live.then(|| bytes.slice(head.item_at..)) })
+        Ok(Self {
+            stamp: head.stamp,
+            past,
+            kind: head.kind,
+            item: head.live.then(|| bytes.slice(head.item_at..)),
+        })
     }
 
     /// The bytes to store.
@@ -49,12 +54,22 @@ impl Record {
 
     /// As the replicator knows it.
     pub(crate) fn into_version(self) -> Version {
-        Version { stamp: self.stamp, past: self.past, kind: self.kind, value: self.item }
+        Version {
+            stamp: self.stamp,
+            past: self.past,
+            kind: self.kind,
+            value: self.item,
+        }
     }
 
     /// From what the replicator brought.
     pub(crate) fn from_version(version: Version) -> Self {
-        Self { stamp: version.stamp, past: version.past, kind: version.kind, item: version.value }
+        Self {
+            stamp: version.stamp,
+            past: version.past,
+            kind: version.kind,
+            item: version.value,
+        }
     }
 }
 
@@ -86,7 +101,9 @@ pub(crate) fn write(stamp: Stamp, past: &Past, kind: MergeKind, item: Option<&[u
     }
     out.put_u8(u8::try_from(past.len() - dropped).unwrap_or(u8::MAX));
     if dropped > 0 {
-        entries.iter().for_each(|stamp| out.extend_from_slice(&stamp.to_bytes()));
+        entries
+            .iter()
+            .for_each(|stamp| out.extend_from_slice(&stamp.to_bytes()));
     } else {
         past.iter().for_each(|stamp| out.extend_from_slice(&stamp.to_bytes()));
     }
@@ -122,7 +139,12 @@ impl Head {
         if bytes.len() < item_at {
             return Err(corrupt("past"));
         }
-        Ok(Self { stamp, kind, live: flags & FLAG_TOMBSTONE == 0, item_at })
+        Ok(Self {
+            stamp,
+            kind,
+            live: flags & FLAG_TOMBSTONE == 0,
+            item_at,
+        })
     }
 }
 

@@ -56,7 +56,10 @@ impl Setting {
             Self::TableClass(region) => format!("class/{region}"),
             Self::Tags(region) => format!("tags/{region}"),
         };
-        ItemKey { route: register_route(table), bytes: format!("{table:016x}/{name}").into_bytes().into() }
+        ItemKey {
+            route: register_route(table),
+            bytes: format!("{table:016x}/{name}").into_bytes().into(),
+        }
     }
 
     /// Reads a register's key; `None` for one that a newer release wrote.
@@ -93,7 +96,9 @@ pub(crate) fn register_route(table: u64) -> u64 {
 /// A register's value.
 pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Bytes> {
     let packed = rmp_serde::to_vec_named(value);
-    packed.map(Bytes::from).map_err(|error| TableError::Corrupt(format!("a register cannot be written: {error}")))
+    packed
+        .map(Bytes::from)
+        .map_err(|error| TableError::Corrupt(format!("a register cannot be written: {error}")))
 }
 
 /// All that is known of one table.
@@ -136,8 +141,18 @@ impl Registers {
         settings.extend(self.stream.is_some().then_some(Setting::Stream));
         settings.extend(self.global_indexes.keys().cloned().map(Setting::GlobalIndex));
         settings.extend(self.replicas.keys().cloned().map(Setting::Replica));
-        settings.extend(self.admissions.keys().cloned().map(|(newcomer, member)| Setting::Admission(newcomer, member)));
-        settings.extend(self.deletion_protection.keys().cloned().map(Setting::DeletionProtection));
+        settings.extend(
+            self.admissions
+                .keys()
+                .cloned()
+                .map(|(newcomer, member)| Setting::Admission(newcomer, member)),
+        );
+        settings.extend(
+            self.deletion_protection
+                .keys()
+                .cloned()
+                .map(Setting::DeletionProtection),
+        );
         settings.extend(self.table_class.keys().cloned().map(Setting::TableClass));
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
         settings

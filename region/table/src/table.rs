@@ -100,11 +100,6 @@ impl Stats {
         let read = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
         (read(&self.items), read(&self.bytes))
     }
-
-    pub(crate) fn reset(&self) {
-        self.items.store(0, Ordering::Relaxed);
-        self.bytes.store(0, Ordering::Relaxed);
-    }
 }
 
 /// What DescribeTable shows.
@@ -167,7 +162,15 @@ impl Table {
                 stats.entry(index.name.clone()).or_default();
             }
         }
-        Some(Self { id, definition, indexes, map, registers, status, live })
+        Some(Self {
+            id,
+            definition,
+            indexes,
+            map,
+            registers,
+            status,
+            live,
+        })
     }
 
     /// Its name.
@@ -208,7 +211,11 @@ impl Table {
 
     /// What its change records show besides keys; `None` while its stream is off.
     pub(crate) fn view(&self) -> Option<StreamView> {
-        self.registers.stream.as_ref().filter(|stream| stream.enabled).map(|stream| stream.view)
+        self.registers
+            .stream
+            .as_ref()
+            .filter(|stream| stream.enabled)
+            .map(|stream| stream.view)
     }
 
     /// Its tags in a region.
@@ -222,10 +229,18 @@ impl Table {
         let stats = self.live.indexes.read();
         let describe = |index: &IndexDefinition| {
             let (items, bytes) = stats.get(&index.name).map_or((0, 0), |stats| stats.read());
-            IndexDescription { definition: index.clone(), items, bytes }
+            IndexDescription {
+                definition: index.clone(),
+                items,
+                bytes,
+            }
         };
         let mut attributes = BTreeMap::new();
-        for attribute in self.keys().attributes().chain(self.indexes.iter().flat_map(|index| index.keys.attributes())) {
+        for attribute in self
+            .keys()
+            .attributes()
+            .chain(self.indexes.iter().flat_map(|index| index.keys.attributes()))
+        {
             attributes.insert(attribute.name.clone(), attribute.clone());
         }
         let registers = &self.registers;
@@ -235,8 +250,18 @@ impl Table {
             uuid: self.definition.uuid,
             created_ms: self.definition.created_ms,
             keys: self.keys().clone(),
-            local_indexes: self.indexes.iter().filter(|index| !index.is_global()).map(describe).collect(),
-            global_indexes: self.indexes.iter().filter(|index| index.is_global()).map(describe).collect(),
+            local_indexes: self
+                .indexes
+                .iter()
+                .filter(|index| !index.is_global())
+                .map(describe)
+                .collect(),
+            global_indexes: self
+                .indexes
+                .iter()
+                .filter(|index| index.is_global())
+                .map(describe)
+                .collect(),
             attributes: attributes.into_values().collect(),
             billing: registers.billing.unwrap_or(Billing::OnDemand),
             stream: registers.stream.clone(),
@@ -244,7 +269,10 @@ impl Table {
             table_class: registers.table_class.get(region).cloned(),
             items,
             bytes,
-            replicas: self.other_replicas(region).map(|(name, entry)| (name.clone(), entry.clone())).collect(),
+            replicas: self
+                .other_replicas(region)
+                .map(|(name, entry)| (name.clone(), entry.clone()))
+                .collect(),
         }
     }
 
@@ -262,9 +290,15 @@ impl Table {
     /// Where a request's `Key` stands. It must be the key attributes and nothing else.
     pub fn key_of(&self, key: &Item) -> Result<ItemKey> {
         let attributes = self.keys().attributes().count();
-        let fits = key.len() == attributes && self.keys().attributes().all(|attribute| key_value(attribute, key).is_some());
+        let fits = key.len() == attributes
+            && self
+                .keys()
+                .attributes()
+                .all(|attribute| key_value(attribute, key).is_some());
         if !fits {
-            return Err(TableError::Validation("The provided key element does not match the schema".into()));
+            return Err(TableError::Validation(
+                "The provided key element does not match the schema".into(),
+            ));
         }
         self.check_key_values(key)?;
         self.key_of_item(key)
@@ -280,7 +314,12 @@ impl Table {
     pub(crate) fn check_item(&self, item: &Item) -> Result<()> {
         for attribute in self.keys().attributes() {
             match item.get(&attribute.name) {
-                None => return Err(TableError::invalid(format!("Missing the key {} in the item", attribute.name))),
+                None => {
+                    return Err(TableError::invalid(format!(
+                        "Missing the key {} in the item",
+                        attribute.name
+                    )));
+                }
                 Some(value) if value.kind() != attribute.kind.attribute_type() => {
                     return Err(TableError::invalid(format!(
                         "Type mismatch for key {} expected: {} actual: {}",
@@ -300,7 +339,9 @@ impl Table {
     pub(crate) fn check_index_keys(&self, item: &Item) -> Result<()> {
         for index in &self.indexes {
             for (attribute, partition) in index.keys.attributes().zip([true, false]) {
-                let Some(value) = item.get(&attribute.name) else { continue };
+                let Some(value) = item.get(&attribute.name) else {
+                    continue;
+                };
                 if value.kind() != attribute.kind.attribute_type() {
                     return Err(TableError::invalid(format!(
                         "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
@@ -331,7 +372,9 @@ impl Table {
 
     fn check_key_values(&self, item: &Item) -> Result<()> {
         for (attribute, partition) in self.keys().attributes().zip([true, false]) {
-            let Some(value) = item.get(&attribute.name) else { continue };
+            let Some(value) = item.get(&attribute.name) else {
+                continue;
+            };
             let len = key_len(value);
             if len == 0 {
                 return Err(TableError::Validation(format!(
@@ -358,7 +401,11 @@ fn key_len(value: &AttributeValue) -> usize {
 }
 
 fn key_max(partition: bool) -> usize {
-    if partition { PARTITION_KEY_BYTES_MAX } else { SORT_KEY_BYTES_MAX }
+    if partition {
+        PARTITION_KEY_BYTES_MAX
+    } else {
+        SORT_KEY_BYTES_MAX
+    }
 }
 
 fn too_long(partition: bool) -> TableError {
@@ -374,5 +421,9 @@ fn too_long(partition: bool) -> TableError {
 }
 
 fn kind_word(value: &AttributeValue) -> &'static str {
-    if matches!(value, AttributeValue::B(_)) { "binary" } else { "string" }
+    if matches!(value, AttributeValue::B(_)) {
+        "binary"
+    } else {
+        "string"
+    }
 }

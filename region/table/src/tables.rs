@@ -89,7 +89,7 @@ pub(crate) struct Directory {
 
 /// What has happened since the process started.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     applied: AtomicU64,
     duplicates: AtomicU64,
     parked: AtomicU64,
@@ -97,7 +97,7 @@ pub struct Counters {
     conflicts: AtomicU64,
 }
 
-/// A reading of [`Counters`].
+/// What has happened since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Other regions' versions that became this replica's.
@@ -121,7 +121,10 @@ impl<E: Engine> Tables<E> {
         let replica = own_id(&*engine, options.new_replica).await?;
         let orderer = Arc::new(Orderer::open(&*engine, replica, Arc::clone(&options.time)).await?);
         let parked = load(&*engine, space::PARKED).await?;
-        let parked = parked.iter().map(|(_, value)| Parked::read(value)).collect::<Result<Vec<_>>>()?;
+        let parked = parked
+            .iter()
+            .map(|(_, value)| Parked::read(value))
+            .collect::<Result<Vec<_>>>()?;
         let copies = CopyState::load(load(&*engine, space::SYSTEM).await?)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
         let tables = Arc::new(Self {
@@ -197,7 +200,11 @@ impl<E: Engine> Tables<E> {
     /// A table in whatever state, for the control plane.
     pub fn table_named(&self, name: &str) -> Result<Arc<Table>> {
         let directory = self.directory.load();
-        directory.by_name.get(name).cloned().ok_or_else(|| TableError::no_table_named(name))
+        directory
+            .by_name
+            .get(name)
+            .cloned()
+            .ok_or_else(|| TableError::no_table_named(name))
     }
 
     /// As DescribeTable shows it.
@@ -210,9 +217,16 @@ impl<E: Engine> Tables<E> {
         use std::ops::Bound;
         let directory = self.directory.load();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut names = directory.by_name.range::<str, _>((from, Bound::Unbounded)).map(|(name, _)| name.clone());
+        let mut names = directory
+            .by_name
+            .range::<str, _>((from, Bound::Unbounded))
+            .map(|(name, _)| name.clone());
         let page: Vec<_> = names.by_ref().take(limit).collect();
-        let last = if names.next().is_some() { page.last().cloned() } else { None };
+        let last = if names.next().is_some() {
+            page.last().cloned()
+        } else {
+            None
+        };
         (page, last)
     }
 
@@ -227,7 +241,11 @@ impl<E: Engine> Tables<E> {
             return Some(Arc::clone(&self.catalog_table));
         }
         let directory = self.directory.load();
-        directory.by_id.get(&id).filter(|table| table.status() != TableStatus::Deleting).cloned()
+        directory
+            .by_id
+            .get(&id)
+            .filter(|table| table.status() != TableStatus::Deleting)
+            .cloned()
     }
 
     pub(crate) fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
@@ -277,7 +295,10 @@ impl<E: Engine> Tables<E> {
         if let Some(old) = &old {
             directory.by_name.remove(old.name());
         }
-        let status = registers.replicas.get(self.region()).and_then(|own| self.status_of(&registers, own));
+        let status = registers
+            .replicas
+            .get(self.region())
+            .and_then(|own| self.status_of(&registers, own));
         if let Some(status) = status {
             let live = old.map_or_else(Arc::default, |old| Arc::clone(&old.live));
             if let Some(table) = Table::new(id, registers.clone(), status, live).map(Arc::new) {
@@ -309,11 +330,14 @@ impl<E: Engine> Tables<E> {
             // Another incarnation held it: this one has to fetch a copy first.
             ReplicaStatus::Active if own.incarnation != Some(self.replica.0) => Some(TableStatus::Creating),
             ReplicaStatus::Active => {
-                let changing = |entry: &ReplicaEntry| {
-                    matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Deleting)
-                };
+                let changing =
+                    |entry: &ReplicaEntry| matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Deleting);
                 let updating = registers.replicas.values().any(changing);
-                Some(if updating { TableStatus::Updating } else { TableStatus::Active })
+                Some(if updating {
+                    TableStatus::Updating
+                } else {
+                    TableStatus::Active
+                })
             }
         }
     }
@@ -344,7 +368,9 @@ impl<E: Engine> Tables<E> {
     async fn read_registers(&self, from: bytes::Bytes, to: bytes::Bytes) -> Result<BTreeMap<u64, Registers>> {
         let mut all: BTreeMap<u64, Registers> = BTreeMap::new();
         for (key, value) in load_range(&*self.engine, from, to).await? {
-            let Some(value) = crate::record::item_of(&value)? else { continue };
+            let Some(value) = crate::record::item_of(&value)? else {
+                continue;
+            };
             if let Some((table, setting)) = Setting::parse(&keys::rest(&key)) {
                 all.entry(table).or_default().read(setting, &value)?;
             }
@@ -381,7 +407,9 @@ async fn load_range<E: Engine>(
 ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
     let mut rows = Vec::new();
     loop {
-        let page = engine.scan(read::whole(from, to.clone(), LOAD_ROWS, LOAD_BYTES)).await?;
+        let page = engine
+            .scan(read::whole(from, to.clone(), LOAD_ROWS, LOAD_BYTES))
+            .await?;
         rows.extend(page.rows);
         match rows.last() {
             Some((last, _)) if page.more => from = keys::just_after(last),
@@ -398,16 +426,36 @@ async fn own_id<E: Engine>(engine: &E, new: ReplicaId) -> Result<ReplicaId> {
         return Ok(ReplicaId(u64::from_be_bytes(id)));
     }
     let value = new.0.to_be_bytes().to_vec().into();
-    engine.commit(Commit { writes: vec![Write::Put(key, value)], ..Commit::default() }).await?;
+    engine
+        .commit(Commit {
+            writes: vec![Write::Put(key, value)],
+            ..Commit::default()
+        })
+        .await?;
     Ok(new)
 }
 
 /// The system table, which has no registers of its own.
 fn catalog_table() -> Result<Table> {
-    let keys = KeySchema { partition: KeyAttribute { name: "register".into(), kind: KeyType::S }, sort: None };
-    let definition =
-        Definition { name: String::new(), created_ms: 0, keys, local_indexes: Vec::new(), partitions: 1, uuid: 0 };
-    let registers = Registers { definition: Some(definition), ..Registers::default() };
+    let keys = KeySchema {
+        partition: KeyAttribute {
+            name: "register".into(),
+            kind: KeyType::S,
+        },
+        sort: None,
+    };
+    let definition = Definition {
+        name: String::new(),
+        created_ms: 0,
+        keys,
+        local_indexes: Vec::new(),
+        partitions: 1,
+        uuid: 0,
+    };
+    let registers = Registers {
+        definition: Some(definition),
+        ..Registers::default()
+    };
     let table = Table::new(CATALOG, registers, TableStatus::Active, Arc::<Live>::default());
     table.ok_or_else(|| TableError::Corrupt("the system table cannot be made".into()))
 }

@@ -102,7 +102,12 @@ impl<E: Engine> Tables<E> {
         options: WriteOptions<'_>,
     ) -> Result<Written> {
         let at = table.key_of(key)?;
-        if let Some(name) = table.keys().attributes().map(|key| &key.name).find(|name| update.is_some_and(|u| u.touches(name))) {
+        if let Some(name) = table
+            .keys()
+            .attributes()
+            .map(|key| &key.name)
+            .find(|name| update.is_some_and(|u| u.touches(name)))
+        {
             return Err(TableError::invalid(format!(
                 "Cannot update attribute {name}. This attribute is part of the key"
             )));
@@ -110,7 +115,9 @@ impl<E: Engine> Tables<E> {
         self.write(table, at, options, true, |old| {
             let base = old.unwrap_or(key);
             let item = match update {
-                Some(update) => update.apply(base).map_err(|error| TableError::Validation(error.to_string()))?,
+                Some(update) => update
+                    .apply(base)
+                    .map_err(|error| TableError::Validation(error.to_string()))?,
                 None => base.clone(),
             };
             table.check_index_keys(&item)?;
@@ -133,16 +140,30 @@ impl<E: Engine> Tables<E> {
         }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
-        let current = self.engine().get(&engine_key).await?.map(|bytes| Record::read(&bytes)).transpose()?;
+        let current = self
+            .engine()
+            .get(&engine_key)
+            .await?
+            .map(|bytes| Record::read(&bytes))
+            .transpose()?;
         let indexed = !table.indexes().is_empty();
         let looks = reads_old || indexed || options.return_old || options.condition.is_some();
-        let stored = current.as_ref().and_then(|record| record.item.clone()).map(StoredItem::new);
-        let old = if looks { stored.as_ref().map(StoredItem::decode).transpose()? } else { None };
+        let stored = current
+            .as_ref()
+            .and_then(|record| record.item.clone())
+            .map(StoredItem::new);
+        let old = if looks {
+            stored.as_ref().map(StoredItem::decode).transpose()?
+        } else {
+            None
+        };
 
         if let Some(condition) = options.condition {
             let nothing = Item::new();
             if !condition.evaluate(old.as_ref().unwrap_or(&nothing)) {
-                return Err(TableError::ConditionFailed(old.filter(|_| options.old_on_failure).map(Box::new)));
+                return Err(TableError::ConditionFailed(
+                    old.filter(|_| options.old_on_failure).map(Box::new),
+                ));
             }
         }
         let new = match next(old.as_ref())? {
@@ -152,8 +173,15 @@ impl<E: Engine> Tables<E> {
         let encoded = new.as_ref().map(encode).transpose()?;
         let seen = current.as_ref().map(|record| record.stamp);
         let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
-        let past = current.as_ref().map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
-        let version = Record { stamp, past, kind: MergeKind::ItemLww, item: encoded };
+        let past = current
+            .as_ref()
+            .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
+        let version = Record {
+            stamp,
+            past,
+            kind: MergeKind::ItemLww,
+            item: encoded,
+        };
 
         let mut staged = Staged::default();
         let change = KeyChange {
@@ -168,7 +196,11 @@ impl<E: Engine> Tables<E> {
         let capacity = staged.capacity.clone();
         self.commit(staged).await?;
         drop(turn);
-        Ok(Written { old: old.filter(|_| options.return_old), new: new.filter(|_| options.return_new), capacity })
+        Ok(Written {
+            old: old.filter(|_| options.return_old),
+            new: new.filter(|_| options.return_new),
+            capacity,
+        })
     }
 
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
@@ -177,12 +209,20 @@ impl<E: Engine> Tables<E> {
         // The catalog's registers are not items.
         let items = table.id() != CATALOG;
         let size = |record: &Record| {
-            record.item.clone().filter(|_| items).map(|item| StoredItem::new(item).size()).transpose()
+            record
+                .item
+                .clone()
+                .filter(|_| items)
+                .map(|item| StoredItem::new(item).size())
+                .transpose()
         };
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
         let record = new.write();
-        staged.commit.writes.push(Write::Put(keys::item(table.id(), at.route, &at.bytes), record));
+        staged
+            .commit
+            .writes
+            .push(Write::Put(keys::item(table.id(), at.route, &at.bytes), record));
         let indexes = index::maintain(
             table.id(),
             table.keys(),
@@ -193,22 +233,44 @@ impl<E: Engine> Tables<E> {
             &mut staged.commit.writes,
         );
         staged.capacity.table += write_units(before.unwrap_or(0), after.unwrap_or(0));
-        staged.counts.push(Count { stats: Arc::clone(&table.live.table), before, after });
-        for IndexChange { index, before, after, units } in indexes {
+        staged.counts.push(Count {
+            stats: Arc::clone(&table.live.table),
+            before,
+            after,
+        });
+        for IndexChange {
+            index,
+            before,
+            after,
+            units,
+        } in indexes
+        {
             let index = &table.indexes()[index];
-            let consumed = if index.is_global() { &mut staged.capacity.global } else { &mut staged.capacity.local };
+            let consumed = if index.is_global() {
+                &mut staged.capacity.global
+            } else {
+                &mut staged.capacity.local
+            };
             consumed.push((index.name.clone(), units));
             if let Some(stats) = table.live.indexes.read().get(&index.name) {
-                staged.counts.push(Count { stats: Arc::clone(stats), before, after });
+                staged.counts.push(Count {
+                    stats: Arc::clone(stats),
+                    before,
+                    after,
+                });
             }
         }
         let view = table.view();
-        let image = |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
+        let image =
+            |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
         let images = Images {
             old: image(*old, view.is_some_and(|view| view.old_image())),
             new: image(Some(*new), view.is_some_and(|view| view.new_image())),
         };
-        let body = Body::Item { deleted: new.item.is_none(), images };
+        let body = Body::Item {
+            deleted: new.item.is_none(),
+            images,
+        };
         self.append(table, at, new.stamp, new.past.clone(), change.origin, body, staged);
         Ok(())
     }
@@ -235,7 +297,10 @@ impl<E: Engine> Tables<E> {
             body,
         };
         let log = self.log_of(table, table.partitions().partition_of(at.route));
-        staged.commit.appends.push(Append { log, record: change.encode().into() });
+        staged.commit.appends.push(Append {
+            log,
+            record: change.encode().into(),
+        });
     }
 
     /// Commits what was staged; once it is durable, counts it and wakes the links.
@@ -243,7 +308,7 @@ impl<E: Engine> Tables<E> {
     /// On an engine that does not span groups, index entries of other groups are committed after the item, each group by
     /// itself, so such an index lags (see ARCHITECTURE.md).
     pub(crate) async fn commit(&self, staged: Staged) -> Result<()> {
-        let Staged { commit, counts } = staged;
+        let Staged { commit, counts, .. } = staged;
         let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
         let positions = if self.engine().spans_groups() {
             self.engine().commit(commit).await?
@@ -281,7 +346,13 @@ impl<E: Engine> Tables<E> {
             let group = self.engine().group_of(key);
             match groups.iter_mut().find(|(known, _)| *known == group) {
                 Some((_, commit)) => commit.writes.push(write),
-                None => groups.push((group, Commit { writes: vec![write], ..Commit::default() })),
+                None => groups.push((
+                    group,
+                    Commit {
+                        writes: vec![write],
+                        ..Commit::default()
+                    },
+                )),
             }
         }
         if let Some((_, first)) = groups.first_mut() {
@@ -300,8 +371,9 @@ fn encode(item: &Item) -> Result<Bytes> {
     codec::encode(item, &mut out);
     let stored = StoredItem::new(out.into());
     if stored.size()? > ITEM_BYTES_MAX {
-        return Err(TableError::Validation("Item size has exceeded the maximum allowed size".into()));
+        return Err(TableError::Validation(
+            "Item size has exceeded the maximum allowed size".into(),
+        ));
     }
     Ok(stored.into_bytes())
 }
-

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use geodynamo_topology::{NodeName, RegionName};
+use geodynamo_topology::RegionName;
 
 /// A self-hosted, multi-region DynamoDB.
 #[derive(Clone, PartialEq, Debug, Parser)]
@@ -82,15 +82,12 @@ pub struct Demo {
 /// Arguments of `certs`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct Certs {
+    /// The topology file: its cluster is the authority's, each of its nodes gets a certificate
+    #[arg(long, value_name = "FILE")]
+    pub topology: PathBuf,
     /// Where to put the files. An authority (ca.pem, ca.key) that is there is used again
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// How many days the nodes' certificates are valid
-    #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=3650))]
-    pub days: u32,
-    /// The nodes' names, as the topology has them
-    #[arg(required = true, value_name = "NODE")]
-    pub nodes: Vec<NodeName>,
 }
 
 #[cfg(test)]
@@ -125,13 +122,11 @@ mod tests {
         check("geodynamo dev --region EU", None);
         check("geodynamo dev --auth maybe", None);
         check("geodynamo certs --out x", None);
-        check("geodynamo certs --out x A/B", None);
         check(
-            "geodynamo certs --out x a b",
+            "geodynamo certs --topology t --out x",
             Some(Command::Certs(Certs {
+                topology: "t".into(),
                 out: "x".into(),
-                days: 825,
-                nodes: vec![NodeName::new("a").unwrap(), NodeName::new("b").unwrap()],
             })),
         );
         check(

@@ -10,5 +10,6 @@ pub mod config;
 pub mod data;
 pub mod handler;
 pub mod metrics;
+pub mod process;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,0 +1,132 @@
+//! One region's process from its first port to its last request.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use geodynamo_access::{Keys, Mode, Verifier};
+use tokio::task::JoinHandle;
+
+use crate::{
+    admin::{Admin, AdminPort},
+    config::Config,
+    data::{
+        DataPort,
+        tls::{self, TlsError},
+    },
+    handler::Handler,
+    metrics::{MetricsRegistry, RequestMetrics},
+    shutdown::{Shutdown, ShutdownTrigger, shutdown},
+};
+
+/// How long the admin port may take to end after the data port has.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// Why the ports cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{port} port {address}: {source}")]
+    Bind {
+        /// Which port: `data` or `admin`.
+        port: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The files of the data port's TLS are of no use.
+    #[error("[tls]: {0}")]
+    Tls(#[from] TlsError),
+}
+
+/// The running ports of a process.
+#[derive(Debug)]
+pub struct Ports {
+    data_address: SocketAddr,
+    admin_address: SocketAddr,
+    keys: Arc<Keys>,
+    data: JoinHandle<()>,
+    admin: JoinHandle<io::Result<()>>,
+    /// The admin port outlives the data port, so that draining can be watched.
+    admin_trigger: ShutdownTrigger,
+}
+
+impl Ports {
+    /// Binds both ports and serves them until the signal. `handler` and `admin` are what is behind them; `registry` gets
+    /// the requests' metrics.
+    pub async fn start<H: Handler, A: Admin>(
+        config: &Config,
+        mode: Mode,
+        handler: H,
+        admin: A,
+        registry: &MetricsRegistry,
+        shutdown_signal: Shutdown,
+    ) -> Result<Self, StartError> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|files| tls::acceptor(&files.cert, &files.key))
+            .transpose()?;
+        let requests = RequestMetrics::new(registry, handler.operations());
+        let keys = Arc::new(Keys::new(config.credentials()));
+        let verifier = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
+        let bind_error = |port, address| move |source| StartError::Bind { port, address, source };
+        let (data_wanted, admin_wanted) = (config.listen.data, config.listen.admin);
+        let data = DataPort::bind(
+            data_wanted,
+            config.region.as_str(),
+            tls,
+            config.data_limits(),
+            verifier,
+            handler,
+            Arc::clone(&requests),
+        )
+        .await
+        .map_err(bind_error("data", data_wanted))?;
+        registry.register_reading(
+            "request_buffered_bytes",
+            "Memory that requests' bodies hold",
+            data.held_bytes(),
+        );
+        let admin = AdminPort::bind(admin_wanted, admin, registry.clone(), requests)
+            .await
+            .map_err(bind_error("admin", admin_wanted))?;
+        let (admin_trigger, admin_shutdown) = shutdown();
+        Ok(Self {
+            data_address: data.local_address().map_err(bind_error("data", data_wanted))?,
+            admin_address: admin.local_address().map_err(bind_error("admin", admin_wanted))?,
+            keys,
+            data: tokio::spawn(data.serve(shutdown_signal)),
+            admin: tokio::spawn(admin.serve(admin_shutdown)),
+            admin_trigger,
+        })
+    }
+
+    /// Where clients connect to.
+    pub fn data_address(&self) -> SocketAddr {
+        self.data_address
+    }
+
+    /// Where operators connect to.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The access keys, which may be replaced while the process runs.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// Returns once the signal was given and every request is answered, or the time for that is over. No request is in
+    /// the handler any more after the first case, so what is behind it can be closed.
+    pub async fn finish(self) {
+        if let Err(error) = self.data.await {
+            tracing::error!(%error, "the data port broke off");
+        }
+        self.admin_trigger.trigger();
+        match tokio::time::timeout(ADMIN_DRAIN, self.admin).await {
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the admin port broke off"),
+            Ok(Err(error)) => tracing::error!(%error, "the admin port broke off"),
+            Ok(Ok(Ok(()))) | Err(_) => {}
+        }
+    }
+}

@@ -24,9 +24,9 @@ pub enum ClockError {
 
 impl Clock {
     /// How far above the last stamp a new ceiling is put, in milliseconds: one durable write buys this much time.
-    pub const CEILING_AHEAD_MS: Millis = 10_000;
+    pub const CEILING_AHEAD_MS: Millis = 2_000;
     /// A higher ceiling is asked for when less than this is left, in milliseconds.
-    pub const CEILING_MARGIN_MS: Millis = 5_000;
+    pub const CEILING_MARGIN_MS: Millis = 1_000;
 
     /// A clock that starts at the durable ceiling (zero for a fresh data directory).
     pub fn new(replica: ReplicaId, ceiling: Hlc) -> Self {

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -178,6 +179,16 @@ impl Source {
                 self.end(SourceAction::Finish);
             }
             None => {
+                if !deltas.is_empty() {
+                    // What belongs to no row (parked deltas of a table without items) still has to travel, under a mark
+                    // just behind the last one.
+                    let last = match self.after.take() {
+                        None => CopyMark(0, Bytes::new()),
+                        Some(CopyMark(hash, key)) => CopyMark(hash, [&key[..], &[0]].concat().into()),
+                    };
+                    let rows = CopyRows { deltas, last };
+                    self.actions.push_back(SourceAction::Send(CopyFrame::Rows(rows)));
+                }
                 self.actions.push_back(SourceAction::Send(CopyFrame::End));
                 self.end(SourceAction::Finish);
             }

@@ -2,7 +2,11 @@
 //!
 //! A file that is missing is written (run again and commit it); one that differs is never overwritten.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may; golden files are files"
+)]
 
 use std::{fs, path::Path};
 

@@ -285,17 +285,26 @@ impl Sender {
     }
 
     /// The peer says from where a log must be sent.
-    fn on_resume(&mut self, log: LogId, cursor: Position) {
+    ///
+    /// While the log waits, the position is the peer's durable cursor. In the middle of sending it is where the peer found a
+    /// gap: what lies before has been taken in, but is not durable, so it must not pass for acknowledged.
+    fn on_resume(&mut self, log: LogId, position: Position) {
+        let Some(out) = self.logs.get(&log) else { return };
+        let (is_durable, acked, end) = (matches!(out.phase, Phase::Waiting | Phase::Ahead), out.acked, out.end);
         self.release(log);
         let Some(out) = self.logs.get_mut(&log) else { return };
-        if cursor > out.end {
-            let end = out.end;
+        if position > end {
             out.rewind(end, Phase::Ahead);
+            let cursor = position;
             self.actions.push_back(Action::PeerAhead { log, cursor, end });
             return;
         }
-        out.rewind(cursor, Phase::Idle);
-        self.actions.push_back(Action::Acked(log, cursor));
+        out.rewind(position, Phase::Idle);
+        if is_durable {
+            self.actions.push_back(Action::Acked(log, position));
+        } else {
+            out.acked = acked.min(position);
+        }
         self.enqueue(log);
     }
 

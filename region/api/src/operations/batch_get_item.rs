@@ -103,6 +103,7 @@ fn plan<E: Engine>(
         context.check_given(expression, false, "")?;
         let projection = projection(&request.projection_expression, &request.attributes_to_get, &mut context)?;
         context.finish()?;
+        drop(context);
         let table = api.tables.table(table_of(&name)?)?;
         let keys: &[Item] = request.keys.as_deref().unwrap_or_default();
         keys.iter().try_for_each(|key| table.key_of(key).map(drop))?;

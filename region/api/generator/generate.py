@@ -48,12 +48,10 @@ PATTERNS = {
     r"[a-zA-Z0-9_.-]+": "Name",
     r"([0-9a-f]{16})+": "HexWords",
     r"^[^\$]+$": "NoDollar",
-    r"[A-Za-z0-9][A-Za-z0-9\-\_\.]{0,126}[A-Za-z0-9]": "RuleName",
     r"[,;:|\t ]": "CsvDelimiter",
     r"[\x20-\x21\x23-\x2B\x2D-\x7E]*": "CsvHeader",
     r"^[a-z0-9A-Z]+[\.\-\w]*[a-z0-9A-Z]+$": "Bucket",
     r"[0-9]{12}": "Account",
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}": "Uuid",
 }
 RUST_KEYWORDS = {"type", "match", "ref", "move", "use", "in", "where", "impl", "enum", "static"}
 
@@ -294,8 +292,6 @@ def sample_text(name, shape):
             return ","
         case "Account":
             return "012345678901"
-        case "Uuid":
-            return "01234567-89ab-cdef-0123-456789abcdef"
     return "name" + "x" * max(0, shape.get("min", 0) - 4)
 
 

@@ -182,7 +182,9 @@ impl ApiError {
     }
 
     pub(crate) fn no_key_condition() -> Self {
-        Self::validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+        Self::validation(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+        )
     }
 
     pub(crate) fn condition_type_mismatch() -> Self {
@@ -213,7 +215,9 @@ impl ApiError {
     }
 
     pub(crate) fn projected_without_index(operation: &str) -> Self {
-        Self::validation(format!("ALL_PROJECTED_ATTRIBUTES can be used only when {operation} using an IndexName"))
+        Self::validation(format!(
+            "ALL_PROJECTED_ATTRIBUTES can be used only when {operation} using an IndexName"
+        ))
     }
 
     pub(crate) fn select_all_of_global_index(index: &str) -> Self {
@@ -226,7 +230,11 @@ impl ApiError {
     pub(crate) fn scan_parameter_missing(missing: &str, given: &str) -> Self {
         Self::validation(format!(
             "The {missing} parameter is required but was not present in the request when {} is present",
-            if given == "Segment" { "Segment parameter" } else { "parameter TotalSegments" }
+            if given == "Segment" {
+                "Segment parameter"
+            } else {
+                "parameter TotalSegments"
+            }
         ))
     }
 
@@ -242,7 +250,9 @@ impl ApiError {
     }
 
     pub(crate) fn wrong_argument_count(operator: &str) -> Self {
-        Self::invalid(format!("Invalid number of argument(s) for the {operator} ComparisonOperator"))
+        Self::invalid(format!(
+            "Invalid number of argument(s) for the {operator} ComparisonOperator"
+        ))
     }
 
     pub(crate) fn comparison_not_for_type(operator: &str, kind: &str) -> Self {

@@ -43,7 +43,10 @@ pub struct Reply {
 impl<E: Engine> Api<E> {
     /// An API of these tables. `endpoint` is what DescribeEndpoints tells: `host:port` of this region's data port.
     pub fn new(tables: Arc<Tables<E>>, endpoint: impl Into<String>) -> Self {
-        Self { tables, endpoint: endpoint.into() }
+        Self {
+            tables,
+            endpoint: endpoint.into(),
+        }
     }
 
     /// The tables.
@@ -60,21 +63,38 @@ impl<E: Engine> Api<E> {
     }
 
     fn table_arn(&self, name: &str) -> String {
-        format!("arn:aws:dynamodb:{}:{}:table/{name}", self.tables.region(), self.tables.account())
+        format!(
+            "arn:aws:dynamodb:{}:{}:table/{name}",
+            self.tables.region(),
+            self.tables.account()
+        )
     }
 }
 
 impl Reply {
     fn of(operation: Option<Operation>, answer: Result<Vec<u8>, ApiError>) -> Self {
         match answer {
-            Ok(body) => Self { status: 200, body: body.into(), error: None, operation },
-            Err(error) => Self { operation, ..Self::from(&error) },
+            Ok(body) => Self {
+                status: 200,
+                body: body.into(),
+                error: None,
+                operation,
+            },
+            Err(error) => Self {
+                operation,
+                ..Self::from(&error)
+            },
         }
     }
 }
 
 impl From<&ApiError> for Reply {
     fn from(error: &ApiError) -> Self {
-        Self { status: error.status(), body: error.body().into(), error: Some(error.name().into()), operation: None }
+        Self {
+            status: error.status(),
+            body: error.body().into(),
+            error: Some(error.name().into()),
+            operation: None,
+        }
     }
 }

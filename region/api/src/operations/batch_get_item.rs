@@ -47,7 +47,13 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
     writer.begin_object();
     writer.plain_key("Responses");
     writer.begin_object();
-    for Wanted { name, table, projection, request } in wanted {
+    for Wanted {
+        name,
+        table,
+        projection,
+        request,
+    } in wanted
+    {
         let keys = request.keys.as_deref().unwrap_or_default();
         let consistent = request.consistent_read.unwrap_or(false);
         let mut done = 0;
@@ -69,28 +75,40 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
             }
         }
         writer.end_array();
-        let capacity = Capacity { table: units, ..Capacity::default() };
+        let capacity = Capacity {
+            table: units,
+            ..Capacity::default()
+        };
         capacities.extend(consumed(table.name(), &input.return_consumed_capacity, &capacity));
         let rest = keys[done..].to_vec();
         if !rest.is_empty() {
-            left.insert(name, KeysAndAttributes { keys: Some(rest), ..request });
+            left.insert(
+                name,
+                KeysAndAttributes {
+                    keys: Some(rest),
+                    ..request
+                },
+            );
         }
     }
     writer.end_object();
     write_member("UnprocessedKeys", &Some(left), &mut writer);
-    write_member("ConsumedCapacity", &Some(capacities).filter(|list| !list.is_empty()), &mut writer);
+    write_member(
+        "ConsumedCapacity",
+        &Some(capacities).filter(|list| !list.is_empty()),
+        &mut writer,
+    );
     writer.end_object();
     Ok(writer.into_bytes())
 }
 
 /// Checks the whole request before anything is read.
-fn plan<E: Engine>(
-    api: &Api<E>,
-    items: BTreeMap<CompactString, KeysAndAttributes>,
-) -> Result<Vec<Wanted>, ApiError> {
+fn plan<E: Engine>(api: &Api<E>, items: BTreeMap<CompactString, KeysAndAttributes>) -> Result<Vec<Wanted>, ApiError> {
     let keys_of = |request: &KeysAndAttributes| request.keys.as_ref().map_or(0, Vec::len);
     if items.values().map(keys_of).sum::<usize>() > KEYS_MAX {
-        return Err(ApiError::validation("Too many items requested for the BatchGetItem call"));
+        return Err(ApiError::validation(
+            "Too many items requested for the BatchGetItem call",
+        ));
     }
     let mut wanted = Vec::with_capacity(items.len());
     for (name, request) in items {
@@ -110,7 +128,12 @@ fn plan<E: Engine>(
         if keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key)) {
             return Err(ApiError::duplicate_keys());
         }
-        wanted.push(Wanted { name, table, projection, request });
+        wanted.push(Wanted {
+            name,
+            table,
+            projection,
+            request,
+        });
     }
     Ok(wanted)
 }

@@ -42,7 +42,15 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
     let mut running = JoinSet::new();
     let mut capacities = vec![Capacity::default(); planned.len()];
     let mut tables = Vec::with_capacity(planned.len());
-    for (at, Writes { table, writes, collections }) in planned.into_iter().enumerate() {
+    for (
+        at,
+        Writes {
+            table,
+            writes,
+            collections,
+        },
+    ) in planned.into_iter().enumerate()
+    {
         for write in writes {
             let (tables, table) = (Arc::clone(&api.tables), Arc::clone(&table));
             running.spawn(async move {
@@ -93,7 +101,9 @@ fn plan<E: Engine>(
     asked_metrics: &Option<CompactString>,
 ) -> Result<Vec<Writes>, ApiError> {
     if items.values().map(Vec::len).sum::<usize>() > WRITES_MAX {
-        return Err(ApiError::validation("Too many items requested for the BatchWriteItem call"));
+        return Err(ApiError::validation(
+            "Too many items requested for the BatchWriteItem call",
+        ));
     }
     let mut planned = Vec::with_capacity(items.len());
     for (name, requests) in items {
@@ -130,7 +140,11 @@ fn plan<E: Engine>(
             keys.push(key);
             writes.push(write);
         }
-        planned.push(Writes { table, writes, collections });
+        planned.push(Writes {
+            table,
+            writes,
+            collections,
+        });
     }
     Ok(planned)
 }
@@ -138,5 +152,9 @@ fn plan<E: Engine>(
 /// The key attributes of an item.
 fn key_of(table: &Table, item: &Item) -> Item {
     let attribute = |name: &str| item.get(name).map(|value| (name.into(), value.clone()));
-    table.keys().attributes().filter_map(|key| attribute(&key.name)).collect()
+    table
+        .keys()
+        .attributes()
+        .filter_map(|key| attribute(&key.name))
+        .collect()
 }

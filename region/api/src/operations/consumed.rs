@@ -23,7 +23,10 @@ pub(super) fn consumed(
     if !indexes && !says(asked, "TOTAL") {
         return None;
     }
-    let of = |units: f64| generated::Capacity { capacity_units: Some(units), ..Default::default() };
+    let of = |units: f64| generated::Capacity {
+        capacity_units: Some(units),
+        ..Default::default()
+    };
     let by_name = |list: &[(String, f64)]| {
         let map: BTreeMap<_, _> = list.iter().map(|(name, units)| (name.into(), of(*units))).collect();
         (indexes && !map.is_empty()).then_some(map)
@@ -41,7 +44,9 @@ pub(super) fn consumed(
 /// The partition key that `ReturnItemCollectionMetrics` is about: none unless asked for and the table has local indexes.
 pub(super) fn collection_key(table: &Table, asked: &Option<CompactString>, item: &Item) -> Option<AttributeValue> {
     let local = table.indexes().iter().any(|index| !index.is_global());
-    (says(asked, "SIZE") && local).then(|| item.get(&table.keys().partition.name).cloned()).flatten()
+    (says(asked, "SIZE") && local)
+        .then(|| item.get(&table.keys().partition.name).cloned())
+        .flatten()
 }
 
 /// The size of an item collection. It reads the collection, so it takes time in proportion to its size.
@@ -76,7 +81,10 @@ pub(super) async fn collection_metrics<E: Engine>(
     }
     let lower = (bytes / GIGABYTE) as f64;
     Ok(Some(generated::ItemCollectionMetrics {
-        item_collection_key: Some(Item::from_iter([(table.keys().partition.name.as_str().into(), partition)])),
+        item_collection_key: Some(Item::from_iter([(
+            table.keys().partition.name.as_str().into(),
+            partition,
+        )])),
         size_estimate_range_gb: Some(vec![lower, lower + 1.0]),
     }))
 }

@@ -39,36 +39,59 @@ impl Attributes {
                 _ => KeyType::S,
             };
             if defined.iter().any(|(known, _)| known.name == name) {
-                return Err(ApiError::invalid(format!("Duplicate AttributeName in AttributeDefinitions: {name}")));
+                return Err(ApiError::invalid(format!(
+                    "Duplicate AttributeName in AttributeDefinitions: {name}"
+                )));
             }
-            defined.push((KeyAttribute { name: name.into(), kind }, false));
+            defined.push((
+                KeyAttribute {
+                    name: name.into(),
+                    kind,
+                },
+                false,
+            ));
         }
         Ok(Self { defined })
     }
 
     /// A key schema, its attributes' types looked up.
-    pub(super) fn key_schema(&mut self, elements: Option<Vec<generated::KeySchemaElement>>) -> Result<KeySchema, ApiError> {
+    pub(super) fn key_schema(
+        &mut self,
+        elements: Option<Vec<generated::KeySchemaElement>>,
+    ) -> Result<KeySchema, ApiError> {
         let elements = elements.unwrap_or_default();
         if elements.len() > KEYS_MAX {
             return Err(ApiError::too_many_key_schema_elements(&elements));
         }
         let is = |at: usize, kind: &str| {
-            elements.get(at).is_none_or(|element: &generated::KeySchemaElement| element.key_type.as_deref() == Some(kind))
+            elements
+                .get(at)
+                .is_none_or(|element: &generated::KeySchemaElement| element.key_type.as_deref() == Some(kind))
         };
         if elements.is_empty() || !is(0, "HASH") {
-            return Err(ApiError::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"));
+            return Err(ApiError::validation(
+                "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+            ));
         }
         if !is(1, "RANGE") {
-            return Err(ApiError::validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"));
+            return Err(ApiError::validation(
+                "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
+            ));
         }
-        let names: Vec<CompactString> =
-            elements.into_iter().map(|element| element.attribute_name.unwrap_or_default()).collect();
+        let names: Vec<CompactString> = elements
+            .into_iter()
+            .map(|element| element.attribute_name.unwrap_or_default())
+            .collect();
         if names.len() == KEYS_MAX && names[0] == names[1] {
             return Err(ApiError::validation(
                 "Both the Hash Key and the Range Key element in the KeySchema have the same name",
             ));
         }
-        let missing: Vec<&str> = names.iter().map(|name| name.as_str()).filter(|name| !self.has(name)).collect();
+        let missing: Vec<&str> = names
+            .iter()
+            .map(|name| name.as_str())
+            .filter(|name| !self.has(name))
+            .collect();
         if !missing.is_empty() {
             return Err(ApiError::undefined_key_attributes(&missing.join(", "), &self.names()));
         }
@@ -76,7 +99,9 @@ impl Attributes {
         let partition = keys.next();
         let sort = keys.next();
         // Both are defined: it was checked above.
-        partition.map(|partition| KeySchema { partition, sort }).ok_or_else(ApiError::internal)
+        partition
+            .map(|partition| KeySchema { partition, sort })
+            .ok_or_else(ApiError::internal)
     }
 
     /// That keys use every definition.
@@ -84,8 +109,12 @@ impl Attributes {
         if self.defined.iter().all(|(_, used)| *used) {
             return Ok(());
         }
-        let used: Vec<&str> =
-            self.defined.iter().filter(|(_, used)| *used).map(|(attribute, _)| attribute.name.as_str()).collect();
+        let used: Vec<&str> = self
+            .defined
+            .iter()
+            .filter(|(_, used)| *used)
+            .map(|(attribute, _)| attribute.name.as_str())
+            .collect();
         Err(ApiError::unused_attribute_definitions(&self.names(), &used.join(", ")))
     }
 
@@ -100,7 +129,11 @@ impl Attributes {
     }
 
     fn names(&self) -> String {
-        self.defined.iter().map(|(attribute, _)| attribute.name.as_str()).collect::<Vec<_>>().join(", ")
+        self.defined
+            .iter()
+            .map(|(attribute, _)| attribute.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -111,12 +144,12 @@ pub(super) fn index_projection(projection: Option<generated::Projection>) -> Res
     match (projection.projection_type.as_deref(), listed) {
         (None, _) => Err(ApiError::invalid("Unknown ProjectionType: null")),
         (Some("INCLUDE"), Some(names)) => Ok(Projection::Include(names.into_iter().map(Into::into).collect())),
-        (Some("INCLUDE"), None) => {
-            Err(ApiError::invalid("ProjectionType is INCLUDE, but NonKeyAttributes is not specified"))
-        }
-        (Some(kind), Some(_)) => {
-            Err(ApiError::invalid(format!("ProjectionType is {kind}, but NonKeyAttributes is specified")))
-        }
+        (Some("INCLUDE"), None) => Err(ApiError::invalid(
+            "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
+        )),
+        (Some(kind), Some(_)) => Err(ApiError::invalid(format!(
+            "ProjectionType is {kind}, but NonKeyAttributes is specified"
+        ))),
         (Some("KEYS_ONLY"), None) => Ok(Projection::KeysOnly),
         (Some(_), None) => Ok(Projection::All),
     }
@@ -124,7 +157,11 @@ pub(super) fn index_projection(projection: Option<generated::Projection>) -> Res
 
 /// The names that a projection lists.
 pub(super) fn listed(index: &NewIndex) -> usize {
-    if let Projection::Include(names) = &index.projection { names.len() } else { 0 }
+    if let Projection::Include(names) = &index.projection {
+        names.len()
+    } else {
+        0
+    }
 }
 
 /// How a table is billed.
@@ -147,7 +184,10 @@ pub(super) fn billing(
 /// Provisioned throughput, which the model keeps above zero.
 pub(super) fn units(throughput: &generated::ProvisionedThroughput) -> Throughput {
     let units = |units: Option<i64>| units.and_then(|units| u64::try_from(units).ok()).unwrap_or(0);
-    Throughput { read: units(throughput.read_capacity_units), write: units(throughput.write_capacity_units) }
+    Throughput {
+        read: units(throughput.read_capacity_units),
+        write: units(throughput.write_capacity_units),
+    }
 }
 
 /// A stream to switch on; `None` to have none.
@@ -178,7 +218,9 @@ pub(super) fn tags(list: Vec<generated::Tag>) -> Result<Tags, ApiError> {
             return Err(ApiError::invalid(format!("Invalid tag: {key}")));
         }
         if key.starts_with("aws:") {
-            return Err(ApiError::validation("One or more tag keys are reserved: the prefix aws: is for AWS's own use"));
+            return Err(ApiError::validation(
+                "One or more tag keys are reserved: the prefix aws: is for AWS's own use",
+            ));
         }
         if tags.insert(key.clone().into(), value.into()).is_some() {
             return Err(ApiError::invalid(format!("Duplicate tag key: {key}")));
@@ -192,5 +234,9 @@ pub(super) fn tags(list: Vec<generated::Tag>) -> Result<Tags, ApiError> {
 
 /// Refuses a parameter that is not offered: better than to pass over what a client relies on.
 pub(super) fn refuse(parameter: &str, given: bool) -> Result<(), ApiError> {
-    if given { Err(ApiError::parameter_not_offered(parameter)) } else { Ok(()) }
+    if given {
+        Err(ApiError::parameter_not_offered(parameter))
+    } else {
+        Ok(())
+    }
 }

@@ -25,11 +25,17 @@ pub(super) async fn create_table<E: Engine>(
 ) -> Result<CreateTableOutput, ApiError> {
     refuse("ResourcePolicy", input.resource_policy.is_some())?;
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
-    refuse("GlobalTableSettingsReplicationMode", input.global_table_settings_replication_mode.is_some())?;
+    refuse(
+        "GlobalTableSettingsReplicationMode",
+        input.global_table_settings_replication_mode.is_some(),
+    )?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
     refuse("OnDemandThroughput", input.on_demand_throughput.is_some())?;
     refuse("WarmThroughput", input.warm_throughput.is_some())?;
-    let encryption = input.sse_specification.as_ref().is_some_and(|sse| sse.enabled == Some(true));
+    let encryption = input
+        .sse_specification
+        .as_ref()
+        .is_some_and(|sse| sse.enabled == Some(true));
     refuse("SSESpecification", encryption)?;
 
     let name = table_name(&input.table_name)?.to_owned();
@@ -53,7 +59,9 @@ pub(super) async fn create_table<E: Engine>(
         tags: tags(input.tags.unwrap_or_default())?,
     };
     let description = api.tables.create_table(create).await?;
-    Ok(CreateTableOutput { table_description: Some(table_description(api, description)) })
+    Ok(CreateTableOutput {
+        table_description: Some(table_description(api, description)),
+    })
 }
 
 fn local_indexes(
@@ -74,7 +82,9 @@ fn local_indexes(
         let name = index.index_name.unwrap_or_default();
         let own = attributes.key_schema(index.key_schema)?;
         if own.sort.is_none() {
-            return Err(ApiError::invalid(format!("Index KeySchema does not have a range key for index: {name}")));
+            return Err(ApiError::invalid(format!(
+                "Index KeySchema does not have a range key for index: {name}"
+            )));
         }
         if own.partition.name != keys.partition.name {
             return Err(ApiError::invalid(format!(
@@ -84,7 +94,12 @@ fn local_indexes(
             )));
         }
         let projection = index_projection(index.projection)?;
-        Ok(NewIndex { name: name.into(), keys: own, projection, throughput: None })
+        Ok(NewIndex {
+            name: name.into(),
+            keys: own,
+            projection,
+            throughput: None,
+        })
     };
     indexes.into_iter().map(index).collect()
 }
@@ -111,12 +126,19 @@ fn global_indexes(
             }
             (Billing::Provisioned(_), Some(throughput)) => Some(units(throughput)),
             (Billing::Provisioned(_), None) => {
-                return Err(ApiError::invalid(format!("ProvisionedThroughput is not specified for index: {name}")));
+                return Err(ApiError::invalid(format!(
+                    "ProvisionedThroughput is not specified for index: {name}"
+                )));
             }
         };
         let keys = attributes.key_schema(index.key_schema)?;
         let projection = index_projection(index.projection)?;
-        Ok(NewIndex { name: name.into(), keys, projection, throughput })
+        Ok(NewIndex {
+            name: name.into(),
+            keys,
+            projection,
+            throughput,
+        })
     };
     indexes.into_iter().map(index).collect()
 }

@@ -13,5 +13,7 @@ pub(super) async fn delete_table<E: Engine>(
     input: &DeleteTableInput,
 ) -> Result<DeleteTableOutput, ApiError> {
     let description = api.tables.delete_table(table_name(&input.table_name)?).await?;
-    Ok(DeleteTableOutput { table_description: Some(table_description(api, description)) })
+    Ok(DeleteTableOutput {
+        table_description: Some(table_description(api, description)),
+    })
 }

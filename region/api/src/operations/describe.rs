@@ -25,13 +25,27 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
         Billing::OnDemand => Throughput::default(),
         Billing::Provisioned(throughput) => throughput,
     };
-    let local: Vec<_> = table.local_indexes.iter().map(|index| local_index(index, &arn)).collect();
-    let global_indexes: Vec<_> = table.global_indexes.iter().map(|index| global_index(index, &arn)).collect();
+    let local: Vec<_> = table
+        .local_indexes
+        .iter()
+        .map(|index| local_index(index, &arn))
+        .collect();
+    let global_indexes: Vec<_> = table
+        .global_indexes
+        .iter()
+        .map(|index| global_index(index, &arn))
+        .collect();
     generated::TableDescription {
-        attribute_definitions: Some(table.attributes.iter().map(|attribute| generated::AttributeDefinition {
-            attribute_name: Some(attribute.name.as_str().into()),
-            attribute_type: Some(attribute.kind.code().into()),
-        }).collect()),
+        attribute_definitions: Some(
+            table
+                .attributes
+                .iter()
+                .map(|attribute| generated::AttributeDefinition {
+                    attribute_name: Some(attribute.name.as_str().into()),
+                    attribute_type: Some(attribute.kind.code().into()),
+                })
+                .collect(),
+        ),
         table_name: Some(table.name.as_str().into()),
         key_schema: Some(key_schema(&table.keys)),
         table_status: Some(table.status.code().into()),
@@ -50,10 +64,18 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
             stream_enabled: Some(true),
             stream_view_type: Some(stream.view.code().into()),
         }),
-        latest_stream_arn: label.as_ref().map(|label| CompactString::from(format!("{arn}/stream/{label}"))),
+        latest_stream_arn: label
+            .as_ref()
+            .map(|label| CompactString::from(format!("{arn}/stream/{label}"))),
         latest_stream_label: label,
         global_table_version: global.then(|| "2019.11.21".into()),
-        replicas: global.then(|| table.replicas.iter().map(|(region, entry)| replica(region, entry)).collect()),
+        replicas: global.then(|| {
+            table
+                .replicas
+                .iter()
+                .map(|(region, entry)| replica(region, entry))
+                .collect()
+        }),
         table_class_summary: table.table_class.map(|class| generated::TableClassSummary {
             table_class: Some(class.into()),
             last_update_date_time: None,
@@ -113,7 +135,10 @@ fn projection(projection: &Projection) -> generated::Projection {
         Projection::KeysOnly => ("KEYS_ONLY", None),
         Projection::Include(names) => ("INCLUDE", Some(names.iter().map(|name| name.as_str().into()).collect())),
     };
-    generated::Projection { projection_type: Some(kind.into()), non_key_attributes: names }
+    generated::Projection {
+        projection_type: Some(kind.into()),
+        non_key_attributes: names,
+    }
 }
 
 fn provisioned(throughput: Throughput) -> generated::ProvisionedThroughputDescription {
@@ -185,6 +210,9 @@ mod tests {
 
     #[test]
     fn ids() {
-        assert_eq!(uuid(0x0123_4567_89AB_CDEF_0123_4567_89AB_CDEF), "01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(
+            uuid(0x0123_4567_89AB_CDEF_0123_4567_89AB_CDEF),
+            "01234567-89ab-cdef-0123-456789abcdef"
+        );
     }
 }

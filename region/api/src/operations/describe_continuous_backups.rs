@@ -17,7 +17,9 @@ pub(super) fn describe_continuous_backups<E: Engine>(
     input: &DescribeContinuousBackupsInput,
 ) -> Result<DescribeContinuousBackupsOutput, ApiError> {
     let name = table_name(&input.table_name)?;
-    api.tables.table_named(name).map_err(|_| ApiError::table_not_found(name))?;
+    api.tables
+        .table_named(name)
+        .map_err(|_| ApiError::table_not_found(name))?;
     Ok(DescribeContinuousBackupsOutput {
         continuous_backups_description: Some(ContinuousBackupsDescription {
             continuous_backups_status: Some("ENABLED".into()),

@@ -14,5 +14,7 @@ pub(super) fn describe_endpoints<E: Engine>(api: &Api<E>, _: &DescribeEndpointsR
         address: Some(api.endpoint.as_str().into()),
         cache_period_in_minutes: Some(CACHE_MINUTES),
     };
-    DescribeEndpointsResponse { endpoints: Some(vec![endpoint]) }
+    DescribeEndpointsResponse {
+        endpoints: Some(vec![endpoint]),
+    }
 }

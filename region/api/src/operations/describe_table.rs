@@ -13,5 +13,7 @@ pub(super) fn describe_table<E: Engine>(
     input: &DescribeTableInput,
 ) -> Result<DescribeTableOutput, ApiError> {
     let description = api.tables.describe(table_name(&input.table_name)?)?;
-    Ok(DescribeTableOutput { table: Some(table_description(api, description)) })
+    Ok(DescribeTableOutput {
+        table: Some(table_description(api, description)),
+    })
 }

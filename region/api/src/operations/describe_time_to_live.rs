@@ -13,7 +13,11 @@ pub(super) fn describe_time_to_live<E: Engine>(
     input: &DescribeTimeToLiveInput,
 ) -> Result<DescribeTimeToLiveOutput, ApiError> {
     api.tables.table_named(table_name(&input.table_name)?)?;
-    let description =
-        TimeToLiveDescription { time_to_live_status: Some("DISABLED".into()), ..TimeToLiveDescription::default() };
-    Ok(DescribeTimeToLiveOutput { time_to_live_description: Some(description) })
+    let description = TimeToLiveDescription {
+        time_to_live_status: Some("DISABLED".into()),
+        ..TimeToLiveDescription::default()
+    };
+    Ok(DescribeTimeToLiveOutput {
+        time_to_live_description: Some(description),
+    })
 }

@@ -37,7 +37,10 @@ pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> An
     if input.return_consumed_capacity.is_some() {
         let bytes = found.as_ref().map(|item| item.size()).transpose()?.unwrap_or(0);
         let units = read_units(bytes, input.consistent_read.unwrap_or(false));
-        let capacity = Capacity { table: units, ..Capacity::default() };
+        let capacity = Capacity {
+            table: units,
+            ..Capacity::default()
+        };
         let consumed = consumed(table.name(), &input.return_consumed_capacity, &capacity);
         write_member("ConsumedCapacity", &consumed, &mut writer);
     }

@@ -33,7 +33,10 @@ pub(super) fn update_settings(input: &UpdateGlobalTableSettingsInput) -> Answer 
 }
 
 pub(super) fn list(_: &ListGlobalTablesInput) -> Answer {
-    Ok(encode(&ListGlobalTablesOutput { global_tables: Some(Vec::new()), last_evaluated_global_table_name: None }))
+    Ok(encode(&ListGlobalTablesOutput {
+        global_tables: Some(Vec::new()),
+        last_evaluated_global_table_name: None,
+    }))
 }
 
 fn not_found(name: &Option<CompactString>) -> Answer {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
-use geodynamo_expression::{
-    Comparator, Condition, KeyCondition, Operand, Path, Update, UpdateOperand,
-};
+use geodynamo_expression::{Comparator, Condition, KeyCondition, Operand, Path, Update, UpdateOperand};
 use geodynamo_item::{AttributeType, AttributeValue};
 
 use crate::{errors::ApiError, generated};
@@ -34,7 +32,11 @@ pub(super) fn filter(
     let Some(filter) = filter.filter(|map| !map.is_empty()) else {
         return refuse_operator(operator, "Filter").map(|()| None);
     };
-    let conditions = limited(filter.into_iter().map(|(name, condition)| attribute_condition(name, condition)))?;
+    let conditions = limited(
+        filter
+            .into_iter()
+            .map(|(name, condition)| attribute_condition(name, condition)),
+    )?;
     Ok(Some(joined(conditions, operator)))
 }
 
@@ -47,8 +49,13 @@ pub(super) fn key_conditions(
     }
     let conditions = limited(conditions.into_iter().map(|(name, condition)| {
         let operator = condition.comparison_operator.clone().unwrap_or_default();
-        if !matches!(operator.as_str(), "EQ" | "LT" | "LE" | "GT" | "GE" | "BETWEEN" | "BEGINS_WITH") {
-            return Err(ApiError::validation("Attempted conditional constraint is not an indexable operation"));
+        if !matches!(
+            operator.as_str(),
+            "EQ" | "LT" | "LE" | "GT" | "GE" | "BETWEEN" | "BEGINS_WITH"
+        ) {
+            return Err(ApiError::validation(
+                "Attempted conditional constraint is not an indexable operation",
+            ));
         }
         attribute_condition(name, condition)
     }))?;
@@ -75,11 +82,18 @@ pub(super) fn attribute_updates(
                     Box::new(UpdateOperand::Value(AttributeValue::L(Vec::new()))),
                 );
                 let added = UpdateOperand::Value(AttributeValue::L(added));
-                update.set.push((path, UpdateOperand::ListAppend(Box::new(old), Box::new(added))));
+                update
+                    .set
+                    .push((path, UpdateOperand::ListAppend(Box::new(old), Box::new(added))));
             }
             (
                 "ADD",
-                Some(value @ (AttributeValue::N(_) | AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_))),
+                Some(
+                    value @ (AttributeValue::N(_)
+                    | AttributeValue::Ss(_)
+                    | AttributeValue::Ns(_)
+                    | AttributeValue::Bs(_)),
+                ),
             ) => update.add.push((path, value)),
             (action @ ("ADD" | "DELETE"), Some(value)) => {
                 return Err(ApiError::action_not_for_type(action, value.kind().code()));
@@ -95,7 +109,12 @@ pub(super) fn attribute_updates(
 }
 
 fn expected_value(name: CompactString, expected: generated::ExpectedAttributeValue) -> Result<Condition, ApiError> {
-    let generated::ExpectedAttributeValue { value, exists, comparison_operator, attribute_value_list } = expected;
+    let generated::ExpectedAttributeValue {
+        value,
+        exists,
+        comparison_operator,
+        attribute_value_list,
+    } = expected;
     if comparison_operator.is_some() {
         if exists.is_some() {
             return Err(ApiError::invalid(
@@ -108,7 +127,13 @@ fn expected_value(name: CompactString, expected: generated::ExpectedAttributeVal
             ));
         }
         let attribute_value_list = attribute_value_list.or(value.map(|value| vec![value]));
-        return attribute_condition(name, generated::Condition { attribute_value_list, comparison_operator });
+        return attribute_condition(
+            name,
+            generated::Condition {
+                attribute_value_list,
+                comparison_operator,
+            },
+        );
     }
     if attribute_value_list.is_some() {
         return Err(ApiError::invalid(
@@ -122,9 +147,9 @@ fn expected_value(name: CompactString, expected: generated::ExpectedAttributeVal
             "Value must be provided when Exists is {} for Attribute: {name}",
             if exists.is_some() { "true" } else { "null" }
         ))),
-        (false, Some(_)) => {
-            Err(ApiError::invalid(format!("Value cannot be used when Exists is false for Attribute: {name}")))
-        }
+        (false, Some(_)) => Err(ApiError::invalid(format!(
+            "Value cannot be used when Exists is false for Attribute: {name}"
+        ))),
     }
 }
 
@@ -159,20 +184,49 @@ fn attribute_condition(name: CompactString, condition: generated::Condition) -> 
         "GE" => Comparator::GreaterOrEqual,
         "NULL" => return Ok(Condition::NotExists(path)),
         "NOT_NULL" => return Ok(Condition::Exists(path)),
-        "BETWEEN" => return Ok(Condition::Between { value: attribute, low: operand()?, high: operand()? }),
-        "IN" => {
-            return Ok(Condition::In { value: attribute, list: values.map(Operand::Value).collect() });
+        "BETWEEN" => {
+            return Ok(Condition::Between {
+                value: attribute,
+                low: operand()?,
+                high: operand()?,
+            });
         }
-        "BEGINS_WITH" => return Ok(Condition::BeginsWith { value: attribute, prefix: operand()? }),
-        "CONTAINS" => return Ok(Condition::Contains { container: attribute, element: operand()? }),
+        "IN" => {
+            return Ok(Condition::In {
+                value: attribute,
+                list: values.map(Operand::Value).collect(),
+            });
+        }
+        "BEGINS_WITH" => {
+            return Ok(Condition::BeginsWith {
+                value: attribute,
+                prefix: operand()?,
+            });
+        }
+        "CONTAINS" => {
+            return Ok(Condition::Contains {
+                container: attribute,
+                element: operand()?,
+            });
+        }
         "NOT_CONTAINS" => {
             // Of an attribute that is not there nothing can be said, not even this.
-            let contains = Condition::Contains { container: attribute, element: operand()? };
-            return Ok(Condition::And(vec![Condition::Exists(path), Condition::Not(Box::new(contains))]));
+            let contains = Condition::Contains {
+                container: attribute,
+                element: operand()?,
+            };
+            return Ok(Condition::And(vec![
+                Condition::Exists(path),
+                Condition::Not(Box::new(contains)),
+            ]));
         }
         _ => return Err(ApiError::invalid(format!("Unsupported operator: {operator}"))),
     };
-    Ok(Condition::Compare { comparator, left: attribute, right: operand()? })
+    Ok(Condition::Compare {
+        comparator,
+        left: attribute,
+        right: operand()?,
+    })
 }
 
 fn check_type(operator: &str, value: &AttributeValue) -> Result<(), ApiError> {
@@ -183,22 +237,34 @@ fn check_type(operator: &str, value: &AttributeValue) -> Result<(), ApiError> {
         "BEGINS_WITH" => matches!(kind, S | B),
         _ => true,
     };
-    if fits { Ok(()) } else { Err(ApiError::comparison_not_for_type(operator, kind.code())) }
+    if fits {
+        Ok(())
+    } else {
+        Err(ApiError::comparison_not_for_type(operator, kind.code()))
+    }
 }
 
 fn compare(comparator: Comparator, path: Path, value: AttributeValue) -> Condition {
-    Condition::Compare { comparator, left: Operand::Path(path), right: Operand::Value(value) }
+    Condition::Compare {
+        comparator,
+        left: Operand::Path(path),
+        right: Operand::Value(value),
+    }
 }
 
 fn joined(conditions: Vec<Condition>, operator: &Option<CompactString>) -> Condition {
-    if operator.as_deref() == Some("OR") { Condition::Or(conditions) } else { Condition::And(conditions) }
+    if operator.as_deref() == Some("OR") {
+        Condition::Or(conditions)
+    } else {
+        Condition::And(conditions)
+    }
 }
 
-fn limited(
-    conditions: impl ExactSizeIterator<Item = Result<Condition, ApiError>>,
-) -> Result<Vec<Condition>, ApiError> {
+fn limited(conditions: impl ExactSizeIterator<Item = Result<Condition, ApiError>>) -> Result<Vec<Condition>, ApiError> {
     if conditions.len() > CONDITIONS_MAX {
-        return Err(ApiError::invalid(format!("Too many conditions; the limit is {CONDITIONS_MAX}")));
+        return Err(ApiError::invalid(format!(
+            "Too many conditions; the limit is {CONDITIONS_MAX}"
+        )));
     }
     conditions.collect()
 }

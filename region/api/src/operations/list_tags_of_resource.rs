@@ -14,6 +14,12 @@ pub(super) fn list_tags_of_resource<E: Engine>(
 ) -> Result<ListTagsOfResourceOutput, ApiError> {
     let arn = input.resource_arn.as_deref().unwrap_or_default();
     let tags = api.tables.tags(table_of_arn(arn)?)?;
-    let tag = |(key, value): (String, String)| Tag { key: Some(key.into()), value: Some(value.into()) };
-    Ok(ListTagsOfResourceOutput { tags: Some(tags.into_iter().map(tag).collect()), next_token: None })
+    let tag = |(key, value): (String, String)| Tag {
+        key: Some(key.into()),
+        value: Some(value.into()),
+    };
+    Ok(ListTagsOfResourceOutput {
+        tags: Some(tags.into_iter().map(tag).collect()),
+        next_token: None,
+    })
 }

@@ -66,17 +66,20 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
         Operation::DeleteTable => Ok(encode(&delete_table::delete_table(api, &checked(body)?).await?)),
         Operation::TagResource => tag_resource::tag_resource(api, checked(body)?).await,
         Operation::UntagResource => untag_resource::untag_resource(api, checked(body)?).await,
-        Operation::ListTagsOfResource => {
-            Ok(encode(&list_tags_of_resource::list_tags_of_resource(api, &checked(body)?)?))
-        }
+        Operation::ListTagsOfResource => Ok(encode(&list_tags_of_resource::list_tags_of_resource(
+            api,
+            &checked(body)?,
+        )?)),
         Operation::DescribeEndpoints => Ok(encode(&describe_endpoints::describe_endpoints(api, &checked(body)?))),
         Operation::DescribeLimits => Ok(encode(&describe_limits::describe_limits(&checked(body)?))),
-        Operation::DescribeTimeToLive => {
-            Ok(encode(&describe_time_to_live::describe_time_to_live(api, &checked(body)?)?))
-        }
-        Operation::DescribeContinuousBackups => {
-            Ok(encode(&describe_continuous_backups::describe_continuous_backups(api, &checked(body)?)?))
-        }
+        Operation::DescribeTimeToLive => Ok(encode(&describe_time_to_live::describe_time_to_live(
+            api,
+            &checked(body)?,
+        )?)),
+        Operation::DescribeContinuousBackups => Ok(encode(&describe_continuous_backups::describe_continuous_backups(
+            api,
+            &checked(body)?,
+        )?)),
         Operation::CreateGlobalTable => global_tables::create(&checked(body)?),
         Operation::DescribeGlobalTable => global_tables::describe(&checked(body)?),
         Operation::DescribeGlobalTableSettings => global_tables::describe_settings(&checked(body)?),

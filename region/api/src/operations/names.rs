@@ -12,7 +12,11 @@ pub(super) fn table_name(name: &Option<CompactString>) -> Result<&str, ApiError>
 
 /// The table of a name or an ARN.
 pub(super) fn table_of(name: &str) -> Result<&str, ApiError> {
-    if name.starts_with("arn:") { table_of_arn(name) } else { Ok(name) }
+    if name.starts_with("arn:") {
+        table_of_arn(name)
+    } else {
+        Ok(name)
+    }
 }
 
 /// The table of an ARN: `arn:aws:dynamodb:region:account:table/name`. A region's tables are answered for by that region,

@@ -22,7 +22,10 @@ pub(super) fn condition(
     text: &Option<CompactString>,
     context: &mut Context<'_>,
 ) -> Result<Option<Condition>, ApiError> {
-    Ok(text.as_deref().map(|text| Condition::parse(parameter, text, context)).transpose()?)
+    Ok(text
+        .as_deref()
+        .map(|text| Condition::parse(parameter, text, context))
+        .transpose()?)
 }
 
 /// What a reader wants of items: a `ProjectionExpression`, or `AttributesToGet`, or everything.
@@ -50,7 +53,11 @@ pub(super) fn one_kind(older: &[(&str, bool)], expressions: &[(&str, bool)]) -> 
         return Ok(());
     }
     let names = |list: &[(&str, bool)]| {
-        list.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        list.iter()
+            .filter(|(_, given)| *given)
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     Err(ApiError::both_kinds_of_parameters(&names(older), &names(expressions)))
 }

@@ -19,11 +19,17 @@ use crate::{
 pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> Answer {
     let expression = input.condition_expression.is_some();
     one_kind(
-        &[("Expected", input.expected.is_some()), ("ConditionalOperator", input.conditional_operator.is_some())],
+        &[
+            ("Expected", input.expected.is_some()),
+            ("ConditionalOperator", input.conditional_operator.is_some()),
+        ],
         &[("ConditionExpression", expression)],
     )?;
     let return_old = returns_old(&input.return_values)?;
-    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    let mut context = context(
+        &input.expression_attribute_names,
+        input.expression_attribute_values.as_ref(),
+    )?;
     context.check_given(expression, expression, "ConditionExpression is null")?;
     let condition = match condition(Parameter::Condition, &input.condition_expression, &mut context)? {
         None => legacy::expected(input.expected, &input.conditional_operator)?,

@@ -16,7 +16,10 @@ use crate::{Api, errors::ApiError, generated::QueryInput};
 
 /// Gives a page of the items of one partition key.
 pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer {
-    let (keys, filters) = (input.key_condition_expression.is_some(), input.filter_expression.is_some());
+    let (keys, filters) = (
+        input.key_condition_expression.is_some(),
+        input.filter_expression.is_some(),
+    );
     let projects = input.projection_expression.is_some();
     one_kind(
         &[
@@ -31,7 +34,10 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
             ("KeyConditionExpression", keys),
         ],
     )?;
-    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    let mut context = context(
+        &input.expression_attribute_names,
+        input.expression_attribute_values.as_ref(),
+    )?;
     let missing = "FilterExpression and KeyConditionExpression are null";
     context.check_given(keys || filters || projects, keys || filters, missing)?;
     let filter = match condition(Parameter::Filter, &input.filter_expression, &mut context)? {
@@ -59,7 +65,11 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     if let Some(filter) = &filter {
         check_filter(schema, filter)?;
     }
-    let parameter = if projects { "ProjectionExpression" } else { "AttributesToGet" };
+    let parameter = if projects {
+        "ProjectionExpression"
+    } else {
+        "AttributesToGet"
+    };
     let (shown, fetch_base) = shown(&input.select, projection, parameter, index, "Querying")?;
     let query = Query {
         index: input.index_name.as_deref(),

@@ -42,7 +42,9 @@ pub(super) fn shown(
             Err(ApiError::projection_with_select(parameter, select))
         }
         (Some("SPECIFIC_ATTRIBUTES"), None) => Err(ApiError::no_specific_attributes()),
-        (Some("ALL_PROJECTED_ATTRIBUTES"), None) if index.is_none() => Err(ApiError::projected_without_index(operation)),
+        (Some("ALL_PROJECTED_ATTRIBUTES"), None) if index.is_none() => {
+            Err(ApiError::projected_without_index(operation))
+        }
         (Some("COUNT"), None) => Ok((Shown::Count, false)),
         (Some("ALL_ATTRIBUTES"), None) => match index {
             Some(index) if !projects_all && index.is_global() => Err(ApiError::select_all_of_global_index(&index.name)),
@@ -78,7 +80,9 @@ fn has_all(index: &IndexDefinition, projection: &Projection) -> Result<bool, Api
 pub(super) fn consistent(asked: Option<bool>, index: Option<&IndexDefinition>) -> Result<bool, ApiError> {
     let consistent = asked.unwrap_or(false);
     if consistent && index.is_some_and(IndexDefinition::is_global) {
-        return Err(ApiError::validation("Consistent reads are not supported on global secondary indexes"));
+        return Err(ApiError::validation(
+            "Consistent reads are not supported on global secondary indexes",
+        ));
     }
     Ok(consistent)
 }
@@ -93,7 +97,11 @@ pub(super) fn page_reply(table: &Table, page: &ReadPage, shown: &Shown, asked: &
     let mut writer = Writer::with_capacity(REPLY_BYTES);
     writer.begin_object();
     if !matches!(shown, Shown::Count) {
-        let projection = if let Shown::Parts(projection) = shown { Some(projection) } else { None };
+        let projection = if let Shown::Parts(projection) = shown {
+            Some(projection)
+        } else {
+            None
+        };
         writer.plain_key("Items");
         writer.begin_array();
         for item in &page.items {
@@ -104,7 +112,11 @@ pub(super) fn page_reply(table: &Table, page: &ReadPage, shown: &Shown, asked: &
     write_member("Count", &i64::try_from(page.items.len()).ok(), &mut writer);
     write_member("ScannedCount", &i64::try_from(page.scanned).ok(), &mut writer);
     write_member("LastEvaluatedKey", &page.last_key, &mut writer);
-    write_member("ConsumedCapacity", &consumed(table.name(), asked, &page.capacity), &mut writer);
+    write_member(
+        "ConsumedCapacity",
+        &consumed(table.name(), asked, &page.capacity),
+        &mut writer,
+    );
     writer.end_object();
     Ok(writer.into_bytes())
 }

@@ -22,7 +22,10 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
         &[("ProjectionExpression", projects), ("FilterExpression", filters)],
     )?;
     let segment = segment(input.segment, input.total_segments)?;
-    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    let mut context = context(
+        &input.expression_attribute_names,
+        input.expression_attribute_values.as_ref(),
+    )?;
     context.check_given(filters || projects, filters, "FilterExpression is null")?;
     let filter = match condition(Parameter::Filter, &input.filter_expression, &mut context)? {
         None => legacy::filter(input.scan_filter, &input.conditional_operator)?,
@@ -34,7 +37,11 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
     let table = api.tables.table(table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let consistent = consistent(input.consistent_read, index)?;
-    let parameter = if projects { "ProjectionExpression" } else { "AttributesToGet" };
+    let parameter = if projects {
+        "ProjectionExpression"
+    } else {
+        "AttributesToGet"
+    };
     let (shown, fetch_base) = shown(&input.select, projection, parameter, index, "Scanning")?;
     let request = ScanRequest {
         index: input.index_name.as_deref(),

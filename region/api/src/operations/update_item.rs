@@ -27,7 +27,10 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
         &[("UpdateExpression", updates), ("ConditionExpression", conditions)],
     )?;
     let any = updates || conditions;
-    let mut context = context(&input.expression_attribute_names, input.expression_attribute_values.as_ref())?;
+    let mut context = context(
+        &input.expression_attribute_names,
+        input.expression_attribute_values.as_ref(),
+    )?;
     context.check_given(any, any, "UpdateExpression and ConditionExpression are null")?;
     let update = match &input.update_expression {
         Some(text) => Some(Update::parse(text, &mut context)?),

@@ -17,14 +17,29 @@ pub(super) async fn update_table<E: Engine>(
     api: &Api<E>,
     input: UpdateTableInput,
 ) -> Result<UpdateTableOutput, ApiError> {
-    refuse("GlobalTableWitnessUpdates", input.global_table_witness_updates.is_some())?;
-    refuse("MultiRegionConsistency STRONG", input.multi_region_consistency.as_deref() == Some("STRONG"))?;
-    refuse("GlobalTableSettingsReplicationMode", input.global_table_settings_replication_mode.is_some())?;
-    refuse("DisassociationProtectionEnabled", input.disassociation_protection_enabled.is_some())?;
+    refuse(
+        "GlobalTableWitnessUpdates",
+        input.global_table_witness_updates.is_some(),
+    )?;
+    refuse(
+        "MultiRegionConsistency STRONG",
+        input.multi_region_consistency.as_deref() == Some("STRONG"),
+    )?;
+    refuse(
+        "GlobalTableSettingsReplicationMode",
+        input.global_table_settings_replication_mode.is_some(),
+    )?;
+    refuse(
+        "DisassociationProtectionEnabled",
+        input.disassociation_protection_enabled.is_some(),
+    )?;
     refuse("VectorIndexUpdates", input.vector_index_updates.is_some())?;
     refuse("OnDemandThroughput", input.on_demand_throughput.is_some())?;
     refuse("WarmThroughput", input.warm_throughput.is_some())?;
-    let encryption = input.sse_specification.as_ref().is_some_and(|sse| sse.enabled == Some(true));
+    let encryption = input
+        .sse_specification
+        .as_ref()
+        .is_some_and(|sse| sse.enabled == Some(true));
     refuse("SSESpecification", encryption)?;
 
     let name = table_name(&input.table_name)?;
@@ -58,7 +73,9 @@ pub(super) async fn update_table<E: Engine>(
         return Err(ApiError::same_throughput(name));
     }
     let description = api.tables.update_table(name, update).await?;
-    Ok(UpdateTableOutput { table_description: Some(table_description(api, description)) })
+    Ok(UpdateTableOutput {
+        table_description: Some(table_description(api, description)),
+    })
 }
 
 fn index_update(change: GlobalSecondaryIndexUpdate, update: &mut UpdateTable) -> Result<(), ApiError> {
@@ -68,7 +85,9 @@ fn index_update(change: GlobalSecondaryIndexUpdate, update: &mut UpdateTable) ->
     refuse("OnDemandThroughput", action.on_demand_throughput.is_some())?;
     refuse("WarmThroughput", action.warm_throughput.is_some())?;
     let (Some(name), Some(throughput)) = (action.index_name, action.provisioned_throughput) else {
-        return Err(ApiError::invalid("One of GlobalSecondaryIndexUpdate's members must be specified"));
+        return Err(ApiError::invalid(
+            "One of GlobalSecondaryIndexUpdate's members must be specified",
+        ));
     };
     update.index_throughput.push((name.into(), units(&throughput)));
     Ok(())
@@ -80,9 +99,18 @@ fn replica_update(change: ReplicationGroupUpdate, update: &mut UpdateTable) -> R
     let (list, region) = match (change.create, change.delete) {
         (Some(create), None) => {
             refuse("KMSMasterKeyId", create.kms_master_key_id.is_some())?;
-            refuse("ProvisionedThroughputOverride", create.provisioned_throughput_override.is_some())?;
-            refuse("OnDemandThroughputOverride", create.on_demand_throughput_override.is_some())?;
-            refuse("GlobalSecondaryIndexes of a replica", create.global_secondary_indexes.is_some())?;
+            refuse(
+                "ProvisionedThroughputOverride",
+                create.provisioned_throughput_override.is_some(),
+            )?;
+            refuse(
+                "OnDemandThroughputOverride",
+                create.on_demand_throughput_override.is_some(),
+            )?;
+            refuse(
+                "GlobalSecondaryIndexes of a replica",
+                create.global_secondary_indexes.is_some(),
+            )?;
             refuse("TableClassOverride", create.table_class_override.is_some())?;
             (&mut update.replica_creates, create.region_name)
         }
@@ -91,7 +119,9 @@ fn replica_update(change: ReplicationGroupUpdate, update: &mut UpdateTable) -> R
     };
     let region: String = region.unwrap_or_default().into();
     if list.contains(&region) {
-        return Err(ApiError::invalid(format!("Duplicate region in ReplicaUpdates: {region}")));
+        return Err(ApiError::invalid(format!(
+            "Duplicate region in ReplicaUpdates: {region}"
+        )));
     }
     list.push(region);
     Ok(())

@@ -106,7 +106,9 @@ pub(crate) fn expression_values(
         match wire::read_value(reader)? {
             Ok(value) => values.push((Name::from(key), value)),
             Err(refusal) => {
-                context.remember(format!("ExpressionAttributeValues contains invalid value: {refusal} for key {key}"));
+                context.remember(format!(
+                    "ExpressionAttributeValues contains invalid value: {refusal} for key {key}"
+                ));
             }
         }
     }

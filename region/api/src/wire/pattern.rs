@@ -13,8 +13,6 @@ pub(crate) enum Pattern {
     HexWords,
     /// Anything without a dollar sign.
     NoDollar,
-    /// Names of Contributor Insights' rules.
-    RuleName,
     /// A delimiter of CSV.
     CsvDelimiter,
     /// A header of CSV.
@@ -23,8 +21,6 @@ pub(crate) enum Pattern {
     Bucket,
     /// Twelve digits.
     Account,
-    /// A UUID in lower case.
-    Uuid,
 }
 
 impl Pattern {
@@ -36,12 +32,10 @@ impl Pattern {
             Self::Text => r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\r\n\t]*",
             Self::HexWords => "([0-9a-f]{16})+",
             Self::NoDollar => r"^[^\$]+$",
-            Self::RuleName => r"[A-Za-z0-9][A-Za-z0-9\-\_\.]{0,126}[A-Za-z0-9]",
             Self::CsvDelimiter => r"[,;:|\t ]",
             Self::CsvHeader => r"[\x20-\x21\x23-\x2B\x2D-\x7E]*",
             Self::Bucket => r"^[a-z0-9A-Z]+[\.\-\w]*[a-z0-9A-Z]+$",
             Self::Account => "[0-9]{12}",
-            Self::Uuid => "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         }
     }
 
@@ -56,13 +50,6 @@ impl Pattern {
                 .all(|c| c >= ' ' && c != '\u{FFFE}' && c != '\u{FFFF}' || "\r\n\t".contains(c)),
             Self::HexWords => bytes.len().is_multiple_of(16) && some(bytes, is_hex),
             Self::NoDollar => some(bytes, |byte| byte != b'$'),
-            Self::RuleName => {
-                (2..=128).contains(&bytes.len())
-                    && ends_alphanumeric(bytes)
-                    && bytes
-                        .iter()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
-            }
             Self::CsvDelimiter => bytes.len() == 1 && b",;:|\t ".contains(&bytes[0]),
             Self::CsvHeader => bytes
                 .iter()
@@ -75,13 +62,6 @@ impl Pattern {
                         .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
             }
             Self::Account => bytes.len() == 12 && bytes.iter().all(u8::is_ascii_digit),
-            Self::Uuid => {
-                bytes.len() == 36
-                    && bytes.iter().enumerate().all(|(at, byte)| match at {
-                        8 | 13 | 18 | 23 => *byte == b'-',
-                        _ => is_hex(*byte),
-                    })
-            }
         }
     }
 }
@@ -121,19 +101,9 @@ mod tests {
             &["", "0123456789abcde", "0123456789ABCDEF"],
         );
         check(Pattern::NoDollar, &["a"], &["", "a$"]);
-        check(
-            Pattern::RuleName,
-            &["ab", "a-b_c.d"],
-            &["a", "-a", "a.", &"a".repeat(129)],
-        );
         check(Pattern::CsvDelimiter, &[",", "\t"], &["", ",,", "x"]);
         check(Pattern::CsvHeader, &["", "a b"], &["a\"", "a,b"]);
         check(Pattern::Bucket, &["my.bucket-1"], &["a", "-a", "a/b"]);
         check(Pattern::Account, &["012345678901"], &["1", "01234567890a"]);
-        check(
-            Pattern::Uuid,
-            &["01234567-89ab-cdef-0123-456789abcdef"],
-            &["", "01234567089ab-cdef-0123-456789abcdef"],
-        );
     }
 }

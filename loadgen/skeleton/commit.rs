@@ -39,9 +39,15 @@ impl Store {
     }
 
     /// Returns when the write is on disk.
-    pub(crate) async fn put(&self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) async fn put(
+        &self,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let (done, durable) = oneshot::channel();
-        self.writers.try_send(Write { key, value, done }).map_err(io::Error::other)?;
+        self.writers
+            .try_send(Write { key, value, done })
+            .map_err(io::Error::other)?;
         Ok(durable.await??)
     }
 }

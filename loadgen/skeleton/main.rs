@@ -55,8 +55,11 @@ fn main() -> Result<(), AnyError> {
     let arguments = Arguments::parse();
     let store = Arc::new(Store::open(&arguments.data)?);
     let verifier = Arc::new(Verifier::new(arguments.secret));
-    tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads).enable_all().build()?.block_on(
-        async move {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads)
+        .enable_all()
+        .build()?
+        .block_on(async move {
             let listener = TcpListener::bind(arguments.listen).await?;
             println!("{{\"endpoint\":\"{}\"}}", listener.local_addr()?);
             loop {
@@ -69,11 +72,12 @@ fn main() -> Result<(), AnyError> {
                         async move { Ok::<_, Infallible>(serve(&store, &verifier, request).await) }
                     });
                     // A client that goes away ends its connection; there is nobody to tell.
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
-        },
-    )
+        })
 }
 
 async fn serve(store: &Store, verifier: &Verifier, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -90,11 +94,17 @@ async fn answer(store: &Store, verifier: &Verifier, request: Request<Incoming>) 
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     verifier.verify(&head.headers, &body)?;
-    let target = head.headers.get("x-amz-target").map(|value| value.as_bytes()).unwrap_or_default();
+    let target = head
+        .headers
+        .get("x-amz-target")
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
     match target.rsplit(|byte| *byte == b'.').next() {
         Some(b"PutItem") => {
             let put: request::Put = serde_json::from_slice(&body)?;
-            store.put(request::key(&put.item)?, serde_json::to_vec(&put.item)?).await?;
+            store
+                .put(request::key(&put.item)?, serde_json::to_vec(&put.item)?)
+                .await?;
             Ok(Bytes::from_static(b"{}"))
         }
         Some(b"GetItem") => {
@@ -115,7 +125,12 @@ async fn answer(store: &Store, verifier: &Verifier, request: Request<Incoming>) 
         Some(b"BatchWriteItem") => {
             let batch: request::Batch = serde_json::from_slice(&body)?;
             for put in batch.request_items.values().flatten() {
-                store.put(request::key(&put.put_request.item)?, serde_json::to_vec(&put.put_request.item)?).await?;
+                store
+                    .put(
+                        request::key(&put.put_request.item)?,
+                        serde_json::to_vec(&put.put_request.item)?,
+                    )
+                    .await?;
             }
             Ok(Bytes::from_static(b"{\"UnprocessedItems\":{}}"))
         }

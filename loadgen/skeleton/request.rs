@@ -62,7 +62,10 @@ pub(crate) struct BatchPut<'a> {
 impl<'a> Update<'a> {
     /// The item after the bench's one update, `SET payload = :p`.
     pub(crate) fn updated(self) -> Item<'a> {
-        let Update { key: mut item, mut values } = self;
+        let Update {
+            key: mut item,
+            mut values,
+        } = self;
         if let Some(payload) = values.remove(":p") {
             item.insert("payload", payload);
         }

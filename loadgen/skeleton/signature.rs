@@ -14,12 +14,20 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(secret: String) -> Verifier {
-        Verifier { secret, cached: Mutex::new(None) }
+        Verifier {
+            secret,
+            cached: Mutex::new(None),
+        }
     }
 
     /// Fails unless the request was signed with the secret.
     pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), &'static str> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or("a header is missing");
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .ok_or("a header is missing")
+        };
         let (host, time, target) = (header("host")?, header("x-amz-date")?, header("x-amz-target")?);
         let authorization = header("authorization")?;
         let scope = authorization
@@ -28,12 +36,21 @@ impl Verifier {
             .and_then(|(credential, _)| credential.split_once('/'))
             .map(|(_, scope)| scope)
             .ok_or("no credential")?;
-        let signature = authorization.rsplit_once("Signature=").map(|(_, hex)| hex).ok_or("no signature")?;
+        let signature = authorization
+            .rsplit_once("Signature=")
+            .map(|(_, hex)| hex)
+            .ok_or("no signature")?;
 
         let mut canonical = Vec::with_capacity(512);
-        for part in
-            ["POST\n/\n\nhost:", host, "\nx-amz-date:", time, "\nx-amz-target:", target, "\n\nhost;x-amz-date;x-amz-target\n"]
-        {
+        for part in [
+            "POST\n/\n\nhost:",
+            host,
+            "\nx-amz-date:",
+            time,
+            "\nx-amz-target:",
+            target,
+            "\n\nhost;x-amz-date;x-amz-target\n",
+        ] {
             canonical.extend_from_slice(part.as_bytes());
         }
         push_hex(&mut canonical, digest::digest(&digest::SHA256, body).as_ref());

@@ -48,7 +48,13 @@ impl Connection {
         let stream = TcpStream::connect(endpoint.address).await?;
         stream.set_nodelay(true)?;
         let signer = Signer::new(endpoint.credentials.clone(), endpoint.address.to_string());
-        Ok(Connection { stream, signer, output: Vec::new(), input: BytesMut::with_capacity(8 << 10), taken: 0 })
+        Ok(Connection {
+            stream,
+            signer,
+            output: Vec::new(),
+            input: BytesMut::with_capacity(8 << 10),
+            taken: 0,
+        })
     }
 
     /// Sends one signed request and waits for its whole reply. `target` is the X-Amz-Target header. After an error the
@@ -74,12 +80,17 @@ impl Connection {
 
     /// The body of the last reply.
     pub fn body(&self, reply: Reply) -> &[u8] {
-        self.input.get(reply.head_bytes..reply.head_bytes + reply.body_bytes).unwrap_or_default()
+        self.input
+            .get(reply.head_bytes..reply.head_bytes + reply.body_bytes)
+            .unwrap_or_default()
     }
 
     async fn fill(&mut self) -> io::Result<()> {
         if self.stream.read_buf(&mut self.input).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            ));
         }
         Ok(())
     }
@@ -88,7 +99,11 @@ impl Connection {
 /// The head of a reply, once all of it is there. Understands what DynamoDB sends: a Content-Length, never chunks.
 fn parse_head(input: &[u8]) -> io::Result<Option<Reply>> {
     let Some(end) = input.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
-        return if input.len() > HEAD_BYTES_MAX { Err(bad("a head over its limit")) } else { Ok(None) };
+        return if input.len() > HEAD_BYTES_MAX {
+            Err(bad("a head over its limit"))
+        } else {
+            Ok(None)
+        };
     };
     let mut lines = input[..end].split(|byte| *byte == b'\n');
     let status = lines
@@ -101,13 +116,20 @@ fn parse_head(input: &[u8]) -> io::Result<Option<Reply>> {
         const NAME: &[u8] = b"content-length:";
         if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
             let digits = std::str::from_utf8(&line[NAME.len()..]).map_err(|_| bad("a bad Content-Length"))?;
-            body_bytes = Some(digits.trim().parse::<usize>().map_err(|_| bad("a bad Content-Length"))?);
+            body_bytes = Some(
+                digits
+                    .trim()
+                    .parse::<usize>()
+                    .map_err(|_| bad("a bad Content-Length"))?,
+            );
         }
     }
     match body_bytes {
-        Some(body_bytes) if body_bytes <= BODY_BYTES_MAX => {
-            Ok(Some(Reply { status, head_bytes: end + 4, body_bytes }))
-        }
+        Some(body_bytes) if body_bytes <= BODY_BYTES_MAX => Ok(Some(Reply {
+            status,
+            head_bytes: end + 4,
+            body_bytes,
+        })),
         Some(_) => Err(bad("a body over its limit")),
         None => Err(bad("no Content-Length")),
     }
@@ -125,12 +147,23 @@ mod tests {
     fn heads() {
         let check = |input: &str, expect: Option<(u16, usize, usize)>| {
             let reply = parse_head(input.as_bytes()).unwrap();
-            assert_eq!(reply.map(|r| (r.status, r.head_bytes, r.body_bytes)), expect, "{input:?}");
+            assert_eq!(
+                reply.map(|r| (r.status, r.head_bytes, r.body_bytes)),
+                expect,
+                "{input:?}"
+            );
         };
         check("HTTP/1.1 200 OK\r\nContent-Le", None);
         check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", Some((200, 38, 2)));
-        check("HTTP/1.1 400 Bad Request\r\nA: b\r\nContent-Length:17\r\n\r\n", Some((400, 53, 17)));
-        for bad in ["HTTP/1.1 200 OK\r\n\r\n", "x\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"] {
+        check(
+            "HTTP/1.1 400 Bad Request\r\nA: b\r\nContent-Length:17\r\n\r\n",
+            Some((400, 53, 17)),
+        );
+        for bad in [
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        ] {
             assert!(parse_head(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

@@ -7,10 +7,12 @@
 //! geodynamo's code.
 
 pub mod client;
+pub mod cluster;
 pub mod load;
 pub mod probe;
 pub mod process;
 pub mod report;
 pub mod signer;
+pub mod soak;
 pub mod tables;
 pub mod workload;

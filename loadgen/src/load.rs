@@ -106,7 +106,9 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
         backlog: pacer,
     };
     for worker in workers {
-        let part = worker.join().map_err(|_| io::Error::other("a client thread panicked"))??;
+        let part = worker
+            .join()
+            .map_err(|_| io::Error::other("a client thread panicked"))??;
         for tally in part {
             outcome.done += tally.done;
             outcome.errors += tally.errors;
@@ -200,7 +202,12 @@ fn client_thread(plan: &Plan, shared: &Arc<Shared>, thread: usize, threads: usiz
 
 /// One connection's requests, until the time is up.
 async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
-    let mut tally = Tally { done: 0, errors: 0, first_error: None, latency_ns: latency_histogram() };
+    let mut tally = Tally {
+        done: 0,
+        errors: 0,
+        first_error: None,
+        latency_ns: latency_histogram(),
+    };
     let mut requests = Requests::new(plan.workload.clone(), plan.seed.wrapping_mul(1_000_003) + number);
     let mut connection = None;
     tokio::time::sleep_until(shared.start.into()).await;
@@ -230,7 +237,11 @@ async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
                 }
             }
             Ok(reply) => {
-                tally.note_error(format!("{} {}", reply.status, String::from_utf8_lossy(open.body(reply))));
+                tally.note_error(format!(
+                    "{} {}",
+                    reply.status,
+                    String::from_utf8_lossy(open.body(reply))
+                ));
             }
             Err(error) => {
                 tally.note_error(error.to_string());
@@ -243,7 +254,9 @@ async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
 
 /// When the next request's latency starts: now, or when it was due. None when the run is over.
 async fn turn(shared: &Shared) -> Option<Instant> {
-    let Some(period_ns) = shared.period_ns else { return Some(Instant::now()) };
+    let Some(period_ns) = shared.period_ns else {
+        return Some(Instant::now());
+    };
     shared.due.acquire().await.ok()?.forget();
     let number = shared.next.fetch_add(1, Ordering::Relaxed);
     Some(shared.start + Duration::from_nanos((number as f64 * period_ns) as u64))

@@ -70,7 +70,8 @@ impl Probe {
             let after_ack = acknowledged.elapsed();
             seen.after_ack_ns.saturating_record(after_ack.as_nanos() as u64);
             seen.after_send_ns.saturating_record(sent.elapsed().as_nanos() as u64);
-            seen.series.push((start.elapsed().as_secs_f64(), after_ack.as_secs_f64() * 1e3));
+            seen.series
+                .push((start.elapsed().as_secs_f64(), after_ack.as_secs_f64() * 1e3));
             tokio::time::sleep(self.pause).await;
         }
         Ok(seen)
@@ -85,7 +86,9 @@ impl Probe {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("{key} did not become visible within {VISIBLE_MAX:?}")));
+                return Err(io::Error::other(format!(
+                    "{key} did not become visible within {VISIBLE_MAX:?}"
+                )));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -115,8 +118,12 @@ impl Visibility {
     /// The median, in milliseconds after the ack, of the probes in the given part of the run (fractions of its length).
     pub fn median_of_part(&self, from: f64, to: f64) -> f64 {
         let end = self.series.last().map_or(0.0, |(at, _)| *at);
-        let part: Vec<f64> =
-            self.series.iter().filter(|(at, _)| *at >= from * end && *at <= to * end).map(|(_, ms)| *ms).collect();
+        let part: Vec<f64> = self
+            .series
+            .iter()
+            .filter(|(at, _)| *at >= from * end && *at <= to * end)
+            .map(|(_, ms)| *ms)
+            .collect();
         crate::report::median(&part)
     }
 }

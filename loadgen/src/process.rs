@@ -24,12 +24,19 @@ impl Server {
             .stderr(std::fs::File::create(log)?)
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
-        let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+        let output = child
+            .stdout
+            .take()
+            .ok_or_else(|| io::Error::other("no standard output"))?;
         let mut reader = BufReader::new(output);
         let mut line = String::new();
         reader.read_line(&mut line)?;
         let hello = serde_json::from_str(&line).map_err(|error| {
-            io::Error::other(format!("{} printed {line:?} first: {error}; see {}", program.display(), log.display()))
+            io::Error::other(format!(
+                "{} printed {line:?} first: {error}; see {}",
+                program.display(),
+                log.display()
+            ))
         });
         let server = Server { child, hello: hello? };
         // Whatever else it prints must not fill the pipe.
@@ -59,7 +66,11 @@ impl Drop for Server {
 /// A program that cargo built beside this one.
 pub fn sibling(name: &str) -> io::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
-    if path.exists() { Ok(path) } else { Err(io::Error::other(format!("{} is not built", path.display()))) }
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(io::Error::other(format!("{} is not built", path.display())))
+    }
 }
 
 /// A process's resident memory in bytes; none if it is gone.
@@ -71,10 +82,16 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
 
 /// The processes that a process started and that still run.
 pub fn children(pid: u32) -> Vec<u32> {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
     threads
         .flatten()
         .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .collect::<Vec<u32>>()
+        })
         .collect()
 }

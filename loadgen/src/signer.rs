@@ -25,6 +25,8 @@ pub struct Signer {
     /// `20260102T030405Z`; its first 8 bytes are the day.
     time: String,
     key: hmac::Key,
+    /// The stamp stays as it is.
+    fixed: bool,
     canonical: Vec<u8>,
     to_sign: Vec<u8>,
 }
@@ -35,7 +37,16 @@ impl Signer {
         let second = now_s();
         let time = time_stamp(second);
         let key = signing_key(&credentials, &time[..8]);
-        Signer { credentials, host, second, time, key, canonical: Vec::new(), to_sign: Vec::new() }
+        Signer {
+            credentials,
+            host,
+            second,
+            time,
+            key,
+            fixed: false,
+            canonical: Vec::new(),
+            to_sign: Vec::new(),
+        }
     }
 
     /// Appends a whole signed HTTP/1.1 request to `out`. `target` is the X-Amz-Target header, such as
@@ -43,7 +54,9 @@ impl Signer {
     pub fn request(&mut self, target: &str, body: &[u8], out: &mut Vec<u8>) {
         self.tick();
         let signature = self.signature(target, body);
-        let Credentials { access_key_id, region, .. } = &self.credentials;
+        let Credentials {
+            access_key_id, region, ..
+        } = &self.credentials;
         let (host, time, day) = (&self.host, &self.time, &self.time[..8]);
         // Writing to a Vec cannot fail.
         let _ = write!(
@@ -57,8 +70,20 @@ impl Signer {
         out.extend_from_slice(body);
     }
 
+    /// A signer whose clock is `offset_s` seconds off, for tests of the clock window: its stamps never move.
+    pub fn with_clock_off(credentials: Credentials, host: String, offset_s: i64) -> Signer {
+        let mut signer = Signer::new(credentials, host);
+        signer.time = time_stamp(signer.second.saturating_add_signed(offset_s));
+        signer.key = signing_key(&signer.credentials, &signer.time[..8]);
+        signer.fixed = true;
+        signer
+    }
+
     fn tick(&mut self) {
         let second = now_s();
+        if self.fixed {
+            return;
+        }
         if second == self.second {
             return;
         }
@@ -86,7 +111,10 @@ impl Signer {
             &self.time[..8],
             self.credentials.region
         );
-        push_hex(&mut self.to_sign, digest::digest(&digest::SHA256, &self.canonical).as_ref());
+        push_hex(
+            &mut self.to_sign,
+            digest::digest(&digest::SHA256, &self.canonical).as_ref(),
+        );
         hmac::sign(&self.key, &self.to_sign)
     }
 }
@@ -111,7 +139,9 @@ pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// `YYYYMMDDTHHMMSSZ` of a Unix time (Howard Hinnant's days-to-civil, for years 1970 and later).
@@ -122,9 +152,18 @@ fn time_stamp(unix_s: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3_600, rest % 3_600 / 60, rest % 60)
+    format!(
+        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
+        rest / 3_600,
+        rest % 3_600 / 60,
+        rest % 60
+    )
 }
 
 #[cfg(test)]
@@ -155,6 +194,9 @@ mod tests {
         let tag = signer.signature("DynamoDB_20120810.ListTables", b"{\"Limit\":3}");
         let mut hex = Vec::new();
         push_hex(&mut hex, tag.as_ref());
-        assert_eq!(String::from_utf8(hex).unwrap(), "294df69b54c317ad9b3813c9a36e3e950a00f4df8e9c2e75b7a08a52f29c8af5");
+        assert_eq!(
+            String::from_utf8(hex).unwrap(),
+            "294df69b54c317ad9b3813c9a36e3e950a00f4df8e9c2e75b7a08a52f29c8af5"
+        );
     }
 }

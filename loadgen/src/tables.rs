@@ -17,9 +17,15 @@ const BATCH: u64 = 25;
 
 /// Calls one operation; gives the answer's JSON, or the server's own error text.
 pub async fn call(connection: &mut Connection, operation: &str, body: &Value) -> io::Result<Value> {
-    let reply = connection.call(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes()).await?;
+    let reply = connection
+        .call(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes())
+        .await?;
     let answer: Value = serde_json::from_slice(connection.body(reply)).map_err(io::Error::other)?;
-    if reply.status == 200 { Ok(answer) } else { Err(io::Error::other(format!("{operation}: {} {answer}", reply.status))) }
+    if reply.status == 200 {
+        Ok(answer)
+    } else {
+        Err(io::Error::other(format!("{operation}: {} {answer}", reply.status)))
+    }
 }
 
 /// Creates the table (partition key `pk`, S) and waits until it is ACTIVE.
@@ -32,7 +38,10 @@ pub async fn create(endpoint: &Endpoint, table: &str) -> io::Result<()> {
         "BillingMode": "PAY_PER_REQUEST",
     });
     call(&mut connection, "CreateTable", &request).await?;
-    wait(&mut connection, table, |description| description["Table"]["TableStatus"] == "ACTIVE").await
+    wait(&mut connection, table, |description| {
+        description["Table"]["TableStatus"] == "ACTIVE"
+    })
+    .await
 }
 
 /// Adds a replica in `region` and waits until both the table and the replica are ACTIVE, seen from `endpoint`.
@@ -44,7 +53,8 @@ pub async fn add_replica(endpoint: &Endpoint, table: &str, region: &str) -> io::
         let replicas = description["Table"]["Replicas"].as_array();
         description["Table"]["TableStatus"] == "ACTIVE"
             && replicas.is_some_and(|all| {
-                all.iter().any(|one| one["RegionName"] == region && one["ReplicaStatus"] == "ACTIVE")
+                all.iter()
+                    .any(|one| one["RegionName"] == region && one["ReplicaStatus"] == "ACTIVE")
             })
     })
     .await
@@ -59,7 +69,9 @@ pub async fn wait(connection: &mut Connection, table: &str, ready: impl Fn(&Valu
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(io::Error::other(format!("{table} did not become ready: {description:?}")));
+            return Err(io::Error::other(format!(
+                "{table} did not become ready: {description:?}"
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -107,7 +119,10 @@ async fn put_batch(connection: &mut Connection, body: &[u8]) -> io::Result<()> {
         return Err(io::Error::other(format!("BatchWriteItem: {} {answer}", reply.status)));
     }
     // What the server had no room for now; DynamoDB's contract is to send it again.
-    while answer["UnprocessedItems"].as_object().is_some_and(|rest| !rest.is_empty()) {
+    while answer["UnprocessedItems"]
+        .as_object()
+        .is_some_and(|rest| !rest.is_empty())
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let rest = json!({"RequestItems": answer["UnprocessedItems"]});
         answer = call(connection, "BatchWriteItem", &rest).await?;

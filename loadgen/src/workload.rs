@@ -61,9 +61,18 @@ impl Requests {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
         let mut random = StdRng::seed_from_u64(seed);
         let payload_bytes = workload.item_bytes.max(64) - FIXED_BYTES;
-        let text = (0..TEXT_BYTES + payload_bytes).map(|_| LETTERS[random.random_range(0..LETTERS.len())]).collect();
+        let text = (0..TEXT_BYTES + payload_bytes)
+            .map(|_| LETTERS[random.random_range(0..LETTERS.len())])
+            .collect();
         let weights = workload.mix.iter().map(|(_, weight)| weight).sum();
-        Requests { workload, weights, payload_bytes, text, random, body: Vec::new() }
+        Requests {
+            workload,
+            weights,
+            payload_bytes,
+            text,
+            random,
+            body: Vec::new(),
+        }
     }
 
     /// The next request of the mix: its operation and JSON body.
@@ -124,7 +133,10 @@ impl Requests {
                 body.extend_from_slice(br#""}}}"#);
             }
             Operation::Get => {
-                let _ = write!(body, r#"{{"TableName":"{table}","Key":{{"pk":{{"S":"key-{key:012}"}}}}}}"#);
+                let _ = write!(
+                    body,
+                    r#"{{"TableName":"{table}","Key":{{"pk":{{"S":"key-{key:012}"}}}}}}"#
+                );
             }
             Operation::Update => {
                 let _ = write!(
@@ -144,7 +156,15 @@ mod tests {
     use super::*;
 
     fn requests(mix: Vec<(Operation, u32)>) -> Requests {
-        Requests::new(Workload { table: "t".into(), mix, keys: 10, item_bytes: 300 }, 7)
+        Requests::new(
+            Workload {
+                table: "t".into(),
+                mix,
+                keys: 10,
+                item_bytes: 300,
+            },
+            7,
+        )
     }
 
     #[test]
@@ -153,7 +173,10 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(requests.put(3)).unwrap();
         let item = body["Item"].as_object().unwrap();
         assert_eq!(item["pk"]["S"], "key-000000000003");
-        let size: usize = item.iter().map(|(name, value)| name.len() + value["S"].as_str().unwrap().len()).sum();
+        let size: usize = item
+            .iter()
+            .map(|(name, value)| name.len() + value["S"].as_str().unwrap().len())
+            .sum();
         assert_eq!(size, 300);
     }
 

@@ -101,4 +101,4 @@ def test_pynamodb(Book):
     Book.get("isbn-9").delete()
     with pytest.raises(DoesNotExist):
         Book.get("isbn-9")
-    Book.delete_table(wait=True) if "wait" in Book.delete_table.__code__.co_varnames else Book.delete_table()
+    Book.delete_table()

@@ -111,13 +111,28 @@ fn main() -> io::Result<()> {
         secret_access_key: server.secret_access_key,
         region: server.region,
     };
-    let endpoint = Endpoint { address: server.endpoint, credentials };
+    let endpoint = Endpoint {
+        address: server.endpoint,
+        credentials,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
-        Command::Fill { keys, item_bytes, connections } => runtime.block_on(async {
-            let workload = Workload { table: server.table.clone(), mix: vec![], keys, item_bytes };
+        Command::Fill {
+            keys,
+            item_bytes,
+            connections,
+        } => runtime.block_on(async {
+            let workload = Workload {
+                table: server.table.clone(),
+                mix: vec![],
+                keys,
+                item_bytes,
+            };
             tables::create(&endpoint, &server.table).await?;
-            tables::fill(&endpoint, &workload, connections, move |done| eprintln!("{done} of {keys}")).await
+            tables::fill(&endpoint, &workload, connections, move |done| {
+                eprintln!("{done} of {keys}")
+            })
+            .await
         }),
         Command::Run {
             mix,
@@ -133,7 +148,12 @@ fn main() -> io::Result<()> {
         } => {
             let outcome = run(&Plan {
                 endpoint,
-                workload: Workload { table: server.table, mix, keys, item_bytes },
+                workload: Workload {
+                    table: server.table,
+                    mix,
+                    keys,
+                    item_bytes,
+                },
                 connections,
                 threads,
                 rate,
@@ -141,7 +161,9 @@ fn main() -> io::Result<()> {
                 duration: Duration::from_secs_f64(seconds),
                 seed,
             })?;
-            let name = rate.map_or("closed loop".to_owned(), |rate| format!("open loop, {rate:.0} a second"));
+            let name = rate.map_or("closed loop".to_owned(), |rate| {
+                format!("open loop, {rate:.0} a second")
+            });
             if json {
                 println!("{}", report::to_json(&name, &outcome));
             } else {
@@ -168,7 +190,10 @@ fn main() -> io::Result<()> {
             credentials.secret_access_key = to_secret_access_key.unwrap_or(credentials.secret_access_key);
             let probe = Probe {
                 from: endpoint,
-                to: Endpoint { address: to, credentials },
+                to: Endpoint {
+                    address: to,
+                    credentials,
+                },
                 table: server.table,
                 duration: Duration::from_secs_f64(seconds),
                 pause: Duration::from_millis(pause_ms),

@@ -1,0 +1,175 @@
+//! Law 1: an acknowledged write is on disk before the reply. A region loses its power 20 times under load.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use geodynamo_loadgen::client::{Connection, Endpoint};
+use geodynamo_tests::Failure;
+use geodynamo_tests::power::Power;
+use geodynamo_tests::regions::Regions;
+use serde_json::{Value, json};
+
+const TABLE: &str = "power";
+const WRITERS: usize = 8;
+const ROUNDS: u64 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_write_is_lost() -> Result<(), Failure> {
+    let mut regions = Regions::prepare(&["us-east-1", "eu-west-1"], true, "").await?;
+    let power = Power::new(regions.folder.path())?;
+    power.on(&mut regions.cluster.nodes[0])?;
+    regions.cluster.start()?;
+    regions.global_table(TABLE, 2).await?;
+
+    let mut acknowledged = BTreeMap::new();
+    let (mut cut_bytes, mut rounds_with_load) = (0, 0);
+    for round in 0..ROUNDS {
+        let (fresh, taken) = round_of_load(&power, &mut regions, round).await?;
+        cut_bytes += taken["bytes_cut"].as_u64().unwrap_or(0);
+        rounds_with_load += u64::from(!fresh.is_empty());
+        acknowledged.extend(fresh);
+        power.on(&mut regions.cluster.nodes[0])?;
+        let lost = missing(&regions.cluster.nodes[0].endpoint(), &acknowledged).await?;
+        assert_eq!(
+            lost,
+            Vec::<String>::new(),
+            "round {round}: acknowledged and gone; cut back: {taken}"
+        );
+    }
+    println!(
+        "{} writes acknowledged over {ROUNDS} power cuts, {cut_bytes} unsynced bytes cut",
+        acknowledged.len()
+    );
+    assert_eq!(rounds_with_load, ROUNDS);
+
+    // Replication goes on where it was.
+    regions.converge(TABLE, &[0, 1], Duration::from_secs(120)).await?;
+    let lost = missing(&regions.cluster.nodes[1].endpoint(), &acknowledged).await?;
+    assert_eq!(lost, Vec::<String>::new(), "not in the peer");
+    assert!(regions.cluster.nodes[0].stop()?.success(), "SIGTERM ends it with 0");
+    Ok(())
+}
+
+/// The negative control: with sync switched off the same procedure must lose writes, or it proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_sync_writes_are_lost() -> Result<(), Failure> {
+    let mut regions = Regions::prepare(&["us-east-1"], false, "").await?;
+    let power = Power::new(regions.folder.path())?;
+    power.on(&mut regions.cluster.nodes[0])?;
+    regions.global_table(TABLE, 1).await?;
+    for round in 0..ROUNDS {
+        let (fresh, taken) = round_of_load(&power, &mut regions, round).await?;
+        assert!(!fresh.is_empty(), "round {round} had no load");
+        // What is left may not even have the table, or not start: lost all the same.
+        if power.on(&mut regions.cluster.nodes[0]).is_err() {
+            println!("round {round}: the region does not start; cut back: {taken}");
+            return Ok(());
+        }
+        let lost = missing(&regions.cluster.nodes[0].endpoint(), &fresh).await?;
+        if !lost.is_empty() {
+            println!(
+                "round {round}: {} of {} acknowledged writes lost",
+                lost.len(),
+                fresh.len()
+            );
+            return Ok(());
+        }
+    }
+    Err("sync was off and nothing was lost: the power cuts cut nothing".into())
+}
+
+/// Load, then a power cut in its middle: what was acknowledged, and what the cut took.
+async fn round_of_load(
+    power: &Power,
+    regions: &mut Regions,
+    round: u64,
+) -> Result<(BTreeMap<String, String>, Value), Failure> {
+    let endpoint = regions.cluster.nodes[0].endpoint();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| tokio::spawn(write(endpoint.clone(), round, writer, stop.clone())))
+        .collect();
+    // The cut comes at another point of the server's work each round; the load needs no state to wait for.
+    tokio::time::sleep(Duration::from_millis(150 + 53 * round)).await;
+    let taken = power.cut(&mut regions.cluster.nodes[0])?;
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = BTreeMap::new();
+    for writer in writers {
+        acknowledged.extend(writer.await?);
+    }
+    Ok((acknowledged, taken))
+}
+
+/// Writes until the server is gone; gives the keys and values that were acknowledged. Half of the writes go to keys of
+/// the writer's own that are written again and again: the last acknowledged value, or a later one, has to be there.
+async fn write(endpoint: Endpoint, round: u64, writer: usize, stop: Arc<AtomicBool>) -> BTreeMap<String, String> {
+    let mut acknowledged = BTreeMap::new();
+    let Ok(mut connection) = Connection::open(&endpoint).await else {
+        return acknowledged;
+    };
+    for number in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = match number % 2 {
+            0 => format!("{round}-{writer}-{number}"),
+            _ => format!("{round}-{writer}-again-{}", number % 10),
+        };
+        let value = format!("{number:09}");
+        let put = json!({"TableName": TABLE, "Item": {"pk": {"S": key}, "value": {"S": value}}});
+        match connection
+            .call("DynamoDB_20120810.PutItem", put.to_string().as_bytes())
+            .await
+        {
+            Ok(reply) if reply.status == 200 => acknowledged.insert(key, value),
+            _ => break,
+        };
+    }
+    acknowledged
+}
+
+/// The keys whose value is not there, or is older than what was acknowledged.
+async fn missing(endpoint: &Endpoint, acknowledged: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
+    let entries: Arc<Vec<(String, String)>> = Arc::new(
+        acknowledged
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+    );
+    let readers: Vec<_> = (0..WRITERS)
+        .map(|reader| {
+            let (endpoint, entries) = (endpoint.clone(), entries.clone());
+            tokio::spawn(async move {
+                let mut lost = Vec::new();
+                let mut connection = Connection::open(&endpoint).await?;
+                for (key, value) in entries.iter().skip(reader).step_by(WRITERS) {
+                    let get = json!({"TableName": TABLE, "Key": {"pk": {"S": key}}, "ConsistentRead": true});
+                    let reply = connection
+                        .call("DynamoDB_20120810.GetItem", get.to_string().as_bytes())
+                        .await?;
+                    let answer: Value = serde_json::from_slice(connection.body(reply))?;
+                    if answer["Item"]["value"]["S"]
+                        .as_str()
+                        .is_none_or(|found| found < value.as_str())
+                    {
+                        lost.push(format!("{key}: {answer}"));
+                    }
+                }
+                Ok::<_, Failure>(lost)
+            })
+        })
+        .collect();
+    let mut lost = Vec::new();
+    for reader in readers {
+        lost.extend(reader.await??);
+    }
+    Ok(lost)
+}
+
+#[test]
+fn the_shim_is_where_it_is_looked_for() {
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/cutback.py").exists());
+}

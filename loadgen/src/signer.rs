@@ -1,5 +1,5 @@
 //! AWS Signature Version 4 for one endpoint: what stays the same between two requests is prepared once.
-//! (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};

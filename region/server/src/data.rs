@@ -10,6 +10,7 @@ mod connection;
 mod request_id;
 mod service;
 pub mod tls;
+mod unfinished;
 mod watch;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -96,7 +97,7 @@ impl<H: Handler> DataPort<H> {
                 handler,
                 verifier,
                 limits,
-                budget: Budget::new(limits.buffered_bytes_max),
+                budget: Arc::new(Budget::new(limits.buffered_bytes_max)),
                 metrics,
                 health: Bytes::from(format!("healthy: dynamodb.{region}.amazonaws.com ")),
             }),
@@ -108,8 +109,8 @@ impl<H: Handler> DataPort<H> {
         self.listener.local_addr()
     }
 
-    /// Serves until the signal, then until every request is answered or [`Limits::drain_timeout`] is over. Connections
-    /// that are still there then end with the runtime.
+    /// Serves until the signal, then until every request is answered (those of clients that are gone, too) or
+    /// [`Limits::drain_timeout`] is over. Connections that are still there then end with the runtime.
     pub async fn serve(self, mut shutdown: Shutdown) {
         loop {
             let accepted = tokio::select! {
@@ -121,8 +122,7 @@ impl<H: Handler> DataPort<H> {
             let (protocol, port, shutdown) = (Arc::clone(&self.protocol), Arc::clone(&self.port), shutdown.clone());
             tokio::spawn(async move {
                 let _open = port.metrics.connection();
-                protocol.serve(Arc::clone(&port), socket, shutdown).await;
-                drop(permit);
+                protocol.serve(Arc::clone(&port), socket, permit, shutdown).await;
             });
         }
         self.drain().await;

@@ -62,7 +62,7 @@ impl Telemetry {
         Ok(Self { provider })
     }
 
-    /// Sends what is left to send. Blocks, for [`EXPORT_TIMEOUT`] at most.
+    /// Sends what is left to send. Blocks, for five seconds at most.
     pub fn stop(self) {
         if let Some(provider) = self.provider
             && let Err(error) = provider.shutdown_with_timeout(EXPORT_TIMEOUT)

@@ -1,5 +1,7 @@
 //! The data port with clients that do not behave: each gets a clear error, and nobody else notices.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 mod common;
 
 use std::{
@@ -329,6 +331,27 @@ async fn a_panic_is_an_answer() {
 }
 
 #[tokio::test]
+async fn what_a_client_began_goes_on_without_it() {
+    let region = Region::start(Mode::Enforce, "").await;
+    let mut client = region.connect().await;
+    client
+        .send(&region.signed("DynamoDB_20120810.Wait", &[b' '; 5000]))
+        .await;
+    region.begun.notified().await;
+    drop(client);
+    // The connection ends, and what it holds is still held.
+    until(|| async { metrics(&region).await.contains("geodynamo_connections_open 0") }).await;
+    assert_eq!(held_bytes(&region).await, 5 * 1024);
+    region.go.notify_one();
+    until(|| async { held_bytes(&region).await == 0 }).await;
+    assert_eq!(
+        region.ended.load(std::sync::atomic::Ordering::SeqCst),
+        1,
+        "it was dropped"
+    );
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let region = Region::start(Mode::Enforce, "[limits]\nconnections = 2\n").await;
     let mut first = region.connect().await;
@@ -350,9 +373,13 @@ async fn connections_beyond_the_limit_wait() {
     assert_eq!(third.answer().await.status, 200);
 }
 
+async fn metrics(region: &Region) -> String {
+    String::from_utf8(region.admin("/metrics").await.body).unwrap()
+}
+
 /// What requests' bodies hold, as the admin port says.
 async fn held_bytes(region: &Region) -> u64 {
-    let metrics = String::from_utf8(region.admin("/metrics").await.body).unwrap();
+    let metrics = metrics(region).await;
     let line = metrics
         .lines()
         .find_map(|line| line.strip_prefix("geodynamo_request_buffered_bytes "));

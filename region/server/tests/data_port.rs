@@ -1,5 +1,7 @@
 //! The data port with clients that behave.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 mod common;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! Traces reach a collector, over OTLP.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 mod common;
 
 use std::{io, net::SocketAddr};

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -27,8 +28,8 @@ pub(crate) struct Budget {
 
 /// Memory that one request holds until it is answered.
 #[derive(Debug)]
-pub(crate) struct Held<'a> {
-    budget: &'a Budget,
+pub(crate) struct Held {
+    budget: Arc<Budget>,
     kib: u32,
 }
 
@@ -66,12 +67,15 @@ impl Budget {
         (u64::from(self.total_kib) - self.kib.available_permits().min(self.total_kib as usize) as u64) * 1024
     }
 
-    pub(crate) fn hold(&self) -> Held<'_> {
-        Held { budget: self, kib: 0 }
+    pub(crate) fn hold(self: &Arc<Self>) -> Held {
+        Held {
+            budget: Arc::clone(self),
+            kib: 0,
+        }
     }
 }
 
-impl Held<'_> {
+impl Held {
     /// Holds at least so many bytes, waiting for them if need be.
     async fn grow_to(&mut self, bytes: usize) {
         // More than everything can never be had: one request may hold all of it, and that must be enough.
@@ -94,7 +98,7 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
         self.budget.kib.add_permits(self.kib as usize);
     }
@@ -106,7 +110,7 @@ impl Drop for Held<'_> {
 pub(crate) async fn collect(
     body: Incoming,
     limits: BodyLimits,
-    held: &mut Held<'_>,
+    held: &mut Held,
     guard: &mut RequestGuard,
 ) -> Result<Bytes, BodyError> {
     let result = {
@@ -138,7 +142,7 @@ impl<F: Future<Output = Result<Bytes, BodyError>>> Timed<'_, F> {
     }
 }
 
-async fn collect_patiently(mut body: Incoming, bytes_max: usize, held: &mut Held<'_>) -> Result<Bytes, BodyError> {
+async fn collect_patiently(mut body: Incoming, bytes_max: usize, held: &mut Held) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > bytes_max as u64 {
         return discard(body, 0).await;
     }
@@ -203,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_held_and_given_back() {
-        let budget = Budget::new(10 * 1024);
+        let budget = Arc::new(Budget::new(10 * 1024));
         let mut one = budget.hold();
         one.grow_to(1).await;
         assert_eq!(budget.held_bytes(), 1024);

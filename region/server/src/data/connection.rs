@@ -10,6 +10,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -66,14 +67,22 @@ impl Protocol {
     }
 
     /// Serves a connection to its end. What goes wrong with it is the client's own business.
-    pub(crate) async fn serve<H: Handler>(&self, port: Arc<Port<H>>, socket: TcpStream, shutdown: Shutdown) {
+    pub(crate) async fn serve<H: Handler>(
+        &self,
+        port: Arc<Port<H>>,
+        socket: TcpStream,
+        permit: OwnedSemaphorePermit,
+        shutdown: Shutdown,
+    ) {
+        // Requests that outlive the connection keep it, too: so whoever has all permits knows that nothing goes on.
+        let permit = Arc::new(permit);
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let result = match &self.tls {
-            None => self.serve_http(port, socket, shutdown).await,
+            None => self.serve_http(port, socket, permit, shutdown).await,
             Some(tls) => match tokio::time::timeout(self.patience.header, tls.accept(socket)).await {
-                Ok(Ok(socket)) => self.serve_http(port, socket, shutdown).await,
+                Ok(Ok(socket)) => self.serve_http(port, socket, permit, shutdown).await,
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             },
@@ -87,6 +96,7 @@ impl Protocol {
         &self,
         port: Arc<Port<H>>,
         socket: S,
+        permit: Arc<OwnedSemaphorePermit>,
         shutdown: Shutdown,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     where
@@ -95,7 +105,7 @@ impl Protocol {
     {
         let watch = Arc::new(Watch::default());
         let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch)));
-        let service = service_fn(|request| port.answer(&watch, request));
+        let service = service_fn(|request| port.answer(&watch, &permit, request));
         let mut connection = pin!(self.http.serve_connection(io, service));
         let mut watchdog = Watchdog::new(self.patience);
         let mut looking = tokio::time::interval(watchdog.period());

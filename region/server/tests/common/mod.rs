@@ -1,12 +1,16 @@
 //! A region's ports with a small handler behind them, and a client that can misbehave.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "tests may")]
 
 use std::{
     future::Future,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -42,6 +46,8 @@ pub struct Echo {
     pub go: Arc<Notify>,
     /// Says that a `Wait` has begun.
     pub begun: Arc<Notify>,
+    /// How many `Wait`s have ended.
+    pub ended: Arc<AtomicU64>,
 }
 
 impl Handler for Echo {
@@ -66,6 +72,7 @@ impl Handler for Echo {
                 "DynamoDB_20120810.Wait" => {
                     self.begun.notify_one();
                     self.go.notified().await;
+                    self.ended.fetch_add(1, Ordering::SeqCst);
                     reply(StatusCode::OK, "{}".into())
                 }
                 _ => {
@@ -104,6 +111,7 @@ pub struct Region {
     pub trigger: ShutdownTrigger,
     pub go: Arc<Notify>,
     pub begun: Arc<Notify>,
+    pub ended: Arc<AtomicU64>,
 }
 
 impl Region {
@@ -117,7 +125,7 @@ impl Region {
         let config = Config::parse("test", &text).unwrap();
         let (trigger, signal) = shutdown();
         let echo = Echo::default();
-        let (go, begun) = (Arc::clone(&echo.go), Arc::clone(&echo.begun));
+        let (go, begun, ended) = (Arc::clone(&echo.go), Arc::clone(&echo.begun), Arc::clone(&echo.ended));
         let registry = MetricsRegistry::with_process();
         let ports = Ports::start(&config, mode, echo, OneTable, &registry, signal)
             .await
@@ -127,6 +135,7 @@ impl Region {
             trigger,
             go,
             begun,
+            ended,
         }
     }
 

@@ -1,1 +1,167 @@
-//! geodynamo-rocks
+//! The RocksDB engine: the embedded default. It spans groups.
+//!
+//! # How a commit travels
+//! `commit` puts the commit into a bounded queue. One thread drains the queue, checks preconditions against the database
+//! and the commits before in the same batch, gives the log positions, writes everything as one RocksDB write batch with
+//! one WAL sync, then answers every commit of it. While one sync runs, the next batch accumulates; nothing is delayed to
+//! make a batch larger. RocksDB publishes a synced batch to readers only after the WAL's sync, so nothing is visible
+//! before it is durable, and a reader sees all of a commit or nothing.
+//!
+//! Reads run where they are called: most are answered from memory in microseconds, and a hand-over to another thread
+//! would cost more than it saves.
+//!
+//! # Memory
+//! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
+//! blocks, and is charged for the memtables. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit.
+
+use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
+
+use bytes::Bytes;
+use geodynamo_storage::{Commit, Engine, LogId, LogRecord, Page, Position, Scan, StorageError};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+mod committer;
+mod layout;
+mod metrics;
+mod options;
+mod overlay;
+mod queue;
+mod rows;
+mod snapshot;
+mod store;
+
+pub use layout::FORMAT;
+pub use metrics::{Distribution, RocksMetrics};
+pub use options::RocksOptions;
+pub use queue::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, QUEUE_BYTES_MAX, QUEUE_JOBS_MAX};
+pub use snapshot::RocksSnapshot;
+
+use committer::{Committer, Shared};
+use queue::{Answer, Job};
+use store::Store;
+
+/// Storage in RocksDB.
+///
+/// Dropping it carries out what was handed over and leaves the rest to the WAL; [`Engine::close`] also writes the
+/// memtables out, so that the next start is quick. The directory stays locked until the engine and all its snapshots are
+/// dropped.
+#[derive(Debug)]
+pub struct RocksEngine {
+    shared: Arc<Shared>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl RocksEngine {
+    /// Opens the store in a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] if the directory cannot be used, is in use, is damaged, or was written in a format that this
+    /// program does not know.
+    pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StorageError> {
+        let store = Store::open(path.as_ref(), &options)?;
+        let shared = Arc::new(Shared::new(store));
+        let committer = Committer::new(shared.clone(), options.sync);
+        let thread = std::thread::Builder::new()
+            .name("rocks-committer".into())
+            .spawn(move || committer.run())
+            .map_err(|error| StorageError::Io(format!("no thread for commits: {error}").into()))?;
+        Ok(Self {
+            shared,
+            committer: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// What the engine has done and holds. Reading it is cheap enough for every scrape.
+    pub fn metrics(&self) -> RocksMetrics {
+        let mut metrics = self.shared.counters.read();
+        (metrics.queue_jobs, metrics.queue_bytes) = self.shared.queue.load();
+        self.shared.store.measure(&mut metrics);
+        metrics
+    }
+
+    /// Puts a job behind those handed over before; waits in place while the queue is full. The committer's thread, which
+    /// makes room, needs nothing of the caller's runtime.
+    fn hand_over(&self, job: Job) -> Result<Answer, StorageError> {
+        self.shared.queue.push(job)
+    }
+
+    fn store(&self) -> Result<&Store, StorageError> {
+        self.shared.open_store()
+    }
+}
+
+impl Engine for RocksEngine {
+    type Snapshot = RocksSnapshot;
+
+    fn spans_groups(&self) -> bool {
+        true
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.store()?.get(key)
+    }
+
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.store()?.get_many(keys)
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
+        self.store()?.scan(&scan)
+    }
+
+    fn snapshot(&self) -> RocksSnapshot {
+        RocksSnapshot::new(self.store())
+    }
+
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<> {
+        let answer = commit.check().and_then(|()| self.hand_over(Job::Commit(commit)));
+        async move { answer?.await.unwrap_or(Err(StorageError::Closed)) }
+    }
+
+    async fn log_read(
+        &self,
+        log: LogId,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, StorageError> {
+        self.store()?.log_read(log, after, rows_max, bytes_max)
+    }
+
+    async fn log_end(&self, log: LogId) -> Result<Position, StorageError> {
+        self.store()?.log_end(log)
+    }
+
+    async fn log_trim(&self, log: LogId, up_to: Position) -> Result<(), StorageError> {
+        let answer = self.hand_over(Job::Trim(log, up_to))?;
+        answer.await.unwrap_or(Err(StorageError::Closed)).map(|_| ())
+    }
+
+    fn log_activity(&self) -> watch::Receiver<u64> {
+        self.shared.activity.subscribe()
+    }
+
+    async fn close(&self) -> Result<(), StorageError> {
+        self.shared.close();
+        let mut ended = self.shared.ended.subscribe();
+        // An error means the committer is gone without a word, which only a panic in it could do.
+        match ended.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Err(StorageError::Closed)),
+            Err(_) => Err(StorageError::Closed),
+        }
+    }
+}
+
+impl Drop for RocksEngine {
+    fn drop(&mut self) {
+        self.shared.queue.close(false);
+        if let Some(thread) = self.committer.get_mut().take() {
+            // A committer that panicked has nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -324,7 +324,7 @@ async fn broken_engines_fail_the_suite() {
     check(Fault::AppendsFirst, "the last call wins").await;
     check(Fault::WritesFirst, "order of the calls").await;
     check(Fault::HandedOverLate, "order of the calls").await;
-    check(Fault::PreconditionsEarly, "preconditions see the commits before").await;
+    check(Fault::PreconditionsEarly, "compare and swap").await;
     check(Fault::PreconditionsNever, "refuses the commit").await;
     check(Fault::BehindReaders, "records").await;
     check(Fault::EndFromRecords, "a trim does not move the end").await;

@@ -1,0 +1,340 @@
+//! The thread that carries commits out.
+
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use geodynamo_storage::{Commit, LogId, Position, Precondition, StorageError, Write};
+use rocksdb::{ColumnFamily, WriteBatch};
+use tokio::sync::watch;
+
+use crate::{
+    layout::{self, DATA, LOG, META},
+    metrics::Counters,
+    overlay::Overlay,
+    queue::{Job, Queue, Waiting},
+    store::Store,
+};
+
+/// Logs whose ends are remembered; those of others are read again when they are needed.
+const LOGS_REMEMBERED_MAX: usize = 64 * 1024;
+/// Positions of a log that are trimmed before its emptied files are dropped.
+const TRIMMED_BEFORE_DROP: u64 = 64 * 1024;
+/// The last position that a log can have reached.
+const POSITION_MAX: u64 = u64::MAX / 2;
+/// Bytes of a write batch's framing around one write, about.
+const FRAMING_BYTES: usize = 16;
+
+/// What the engine and its committer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) counters: Counters,
+    /// Changes when appends have become durable.
+    pub(crate) activity: watch::Sender<u64>,
+    /// How the committer ended, once it has.
+    pub(crate) ended: watch::Sender<Option<Result<(), StorageError>>>,
+    open: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            queue: Queue::default(),
+            counters: Counters::default(),
+            activity: watch::Sender::new(0),
+            ended: watch::Sender::new(None),
+            open: AtomicBool::new(true),
+        }
+    }
+
+    /// The store, unless the engine is closed.
+    pub(crate) fn open_store(&self) -> Result<&Store, StorageError> {
+        if self.open.load(Ordering::Acquire) {
+            Ok(&self.store)
+        } else {
+            Err(StorageError::Closed)
+        }
+    }
+
+    /// Refuses reads and further commits; the committer ends after those handed over, and writes the memtables out.
+    pub(crate) fn close(&self) {
+        self.open.store(false, Ordering::Release);
+        self.queue.close(true);
+    }
+}
+
+/// Carries out what is in the queue, batch by batch, until it is closed.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    sync: bool,
+    /// The logs in use, as of the batch being built.
+    logs: HashMap<LogId, LogState>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LogState {
+    end: Position,
+    trimmed: Position,
+    /// Up to where files were dropped since the start.
+    dropped: Position,
+}
+
+type Answers = Vec<Result<Vec<Position>, StorageError>>;
+
+impl Committer {
+    pub(crate) fn new(shared: Arc<Shared>, sync: bool) -> Self {
+        Self {
+            shared,
+            sync,
+            logs: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        let mut jobs = Vec::new();
+        while self.shared.queue.take(&mut jobs) {
+            self.carry_out(&mut jobs);
+        }
+        let result = if self.shared.queue.flush_wanted() {
+            self.shared.store.flush()
+        } else {
+            Ok(())
+        };
+        self.shared.ended.send_replace(Some(result));
+    }
+
+    /// Carries out and answers a batch of jobs.
+    fn carry_out(&mut self, jobs: &mut Vec<Waiting>) {
+        let (answers, appended) = match self.write(jobs) {
+            Ok(written) => written,
+            Err(error) => return self.fail(jobs, &error),
+        };
+        let mut trims = Vec::new();
+        let mut finished = Vec::with_capacity(jobs.len());
+        for (Waiting { job, done, .. }, answer) in jobs.drain(..).zip(answers) {
+            // A caller that dropped its future no longer wants the answer.
+            let _ = done.send(answer);
+            match job {
+                Job::Commit(commit) => finished.push(commit),
+                Job::Trim(log, _) => trims.push(log),
+            }
+        }
+        if appended {
+            self.shared.activity.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        // Freed only now: nobody waits for it.
+        drop(finished);
+        for log in trims {
+            self.drop_files(log);
+        }
+        if self.logs.len() > LOGS_REMEMBERED_MAX {
+            self.logs.clear();
+        }
+    }
+
+    /// Builds a write batch of the jobs and writes it. Gives the answers and whether logs have grown.
+    fn write(&mut self, jobs: &[Waiting]) -> Result<(Answers, bool), StorageError> {
+        let shared = self.shared.clone();
+        let mut batch = Batch::new(&shared.store, jobs)?;
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut refused = 0;
+        for Waiting { job, .. } in jobs {
+            let answer = match job {
+                Job::Commit(commit) => batch.commit(commit, &mut self.logs),
+                Job::Trim(log, up_to) => batch.trim(*log, *up_to, &mut self.logs),
+            };
+            refused += u64::from(matches!(answer, Err(StorageError::Precondition(_))));
+            answers.push(answer);
+        }
+        let appended = !batch.grown.is_empty();
+        let (commits, batch) = batch.finish(&self.logs);
+        let bytes = batch.size_in_bytes();
+        if !batch.is_empty() {
+            let begun = Instant::now();
+            shared.store.write(batch, self.sync)?;
+            shared.counters.wrote(commits, bytes, begun.elapsed());
+        }
+        shared.counters.refused(refused);
+        Ok((answers, appended))
+    }
+
+    /// Ends the engine's writing: what a failed sync left on disk is not known, so nothing may be built on it.
+    fn fail(&mut self, jobs: &mut Vec<Waiting>, error: &StorageError) {
+        tracing::error!(%error, "a write failed: the store takes no more until it is opened anew");
+        self.shared.queue.fail();
+        self.shared.counters.failed(jobs.len() as u64);
+        for Waiting { done, .. } in jobs.drain(..) {
+            let _ = done.send(Err(error.clone()));
+        }
+    }
+
+    /// Drops the files of a log that trims have emptied, if there may be some.
+    fn drop_files(&mut self, log: LogId) {
+        let Some(state) = self.logs.get_mut(&log) else { return };
+        if state.trimmed.0 - state.dropped.0 < TRIMMED_BEFORE_DROP {
+            return;
+        }
+        state.dropped = state.trimmed;
+        // Compaction frees the space anyway, if later.
+        if let Err(error) = self.shared.store.drop_trimmed_files(log, state.trimmed) {
+            tracing::warn!(%error, log = log.0, "the files of a trimmed log were not dropped");
+        }
+    }
+}
+
+impl Drop for Committer {
+    /// Whatever ended the thread, nobody waits for it in vain.
+    fn drop(&mut self) {
+        self.shared.queue.fail();
+        self.shared.ended.send_if_modified(|ended| {
+            let silent = ended.is_none();
+            ended.get_or_insert(Err(StorageError::Closed));
+            silent
+        });
+    }
+}
+
+/// A write batch being built.
+struct Batch<'a> {
+    store: &'a Store,
+    data: &'a ColumnFamily,
+    log: &'a ColumnFamily,
+    meta: &'a ColumnFamily,
+    batch: WriteBatch,
+    /// What the batch so far does to keys; only if a commit in it has preconditions.
+    overlay: Option<Overlay>,
+    /// Logs appended to.
+    grown: BTreeSet<LogId>,
+    commits: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn new(store: &'a Store, jobs: &[Waiting]) -> Result<Self, StorageError> {
+        let size = |waiting: &Waiting| match &waiting.job {
+            Job::Commit(commit) => waiting.bytes + FRAMING_BYTES * (commit.writes.len() + 2 * commit.appends.len()),
+            Job::Trim(..) => 4 * FRAMING_BYTES,
+        };
+        let conditional = |waiting: &Waiting| match &waiting.job {
+            Job::Commit(commit) => !commit.preconditions.is_empty(),
+            Job::Trim(..) => false,
+        };
+        Ok(Self {
+            store,
+            data: store.family(DATA)?,
+            log: store.family(LOG)?,
+            meta: store.family(META)?,
+            batch: WriteBatch::with_capacity_bytes(jobs.iter().map(size).sum()),
+            overlay: jobs.iter().any(conditional).then(Overlay::default),
+            grown: BTreeSet::new(),
+            commits: 0,
+        })
+    }
+
+    /// Adds a commit whole, or not at all.
+    fn commit(&mut self, commit: &Commit, logs: &mut HashMap<LogId, LogState>) -> Result<Vec<Position>, StorageError> {
+        self.check(&commit.preconditions)?;
+        for append in &commit.appends {
+            self.log_state(append.log, logs)?;
+        }
+        for write in &commit.writes {
+            match write {
+                Write::Put(key, value) => self.batch.put_cf(self.data, key, value),
+                Write::Delete(key) => self.batch.delete_cf(self.data, key),
+                Write::DeleteRange(from, to) if from < to => self.batch.delete_range_cf(self.data, from, to),
+                Write::DeleteRange(..) => {}
+            }
+            if let Some(overlay) = &mut self.overlay {
+                overlay.apply(write);
+            }
+        }
+        let mut positions = Vec::with_capacity(commit.appends.len());
+        for append in &commit.appends {
+            let state = self.log_state(append.log, logs)?;
+            state.end.0 += 1;
+            self.batch
+                .put_cf(self.log, layout::record_key(append.log, state.end), &append.record);
+            self.grown.insert(append.log);
+            positions.push(state.end);
+        }
+        self.commits += 1;
+        Ok(positions)
+    }
+
+    fn check(&self, preconditions: &[Precondition]) -> Result<(), StorageError> {
+        for (index, precondition) in preconditions.iter().enumerate() {
+            let (key, expect) = match precondition {
+                Precondition::Absent(key) => (key, None),
+                Precondition::Equals(key, value) => (key, Some(value)),
+            };
+            let holds = match self.overlay.as_ref().and_then(|overlay| overlay.get(key)) {
+                Some(found) => found == expect,
+                None => self.store.holds(key, expect)?,
+            };
+            if !holds {
+                return Err(StorageError::Precondition(index));
+            }
+        }
+        Ok(())
+    }
+
+    fn trim(
+        &mut self,
+        log: LogId,
+        up_to: Position,
+        logs: &mut HashMap<LogId, LogState>,
+    ) -> Result<Vec<Position>, StorageError> {
+        let state = self.log_state(log, logs)?;
+        let up_to = up_to.min(state.end);
+        if up_to > state.trimmed {
+            let from = layout::record_key(log, Position(state.trimmed.0 + 1));
+            self.batch
+                .delete_range_cf(self.log, from, layout::record_key(log, Position(up_to.0 + 1)));
+            self.batch
+                .put_cf(self.meta, layout::trim_key(log), up_to.0.to_be_bytes());
+            state.trimmed = up_to;
+        }
+        Ok(Vec::new())
+    }
+
+    fn log_state<'l>(
+        &self,
+        log: LogId,
+        logs: &'l mut HashMap<LogId, LogState>,
+    ) -> Result<&'l mut LogState, StorageError> {
+        match logs.entry(log) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let (end, trimmed) = (self.store.log_end(log)?, self.store.log_trimmed(log)?);
+                // Far more than was ever appended; and a position behind it can be counted on.
+                if end.0 > POSITION_MAX || trimmed > end {
+                    return Err(layout::damaged("a log's end"));
+                }
+                Ok(entry.insert(LogState {
+                    end,
+                    trimmed,
+                    dropped: trimmed,
+                }))
+            }
+        }
+    }
+
+    /// Adds the ends of the logs; gives the number of commits and the batch.
+    fn finish(mut self, logs: &HashMap<LogId, LogState>) -> (u64, WriteBatch) {
+        for log in &self.grown {
+            if let Some(state) = logs.get(log) {
+                self.batch
+                    .put_cf(self.meta, layout::end_key(*log), state.end.0.to_be_bytes());
+            }
+        }
+        (self.commits, self.batch)
+    }
+}

@@ -1,0 +1,139 @@
+//! What can be chosen, and what it means for RocksDB.
+
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options,
+    WriteBufferManager,
+};
+
+use crate::layout::{DATA, LOG, META};
+
+const MIB: usize = 1024 * 1024;
+/// Bytes of a data block: large enough to compress, small enough for a point read.
+const DATA_BLOCK_BYTES: usize = 8 * 1024;
+/// Bytes of a log block: logs are read in sequence.
+const LOG_BLOCK_BYTES: usize = 64 * 1024;
+/// Bits of bloom filter for each key: about one needless read in a hundred.
+const BLOOM_BITS: f64 = 10.0;
+/// Bytes of one SST file.
+const FILE_BYTES: u64 = 32 * MIB as u64;
+/// Bytes that are written to files before they are given to the disk: no large write-back stands before a commit's sync.
+const SYNC_STEP_BYTES: u64 = 512 * 1024;
+/// Files of RocksDB's own messages that are kept, and bytes of each.
+const INFO_FILES_MAX: usize = 2;
+const INFO_FILE_BYTES_MAX: usize = 4 * MIB;
+/// Bytes of the manifest after which it is written anew.
+const MANIFEST_BYTES_MAX: usize = 16 * MIB;
+
+/// How a [`crate::RocksEngine`] uses the machine. [`Default`] is meant for a region of 512 MB on two cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// Bytes of blocks (of data, indexes and filters) kept in memory. 96 MiB unless told.
+    pub block_cache_bytes: usize,
+    /// Bytes of writes kept in memory until they are written to tables. 64 MiB unless told; while a flush runs it may be
+    /// passed by half.
+    pub memtable_bytes: usize,
+    /// Bytes of WAL after which the oldest writes are flushed, so that it can be cut. 192 MiB unless told.
+    pub wal_bytes_max: u64,
+    /// Files that RocksDB keeps open. 512 unless told.
+    pub open_files_max: u16,
+    /// Flushes and compactions that run at once. 2 unless told.
+    pub background_jobs: u8,
+    /// Whether a commit waits for the disk. False is for tests that prove that it matters.
+    pub sync: bool,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 96 * MIB,
+            memtable_bytes: 64 * MIB,
+            wal_bytes_max: 192 * MIB as u64,
+            open_files_max: 512,
+            background_jobs: 2,
+            sync: true,
+        }
+    }
+}
+
+impl RocksOptions {
+    /// The database's options, and the cache that must live as long as it.
+    pub(crate) fn database(&self) -> (Options, Cache) {
+        let cache = Cache::new_lru_cache(self.block_cache_bytes.saturating_add(self.memtable_bytes));
+        // Memtables are charged to the cache: together they stay under one limit. No stall: a flush that lags is met by
+        // RocksDB's own slowing of writes.
+        let memtables =
+            WriteBufferManager::new_write_buffer_manager_with_cache(self.memtable_bytes, false, cache.clone());
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_write_buffer_manager(&memtables);
+        options.set_max_total_wal_size(self.wal_bytes_max);
+        options.set_max_open_files(self.open_files_max.max(64).into());
+        options.set_max_background_jobs(self.background_jobs.max(1).into());
+        options.set_max_subcompactions(1);
+        options.set_bytes_per_sync(SYNC_STEP_BYTES);
+        options.set_compaction_readahead_size(MIB);
+        options.set_skip_stats_update_on_db_open(true);
+        options.set_stats_dump_period_sec(0);
+        options.set_keep_log_file_num(INFO_FILES_MAX);
+        options.set_max_log_file_size(INFO_FILE_BYTES_MAX);
+        options.set_max_manifest_file_size(MANIFEST_BYTES_MAX);
+        // Files left by an iterator are removed in the background, not by the reader.
+        options.set_avoid_unnecessary_blocking_io(true);
+        (options, cache)
+    }
+
+    pub(crate) fn column_families(&self, cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+        vec![
+            ColumnFamilyDescriptor::new(META, self.meta(cache)),
+            ColumnFamilyDescriptor::new(DATA, self.data(cache)),
+            ColumnFamilyDescriptor::new(LOG, self.log(cache)),
+        ]
+    }
+
+    fn data(&self, cache: &Cache) -> Options {
+        let mut blocks = blocks(cache, DATA_BLOCK_BYTES);
+        blocks.set_bloom_filter(BLOOM_BITS, false);
+        blocks.set_optimize_filters_for_memory(true);
+        blocks.set_whole_key_filtering(true);
+        let mut options = family(&blocks);
+        options.set_write_buffer_size(self.memtable_bytes / 2);
+        options.set_max_write_buffer_number(4);
+        options
+    }
+
+    fn log(&self, cache: &Cache) -> Options {
+        let mut options = family(&blocks(cache, LOG_BLOCK_BYTES));
+        options.set_write_buffer_size(self.memtable_bytes / 4);
+        options.set_max_write_buffer_number(4);
+        options
+    }
+
+    fn meta(&self, cache: &Cache) -> Options {
+        let mut options = family(&blocks(cache, DATA_BLOCK_BYTES));
+        options.set_write_buffer_size(self.memtable_bytes / 16);
+        options
+    }
+}
+
+fn blocks(cache: &Cache, block_bytes: usize) -> BlockBasedOptions {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_block_size(block_bytes);
+    // Indexes and filters are in the cache, so under its limit; those in use stay before data blocks.
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    blocks.set_index_type(BlockBasedIndexType::BinarySearch);
+    blocks.set_format_version(5);
+    blocks
+}
+
+fn family(blocks: &BlockBasedOptions) -> Options {
+    let mut options = Options::default();
+    options.set_block_based_table_factory(blocks);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_target_file_size_base(FILE_BYTES);
+    options.set_max_bytes_for_level_base(4 * FILE_BYTES);
+    options
+}

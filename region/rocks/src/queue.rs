@@ -1,0 +1,228 @@
+//! Where commits wait for the committer.
+
+use std::collections::VecDeque;
+
+use geodynamo_storage::{Commit, LogId, Position, StorageError};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+/// The most commits that wait; the caller of the next one waits in place.
+pub const QUEUE_JOBS_MAX: usize = 16 * 1024;
+/// The most bytes of keys, values and records that wait; the one commit that passes it is let in.
+pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The most commits that share one sync.
+pub const BATCH_JOBS_MAX: usize = 4 * 1024;
+/// The most bytes that share one sync; the one commit that passes it is let in.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What the committer does.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Commit(Commit),
+    Trim(LogId, Position),
+}
+
+/// Positions of the appends, or why not. Ends without one if the engine failed or was closed before.
+pub(crate) type Answer = oneshot::Receiver<Result<Vec<Position>, StorageError>>;
+
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) job: Job,
+    pub(crate) done: oneshot::Sender<Result<Vec<Position>, StorageError>>,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Told when the committer waits and something came.
+    work: Condvar,
+    /// Told when the queue was full and is not any more.
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Waiting>,
+    bytes: usize,
+    /// Whether the committer waits for work.
+    idle: bool,
+    /// How many callers wait for room.
+    crowd: usize,
+    closed: bool,
+    /// Whether the memtables are to be written out at the end.
+    flush: bool,
+}
+
+impl Queue {
+    /// Puts a job behind all others. Waits in place while the queue is full.
+    pub(crate) fn push(&self, job: Job) -> Result<Answer, StorageError> {
+        let bytes = match &job {
+            Job::Commit(commit) => commit.bytes(),
+            Job::Trim(..) => 0,
+        };
+        let (done, answer) = oneshot::channel();
+        let mut state = self.state.lock();
+        while state.is_full() && !state.closed {
+            state.crowd += 1;
+            self.room.wait(&mut state);
+            state.crowd -= 1;
+        }
+        if state.closed {
+            return Err(StorageError::Closed);
+        }
+        state.jobs.push_back(Waiting { job, done, bytes });
+        state.bytes = state.bytes.saturating_add(bytes);
+        let wake = std::mem::take(&mut state.idle);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+        Ok(answer)
+    }
+
+    /// Waits for work, then moves what fits one batch to `batch`. False if the queue is closed and empty.
+    pub(crate) fn take(&self, batch: &mut Vec<Waiting>) -> bool {
+        let mut state = self.state.lock();
+        while state.jobs.is_empty() {
+            if state.closed {
+                return false;
+            }
+            state.idle = true;
+            self.work.wait(&mut state);
+        }
+        state.idle = false;
+        let mut bytes = 0usize;
+        while batch.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(waiting) = state.jobs.pop_front() else { break };
+            bytes = bytes.saturating_add(waiting.bytes);
+            batch.push(waiting);
+        }
+        state.bytes = state.bytes.saturating_sub(bytes);
+        if state.crowd > 0 && !state.is_full() {
+            self.room.notify_all();
+        }
+        true
+    }
+
+    /// Takes no more jobs; those that wait are still carried out.
+    pub(crate) fn close(&self, flush: bool) {
+        let mut state = self.state.lock();
+        state.flush |= flush && !state.closed;
+        state.closed = true;
+        state.idle = false;
+        drop(state);
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Takes no more jobs and drops those that wait.
+    pub(crate) fn fail(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.bytes = 0;
+        let dropped = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(dropped);
+        self.room.notify_all();
+    }
+
+    /// Whether the memtables are to be written out at the end.
+    pub(crate) fn flush_wanted(&self) -> bool {
+        self.state.lock().flush
+    }
+
+    /// How many jobs and bytes wait.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.jobs.len(), state.bytes)
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= QUEUE_JOBS_MAX || self.bytes >= QUEUE_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use bytes::Bytes;
+    use geodynamo_storage::Write;
+
+    use super::*;
+
+    fn put(bytes: usize) -> Job {
+        let value = Bytes::from(vec![0; bytes]);
+        Job::Commit(Commit {
+            writes: vec![Write::Put(Bytes::new(), value)],
+            ..Commit::default()
+        })
+    }
+
+    #[test]
+    fn batches_are_bounded() {
+        let queue = Queue::default();
+        let check = |push: usize, bytes: usize, expect: usize| {
+            for _ in 0..push {
+                queue.push(put(bytes)).unwrap();
+            }
+            let mut batch = Vec::new();
+            assert!(queue.take(&mut batch));
+            assert_eq!(batch.len(), expect, "{push} jobs of {bytes} bytes");
+            while queue.load().0 > 0 {
+                queue.take(&mut Vec::new());
+            }
+            assert_eq!(queue.load(), (0, 0));
+        };
+        check(1, 0, 1);
+        check(10, 100, 10);
+        check(BATCH_JOBS_MAX + 5, 1, BATCH_JOBS_MAX);
+        check(4, BATCH_BYTES_MAX / 2, 2);
+        check(4, BATCH_BYTES_MAX / 2 - 1, 3);
+        check(2, BATCH_BYTES_MAX * 2, 1);
+    }
+
+    #[test]
+    fn a_full_queue_makes_the_caller_wait() {
+        let queue = Arc::new(Queue::default());
+        let too_many = QUEUE_BYTES_MAX / (1024 * 1024);
+        for _ in 0..too_many {
+            queue.push(put(1024 * 1024)).unwrap();
+        }
+        let caller = std::thread::spawn({
+            let queue = queue.clone();
+            move || queue.push(put(1)).is_ok()
+        });
+        // It waits: it has said so, and nothing was pushed.
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while queue.state.lock().crowd == 0 {
+            assert!(std::time::Instant::now() < deadline, "the caller waits for room");
+            std::thread::yield_now();
+        }
+        assert_eq!(queue.load().0, too_many);
+        let mut batch = Vec::new();
+        assert!(queue.take(&mut batch));
+        assert!(caller.join().unwrap(), "room lets the caller go on");
+        assert_eq!(queue.load().0, too_many - batch.len() + 1);
+    }
+
+    #[test]
+    fn closing_drains_and_failing_drops() {
+        let queue = Queue::default();
+        let _kept = queue.push(put(1)).unwrap();
+        queue.close(true);
+        assert!(matches!(queue.push(put(1)), Err(StorageError::Closed)));
+        assert!(queue.take(&mut Vec::new()), "what waits is still carried out");
+        assert!(!queue.take(&mut Vec::new()));
+        assert!(queue.flush_wanted());
+
+        let queue = Queue::default();
+        let mut dropped = queue.push(put(1)).unwrap();
+        queue.fail();
+        assert!(!queue.take(&mut Vec::new()));
+        assert!(matches!(dropped.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+    }
+}

@@ -1,0 +1,91 @@
+//! From a RocksDB iterator to pages and records.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use geodynamo_storage::{Direction, LogRecord, Page, Scan, StorageError};
+use rocksdb::{DBAccess, DBRawIteratorWithThreadMode, ReadOptions};
+
+use crate::layout::position_of;
+
+/// How an iterator for a scan is to be made: with its bounds, so it never reads what lies outside.
+pub(crate) fn read_options(scan: &Scan) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    match &scan.from {
+        Bound::Unbounded => {}
+        Bound::Included(from) => options.set_iterate_lower_bound(&from[..]),
+        Bound::Excluded(from) => options.set_iterate_lower_bound(just_behind(from)),
+    }
+    match &scan.to {
+        Bound::Unbounded => {}
+        Bound::Included(to) => options.set_iterate_upper_bound(just_behind(to)),
+        Bound::Excluded(to) => options.set_iterate_upper_bound(&to[..]),
+    }
+    options
+}
+
+/// The least key greater than another.
+fn just_behind(key: &[u8]) -> Vec<u8> {
+    let mut behind = Vec::with_capacity(key.len() + 1);
+    behind.extend_from_slice(key);
+    behind.push(0);
+    behind
+}
+
+/// The page of an iterator made with [`read_options`].
+pub(crate) fn page<D: DBAccess>(
+    mut rows: DBRawIteratorWithThreadMode<'_, D>,
+    scan: &Scan,
+) -> Result<Page, StorageError> {
+    match scan.direction {
+        Direction::Forward => rows.seek_to_first(),
+        Direction::Reverse => rows.seek_to_last(),
+    }
+    let mut page = Page::default();
+    let mut bytes = 0usize;
+    while let Some((key, value)) = rows.item() {
+        bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
+        page.rows
+            .push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        if page.rows.len() >= scan.rows_max || bytes >= scan.bytes_max {
+            page.more = true;
+            break;
+        }
+        match scan.direction {
+            Direction::Forward => rows.next(),
+            Direction::Reverse => rows.prev(),
+        }
+    }
+    // An iterator that fails looks like one at its end.
+    rows.status().map_err(failed)?;
+    Ok(page)
+}
+
+/// The records of an iterator bounded to one log.
+pub(crate) fn records<D: DBAccess>(
+    mut rows: DBRawIteratorWithThreadMode<'_, D>,
+    rows_max: usize,
+    bytes_max: usize,
+) -> Result<Vec<LogRecord>, StorageError> {
+    let mut records = Vec::new();
+    let mut bytes = 0usize;
+    rows.seek_to_first();
+    while let Some((key, record)) = rows.item() {
+        bytes = bytes.saturating_add(record.len());
+        records.push(LogRecord {
+            position: position_of(key)?,
+            record: Bytes::copy_from_slice(record),
+        });
+        if records.len() >= rows_max || bytes >= bytes_max {
+            break;
+        }
+        rows.next();
+    }
+    rows.status().map_err(failed)?;
+    Ok(records)
+}
+
+/// RocksDB's error as the engine's.
+pub(crate) fn failed(error: rocksdb::Error) -> StorageError {
+    StorageError::Io(error.into_string().into())
+}

@@ -1,0 +1,434 @@
+//! The engine against the conformance suite, crashes, damage and the golden layout.
+
+use std::{
+    fs,
+    ops::Bound,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use geodynamo_storage::{Append, Direction, Group, Precondition, Snapshot, Write, conformance, key_head};
+use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, Options};
+
+use super::*;
+use crate::layout::{DATA, FORMAT_KEY, LOG, META};
+
+fn small() -> RocksOptions {
+    RocksOptions {
+        block_cache_bytes: 8 << 20,
+        memtable_bytes: 8 << 20,
+        ..RocksOptions::default()
+    }
+}
+
+fn open(path: &Path) -> RocksEngine {
+    RocksEngine::open(path, small()).unwrap()
+}
+
+fn key(rest: &str) -> Bytes {
+    let mut key = key_head(1, 1, 1, rest.len());
+    key.extend_from_slice(rest.as_bytes());
+    key.into()
+}
+
+fn put(name: &str) -> Commit {
+    let value = Bytes::copy_from_slice(name.as_bytes());
+    Commit {
+        writes: vec![Write::Put(key(name), value.clone())],
+        appends: vec![Append {
+            log: LogId(1),
+            record: value,
+        }],
+        ..Commit::default()
+    }
+}
+
+fn everything() -> Scan {
+    Scan {
+        from: Bound::Unbounded,
+        to: Bound::Unbounded,
+        direction: Direction::Forward,
+        rows_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms() {
+    let home = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    conformance::run(|| {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        open(&home.path().join(number.to_string()))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms_across_restarts() {
+    let home = tempfile::tempdir().unwrap();
+    conformance::run_reopen(|store| open(&home.path().join(store.to_string()))).await;
+}
+
+/// A copy of the files, made while the engine is open, is what a crash leaves.
+fn copy_of(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "LOCK" {
+            fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+        }
+    }
+    to
+}
+
+#[tokio::test]
+async fn a_crash_keeps_what_was_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path());
+    for i in 0..50 {
+        engine.commit(put(&format!("{i:02}"))).await.unwrap();
+    }
+    let copy = copy_of(home.path());
+    let after = open(copy.path());
+    assert_eq!(after.scan(everything()).await.unwrap().rows.len(), 50);
+    assert_eq!(after.log_end(LogId(1)).await.unwrap(), Position(50));
+}
+
+/// Cutting the WAL anywhere leaves a prefix of the commits, each whole: row, record and log end agree.
+#[tokio::test]
+async fn a_cut_wal_leaves_whole_commits() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path());
+    for i in 0..20 {
+        engine.commit(put(&format!("{i:02}"))).await.unwrap();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for part in 0..=16u64 {
+        let copy = copy_of(home.path());
+        let wal = newest_wal(copy.path());
+        let end = data_end(&wal);
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&wal)
+            .unwrap()
+            .set_len(end * part / 16)
+            .unwrap();
+        let after = open(copy.path());
+        let rows = after.scan(everything()).await.unwrap().rows;
+        let expect: Vec<_> = (0..rows.len()).map(|i| key(&format!("{i:02}"))).collect();
+        assert!(rows.iter().map(|row| &row.0).eq(&expect), "a prefix is left");
+        assert_eq!(after.log_end(LogId(1)).await.unwrap().0, rows.len() as u64);
+        let records = after
+            .log_read(LogId(1), Position::START, usize::MAX, usize::MAX)
+            .await
+            .unwrap();
+        assert_eq!(records.len(), rows.len());
+        seen.insert(rows.len());
+    }
+    assert!(
+        seen.len() > 5 && seen.contains(&20),
+        "the cuts fell into different commits: {seen:?}"
+    );
+}
+
+fn newest_wal(path: &Path) -> PathBuf {
+    let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .max()
+        .unwrap()
+}
+
+/// The length of a WAL without zeros that were only allocated.
+fn data_end(wal: &Path) -> u64 {
+    let bytes = fs::read(wal).unwrap();
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1)
+}
+
+/// A process is killed while it writes; what it said was acknowledged is there. The same test binary is that process.
+#[tokio::test]
+async fn kill_nine_keeps_what_was_acknowledged() {
+    use std::io::{BufRead, BufReader};
+    if let Ok(path) = std::env::var("ROCKS_TEST_WRITER") {
+        let engine = open(Path::new(&path));
+        for i in 0.. {
+            engine.commit(put(&format!("{i:06}"))).await.unwrap();
+            eprintln!("acknowledged {i}");
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0usize;
+    for round in 1..=3usize {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tests::kill_nine_keeps_what_was_acknowledged", "--nocapture"])
+            .env("ROCKS_TEST_WRITER", home.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(writer.stderr.take().unwrap()).lines();
+        let mut fresh = 0;
+        for line in lines {
+            let line = line.unwrap();
+            if let Some(number) = line.strip_prefix("acknowledged ") {
+                acknowledged = acknowledged.max(number.parse::<usize>().unwrap() + 1);
+                fresh += 1;
+                if fresh == 40 * round {
+                    writer.kill().unwrap();
+                }
+            }
+        }
+        assert!(
+            !writer.wait().unwrap().success() && fresh >= 40 * round,
+            "the writer was killed at work: {fresh}"
+        );
+        let engine = open(home.path());
+        let rows = engine.scan(everything()).await.unwrap().rows;
+        assert!(
+            rows.len() >= acknowledged,
+            "{} of {acknowledged} acknowledged writes are there",
+            rows.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_open_store_is_not_opened_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path());
+    engine.commit(put("a")).await.unwrap();
+    let second = RocksEngine::open(home.path(), small());
+    assert!(matches!(second, Err(StorageError::Io(_))), "{second:?}");
+    // A snapshot holds the database open; without it the store is free.
+    let snapshot = engine.snapshot();
+    engine.close().await.unwrap();
+    drop(engine);
+    assert_eq!(
+        snapshot.get(&key("a")).await.unwrap().as_deref(),
+        Some(&b"a"[..]),
+        "a snapshot outlives its engine"
+    );
+    assert!(RocksEngine::open(home.path(), small()).is_err());
+    drop(snapshot);
+    open(home.path());
+}
+
+#[test]
+fn unknown_formats_and_places_are_refused() {
+    let refused = |path: &Path, expect: &str| match RocksEngine::open(path, small()) {
+        Err(StorageError::Io(text)) => assert!(text.contains(expect), "{text}"),
+        other => panic!("to be refused with “{expect}”: {other:?}"),
+    };
+    let home = tempfile::tempdir().unwrap();
+    drop(open(home.path()));
+    let raw = |change: &dyn Fn(&DB)| {
+        let families = [META, DATA, LOG].map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+        change(&DB::open_cf_descriptors(&Options::default(), home.path(), families).unwrap());
+    };
+    raw(&|db| db.put(FORMAT_KEY, [FORMAT + 1]).unwrap());
+    refused(home.path(), "the store has format [2]; this program knows 1 only");
+    raw(&|db| db.delete(FORMAT_KEY).unwrap());
+    drop(open(home.path())); // Empty, so new.
+    raw(&|db| {
+        db.put_cf(db.cf_handle(DATA).unwrap(), "a", "").unwrap();
+        db.delete(FORMAT_KEY).unwrap();
+    });
+    refused(home.path(), "no format");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    refused(file.path(), "");
+    refused(&file.path().join("below a file"), "");
+}
+
+#[tokio::test]
+async fn damage_is_told_of() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path());
+    for i in 0..200 {
+        engine
+            .commit(Commit {
+                appends: Vec::new(),
+                ..put(&format!("{i:03}"))
+            })
+            .await
+            .unwrap();
+    }
+    engine.close().await.unwrap();
+    drop(engine);
+    for entry in fs::read_dir(home.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "sst") {
+            let mut bytes = fs::read(&path).unwrap();
+            // The data blocks are at the front.
+            let damaged = bytes.len() / 8;
+            bytes[..damaged].iter_mut().for_each(|byte| *byte ^= 0x55);
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    // Either opening tells or reading does; neither panics, nor does damage look like absence.
+    if let Ok(engine) = RocksEngine::open(home.path(), small()) {
+        let scanned = engine.scan(everything()).await;
+        let read = engine.get(&key("000")).await;
+        let read_many = engine.get_many(&[key("000"), key("001")]).await;
+        let checked = engine
+            .commit(Commit {
+                preconditions: vec![Precondition::Absent(key("000"))],
+                ..Commit::default()
+            })
+            .await;
+        assert!(matches!(scanned, Err(StorageError::Io(_))), "{scanned:?}");
+        assert!(matches!(read, Err(StorageError::Io(_))), "{read:?}");
+        assert!(matches!(read_many, Err(StorageError::Io(_))), "{read_many:?}");
+        assert!(matches!(checked, Err(StorageError::Io(_))), "{checked:?}");
+    }
+}
+
+/// A disk that fails: the WAL's directory is taken away under a small WAL limit, so that the next WAL cannot be made.
+#[tokio::test]
+async fn a_failed_write_is_the_last() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("store");
+    let options = RocksOptions {
+        memtable_bytes: 1 << 20,
+        wal_bytes_max: 1 << 18,
+        ..small()
+    };
+    let engine = RocksEngine::open(&path, options).unwrap();
+    engine.commit(put("before")).await.unwrap();
+    fs::rename(&path, home.path().join("elsewhere")).unwrap();
+    let big = Bytes::from(vec![7; 200_000]);
+    let mut failure = None;
+    for i in 0..200 {
+        let commit = Commit {
+            writes: vec![Write::Put(key(&i.to_string()), big.clone())],
+            ..Commit::default()
+        };
+        if let Err(error) = engine.commit(commit).await {
+            failure = Some(error);
+            break;
+        }
+    }
+    assert!(
+        matches!(failure, Some(StorageError::Io(_))),
+        "the disk's failure is told: {failure:?}"
+    );
+    let after = engine.commit(put("after")).await;
+    assert!(
+        matches!(after, Err(StorageError::Closed)),
+        "no write is taken after a failed one: {after:?}"
+    );
+    assert_eq!(
+        engine.get(&key("before")).await.unwrap().as_deref(),
+        Some(&b"before"[..]),
+        "reads go on"
+    );
+    assert!(engine.metrics().failed > 0);
+}
+
+#[tokio::test]
+async fn many_writers_share_a_sync() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = Arc::new(open(home.path()));
+    let futures: Vec<_> = (0..512).map(|i| engine.commit(put(&i.to_string()))).collect();
+    for future in futures {
+        future.await.unwrap();
+    }
+    let refused = Commit {
+        preconditions: vec![Precondition::Absent(key("0"))],
+        ..Commit::default()
+    };
+    assert!(engine.commit(refused).await.is_err());
+    let metrics = engine.metrics();
+    assert_eq!((metrics.commits, metrics.refused, metrics.failed), (512, 1, 0));
+    assert_eq!(metrics.batch_commits.sum, 512);
+    assert_eq!(metrics.write_micros.count(), metrics.batch_commits.count());
+    assert!(
+        metrics.batch_commits.count() < 256,
+        "512 commits were written by {}",
+        metrics.batch_commits.count()
+    );
+    assert!(
+        metrics.bytes_written > 512 * 20 && metrics.memtable_bytes > 0 && metrics.cache_bytes > 0,
+        "{metrics:?}"
+    );
+    assert_eq!(
+        (metrics.queue_jobs, metrics.queue_bytes, metrics.writes_stopped),
+        (0, 0, false)
+    );
+}
+
+/// Trims of a long log drop its files, and reading it stays right.
+#[tokio::test]
+async fn long_logs_are_trimmed() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path());
+    let batch = |first: u64| Commit {
+        appends: (first..first + 1000)
+            .map(|i| Append {
+                log: LogId(3),
+                record: Bytes::from(vec![i as u8; 100]),
+            })
+            .collect(),
+        ..Commit::default()
+    };
+    for round in 0..100 {
+        engine.commit(batch(round * 1000)).await.unwrap();
+        engine
+            .log_trim(LogId(3), Position((round * 1000).saturating_sub(500)))
+            .await
+            .unwrap();
+    }
+    engine.log_trim(LogId(3), Position(99_000)).await.unwrap();
+    let left = engine
+        .log_read(LogId(3), Position::START, usize::MAX, usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!((left.len(), left[0].position), (1000, Position(99_001)));
+    assert_eq!(engine.log_end(LogId(3)).await.unwrap(), Position(100_000));
+}
+
+/// The layout on disk, byte for byte. Run with GOLDEN=write to write the file anew, and raise FORMAT if it changed.
+#[tokio::test]
+async fn layout_is_golden() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = open(home.path());
+    assert_eq!(Group::of(&key("a")), engine.group_of(&key("a")));
+    engine.commit(put("a")).await.unwrap();
+    engine
+        .commit(Commit {
+            writes: vec![Write::Put(key("b\0"), Bytes::new())],
+            ..put("c")
+        })
+        .await
+        .unwrap();
+    engine
+        .commit(Commit {
+            appends: vec![Append {
+                log: LogId(u64::MAX),
+                record: Bytes::from_static(b"last"),
+            }],
+            ..Commit::default()
+        })
+        .await
+        .unwrap();
+    engine.log_trim(LogId(1), Position(1)).await.unwrap();
+    drop(engine);
+
+    let families = [META, DATA, LOG].map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+    let db = DB::open_cf_descriptors(&Options::default(), home.path(), families).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut found = String::new();
+    for family in [META, DATA, LOG] {
+        for row in db.iterator_cf(db.cf_handle(family).unwrap(), IteratorMode::Start) {
+            let (key, value) = row.unwrap();
+            found += &format!("{family} {} = {}\n", hex(&key), hex(&value));
+        }
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/layout-1.txt");
+    if std::env::var("GOLDEN").as_deref() == Ok("write") {
+        fs::create_dir_all(golden.parent().unwrap()).unwrap();
+        fs::write(&golden, &found).unwrap();
+    }
+    assert_eq!(found, fs::read_to_string(golden).unwrap());
+}

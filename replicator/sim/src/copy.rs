@@ -116,8 +116,8 @@ impl World {
                 copy.is_wanted = false;
                 copy.taker.handle(JoinerEvent::Frame(frame));
             } else if let Some(action) = copy.giver.poll_action() {
-                let wait = self.rng.between(1, 10);
-                self.plan_in(wait, Event::CopySource(id, action));
+                // Constant, so that its frames keep their order, as on a QUIC stream.
+                self.plan_in(5, Event::CopySource(id, action));
             } else if let Some(action) = copy.taker.poll_action() {
                 match action {
                     JoinerAction::Receive => copy.is_wanted = true,
@@ -158,7 +158,6 @@ impl World {
         match action {
             SourceAction::Send(frame) => {
                 copy.back.push_back(frame);
-                // Constant, so that frames keep their order.
                 self.plan_in(40, Event::CopyBack(id));
             }
             SourceAction::Start(_) => {

@@ -114,10 +114,10 @@ impl Oracle {
                 detail,
             });
         };
-        // An expiry bears the replica of the version it expires, not of its writer. By the letter of the past, a later
-        // write of that replica covers it, whether it was seen or not.
-        let covers = |seen: &Stamp| loser.expiry && seen.replica == loser.replica && *seen > loser;
-        if !winner.seen.contains(&loser) && !winner.seen.iter().any(covers) {
+        // By the design a past is a version vector: whoever built on a version of a replica counts as having seen all
+        // that bear that replica's name and are older (an expiry bears the name of the replica it expires a version of).
+        let covers = |seen: &Stamp| seen.replica == loser.replica && *seen >= loser;
+        if !winner.seen.iter().any(covers) {
             self.losers.insert((key.clone(), loser));
         }
         Ok(())

@@ -316,7 +316,6 @@ def operation_file(model):
     names = [name for name, *_ in model.operations]
     rows = "".join(f"/// `{name}`\n{name},\n" for name in names)
     all_rows = "".join(f"Operation::{name}," for name in names)
-    name_rows = "".join(f"Operation::{name} => {quoted(name)},\n" for name in names)
     target_rows = "".join(
         f"{quoted(f'{prefix}.{name}')} => Operation::{name},\n" for name, prefix, *_ in model.operations
     )
@@ -336,6 +335,9 @@ impl Operation {{
     /// Every operation, sorted by name.
     pub const ALL: [Self; {len(names)}] = [{all_rows}];
 
+    /// Every operation's name: of `operation` it is `NAMES[operation as usize]`.
+    pub const NAMES: [&'static str; {len(names)}] = {strings(names)};
+
     /// The operation that the `X-Amz-Target` header names; `None` if the models have no such operation.
     pub fn from_target(target: &str) -> Option<Self> {{
         Some(match target {{
@@ -345,7 +347,7 @@ impl Operation {{
 
     /// The operation's name.
     pub const fn name(self) -> &'static str {{
-        match self {{ {name_rows} }}
+        Self::NAMES[self as usize]
     }}
 
     /// Decodes a request of the operation and checks the models' constraints.

@@ -132,10 +132,10 @@ fn plan<E: Engine>(
             if keys.contains(&key) {
                 return Err(ApiError::duplicate_keys());
             }
-            if let Some(partition) = collection_key(&table, asked_metrics, &key) {
-                if !collections.contains(&partition) {
-                    collections.push(partition);
-                }
+            if let Some(partition) = collection_key(&table, asked_metrics, &key)
+                && !collections.contains(&partition)
+            {
+                collections.push(partition);
             }
             keys.push(key);
             writes.push(write);

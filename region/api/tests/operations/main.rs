@@ -1,0 +1,9 @@
+//! Requests and replies, whole, on the in-memory engine.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod batches;
+mod client;
+mod items;
+mod others;
+mod pages;
+mod tables;

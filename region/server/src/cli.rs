@@ -33,6 +33,9 @@ pub struct Serve {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// End, as with SIGTERM, when the standard input ends: for whoever starts regions as its children
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 /// Arguments of `dev`.
@@ -71,7 +74,7 @@ pub enum Auth {
 /// Arguments of `demo`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct Demo {
-    /// Print what happens as JSON, one object a line, and end
+    /// Show nothing; print where everything is as one JSON object on the first line, and stay up
     #[arg(long)]
     pub json: bool,
     /// Where to keep the regions' data; without it, a temporary folder
@@ -111,6 +114,7 @@ mod tests {
             "geodynamo serve --config a.toml",
             Some(Command::Serve(Serve {
                 config: "a.toml".into(),
+                stop_with_stdin: false,
             })),
         );
         check("geodynamo serve", None);

@@ -114,6 +114,16 @@ pub struct CredentialEntry {
     pub account: Account,
 }
 
+impl CredentialEntry {
+    /// A key of the process's own, as `geodynamo dev` has it.
+    pub fn local(access_key_id: &str, secret_access_key: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({
+            "access_key_id": access_key_id,
+            "secret_access_key": secret_access_key,
+        }))
+    }
+}
+
 /// Memory, in MiB. What the process takes is about the sum, and 100 MiB for itself.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -4,7 +4,10 @@ use std::{error::Error, fs, net::SocketAddr, path::Path};
 
 use geodynamo_access::Mode;
 use geodynamo_topology::Topology;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    io::AsyncReadExt,
+    runtime::{Builder, Runtime},
+};
 
 use crate::{
     certs,
@@ -25,7 +28,10 @@ pub fn serve(arguments: &Serve) -> Done {
         let telemetry = Telemetry::start(&config)?;
         let region = Region::start(&config, Mode::Enforce).await?;
         println!("{}", ready_line(&config, &region));
-        termination().await?;
+        tokio::select! {
+            signal = termination() => signal?,
+            () = input_ends(), if arguments.stop_with_stdin => {}
+        }
         region.stop().await?;
         telemetry.stop();
         Ok(())
@@ -90,6 +96,13 @@ pub(crate) fn read_topology(path: &Path) -> Result<Topology, Box<dyn Error + Sen
 
 pub(crate) fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build()
+}
+
+/// Returns when the standard input ends: with the process that holds its other end, however that one ended.
+async fn input_ends() {
+    let mut input = tokio::io::stdin();
+    let mut ignored = [0; 64];
+    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
 }
 
 /// What `serve` prints once it takes requests: one JSON object, for whoever started it.

@@ -23,17 +23,19 @@ pub(crate) fn parse(parameter: Parameter, text: &str, context: &mut Context<'_>)
 }
 
 /// What a pair of parentheses may enclose: a condition or, as in `(a) = :b`, an operand.
+///
+/// Boxed, and what needs much stack kept out of line, because every level of nesting has several of them on the stack.
 enum Node {
-    Condition(Condition),
+    Condition(Box<Condition>),
     /// In parentheses already.
-    Enclosed(Condition),
+    Enclosed(Box<Condition>),
     Operand(Operand),
 }
 
 /// The node must be a condition. If it is only an operand, the next token should have been an operator.
 fn truth(p: P<'_, '_, '_, '_>, node: Node) -> Parsed<Condition> {
     match node {
-        Node::Condition(condition) | Node::Enclosed(condition) => Ok(condition),
+        Node::Condition(condition) | Node::Enclosed(condition) => Ok(*condition),
         Node::Operand(Operand::Size(_)) => {
             p.note(Fault::FunctionMisused {
                 function: Function::Size.name(),
@@ -49,13 +51,14 @@ fn or(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
     if !p.peek_keyword("OR") {
         return Ok(first);
     }
-    let mut list = vec![truth(p, first)?];
+    let mut list = Vec::new();
+    push_truth(p, &mut list, first)?;
     while p.take_keyword("OR") {
         p.count_operator()?;
         let next = and(p)?;
-        list.push(truth(p, next)?);
+        push_truth(p, &mut list, next)?;
     }
-    Ok(Node::Condition(Condition::Or(list)))
+    Ok(Node::Condition(Box::new(Condition::Or(list))))
 }
 
 fn and(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
@@ -63,44 +66,68 @@ fn and(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
     if !p.peek_keyword("AND") {
         return Ok(first);
     }
-    let mut list = vec![truth(p, first)?];
+    let mut list = Vec::new();
+    push_truth(p, &mut list, first)?;
     while p.take_keyword("AND") {
         p.count_operator()?;
         let next = not(p)?;
-        list.push(truth(p, next)?);
+        push_truth(p, &mut list, next)?;
     }
-    Ok(Node::Condition(Condition::And(list)))
+    Ok(Node::Condition(Box::new(Condition::And(list))))
+}
+
+#[inline(never)]
+fn push_truth(p: P<'_, '_, '_, '_>, list: &mut Vec<Condition>, node: Node) -> Parsed<()> {
+    list.push(truth(p, node)?);
+    Ok(())
 }
 
 fn not(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
-    if !p.take_keyword("NOT") {
-        return primary(p);
+    let mut count = 0;
+    while p.take_keyword("NOT") {
+        p.count_operator()?;
+        count += 1;
     }
-    p.count_operator()?;
-    let inner = p.nest(not)?;
-    let inner = truth(p, inner)?;
-    Ok(Node::Condition(Condition::Not(Box::new(inner))))
+    let node = if p.take_if(Kind::Open) {
+        enclosed(p)?
+    } else {
+        simple(p)?
+    };
+    if count == 0 { Ok(node) } else { negated(p, node, count) }
 }
 
-fn primary(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
-    if p.take_if(Kind::Open) {
-        let twice = p.peek() == Kind::Open;
-        let inner = p.nest(or)?;
-        p.expect(Kind::Close)?;
-        return match inner {
-            Node::Condition(condition) => Ok(Node::Enclosed(condition)),
-            Node::Enclosed(condition) => {
-                p.note(Fault::RedundantParentheses);
-                Ok(Node::Enclosed(condition))
-            }
-            Node::Operand(operand) => {
-                if twice {
-                    p.note(Fault::RedundantParentheses);
-                }
-                comparison(p, operand)
-            }
-        };
+#[inline(never)]
+fn negated(p: P<'_, '_, '_, '_>, node: Node, times: usize) -> Parsed<Node> {
+    let mut condition = Box::new(truth(p, node)?);
+    for _ in 0..times {
+        condition = Box::new(Condition::Not(condition));
     }
+    Ok(Node::Condition(condition))
+}
+
+/// What is in parentheses, the first of which was taken; and what follows, if they enclose an operand.
+fn enclosed(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
+    let twice = p.peek() == Kind::Open;
+    let inner = p.nest(or)?;
+    p.expect(Kind::Close)?;
+    match inner {
+        Node::Condition(condition) => Ok(Node::Enclosed(condition)),
+        Node::Enclosed(condition) => {
+            p.note(Fault::RedundantParentheses);
+            Ok(Node::Enclosed(condition))
+        }
+        Node::Operand(operand) => {
+            if twice {
+                p.note(Fault::RedundantParentheses);
+            }
+            comparison(p, operand)
+        }
+    }
+}
+
+/// A condition without parentheses around it.
+#[inline(never)]
+fn simple(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
     match term(p)? {
         Term::Operand(operand) => comparison(p, operand),
         Term::Truth { condition, function } => {
@@ -119,17 +146,18 @@ fn primary(p: P<'_, '_, '_, '_>) -> Parsed<Node> {
 const NOTHING: Operand = Operand::Value(AttributeValue::Null);
 
 /// What follows an operand: an operator and the other operands, or nothing.
+#[inline(never)]
 fn comparison(p: P<'_, '_, '_, '_>, left: Operand) -> Parsed<Node> {
     if let Some(comparator) = comparator(p) {
         p.take();
         p.count_operator()?;
         let right = operand(p)?;
         check_comparison(p, comparator, &left, &right);
-        return Ok(Node::Condition(Condition::Compare {
+        return Ok(Node::Condition(Box::new(Condition::Compare {
             comparator,
             left,
             right,
-        }));
+        })));
     }
     if p.take_keyword("BETWEEN") {
         p.count_operator()?;
@@ -139,7 +167,7 @@ fn comparison(p: P<'_, '_, '_, '_>, left: Operand) -> Parsed<Node> {
         }
         let high = operand(p)?;
         check_between(p, &left, &low, &high);
-        return Ok(Node::Condition(Condition::Between { value: left, low, high }));
+        return Ok(Node::Condition(Box::new(Condition::Between { value: left, low, high })));
     }
     if p.take_keyword("IN") {
         p.count_operator()?;
@@ -153,7 +181,7 @@ fn comparison(p: P<'_, '_, '_, '_>, left: Operand) -> Parsed<Node> {
             p.note(Fault::InOperands { count: list.len() });
         }
         check_distinct(p, "IN", &left, &list);
-        return Ok(Node::Condition(Condition::In { value: left, list }));
+        return Ok(Node::Condition(Box::new(Condition::In { value: left, list })));
     }
     Ok(Node::Operand(left))
 }
@@ -177,7 +205,10 @@ fn operator_follows(p: P<'_, '_, '_, '_>) -> bool {
 /// An operand, or a function that gives a truth.
 enum Term {
     Operand(Operand),
-    Truth { condition: Condition, function: Function },
+    Truth {
+        condition: Box<Condition>,
+        function: Function,
+    },
 }
 
 fn operand(p: P<'_, '_, '_, '_>) -> Parsed<Operand> {
@@ -220,7 +251,7 @@ fn term(p: P<'_, '_, '_, '_>) -> Parsed<Term> {
     }
 }
 
-/// A function's operands; its name was taken.
+/// A function; its name was taken.
 fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<Term> {
     p.count_operator()?;
     let operands = p.nest(|p| {
@@ -232,37 +263,43 @@ fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<Term> {
         p.expect(Kind::Close)?;
         Ok(operands)
     })?;
+    Ok(applied(p, word, operands))
+}
+
+/// A function with its operands, checked.
+#[inline(never)]
+fn applied(p: P<'_, '_, '_, '_>, word: Token, operands: Vec<Operand>) -> Term {
     let name = p.text_of(word);
     let Some(function) = Function::named(name) else {
         p.note(Fault::UnknownFunction {
             function: name.to_owned(),
         });
-        return Ok(unknown(p));
+        return unknown(p);
     };
     if function.is_for_updates() {
         p.note(Fault::FunctionElsewhere {
             parameter: p.parameter(),
             function: function.name(),
         });
-        return Ok(unknown(p));
+        return unknown(p);
     }
     if operands.len() != function.operands() {
         p.note(Fault::OperandCount {
             operator: function.name(),
             count: operands.len(),
         });
-        return Ok(unknown(p));
+        return unknown(p);
     }
     let mut operands = operands.into_iter();
     let first = operands.next().unwrap_or(NOTHING);
     let second = operands.next().unwrap_or(NOTHING);
     if function == Function::Size {
-        return Ok(Term::Operand(size(p, first)));
+        return Term::Operand(size(p, first));
     }
-    Ok(Term::Truth {
-        condition: call(p, function, first, second),
+    Term::Truth {
+        condition: Box::new(call(p, function, first, second)),
         function,
-    })
+    }
 }
 
 /// Stands for a function that was refused: as an operand where an operator follows, as a condition elsewhere.
@@ -271,7 +308,7 @@ fn unknown(p: P<'_, '_, '_, '_>) -> Term {
         Term::Operand(NOTHING)
     } else {
         Term::Truth {
-            condition: Condition::And(Vec::new()),
+            condition: Box::new(Condition::And(Vec::new())),
             function: Function::AttributeExists,
         }
     }

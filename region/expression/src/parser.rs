@@ -25,7 +25,9 @@ pub(crate) struct Parser<'t, 'c, 'a> {
 }
 
 /// The outcome of a part of an expression; the error ends the parsing.
-pub(crate) type Parsed<T> = Result<T, Fault>;
+///
+/// Boxed, because results lie on the stack once a level of nesting.
+pub(crate) type Parsed<T> = Result<T, Box<Fault>>;
 
 /// Parses a whole expression with `parse`.
 pub(crate) fn parse<'t, 'c, 'a, T>(
@@ -34,7 +36,13 @@ pub(crate) fn parse<'t, 'c, 'a, T>(
     context: &'c mut Context<'a>,
     parse: impl FnOnce(&mut Parser<'t, 'c, 'a>) -> Parsed<T>,
 ) -> Result<T, ExpressionError> {
-    whole(parameter, text, context, parse).map_err(|fault| Refusal::Expression { parameter, fault }.into())
+    whole(parameter, text, context, parse).map_err(|fault| {
+        Refusal::Expression {
+            parameter,
+            fault: *fault,
+        }
+        .into()
+    })
 }
 
 fn whole<'t, 'c, 'a, T>(
@@ -44,14 +52,14 @@ fn whole<'t, 'c, 'a, T>(
     parse: impl FnOnce(&mut Parser<'t, 'c, 'a>) -> Parsed<T>,
 ) -> Parsed<T> {
     if text.len() > limits::EXPRESSION_BYTES {
-        return Err(Fault::Size {
+        return Err(Box::new(Fault::Size {
             bytes: (parameter == Parameter::Filter).then_some(text.len()),
-        });
+        }));
     }
     let mut lexer = Lexer::new(text);
     let token = lexer.next();
     if text.is_empty() {
-        return Err(Fault::Empty);
+        return Err(Box::new(Fault::Empty));
     }
     let mut parser = Parser {
         parameter,
@@ -66,7 +74,7 @@ fn whole<'t, 'c, 'a, T>(
     let tree = parse(&mut parser)?;
     parser.expect(Kind::End)?;
     match parser.fault {
-        Some(fault) => Err(fault),
+        Some(fault) => Err(Box::new(fault)),
         None => Ok(tree),
     }
 }
@@ -127,15 +135,17 @@ impl<'t> Parser<'t, '_, '_> {
     }
 
     /// The next token may not stand where it stands.
-    pub(crate) fn syntax_error(&self) -> Fault {
+    #[cold]
+    pub(crate) fn syntax_error(&self) -> Box<Fault> {
         let (token, near) = quote(self.text, self.token.start);
-        Fault::Syntax {
+        Box::new(Fault::Syntax {
             token: token.to_owned(),
             near: near.to_owned(),
-        }
+        })
     }
 
     /// Notes a fault; of several, the one that DynamoDB reports first stays.
+    #[cold]
     pub(crate) fn note(&mut self, fault: Fault) {
         if self.fault.as_ref().is_none_or(|noted| fault.rank() < noted.rank()) {
             self.fault = Some(fault);
@@ -146,7 +156,7 @@ impl<'t> Parser<'t, '_, '_> {
     pub(crate) fn count_operator(&mut self) -> Parsed<()> {
         self.operators += 1;
         if self.operators > limits::OPERATORS {
-            return Err(Fault::Operators { count: self.operators });
+            return Err(Box::new(Fault::Operators { count: self.operators }));
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(crate) fn apply(update: &Update, old: &Item) -> Result<Item, UpdateError> {
         }
     }
     // Several elements beyond the end are appended in the order of their indexes.
-    beyond.sort_by(|(one, _), (two, _)| one.cmp(two));
+    beyond.sort_by_key(|(path, _)| *path);
     for (path, value) in beyond {
         if let Slot::List(list, _) = slot(&mut new, path)? {
             list.push(value);

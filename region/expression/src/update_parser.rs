@@ -121,7 +121,7 @@ fn operand(p: P<'_, '_, '_, '_>) -> Parsed<UpdateOperand> {
 /// Stands where a noted fault leaves nothing to stand; never seen outside.
 const NOTHING: UpdateOperand = UpdateOperand::Value(AttributeValue::Null);
 
-/// A function's operands; its name was taken.
+/// A function; its name was taken.
 fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<UpdateOperand> {
     p.count_operator()?;
     let operands = p.nest(|p| {
@@ -133,26 +133,32 @@ fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<UpdateOperand> {
         p.expect(Kind::Close)?;
         Ok(operands)
     })?;
+    Ok(applied(p, word, operands))
+}
+
+/// A function with its operands, checked.
+#[inline(never)]
+fn applied(p: P<'_, '_, '_, '_>, word: Token, operands: Vec<UpdateOperand>) -> UpdateOperand {
     let name = p.text_of(word);
     let Some(function) = Function::named(name) else {
         p.note(Fault::UnknownFunction {
             function: name.to_owned(),
         });
-        return Ok(NOTHING);
+        return NOTHING;
     };
     if !function.is_for_updates() {
         p.note(Fault::FunctionElsewhere {
             parameter: Parameter::Update,
             function: function.name(),
         });
-        return Ok(NOTHING);
+        return NOTHING;
     }
     if operands.len() != function.operands() {
         p.note(Fault::OperandCount {
             operator: function.name(),
             count: operands.len(),
         });
-        return Ok(NOTHING);
+        return NOTHING;
     }
     let mut operands = operands.into_iter();
     let first = operands.next().unwrap_or(NOTHING);
@@ -161,15 +167,15 @@ fn function(p: P<'_, '_, '_, '_>, word: Token) -> Parsed<UpdateOperand> {
         for operand in [&first, &second] {
             check_type(p, function.name(), operand, AttributeType::L);
         }
-        return Ok(UpdateOperand::ListAppend(Box::new(first), Box::new(second)));
+        return UpdateOperand::ListAppend(Box::new(first), Box::new(second));
     }
     let UpdateOperand::Path(path) = first else {
         p.note(Fault::PathWanted {
             operator: function.name(),
         });
-        return Ok(NOTHING);
+        return NOTHING;
     };
-    Ok(UpdateOperand::IfNotExists(path, Box::new(second)))
+    UpdateOperand::IfNotExists(path, Box::new(second))
 }
 
 /// Refuses an operand whose type is known before the item is, and wrong.
@@ -192,8 +198,12 @@ fn check_type(p: P<'_, '_, '_, '_>, operator: &'static str, operand: &UpdateOper
 fn action_value(p: P<'_, '_, '_, '_>, section: &'static str) -> Parsed<AttributeValue> {
     let value = p.value()?;
     let kind = value.kind();
-    let is_set = matches!(kind, AttributeType::Ss | AttributeType::Ns | AttributeType::Bs);
-    if !is_set && !(section == "ADD" && kind == AttributeType::N) {
+    let fits = match kind {
+        AttributeType::Ss | AttributeType::Ns | AttributeType::Bs => true,
+        AttributeType::N => section == "ADD",
+        _ => false,
+    };
+    if !fits {
         p.note(Fault::ActionOperandType { section, operand: kind });
     }
     Ok(value)

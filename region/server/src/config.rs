@@ -17,7 +17,7 @@ use geodynamo_access::Credential;
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
-use self::field::{AccessKeyId, Account, Endpoint, Secret, Within};
+pub use self::field::{AccessKeyId, Account, Endpoint, FieldError, Secret, Within};
 use crate::data::Limits;
 
 /// The longest configuration file, in bytes.
@@ -304,6 +304,13 @@ impl Config {
         })
     }
 
+    /// The account in this region's ARNs: the first key's.
+    pub fn account(&self) -> &str {
+        self.credentials
+            .first()
+            .map_or(Account::DEFAULT, |entry| entry.account.as_str())
+    }
+
     /// The data port's limits.
     pub fn data_limits(&self) -> Limits {
         let millis = |value: u64| Duration::from_millis(value);
@@ -334,6 +341,18 @@ impl Config {
     }
 }
 
+impl CredentialEntry {
+    /// A key of the default account, from texts that did not come from a file.
+    pub fn new(access_key_id: &str, secret: &str, session_token: Option<&str>) -> Result<Self, FieldError> {
+        Ok(Self {
+            access_key_id: AccessKeyId::new(access_key_id)?,
+            secret_access_key: Secret::new(secret)?,
+            session_token: session_token.map(Secret::new).transpose()?,
+            account: Account::default(),
+        })
+    }
+}
+
 impl Default for Listen {
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -348,7 +367,7 @@ impl Default for Listen {
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            block_cache_mb: Within::new(128),
+            block_cache_mb: Within::new(96),
             write_buffer_mb: Within::new(64),
             request_mb: Within::new(64),
             replication_mb: Within::new(32),

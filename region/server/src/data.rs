@@ -13,7 +13,7 @@ pub mod tls;
 mod unfinished;
 mod watch;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use geodynamo_access::Verifier;
@@ -71,17 +71,16 @@ pub struct DataPort<H> {
 }
 
 impl<H: Handler> DataPort<H> {
-    /// Binds the port of `region`. `handler` answers what `verifier` lets through.
-    pub async fn bind(
-        address: SocketAddr,
+    /// The port of `region` on a bound listener. `handler` answers what `verifier` lets through.
+    pub fn new(
+        listener: TcpListener,
         region: &str,
         tls: Option<TlsAcceptor>,
         limits: Limits,
         verifier: Verifier,
         handler: H,
         metrics: Arc<RequestMetrics>,
-    ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    ) -> Self {
         let connections_max = limits
             .connections_max
             .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -89,7 +88,7 @@ impl<H: Handler> DataPort<H> {
             connections_max,
             ..limits
         };
-        Ok(Self {
+        Self {
             listener,
             connections: Arc::new(Semaphore::new(connections_max)),
             protocol: Arc::new(Protocol::new(&limits, tls)),
@@ -101,12 +100,7 @@ impl<H: Handler> DataPort<H> {
                 metrics,
                 health: Bytes::from(format!("healthy: dynamodb.{region}.amazonaws.com ")),
             }),
-        })
-    }
-
-    /// Where it listens: the port that was chosen if the configuration left that open.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        }
     }
 
     /// Serves until the signal, then until every request is answered (those of clients that are gone, too) or

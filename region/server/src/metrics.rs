@@ -2,6 +2,8 @@
 
 mod latency;
 mod process;
+mod replication;
+mod storage;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,7 +17,11 @@ use prometheus_client::{
 };
 
 use self::latency::Latencies;
-pub use self::latency::{LatencySummary, Outcome};
+pub use self::{
+    latency::{LatencySummary, Outcome},
+    replication::{LinkCollector, ReplicationObserver},
+    storage::{RocksCollector, TableCollector},
+};
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
 /// [`MetricsRegistry::register`].
@@ -69,6 +75,9 @@ impl MetricsRegistry {
         Ok(out)
     }
 }
+
+/// What an encoder is told that has no labels, or no exemplars' labels, to write.
+type NoLabels = [(&'static str, &'static str); 0];
 
 /// What the data port counts.
 #[derive(Debug)]
@@ -189,12 +198,9 @@ impl Collector for RequestDurations {
                 };
                 let labels = [("operation", *name), ("outcome", outcome.name())];
                 let (sum_s, buckets) = latency::buckets(&histogram);
-                metric.encode_family(&labels)?.encode_histogram::<[(&str, &str); 0]>(
-                    sum_s,
-                    histogram.len(),
-                    &buckets,
-                    None,
-                )?;
+                metric
+                    .encode_family(&labels)?
+                    .encode_histogram::<NoLabels>(sum_s, histogram.len(), &buckets, None)?;
             }
         }
         Ok(())
@@ -219,6 +225,12 @@ impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         gauge(&mut encoder, self.name, self.help, (self.read)())
     }
+}
+
+/// Writes one counter.
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    metric.encode_counter::<NoLabels, u64, f64>(&value, None)
 }
 
 /// Writes one gauge. Counts above 2^63 are shown as that.

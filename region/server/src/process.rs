@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use geodynamo_access::{Keys, Mode, Verifier};
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     admin::{Admin, AdminPort},
@@ -51,12 +51,12 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Binds both ports and serves them until the signal. `handler` and `admin` are what is behind them; `registry` gets
-    /// the requests' metrics.
+    /// Binds both ports and serves them until the signal. `handler`, made when the data port's address is known, and
+    /// `admin` are what is behind them; `registry` gets the requests' metrics.
     pub async fn start<H: Handler, A: Admin>(
         config: &Config,
         mode: Mode,
-        handler: H,
+        handler: impl FnOnce(SocketAddr) -> H,
         admin: A,
         registry: &MetricsRegistry,
         shutdown_signal: Shutdown,
@@ -66,22 +66,18 @@ impl Ports {
             .as_ref()
             .map(|files| tls::acceptor(&files.cert, &files.key))
             .transpose()?;
-        let requests = RequestMetrics::new(registry, handler.operations());
         let keys = Arc::new(Keys::new(config.credentials()));
         let verifier = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
         let bind_error = |port, address| move |source| StartError::Bind { port, address, source };
         let (data_wanted, admin_wanted) = (config.listen.data, config.listen.admin);
-        let data = DataPort::bind(
-            data_wanted,
-            config.region.as_str(),
-            tls,
-            config.data_limits(),
-            verifier,
-            handler,
-            Arc::clone(&requests),
-        )
-        .await
-        .map_err(bind_error("data", data_wanted))?;
+        let listener = TcpListener::bind(data_wanted)
+            .await
+            .map_err(bind_error("data", data_wanted))?;
+        let data_address = listener.local_addr().map_err(bind_error("data", data_wanted))?;
+        let handler = handler(data_address);
+        let requests = RequestMetrics::new(registry, handler.operations());
+        let (region, limits) = (config.region.as_str(), config.data_limits());
+        let data = DataPort::new(listener, region, tls, limits, verifier, handler, Arc::clone(&requests));
         registry.register_reading(
             "request_buffered_bytes",
             "Memory that requests' bodies hold",
@@ -92,7 +88,7 @@ impl Ports {
             .map_err(bind_error("admin", admin_wanted))?;
         let (admin_trigger, admin_shutdown) = shutdown();
         Ok(Self {
-            data_address: data.local_address().map_err(bind_error("data", data_wanted))?,
+            data_address,
             admin_address: admin.local_address().map_err(bind_error("admin", admin_wanted))?,
             keys,
             data: tokio::spawn(data.serve(shutdown_signal)),

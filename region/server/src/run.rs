@@ -1,117 +1,156 @@
-//! The commands that run one region, and the one that makes certificates.
+//! What the commands do.
 
-use std::{error::Error, fs, net::SocketAddr, path::Path};
+use std::{
+    error::Error,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use geodynamo_access::Mode;
 use geodynamo_topology::Topology;
-use tokio::{
-    io::AsyncReadExt,
-    runtime::{Builder, Runtime},
-};
+use tokio::runtime;
 
 use crate::{
     certs,
-    cli::{Auth, Certs, Dev, Serve},
-    config::Config,
-    region::Region,
-    shutdown::termination,
+    cli::{Auth, Certs, Cli, Command, Dev, Serve},
+    config::{Config, CredentialEntry},
+    files,
+    region::{Region, reachable},
+    shutdown::{shutdown, termination},
     telemetry::Telemetry,
 };
 
-/// What a command comes to.
-pub type Done = Result<(), Box<dyn Error + Send + Sync>>;
+/// The key of `dev --auth enforce` where the environment has none.
+const DEV_KEY: (&str, &str) = ("local", "local");
 
-/// Runs one region's process, as a configuration file says, until SIGTERM or SIGINT.
-pub fn serve(arguments: &Serve) -> Done {
-    let config = Config::load(&arguments.config)?;
-    runtime()?.block_on(async {
-        let telemetry = Telemetry::start(&config)?;
-        let region = Region::start(&config, Mode::Enforce).await?;
-        println!("{}", ready_line(&config, &region));
-        tokio::select! {
-            signal = termination() => signal?,
-            () = input_ends(), if arguments.stop_with_stdin => {}
+/// Does what the command line says. What goes wrong is told on standard error.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Dev(arguments) => dev(&arguments),
+        Command::Demo(_) => Err("this build has no demo yet".into()),
+        Command::Certs(arguments) => certs(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a standard error, there is nobody to tell.
+            let _ = writeln!(io::stderr(), "geodynamo: {error}");
+            ExitCode::FAILURE
         }
-        region.stop().await?;
-        telemetry.stop();
+    }
+}
+
+fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(&arguments.config)?;
+    run_region(&config, Mode::Enforce, |region| {
+        let ports = region.ports();
+        tracing::info!(
+            data = %ports.data_address(),
+            admin = %ports.admin_address(),
+            replication = region.replication_address().map(tracing::field::display),
+            replica = %region.tables().replica(),
+            "{config} is ready"
+        );
+        if config.credentials.is_empty() {
+            tracing::warn!("no [[credentials]]: every request will be refused");
+        }
+        if !config.storage.sync {
+            tracing::warn!("sync is off: a crash loses acknowledged writes");
+        }
         Ok(())
     })
 }
 
-/// Runs a single region for development, until SIGTERM or SIGINT.
-pub fn dev(arguments: &Dev) -> Done {
-    let temporary = match &arguments.data {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("geodynamo-dev-").tempdir()?),
+fn dev(arguments: &Dev) -> Result<(), Box<dyn Error>> {
+    let (folder, _temporary) = match &arguments.data {
+        Some(folder) => (folder.clone(), None),
+        None => {
+            let temporary = tempfile::Builder::new().prefix("geodynamo-dev-").tempdir()?;
+            (temporary.path().to_owned(), Some(temporary))
+        }
     };
-    let folder = match (&arguments.data, &temporary) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(folder)) => folder.path().to_owned(),
-        (None, None) => return Err("no data directory".into()),
+    let address = (arguments.host, arguments.port).into();
+    let mut config = Config::alone(arguments.region.clone(), folder, address);
+    config.listen.admin = (arguments.host, arguments.admin_port).into();
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) => (id, secret),
+        _ => (DEV_KEY.0.to_owned(), DEV_KEY.1.to_owned()),
     };
-    let mut config =
-        Config::alone(arguments.region.clone(), folder, SocketAddr::new(arguments.host, arguments.port));
-    config.listen.admin = SocketAddr::new(arguments.host, arguments.admin_port);
-    let key = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_else(|_| "local".into());
-    let secret = std::env::var("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|_| "local".into());
-    config.credentials = vec![crate::config::CredentialEntry::local(&key, &secret)?];
     let mode = match arguments.auth {
         Auth::Any => Mode::Any,
         Auth::Enforce => Mode::Enforce,
     };
-    runtime()?.block_on(async {
-        let telemetry = Telemetry::start(&config)?;
-        let region = Region::start(&config, mode).await?;
-        let endpoint = format!("http://{}", region.ports().data_address());
-        println!("geodynamo dev: region {} at {endpoint}", config.region);
-        println!("admin (health, metrics): http://{}", region.ports().admin_address());
-        match &arguments.data {
-            Some(folder) => println!("data: {}", folder.display()),
-            None => println!("data: in a temporary directory, gone when this ends (keep it with --data DIR)"),
+    if mode == Mode::Enforce {
+        let token = variable("AWS_SESSION_TOKEN");
+        config
+            .credentials
+            .push(CredentialEntry::new(&id, &secret, token.as_deref())?);
+    }
+    run_region(&config, mode, |region| {
+        let endpoint = reachable(region.ports().data_address());
+        let mut text = format!("geodynamo {} answers at http://{endpoint}\n\n", arguments.region);
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB=http://{endpoint}");
+        let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB_STREAMS=http://{endpoint}");
+        let _ = writeln!(text, "export AWS_DEFAULT_REGION={}", arguments.region);
+        if (id.as_str(), secret.as_str()) == DEV_KEY {
+            let _ = writeln!(text, "export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}");
         }
-        println!("\nexport AWS_ENDPOINT_URL_DYNAMODB={endpoint} AWS_ENDPOINT_URL_DYNAMODB_STREAMS={endpoint}");
-        println!("export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={}", config.region);
-        println!("aws dynamodb list-tables --endpoint-url {endpoint}");
-        termination().await?;
-        region.stop().await?;
-        telemetry.stop();
-        drop(temporary);
-        Ok(())
+        let _ = writeln!(text, "aws dynamodb list-tables\n");
+        let _ = writeln!(
+            text,
+            "health and metrics: http://{}",
+            reachable(region.ports().admin_address())
+        );
+        if arguments.data.is_none() {
+            text.push_str("the tables are gone when this ends; --data DIR keeps them\n");
+        }
+        let mut out = io::stdout();
+        out.write_all(text.as_bytes())?;
+        out.flush()
     })
 }
 
-/// Makes the certificates that a topology's nodes show to each other.
-pub fn certs(arguments: &Certs) -> Done {
-    let topology = read_topology(&arguments.topology)?;
-    for path in certs::make(&arguments.out, &topology)? {
-        println!("{}", path.display());
+fn certs(arguments: &Certs) -> Result<(), Box<dyn Error>> {
+    let path = &arguments.topology;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let topology = Topology::parse(&path.display().to_string(), &text)?;
+    let mut out = io::stdout();
+    for written in certs::make(&arguments.out, &topology)? {
+        writeln!(out, "{}", written.display())?;
     }
     Ok(())
 }
 
-pub(crate) fn read_topology(path: &Path) -> Result<Topology, Box<dyn Error + Send + Sync>> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(Topology::parse(&path.display().to_string(), &text)?)
-}
-
-pub(crate) fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().enable_all().build()
-}
-
-/// Returns when the standard input ends: with the process that holds its other end, however that one ended.
-async fn input_ends() {
-    let mut input = tokio::io::stdin();
-    let mut ignored = [0; 64];
-    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
-}
-
-/// What `serve` prints once it takes requests: one JSON object, for whoever started it.
-fn ready_line(config: &Config, region: &Region) -> String {
-    let ports = region.ports();
-    serde_json::json!({
-        "region": config.region.as_str(),
-        "data": ports.data_address().to_string(),
-        "admin": ports.admin_address().to_string(),
-    })
-    .to_string()
+/// Runs a region until the process is asked to end, then ends it in order.
+fn run_region(
+    config: &Config,
+    mode: Mode,
+    greet: impl FnOnce(&Region) -> io::Result<()>,
+) -> Result<(), Box<dyn Error>> {
+    // Before any thread of the runtime: the exporter has threads of its own.
+    let telemetry = Telemetry::start(config)?;
+    files::raise_limit(config.limits.connections.get());
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        // Asked to end while it starts, it ends when it has started.
+        let termination = tokio::spawn(termination());
+        let (trigger, signal) = shutdown();
+        let region = Region::start(config, mode, signal).await?;
+        greet(&region)?;
+        termination.await??;
+        tracing::info!("asked to end: answering what has begun");
+        trigger.trigger();
+        region.finish().await?;
+        tracing::info!("ended");
+        Ok(())
+    });
+    // Connections that would not end are cut off here.
+    drop(runtime);
+    telemetry.stop();
+    result
 }

@@ -4,6 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
+/// Why a text is not what a field wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FieldError(&'static str);
+
 /// A whole number from `MIN` to `MAX`, both included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Within<const MIN: u64, const MAX: u64>(u64);
@@ -63,6 +68,12 @@ macro_rules! text {
         pub struct $name(String);
 
         impl $name {
+            /// Checks a text.
+            pub fn new(text: &str) -> Result<Self, FieldError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(FieldError($rule)) }
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -71,9 +82,7 @@ macro_rules! text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                let check: fn(&str) -> bool = $check;
-                if check(&text) { Ok(Self(text)) } else { Err(de::Error::custom($rule)) }
+                Self::new(&String::deserialize(deserializer)?).map_err(de::Error::custom)
             }
         }
     };
@@ -95,9 +104,14 @@ text! {
     "an account has 12 digits"
 }
 
+impl Account {
+    /// The account that nobody has.
+    pub const DEFAULT: &str = "000000000000";
+}
+
 impl Default for Account {
     fn default() -> Self {
-        Self("000000000000".into())
+        Self(Self::DEFAULT.into())
     }
 }
 
@@ -117,6 +131,15 @@ text! {
 pub struct Secret(String);
 
 impl Secret {
+    /// A secret of at least one character.
+    pub fn new(text: &str) -> Result<Self, FieldError> {
+        if text.is_empty() {
+            Err(FieldError("a secret cannot be empty"))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
     /// The secret.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -131,11 +154,6 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.is_empty() {
-            Err(de::Error::custom("a secret cannot be empty"))
-        } else {
-            Ok(Self(text))
-        }
+        Self::new(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }

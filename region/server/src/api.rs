@@ -1,0 +1,79 @@
+//! The API and the tables, as the ports know them.
+
+use std::{future::Future, sync::Arc};
+
+use bytes::Bytes;
+use geodynamo_access::Principal;
+use geodynamo_api::{Api, Operation};
+use geodynamo_storage::Engine;
+use geodynamo_table::{TableError, Tables};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::{
+    admin::{Admin, DigestError},
+    handler::{Handler, Reply},
+};
+
+/// The operations' names, in the order of [`Operation::ALL`].
+static NAMES: [&str; Operation::ALL.len()] = {
+    let mut names = [""; Operation::ALL.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = Operation::ALL[place].name();
+        place += 1;
+    }
+    names
+};
+
+impl<E: Engine> Handler for Api<E> {
+    fn operations(&self) -> &'static [&'static str] {
+        &NAMES
+    }
+
+    fn operation(&self, target: &str) -> Option<usize> {
+        Operation::from_target(target).map(|operation| operation as usize)
+    }
+
+    fn call(&self, _: Principal, target: &str, body: Bytes) -> impl Future<Output = Reply> + Send {
+        async move {
+            let reply = Api::call(self, target, &body).await;
+            // The API has only statuses that are some.
+            let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Reply {
+                status,
+                body: reply.body,
+            }
+        }
+    }
+}
+
+/// The tables, as the admin port sees them.
+pub struct TablesAdmin<E: Engine>(pub Arc<Tables<E>>);
+
+impl<E: Engine> Admin for TablesAdmin<E> {
+    /// The ports are bound after the tables are open, so who gets to ask gets a yes.
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn digest(&self, table: &str) -> Result<Value, DigestError> {
+        let digest = self.0.digest(table).await.map_err(|error| match error {
+            TableError::ResourceNotFound(_) => DigestError::NoSuchTable(table.to_owned()),
+            error => DigestError::Failed(error.to_string()),
+        })?;
+        serde_json::to_value(digest).map_err(|error| DigestError::Failed(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_their_places() {
+        for (place, operation) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!((operation as usize, NAMES[place]), (place, operation.name()));
+        }
+    }
+}

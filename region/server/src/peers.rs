@@ -1,0 +1,126 @@
+//! The tables, as the replicator knows them.
+
+use std::{future::Future, sync::Arc};
+
+use bytes::Bytes;
+use geodynamo_replicator::Host;
+use geodynamo_replicator_core::{
+    Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
+    HostError, Identity, LogId, LogInfo, Millis, Peer, Position, TableId, Version,
+};
+use geodynamo_storage::Engine;
+use geodynamo_table::{Tables, TimeSource};
+use tokio::sync::watch;
+
+/// Answers the replicator from a region's tables.
+pub struct TablesHost<E: Engine> {
+    /// The tables.
+    pub tables: Arc<Tables<E>>,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The clock that the tables have, too.
+    pub time: Arc<dyn TimeSource>,
+}
+
+impl<E: Engine> Host for TablesHost<E> {
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster: self.cluster.clone(),
+            region: self.tables.region().to_owned(),
+            replica: self.tables.replica(),
+        }
+    }
+
+    fn now_ms(&self) -> Millis {
+        self.time.now_ms()
+    }
+
+    fn writes(&self) -> watch::Receiver<u64> {
+        self.tables.writes()
+    }
+
+    fn catalog(&self) -> watch::Receiver<u64> {
+        self.tables.catalog()
+    }
+
+    fn logs_to(&self, region: &str) -> Vec<LogInfo> {
+        self.tables.logs_to(region)
+    }
+
+    fn log_end(&self, log: LogId) -> Position {
+        self.tables.log_end(log)
+    }
+
+    fn read_log(
+        &self,
+        log: LogId,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<(Position, Change)>, HostError>> + Send {
+        self.tables.read_log(log, after, rows_max, bytes_max)
+    }
+
+    fn versions(
+        &self,
+        table: TableId,
+        keys: Vec<Bytes>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<Option<Version>>, HostError>> + Send {
+        self.tables.versions(table, keys, bytes_max)
+    }
+
+    async fn acked(&self, peer: &Peer, log: LogId, position: Position) {
+        self.tables.acked(&peer.region, log, position);
+    }
+
+    async fn cursor(&self, _: &Peer, info: &LogInfo) -> Result<Option<Position>, HostError> {
+        Ok(self.tables.cursor(info))
+    }
+
+    fn apply(&self, batch: Batch) -> impl Future<Output = Result<Applied, ApplyError>> + Send {
+        self.tables.apply(batch)
+    }
+
+    fn copy_out_start(
+        &self,
+        region: &str,
+        request: &CopyRequest,
+    ) -> impl Future<Output = Result<CopyStart, CopyError>> + Send {
+        self.tables.copy_out_start(region, request)
+    }
+
+    fn copy_out_page(
+        &self,
+        table: TableId,
+        after: Option<CopyMark>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<CopyPage, CopyError>> + Send {
+        self.tables.copy_out_page(table, after, bytes_max)
+    }
+
+    fn copies_due(&self) -> Vec<CopyOrder> {
+        self.tables.copies_due()
+    }
+
+    fn copy_in_start(
+        &self,
+        order: &CopyOrder,
+        start: CopyStart,
+    ) -> impl Future<Output = Result<(), ApplyError>> + Send {
+        self.tables.copy_in_start(order, start)
+    }
+
+    fn copy_in_rows(
+        &self,
+        order: &CopyOrder,
+        from: &Peer,
+        rows: CopyRows,
+    ) -> impl Future<Output = Result<Applied, ApplyError>> + Send {
+        self.tables.copy_in_rows(order, from, rows)
+    }
+
+    fn copy_in_end(&self, order: &CopyOrder) -> impl Future<Output = Result<(), ApplyError>> + Send {
+        self.tables.copy_in_end(order)
+    }
+}

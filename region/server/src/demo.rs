@@ -7,10 +7,11 @@ mod story;
 use std::path::PathBuf;
 
 use serde_json::json;
+use tokio::runtime::Builder;
 
 use crate::{
     cli::Demo,
-    run::{Done, runtime},
+    run::Done,
     shutdown::termination,
 };
 use cluster::Cluster;
@@ -27,7 +28,7 @@ const DATA_SET_VARIABLE: &str = "AIRPORTS_CSV";
 ///
 /// With `--json` the first line on stdout tells where everything is, and clients have it for themselves. Without, the demo
 /// first shows what the regions do.
-pub fn demo(arguments: &Demo) -> Done {
+pub(crate) fn demo(arguments: &Demo) -> Done {
     let temporary = match &arguments.data {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("geodynamo-demo-").tempdir()?),
@@ -37,7 +38,7 @@ pub fn demo(arguments: &Demo) -> Done {
         (None, Some(folder)) => folder.path().to_owned(),
         (None, None) => return Err("no data directory".into()),
     };
-    let done = runtime()?.block_on(async {
+    let done = Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut cluster = Cluster::start(&folder).await?;
         let shown = tokio::select! {
             ended = show(&cluster, arguments.json) => ended,

@@ -10,6 +10,7 @@ pub mod certs;
 pub mod cli;
 pub mod config;
 pub mod data;
+mod demo;
 mod files;
 pub mod handler;
 pub mod metrics;

@@ -10,13 +10,14 @@ use std::{
 
 use geodynamo_access::Mode;
 use geodynamo_topology::Topology;
-use tokio::runtime;
+use serde_json::json;
+use tokio::{io::AsyncReadExt, runtime};
 
 use crate::{
     certs,
     cli::{Auth, Certs, Cli, Command, Dev, Serve},
     config::{Config, CredentialEntry},
-    files,
+    demo, files,
     region::{Region, reachable},
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
@@ -25,12 +26,15 @@ use crate::{
 /// The key of `dev --auth enforce` where the environment has none.
 const DEV_KEY: (&str, &str) = ("local", "local");
 
+/// What a command comes to.
+pub(crate) type Done = Result<(), Box<dyn Error + Send + Sync>>;
+
 /// Does what the command line says. What goes wrong is told on standard error.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Serve(arguments) => serve(&arguments),
         Command::Dev(arguments) => dev(&arguments),
-        Command::Demo(_) => Err("this build has no demo yet".into()),
+        Command::Demo(arguments) => demo::demo(&arguments),
         Command::Certs(arguments) => certs(&arguments),
     };
     match result {
@@ -43,9 +47,9 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
+fn serve(arguments: &Serve) -> Done {
     let config = Config::load(&arguments.config)?;
-    run_region(&config, Mode::Enforce, |region| {
+    run_region(&config, Mode::Enforce, arguments.stop_with_stdin, |region| {
         let ports = region.ports();
         tracing::info!(
             data = %ports.data_address(),
@@ -54,6 +58,13 @@ fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
             replica = %region.tables().replica(),
             "{config} is ready"
         );
+        // For whoever started this process and waits for it.
+        let ready = json!({
+            "region": config.region.as_str(),
+            "data": ports.data_address().to_string(),
+            "admin": ports.admin_address().to_string(),
+        });
+        writeln!(io::stdout(), "{ready}")?;
         if config.credentials.is_empty() {
             tracing::warn!("no [[credentials]]: every request will be refused");
         }
@@ -64,7 +75,7 @@ fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
     })
 }
 
-fn dev(arguments: &Dev) -> Result<(), Box<dyn Error>> {
+fn dev(arguments: &Dev) -> Done {
     let (folder, _temporary) = match &arguments.data {
         Some(folder) => (folder.clone(), None),
         None => {
@@ -90,7 +101,7 @@ fn dev(arguments: &Dev) -> Result<(), Box<dyn Error>> {
             .credentials
             .push(CredentialEntry::new(&id, &secret, token.as_deref())?);
     }
-    run_region(&config, mode, |region| {
+    run_region(&config, mode, false, |region| {
         let endpoint = reachable(region.ports().data_address());
         let mut text = format!("geodynamo {} answers at http://{endpoint}\n\n", arguments.region);
         // Writing to a String cannot fail, here and below.
@@ -115,7 +126,7 @@ fn dev(arguments: &Dev) -> Result<(), Box<dyn Error>> {
     })
 }
 
-fn certs(arguments: &Certs) -> Result<(), Box<dyn Error>> {
+fn certs(arguments: &Certs) -> Done {
     let path = &arguments.topology;
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let topology = Topology::parse(&path.display().to_string(), &text)?;
@@ -130,8 +141,9 @@ fn certs(arguments: &Certs) -> Result<(), Box<dyn Error>> {
 fn run_region(
     config: &Config,
     mode: Mode,
+    stop_with_stdin: bool,
     greet: impl FnOnce(&Region) -> io::Result<()>,
-) -> Result<(), Box<dyn Error>> {
+) -> Done {
     // Before any thread of the runtime: the exporter has threads of its own.
     let telemetry = Telemetry::start(config)?;
     files::raise_limit(config.limits.connections.get());
@@ -142,7 +154,10 @@ fn run_region(
         let (trigger, signal) = shutdown();
         let region = Region::start(config, mode, signal).await?;
         greet(&region)?;
-        termination.await??;
+        tokio::select! {
+            asked = termination => asked??,
+            () = input_ends(), if stop_with_stdin => {}
+        }
         tracing::info!("asked to end: answering what has begun");
         trigger.trigger();
         region.finish().await?;
@@ -153,4 +168,11 @@ fn run_region(
     drop(runtime);
     telemetry.stop();
     result
+}
+
+/// Returns when the standard input ends: with the process that holds its other end, however that one ended.
+async fn input_ends() {
+    let mut input = tokio::io::stdin();
+    let mut ignored = [0; 64];
+    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
 }

@@ -1,10 +1,12 @@
 //! A small DynamoDB client for the demo's own calls.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use geodynamo_access::Signer;
-use geodynamo_table::TimeSource;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
@@ -14,7 +16,6 @@ use serde_json::Value;
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, cluster::DemoRegion};
-use crate::clock::SystemClock;
 
 /// How long one call may take.
 const CALL_MAX: Duration = Duration::from_secs(30);
@@ -46,7 +47,7 @@ impl Client {
     pub(super) async fn call(&self, operation: &str, input: Value) -> Result<Value, Failure> {
         let target = format!("DynamoDB_20120810.{operation}");
         let body = input.to_string();
-        let now = i64::try_from(SystemClock.now_ms() / 1000)?;
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         let signature = self.signer.lock().await.sign(&target, body.as_bytes(), now);
         let request = http::Request::post(&self.endpoint)
             .header("x-amz-date", signature.date)

@@ -3,7 +3,7 @@
 //! Nothing here knows what an item is, and nothing above this crate knows which engine it runs on.
 //!
 //! # Keys and groups
-//! A key is bytes, ordered bytewise, with a fixed 17-byte head ([`Key`]): one byte of space, eight of owner (a table or
+//! A key is bytes, ordered bytewise, with a fixed 17-byte head ([`key_head`]): one byte of space, eight of owner (a table or
 //! an index), eight of route (the hash of a partition key). Owner and route make the key's *group*: what an engine can
 //! commit atomically even if it spans nothing else. The space is not part of the group, so an item, its local index
 //! entries and its conflict records are in one group.

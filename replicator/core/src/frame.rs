@@ -67,6 +67,9 @@ pub enum Frame {
         /// Once applied, everything up to here is.
         #[serde(rename = "u")]
         up_to: Position,
+        /// Which [`Frame::Resume`] it follows.
+        #[serde(rename = "e")]
+        epoch: u32,
         /// What of it must be sent; empty if nothing.
         #[serde(rename = "d")]
         deltas: Vec<Delta>,
@@ -111,9 +114,13 @@ pub enum Frame {
         /// Which log.
         #[serde(rename = "l")]
         log: LogId,
-        /// The receiver's durable cursor.
+        /// The receiver's durable cursor; or, where it found a gap, up to where it has taken everything in.
         #[serde(rename = "p")]
         position: Position,
+        /// Counts the frames of this kind on the connection. A [`Frame::Deltas`] that bears another number was sent
+        /// before this one was heard: it is dropped.
+        #[serde(rename = "e")]
+        epoch: u32,
     },
     /// Send nothing of this log until the next [`Frame::Resume`]; what is on the way is dropped.
     #[serde(rename = "pause")]

@@ -141,6 +141,7 @@ fn frames_keep_their_bytes() {
         log,
         after: position,
         up_to: Position(20),
+        epoch: 3,
         deltas: deltas(),
         sent_ms: 5,
     };
@@ -156,7 +157,14 @@ fn frames_keep_their_bytes() {
             credit_bytes: 1 << 20,
         },
     );
-    check_frame("frame_resume.hex", &Frame::Resume { log, position });
+    check_frame(
+        "frame_resume.hex",
+        &Frame::Resume {
+            log,
+            position,
+            epoch: 3,
+        },
+    );
     check_frame("frame_pause.hex", &Frame::Pause { log });
     check_frame("frame_ack.hex", &Frame::Ack { log, up_to: position });
     check_frame("frame_credit.hex", &Frame::Credit { bytes: 70_000 });

@@ -232,7 +232,11 @@ impl World {
 
     fn send_forth(&mut self, id: ConnectionId, frame: Frame) {
         let is_deltas = matches!(frame, Frame::Deltas { .. });
-        if let Frame::Deltas { log, deltas, .. } = &frame {
+        if let Frame::Deltas { log, after, up_to, deltas, .. } = &frame {
+            self.trace.line(self.now, || {
+                let keys: Vec<_> = deltas.iter().map(describe).collect();
+                format!("{id:?} sends {after}..{up_to} of {log}: {}", keys.join(", "))
+            });
             self.check_crossing(id, *log, deltas);
         }
         let faults = is_deltas && !self.is_calm;
@@ -432,5 +436,13 @@ impl World {
             connection.receiver.handle(self.now, receiver::Event::Catalog);
             self.drive(id);
         }
+    }
+}
+
+fn describe(delta: &Delta) -> String {
+    let key = String::from_utf8_lossy(delta.key());
+    match delta {
+        Delta::Version { version, .. } => format!("{key} {}", version.stamp),
+        Delta::Conflict { loser, .. } => format!("loser {key} {}", loser.stamp),
     }
 }

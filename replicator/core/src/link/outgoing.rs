@@ -56,6 +56,8 @@ pub(super) struct Outgoing {
     pub(super) end: Position,
     /// The peer's durable cursor.
     pub(super) acked: Position,
+    /// Which of the peer's requests the frames follow.
+    pub(super) epoch: u32,
     /// Up to where frames have been sent.
     pub(super) sent: Position,
     /// Up to where nothing is left to send.
@@ -76,6 +78,7 @@ impl Outgoing {
         Self {
             info,
             phase: Phase::Waiting,
+            epoch: 0,
             end,
             acked: start,
             sent: start,

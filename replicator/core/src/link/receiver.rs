@@ -80,6 +80,8 @@ pub struct Receiver {
     tickets: BTreeMap<Ticket, Question>,
     next_ticket: u64,
     applying: usize,
+    /// How many [`Frame::Resume`] were sent.
+    resumes: u32,
     /// What the peer may have on the way.
     credit: u64,
     /// What is held here, or being applied, of it.
@@ -109,8 +111,9 @@ struct Incoming {
     received: Position,
     queue: VecDeque<Stretch>,
     queued: bool,
-    /// Whether the sender has been asked to send from `received`, and what it sent before that may still come.
-    asked: bool,
+    /// Which [`Frame::Resume`] was the last. What the sender sent before it heard of it is dropped: a stretch that is sent
+    /// again may hold newer versions than the same stretch held before, and later ones rely on it.
+    epoch: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +153,7 @@ impl Receiver {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             applying: 0,
+            resumes: 0,
             credit: credit_bytes.max(1),
             held: 0,
             owed: 0,
@@ -244,9 +248,19 @@ impl Receiver {
                 log,
                 after,
                 up_to,
+                epoch,
                 deltas,
                 sent_ms,
-            } => self.on_deltas(log, after, up_to, deltas, sent_ms),
+            } => {
+                let stretch = Stretch {
+                    after,
+                    up_to,
+                    weight: Frame::weight_of(&deltas),
+                    deltas,
+                    sent_ms,
+                };
+                self.on_deltas(log, epoch, stretch)
+            }
             Frame::Close { log } => {
                 self.forget(log);
                 Ok(())
@@ -281,7 +295,7 @@ impl Receiver {
                 received,
                 queue,
                 queued: false,
-                asked: false,
+                epoch: 0,
             };
             self.logs.insert(info.log, log);
             self.look_up(info.log);
@@ -289,62 +303,54 @@ impl Receiver {
         Ok(())
     }
 
-    fn on_deltas(
-        &mut self,
-        log: LogId,
-        after: Position,
-        up_to: Position,
-        deltas: Vec<Delta>,
-        sent_ms: Millis,
-    ) -> Result<(), Violation> {
-        if deltas.len() > DELTAS_PER_FRAME_MAX {
+    fn on_deltas(&mut self, log: LogId, epoch: u32, mut stretch: Stretch) -> Result<(), Violation> {
+        let (weight, count) = (stretch.weight, stretch.deltas.len() as u64);
+        if stretch.deltas.len() > DELTAS_PER_FRAME_MAX {
             return Err(Violation::Limit("deltas in one frame"));
         }
-        if up_to < after {
+        if stretch.up_to < stretch.after {
             return Err(Violation::Limit("a stretch that ends before it begins"));
         }
-        let weight = Frame::weight_of(&deltas);
         self.held = self.held.saturating_add(weight);
         // The last frame before the credit is used up may pass it by an item in each log that was being read.
         if self.held > self.credit.saturating_add(2 * FRAME_BYTES_MAX as u64) {
             return Err(Violation::Limit("credit"));
         }
-        self.stats.deltas_received += deltas.len() as u64;
-        let count = deltas.len() as u64;
+        self.stats.deltas_received += count;
         let Some(incoming) = self.logs.get_mut(&log) else {
             self.drop_held(weight, count);
             return Ok(());
         };
-        if !matches!(incoming.phase, Phase::Open | Phase::Applying(_)) {
+        if !matches!(incoming.phase, Phase::Open | Phase::Applying(_)) || epoch != incoming.epoch {
             self.drop_held(weight, count);
-        } else if after > incoming.received {
-            // A gap: the sender is asked to go back, once; what it sent before it heard of that is dropped.
-            let position = incoming.received;
-            let asked = std::mem::replace(&mut incoming.asked, true);
+        } else if stretch.after > incoming.received {
+            // A gap: the sender is asked to go back.
             self.drop_held(weight, count);
-            if !asked {
-                self.send(Frame::Resume { log, position });
-            }
-        } else if up_to <= incoming.received {
-            let cursor = incoming.cursor;
+            self.resume(log);
+        } else if stretch.up_to <= incoming.received {
+            let (up_to, cursor) = (stretch.up_to, incoming.cursor);
             self.drop_held(weight, count);
             if up_to <= cursor {
                 self.send(Frame::Ack { log, up_to: cursor });
             }
         } else {
-            let after = incoming.received;
-            incoming.received = up_to;
-            incoming.asked = false;
-            incoming.queue.push_back(Stretch {
-                after,
-                up_to,
-                deltas,
-                weight,
-                sent_ms,
-            });
+            stretch.after = incoming.received;
+            incoming.received = stretch.up_to;
+            incoming.queue.push_back(stretch);
             self.enqueue(log);
         }
         Ok(())
+    }
+
+    /// Asks the sender to send from what has been taken in, and to forget what it sent before.
+    fn resume(&mut self, log: LogId) {
+        let Some(incoming) = self.logs.get_mut(&log) else {
+            return;
+        };
+        self.resumes = self.resumes.wrapping_add(1);
+        incoming.epoch = self.resumes;
+        let (position, epoch) = (incoming.received, incoming.epoch);
+        self.send(Frame::Resume { log, position, epoch });
     }
 
     fn on_cursor(&mut self, ticket: Ticket, cursor: Option<Position>) {
@@ -362,8 +368,7 @@ impl Receiver {
             Some(position) => {
                 incoming.phase = Phase::Open;
                 (incoming.cursor, incoming.received) = (position, position);
-                incoming.asked = true;
-                self.send(Frame::Resume { log, position });
+                self.resume(log);
             }
         }
     }

@@ -241,7 +241,7 @@ impl Sender {
             return Err(Violation::Unexpected("before welcome"));
         }
         match frame {
-            Frame::Resume { log, position } => self.on_resume(log, position),
+            Frame::Resume { log, position, epoch } => self.on_resume(log, position, epoch),
             Frame::Pause { log } => {
                 self.release(log);
                 if let Some(out) = self.logs.get_mut(&log) {
@@ -288,7 +288,7 @@ impl Sender {
     ///
     /// While the log waits, the position is the peer's durable cursor. In the middle of sending it is where the peer found a
     /// gap: what lies before has been taken in, but is not durable, so it must not pass for acknowledged.
-    fn on_resume(&mut self, log: LogId, position: Position) {
+    fn on_resume(&mut self, log: LogId, position: Position, epoch: u32) {
         let Some(out) = self.logs.get(&log) else { return };
         let (is_durable, acked, end) = (matches!(out.phase, Phase::Waiting | Phase::Ahead), out.acked, out.end);
         self.release(log);
@@ -300,6 +300,7 @@ impl Sender {
             return;
         }
         out.rewind(position, Phase::Idle);
+        out.epoch = epoch;
         if is_durable {
             self.actions.push_back(Action::Acked(log, position));
         } else {
@@ -465,7 +466,7 @@ impl Sender {
     /// Sends a stretch: from what was sent last to what is done.
     fn flush(&mut self, now: Millis, log: LogId, deltas: Vec<Delta>) {
         let Some(out) = self.logs.get_mut(&log) else { return };
-        let (after, up_to) = (out.sent, out.done);
+        let (after, up_to, epoch) = (out.sent, out.done, out.epoch);
         out.sent = up_to;
         self.credit = self.credit.saturating_sub_unsigned(Frame::weight_of(&deltas));
         let remembers = out.ahead_bytes() > 0;
@@ -473,6 +474,7 @@ impl Sender {
             log,
             after,
             up_to,
+            epoch,
             deltas,
             sent_ms: now,
         });

@@ -1,6 +1,6 @@
 //! The API and the tables, as the ports know them.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_access::Principal;
@@ -35,15 +35,13 @@ impl<E: Engine> Handler for Api<E> {
         Operation::from_target(target).map(|operation| operation as usize)
     }
 
-    fn call(&self, _: Principal, target: &str, body: Bytes) -> impl Future<Output = Reply> + Send {
-        async move {
-            let reply = Api::call(self, target, &body).await;
-            // The API has only statuses that are some.
-            let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Reply {
-                status,
-                body: reply.body,
-            }
+    async fn call(&self, _: Principal, target: &str, body: Bytes) -> Reply {
+        let reply = Api::call(self, target, &body).await;
+        // The API has only statuses that are some.
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Reply {
+            status,
+            body: reply.body,
         }
     }
 }

@@ -78,8 +78,9 @@ impl<E: Engine> Host for TablesHost<E> {
         Ok(self.tables.cursor(info))
     }
 
-    fn apply(&self, batch: Batch) -> impl Future<Output = Result<Applied, ApplyError>> + Send {
-        self.tables.apply(batch)
+    async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
+        let tables = Arc::clone(&self.tables);
+        to_its_end(async move { tables.apply(batch).await }).await
     }
 
     fn copy_out_start(
@@ -103,24 +104,26 @@ impl<E: Engine> Host for TablesHost<E> {
         self.tables.copies_due()
     }
 
-    fn copy_in_start(
-        &self,
-        order: &CopyOrder,
-        start: CopyStart,
-    ) -> impl Future<Output = Result<(), ApplyError>> + Send {
-        self.tables.copy_in_start(order, start)
+    async fn copy_in_start(&self, order: &CopyOrder, start: CopyStart) -> Result<(), ApplyError> {
+        let (tables, order) = (Arc::clone(&self.tables), order.clone());
+        to_its_end(async move { tables.copy_in_start(&order, start).await }).await
     }
 
-    fn copy_in_rows(
-        &self,
-        order: &CopyOrder,
-        from: &Peer,
-        rows: CopyRows,
-    ) -> impl Future<Output = Result<Applied, ApplyError>> + Send {
-        self.tables.copy_in_rows(order, from, rows)
+    async fn copy_in_rows(&self, order: &CopyOrder, from: &Peer, rows: CopyRows) -> Result<Applied, ApplyError> {
+        let (tables, order, from) = (Arc::clone(&self.tables), order.clone(), from.clone());
+        to_its_end(async move { tables.copy_in_rows(&order, &from, rows).await }).await
     }
 
-    fn copy_in_end(&self, order: &CopyOrder) -> impl Future<Output = Result<(), ApplyError>> + Send {
-        self.tables.copy_in_end(order)
+    async fn copy_in_end(&self, order: &CopyOrder) -> Result<(), ApplyError> {
+        let (tables, order) = (Arc::clone(&self.tables), order.clone());
+        to_its_end(async move { tables.copy_in_end(&order).await }).await
     }
+}
+
+/// Runs a write in a task of its own: once begun it ends, also if the connection that brought it goes away meanwhile.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApplyError>> + Send + 'static,
+) -> Result<T, ApplyError> {
+    let ended = tokio::spawn(work).await;
+    ended.unwrap_or_else(|error| Err(ApplyError::Failed(format!("applying broke off: {error}"))))
 }

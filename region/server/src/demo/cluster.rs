@@ -52,7 +52,7 @@ impl Cluster {
     pub(super) async fn start(folder: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
         fs::create_dir_all(folder)?;
         let ports = REGIONS.iter().map(|_| free_ports()).collect::<std::io::Result<Vec<_>>>()?;
-        let names = REGIONS.iter().map(|name| RegionName::new(*name)).collect::<Result<Vec<_>, _>>()?;
+        let names = REGIONS.iter().map(|name| RegionName::new(name)).collect::<Result<Vec<_>, _>>()?;
         let targets = names.iter().cloned().zip(ports.iter().map(|ports| ports.replication));
         let wan = WanEmulator::start(WanConfig::new(targets)).await?;
         let text = topology(&ports, &wan);

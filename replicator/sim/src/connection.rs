@@ -232,7 +232,14 @@ impl World {
 
     fn send_forth(&mut self, id: ConnectionId, frame: Frame) {
         let is_deltas = matches!(frame, Frame::Deltas { .. });
-        if let Frame::Deltas { log, after, up_to, deltas, .. } = &frame {
+        if let Frame::Deltas {
+            log,
+            after,
+            up_to,
+            deltas,
+            ..
+        } = &frame
+        {
             self.trace.line(self.now, || {
                 let keys: Vec<_> = deltas.iter().map(describe).collect();
                 format!("{id:?} sends {after}..{up_to} of {log}: {}", keys.join(", "))

@@ -86,6 +86,7 @@ impl World {
         for commit in &commits {
             self.tell_oracle(region, commit);
         }
+        self.oracle.crashed(region);
         let links: Vec<_> = self
             .links
             .iter()

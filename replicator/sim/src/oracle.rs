@@ -33,13 +33,20 @@ pub(crate) struct Oracle {
     pub(crate) acknowledged: BTreeSet<(Bytes, Stamp)>,
     issued: BTreeSet<Stamp>,
     visible: BTreeMap<(usize, Bytes), Stamp>,
-    /// The greatest stamp that is visible in a region.
+    /// The greatest stamp that became visible in a region in this life of its process.
     greatest_visible: BTreeMap<usize, Stamp>,
 }
 
 impl Oracle {
     /// A region is about to commit a client's write with this stamp (law 4).
-    pub(crate) fn issued(&mut self, region: usize, stamp: Stamp) -> Result<(), Broken> {
+    pub(crate) fn issued(&mut self, region: usize, stamp: Stamp, on: Option<Stamp>) -> Result<(), Broken> {
+        if on.is_some_and(|on| on >= stamp) {
+            let detail = format!("region {region} wrote {stamp} on top of {on:?}");
+            return Err(Broken {
+                law: Law::StampsFollowReads,
+                detail,
+            });
+        }
         if stamp.expiry {
             return Ok(());
         }
@@ -60,6 +67,12 @@ impl Oracle {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A region's process died. Its next life knows the stamps that it issued and, of each key, the stamp that it holds; not
+    /// what it had merged into other keys.
+    pub(crate) fn crashed(&mut self, region: usize) {
+        self.greatest_visible.remove(&region);
     }
 
     /// A commit of a region's has become durable, and with it visible.

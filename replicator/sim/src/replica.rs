@@ -145,6 +145,10 @@ impl Replica {
             (Write::Expire, Some(_)) => None,
             (Write::RePut | Write::Expire, None) => return Ok(None),
         };
+        if let Some(version) = &current {
+            // After a restart the clock knows only what it issued itself.
+            self.clock.observe(version.stamp);
+        }
         let stamp = match (write, live) {
             (Write::Expire, Some(version)) => version.stamp.expired(),
             _ => self.clock.issue(wall)?,

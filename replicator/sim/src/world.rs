@@ -196,12 +196,12 @@ impl World {
         };
         self.written += 1;
         for seen in &commit.seen {
-            if let Seen::Wrote { key, version, .. } = seen {
+            if let Seen::Wrote { key, version, on } = seen {
                 let stamp = version.stamp;
                 self.trace.line(self.now, || {
                     format!("region {region} writes {key:?} {stamp}: {write:?}")
                 });
-                if let Err(broken) = self.oracle.issued(region, stamp) {
+                if let Err(broken) = self.oracle.issued(region, stamp, *on) {
                     self.broken.get_or_insert(broken);
                 }
             }

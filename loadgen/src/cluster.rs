@@ -93,13 +93,14 @@ impl Cluster {
         let folder = &self.settings.folder;
         let linked = self.nodes.len() > 1;
         if linked {
+            let topology = folder.join("topology.toml");
+            std::fs::write(&topology, self.topology(via))?;
             let mut certs = Command::new(&self.settings.binary);
-            certs.arg("certs").arg("--out").arg(folder.join("certs"));
-            certs.args(self.nodes.iter().map(Node::name)).stdout(Stdio::null());
+            certs.arg("certs").arg("--topology").arg(topology);
+            certs.arg("--out").arg(folder.join("certs")).stdout(Stdio::null());
             if !certs.status()?.success() {
                 return Err(io::Error::other("geodynamo certs failed"));
             }
-            std::fs::write(folder.join("topology.toml"), self.topology(via))?;
         }
         for node in &self.nodes {
             std::fs::create_dir_all(&node.data_dir)?;

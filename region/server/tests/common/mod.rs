@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
 use std::{
-    future::Future,
     io,
     net::SocketAddr,
     sync::{
@@ -60,30 +59,28 @@ impl Handler for Echo {
         self.operations().iter().position(|known| *known == name)
     }
 
-    fn call(&self, principal: Principal, target: &str, body: Bytes) -> impl Future<Output = Reply> + Send {
-        async move {
-            let reply = |status, body| Reply { status, body };
-            match target {
-                "DynamoDB_20120810.Panic" => panic!("as asked"),
-                "DynamoDB_20120810.Fail" => {
-                    let text = json!({ "__type": "x#ValidationException", "message": "no" }).to_string();
-                    reply(StatusCode::BAD_REQUEST, text.into())
-                }
-                "DynamoDB_20120810.Wait" => {
-                    self.begun.notify_one();
-                    self.go.notified().await;
-                    self.ended.fetch_add(1, Ordering::SeqCst);
-                    reply(StatusCode::OK, "{}".into())
-                }
-                _ => {
-                    let text = json!({
-                        "key": &*principal.access_key_id,
-                        "account": &*principal.account,
-                        "bytes": body.len(),
-                        "sum": body.iter().map(|byte| u64::from(*byte)).sum::<u64>(),
-                    });
-                    reply(StatusCode::OK, text.to_string().into())
-                }
+    async fn call(&self, principal: Principal, target: &str, body: Bytes) -> Reply {
+        let reply = |status, body| Reply { status, body };
+        match target {
+            "DynamoDB_20120810.Panic" => panic!("as asked"),
+            "DynamoDB_20120810.Fail" => {
+                let text = json!({ "__type": "x#ValidationException", "message": "no" }).to_string();
+                reply(StatusCode::BAD_REQUEST, text.into())
+            }
+            "DynamoDB_20120810.Wait" => {
+                self.begun.notify_one();
+                self.go.notified().await;
+                self.ended.fetch_add(1, Ordering::SeqCst);
+                reply(StatusCode::OK, "{}".into())
+            }
+            _ => {
+                let text = json!({
+                    "key": &*principal.access_key_id,
+                    "account": &*principal.account,
+                    "bytes": body.len(),
+                    "sum": body.iter().map(|byte| u64::from(*byte)).sum::<u64>(),
+                });
+                reply(StatusCode::OK, text.to_string().into())
             }
         }
     }

@@ -12,7 +12,15 @@ const EVENTS_MIN: u64 = 1_000;
 const CONTROL_SEEDS: u64 = 20;
 
 /// Seeds that once found a fault, each with what it found. They are simulated first.
-const CORPUS: &[(&str, u64)] = &[];
+const CORPUS: &[(&str, u64)] = &[
+    ("where a gap was found passed for acknowledged", 0),
+    (
+        "a stretch sent before a resume counted as the newer one sent after it, and a version was lost",
+        46,
+    ),
+    ("a restarted clock went below a version that was merged before", 10),
+    ("the oracle did not read pasts as version vectors", 4),
+];
 
 #[test]
 fn worlds_hold_the_laws() {

@@ -17,7 +17,7 @@ EVERY_TYPE = {
     "no": False,
     "nothing": None,
     "list": ["a", Decimal(1), ["nested", {"deep": [True]}]],
-    "map": {"a": Decimal("1.5"), "": "no key is too short", "inner": {"list": []}},
+    "map": {"a": Decimal("1.5"), "": "no key is too short", "nested": {"list": []}},
     "texts": {"a", "b", "c"},
     "numbers": {Decimal(1), Decimal("2.50"), Decimal("-3")},
     "binaries": {Binary(b"a"), Binary(b"\xff\x00")},
@@ -85,9 +85,9 @@ def test_update_returns(table, return_values, expect):
         ("SET #list = list_append(#list, :v)", {":v": ["z"]}, {"list": ["x", "y", "z"]}),
         ("SET #list[0] = :v", {":v": "w"}, {"list": ["w", "y"]}),
         ("SET #list[9] = :v", {":v": "w"}, {"list": ["x", "y", "w"]}),
-        ("SET #map.inner.deep = :v", {":v": True}, {"map": {"inner": {"deep": True}}}),
+        ("SET #map.nested.deep = :v", {":v": True}, {"map": {"nested": {"deep": True}}}),
         ("REMOVE #list[0]", {}, {"list": ["y"]}),
-        ("REMOVE #map.inner", {}, {"map": {}}),
+        ("REMOVE #map.nested", {}, {"map": {}}),
         ("ADD n :v", {":v": Decimal("0.1")}, {"n": Decimal("10.1")}),
         ("ADD tags :v", {":v": {"c"}}, {"tags": {"a", "b", "c"}}),
         ("DELETE tags :v", {":v": {"a"}}, {"tags": {"b"}}),
@@ -97,7 +97,7 @@ def test_update_returns(table, return_values, expect):
     ],
 )
 def test_update_expressions(table, expression, values, expect):
-    before = {"pk": "a", "n": 10, "list": ["x", "y"], "map": {"inner": {}}, "tags": {"a", "b"}}
+    before = {"pk": "a", "n": 10, "list": ["x", "y"], "map": {"nested": {}}, "tags": {"a", "b"}}
     table.put_item(Item=before)
     names = {name: attribute for name, attribute in {"#list": "list", "#map": "map"}.items() if name in expression}
     arguments = {"Key": {"pk": "a"}, "UpdateExpression": expression}

@@ -9,11 +9,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio::runtime::Builder;
 
-use crate::{
-    cli::Demo,
-    run::Done,
-    shutdown::termination,
-};
+use crate::{cli::Demo, run::Done, shutdown::termination};
 use cluster::Cluster;
 
 /// The demo's regions.

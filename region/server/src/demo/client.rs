@@ -56,8 +56,16 @@ impl Client {
             .header("content-type", "application/x-amz-json-1.0")
             .body(Full::new(Bytes::from(body)))?;
         let (ok, body) = self.send(request).await?;
-        let answer: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
-        if ok { Ok(answer) } else { Err(format!("{operation} in {}: {answer}", self.region).into()) }
+        let answer: Value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body)?
+        };
+        if ok {
+            Ok(answer)
+        } else {
+            Err(format!("{operation} in {}: {answer}", self.region).into())
+        }
     }
 
     /// The digest of a table's replica here.
@@ -77,6 +85,8 @@ impl Client {
             let ok = answer.status().is_success();
             Ok::<_, Failure>((ok, answer.into_body().collect().await?.to_bytes()))
         };
-        timeout(CALL_MAX, work).await.map_err(|_| format!("{} does not answer", self.region))?
+        timeout(CALL_MAX, work)
+            .await
+            .map_err(|_| format!("{} does not answer", self.region))?
     }
 }

@@ -51,8 +51,14 @@ impl Cluster {
     /// Starts the network and the regions, with their files in a folder.
     pub(super) async fn start(folder: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
         fs::create_dir_all(folder)?;
-        let ports = REGIONS.iter().map(|_| free_ports()).collect::<std::io::Result<Vec<_>>>()?;
-        let names = REGIONS.iter().map(|name| RegionName::new(name)).collect::<Result<Vec<_>, _>>()?;
+        let ports = REGIONS
+            .iter()
+            .map(|_| free_ports())
+            .collect::<std::io::Result<Vec<_>>>()?;
+        let names = REGIONS
+            .iter()
+            .map(|name| RegionName::new(name))
+            .collect::<Result<Vec<_>, _>>()?;
         let targets = names.iter().cloned().zip(ports.iter().map(|ports| ports.replication));
         let wan = WanEmulator::start(WanConfig::new(targets)).await?;
         let text = topology(&ports, &wan);
@@ -108,7 +114,10 @@ impl Cluster {
                 Ok(Err(error)) => failed = Some(format!("region {}: {error}", region.name)),
                 Err(_) => {
                     child.kill().await?;
-                    failed = Some(format!("region {} did not end in {STOP_MAX:?} and was killed", region.name));
+                    failed = Some(format!(
+                        "region {} did not end in {STOP_MAX:?} and was killed",
+                        region.name
+                    ));
                 }
             }
         }
@@ -120,9 +129,13 @@ impl DemoRegion {
     /// Waits for the line that says that it takes requests.
     async fn ready(&mut self) -> Done {
         let child = self.child.get_mut();
-        let Some(output) = child.stdout.take() else { return Err("a region has no standard output".into()) };
+        let Some(output) = child.stdout.take() else {
+            return Err("a region has no standard output".into());
+        };
         let mut lines = BufReader::new(output).lines();
-        let line = timeout(START_MAX, lines.next_line()).await.map_err(|_| format!("region {} is late", self.name))??;
+        let line = timeout(START_MAX, lines.next_line())
+            .await
+            .map_err(|_| format!("region {} is late", self.name))??;
         if line.is_none() {
             return Err(format!("region {} ended before it was ready", self.name).into());
         }
@@ -141,7 +154,12 @@ fn start_region(name: &'static str, ports: &Ports, config: &Path) -> Result<Demo
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    Ok(DemoRegion { name, data: ports.data, admin: ports.admin, child: tokio::sync::Mutex::new(child) })
+    Ok(DemoRegion {
+        name,
+        data: ports.data,
+        admin: ports.admin,
+        child: tokio::sync::Mutex::new(child),
+    })
 }
 
 fn topology(ports: &[Ports], wan: &WanEmulator) -> String {

@@ -43,7 +43,10 @@ pub(super) async fn tell(cluster: &Cluster, data_set: Option<PathBuf>) -> Done {
 
 async fn create_global_table(clients: &[Client]) -> Done {
     let start = Instant::now();
-    let exists = clients[0].call("DescribeTable", json!({ "TableName": TABLE })).await.is_ok();
+    let exists = clients[0]
+        .call("DescribeTable", json!({ "TableName": TABLE }))
+        .await
+        .is_ok();
     if exists {
         println!("1. The global table {TABLE} is there already (kept data).\n");
         return Ok(());
@@ -83,7 +86,10 @@ async fn create_global_table(clients: &[Client]) -> Done {
 
 async fn status(client: &Client) -> Result<String, Failure> {
     // A region that has not heard of the table yet answers ResourceNotFoundException.
-    let answer = client.call("DescribeTable", json!({ "TableName": TABLE })).await.unwrap_or_default();
+    let answer = client
+        .call("DescribeTable", json!({ "TableName": TABLE }))
+        .await
+        .unwrap_or_default();
     Ok(answer["Table"]["TableStatus"].as_str().unwrap_or("unknown").to_owned())
 }
 
@@ -95,8 +101,13 @@ async fn load(clients: &[Client], data_set: Option<&Path>) -> Done {
     let items = airports(&fs::read_to_string(path)?);
     let start = Instant::now();
     for batch in items.chunks(BATCH) {
-        let puts: Vec<_> = batch.iter().map(|item| json!({ "PutRequest": { "Item": item } })).collect();
-        clients[0].call("BatchWriteItem", json!({ "RequestItems": { TABLE: puts } })).await?;
+        let puts: Vec<_> = batch
+            .iter()
+            .map(|item| json!({ "PutRequest": { "Item": item } }))
+            .collect();
+        clients[0]
+            .call("BatchWriteItem", json!({ "RequestItems": { TABLE: puts } }))
+            .await?;
     }
     let loaded = start.elapsed();
     wait(|| async { equal_digests(clients).await }).await?;
@@ -112,13 +123,18 @@ async fn load(clients: &[Client], data_set: Option<&Path>) -> Done {
 
 async fn show_visibility(clients: &[Client]) -> Done {
     println!("3. A write in every region, and when each became visible in the others:\n");
-    println!("   {:<16} {:<16} {:>16} {:>16} {:>12}", "written in", "read in", "one-way delay", "visible after", "local put");
+    println!(
+        "   {:<16} {:<16} {:>16} {:>16} {:>12}",
+        "written in", "read in", "one-way delay", "visible after", "local put"
+    );
     for (number, writer) in clients.iter().enumerate() {
         let iata = format!("demo-visible-{number}");
         let mark = format!("{:?}", Instant::now());
         let item = json!({ "iata": { "S": iata }, "mark": { "S": mark } });
         let start = Instant::now();
-        writer.call("PutItem", json!({ "TableName": TABLE, "Item": item })).await?;
+        writer
+            .call("PutItem", json!({ "TableName": TABLE, "Item": item }))
+            .await?;
         let local = start.elapsed();
         let readers = clients.iter().filter(|client| client.region != writer.region);
         let seen = readers.map(|reader| {
@@ -162,10 +178,17 @@ async fn show_conflict(clients: &[Client]) -> Done {
     one?;
     two?;
     wait(|| async { equal_digests(clients).await }).await?;
-    println!("4. The same item, written at once in {} and {}. Which write won:\n", clients[0].region, clients[2].region);
+    println!(
+        "4. The same item, written at once in {} and {}. Which write won:\n",
+        clients[0].region, clients[2].region
+    );
     for client in clients {
         let item = read(client, "demo-conflict").await?;
-        println!("   {:<16} has the write of {}", client.region, item["written_in"]["S"].as_str().unwrap_or("nobody"));
+        println!(
+            "   {:<16} has the write of {}",
+            client.region,
+            item["written_in"]["S"].as_str().unwrap_or("nobody")
+        );
     }
     let losers = conflicts(&clients[0].digest(TABLE).await?);
     println!("\n   One winner everywhere; losers are recorded, not lost ({losers} so far).\n");
@@ -182,7 +205,9 @@ async fn show_cut(cluster: &Cluster, clients: &[Client]) -> Done {
             let iata = format!("demo-cut-{}", number % 10);
             let item = json!({ "iata": { "S": iata }, "by": { "S": client.region }, "n": { "N": number.to_string() } });
             let put = Instant::now();
-            client.call("PutItem", json!({ "TableName": TABLE, "Item": item })).await?;
+            client
+                .call("PutItem", json!({ "TableName": TABLE, "Item": item }))
+                .await?;
             slowest = slowest.max(put.elapsed());
         }
     }
@@ -207,12 +232,18 @@ fn print_next(cluster: &Cluster) {
     println!("The regions stay up until Ctrl-C. Each takes any DynamoDB client:\n");
     println!("   export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}");
     for region in cluster.regions() {
-        println!("   {:<16} endpoint http://{}   admin http://{}", region.name, region.data, region.admin);
+        println!(
+            "   {:<16} endpoint http://{}   admin http://{}",
+            region.name, region.data, region.admin
+        );
     }
     println!("   WAN emulator     http://{}/links", cluster.wan().control());
     if let Some(region) = cluster.regions().first() {
         let endpoint = format!("http://{}", region.data);
-        println!("\n   export AWS_REGION={} AWS_ENDPOINT_URL_DYNAMODB={endpoint}", region.name);
+        println!(
+            "\n   export AWS_REGION={} AWS_ENDPOINT_URL_DYNAMODB={endpoint}",
+            region.name
+        );
         println!("   aws dynamodb get-item --table-name {TABLE} --key '{{\"iata\":{{\"S\":\"ZRH\"}}}}'");
     }
 }
@@ -247,7 +278,14 @@ fn airports(csv: &str) -> Vec<Value> {
         for (name, field) in names.iter().zip(&fields) {
             let number = matches!(name.as_str(), "lat" | "lon" | "elevation");
             if !field.is_empty() {
-                item.insert(name.clone(), if number { json!({ "N": field }) } else { json!({ "S": field }) });
+                item.insert(
+                    name.clone(),
+                    if number {
+                        json!({ "N": field })
+                    } else {
+                        json!({ "S": field })
+                    },
+                );
             }
         }
         if item.contains_key("iata") {
@@ -299,7 +337,11 @@ async fn join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<
                 (*result, *future) = (Some(value), None);
             }
         }
-        if waiting.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if waiting.iter().all(Option::is_none) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     done.into_iter().flatten().collect()

@@ -10,8 +10,29 @@ pub fn is_reserved(name: &str) -> bool {
     };
     upper.copy_from_slice(name.as_bytes());
     upper.make_ascii_uppercase();
-    WORDS.binary_search_by(|word| word.as_bytes().cmp(upper)).is_ok()
+    let Some(letter @ b'A'..=b'Z') = upper.first() else {
+        return false;
+    };
+    let letter = usize::from(letter - b'A');
+    let words = &WORDS[FIRST[letter]..FIRST[letter + 1]];
+    words.binary_search_by(|word| word.as_bytes().cmp(upper)).is_ok()
 }
+
+/// Where each letter's words begin in [`WORDS`]; the last entry is the end. Every name in every request is looked up.
+const FIRST: [usize; 27] = {
+    let mut first = [0; 27];
+    let mut at = 0;
+    while at < WORDS.len() {
+        let letter = (WORDS[at].as_bytes()[0] - b'A') as usize;
+        let mut later = letter + 1;
+        while later < first.len() {
+            first[later] = at + 1;
+            later += 1;
+        }
+        at += 1;
+    }
+    first
+};
 
 /// Bytes of the longest reserved word.
 const LONGEST: usize = 14;

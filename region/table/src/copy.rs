@@ -232,8 +232,19 @@ impl<E: Engine> Tables<E> {
             rows_max: PAGE_ROWS_MAX,
             bytes_max: bytes_max.max(1),
         };
+        // What is parked goes with the first page, for it may be of keys that have no item yet. It is listed before the
+        // items are read: one that is released in between is among them.
+        let parked = if after.is_none() {
+            self.parking().of_table(table.id())
+        } else {
+            Vec::new()
+        };
         let rows = self.engine().scan(scan).await?.rows;
-        let mut deltas = Vec::with_capacity(rows.len());
+        let mut deltas = Vec::with_capacity(rows.len() + parked.len());
+        deltas.extend(parked.into_iter().map(|parked| Delta::Version {
+            key: parked.key,
+            version: parked.version,
+        }));
         let mut last = None;
         for (key, value) in rows {
             let version = Record::read(&value)?.into_version();
@@ -241,17 +252,9 @@ impl<E: Engine> Tables<E> {
             last = Some(CopyMark(route, key.clone()));
             deltas.push(Delta::Version { key, version });
         }
-        // Conflict records are between the same marks as the items they are of; what is parked may be of keys that have
-        // no item yet, and goes with the first page.
+        // Conflict records are between the same marks as the items they are of.
         self.conflicts_between(table, after.as_ref(), last.as_ref(), &mut deltas)
             .await?;
-        if after.is_none() {
-            let parked = self.parking().of_table(table.id()).into_iter();
-            deltas.extend(parked.map(|parked| Delta::Version {
-                key: parked.key,
-                version: parked.version,
-            }));
-        }
         Ok(CopyPage { deltas, last })
     }
 

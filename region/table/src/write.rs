@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_expression::{Condition, Update};
-use geodynamo_item::{Item, codec};
+use geodynamo_item::{Item, MAX_NESTING, codec};
 use geodynamo_replicator_core::{Body, Change, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId};
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
@@ -121,6 +121,7 @@ impl<E: Engine> Tables<E> {
                 None => base.clone(),
             };
             table.check_index_keys(&item)?;
+            check_nesting(&item)?;
             Ok(Next::Item(item))
         })
         .await
@@ -363,6 +364,17 @@ impl<E: Engine> Tables<E> {
         }
         Ok(positions)
     }
+}
+
+/// An update can nest deeper than any value that came with it.
+fn check_nesting(item: &Item) -> Result<()> {
+    if item.iter().all(|(_, value)| value.nests_within(MAX_NESTING)) {
+        return Ok(());
+    }
+    Err(TableError::Validation(
+        "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+            .into(),
+    ))
 }
 
 /// An item's stored form; an item that is too large is refused.

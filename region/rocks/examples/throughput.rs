@@ -2,9 +2,10 @@
 //! give without anything above them.
 //!
 //!     cargo run --release -p geodynamo-rocks --example throughput -- [--dir DIR] [--writers 128] [--seconds 10]
-//!         [--items N]
+//!         [--items N] [--sync 0]
 //!
-//! With `--items`, writes that many items by commits of 32 instead and prints the process's memory.
+//! With `--items`, writes that many items by commits of 32 instead and prints the process's memory. With `--sync 0`,
+//! nothing is durable, and what is left is the processor's share.
 
 use std::{
     path::PathBuf,
@@ -24,6 +25,7 @@ struct Settings {
     writers: u64,
     seconds: u64,
     items: u64,
+    sync: bool,
 }
 
 fn settings() -> Result<Settings, String> {
@@ -32,6 +34,7 @@ fn settings() -> Result<Settings, String> {
         writers: 128,
         seconds: 10,
         items: 0,
+        sync: true,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -41,6 +44,7 @@ fn settings() -> Result<Settings, String> {
             "--dir" => settings.dir = PathBuf::from(value),
             "--writers" => settings.writers = number()?.max(1),
             "--seconds" => settings.seconds = number()?.max(1),
+            "--sync" => settings.sync = number()? != 0,
             "--items" => settings.items = number()?,
             _ => return Err(format!("{word} is unknown")),
         }
@@ -52,7 +56,13 @@ fn settings() -> Result<Settings, String> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = settings()?;
     let _ = std::fs::remove_dir_all(&settings.dir);
-    let engine = Arc::new(RocksEngine::open(&settings.dir, RocksOptions::default())?);
+    let engine = Arc::new(RocksEngine::open(
+        &settings.dir,
+        RocksOptions {
+            sync: settings.sync,
+            ..RocksOptions::default()
+        },
+    )?);
     if settings.items > 0 {
         load(&engine, &settings).await?
     } else {
@@ -194,7 +204,9 @@ async fn load(engine: &Arc<RocksEngine>, settings: &Settings) -> Result<(), Box<
 }
 
 fn put(item: u64) -> Commit {
-    let value = Bytes::from(vec![item as u8; 300]);
+    // Half of it compresses, as items do.
+    let noise = (0..19).flat_map(|word| scatter(item * 19 + word).to_be_bytes());
+    let value: Bytes = noise.chain(std::iter::repeat_n(b'x', 148)).collect();
     Commit {
         writes: vec![Write::Put(key(item).into(), value.clone())],
         appends: vec![Append {

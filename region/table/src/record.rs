@@ -151,3 +151,113 @@ impl Head {
 fn corrupt(what: &str) -> TableError {
     TableError::Corrupt(format!("a stored record's {what} cannot be read"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stamp(ms: u64, counter: u64, replica: u64) -> Stamp {
+        Stamp::new(Hlc(Hlc::from_millis(ms).0 + counter), ReplicaId(replica))
+    }
+
+    /// Name, record: one line each in the golden file.
+    fn samples() -> Vec<(&'static str, Record)> {
+        let past = |stamps: &[Stamp]| stamps.iter().copied().collect::<Past>();
+        let record = |stamp, past, item: Option<&'static [u8]>| Record {
+            stamp,
+            past,
+            kind: MergeKind::ItemLww,
+            item: item.map(Bytes::from_static),
+        };
+        let first = stamp(1_763_890_000_000, 0, 7);
+        let second = stamp(1_763_890_000_001, 3, 0x0102_0304_0506_0708);
+        vec![
+            ("first", record(first, Past::new(), Some(b"item"))),
+            ("tombstone", record(second, past(&[first]), None)),
+            ("expired", record(second.expired(), past(&[first]), None)),
+            (
+                "two-pasts",
+                record(
+                    stamp(1_763_890_000_002, 0, 9),
+                    past(&[first, second.expired()]),
+                    Some(b"\x00\xff"),
+                ),
+            ),
+            ("empty-item", record(first, Past::new(), Some(b""))),
+        ]
+    }
+
+    #[test]
+    fn the_layout_is_the_golden_files() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/record-1.hex");
+        let golden = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<_> = golden.lines().filter(|line| !line.starts_with('#')).collect();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let written: Vec<_> = samples()
+            .iter()
+            .map(|(name, record)| format!("{name} {}", hex(&record.write())))
+            .collect();
+        assert_eq!(lines, written);
+        for (line, (_, record)) in lines.iter().zip(samples()) {
+            let digits = line.split(' ').nth(1).unwrap();
+            let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+            let bytes: Bytes = (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into();
+            assert_eq!(Record::read(&bytes).unwrap(), record, "{line}");
+            assert_eq!(item_of(&bytes).unwrap(), record.item);
+        }
+    }
+
+    #[test]
+    fn a_past_that_is_too_long_loses_its_oldest() {
+        let past: Past = (0..300).map(|replica| stamp(1000 + replica, 0, 1 + replica)).collect();
+        let bytes = write(stamp(5000, 0, 1), &past, MergeKind::ItemLww, Some(b"x"));
+        let read = Record::read(&bytes).unwrap();
+        assert_eq!(read.past.len(), PAST_MAX);
+        assert!(read.past.covers(stamp(1299, 0, 300)) && !read.past.covers(stamp(1044, 0, 45)));
+        assert_eq!(read.item.as_deref(), Some(&b"x"[..]));
+    }
+
+    fn arb_stamp() -> impl Strategy<Value = Stamp> {
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(time, replica, expiry)| Stamp {
+            time: Hlc(time),
+            replica: ReplicaId(replica),
+            expiry,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back(
+            stamp in arb_stamp(),
+            past in proptest::collection::vec(arb_stamp(), 0..5),
+            item in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)),
+        ) {
+            let record = Record {
+                stamp,
+                past: past.into_iter().collect(),
+                kind: MergeKind::ItemLww,
+                item: item.map(Bytes::from),
+            };
+            let bytes = record.write();
+            prop_assert_eq!(item_of(&bytes).unwrap(), record.item.clone());
+            prop_assert_eq!(Record::read(&bytes).unwrap(), record);
+        }
+
+        #[test]
+        fn damaged_records_are_refused_or_read_but_never_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..120),
+            plausible in any::<bool>(),
+        ) {
+            if let (true, [format, kind, flags, ..]) = (plausible, &mut bytes[..]) {
+                (*format, *kind, *flags) = (FORMAT, 0, *flags % 4);
+            }
+            let bytes = Bytes::from(bytes);
+            let read = Record::read(&bytes);
+            if let Ok(record) = read {
+                prop_assert_eq!(item_of(&bytes).unwrap(), record.item);
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Reads: queries and scans against a naive model of the same items.
+
+use std::collections::BTreeSet;
+
+use geodynamo_expression::SortCondition;
+use geodynamo_item::{AttributeValue, Item};
+use geodynamo_table::{Query, ReadPage, ScanRequest, Table, WriteOptions};
+
+use crate::support::{MODES, Region, alone, condition, item, key, n, put, s, update, with};
+
+/// 60 items under three partition keys; two thirds have an entry in the local index, half one in the global index.
+fn model() -> Vec<Item> {
+    let make = |number: i64| {
+        let mut item = key(["a", "b", "c"][number as usize % 3], number - 30);
+        if number % 3 != 1 || number > 40 {
+            item = with(item, "l", s(&format!("l{}", number * 7 % 10)));
+        }
+        if number % 2 == 0 {
+            item = with(item, "g", s(["g", "h"][number as usize % 4 / 2]));
+        }
+        with(item, "x", n(number))
+    };
+    (0..60).map(make).collect()
+}
+
+async fn filled(mode: geodynamo_storage::Spanning) -> (Region, std::sync::Arc<Table>) {
+    let (tables, table) = alone(mode).await;
+    for item in model() {
+        // Written twice and once deleted between: what is left over would show.
+        put(&tables, "t", with(item.clone(), "g", s("stale"))).await;
+        let key = item
+            .iter()
+            .filter(|(name, _)| *name == "p" || *name == "s")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        tables.delete(&table, &key, WriteOptions::default()).await.unwrap();
+        put(&tables, "t", item).await;
+    }
+    (tables, table)
+}
+
+/// An index's name, its partition key and its sort key.
+const SHAPES: [(Option<&str>, &str, &str); 3] = [(None, "p", "s"), (Some("by-l"), "p", "l"), (Some("by-g"), "g", "s")];
+
+#[tokio::test]
+async fn queries_page_through_what_a_naive_model_gives() {
+    for mode in MODES {
+        let (tables, table) = filled(mode).await;
+        for (index, partition, sort) in SHAPES {
+            let point = |number: i64| {
+                if sort == "l" {
+                    s(&format!("l{number}"))
+                } else {
+                    n(number)
+                }
+            };
+            let conditions = [
+                None,
+                Some(SortCondition::Equal(point(4))),
+                Some(SortCondition::Less(point(4))),
+                Some(SortCondition::LessOrEqual(point(4))),
+                Some(SortCondition::Greater(point(4))),
+                Some(SortCondition::GreaterOrEqual(point(4))),
+                Some(SortCondition::Between(point(2), point(7))),
+                Some(SortCondition::Between(point(7), point(2))),
+            ];
+            for value in ["a", "c", "g", "h", "none"] {
+                for condition in &conditions {
+                    for (forward, limit) in [(true, None), (true, Some(1)), (false, Some(3)), (false, None)] {
+                        let expected = naive((partition, value), sort, condition.as_ref());
+                        let found = query_all(&tables, &table, (index, s(value)), condition, (forward, limit)).await;
+                        let case = format!("{mode:?} {index:?} {value} {condition:?} {forward} {limit:?}");
+                        // Of equal index keys any order will do; the sequence of sort keys and the set of items must be
+                        // right, and every item must come once.
+                        let sorts =
+                            |items: &[Item]| items.iter().map(|item| item.get(sort).cloned()).collect::<Vec<_>>();
+                        let mut in_order = sorts(&expected);
+                        if !forward {
+                            in_order.reverse();
+                        }
+                        assert_eq!(sorts(&found), in_order, "{case}");
+                        assert_eq!(ids(&found), ids(&expected), "{case}");
+                        assert_eq!(found.len(), expected.len(), "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn naive((partition, value): (&str, &str), sort: &str, condition: Option<&SortCondition>) -> Vec<Item> {
+    let mut items: Vec<Item> = model()
+        .into_iter()
+        .filter(|item| item.get(partition) == Some(&s(value)))
+        .filter(|item| item.get(sort).is_some_and(|at| holds(condition, at)))
+        .collect();
+    items.sort_by_key(|item| order(item.get(sort).unwrap()));
+    items
+}
+
+fn holds(condition: Option<&SortCondition>, at: &AttributeValue) -> bool {
+    let at = order(at);
+    match condition {
+        None => true,
+        Some(SortCondition::Equal(value)) => at == order(value),
+        Some(SortCondition::Less(value)) => at < order(value),
+        Some(SortCondition::LessOrEqual(value)) => at <= order(value),
+        Some(SortCondition::Greater(value)) => at > order(value),
+        Some(SortCondition::GreaterOrEqual(value)) => at >= order(value),
+        Some(SortCondition::Between(low, high)) => order(low) <= at && at <= order(high),
+        Some(other) => panic!("not used here: {other:?}"),
+    }
+}
+
+fn order(value: &AttributeValue) -> (i64, String) {
+    match value {
+        AttributeValue::N(number) => (number.to_i64().unwrap(), String::new()),
+        AttributeValue::S(text) => (0, text.to_string()),
+        other => panic!("no key: {other:?}"),
+    }
+}
+
+fn ids(items: &[Item]) -> BTreeSet<String> {
+    let id = |item: &Item| format!("{:?} {:?}", item.get("p"), item.get("s"));
+    items.iter().map(id).collect()
+}
+
+async fn query_all(
+    tables: &Region,
+    table: &Table,
+    (index, partition): (Option<&str>, AttributeValue),
+    sort: &Option<SortCondition>,
+    (forward, limit): (bool, Option<usize>),
+) -> Vec<Item> {
+    let mut all = Vec::new();
+    let mut start = None;
+    for _ in 0..100 {
+        let query = Query {
+            index,
+            partition: partition.clone(),
+            sort: sort.clone(),
+            forward,
+            limit,
+            start,
+            filter: None,
+            consistent: false,
+            fetch_base: false,
+        };
+        let page = tables.query(table, query).await.unwrap();
+        assert!(limit.is_none_or(|limit| page.scanned <= limit));
+        assert_eq!(page.scanned, page.items.len());
+        all.extend(items(&page));
+        match page.last_key {
+            None => return all,
+            last => start = last,
+        }
+    }
+    panic!("the query never ends");
+}
+
+fn items(page: &ReadPage) -> Vec<Item> {
+    page.items.iter().map(|item| item.decode().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn scan_segments_cover_everything_once() {
+    for mode in MODES {
+        let (tables, table) = filled(mode).await;
+        for (index, total, limit) in [
+            (None, 1, None),
+            (None, 4, Some(3)),
+            (None, 7, None),
+            (Some("by-g"), 3, Some(1)),
+            (Some("by-l"), 5, Some(2)),
+        ] {
+            let sort = SHAPES.iter().find(|shape| shape.0 == index).unwrap();
+            let expected: Vec<_> = model()
+                .into_iter()
+                .filter(|item| item.get(sort.1).is_some() && item.get(sort.2).is_some())
+                .collect();
+            let mut found = Vec::new();
+            for segment in 0..total {
+                let mut start = None;
+                loop {
+                    let request = ScanRequest {
+                        index,
+                        limit,
+                        start,
+                        segment: Some((segment, total)),
+                        ..ScanRequest::default()
+                    };
+                    let page = tables.scan(&table, request).await.unwrap();
+                    found.extend(items(&page));
+                    match page.last_key {
+                        None => break,
+                        last => start = last,
+                    }
+                }
+            }
+            assert_eq!(found.len(), expected.len(), "{index:?} {total}");
+            assert_eq!(ids(&found), ids(&expected), "{index:?} {total}");
+        }
+        let segment = Some((4, 4));
+        let request = ScanRequest {
+            segment,
+            ..ScanRequest::default()
+        };
+        assert!(tables.scan(&table, request).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn indexes_show_what_they_project_and_filters_leave_out_after_reading() {
+    for mode in MODES {
+        let (tables, table) = alone(mode).await;
+        let full = with(with(with(key("a", 1), "g", s("g")), "x", n(1)), "y", s("y"));
+        put(&tables, "t", full.clone()).await;
+        put(&tables, "t", with(with(key("a", 2), "g", s("g")), "x", n(2))).await;
+        let two = condition("x = :v", Some(n(2)));
+        let query = |filter, fetch_base| Query {
+            index: Some("by-g"),
+            partition: s("g"),
+            sort: None,
+            forward: true,
+            limit: None,
+            start: None,
+            filter,
+            consistent: false,
+            fetch_base,
+        };
+        let page = tables.query(&table, query(None, false)).await.unwrap();
+        let without_y = item([("p", s("a")), ("s", n(1)), ("g", s("g")), ("x", n(1))]);
+        assert_eq!(items(&page)[0], without_y);
+        assert_eq!((page.capacity.table, page.capacity.global.len()), (0.0, 1));
+        assert_eq!(page.capacity.total(), 0.5);
+        let page = tables.query(&table, query(Some(&two), false)).await.unwrap();
+        assert_eq!((page.items.len(), page.scanned), (1, 2));
+        // An update of an attribute that the index does not have leaves its entry; a deleted one is gone.
+        let set = update("SET y = :v", s("z"));
+        let written = tables
+            .update(&table, &key("a", 1), Some(&set), WriteOptions::default())
+            .await;
+        assert!(written.unwrap().capacity.global.is_empty());
+        let start = with(key("b", 1), "g", s("g"));
+        let wrong = Query {
+            start: Some(start),
+            partition: s("h"),
+            ..query(None, false)
+        };
+        let error = tables.query(&table, wrong).await.unwrap_err().to_string();
+        assert!(error.contains("outside query boundaries"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_at_a_mebibyte_and_costs_by_its_bytes() {
+    for mode in MODES {
+        let (tables, table) = alone(mode).await;
+        for number in 0..6 {
+            put(&tables, "t", with(key("a", number), "x", s(&"x".repeat(300 * 1024)))).await;
+        }
+        let mut sizes = Vec::new();
+        let mut start = None;
+        loop {
+            let query = Query {
+                index: None,
+                partition: s("a"),
+                sort: None,
+                forward: true,
+                limit: None,
+                start,
+                filter: None,
+                consistent: true,
+                fetch_base: false,
+            };
+            let page = tables.query(&table, query).await.unwrap();
+            let bytes: usize = page.items.iter().map(|item| item.size().unwrap()).sum();
+            assert_eq!(page.capacity.table, (bytes.div_ceil(4096)).max(1) as f64);
+            sizes.push(page.items.len());
+            match page.last_key {
+                None => break,
+                last => start = last,
+            }
+        }
+        assert_eq!(sizes, [4, 2]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Restarts: what a crash leaves is what there was.
+
+use geodynamo_replicator_core::Stamp;
+use geodynamo_storage::{Engine, MemoryEngine, Spanning};
+use geodynamo_table::{TableError, Tables};
+
+use crate::support::{MODES, NOW, Region, Time, definition, get, key, n, options, put, s, with};
+
+#[tokio::test]
+async fn a_restarted_region_has_its_items_and_goes_on_with_greater_stamps() {
+    for mode in MODES {
+        let time = Time::at(NOW);
+        let first = Tables::open(MemoryEngine::new(mode), options("a", &["a", "b"], &time))
+            .await
+            .unwrap();
+        first.create_table(definition("t")).await.unwrap();
+        for number in 0..30 {
+            put(&first, "t", with(key("k", number), "g", s("g"))).await;
+        }
+        let table = first.table("t").unwrap();
+        first.delete(&table, &key("k", 0), Default::default()).await.unwrap();
+        let (digest, shown) = (first.digest("t").await.unwrap(), first.describe("t").unwrap());
+        let greatest = stamps(&first).await.into_iter().max().unwrap();
+
+        // The clock has stepped back an hour, and the id offered for a fresh directory is another one.
+        time.set(NOW - 3_600_000);
+        let mut later = options("a", &["a", "b"], &time);
+        later.new_replica.0 += 1;
+        let engine = first.engine().crash();
+        let second = Tables::open(engine, later).await.unwrap();
+        assert_eq!(second.replica(), first.replica());
+        assert_eq!(second.digest("t").await.unwrap(), digest);
+        assert_eq!(get(&second, "t", &key("k", 0)).await, None);
+        let all = async {
+            while second.describe("t").unwrap() != shown {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(20), all).await;
+        waited.expect("the items are counted again");
+
+        put(&second, "t", with(key("new", 1), "x", n(1))).await;
+        let again = stamps(&second).await;
+        assert!(again.iter().filter(|stamp| **stamp > greatest).count() == 1, "{mode:?}");
+        // And the logs go on behind what they had.
+        assert_eq!(again.len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_a_crash_swallows_was_never_acknowledged() {
+    let time = Time::at(NOW);
+    let engine = MemoryEngine::stepped(Spanning::Yes);
+    let opening = Tables::open(engine, options("a", &["a"], &time));
+    // Nothing is durable, so the replica's id is not either: opening must not end.
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(50), opening).await;
+    assert!(waited.is_err());
+
+    let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
+        .await
+        .unwrap();
+    tables.create_table(definition("t")).await.unwrap();
+    put(&tables, "t", key("k", 1)).await;
+    let before = tables.digest("t").await.unwrap();
+    tables.engine().fail_writes("no space left on device");
+    let table = tables.table("t").unwrap();
+    let result = tables.put(&table, key("k", 2), Default::default()).await;
+    assert!(matches!(result, Err(TableError::Storage(_))), "{result:?}");
+    assert_eq!(tables.digest("t").await.unwrap(), before);
+    assert_eq!(tables.describe("t").unwrap().items, 1, "what failed is not counted");
+    assert!(tables.engine().spans_groups());
+}
+
+/// The stamps of all changes in the logs of all tables but the catalog.
+async fn stamps(region: &Region) -> Vec<Stamp> {
+    let table = region.table("t").unwrap();
+    let mut stamps = Vec::new();
+    for partition in 0..table.partitions().partitions() {
+        let id = geodynamo_replicator_core::TableId(table.id());
+        let log = geodynamo_replicator_core::LogId::of(region.replica(), id, partition);
+        let changes = region.read_log(log, Default::default(), 1000, 1 << 20).await.unwrap();
+        assert_eq!(
+            changes.last().map_or(Default::default(), |last| last.0),
+            region.log_end(log)
+        );
+        stamps.extend(changes.into_iter().map(|(_, change)| change.stamp));
+    }
+    stamps
+}

@@ -114,6 +114,21 @@ pub struct Counts {
     pub waiting: u64,
 }
 
+impl Directory {
+    /// Takes a table's name away from it, if it holds it; the next of that name, by id, gets it.
+    fn give_up_name(&mut self, table: &Table) {
+        let holds = |other: &Arc<Table>| other.id() == table.id();
+        if !self.by_name.get(table.name()).is_some_and(holds) {
+            return;
+        }
+        self.by_name.remove(table.name());
+        let same = self.by_id.values().filter(|other| other.name() == table.name());
+        if let Some(heir) = same.min_by_key(|other| other.id()).cloned() {
+            self.by_name.insert(table.name().into(), heir);
+        }
+    }
+}
+
 impl<E: Engine> Tables<E> {
     /// Opens the tables that an engine holds.
     pub async fn open(engine: E, options: Options) -> Result<Arc<Self>> {
@@ -293,7 +308,7 @@ impl<E: Engine> Tables<E> {
         };
         let old = directory.by_id.remove(&id);
         if let Some(old) = &old {
-            directory.by_name.remove(old.name());
+            directory.give_up_name(old);
         }
         let status = registers
             .replicas
@@ -304,7 +319,7 @@ impl<E: Engine> Tables<E> {
             if let Some(table) = Table::new(id, registers.clone(), status, live).map(Arc::new) {
                 self.load_ends(&table).await?;
                 // Two tables of one name can only meet if two regions made them while cut off from each other, and one
-                // of them then added the other's region: the older one keeps the name here.
+                // of them then added the other's region: the one with the lesser id has the name here.
                 let taken = directory.by_name.get(table.name()).is_some_and(|other| other.id() < id);
                 if !taken {
                     directory.by_name.insert(table.name().into(), Arc::clone(&table));

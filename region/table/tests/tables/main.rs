@@ -1,5 +1,7 @@
 //! The table layer on the in-memory engine, alone and as regions that exchange deltas without a network.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod reads;
 mod regions;
 mod replication;

@@ -20,57 +20,57 @@ async fn bad_requests() -> Result<(), Failure> {
     let mut regions = Regions::prepare(&["us-east-1"], true, LIMITS).await?;
     regions.cluster.start()?;
     let endpoint = regions.cluster.nodes[0].endpoint();
-    regions.global_table("t", 1).await?;
+    regions.global_table("tab", 1).await?;
     let pid = regions.cluster.nodes[0].pid();
 
     // Operation, body, status, what the answer has to contain.
     let deep = format!(
-        r#"{{"TableName":"t","Item":{{"pk":{}1{}}}}}"#,
+        r#"{{"TableName":"tab","Item":{{"pk":{}1{}}}}}"#,
         r#"{"L":["#.repeat(5_000),
         "]}".repeat(5_000)
     );
     let brackets = "[".repeat(100_000);
     let parens =
-        json!({"TableName": "t", "Item": {"pk": {"S": "a"}}, "ConditionExpression": "(".repeat(4_096)}).to_string();
+        json!({"TableName": "tab", "Item": {"pk": {"S": "a"}}, "ConditionExpression": "(".repeat(4_096)}).to_string();
     let cases: &[(&str, &str, u16, &str)] = &[
         ("PutItem", "{", 400, "SerializationException"),
         ("PutItem", "", 400, "SerializationException"),
         ("PutItem", "null and void", 400, "SerializationException"),
         (
             "PutItem",
-            "{\"TableName\":\"t\",\"Item\":{\"pk\":{\"S\":\"\\ud800\"}}}",
+            "{\"TableName\":\"tab\",\"Item\":{\"pk\":{\"S\":\"\\ud800\"}}}",
             400,
             "Exception",
         ),
         ("PutItem", r#"{"TableName":5,"Item":{}}"#, 400, "SerializationException"),
         (
             "PutItem",
-            r#"{"TableName":"t","Item":{"pk":{"S":5}}}"#,
+            r#"{"TableName":"tab","Item":{"pk":{"S":5}}}"#,
             400,
             "SerializationException",
         ),
         (
             "PutItem",
-            r#"{"TableName":"t","Item":{"pk":{"N":"five"}}}"#,
+            r#"{"TableName":"tab","Item":{"pk":{"N":"five"}}}"#,
             400,
             "ValidationException",
         ),
         (
             "PutItem",
-            r#"{"TableName":"t","Item":{"pk":{"S":"a","N":"1"}}}"#,
+            r#"{"TableName":"tab","Item":{"pk":{"S":"a","N":"1"}}}"#,
             400,
             "ValidationException",
         ),
         (
             "PutItem",
-            r#"{"TableName":"t","Item":{"pk":{}}}"#,
+            r#"{"TableName":"tab","Item":{"pk":{}}}"#,
             400,
             "ValidationException",
         ),
         ("PutItem", r#"{"Item":{"pk":{"S":"a"}}}"#, 400, "ValidationException"),
         (
             "Query",
-            r#"{"TableName":"t","KeyConditionExpression":"pk = :p","Limit":0}"#,
+            r#"{"TableName":"tab","KeyConditionExpression":"pk = :p","Limit":0}"#,
             400,
             "ValidationException",
         ),
@@ -92,7 +92,7 @@ async fn bad_requests() -> Result<(), Failure> {
         "{answer}"
     );
     // A field that nobody knows is passed over, as DynamoDB does.
-    let unknown = r#"{"TableName":"t","Item":{"pk":{"S":"a"}},"Colour":"blue"}"#;
+    let unknown = r#"{"TableName":"tab","Item":{"pk":{"S":"a"}},"Colour":"blue"}"#;
     let (status, answer) = one(&endpoint, "DynamoDB_20120810.PutItem", unknown.as_bytes()).await?;
     assert_eq!(status, 200, "{answer}");
 
@@ -157,7 +157,7 @@ async fn bad_signatures() -> Result<(), Failure> {
         assert!(answer.starts_with("HTTP/1.1 4"), "{name}: {answer}");
         assert!(answer.contains(says), "{name}: {answer}");
     }
-    regions.global_table("t", 1).await?;
+    regions.global_table("tab", 1).await?;
     unharmed(&regions, pid).await
 }
 
@@ -165,7 +165,7 @@ async fn bad_signatures() -> Result<(), Failure> {
 async fn large_and_slow() -> Result<(), Failure> {
     let mut regions = Regions::prepare(&["us-east-1"], true, LIMITS).await?;
     regions.cluster.start()?;
-    regions.global_table("t", 1).await?;
+    regions.global_table("tab", 1).await?;
     let endpoint = regions.cluster.nodes[0].endpoint();
     let pid = regions.cluster.nodes[0].pid();
     let host = endpoint.address;
@@ -254,10 +254,34 @@ async fn one(endpoint: &Endpoint, target: &str, body: &[u8]) -> Result<(u16, Str
 async fn raw(endpoint: &Endpoint, request: &[u8]) -> Result<String, Failure> {
     let mut stream = TcpStream::connect(endpoint.address).await?;
     stream.write_all(request).await?;
-    stream.shutdown().await?;
     let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await??;
+    let read = async {
+        let mut buffer = [0; 4_096];
+        while !is_whole(&answer) {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                read => answer.extend_from_slice(&buffer[..read]),
+            }
+        }
+        Ok::<_, Failure>(())
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await??;
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Whether an answer has come whole: the server keeps the connection open behind it.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length
+        .and_then(|(_, length)| length.parse().ok())
+        .is_some_and(|length: usize| body.len() >= length)
 }
 
 async fn unharmed(regions: &Regions, pid: Option<u32>) -> Result<(), Failure> {
@@ -266,6 +290,6 @@ async fn unharmed(regions: &Regions, pid: Option<u32>) -> Result<(), Failure> {
     assert_eq!(node.admin("/healthz")?.0, 200);
     let mut connection = Connection::open(&node.endpoint()).await?;
     let tables = tables::call(&mut connection, "ListTables", &json!({})).await?;
-    assert_eq!(tables["TableNames"], json!(["t"]));
+    assert_eq!(tables["TableNames"], json!(["tab"]));
     Ok(())
 }

@@ -215,7 +215,9 @@ fn bytes_of_no_number_are_refused() {
 /// The number's text without an exponent.
 fn plain(number: Number) -> String {
     let text = number.to_string();
-    let Some((mantissa, exponent)) = text.split_once("E+") else { return text };
+    let Some((mantissa, exponent)) = text.split_once("E+") else {
+        return text;
+    };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let exponent: usize = exponent.parse().unwrap();
     format!("{whole}{fraction:0<exponent$}")

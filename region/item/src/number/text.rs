@@ -62,7 +62,11 @@ impl NumberText {
         if digits <= PLAIN_DIGITS_MAX {
             return;
         }
-        let zeros = self.text[..self.length].iter().rev().take_while(|digit| **digit == b'0').count();
+        let zeros = self.text[..self.length]
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'0')
+            .count();
         let significant = digits - zeros;
         self.length = sign + significant;
         if significant > 1 {

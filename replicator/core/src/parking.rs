@@ -93,11 +93,6 @@ pub fn is_ahead(stamp: Stamp, now: Millis, drift_ms_max: Millis) -> bool {
     stamp.time.millis() > now.saturating_add(drift_ms_max)
 }
 
-/// When a parked stamp may be merged, in milliseconds of local time.
-pub fn release_at(stamp: Stamp, drift_ms_max: Millis) -> Millis {
-    stamp.time.millis().saturating_sub(drift_ms_max)
-}
-
 /// The key of a parked delta within its space: by stamp, so that a scan from the start gives what is due first.
 pub fn parked_key(stamp: Stamp, item_key: &[u8]) -> Bytes {
     let mut key = Vec::with_capacity(Stamp::LEN + item_key.len());

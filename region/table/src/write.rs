@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use geodynamo_expression::{Condition, Update};
 use geodynamo_item::{Item, MAX_NESTING, codec};
-use geodynamo_replicator_core::{Body, Change, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId};
+use geodynamo_replicator_core::{
+    Body, Change, Effect, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId,
+};
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
 
@@ -270,6 +272,10 @@ impl<E: Engine> Tables<E> {
         };
         let body = Body::Item {
             deleted: new.item.is_none(),
+            effect: Effect {
+                existed: before.is_some(),
+                unchanged: old.and_then(|record| record.item.as_ref()) == new.item.as_ref(),
+            },
             images,
         };
         self.append(table, at, new.stamp, new.past.clone(), change.origin, body, staged);

@@ -5,7 +5,7 @@
 use std::{hint::black_box, time::Instant};
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{Body, Change, ChangeError, Hlc, Images, Origin, Past, ReplicaId, Stamp};
+use geodynamo_replicator_core::{Body, Change, ChangeError, Effect, Hlc, Images, Origin, Past, ReplicaId, Stamp};
 
 /// How often each is done.
 const ROUNDS: u32 = 2_000_000;
@@ -21,6 +21,7 @@ fn main() -> Result<(), ChangeError> {
         transaction: None,
         body: Body::Item {
             deleted: false,
+            effect: Effect::default(),
             images: Images::default(),
         },
     };

@@ -56,6 +56,8 @@ pub enum Body {
     Item {
         /// Whether the new version is a tombstone.
         deleted: bool,
+        /// What that did to the item.
+        effect: Effect,
         /// The item before and after, where a stream or recovery needs them.
         images: Images,
     },
@@ -68,6 +70,16 @@ pub enum Body {
         /// The stamp of the version that refused or displaced it.
         winner: Stamp,
     },
+}
+
+/// What a change did to an item, which its images cannot tell where they are not kept. Records from before these fields
+/// were there read as those of an item that was new, and changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Whether there was an item before.
+    pub existed: bool,
+    /// Whether the item is what it was: a put of the very same item, a delete of nothing. Public streams hide it.
+    pub unchanged: bool,
 }
 
 /// An item before and after a change: opaque bytes in the item's stored form.
@@ -150,11 +162,14 @@ impl Change {
         self.past.write_bytes(&mut past);
         let transaction = self.transaction.map(|id| id.0.to_be_bytes());
         let (deleted, old, new, conflict, winner);
+        let mut effect = Effect::default();
         match &self.body {
             Body::Item {
                 deleted: is_deleted,
+                effect: of_item,
                 images,
             } => {
+                effect = *of_item;
                 (deleted, old, new) = (*is_deleted, images.old.as_deref(), images.new.as_deref());
                 (conflict, winner) = (None, None);
             }
@@ -178,6 +193,8 @@ impl Change {
             commit_time: self.commit_time,
             transaction: transaction.as_ref().map(|id| &id[..]),
             deleted,
+            existed: effect.existed,
+            unchanged: effect.unchanged,
             old,
             new,
             conflict,
@@ -212,6 +229,10 @@ impl Change {
         let body = match (wire.conflict, wire.winner) {
             (None, None) => Body::Item {
                 deleted: wire.deleted,
+                effect: Effect {
+                    existed: wire.existed,
+                    unchanged: wire.unchanged,
+                },
                 images: Images {
                     old: wire.old.map(share),
                     new: wire.new.map(share),
@@ -268,6 +289,10 @@ struct Wire<'a> {
     transaction: Option<&'a [u8]>,
     #[serde(rename = "d", default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
+    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
+    existed: bool,
+    #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
+    unchanged: bool,
     #[serde(
         rename = "i",
         default,

@@ -21,7 +21,7 @@ pub mod past;
 pub mod stamp;
 pub mod version;
 
-pub use change::{Body, Change, ChangeError, Images, Origin, TransactionId};
+pub use change::{Body, Change, ChangeError, Effect, Images, Origin, TransactionId};
 pub use clock::{Clock, ClockError};
 pub use delta::Delta;
 pub use frame::Frame;

@@ -12,8 +12,8 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    Body, Change, CopyMark, CopyRequest, CopyRows, CopyStart, Delta, Frame, Hlc, Images, LogId, LogInfo, Origin, Past,
-    Position, ReplicaId, Stamp, TableId, TransactionId, Version, frame, join::CopyFrame,
+    Body, Change, CopyMark, CopyRequest, CopyRows, CopyStart, Delta, Effect, Frame, Hlc, Images, LogId, LogInfo,
+    Origin, Past, Position, ReplicaId, Stamp, TableId, TransactionId, Version, frame, join::CopyFrame,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -52,6 +52,7 @@ fn changes() -> Vec<(&'static str, Change)> {
         transaction: Some(TransactionId(0xfeed)),
         body: Body::Item {
             deleted: false,
+            effect: Effect::default(),
             images: Images {
                 old: Some(Bytes::from_static(b"old")),
                 new: Some(Bytes::from_static(b"new")),
@@ -69,15 +70,27 @@ fn changes() -> Vec<(&'static str, Change)> {
         transaction: None,
         body: Body::Item {
             deleted: true,
+            effect: Effect::default(),
             images: Images::default(),
         },
         ..local.clone()
     };
+    let effect = |existed, unchanged| Change {
+        body: Body::Item {
+            deleted: false,
+            effect: Effect { existed, unchanged },
+            images: Images::default(),
+        },
+        ..remote.clone()
+    };
+    let (modified, unchanged) = (effect(true, false), effect(true, true));
     let item = Version::item(stamp(5, 6), past(), Bytes::from_static(b"item"));
     let tombstone = Version::tombstone(stamp(5, 6), Past::new());
     vec![
         ("change_local.hex", local),
         ("change_remote.hex", remote),
+        ("change_modified.hex", modified),
+        ("change_unchanged.hex", unchanged),
         (
             "change_conflict.hex",
             Change::conflict(key.clone(), item, stamp(8, 1), Origin::Local, 12),
@@ -223,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_changes_never_panic(which in 0..4_usize, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn damaged_changes_never_panic(which in 0..6_usize, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = changes()[which].1.encode();
         let at = at.index(bytes.len());
         bytes[at] = byte;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    Applied, ApplyError, Batch, Body, Change, Clock, ClockError, Delta, Hlc, Identity, Images, Judgement, LogInfo,
-    Millis, Origin, Past, Position, ReplicaId, Stamp, TableId, Version, judge,
+    Applied, ApplyError, Batch, Body, Change, Clock, ClockError, Delta, Effect, Hlc, Identity, Images, Judgement,
+    LogInfo, Millis, Origin, Past, Position, ReplicaId, Stamp, TableId, Version, judge,
     parking::{Admission, ParkingLimits, admit, is_ahead},
 };
 use geodynamo_topology::{PartitionMap, partition_hash};
@@ -374,6 +374,7 @@ impl Replica {
             transaction: None,
             body: Body::Item {
                 deleted: version.is_tombstone(),
+                effect: Effect::default(),
                 images: Images::default(),
             },
         };

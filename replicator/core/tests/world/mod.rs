@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    Applied, ApplyError, Batch, Body, Change, Clock, Delta, Frame, Hlc, Identity, Images, LogId, LogInfo, Origin, Peer,
-    Position, ReplicaId, Stamp, TableId, Version, judge,
+    Applied, ApplyError, Batch, Body, Change, Clock, Delta, Effect, Frame, Hlc, Identity, Images, LogId, LogInfo,
+    Origin, Peer, Position, ReplicaId, Stamp, TableId, Version, judge,
     link::{Receiver, Sender, Ticket, receiver, sender},
 };
 
@@ -144,6 +144,7 @@ impl Replica {
         };
         let body = Body::Item {
             deleted: version.value.is_none(),
+            effect: Effect::default(),
             images: Images::default(),
         };
         self.store.insert((table, key.clone()), version);
@@ -199,6 +200,7 @@ impl Replica {
                     if judgement.applies() {
                         let body = Body::Item {
                             deleted: version.value.is_none(),
+                            effect: Effect::default(),
                             images: Images::default(),
                         };
                         let (stamp, past) = (version.stamp, version.past.clone());

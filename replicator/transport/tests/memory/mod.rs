@@ -10,7 +10,7 @@ use bytes::Bytes;
 use geodynamo_replicator::Host;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Body, Change, Clock, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows,
-    CopyStart, Delta, Hlc, HostError, Identity, Images, LogId, LogInfo, Millis, Origin, Past, Peer, Position,
+    CopyStart, Delta, Effect, Hlc, HostError, Identity, Images, LogId, LogInfo, Millis, Origin, Past, Peer, Position,
     ReplicaId, TableId, Version, judge,
 };
 use tokio::sync::watch;
@@ -165,6 +165,7 @@ impl State {
     fn take(&mut self, key: Bytes, version: Version, origin: Origin) {
         let body = Body::Item {
             deleted: version.is_tombstone(),
+            effect: Effect::default(),
             images: Images::default(),
         };
         let (stamp, past) = (version.stamp, version.past.clone());

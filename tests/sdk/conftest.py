@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,27 @@ def dev(tmp_path_factory):
     while not (found := re.search(r"https?://[\w.\-]+:\d+", server.line(deadline - time.monotonic()))):
         pass
     yield Region("us-east-1", found.group(), "any", "any")
+    server.stop()
+
+
+@contextmanager
+def serve(folder, settings=""):
+    """One region by `geodynamo serve`, with further settings (TOML), its data kept in the folder."""
+    config = folder / "region.toml"
+    config.write_text(
+        f"""
+region = "us-east-1"
+node = "us-east-1"
+data_dir = "data"
+listen = {{ data = "127.0.0.1:0", admin = "127.0.0.1:0" }}
+[[credentials]]
+access_key_id = "AKIDTESTS"
+secret_access_key = "hush"
+{settings}"""
+    )
+    server = Server(["serve", "--config", str(config)], folder)
+    ready = json.loads(server.line(START_S))
+    yield Region("us-east-1", f"http://{ready['data']}", "AKIDTESTS", "hush", ready["admin"])
     server.stop()
 
 

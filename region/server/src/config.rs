@@ -14,6 +14,7 @@ use std::{
 };
 
 use geodynamo_access::Credential;
+use geodynamo_table::TtlOptions;
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
@@ -57,6 +58,9 @@ pub struct Config {
     /// How regions exchange what is written.
     #[serde(default)]
     pub replication: Replication,
+    /// How items expire.
+    #[serde(default)]
+    pub ttl: TtlEntry,
     /// What clients may take.
     #[serde(default)]
     pub limits: LimitsEntry,
@@ -157,6 +161,18 @@ pub struct Replication {
     pub drift_max_ms: Within<1, 3_600_000>,
     /// The most deltas that are parked.
     pub parked_max: Within<1, 100_000_000>,
+}
+
+/// How items expire; see [`TtlOptions`].
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TtlEntry {
+    /// How often expired items are looked for, in milliseconds.
+    pub sweep_ms: Within<10, 3_600_000>,
+    /// How long expired items are left to the region that wrote them, in milliseconds.
+    pub grace_ms: Within<0, 86_400_000>,
+    /// How long a table's setting stays before it may be changed again, in milliseconds. DynamoDB's is an hour.
+    pub change_interval_ms: Within<0, 86_400_000>,
 }
 
 /// What clients may take; see [`Limits`].
@@ -289,6 +305,7 @@ impl Config {
             memory: Memory::default(),
             storage: Storage::default(),
             replication: Replication::default(),
+            ttl: TtlEntry::default(),
             limits: LimitsEntry::default(),
             otel: Otel::default(),
         }
@@ -389,6 +406,21 @@ impl Default for Replication {
         Self {
             drift_max_ms: Within::new(1000),
             parked_max: Within::new(100_000),
+        }
+    }
+}
+
+impl Default for TtlEntry {
+    fn default() -> Self {
+        let TtlOptions {
+            sweep_ms,
+            grace_ms,
+            change_interval_ms,
+        } = TtlOptions::default();
+        Self {
+            sweep_ms: Within::new(sweep_ms),
+            grace_ms: Within::new(grace_ms),
+            change_interval_ms: Within::new(change_interval_ms),
         }
     }
 }

@@ -14,7 +14,7 @@ use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, StorageError};
-use geodynamo_table::{Options, TableError, Tables, TimeSource};
+use geodynamo_table::{Options, TableError, Tables, TimeSource, TtlOptions};
 use geodynamo_topology::{Topology, TopologyError};
 use tokio::sync::watch;
 
@@ -226,6 +226,11 @@ fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn Ti
             drift_ms_max: config.replication.drift_max_ms.get(),
             count_max: config.replication.parked_max.get(),
             ..ParkingLimits::default()
+        },
+        ttl: TtlOptions {
+            sweep_ms: config.ttl.sweep_ms.get(),
+            grace_ms: config.ttl.grace_ms.get(),
+            change_interval_ms: config.ttl.change_interval_ms.get(),
         },
         time: Arc::clone(time),
         new_replica: ReplicaId(rand::random()),

@@ -18,6 +18,8 @@ pub(crate) mod space {
     pub(crate) const PARKED: u8 = 4;
     /// Cursors of other replicas' change logs.
     pub(crate) const CURSOR: u8 = 5;
+    /// When items expire: the route is the time (see `expiry.rs`).
+    pub(crate) const EXPIRY: u8 = 9;
     /// The first local index's entries; the others follow.
     pub(crate) const LOCAL: u8 = 16;
 }
@@ -46,6 +48,11 @@ pub(crate) fn parked(table: u64, route: u64, stamp: Stamp, item_key: &[u8]) -> B
     key.extend_from_slice(&stamp.to_bytes());
     key.extend_from_slice(item_key);
     key.into()
+}
+
+/// That an item is due to expire at a time, in milliseconds since the Unix epoch.
+pub(crate) fn expiry(table: u64, due: u64, item_key: &[u8]) -> Bytes {
+    with(space::EXPIRY, table, due, item_key)
 }
 
 /// The cursor of a change log of another replica, kept under the table it is a log of.

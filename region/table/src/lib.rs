@@ -17,6 +17,7 @@ mod copy;
 mod cursors;
 mod digest;
 mod error;
+mod expiry;
 mod index;
 mod keys;
 mod logs;
@@ -29,8 +30,10 @@ mod record;
 mod registers;
 mod stats;
 mod stored;
+mod sweep;
 mod table;
 mod tables;
+mod ttl;
 mod write;
 
 pub use capacity::Capacity;
@@ -43,8 +46,10 @@ pub use order::TimeSource;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
 pub use reconcile::DRAIN_MS_MAX;
 pub use stored::StoredItem;
+pub use sweep::Swept;
 pub use table::{
     Description, ITEM_BYTES_MAX, IndexDescription, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus,
 };
 pub use tables::{Counts, Options, Tables};
+pub use ttl::{TimeToLiveStatus, TtlOptions};
 pub use write::{WriteOptions, Written};

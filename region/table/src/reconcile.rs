@@ -17,6 +17,7 @@ use crate::{
     schema::{IndexKind, ReplicaEntry, ReplicaStatus},
     stats,
     table::TableStatus,
+    ttl,
 };
 
 /// How often parked deltas are looked at.
@@ -47,6 +48,18 @@ impl<E: Engine> Tables<E> {
             loop {
                 tokio::time::sleep(PARKED_EVERY).await;
                 tables.report("merging parked deltas", tables.release_parked().await.map(drop));
+            }
+        }));
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            let mut changed = tables.catalog();
+            loop {
+                let swept = tables.sweep_expired().await;
+                let more = swept.as_ref().is_ok_and(|swept| swept.more);
+                tables.report("deleting expired items", swept.map(drop));
+                if !more {
+                    let _ = tokio::time::timeout(tables.sweep_every(), changed.changed()).await;
+                }
             }
         }));
         let tables = Arc::clone(self);
@@ -183,7 +196,13 @@ impl<E: Engine> Tables<E> {
         // Writes under way end first; later ones find the table gone.
         table.live.gate.write().await.0 = true;
         let id = table.id();
-        let spaces = [space::ITEM, space::CONFLICT, space::PARKED, space::CURSOR];
+        let spaces = [
+            space::ITEM,
+            space::CONFLICT,
+            space::PARKED,
+            space::CURSOR,
+            space::EXPIRY,
+        ];
         let local = (0..LOCAL_INDEXES_MAX).map(|ordinal| (space::LOCAL + ordinal, id));
         let global = table.indexes().iter().filter_map(|index| match index.kind {
             IndexKind::Global(index) => Some((space::GLOBAL, index)),
@@ -194,10 +213,11 @@ impl<E: Engine> Tables<E> {
         }
         self.engine()
             .commit(Commit {
-                writes: vec![Write::Delete(copy_key(id))],
+                writes: vec![Write::Delete(copy_key(id)), Write::Delete(ttl::state_key(id))],
                 ..Commit::default()
             })
             .await?;
+        self.expiry_states.lock().remove(&id);
         for info in self.logs_of(table) {
             let end = geodynamo_storage::Position(self.log_end(info.log).0);
             self.engine()
@@ -215,7 +235,7 @@ impl<E: Engine> Tables<E> {
         Ok(())
     }
 
-    async fn drop_range(&self, space: u8, owner: u64) -> Result<()> {
+    pub(crate) async fn drop_range(&self, space: u8, owner: u64) -> Result<()> {
         let (from, to) = keys::owner_range(space, owner, 0, u64::MAX);
         if self.engine().spans_groups() {
             let writes = vec![Write::DeleteRange(from, to)];

@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Result, TableError,
     index::ItemKey,
-    schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, Tags},
+    schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, Tags, TimeToLive},
 };
 
 /// The system table's id.
@@ -28,6 +28,8 @@ pub(crate) enum Setting {
     Billing,
     /// The stream.
     Stream,
+    /// When items expire.
+    TimeToLive,
     /// A global index.
     GlobalIndex(String),
     /// A region's replica.
@@ -49,6 +51,7 @@ impl Setting {
             Self::Definition => "definition".into(),
             Self::Billing => "billing".into(),
             Self::Stream => "stream".into(),
+            Self::TimeToLive => "ttl".into(),
             Self::GlobalIndex(index) => format!("index/{index}"),
             Self::Replica(region) => format!("replica/{region}"),
             Self::Admission(newcomer, member) => format!("admission/{newcomer}/{member}"),
@@ -71,6 +74,7 @@ impl Setting {
                 "definition" => Self::Definition,
                 "billing" => Self::Billing,
                 "stream" => Self::Stream,
+                "ttl" => Self::TimeToLive,
                 _ => return None,
             },
             Some(("index", index)) => Self::GlobalIndex(index.into()),
@@ -107,6 +111,7 @@ pub(crate) struct Registers {
     pub(crate) definition: Option<Definition>,
     pub(crate) billing: Option<Billing>,
     pub(crate) stream: Option<Stream>,
+    pub(crate) time_to_live: Option<TimeToLive>,
     pub(crate) global_indexes: BTreeMap<String, IndexDefinition>,
     pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
     pub(crate) admissions: BTreeMap<(String, String), u64>,
@@ -123,6 +128,7 @@ impl Registers {
             Setting::Definition => self.definition = Some(unpack(value)?),
             Setting::Billing => self.billing = Some(unpack(value)?),
             Setting::Stream => self.stream = Some(unpack(value)?),
+            Setting::TimeToLive => self.time_to_live = Some(unpack(value)?),
             Setting::GlobalIndex(name) => drop(self.global_indexes.insert(name, unpack(value)?)),
             Setting::Replica(region) => drop(self.replicas.insert(region, unpack(value)?)),
             Setting::Admission(newcomer, member) => drop(self.admissions.insert((newcomer, member), unpack(value)?)),
@@ -139,6 +145,7 @@ impl Registers {
         settings.extend(self.definition.is_some().then_some(Setting::Definition));
         settings.extend(self.billing.is_some().then_some(Setting::Billing));
         settings.extend(self.stream.is_some().then_some(Setting::Stream));
+        settings.extend(self.time_to_live.is_some().then_some(Setting::TimeToLive));
         settings.extend(self.global_indexes.keys().cloned().map(Setting::GlobalIndex));
         settings.extend(self.replicas.keys().cloned().map(Setting::Replica));
         settings.extend(
@@ -166,7 +173,11 @@ impl Registers {
                 of == region
             }
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
-            Setting::Definition | Setting::Billing | Setting::Stream | Setting::GlobalIndex(_) => false,
+            Setting::Definition
+            | Setting::Billing
+            | Setting::Stream
+            | Setting::TimeToLive
+            | Setting::GlobalIndex(_) => false,
         });
         settings
     }
@@ -186,6 +197,7 @@ mod tests {
             Setting::Definition,
             Setting::Billing,
             Setting::Stream,
+            Setting::TimeToLive,
             Setting::GlobalIndex("by-date".into()),
             Setting::Replica("eu-west-1".into()),
             Setting::Admission("eu-west-1".into(), "us-east-1".into()),

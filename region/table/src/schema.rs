@@ -186,6 +186,20 @@ pub struct Stream {
     pub label_ms: u64,
 }
 
+/// Whether a table's items expire, and by which attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeToLive {
+    /// Whether they do.
+    #[serde(rename = "e")]
+    pub enabled: bool,
+    /// The attribute that says when: a number, in seconds since the Unix epoch. 1 to 255 characters.
+    #[serde(rename = "a")]
+    pub attribute: String,
+    /// When this was last changed, in milliseconds since the Unix epoch.
+    #[serde(rename = "t")]
+    pub changed_ms: u64,
+}
+
 /// What is fixed when a table is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {

@@ -73,6 +73,8 @@ pub(crate) struct Live {
     /// Of the table, then of its indexes by name.
     pub(crate) table: Arc<Stats>,
     pub(crate) indexes: parking_lot::RwLock<BTreeMap<String, Arc<Stats>>>,
+    /// The attribute by which items expire. Whoever has passed the gate sees the newest, not his table's.
+    pub(crate) expires_by: arc_swap::ArcSwapOption<String>,
 }
 
 /// Whether a table's data is gone.
@@ -155,6 +157,9 @@ impl Table {
         let map = PartitionMap::uniform(definition.partitions)?;
         let mut indexes = definition.local_indexes.clone();
         indexes.extend(registers.global_indexes.values().cloned());
+        let expires = registers.time_to_live.as_ref().filter(|ttl| ttl.enabled);
+        live.expires_by
+            .store(expires.map(|ttl| Arc::new(ttl.attribute.clone())));
         {
             let mut stats = live.indexes.write();
             stats.retain(|name, _| indexes.iter().any(|index| index.name == *name));

@@ -26,6 +26,7 @@ use crate::{
     schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
     stats,
     table::{Live, TableStatus},
+    ttl::{ExpiryState, TtlOptions},
 };
 
 /// Rows read at a time when the catalog and its like are loaded.
@@ -48,6 +49,8 @@ pub struct Options {
     pub partitions: u16,
     /// What may be parked.
     pub parking: ParkingLimits,
+    /// How items expire.
+    pub ttl: TtlOptions,
     /// Local time.
     pub time: Arc<dyn TimeSource>,
     /// The id that the replica gets if its data directory is fresh: random, so that it was never used before.
@@ -75,6 +78,8 @@ pub struct Tables<E: Engine> {
     pub(crate) written: watch::Sender<u64>,
     /// The copies that this replica is fetching, by table.
     pub(crate) copies: Mutex<BTreeMap<u64, CopyState>>,
+    /// How far the expiry indexes are, by table.
+    pub(crate) expiry_states: Mutex<BTreeMap<u64, ExpiryState>>,
     /// Changes when the catalog has.
     pub(crate) catalog_changed: watch::Sender<u64>,
 }
@@ -95,6 +100,7 @@ pub(crate) struct Counters {
     parked: AtomicU64,
     released: AtomicU64,
     conflicts: AtomicU64,
+    pub(crate) expired: AtomicU64,
 }
 
 /// What has happened since the process started.
@@ -110,6 +116,8 @@ pub struct Counts {
     pub released: u64,
     /// Conflicts recorded.
     pub conflicts: u64,
+    /// Items that expired here.
+    pub expired: u64,
     /// Versions parked now.
     pub waiting: u64,
 }
@@ -140,7 +148,9 @@ impl<E: Engine> Tables<E> {
             .iter()
             .map(|(_, value)| Parked::read(value))
             .collect::<Result<Vec<_>>>()?;
-        let copies = CopyState::load(load(&*engine, space::SYSTEM).await?)?;
+        let system = load(&*engine, space::SYSTEM).await?;
+        let expiry_states = ExpiryState::load(&system)?;
+        let copies = CopyState::load(system)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
         let tables = Arc::new(Self {
             parking: Parking::new(options.parking, parked),
@@ -157,6 +167,7 @@ impl<E: Engine> Tables<E> {
             ends: Mutex::default(),
             written: watch::Sender::new(0),
             copies: Mutex::new(copies),
+            expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
         });
         tables.load_ends(&tables.catalog_table).await?;
@@ -198,6 +209,7 @@ impl<E: Engine> Tables<E> {
             parked: read(&counters.parked),
             released: read(&counters.released),
             conflicts: read(&counters.conflicts),
+            expired: read(&counters.expired),
             waiting: self.parking.len() as u64,
         }
     }

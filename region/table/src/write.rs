@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::{
     Result, StoredItem, Table, TableError, Tables,
     capacity::{Capacity, write_units},
+    expiry,
     index::{self, IndexChange, ItemKey},
     keys,
     order::latch_of,
@@ -235,6 +236,10 @@ impl<E: Engine> Tables<E> {
             change.new_item,
             &mut staged.commit.writes,
         );
+        if let Some(attribute) = table.live.expires_by.load().as_deref() {
+            let writes = &mut staged.commit.writes;
+            expiry::maintain(table.id(), at, *old, new, attribute, self.sweeper(), writes)?;
+        }
         staged.capacity.table += write_units(before.unwrap_or(0), after.unwrap_or(0));
         staged.counts.push(Count {
             stats: Arc::clone(&table.live.table),
@@ -345,8 +350,13 @@ impl<E: Engine> Tables<E> {
     /// Carries a commit out group by group: what belongs to the appended changes' keys first, with the appends.
     async fn commit_by_group(&self, commit: Commit) -> Result<Vec<geodynamo_storage::Position>> {
         let mut positions = Vec::new();
+        // An item that expires must never be without its entry in the expiry index, so new entries go first.
+        let (entries, writes): (Vec<_>, Vec<_>) = commit.writes.into_iter().partition(expiry::is_put);
+        for entry in self.splits(entries) {
+            self.engine().commit(entry).await?;
+        }
         let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
-        for write in commit.writes {
+        for write in writes {
             let key = match &write {
                 Write::Put(key, _) | Write::Delete(key) | Write::DeleteRange(key, _) => key,
             };

@@ -7,15 +7,15 @@ use crate::{
     generated::{DescribeTimeToLiveInput, DescribeTimeToLiveOutput, TimeToLiveDescription},
 };
 
-/// Shows a table's expiry. It cannot be switched on yet, so it is off.
+/// Shows by which attribute a table's items expire, if they do.
 pub(super) fn describe_time_to_live<E: Engine>(
     api: &Api<E>,
     input: &DescribeTimeToLiveInput,
 ) -> Result<DescribeTimeToLiveOutput, ApiError> {
-    api.tables.table_named(table_name(&input.table_name)?)?;
+    let (status, attribute) = api.tables.time_to_live(table_name(&input.table_name)?)?;
     let description = TimeToLiveDescription {
-        time_to_live_status: Some("DISABLED".into()),
-        ..TimeToLiveDescription::default()
+        time_to_live_status: Some(status.code().into()),
+        attribute_name: attribute.map(Into::into),
     };
     Ok(DescribeTimeToLiveOutput {
         time_to_live_description: Some(description),

@@ -28,6 +28,7 @@ mod tag_resource;
 mod untag_resource;
 mod update_item;
 mod update_table;
+mod update_time_to_live;
 
 use geodynamo_storage::Engine;
 
@@ -76,6 +77,9 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
             api,
             &checked(body)?,
         )?)),
+        Operation::UpdateTimeToLive => Ok(encode(
+            &update_time_to_live::update_time_to_live(api, checked(body)?).await?,
+        )),
         Operation::DescribeContinuousBackups => Ok(encode(&describe_continuous_backups::describe_continuous_backups(
             api,
             &checked(body)?,

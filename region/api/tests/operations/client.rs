@@ -26,6 +26,7 @@ impl Client {
             account: "000000000000".into(),
             partitions: 4,
             parking: ParkingLimits::default(),
+            ttl: Default::default(),
             time: Arc::new(Still),
             new_replica: ReplicaId(7),
         };

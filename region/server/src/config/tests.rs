@@ -46,6 +46,11 @@ partitions_per_table = 4
 drift_max_ms = 500
 parked_max = 1000
 
+[ttl]
+sweep_ms = 100
+grace_ms = 0
+change_interval_ms = 50
+
 [limits]
 connections = 100
 header_timeout_ms = 1000
@@ -102,6 +107,14 @@ fn every_field_is_read() {
             config.replication.parked_max.get()
         ),
         (500, 1000)
+    );
+    assert_eq!(
+        config.ttl,
+        TtlEntry {
+            sweep_ms: Within::new(100),
+            grace_ms: Within::new(0),
+            change_interval_ms: Within::new(50),
+        }
     );
     assert_eq!(
         (config.otel.endpoint.unwrap().as_str(), config.otel.sample_percent.get()),

@@ -130,6 +130,12 @@ impl Collector for TableCollector {
             counts.released,
         )?;
         counter(e, "conflicts", "Conflicts recorded", counts.conflicts)?;
+        counter(
+            e,
+            "items_expired",
+            "Items deleted here because their time to live was over",
+            counts.expired,
+        )?;
         gauge(e, "versions_waiting", "Versions that are parked now", counts.waiting)
     }
 }

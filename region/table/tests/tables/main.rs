@@ -7,4 +7,5 @@ mod regions;
 mod replication;
 mod restart;
 mod support;
+mod ttl;
 mod writes;

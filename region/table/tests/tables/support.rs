@@ -46,6 +46,7 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
         account: "000000000000".into(),
         partitions: 4,
         parking: ParkingLimits::default(),
+        ttl: Default::default(),
         time: Arc::<Time>::clone(time),
         new_replica: ReplicaId(replica),
     }
@@ -53,12 +54,19 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
 
 /// One region with the table `t`.
 pub(crate) async fn alone(spanning: Spanning) -> (Region, Arc<Table>) {
-    let tables = Tables::open(MemoryEngine::new(spanning), options("a", &["a"], &Time::at(NOW)))
+    let (tables, _) = alone_at(spanning).await;
+    let table = tables.table("t").unwrap();
+    (tables, table)
+}
+
+/// One region with the table `t`, and its clock.
+pub(crate) async fn alone_at(spanning: Spanning) -> (Region, Arc<Time>) {
+    let time = Time::at(NOW);
+    let tables = Tables::open(MemoryEngine::new(spanning), options("a", &["a"], &time))
         .await
         .unwrap();
     tables.create_table(definition("t")).await.unwrap();
-    let table = tables.table("t").unwrap();
-    (tables, table)
+    (tables, time)
 }
 
 /// Keys `p` (S) and `s` (N); a local index by `l` (S); a global one by `g` (S) and `s` with only `x` besides the keys.

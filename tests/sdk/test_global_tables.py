@@ -1,6 +1,7 @@
 """Three regions, one table: unmodified SDKs write in each and read in all."""
 
 import json
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -223,3 +224,59 @@ def query_country(region, name, country):
 
     table = region.resource().Table(name)
     return table.query(IndexName="by-country", KeyConditionExpression=Key("country").eq(country))["Items"]
+
+
+def test_an_index_added_in_one_region_is_filled_in_all_under_writes(regions, table):
+    with regions[0].resource().Table(table).batch_writer() as batch:
+        for n in range(300):
+            batch.put_item(Item={"pk": f"key-{n}", "h": f"group-{n % 5}"})
+    stop = threading.Event()
+
+    def write(region):
+        here = region.resource().Table(table)
+        n = 0
+        while not stop.is_set():
+            n += 1
+            here.put_item(Item={"pk": f"key-{n * 7 % 400}", "h": f"group-{n % 5}", "who": region.name})
+            if n % 10 == 0:
+                here.delete_item(Key={"pk": f"key-{n % 400}"})
+
+    with ThreadPoolExecutor(len(regions)) as pool:
+        writers = [pool.submit(write, region) for region in regions]
+        try:
+            regions[1].client().update_table(
+                TableName=table,
+                AttributeDefinitions=[{"AttributeName": "h", "AttributeType": "S"}],
+                GlobalSecondaryIndexUpdates=[
+                    {
+                        "Create": {
+                            "IndexName": "by-h",
+                            "KeySchema": key_schema("h"),
+                            "Projection": {"ProjectionType": "ALL"},
+                        }
+                    }
+                ],
+            )
+            for region in regions:
+                wait_until(lambda region=region: index_statuses(region, table) == {"by-h": "ACTIVE"}, "it is filled")
+        finally:
+            stop.set()
+    for writer in writers:
+        writer.result()
+    same_digest(regions, table)
+    assert [part["part"] for part in digest(regions[0], table)["indexes"]] == ["by-h"]
+    for region in regions:
+        pages = region.client().get_paginator("scan").paginate(TableName=table, IndexName="by-h")
+        entries = {item["pk"]["S"]: item for page in pages for item in page["Items"]}
+        pages = region.client().get_paginator("scan").paginate(TableName=table)
+        assert entries == {item["pk"]["S"]: item for page in pages for item in page["Items"]}
+
+    regions[2].client().update_table(TableName=table, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-h"}}])
+    for region in regions:
+        wait_until(lambda region=region: index_statuses(region, table) == {}, "it is gone")
+    same_digest(regions, table)
+
+
+def index_statuses(region, table):
+    indexes = described(region, table).get("GlobalSecondaryIndexes", [])
+    return {index["IndexName"]: index["IndexStatus"] for index in indexes}

@@ -284,6 +284,24 @@ impl ApiError {
         ))
     }
 
+    pub(crate) fn attribute_redefined(name: &str, there: &str, given: &str) -> Self {
+        Self::invalid(format!(
+            "Attribute definition cannot be changed: attribute {name} is of type {there} and was given as {given}"
+        ))
+    }
+
+    pub(crate) fn index_update_of_no_kind() -> Self {
+        Self::invalid(
+            "Exactly one of Create, Update or Delete must be specified in each element of GlobalSecondaryIndexUpdates",
+        )
+    }
+
+    pub(crate) fn index_updated_twice(name: &str) -> Self {
+        Self::invalid(format!(
+            "Only one global secondary index update per index is allowed simultaneously. Index: {name}"
+        ))
+    }
+
     pub(crate) fn nothing_to_update() -> Self {
         Self::validation(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \

@@ -13,8 +13,8 @@ use crate::{
     record::Record,
     registers::{CATALOG, Setting, pack},
     schema::{
-        Billing, Definition, IndexDefinition, IndexKind, KeySchema, Projection, ReplicaEntry, ReplicaStatus, Stream,
-        StreamView, Tags, Throughput,
+        Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, ReplicaEntry,
+        ReplicaStatus, Stream, StreamView, Tags, Throughput,
     },
     table::TableStatus,
     write::{KeyChange, Staged},
@@ -72,6 +72,10 @@ pub struct UpdateTable {
     pub deletion_protection: Option<bool>,
     /// The table class in this region.
     pub table_class: Option<String>,
+    /// Global indexes to add. One at most is added or removed at a time.
+    pub index_creates: Vec<NewIndex>,
+    /// Global indexes to remove.
+    pub index_deletes: Vec<String>,
     /// Throughput of global indexes.
     pub index_throughput: Vec<(String, Throughput)>,
     /// Regions to add a replica in.
@@ -81,7 +85,7 @@ pub struct UpdateTable {
 }
 
 /// A register's new value; `None` takes it away.
-type Change = (Setting, Option<Bytes>);
+pub(crate) type Change = (Setting, Option<Bytes>);
 
 impl<E: Engine> Tables<E> {
     /// Makes a table in this region. What it gives shows it CREATING; it is ACTIVE once this returns.
@@ -109,12 +113,15 @@ impl<E: Engine> Tables<E> {
         // Zero is the catalog's id; a hash that happens to be zero takes the next number.
         let id = unique("table").max(1);
         let mut changes: Vec<Change> = Vec::new();
+        let mut global = Vec::new();
         for index in create.global_indexes {
             let kind = IndexKind::Global(unique(&index.name).max(1));
             let definition = index.into_definition(kind);
             let packed = pack(&definition)?;
-            changes.push((Setting::GlobalIndex(definition.name), Some(packed)));
+            changes.push((Setting::GlobalIndex(definition.name.clone()), Some(packed)));
+            global.push(definition);
         }
+        self.store_built_indexes(id, &global).await?;
         let local = |(ordinal, index): (u8, NewIndex)| index.into_definition(IndexKind::Local(ordinal));
         let definition = Definition {
             name: create.name,
@@ -160,7 +167,8 @@ impl<E: Engine> Tables<E> {
         Ok(description)
     }
 
-    /// Changes a table. Replicas are added and removed in the background; DescribeTable shows how far they have come.
+    /// Changes a table. What it gives shows it UPDATING. Replicas are added and removed, and indexes filled and taken
+    /// away, in the background; DescribeTable shows how far they have come.
     pub async fn update_table(&self, name: &str, update: UpdateTable) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
         let table = self.table_named(name)?;
@@ -184,11 +192,8 @@ impl<E: Engine> Tables<E> {
         if let Some(billing) = update.billing {
             changes.push((Setting::Billing, Some(pack(&billing)?)));
         }
-        for (index, throughput) in update.index_throughput {
-            let mut definition = table.index(&index)?.clone();
-            definition.throughput = Some(throughput);
-            changes.push((Setting::GlobalIndex(index), Some(pack(&definition)?)));
-        }
+        changes.extend(self.index_changes(&table, &update).await?);
+        let throughput = update.index_throughput;
         let replicated = table.other_replicas(&region).next().is_some();
         let current = table.registers.stream.clone();
         let on = current.as_ref().is_some_and(|stream| stream.enabled);
@@ -277,7 +282,15 @@ impl<E: Engine> Tables<E> {
             changes.push((Setting::Replica(leaver), Some(pack(&leaving)?)));
         }
         self.set_locked(table.id(), changes).await?;
-        self.describe(name)
+        let mut description = self.describe(name)?;
+        description.status = TableStatus::Updating;
+        for index in &mut description.global_indexes {
+            let changed = |(name, _): &(String, Throughput)| *name == index.definition.name;
+            if index.status == IndexStatus::Active && throughput.iter().any(changed) {
+                index.status = IndexStatus::Updating;
+            }
+        }
+        Ok(description)
     }
 
     /// Removes this region's replica of a table, which may be the only one.
@@ -423,7 +436,7 @@ impl<E: Engine> Tables<E> {
 }
 
 impl NewIndex {
-    fn into_definition(self, kind: IndexKind) -> IndexDefinition {
+    pub(crate) fn into_definition(self, kind: IndexKind) -> IndexDefinition {
         let Self {
             name,
             keys,

@@ -13,6 +13,7 @@ use crate::{
     capacity::write_units,
     keys,
     schema::{IndexDefinition, IndexKind, KeyAttribute, KeySchema, Projection},
+    table::{key_len, key_max},
 };
 
 /// An index entry: its engine key, and the projected attributes in stored form.
@@ -102,12 +103,12 @@ pub(crate) fn entry(
     at: &ItemKey,
     item: &Item,
 ) -> Option<Entry> {
-    let partition = usable(key_value(&index.keys.partition, item)?)?;
+    let partition = usable(key_value(&index.keys.partition, item)?, true)?;
     let (space, owner, route) = place(table, index, at.route, partition);
     let mut engine_key = key_head(space, owner, route, at.bytes.len() + 64);
     key::write_terminated(&mut engine_key, partition);
     if let Some(sort) = &index.keys.sort {
-        key::write_terminated(&mut engine_key, usable(key_value(sort, item)?)?);
+        key::write_terminated(&mut engine_key, usable(key_value(sort, item)?, false)?);
     }
     engine_key.extend_from_slice(&at.bytes);
     Some(Entry {
@@ -206,12 +207,7 @@ fn project(schema: &KeySchema, index: &IndexDefinition, item: &Item) -> Bytes {
     out.into()
 }
 
-/// An empty string or binary cannot be an index key.
-fn usable(value: &AttributeValue) -> Option<&AttributeValue> {
-    let empty = match value {
-        AttributeValue::S(text) => text.is_empty(),
-        AttributeValue::B(bytes) => bytes.is_empty(),
-        _ => false,
-    };
-    (!empty).then_some(value)
+/// An empty string or binary cannot be an index key, nor one that is too long.
+fn usable(value: &AttributeValue, partition: bool) -> Option<&AttributeValue> {
+    (1..=key_max(partition)).contains(&key_len(value)).then_some(value)
 }

@@ -113,7 +113,7 @@ impl<E: Engine> Tables<E> {
 
     /// A page of a query.
     pub async fn query(&self, table: &Table, query: Query<'_>) -> Result<ReadPage> {
-        let index = query.index.map(|name| table.index(name)).transpose()?;
+        let index = query.index.map(|name| table.readable_index(name)).transpose()?;
         let schema = index.map_or(table.keys(), |index| &index.keys);
         let place = match index {
             Some(index) => index::place(table.id(), index, index::route(&query.partition), &query.partition),
@@ -152,7 +152,7 @@ impl<E: Engine> Tables<E> {
 
     /// A page of a scan.
     pub async fn scan(&self, table: &Table, request: ScanRequest<'_>) -> Result<ReadPage> {
-        let index = request.index.map(|name| table.index(name)).transpose()?;
+        let index = request.index.map(|name| table.readable_index(name)).transpose()?;
         let (segment, total) = request.segment.unwrap_or((0, 1));
         let (first, last) = segment_range(segment, total).ok_or_else(|| {
             TableError::Validation(format!(

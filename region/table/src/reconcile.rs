@@ -63,6 +63,18 @@ impl<E: Engine> Tables<E> {
             }
         }));
         let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            let mut changed = tables.catalog();
+            loop {
+                let built = tables.build_indexes().await;
+                let more = matches!(built, Ok(true));
+                tables.report("building indexes", built.map(drop));
+                if !more {
+                    let _ = tokio::time::timeout(RECONCILE_EVERY, changed.changed()).await;
+                }
+            }
+        }));
+        let tables = Arc::clone(self);
         tokio::spawn(until(stop, async move {
             loop {
                 tokio::time::sleep(TRIM_EVERY).await;

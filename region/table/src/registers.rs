@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Result, TableError,
     index::ItemKey,
-    schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, Tags, TimeToLive},
+    schema::{Billing, Definition, IndexCapacity, IndexDefinition, ReplicaEntry, Stream, Tags, TimeToLive},
 };
 
 /// The system table's id.
@@ -32,6 +32,8 @@ pub(crate) enum Setting {
     TimeToLive,
     /// A global index.
     GlobalIndex(String),
+    /// The capacity of a global index, by its id.
+    IndexCapacity(u64),
     /// A region's replica.
     Replica(String),
     /// That a member holds its log for a newcomer: (newcomer, member).
@@ -53,6 +55,7 @@ impl Setting {
             Self::Stream => "stream".into(),
             Self::TimeToLive => "ttl".into(),
             Self::GlobalIndex(index) => format!("index/{index}"),
+            Self::IndexCapacity(index) => format!("index-capacity/{index:016x}"),
             Self::Replica(region) => format!("replica/{region}"),
             Self::Admission(newcomer, member) => format!("admission/{newcomer}/{member}"),
             Self::DeletionProtection(region) => format!("deletion-protection/{region}"),
@@ -78,6 +81,7 @@ impl Setting {
                 _ => return None,
             },
             Some(("index", index)) => Self::GlobalIndex(index.into()),
+            Some(("index-capacity", index)) => Self::IndexCapacity(u64::from_str_radix(index, 16).ok()?),
             Some(("replica", region)) => Self::Replica(region.into()),
             Some(("admission", regions)) => {
                 let (newcomer, member) = regions.split_once('/')?;
@@ -113,6 +117,7 @@ pub(crate) struct Registers {
     pub(crate) stream: Option<Stream>,
     pub(crate) time_to_live: Option<TimeToLive>,
     pub(crate) global_indexes: BTreeMap<String, IndexDefinition>,
+    pub(crate) index_capacity: BTreeMap<u64, IndexCapacity>,
     pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
     pub(crate) admissions: BTreeMap<(String, String), u64>,
     pub(crate) deletion_protection: BTreeMap<String, bool>,
@@ -130,6 +135,7 @@ impl Registers {
             Setting::Stream => self.stream = Some(unpack(value)?),
             Setting::TimeToLive => self.time_to_live = Some(unpack(value)?),
             Setting::GlobalIndex(name) => drop(self.global_indexes.insert(name, unpack(value)?)),
+            Setting::IndexCapacity(index) => drop(self.index_capacity.insert(index, unpack(value)?)),
             Setting::Replica(region) => drop(self.replicas.insert(region, unpack(value)?)),
             Setting::Admission(newcomer, member) => drop(self.admissions.insert((newcomer, member), unpack(value)?)),
             Setting::DeletionProtection(region) => drop(self.deletion_protection.insert(region, unpack(value)?)),
@@ -147,6 +153,7 @@ impl Registers {
         settings.extend(self.stream.is_some().then_some(Setting::Stream));
         settings.extend(self.time_to_live.is_some().then_some(Setting::TimeToLive));
         settings.extend(self.global_indexes.keys().cloned().map(Setting::GlobalIndex));
+        settings.extend(self.index_capacity.keys().copied().map(Setting::IndexCapacity));
         settings.extend(self.replicas.keys().cloned().map(Setting::Replica));
         settings.extend(
             self.admissions
@@ -177,7 +184,8 @@ impl Registers {
             | Setting::Billing
             | Setting::Stream
             | Setting::TimeToLive
-            | Setting::GlobalIndex(_) => false,
+            | Setting::GlobalIndex(_)
+            | Setting::IndexCapacity(_) => false,
         });
         settings
     }
@@ -199,6 +207,7 @@ mod tests {
             Setting::Stream,
             Setting::TimeToLive,
             Setting::GlobalIndex("by-date".into()),
+            Setting::IndexCapacity(0x1234),
             Setting::Replica("eu-west-1".into()),
             Setting::Admission("eu-west-1".into(), "us-east-1".into()),
             Setting::DeletionProtection("eu-west-1".into()),

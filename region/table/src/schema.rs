@@ -93,7 +93,7 @@ pub struct Throughput {
 }
 
 /// Whether an index is local to the partition key or global.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum IndexKind {
     /// A local secondary index; the number tells a table's local indexes apart (0 to 4).
     Local(u8),
@@ -125,6 +125,41 @@ impl IndexDefinition {
     /// Whether it is a global index.
     pub fn is_global(&self) -> bool {
         matches!(self.kind, IndexKind::Global(_))
+    }
+}
+
+/// The capacity of a global index, as it was last set. What is not set here is as the index was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexCapacity {
+    /// Provisioned throughput.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<Throughput>,
+}
+
+/// How far a replica's copy of an index has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexStatus {
+    /// About to be filled from the items.
+    Creating,
+    /// Being filled from the items.
+    Backfilling,
+    /// Whole.
+    Active,
+    /// Its throughput is being changed.
+    Updating,
+    /// Being taken away.
+    Deleting,
+}
+
+impl IndexStatus {
+    /// DynamoDB's name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Creating | Self::Backfilling => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     Result, StoredItem, Table, Tables,
     keys::{self, space},
     read, record,
-    schema::IndexKind,
+    schema::{IndexDefinition, IndexKind, IndexStatus},
+    table::Stats,
 };
 
 /// Rows counted at a time.
@@ -40,19 +41,32 @@ async fn count<S: Snapshot>(snapshot: &S, table: &Table) -> Result<()> {
     })
     .await?;
     for index in table.indexes() {
-        let (space, owner) = match index.kind {
-            IndexKind::Local(ordinal) => (space::LOCAL + ordinal, table.id()),
-            IndexKind::Global(id) => (space::GLOBAL, id),
-        };
-        let stats = table.live.indexes.read().get(&index.name).cloned();
-        let Some(stats) = stats else { continue };
-        each(snapshot, space, owner, |value| {
-            stats.count(None, Some(StoredItem::new(value).size()?));
-            Ok(())
-        })
-        .await?;
+        // One that is being filled is counted when that ends.
+        let built = table.phases.status(index) == IndexStatus::Active;
+        let stats = table.live.indexes.read().get(&index.kind).cloned();
+        if let Some(stats) = stats.filter(|_| built) {
+            count_entries(snapshot, table, index, &stats).await?;
+        }
     }
     Ok(())
+}
+
+/// Counts an index's entries.
+pub(crate) async fn count_entries<S: Snapshot>(
+    snapshot: &S,
+    table: &Table,
+    index: &IndexDefinition,
+    stats: &Stats,
+) -> Result<()> {
+    let (space, owner) = match index.kind {
+        IndexKind::Local(ordinal) => (space::LOCAL + ordinal, table.id()),
+        IndexKind::Global(id) => (space::GLOBAL, id),
+    };
+    each(snapshot, space, owner, |value| {
+        stats.count(None, Some(StoredItem::new(value).size()?));
+        Ok(())
+    })
+    .await
 }
 
 async fn each<S: Snapshot>(

@@ -14,10 +14,11 @@ use geodynamo_topology::partition::PartitionMap;
 use crate::{
     Result, TableError,
     index::{ItemKey, key_value},
+    index_state::{IndexPhases, global_id},
     registers::Registers,
     schema::{
-        Billing, Definition, IndexDefinition, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream, StreamView,
-        Tags,
+        Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
+        ReplicaStatus, Stream, StreamView, Tags,
     },
 };
 
@@ -62,19 +63,31 @@ pub struct Table {
     map: PartitionMap,
     pub(crate) registers: Registers,
     pub(crate) status: TableStatus,
+    pub(crate) phases: IndexPhases,
     pub(crate) live: Arc<Live>,
 }
 
 /// What a table keeps while its settings change.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
-    /// Read by every write for as long as it runs; written once, when the data is taken away.
+    /// Read by every write for as long as it runs; written when the data is taken away, and to wait for the writes that
+    /// are under way. A task takes a table's gate once, and those of several tables in the order of their ids.
     pub(crate) gate: tokio::sync::RwLock<Dropped>,
-    /// Of the table, then of its indexes by name.
+    /// Of the table, then of its indexes.
     pub(crate) table: Arc<Stats>,
-    pub(crate) indexes: parking_lot::RwLock<BTreeMap<String, Arc<Stats>>>,
+    pub(crate) indexes: parking_lot::RwLock<BTreeMap<IndexKind, Arc<Stats>>>,
     /// The attribute by which items expire. Whoever has passed the gate sees the newest, not his table's.
     pub(crate) expires_by: arc_swap::ArcSwapOption<String>,
+    /// The indexes that writes maintain, whichever moment of the table they were begun with. Read under the gate: whoever
+    /// passed the gate for writing after a change knows that every write goes by it.
+    pub(crate) maintained: arc_swap::ArcSwap<Vec<IndexDefinition>>,
+}
+
+impl Live {
+    /// Whether writes maintain an index.
+    pub(crate) fn maintains(&self, index: &IndexDefinition) -> bool {
+        self.maintained.load().iter().any(|other| other.kind == index.kind)
+    }
 }
 
 /// Whether a table's data is gone.
@@ -144,6 +157,10 @@ pub struct Description {
 pub struct IndexDescription {
     /// The index.
     pub definition: IndexDefinition,
+    /// How far it has come.
+    pub status: IndexStatus,
+    /// Whether it was made with its table.
+    pub with_table: bool,
     /// How many entries it has.
     pub items: u64,
     /// Their size by DynamoDB's formula.
@@ -152,21 +169,32 @@ pub struct IndexDescription {
 
 impl Table {
     /// A table from its registers; `None` if they do not make one (yet).
-    pub(crate) fn new(id: u64, registers: Registers, status: TableStatus, live: Arc<Live>) -> Option<Self> {
+    pub(crate) fn new(
+        id: u64,
+        registers: Registers,
+        status: TableStatus,
+        phases: IndexPhases,
+        live: Arc<Live>,
+    ) -> Option<Self> {
         let definition = registers.definition.clone()?;
         let map = PartitionMap::uniform(definition.partitions)?;
         let mut indexes = definition.local_indexes.clone();
-        indexes.extend(registers.global_indexes.values().cloned());
+        indexes.extend(registers.global_indexes.values().cloned().map(|mut index| {
+            let capacity = global_id(&index).and_then(|id| registers.index_capacity.get(&id));
+            index.throughput = capacity.and_then(|capacity| capacity.provisioned).or(index.throughput);
+            index
+        }));
         let expires = registers.time_to_live.as_ref().filter(|ttl| ttl.enabled);
         live.expires_by
             .store(expires.map(|ttl| Arc::new(ttl.attribute.clone())));
         {
             let mut stats = live.indexes.write();
-            stats.retain(|name, _| indexes.iter().any(|index| index.name == *name));
+            stats.retain(|kind, _| indexes.iter().any(|index| index.kind == *kind));
             for index in &indexes {
-                stats.entry(index.name.clone()).or_default();
+                stats.entry(index.kind).or_default();
             }
         }
+        live.maintained.store(Arc::new(indexes.clone()));
         Some(Self {
             id,
             definition,
@@ -174,6 +202,7 @@ impl Table {
             map,
             registers,
             status,
+            phases,
             live,
         })
     }
@@ -202,6 +231,17 @@ impl Table {
     pub fn index(&self, name: &str) -> Result<&IndexDefinition> {
         let found = self.indexes.iter().find(|index| index.name == name);
         found.ok_or_else(|| TableError::Validation(format!("The table does not have the specified index: {name}")))
+    }
+
+    /// An index by name that can be read.
+    pub fn readable_index(&self, name: &str) -> Result<&IndexDefinition> {
+        let index = self.index(name)?;
+        if self.phases.status(index) == IndexStatus::Active {
+            return Ok(index);
+        }
+        Err(TableError::Validation(format!(
+            "Cannot read from backfilling global secondary index: {name}"
+        )))
     }
 
     /// How far it has come.
@@ -233,18 +273,27 @@ impl Table {
         let (items, bytes) = self.live.table.read();
         let stats = self.live.indexes.read();
         let describe = |index: &IndexDefinition| {
-            let (items, bytes) = stats.get(&index.name).map_or((0, 0), |stats| stats.read());
+            let (items, bytes) = stats.get(&index.kind).map_or((0, 0), |stats| stats.read());
             IndexDescription {
                 definition: index.clone(),
+                status: self.phases.status(index),
+                with_table: self.phases.with_table(index),
                 items,
                 bytes,
             }
         };
+        let leaving = self.phases.leaving.iter().map(|index| IndexDescription {
+            definition: index.clone(),
+            status: IndexStatus::Deleting,
+            with_table: true,
+            items: 0,
+            bytes: 0,
+        });
         let mut attributes = BTreeMap::new();
-        for attribute in self
-            .keys()
-            .attributes()
-            .chain(self.indexes.iter().flat_map(|index| index.keys.attributes()))
+        let indexes = self.phases.leaving.iter().chain(&self.indexes);
+        for attribute in indexes
+            .flat_map(|index| index.keys.attributes())
+            .chain(self.keys().attributes())
         {
             attributes.insert(attribute.name.clone(), attribute.clone());
         }
@@ -266,6 +315,7 @@ impl Table {
                 .iter()
                 .filter(|index| index.is_global())
                 .map(describe)
+                .chain(leaving)
                 .collect(),
             attributes: attributes.into_values().collect(),
             billing: registers.billing.unwrap_or(Billing::OnDemand),
@@ -397,7 +447,8 @@ impl Table {
     }
 }
 
-fn key_len(value: &AttributeValue) -> usize {
+/// The length of a key in bytes; a number's is never at fault.
+pub(crate) fn key_len(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::B(bytes) => bytes.len(),
@@ -405,7 +456,8 @@ fn key_len(value: &AttributeValue) -> usize {
     }
 }
 
-fn key_max(partition: bool) -> usize {
+/// The longest key in bytes.
+pub(crate) fn key_max(partition: bool) -> usize {
     if partition {
         PARTITION_KEY_BYTES_MAX
     } else {

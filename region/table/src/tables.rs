@@ -18,6 +18,7 @@ use crate::{
     Description, Result, Table, TableError, TimeSource,
     copy::CopyState,
     cursors::Cursors,
+    index_state::{IndexPhases, IndexStates},
     keys::{self, space},
     order::Orderer,
     parked::{Parked, Parking},
@@ -69,6 +70,7 @@ pub struct Tables<E: Engine> {
     catalog_table: Arc<Table>,
     pub(crate) cursors: Cursors,
     parking: Parking,
+    index_states: IndexStates,
     counters: Counters,
     /// How far each region has applied this replica's logs.
     pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
@@ -150,6 +152,7 @@ impl<E: Engine> Tables<E> {
             .collect::<Result<Vec<_>>>()?;
         let system = load(&*engine, space::SYSTEM).await?;
         let expiry_states = ExpiryState::load(&system)?;
+        let index_states = IndexStates::load(&system)?;
         let copies = CopyState::load(system)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
         let tables = Arc::new(Self {
@@ -162,6 +165,7 @@ impl<E: Engine> Tables<E> {
             catalog_lock: tokio::sync::Mutex::default(),
             catalog_table: Arc::new(catalog_table()?),
             cursors,
+            index_states,
             counters: Counters::default(),
             acked: Mutex::default(),
             ends: Mutex::default(),
@@ -295,6 +299,10 @@ impl<E: Engine> Tables<E> {
         &self.parking
     }
 
+    pub(crate) fn index_states(&self) -> &IndexStates {
+        &self.index_states
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -322,13 +330,16 @@ impl<E: Engine> Tables<E> {
         if let Some(old) = &old {
             directory.give_up_name(old);
         }
-        let status = registers
-            .replicas
-            .get(self.region())
-            .and_then(|own| self.status_of(&registers, own));
+        let own = registers.replicas.get(self.region());
+        let held = own.is_some_and(|own| own.status != ReplicaStatus::Failed) && registers.definition.is_some();
+        if held {
+            self.discover_indexes(id, &registers.global_indexes).await?;
+        }
+        let phases = self.index_states.phases(id, &registers.global_indexes);
+        let status = own.and_then(|own| self.status_of(&registers, own, &phases));
         if let Some(status) = status {
             let live = old.map_or_else(Arc::default, |old| Arc::clone(&old.live));
-            if let Some(table) = Table::new(id, registers.clone(), status, live).map(Arc::new) {
+            if let Some(table) = Table::new(id, registers.clone(), status, phases, live).map(Arc::new) {
                 self.load_ends(&table).await?;
                 // Two tables of one name can only meet if two regions made them while cut off from each other, and one
                 // of them then added the other's region: the one with the lesser id has the name here.
@@ -349,7 +360,7 @@ impl<E: Engine> Tables<E> {
         Ok(())
     }
 
-    fn status_of(&self, registers: &Registers, own: &ReplicaEntry) -> Option<TableStatus> {
+    fn status_of(&self, registers: &Registers, own: &ReplicaEntry, phases: &IndexPhases) -> Option<TableStatus> {
         match own.status {
             ReplicaStatus::Failed => None,
             ReplicaStatus::Creating => Some(TableStatus::Creating),
@@ -359,7 +370,7 @@ impl<E: Engine> Tables<E> {
             ReplicaStatus::Active => {
                 let changing =
                     |entry: &ReplicaEntry| matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Deleting);
-                let updating = registers.replicas.values().any(changing);
+                let updating = registers.replicas.values().any(changing) || !phases.is_settled();
                 Some(if updating {
                     TableStatus::Updating
                 } else {
@@ -483,6 +494,12 @@ fn catalog_table() -> Result<Table> {
         definition: Some(definition),
         ..Registers::default()
     };
-    let table = Table::new(CATALOG, registers, TableStatus::Active, Arc::<Live>::default());
+    let table = Table::new(
+        CATALOG,
+        registers,
+        TableStatus::Active,
+        IndexPhases::default(),
+        Arc::<Live>::default(),
+    );
     table.ok_or_else(|| TableError::Corrupt("the system table cannot be made".into()))
 }

@@ -227,13 +227,22 @@ impl<E: Engine> Tables<E> {
             .commit
             .writes
             .push(Write::Put(keys::item(table.id(), at.route, &at.bytes), record));
+        let maintained = table.live.maintained.load();
+        let (decoded_old, decoded_new);
+        let (mut old_item, mut new_item) = (change.old_item, change.new_item);
+        if !maintained.is_empty() {
+            // A write that was begun before the table's first index was made has not decoded them.
+            decoded_old = missing_item(old_item, *old)?;
+            decoded_new = missing_item(new_item, Some(*new))?;
+            (old_item, new_item) = (old_item.or(decoded_old.as_ref()), new_item.or(decoded_new.as_ref()));
+        }
         let indexes = index::maintain(
             table.id(),
             table.keys(),
-            table.indexes(),
+            &maintained,
             at,
-            change.old_item,
-            change.new_item,
+            old_item,
+            new_item,
             &mut staged.commit.writes,
         );
         if let Some(attribute) = table.live.expires_by.load().as_deref() {
@@ -253,14 +262,14 @@ impl<E: Engine> Tables<E> {
             units,
         } in indexes
         {
-            let index = &table.indexes()[index];
+            let index = &maintained[index];
             let consumed = if index.is_global() {
                 &mut staged.capacity.global
             } else {
                 &mut staged.capacity.local
             };
             consumed.push((index.name.clone(), units));
-            if let Some(stats) = table.live.indexes.read().get(&index.name) {
+            if let Some(stats) = table.live.indexes.read().get(&index.kind) {
                 staged.counts.push(Count {
                     stats: Arc::clone(stats),
                     before,
@@ -380,6 +389,14 @@ impl<E: Engine> Tables<E> {
         }
         Ok(positions)
     }
+}
+
+/// A record's item where the caller has not decoded it.
+fn missing_item(decoded: Option<&Item>, record: Option<&Record>) -> Result<Option<Item>> {
+    let stored = record
+        .and_then(|record| record.item.clone())
+        .filter(|_| decoded.is_none());
+    stored.map(|item| StoredItem::new(item).decode()).transpose()
 }
 
 /// An update can nest deeper than any value that came with it.

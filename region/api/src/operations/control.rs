@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use geodynamo_table::{
-    NewIndex, TAGS_MAX,
+    Description, NewIndex, TAGS_MAX,
     schema::{Billing, KeyAttribute, KeySchema, KeyType, Projection, StreamView, Tags, Throughput},
 };
 
@@ -10,10 +10,6 @@ use crate::{errors::ApiError, generated};
 
 /// The most local indexes of a table.
 pub(super) const LOCAL_INDEXES_MAX: usize = 5;
-/// The most global indexes of a table.
-pub(super) const GLOBAL_INDEXES_MAX: usize = 20;
-/// The most non-key attributes that all indexes of a table list together.
-pub(super) const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 /// The most key attributes of a schema.
 const KEYS_MAX: usize = 2;
 /// The most characters of a tag's key.
@@ -118,6 +114,31 @@ impl Attributes {
         Err(ApiError::unused_attribute_definitions(&self.names(), &used.join(", ")))
     }
 
+    /// Adds what a table's keys and indexes use already: an update that adds an index need not name it again, and must
+    /// not say otherwise.
+    pub(super) fn join(mut self, table: &Description) -> Result<Self, ApiError> {
+        for there in &table.attributes {
+            match self
+                .defined
+                .iter_mut()
+                .find(|(attribute, _)| attribute.name == there.name)
+            {
+                Some((attribute, used)) => {
+                    if attribute.kind != there.kind {
+                        return Err(ApiError::attribute_redefined(
+                            &there.name,
+                            there.kind.code(),
+                            attribute.kind.code(),
+                        ));
+                    }
+                    *used = true;
+                }
+                None => self.defined.push((there.clone(), true)),
+            }
+        }
+        Ok(self)
+    }
+
     fn has(&self, name: &str) -> bool {
         self.defined.iter().any(|(attribute, _)| attribute.name == name)
     }
@@ -187,6 +208,24 @@ pub(super) fn units(throughput: &generated::ProvisionedThroughput) -> Throughput
     Throughput {
         read: units(throughput.read_capacity_units),
         write: units(throughput.write_capacity_units),
+    }
+}
+
+/// The throughput of a global index, which a provisioned table's must have and no other's may.
+pub(super) fn index_throughput(
+    name: &str,
+    billing: Billing,
+    throughput: Option<&generated::ProvisionedThroughput>,
+) -> Result<Option<Throughput>, ApiError> {
+    match (billing, throughput) {
+        (Billing::OnDemand, None) => Ok(None),
+        (Billing::OnDemand, Some(_)) => Err(ApiError::invalid(format!(
+            "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
+        ))),
+        (Billing::Provisioned(_), Some(throughput)) => Ok(Some(units(throughput))),
+        (Billing::Provisioned(_), None) => Err(ApiError::invalid(format!(
+            "ProvisionedThroughput is not specified for index: {name}"
+        ))),
     }
 }
 

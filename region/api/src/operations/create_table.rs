@@ -1,13 +1,12 @@
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    CreateTable, NewIndex,
+    CreateTable, GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX, NewIndex,
     schema::{Billing, KeySchema},
 };
 
 use super::{
     control::{
-        Attributes, GLOBAL_INDEXES_MAX, LOCAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX, billing, index_projection, listed,
-        refuse, stream, tags, units,
+        Attributes, LOCAL_INDEXES_MAX, billing, index_projection, index_throughput, listed, refuse, stream, tags,
     },
     describe::table_description,
     names::table_name,
@@ -117,20 +116,7 @@ fn global_indexes(
         refuse("OnDemandThroughput", index.on_demand_throughput.is_some())?;
         refuse("WarmThroughput", index.warm_throughput.is_some())?;
         let name = index.index_name.unwrap_or_default();
-        let throughput = match (billing, &index.provisioned_throughput) {
-            (Billing::OnDemand, None) => None,
-            (Billing::OnDemand, Some(_)) => {
-                return Err(ApiError::invalid(format!(
-                    "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
-                )));
-            }
-            (Billing::Provisioned(_), Some(throughput)) => Some(units(throughput)),
-            (Billing::Provisioned(_), None) => {
-                return Err(ApiError::invalid(format!(
-                    "ProvisionedThroughput is not specified for index: {name}"
-                )));
-            }
-        };
+        let throughput = index_throughput(&name, billing, index.provisioned_throughput.as_ref())?;
         let keys = attributes.key_schema(index.key_schema)?;
         let projection = index_projection(index.projection)?;
         Ok(NewIndex {

@@ -6,7 +6,7 @@ use compact_str::{CompactString, ToCompactString};
 use geodynamo_storage::Engine;
 use geodynamo_table::{
     Description, IndexDescription,
-    schema::{Billing, KeySchema, Projection, ReplicaEntry, Throughput},
+    schema::{Billing, IndexStatus, KeySchema, Projection, ReplicaEntry, Throughput},
 };
 
 use crate::{Api, generated};
@@ -104,12 +104,23 @@ fn global_index(index: &IndexDescription, table: &str) -> generated::GlobalSecon
         index_name: Some(definition.name.as_str().into()),
         key_schema: Some(key_schema(&definition.keys)),
         projection: Some(projection(&definition.projection)),
-        index_status: Some("ACTIVE".into()),
+        index_status: Some(index.status.code().into()),
+        backfilling: backfilling(index),
         provisioned_throughput: Some(provisioned(definition.throughput.unwrap_or_default())),
         index_size_bytes: Some(count(index.bytes)),
         item_count: Some(count(index.items)),
         index_arn: Some(format!("{table}/index/{}", definition.name).into()),
         ..Default::default()
+    }
+}
+
+/// Shown only of an index that was added to a table, while it is being made.
+fn backfilling(index: &IndexDescription) -> Option<bool> {
+    match index.status {
+        IndexStatus::Creating | IndexStatus::Backfilling if !index.with_table => {
+            Some(index.status == IndexStatus::Backfilling)
+        }
+        _ => None,
     }
 }
 

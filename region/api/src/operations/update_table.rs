@@ -1,8 +1,8 @@
 use geodynamo_storage::Engine;
-use geodynamo_table::{UpdateTable, schema::Billing};
+use geodynamo_table::{NewIndex, UpdateTable, schema::Billing};
 
 use super::{
-    control::{billing, refuse, stream, units},
+    control::{Attributes, billing, index_projection, index_throughput, refuse, stream},
     describe::table_description,
     names::table_name,
 };
@@ -59,9 +59,12 @@ pub(super) async fn update_table<E: Engine>(
         table_class: input.table_class.map(Into::into),
         ..UpdateTable::default()
     };
+    let effective = update.billing.unwrap_or(current.billing);
+    let mut attributes = Attributes::new(input.attribute_definitions)?.join(&current)?;
     for change in input.global_secondary_index_updates.unwrap_or_default() {
-        index_update(change, &mut update)?;
+        index_update(change, effective, &mut attributes, &mut update)?;
     }
+    attributes.check_all_used()?;
     for change in input.replica_updates.unwrap_or_default() {
         replica_update(change, &mut update)?;
     }
@@ -78,18 +81,50 @@ pub(super) async fn update_table<E: Engine>(
     })
 }
 
-fn index_update(change: GlobalSecondaryIndexUpdate, update: &mut UpdateTable) -> Result<(), ApiError> {
-    refuse("GlobalSecondaryIndexUpdates Create", change.create.is_some())?;
-    refuse("GlobalSecondaryIndexUpdates Delete", change.delete.is_some())?;
-    let action = change.update.unwrap_or_default();
-    refuse("OnDemandThroughput", action.on_demand_throughput.is_some())?;
-    refuse("WarmThroughput", action.warm_throughput.is_some())?;
-    let (Some(name), Some(throughput)) = (action.index_name, action.provisioned_throughput) else {
-        return Err(ApiError::invalid(
-            "One of GlobalSecondaryIndexUpdate's members must be specified",
-        ));
+fn index_update(
+    change: GlobalSecondaryIndexUpdate,
+    billing: Billing,
+    attributes: &mut Attributes,
+    update: &mut UpdateTable,
+) -> Result<(), ApiError> {
+    let name = match (change.create, change.update, change.delete) {
+        (Some(create), None, None) => {
+            refuse("OnDemandThroughput", create.on_demand_throughput.is_some())?;
+            refuse("WarmThroughput", create.warm_throughput.is_some())?;
+            let name: String = create.index_name.unwrap_or_default().into();
+            let throughput = index_throughput(&name, billing, create.provisioned_throughput.as_ref())?;
+            let index = NewIndex {
+                name: name.clone(),
+                keys: attributes.key_schema(create.key_schema)?,
+                projection: index_projection(create.projection)?,
+                throughput,
+            };
+            update.index_creates.push(index);
+            name
+        }
+        (None, Some(action), None) => {
+            refuse("OnDemandThroughput", action.on_demand_throughput.is_some())?;
+            refuse("WarmThroughput", action.warm_throughput.is_some())?;
+            let name: String = action.index_name.unwrap_or_default().into();
+            let throughput = index_throughput(&name, billing, action.provisioned_throughput.as_ref())?;
+            update
+                .index_throughput
+                .extend(throughput.map(|throughput| (name.clone(), throughput)));
+            name
+        }
+        (None, None, Some(delete)) => {
+            let name: String = delete.index_name.unwrap_or_default().into();
+            update.index_deletes.push(name.clone());
+            name
+        }
+        _ => return Err(ApiError::index_update_of_no_kind()),
     };
-    update.index_throughput.push((name.into(), units(&throughput)));
+    let created = update.index_creates.iter().map(|index| &index.name);
+    let changed = update.index_throughput.iter().map(|(name, _)| name);
+    let named = created.chain(changed).chain(&update.index_deletes);
+    if named.filter(|other| **other == name).count() > 1 {
+        return Err(ApiError::index_updated_twice(&name));
+    }
     Ok(())
 }
 

@@ -104,7 +104,26 @@ impl Collector for RocksCollector {
 impl Collector for TableCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let counts = self.0.counts();
+        let builds = self.0.index_builds();
         let e = &mut encoder;
+        gauge(
+            e,
+            "indexes_building",
+            "Global indexes whose copy here is being filled",
+            builds.len() as u64,
+        )?;
+        gauge(
+            e,
+            "index_backfill_items",
+            "Items that the fillings under way have looked at",
+            builds.iter().map(|build| build.looked_at).sum(),
+        )?;
+        gauge(
+            e,
+            "index_backfill_table_items",
+            "Items of the tables of the fillings under way",
+            builds.iter().map(|build| build.items).sum(),
+        )?;
         counter(
             e,
             "versions_applied",

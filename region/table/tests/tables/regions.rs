@@ -81,6 +81,7 @@ impl Regions {
                 let before = *to.catalog().borrow();
                 to.reconcile().await.unwrap();
                 moved += usize::from(*to.catalog().borrow() != before);
+                moved += usize::from(to.build_indexes().await.unwrap());
             }
             if moved == 0 {
                 return;

@@ -53,8 +53,8 @@ async fn the_rest() {
     client
         .invalid(
             "UpdateTable",
-            r#"{"TableName":"music","GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"by-genre"}}]}"#,
-            "GlobalSecondaryIndexUpdates Delete is not available in this version of geodynamo",
+            r#"{"TableName":"music","MultiRegionConsistency":"STRONG"}"#,
+            "MultiRegionConsistency STRONG is not available in this version of geodynamo",
         )
         .await;
 }

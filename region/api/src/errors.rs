@@ -181,6 +181,10 @@ impl ApiError {
         Self::validation("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
     }
 
+    pub(crate) fn transact_item_of_no_kind() -> Self {
+        Self::validation("TransactItems can only contain one of Check, Put, Update or Delete")
+    }
+
     pub(crate) fn no_key_condition() -> Self {
         Self::validation(
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
@@ -547,6 +551,25 @@ impl CancellationReason {
     }
 }
 
+/// Why one action of a transaction could not be carried out.
+impl From<Option<TableError>> for CancellationReason {
+    fn from(error: Option<TableError>) -> Self {
+        let Some(error) = error else { return Self::NONE };
+        let message = error.to_string();
+        let (code, item) = match error {
+            TableError::ConditionFailed(item) => ("ConditionalCheckFailed", item.map(|item| *item)),
+            TableError::ItemCollectionSize => ("ItemCollectionSizeLimitExceeded", None),
+            TableError::TransactionConflict => ("TransactionConflict", None),
+            _ => ("ValidationError", None),
+        };
+        Self {
+            code,
+            message: Some(message.into()),
+            item,
+        }
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name(), self.message())
@@ -564,6 +587,12 @@ impl From<TableError> for ApiError {
             TableError::LimitExceeded(message) => Self::limit_exceeded(message),
             TableError::ConditionFailed(item) => Self::conditional_check_failed(item.map(|item| *item)),
             TableError::ItemCollectionSize => Self::item_collection_size_limit_exceeded(),
+            TableError::TransactionConflict => Self::transaction_conflict(),
+            TableError::TransactionCanceled(reasons) => {
+                Self::transaction_canceled(reasons.into_iter().map(CancellationReason::from).collect())
+            }
+            TableError::TransactionInProgress => Self::transaction_in_progress(),
+            TableError::ParameterMismatch => Self::idempotent_parameter_mismatch(),
             TableError::Storage(_) | TableError::Corrupt(_) => Self::internal(),
         }
     }

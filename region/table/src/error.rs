@@ -24,6 +24,18 @@ pub enum TableError {
     /// `ItemCollectionSizeLimitExceededException`.
     #[error("Collection size exceeded.")]
     ItemCollectionSize,
+    /// `TransactionConflictException`: a transaction is in progress on the item.
+    #[error("Transaction is ongoing for the item")]
+    TransactionConflict,
+    /// `TransactionCanceledException`: for each action, in their order, why it could not be carried out, if it could not.
+    #[error("the transaction is cancelled")]
+    TransactionCanceled(Vec<Option<TableError>>),
+    /// `TransactionInProgressException`: a transaction with the same client token is in progress.
+    #[error("Transaction with the given client token is already in progress.")]
+    TransactionInProgress,
+    /// `IdempotentParameterMismatchException`: the client token was used for another transaction.
+    #[error("the client token was used with other parameters")]
+    ParameterMismatch,
     /// `InternalServerError`: storage failed. The text is for the log, not for the client.
     #[error("{0}")]
     Storage(#[from] StorageError),

@@ -18,6 +18,8 @@ pub(crate) mod space {
     pub(crate) const PARKED: u8 = 4;
     /// Cursors of other replicas' change logs.
     pub(crate) const CURSOR: u8 = 5;
+    /// Used client tokens of transactions.
+    pub(crate) const TOKEN: u8 = 6;
     /// When items expire: the route is the time (see `expiry.rs`).
     pub(crate) const EXPIRY: u8 = 9;
     /// The first local index's entries; the others follow.
@@ -58,6 +60,11 @@ pub(crate) fn expiry(table: u64, due: u64, item_key: &[u8]) -> Bytes {
 /// The cursor of a change log of another replica, kept under the table it is a log of.
 pub(crate) fn cursor(table: u64, log: u64) -> Bytes {
     with(space::CURSOR, table, 0, &log.to_be_bytes())
+}
+
+/// A used client token, kept under the stretch of time in which it was used.
+pub(crate) fn token(stretch: u64, hash: u64, token: &[u8]) -> Bytes {
+    with(space::TOKEN, stretch, hash, token)
 }
 
 /// An item's key within an item's engine key.

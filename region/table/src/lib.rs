@@ -24,8 +24,10 @@ mod index_changes;
 mod index_state;
 mod keys;
 mod logs;
+mod ongoing;
 mod order;
 mod parked;
+mod prepare;
 mod range;
 mod read;
 mod reconcile;
@@ -36,6 +38,8 @@ mod stored;
 mod sweep;
 mod table;
 mod tables;
+mod token;
+mod transaction;
 mod ttl;
 mod write;
 
@@ -56,5 +60,7 @@ pub use table::{
     Description, ITEM_BYTES_MAX, IndexDescription, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus,
 };
 pub use tables::{Counts, Options, Tables};
+pub use token::{ClientToken, TOKEN_VALID_MS};
+pub use transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};
 pub use ttl::{TimeToLiveStatus, TtlOptions};
 pub use write::{WriteOptions, Written};

@@ -44,7 +44,7 @@ pub(crate) struct Turn {
 
 /// Which latch a key has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Latch(usize);
+pub(crate) struct Latch(pub(crate) usize);
 
 /// The latch of an item's key.
 pub(crate) fn latch_of(table: u64, item_key: &[u8]) -> Latch {
@@ -115,6 +115,11 @@ impl Orderer {
                 }
             }
         }
+    }
+
+    /// Local time that never goes back: not before any stamp issued or observed, restarts included.
+    pub(crate) fn now_ms(&self) -> Millis {
+        self.time.now_ms().max(self.clock.lock().last().millis())
     }
 
     /// Takes note of a merged version's stamp.

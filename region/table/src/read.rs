@@ -288,7 +288,8 @@ impl<E: Engine> Tables<E> {
         Ok(passes.then_some(stored))
     }
 
-    async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
+    /// The items of these engine keys, in their order, all as of one moment.
+    pub(crate) async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
         let found = self.engine().get_many(engine_keys).await?;
         let item = |bytes: Option<Bytes>| {
             Ok(bytes

@@ -79,6 +79,7 @@ impl<E: Engine> Tables<E> {
             loop {
                 tokio::time::sleep(TRIM_EVERY).await;
                 tables.report("trimming change logs", tables.trim_logs().await);
+                tables.report("dropping old client tokens", tables.drop_old_tokens().await);
             }
         }));
     }

@@ -406,26 +406,26 @@ impl Table {
                         index.name
                     )));
                 }
-                let len = key_len(value);
-                if len == 0 {
-                    return Err(TableError::Validation(format!(
-                        "One or more parameter values are not valid. A value specified for a secondary index key is not \
-                         supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, \
-                         IndexKey: {}",
-                        kind_word(value),
-                        index.name,
-                        attribute.name
-                    )));
-                }
-                if len > key_max(partition) {
-                    return Err(too_long(partition));
+                check_index_key_value(index, attribute, value, partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks of the attributes that are keys of an index only that they are not empty and not too long.
+    pub(crate) fn check_index_key_values(&self, item: &Item) -> Result<()> {
+        for index in &self.indexes {
+            for (attribute, partition) in index.keys.attributes().zip([true, false]) {
+                if let Some(value) = item.get(&attribute.name) {
+                    check_index_key_value(index, attribute, value, partition)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn check_key_values(&self, item: &Item) -> Result<()> {
+    /// Checks that the key attributes are not empty and not too long.
+    pub(crate) fn check_key_values(&self, item: &Item) -> Result<()> {
         for (attribute, partition) in self.keys().attributes().zip([true, false]) {
             let Some(value) = item.get(&attribute.name) else {
                 continue;
@@ -445,6 +445,29 @@ impl Table {
         }
         Ok(())
     }
+}
+
+fn check_index_key_value(
+    index: &IndexDefinition,
+    attribute: &KeyAttribute,
+    value: &AttributeValue,
+    partition: bool,
+) -> Result<()> {
+    let len = key_len(value);
+    if len == 0 {
+        return Err(TableError::Validation(format!(
+            "One or more parameter values are not valid. A value specified for a secondary index key is not \
+             supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, \
+             IndexKey: {}",
+            kind_word(value),
+            index.name,
+            attribute.name
+        )));
+    }
+    if len > key_max(partition) {
+        return Err(too_long(partition));
+    }
+    Ok(())
 }
 
 /// The length of a key in bytes; a number's is never at fault.

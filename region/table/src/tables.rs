@@ -20,6 +20,7 @@ use crate::{
     cursors::Cursors,
     index_state::{IndexPhases, IndexStates},
     keys::{self, space},
+    ongoing::Ongoing,
     order::Orderer,
     parked::{Parked, Parking},
     read,
@@ -27,6 +28,7 @@ use crate::{
     schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
     stats,
     table::{Live, TableStatus},
+    transaction::Transactions,
     ttl::{ExpiryState, TtlOptions},
 };
 
@@ -64,6 +66,7 @@ pub struct Tables<E: Engine> {
     options: Options,
     replica: ReplicaId,
     orderer: Arc<Orderer>,
+    transactions: Transactions,
     directory: ArcSwap<Directory>,
     /// Held by whoever changes the catalog.
     pub(crate) catalog_lock: tokio::sync::Mutex<()>,
@@ -161,6 +164,7 @@ impl<E: Engine> Tables<E> {
             options,
             replica,
             orderer,
+            transactions: Transactions::default(),
             directory: ArcSwap::default(),
             catalog_lock: tokio::sync::Mutex::default(),
             catalog_table: Arc::new(catalog_table()?),
@@ -293,6 +297,14 @@ impl<E: Engine> Tables<E> {
 
     pub(crate) fn orderer(&self) -> &Arc<Orderer> {
         &self.orderer
+    }
+
+    pub(crate) fn ongoing(&self) -> &Ongoing {
+        &self.transactions.ongoing
+    }
+
+    pub(crate) fn transactions(&self) -> &Transactions {
+        &self.transactions
     }
 
     pub(crate) fn parking(&self) -> &Parking {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use geodynamo_expression::{Condition, Update};
-use geodynamo_item::{Item, MAX_NESTING, codec};
+use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Body, Change, Effect, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId,
+    Body, Change, Effect, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId, TransactionId,
 };
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
@@ -17,10 +16,12 @@ use crate::{
     expiry,
     index::{self, IndexChange, ItemKey},
     keys,
+    ongoing::Whose,
     order::latch_of,
+    prepare::{Action, Prepared, check_update, prepare},
     record::Record,
     registers::CATALOG,
-    table::{ITEM_BYTES_MAX, Stats},
+    table::Stats,
 };
 
 /// What a write asks besides writing.
@@ -34,6 +35,8 @@ pub struct WriteOptions<'a> {
     pub return_new: bool,
     /// Whether a failed condition gives the item as it is.
     pub old_on_failure: bool,
+    /// Whether to wait for a transaction that is in progress on the item, instead of failing.
+    pub waits: bool,
 }
 
 /// What a write did.
@@ -47,17 +50,13 @@ pub struct Written {
     pub capacity: Capacity,
 }
 
-/// What an item becomes.
-enum Next {
-    Item(Item),
-    Nothing,
-}
-
 /// A commit under construction, and what to count once it is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(crate) commit: Commit,
     pub(crate) capacity: Capacity,
+    /// The transaction that the changes are part of.
+    pub(crate) transaction: Option<TransactionId>,
     counts: SmallVec<[Count; 1]>,
 }
 
@@ -81,19 +80,29 @@ pub(crate) struct KeyChange<'a> {
     pub(crate) origin: Origin,
 }
 
+impl Staged {
+    /// Nothing staged yet, of a transaction.
+    pub(crate) fn of(transaction: TransactionId) -> Self {
+        Self {
+            transaction: Some(transaction),
+            ..Self::default()
+        }
+    }
+}
+
 impl<E: Engine> Tables<E> {
     /// Puts an item in place of whatever has its key.
     pub async fn put(&self, table: &Table, item: Item, options: WriteOptions<'_>) -> Result<Written> {
         table.check_item(&item)?;
         let at = table.key_of_item(&item)?;
-        self.write(table, at, options, false, |_| Ok(Next::Item(item))).await
+        self.write(table, at, options, Action::Put(item)).await
     }
 
     /// Deletes the item with a key. Deleting nothing is a write like any other: it has a stamp, so that an older write
     /// still on its way from another region does not win over it.
     pub async fn delete(&self, table: &Table, key: &Item, options: WriteOptions<'_>) -> Result<Written> {
         let at = table.key_of(key)?;
-        self.write(table, at, options, false, |_| Ok(Next::Nothing)).await
+        self.write(table, at, options, Action::Delete).await
     }
 
     /// Updates the item with a key, or makes one. Without an update it makes sure that there is one.
@@ -105,29 +114,8 @@ impl<E: Engine> Tables<E> {
         options: WriteOptions<'_>,
     ) -> Result<Written> {
         let at = table.key_of(key)?;
-        if let Some(name) = table
-            .keys()
-            .attributes()
-            .map(|key| &key.name)
-            .find(|name| update.is_some_and(|u| u.touches(name)))
-        {
-            return Err(TableError::invalid(format!(
-                "Cannot update attribute {name}. This attribute is part of the key"
-            )));
-        }
-        self.write(table, at, options, true, |old| {
-            let base = old.unwrap_or(key);
-            let item = match update {
-                Some(update) => update
-                    .apply(base)
-                    .map_err(|error| TableError::Validation(error.to_string()))?,
-                None => base.clone(),
-            };
-            table.check_index_keys(&item)?;
-            check_nesting(&item)?;
-            Ok(Next::Item(item))
-        })
-        .await
+        check_update(table, update)?;
+        self.write(table, at, options, Action::Update { key, update }).await
     }
 
     async fn write(
@@ -135,76 +123,64 @@ impl<E: Engine> Tables<E> {
         table: &Table,
         at: ItemKey,
         options: WriteOptions<'_>,
-        reads_old: bool,
-        next: impl FnOnce(Option<&Item>) -> Result<Next>,
+        action: Action<'_>,
     ) -> Result<Written> {
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Err(TableError::no_table());
         }
+        let writing = self.ongoing().write(Whose {
+            table: table.id(),
+            key: at.bytes.clone(),
+        });
+        if writing.is_none() && !options.waits {
+            return Err(TableError::TransactionConflict);
+        }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
-        let current = self
-            .engine()
-            .get(&engine_key)
-            .await?
-            .map(|bytes| Record::read(&bytes))
-            .transpose()?;
-        let indexed = !table.indexes().is_empty();
-        let looks = reads_old || indexed || options.return_old || options.condition.is_some();
-        let stored = current
-            .as_ref()
-            .and_then(|record| record.item.clone())
-            .map(StoredItem::new);
-        let old = if looks {
-            stored.as_ref().map(StoredItem::decode).transpose()?
-        } else {
-            None
-        };
+        let current = self.engine().get(&engine_key).await?;
+        let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
+        let prepared = prepare(table, current, action, &options)?;
+        let mut staged = Staged::default();
+        self.stage_prepared(table, &at, &prepared, &mut staged).await?;
+        let capacity = staged.capacity.clone();
+        self.commit(staged).await?;
+        drop(turn);
+        drop(writing);
+        Ok(Written {
+            old: prepared.old.filter(|_| options.return_old),
+            new: prepared.new.filter(|_| options.return_new),
+            capacity,
+        })
+    }
 
-        if let Some(condition) = options.condition {
-            let nothing = Item::new();
-            if !condition.evaluate(old.as_ref().unwrap_or(&nothing)) {
-                return Err(TableError::ConditionFailed(
-                    old.filter(|_| options.old_on_failure).map(Box::new),
-                ));
-            }
-        }
-        let new = match next(old.as_ref())? {
-            Next::Item(item) => Some(item),
-            Next::Nothing => None,
-        };
-        let encoded = new.as_ref().map(encode).transpose()?;
-        let seen = current.as_ref().map(|record| record.stamp);
+    /// Gives a prepared change its stamp and its past, and stages it. The caller has the turn on the key.
+    pub(crate) async fn stage_prepared(
+        &self,
+        table: &Table,
+        at: &ItemKey,
+        prepared: &Prepared,
+        staged: &mut Staged,
+    ) -> Result<()> {
+        let current = prepared.current.as_ref();
+        let seen = current.map(|record| record.stamp);
         let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
-        let past = current
-            .as_ref()
-            .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
+        let past = current.map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
         let version = Record {
             stamp,
             past,
             kind: MergeKind::ItemLww,
-            item: encoded,
+            item: prepared.encoded.clone(),
         };
-
-        let mut staged = Staged::default();
         let change = KeyChange {
-            at: &at,
-            old: current.as_ref(),
-            old_item: old.as_ref(),
+            at,
+            old: current,
+            old_item: prepared.old.as_ref(),
             new: &version,
-            new_item: new.as_ref(),
+            new_item: prepared.new.as_ref(),
             origin: Origin::Local,
         };
-        self.stage(table, &change, &mut staged)?;
-        let capacity = staged.capacity.clone();
-        self.commit(staged).await?;
-        drop(turn);
-        Ok(Written {
-            old: old.filter(|_| options.return_old),
-            new: new.filter(|_| options.return_new),
-            capacity,
-        })
+        self.stage(table, &change, staged)
     }
 
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
@@ -314,7 +290,7 @@ impl<E: Engine> Tables<E> {
             past,
             origin,
             commit_time: self.orderer().time.now_ms(),
-            transaction: None,
+            transaction: staged.transaction,
             body,
         };
         let log = self.log_of(table, table.partitions().partition_of(at.route));
@@ -397,28 +373,4 @@ fn missing_item(decoded: Option<&Item>, record: Option<&Record>) -> Result<Optio
         .and_then(|record| record.item.clone())
         .filter(|_| decoded.is_none());
     stored.map(|item| StoredItem::new(item).decode()).transpose()
-}
-
-/// An update can nest deeper than any value that came with it.
-fn check_nesting(item: &Item) -> Result<()> {
-    if item.iter().all(|(_, value)| value.nests_within(MAX_NESTING)) {
-        return Ok(());
-    }
-    Err(TableError::Validation(
-        "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
-            .into(),
-    ))
-}
-
-/// An item's stored form; an item that is too large is refused.
-fn encode(item: &Item) -> Result<Bytes> {
-    let mut out = Vec::with_capacity(512);
-    codec::encode(item, &mut out);
-    let stored = StoredItem::new(out.into());
-    if stored.size()? > ITEM_BYTES_MAX {
-        return Err(TableError::Validation(
-            "Item size has exceeded the maximum allowed size".into(),
-        ));
-    }
-    Ok(stored.into_bytes())
 }

@@ -54,9 +54,14 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
         for write in writes {
             let (tables, table) = (Arc::clone(&api.tables), Arc::clone(&table));
             running.spawn(async move {
+                // DynamoDB rejects no write of a batch for a transaction that has its item.
+                let options = WriteOptions {
+                    waits: true,
+                    ..WriteOptions::default()
+                };
                 let written = match write {
-                    Put::Item(item) => tables.put(&table, item, WriteOptions::default()).await,
-                    Put::Delete(key) => tables.delete(&table, &key, WriteOptions::default()).await,
+                    Put::Item(item) => tables.put(&table, item, options).await,
+                    Put::Delete(key) => tables.delete(&table, &key, options).await,
                 };
                 (at, written)
             });

@@ -1,6 +1,6 @@
 //! `ConsumedCapacity` and `ItemCollectionMetrics`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use compact_str::CompactString;
 use geodynamo_item::{AttributeValue, Item};
@@ -39,6 +39,38 @@ pub(super) fn consumed(
         global_secondary_indexes: by_name(&capacity.global),
         ..Default::default()
     })
+}
+
+/// What the capacity units of a transaction are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Units {
+    Read,
+    Write,
+}
+
+/// What a transaction consumed of each table, as far as it asked for it. Unlike other operations' figures, those of
+/// transactions also say which kind of units they are.
+pub(super) fn transacted(
+    capacities: &[(Arc<Table>, Capacity)],
+    asked: &Option<CompactString>,
+    units: Units,
+) -> Option<Vec<generated::ConsumedCapacity>> {
+    let say = |capacity: &mut generated::Capacity| match units {
+        Units::Read => capacity.read_capacity_units = capacity.capacity_units,
+        Units::Write => capacity.write_capacity_units = capacity.capacity_units,
+    };
+    let shown = capacities.iter().filter_map(|(table, capacity)| {
+        let mut shown = consumed(table.name(), asked, capacity)?;
+        match units {
+            Units::Read => shown.read_capacity_units = shown.capacity_units,
+            Units::Write => shown.write_capacity_units = shown.capacity_units,
+        }
+        let indexes = [&mut shown.local_secondary_indexes, &mut shown.global_secondary_indexes];
+        let indexes = indexes.into_iter().flatten().flat_map(|map| map.values_mut());
+        indexes.chain(&mut shown.table).for_each(say);
+        Some(shown)
+    });
+    Some(shown.collect::<Vec<_>>()).filter(|list| !list.is_empty())
 }
 
 /// The partition key that `ReturnItemCollectionMetrics` is about: none unless asked for and the table has local indexes.

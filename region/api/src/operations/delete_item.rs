@@ -42,8 +42,8 @@ pub(super) async fn delete_item<E: Engine>(api: &Api<E>, input: DeleteItemInput)
     let options = WriteOptions {
         condition: condition.as_ref(),
         return_old,
-        return_new: false,
         old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
+        ..WriteOptions::default()
     };
     let written = api.tables.delete(&table, &key, options).await?;
     let collection = collection_key(&table, &input.return_item_collection_metrics, &key);

@@ -25,6 +25,8 @@ mod query;
 mod reading;
 mod scan;
 mod tag_resource;
+mod transact_get_items;
+mod transact_write_items;
 mod untag_resource;
 mod update_item;
 mod update_table;
@@ -60,6 +62,8 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
         Operation::Scan => scan::scan(api, checked(body)?).await,
         Operation::BatchGetItem => batch_get_item::batch_get_item(api, checked(body)?).await,
         Operation::BatchWriteItem => batch_write_item::batch_write_item(api, checked(body)?).await,
+        Operation::TransactGetItems => transact_get_items::transact_get_items(api, checked(body)?).await,
+        Operation::TransactWriteItems => transact_write_items::transact_write_items(api, checked(body)?).await,
         Operation::CreateTable => Ok(encode(&create_table::create_table(api, checked(body)?).await?)),
         Operation::DescribeTable => Ok(encode(&describe_table::describe_table(api, &checked(body)?)?)),
         Operation::ListTables => Ok(encode(&list_tables::list_tables(api, &checked(body)?))),

@@ -43,8 +43,8 @@ pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> An
     let options = WriteOptions {
         condition: condition.as_ref(),
         return_old,
-        return_new: false,
         old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
+        ..WriteOptions::default()
     };
     let written = api.tables.put(&table, item, options).await?;
     Ok(encode(&PutItemOutput {

@@ -8,5 +8,6 @@ mod regions;
 mod replication;
 mod restart;
 mod support;
+mod transactions;
 mod ttl;
 mod writes;

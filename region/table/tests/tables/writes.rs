@@ -10,6 +10,7 @@ const ALL: WriteOptions<'_> = WriteOptions {
     return_old: true,
     return_new: true,
     old_on_failure: false,
+    waits: false,
 };
 
 #[tokio::test]

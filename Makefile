@@ -14,7 +14,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo test bench soak fmt build setup setup-python
+.PHONY: help demo test bench soak fmt build setup setup-python setup-libraries
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -26,7 +26,7 @@ help:
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
 
-test: setup setup-python
+test: setup setup-python setup-libraries
 	@"$$(scripts/python-env --path)/bin/python" scripts/test.py
 
 bench: setup
@@ -49,5 +49,9 @@ build:
 setup:
 	@scripts/setup
 
-setup-python:
+setup-python: setup
 	@scripts/python-env
+
+setup-libraries: setup
+	@scripts/setup libraries
+	@scripts/library-envs >/dev/null

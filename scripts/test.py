@@ -19,6 +19,8 @@ import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+import libraries
+
 ROOT = Path(__file__).resolve().parent.parent
 NICE = ["nice", "-n", "5"]
 # One run of CI may take 90 minutes; a test program that hangs must not eat them all.
@@ -64,6 +66,7 @@ def main():
     stages.run("documentation tests", lambda: run_cargo_tests(NICE + ["cargo", "test", "--workspace", "--doc", "--quiet"]))
     stages.run("simulation", lambda: run_all(p for p in programs if p.package == "geodynamo-simulation"))
     stages.run("SDK clients", run_sdk_tests)
+    stages.run("libraries", lambda: Count(*libraries.run()))
     # Real processes, timed ones among them: one program after the other, one test after the other.
     stages.run("processes", lambda: run_all((p for p in programs if p.package == "geodynamo-tests"), threads=1))
     stages.finish()

@@ -55,32 +55,7 @@ impl<E: Engine> Tables<E> {
             position: batch.up_to,
         };
         let (touched, applied, parked) = {
-            let now = self.orderer().time.now_ms();
-            let mut parked = Vec::new();
-            let mut merged = Vec::new();
-            let mut used = self.parking().used(batch.log.origin);
-            for delta in batch.deltas {
-                let Delta::Version { key, version } = &delta else {
-                    merged.push(delta);
-                    continue;
-                };
-                let weight = delta.weight() as u64;
-                match parking::admit(version.stamp, now, weight, used, self.parking().limits()) {
-                    Admission::Merge => merged.push(delta),
-                    Admission::Park => {
-                        used = used.with(weight);
-                        let (key, version) = (key.clone(), version.clone());
-                        parked.push(Parked {
-                            table: table.id(),
-                            key,
-                            version,
-                            log: batch.log,
-                            after: batch.after,
-                        });
-                    }
-                    Admission::Stall => return Err(ApplyError::Stalled),
-                }
-            }
+            let (merged, parked) = self.admit(table, batch.deltas, batch.log, batch.after)?;
             let mut latches: Vec<_> = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
             // The cursor is a key too: two batches of one log, after a reconnect, go one after the other.
             latches.push(latch_of(batch.log.log.0, b"cursor"));
@@ -118,31 +93,15 @@ impl<E: Engine> Tables<E> {
         if gate.0 {
             return Err(TableError::no_table());
         }
-        let now = self.orderer().time.now_ms();
-        let ahead = |delta: &Delta| match delta {
-            Delta::Version { version, .. } => {
-                parking::is_ahead(version.stamp, now, self.parking().limits().drift_ms_max)
-            }
-            Delta::Conflict { .. } => false,
-        };
-        let (parked, merged): (Vec<_>, Vec<_>) = deltas.into_iter().partition(ahead);
+        let full =
+            |_| TableError::Corrupt("the parking space is full: the copy goes on once something is released".into());
+        let (merged, parked) = self.admit(table, deltas, log, Position::START).map_err(full)?;
         let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
         let turn = self.orderer().order_all(latches).await;
         let mut merging = self.merge(table, origin, merged).await?;
-        let mut parks = Vec::new();
-        for delta in parked {
-            if let Delta::Version { key, version } = delta {
-                let parked = Parked {
-                    table: table.id(),
-                    key,
-                    version,
-                    log,
-                    after: Position::START,
-                };
-                merging.staged.commit.writes.push(parked.put()?);
-                merging.applied.parked += 1;
-                parks.push(parked);
-            }
+        for parked in &parked {
+            merging.staged.commit.writes.push(parked.put()?);
+            merging.applied.parked += 1;
         }
         let (touched, applied) = (merging.touched(), merging.applied);
         // The mark may be behind what is merged, never ahead.
@@ -162,10 +121,52 @@ impl<E: Engine> Tables<E> {
         }
         drop(turn);
         drop(gate);
-        self.parking().add(parks);
+        self.parking().add(parked);
         self.counters().merged(&applied);
         self.after_catalog_merge(table, touched).await?;
         Ok(applied)
+    }
+
+    /// Parts deltas into those to merge now and those to park. A full parking space refuses them all; what is parked
+    /// already, and comes again, takes no more of it.
+    fn admit(
+        &self,
+        table: &Table,
+        deltas: Vec<Delta>,
+        log: LogInfo,
+        after: Position,
+    ) -> std::result::Result<(Vec<Delta>, Vec<Parked>), ApplyError> {
+        let now = self.orderer().time.now_ms();
+        let mut used = self.parking().used(log.origin);
+        let (mut merged, mut parked) = (Vec::with_capacity(deltas.len()), Vec::new());
+        for delta in deltas {
+            let (key, version) = match delta {
+                Delta::Version { key, version }
+                    if parking::is_ahead(version.stamp, now, self.parking().limits().drift_ms_max) =>
+                {
+                    (key, version)
+                }
+                delta => {
+                    merged.push(delta);
+                    continue;
+                }
+            };
+            let weight = Delta::version_weight(&key, &version) as u64;
+            if !self.parking().holds(table.id(), &key, version.stamp) {
+                if parking::admit(version.stamp, now, weight, used, self.parking().limits()) == Admission::Stall {
+                    return Err(ApplyError::Stalled);
+                }
+                used = used.with(weight);
+            }
+            parked.push(Parked {
+                table: table.id(),
+                key,
+                version,
+                log,
+                after,
+            });
+        }
+        Ok((merged, parked))
     }
 
     /// Merges parked deltas whose time has come; gives how many.
@@ -240,6 +241,8 @@ impl<E: Engine> Tables<E> {
                 }
             }
         }
+        // Whoever reads what is merged here must write above it, after a restart too.
+        self.orderer().cover(self.engine_arc()).await?;
         Ok(merging)
     }
 

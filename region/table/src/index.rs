@@ -46,6 +46,11 @@ impl ItemKey {
         })
     }
 
+    /// The key that changes and deltas carry.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The key that another replica sent: the route follows from the bytes.
     pub(crate) fn from_bytes(bytes: Bytes) -> Result<Self> {
         let end = bytes.windows(2).position(|pair| pair == [0, 1]);

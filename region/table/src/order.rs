@@ -106,15 +106,37 @@ impl Orderer {
             }
             match issued {
                 Ok(stamp) => return Ok(stamp),
-                Err(ClockError::Ceiling) => {
-                    if let Some(error) = self.failed.lock().clone() {
-                        return Err(error.into());
-                    }
-                    // A lost wake-up costs one poll, never a hang.
-                    let _ = tokio::time::timeout(CEILING_POLL, self.raised.notified()).await;
-                }
+                Err(ClockError::Ceiling) => self.ceiling_raised().await?,
             }
         }
+    }
+
+    /// Waits until the durable ceiling is above every stamp observed so far, so that the clock starts above them after a
+    /// restart. At once unless a merged stamp is about a second ahead of local time.
+    pub(crate) async fn cover<E: Engine>(self: &Arc<Self>, engine: &Arc<E>) -> Result<()> {
+        loop {
+            let (covered, wanted) = {
+                let clock = self.clock.lock();
+                (clock.is_covered(), clock.wants_ceiling(self.time.now_ms()))
+            };
+            if covered {
+                return Ok(());
+            }
+            if let Some(ceiling) = wanted {
+                self.raise(engine, ceiling);
+            }
+            self.ceiling_raised().await?;
+        }
+    }
+
+    /// Waits for the next durable ceiling, for a while.
+    async fn ceiling_raised(&self) -> Result<()> {
+        if let Some(error) = self.failed.lock().clone() {
+            return Err(error.into());
+        }
+        // A lost wake-up costs one poll, never a hang.
+        let _ = tokio::time::timeout(CEILING_POLL, self.raised.notified()).await;
+        Ok(())
     }
 
     /// Local time that never goes back: not before any stamp issued or observed, restarts included.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    LogInfo, Millis, Position, ReplicaId, Stamp, Version,
+    Delta, LogInfo, Millis, Position, ReplicaId, Stamp, Version,
     parking::{ParkingLimits, ParkingUse},
 };
 use geodynamo_storage::Write;
@@ -66,8 +66,9 @@ impl Parked {
             .map_err(|error| TableError::Corrupt(format!("a parked delta cannot be read: {error}")))
     }
 
+    /// In the unit of [`geodynamo_replicator_core::Delta::weight`], as it was when it was admitted.
     fn weight(&self) -> u64 {
-        (self.key.len() + self.version.weight()) as u64
+        Delta::version_weight(&self.key, &self.version) as u64
     }
 }
 
@@ -101,6 +102,11 @@ impl Parking {
     /// What an origin has parked.
     pub(crate) fn used(&self, origin: ReplicaId) -> ParkingUse {
         self.state.lock().used.get(&origin).copied().unwrap_or_default()
+    }
+
+    /// Whether this version is parked.
+    pub(crate) fn holds(&self, table: u64, key: &Bytes, stamp: Stamp) -> bool {
+        self.state.lock().waiting.contains_key(&(stamp, table, key.clone()))
     }
 
     /// How many wait.

@@ -63,6 +63,12 @@ impl Clock {
         self.last = self.last.max(stamp.time);
     }
 
+    /// Whether the durable ceiling is above everything issued and observed. Until it is, what was observed must not be
+    /// seen by a reader: after a restart the clock would not know of it.
+    pub fn is_covered(&self) -> bool {
+        self.last <= self.ceiling
+    }
+
     /// The ceiling to persist now, if the durable one is near.
     pub fn wants_ceiling(&self, now: Millis) -> Option<Hlc> {
         let time = self.last.next().max(Hlc::from_millis(now));

@@ -51,6 +51,11 @@ impl Delta {
             Self::Version { version, .. } => version,
             Self::Conflict { loser, .. } => loser,
         };
-        Self::WEIGHT_FIXED + self.key().len() + version.weight()
+        Self::version_weight(self.key(), version)
+    }
+
+    /// The weight of a delta that carries this version of this key.
+    pub fn version_weight(key: &[u8], version: &Version) -> usize {
+        Self::WEIGHT_FIXED + key.len() + version.weight()
     }
 }

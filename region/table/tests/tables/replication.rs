@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use geodynamo_replicator_core::{ApplyError, parking::ParkingLimits};
+use geodynamo_replicator_core::{ApplyError, Stamp, TableId, parking::ParkingLimits};
 use geodynamo_storage::{Direction, Engine, MemoryEngine, Scan};
 use geodynamo_table::{DRAIN_MS_MAX, Query, Tables, UpdateTable};
 use tokio::sync::watch;
@@ -204,6 +204,55 @@ async fn a_full_parking_space_refuses_the_batch_whole() {
             Some(key("one-partition", 2))
         );
     }
+}
+
+/// What is parked and comes again, because its ack was lost, takes no more of the space.
+#[tokio::test]
+async fn a_parked_stretch_that_comes_again_fits_a_full_space() {
+    for mode in MODES {
+        let mut regions = Regions::with_table(mode, &["a", "b"]).await;
+        let engine = regions.all[0].engine().crash();
+        let mut with_small = options("a", &["a", "b"], &regions.times[0]);
+        with_small.parking.count_max = 2;
+        regions.all[0] = Tables::open(engine, with_small).await.unwrap();
+        let (a, b) = (&regions.all[0], &regions.all[1]);
+        regions.times[1].set(NOW + 60_000);
+        for number in 0..2 {
+            put(b, "t", key("one-partition", number)).await;
+        }
+        let again = batches(b, a).await;
+        assert!(deliver_all(b, a).await.is_ok());
+        assert_eq!(a.counts().waiting, 2);
+        for batch in again {
+            assert!(a.apply(batch).await.is_ok());
+        }
+        assert_eq!(a.counts().waiting, 2);
+    }
+}
+
+/// Law 4 across keys and a restart: whoever read a merged version from ahead of local time writes above it.
+#[tokio::test]
+async fn a_write_after_a_restart_is_above_everything_that_was_merged() {
+    for mode in MODES {
+        let mut regions = Regions::with_table(mode, &["a", "b"]).await;
+        // Within the drift that is merged at once.
+        regions.times[1].set(NOW + 4_500);
+        put(&regions.all[1], "t", key("theirs", 1)).await;
+        regions.settle().await;
+        let merged = stamp_of(&regions.all[0], &key("theirs", 1)).await;
+        regions.restart(0).await;
+        put(&regions.all[0], "t", key("ours", 1)).await;
+        let written = stamp_of(&regions.all[0], &key("ours", 1)).await;
+        assert!(written > merged, "{written} after {merged}");
+    }
+}
+
+/// The stamp of an item of the table `t`.
+async fn stamp_of(region: &Region, key: &geodynamo_item::Item) -> Stamp {
+    let table = region.table("t").unwrap();
+    let at = table.key_of(key).unwrap();
+    let versions = region.versions(TableId(table.id()), vec![at.bytes().clone()], usize::MAX).await;
+    versions.unwrap().remove(0).unwrap().stamp
 }
 
 #[tokio::test]

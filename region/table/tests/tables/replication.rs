@@ -251,7 +251,9 @@ async fn a_write_after_a_restart_is_above_everything_that_was_merged() {
 async fn stamp_of(region: &Region, key: &geodynamo_item::Item) -> Stamp {
     let table = region.table("t").unwrap();
     let at = table.key_of(key).unwrap();
-    let versions = region.versions(TableId(table.id()), vec![at.bytes().clone()], usize::MAX).await;
+    let versions = region
+        .versions(TableId(table.id()), vec![at.bytes().clone()], usize::MAX)
+        .await;
     versions.unwrap().remove(0).unwrap().stamp
 }
 

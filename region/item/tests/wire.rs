@@ -103,7 +103,7 @@ fn values_without_sense_are_refused_and_consumed() {
         ),
         (
             r#"{"BS":["AA==","AA=="]}"#,
-            format!("{invalid}Input collection [AA==, AA==] contains duplicates."),
+            format!("{invalid}Input collection [AA==, AA==]of type BS contains duplicates."),
         ),
         (
             r#"{"NS":["1","1.0"]}"#,

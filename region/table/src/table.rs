@@ -365,8 +365,11 @@ impl Table {
             .ok_or_else(|| TableError::Validation("The provided key element does not match the schema".into()))
     }
 
-    /// Checks an item that is about to be written: its keys, its size, and the types of index keys.
-    pub(crate) fn check_item(&self, item: &Item) -> Result<()> {
+    /// Checks an item that is about to be written: its keys, and the attributes that are keys of an index.
+    ///
+    /// # Errors
+    /// [`TableError::Validation`] with DynamoDB's text, of the first key that is missing, of a wrong type, empty or too long.
+    pub fn check_item(&self, item: &Item) -> Result<()> {
         for attribute in self.keys().attributes() {
             match item.get(&attribute.name) {
                 None => {

@@ -161,8 +161,16 @@ impl<'a> Context<'a> {
     }
 
     fn check_size(&self) -> Result<(), ExpressionError> {
-        let names = self.names.iter().flatten().map(|entry| entry.key.len() + entry.item.len());
-        let values = self.values.iter().flatten().map(|entry| size::attribute(entry.key, entry.item));
+        let names = self
+            .names
+            .iter()
+            .flatten()
+            .map(|entry| entry.key.len() + entry.item.len());
+        let values = self
+            .values
+            .iter()
+            .flatten()
+            .map(|entry| size::attribute(entry.key, entry.item));
         let bytes = names.chain(values).sum();
         if bytes > SUBSTITUTION_BYTES {
             return Err(refuse(PlaceholderFault::Substitution { bytes }));

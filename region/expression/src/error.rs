@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use geodynamo_item::{AttributeType, AttributeValue, MAX_NAME, NumberError};
+use geodynamo_item::{AttributeType, AttributeValue, NumberError, wire::NAME_TOO_LARGE};
 
 /// The request parameter that an expression came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -341,7 +341,7 @@ pub enum PlaceholderFault {
         key: String,
     },
     /// A name that is longer than an attribute's may be.
-    #[error("1 validation error detected: Attribute name is too large, must be less than {} bytes", MAX_NAME + 1)]
+    #[error("{NAME_TOO_LARGE}")]
     NameSize,
     /// A key longer than [`PLACEHOLDER_BYTES`](crate::limits::PLACEHOLDER_BYTES). How DynamoDB says it is not known.
     #[error(

@@ -52,6 +52,10 @@ pub enum SerializationError {
     Shape(Cow<'static, str>),
 }
 
+/// The text of a `ValidationException` for an attribute's name of more than [`MAX_NAME`](crate::MAX_NAME) bytes.
+pub const NAME_TOO_LARGE: &str =
+    "1 validation error detected: Attribute name is too large, must be less than 65536 bytes";
+
 /// The texts that need no more than themselves.
 mod text {
     pub(super) const EMPTY: &str =
@@ -66,7 +70,5 @@ mod text {
     pub(super) const NULL_IN_SET: &str =
         "One or more parameter values were invalid: An string set  may not have a null string as a member";
     pub(super) const DUPLICATE_NUMBERS: &str = "Input collection contains duplicates";
-    pub(super) const NAME: &str =
-        "1 validation error detected: Attribute name is too large, must be less than 65536 bytes";
     pub(super) const NESTING: &str = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit";
 }

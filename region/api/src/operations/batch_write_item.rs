@@ -23,7 +23,12 @@ const WRITES_MAX: usize = 25;
 
 impl Request for BatchWriteItemInput {
     fn check_together(&self) -> Result<(), ApiError> {
-        let mut writes = self.request_items.iter().flatten().flat_map(|(_, requests)| requests).peekable();
+        let mut writes = self
+            .request_items
+            .iter()
+            .flatten()
+            .flat_map(|(_, requests)| requests)
+            .peekable();
         if writes.peek().is_none() {
             return Err(ApiError::request_items_missing("BatchWriteItem"));
         }

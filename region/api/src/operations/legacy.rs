@@ -3,7 +3,9 @@
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use compact_str::CompactString;
-use geodynamo_expression::{Comparator, Condition, KeyCondition, Operand, Path, Update, UpdateError, UpdateOperand, order};
+use geodynamo_expression::{
+    Comparator, Condition, KeyCondition, Operand, Path, Update, UpdateError, UpdateOperand, order,
+};
 use geodynamo_item::{AttributeType, AttributeValue};
 use geodynamo_table::TableError;
 

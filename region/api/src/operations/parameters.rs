@@ -63,7 +63,9 @@ pub(super) fn together(
     if names && !any(expressions) {
         return Err(ExpressionError::from(Refusal::from(PlaceholderFault::NamesWithoutExpression)).into());
     }
-    let Some((true, with_values)) = values else { return Ok(()) };
+    let Some((true, with_values)) = values else {
+        return Ok(());
+    };
     let holds = |parameter: &str| expressions.iter().any(|(name, given)| *given && *name == parameter);
     if with_values.split(' ').any(holds) {
         return Ok(());

@@ -26,14 +26,21 @@ impl Request for PutItemInput {
             ],
             &[("ConditionExpression", self.condition_expression.is_some())],
             self.expression_attribute_names.is_some(),
-            Some((self.expression_attribute_values.is_some(), "ConditionExpression is null")),
+            Some((
+                self.expression_attribute_values.is_some(),
+                "ConditionExpression is null",
+            )),
         )
     }
 
     fn check_before_values(&self) -> Result<(), ApiError> {
         returns_old(&self.return_values)?;
         check_size(self)?;
-        context(&self.expression_attribute_names, self.expression_attribute_values.as_ref()).map(drop)
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
     }
 }
 

@@ -39,7 +39,11 @@ impl Request for QueryInput {
     }
 
     fn check_before_values(&self) -> Result<(), ApiError> {
-        context(&self.expression_attribute_names, self.expression_attribute_values.as_ref()).map(drop)
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
     }
 }
 

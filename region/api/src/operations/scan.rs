@@ -29,7 +29,11 @@ impl Request for ScanInput {
 
     fn check_before_values(&self) -> Result<(), ApiError> {
         segment(self.segment, self.total_segments)?;
-        context(&self.expression_attribute_names, self.expression_attribute_values.as_ref()).map(drop)
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
     }
 }
 

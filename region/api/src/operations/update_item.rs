@@ -37,7 +37,11 @@ impl Request for UpdateItemInput {
     }
 
     fn check_before_values(&self) -> Result<(), ApiError> {
-        context(&self.expression_attribute_names, self.expression_attribute_values.as_ref()).map(drop)
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
     }
 }
 

@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use geodynamo_json::{Kind, Reader, decode_base64};
 
 use super::shape::{Target, expected, read_string, shape};
-use super::{SerializationError, ValidationText, Wire, text};
+use super::{NAME_TOO_LARGE, SerializationError, ValidationText, Wire, text};
 use crate::{AttributeType, AttributeValue, Item, MAX_NAME, MAX_NESTING, Name, Number, NumberError, Set};
 
 /// Reads one attribute value, `{"S": "…"}`. `null` counts as a value without a type.
@@ -96,7 +96,7 @@ fn read_map(reader: &mut Reader<'_>, levels: usize) -> Wire<Item> {
         let name = Name::from(name);
         let mut value = read_nested(reader, levels)?;
         if name.len() > MAX_NAME {
-            value = Err(text::NAME.into());
+            value = Err(NAME_TOO_LARGE.into());
         }
         keep(&mut attributes, value.map(|value| (name, value)));
     }

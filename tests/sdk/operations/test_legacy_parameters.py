@@ -215,7 +215,6 @@ def test_attribute_updates(wire, plain, pk, before, updates, after):
     assert wire("GetItem", TableName=plain, Key={"pk": s(pk)})["Item"] == {"pk": s(pk), **after}
 
 
-@pytest.mark.xfail(strict=True, reason="the table's side is on its way")
 def test_only_deleting_attributes_makes_no_item(wire, plain, pk):
     updates = {"a": {"Action": "DELETE"}, "b": {"Action": "DELETE", "Value": {"SS": ["x"]}}}
     wire("UpdateItem", TableName=plain, Key={"pk": s(pk)}, AttributeUpdates=updates)

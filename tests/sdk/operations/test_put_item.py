@@ -206,7 +206,6 @@ def test_the_size_formula(wire, plain, pk, value, size):
     assert refused == invalid(TOO_LARGE)
 
 
-@pytest.mark.xfail(strict=True, reason="the table's side is on its way")
 def test_an_item_and_its_local_index_entry_share_the_limit(wire, indexed, pk):
     key = {"pk": s(pk), "sk": s("a")}
     half = {"v": s("x" * (ITEM_BYTES_MAX // 2))}

@@ -23,9 +23,6 @@ def names_in(expression):
     return {"ExpressionAttributeNames": used} if used else {}
 
 
-SOON = pytest.mark.xfail(strict=True, reason="the table's side is on its way")
-
-
 def values(**given):
     return {"ExpressionAttributeValues": {f":{key}": value for key, value in given.items()}} if given else {}
 
@@ -161,9 +158,9 @@ def test_what_an_item_does_not_allow(wire, plain, pk, expression, given, says):
         ("ADD a :v", {"v": n(1)}, {"a": n(1)}),
         ("SET a = :v REMOVE b", {"v": n(1)}, {"a": n(1)}),
         # What only takes away makes no item.
-        pytest.param("REMOVE a", {}, None, marks=SOON),
-        pytest.param("DELETE a :v", {"v": {"SS": ["a"]}}, None, marks=SOON),
-        pytest.param("REMOVE a DELETE b :v", {"v": {"SS": ["a"]}}, None, marks=SOON),
+        ("REMOVE a", {}, None),
+        ("DELETE a :v", {"v": {"SS": ["a"]}}, None),
+        ("REMOVE a DELETE b :v", {"v": {"SS": ["a"]}}, None),
     ],
 )
 def test_an_item_that_is_not_there(wire, plain, pk, expression, given, item):
@@ -246,7 +243,7 @@ def test_conditions(wire, plain, pk):
         ("SET x = :v, sk = :v", {"v": s("b")}, parameters("Cannot update attribute sk. This attribute is part of the key")),
         ("SET gp = :v", {"v": n(1)}, parameters("Type mismatch for Index Key gp Expected: S Actual: N IndexName: g-all")),
         ("ADD ls :v", {"v": n(1)}, parameters("Type mismatch for Index Key ls Expected: S Actual: N IndexName: l-all")),
-        pytest.param(
+        (
             "SET gp = :v",
             {"v": s("")},
             invalid(
@@ -254,9 +251,8 @@ def test_conditions(wire, plain, pk):
                 "key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty "
                 "string value."
             ),
-            marks=SOON,
         ),
-        pytest.param(
+        (
             "SET gb = :v",
             {"v": b("")},
             invalid(
@@ -264,7 +260,6 @@ def test_conditions(wire, plain, pk):
                 "key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty "
                 "binary value."
             ),
-            marks=SOON,
         ),
         (
             "SET ls = :v",
@@ -281,7 +276,6 @@ def test_keys_of_the_table_and_of_indexes(wire, indexed, pk, expression, given, 
     assert wire("GetItem", TableName=indexed, Key=key) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="the table's side is on its way")
 def test_an_item_grows_up_to_the_limits(wire, plain, pk):
     filler = 400 * 1024 - len("pk" + pk + "v")
     update = {"TableName": plain, "Key": {"pk": s(pk)}, "UpdateExpression": "SET v = :v"}

@@ -38,9 +38,21 @@ struct Arguments {
     /// Also write all figures as JSON to this file.
     #[arg(long)]
     json: Option<std::path::PathBuf>,
+    /// Only this part of it.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// Threads of the client.
     #[arg(long, default_value_t = 1)]
     client_threads: usize,
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Peaks and tails of one region, beside the skeleton's.
+    One,
+    /// Two regions.
+    Two,
 }
 
 /// How long and how often.
@@ -67,6 +79,8 @@ const VISIBLE_WANTED_MS: f64 = 10.0;
 /// Rates that are tried for a flat backlog, as parts of the peak of puts, from above.
 const FLAT_PARTS: [f64; 8] = [0.9, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
 const PROBES: usize = 4;
+/// The rates tried in two regions are parts of this where the peak was not measured.
+const PUT_PEAK_UNKNOWN: f64 = 40_000.0;
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
@@ -75,32 +89,44 @@ fn main() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut figures = json!({"quick": arguments.quick});
 
-    let (peaks, tails) = {
-        let (_skeleton, skeleton) = start_skeleton(folder.path())?;
-        let mut cluster = Cluster::new(settings(folder.path(), "one", &["us-east-1"])?)?;
-        cluster.write(&BTreeMap::new())?;
-        cluster.start()?;
-        let geodynamo = cluster.nodes[0].endpoint();
-        println!("filling both with {} items", effort.keys);
-        runtime.block_on(async {
-            tables::create(&geodynamo, TABLE).await?;
-            for endpoint in [&skeleton, &geodynamo] {
-                tables::fill(endpoint, &effort.workload(Operation::Put), 16, |_| ()).await?;
-            }
-            io::Result::Ok(())
-        })?;
-        let peaks = measure_peaks(&effort, &skeleton, &geodynamo)?;
-        let tails = measure_tails(&effort, &skeleton, &geodynamo, &peaks)?;
-        (peaks, tails)
-    };
-    figures["peaks"] = peaks.iter().map(Peak::to_json).collect();
-    figures["tails"] = tails;
-    let put_peak = best(&peaks, Operation::Put);
-    figures["regions"] = measure_regions(&effort, folder.path(), put_peak, &runtime)?;
+    let mut put_peak = PUT_PEAK_UNKNOWN;
+    if arguments.only != Some(Part::Two) {
+        let peaks = measure_one(&effort, folder.path(), &runtime, &mut figures)?;
+        put_peak = best(&peaks, Operation::Put);
+    }
+    if arguments.only != Some(Part::One) {
+        figures["regions"] = measure_regions(&effort, folder.path(), put_peak, &runtime)?;
+    }
     if let Some(path) = arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
     }
     Ok(())
+}
+
+/// One region's peaks and tails beside the skeleton's.
+fn measure_one(
+    effort: &Effort,
+    folder: &Path,
+    runtime: &tokio::runtime::Runtime,
+    figures: &mut Value,
+) -> io::Result<Vec<Peak>> {
+    let (_skeleton, skeleton) = start_skeleton(folder)?;
+    let mut cluster = Cluster::new(settings(folder, "one", &["us-east-1"])?)?;
+    cluster.write(&BTreeMap::new())?;
+    cluster.start()?;
+    let geodynamo = cluster.nodes[0].endpoint();
+    println!("filling both with {} items", effort.keys);
+    runtime.block_on(async {
+        tables::create(&geodynamo, TABLE).await?;
+        for endpoint in [&skeleton, &geodynamo] {
+            tables::fill(endpoint, &effort.workload(Operation::Put), 16, |_| ()).await?;
+        }
+        io::Result::Ok(())
+    })?;
+    let peaks = measure_peaks(effort, &skeleton, &geodynamo)?;
+    figures["peaks"] = peaks.iter().map(Peak::to_json).collect();
+    figures["tails"] = measure_tails(effort, &skeleton, &geodynamo, &peaks)?;
+    Ok(peaks)
 }
 
 impl Effort {

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    Frame, Identity, LogInfo, Position, ReplicaId, TableId,
+    Change, Frame, Hlc, Identity, LogInfo, MergeKind, Origin, Past, Position, ReplicaId, Stamp, TableId, Version,
     link::{Receiver, Sender, Violation, receiver, sender},
 };
 use proptest::prelude::*;
@@ -302,6 +302,66 @@ fn silence_ends_a_connection() {
         Some(receiver::Action::Disconnect(Violation::Silence(10_000)))
     );
     assert_eq!((sender.poll_timeout(), receiver.poll_timeout()), (None, None));
+}
+
+/// What a read gives may be newer than what the link was told of; the peer's ack of it is no violation.
+#[test]
+fn a_sender_reads_further_than_it_was_told() {
+    let info = LogInfo::new(ReplicaId(1), TableId(1), 0, (0, 9));
+    let log = info.log;
+    let mut sender = Sender::new(identity("here", 1), "there", 0);
+    let actions = |sender: &mut Sender| std::iter::from_fn(|| sender.poll_action()).collect::<Vec<_>>();
+    let frame = |frame| sender::Event::Frame(frame);
+    sender.handle(
+        0,
+        frame(Frame::Welcome {
+            protocol: 1,
+            region: "there".into(),
+            replica: ReplicaId(2),
+            credit_bytes: 1 << 20,
+        }),
+    );
+    sender.handle(0, sender::Event::Open(vec![(info, Position(1))]));
+    let resume = Frame::Resume {
+        log,
+        position: Position(0),
+        epoch: 1,
+    };
+    sender.handle(0, frame(resume));
+    let Some(sender::Action::ReadLog { ticket, .. }) = actions(&mut sender).pop() else {
+        panic!("no question")
+    };
+    // It was told of position 1; 2 and 3 are durable by now, too.
+    let change = |position: u64| {
+        let origin = Origin::Remote {
+            replica: ReplicaId(2),
+            log,
+            position: Position(position),
+        };
+        let loser = Version {
+            stamp: Stamp::new(Hlc(position), ReplicaId(2)),
+            past: Past::new(),
+            kind: MergeKind::ItemLww,
+            value: None,
+        };
+        let winner = loser.stamp;
+        let key = Bytes::from_static(b"k");
+        let change = Change::conflict(key, loser, winner, origin, 0);
+        (Position(position), change)
+    };
+    sender.handle(0, sender::Event::Log(ticket, (1..=3).map(change).collect()));
+    sender.handle(
+        0,
+        frame(Frame::Ack {
+            log,
+            up_to: Position(3),
+        }),
+    );
+    assert_eq!(
+        actions(&mut sender).pop(),
+        Some(sender::Action::Acked(log, Position(3)))
+    );
+    assert_eq!(sender.backlog(), 0);
 }
 
 /// Frames that come twice, too early or overlapping are harmless and give their credit back.

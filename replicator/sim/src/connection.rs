@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Delta, Frame, LogId, Millis, Position, Stamp,
-    link::{Receiver, Sender, Ticket, receiver, sender},
+    link::{Receiver, Sender, Ticket, Violation, receiver, sender},
 };
 
 use crate::{
@@ -192,7 +192,7 @@ impl World {
                     format!("log {log} ends at {end}, but a peer has {cursor} of it"),
                 );
             }
-            sender::Action::Disconnect(violation) => self.disconnect(id, &violation.to_string()),
+            sender::Action::Disconnect(violation) => self.violated(id, &violation),
         }
     }
 
@@ -214,8 +214,16 @@ impl World {
                 let wait = self.rng.between(0, 4);
                 self.plan_in(wait, Event::AnswerReceiver { id, to, epoch, action });
             }
-            receiver::Action::Disconnect(violation) => self.disconnect(id, &violation.to_string()),
+            receiver::Action::Disconnect(violation) => self.violated(id, &violation),
         }
+    }
+
+    /// Silence ends a connection when a link is cut. Nothing else may: both ends are this release.
+    fn violated(&mut self, id: ConnectionId, violation: &Violation) {
+        if !matches!(violation, Violation::Silence(_)) {
+            self.broken(Law::CursorsAndLinks, format!("{id:?} was ended: {violation}"));
+        }
+        self.disconnect(id, &violation.to_string());
     }
 
     /// Law 6: nobody is told of a position that is not durable at the receiver.

@@ -1,6 +1,6 @@
 //! Joins in a world: the core's source and joiner, and the stream between them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
@@ -240,15 +240,15 @@ impl World {
 }
 
 /// The next rows: items by partition hash and key with their conflicts' losers; with the first page, all that is parked.
+/// A key may have losers only: where their winner is parked, and they came before it.
 fn page_of(state: &State, after: Option<&CopyMark>) -> CopyPage {
     let mark = |key: &Bytes| CopyMark(partition_hash(key), key.clone());
-    let mut marks: Vec<_> = state
-        .versions
-        .keys()
-        .map(mark)
+    let losers = state.conflicts.keys().map(|(key, _)| key);
+    let marks: BTreeSet<_> = state.versions.keys().chain(losers).map(mark).collect();
+    let mut marks: Vec<_> = marks
+        .into_iter()
         .filter(|mark| after.is_none_or(|a| a < mark))
         .collect();
-    marks.sort();
     marks.truncate(PAGE_ROWS);
     let mut deltas = Vec::new();
     for CopyMark(_, key) in &marks {

@@ -31,6 +31,11 @@ pub(crate) enum Event {
         region: usize,
         epoch: u64,
     },
+    /// Links hear that a region's logs have grown, perhaps later than the growth can be read.
+    Grown {
+        region: usize,
+        epoch: u64,
+    },
     ReleaseParked {
         region: usize,
         epoch: u64,

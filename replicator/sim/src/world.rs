@@ -137,6 +137,11 @@ impl World {
         match event {
             Event::ClientWrite(region) => self.client_write(region),
             Event::Sync { region, epoch } => self.sync(region, epoch),
+            Event::Grown { region, epoch } => {
+                if self.replicas[region].epoch == epoch {
+                    self.tell_links(region);
+                }
+            }
             Event::ReleaseParked { region, epoch } => self.release_parked(region, epoch),
             Event::Deliver(id, way) => self.deliver(id, way),
             Event::Tick(id) => self.tick(id),
@@ -266,7 +271,13 @@ impl World {
                 }
             }
         }
-        self.tell_links(region);
+        // What is durable can be read before anyone has heard of it.
+        if self.rng.permille(300) {
+            let wait = self.rng.between(1, 200);
+            self.plan_in(wait, Event::Grown { region, epoch });
+        } else {
+            self.tell_links(region);
+        }
         self.plan_release(region);
     }
 

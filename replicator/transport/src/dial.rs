@@ -358,10 +358,13 @@ impl<'a, H: Host> Link<'a, H> {
         add(&self.metrics.changes_skipped, skipped - self.skipped);
         self.skipped = skipped;
         self.metrics.backlog.store(self.sender.backlog(), Relaxed);
-        self.metrics.rtt_us.store(
-            u64::try_from(self.connection.rtt().as_micros()).unwrap_or(u64::MAX),
-            Relaxed,
-        );
+        let path = self.connection.stats().path;
+        self.metrics
+            .rtt_us
+            .store(u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.metrics.packets_lost.store(path.lost_packets, Relaxed);
+        self.metrics.congestion_events.store(path.congestion_events, Relaxed);
+        self.metrics.window_bytes.store(path.cwnd, Relaxed);
     }
 }
 

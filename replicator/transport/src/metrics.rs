@@ -53,6 +53,12 @@ pub struct LinkMetrics {
     pub peers_ahead: AtomicU64,
     /// The connection's round trip, in microseconds.
     pub rtt_us: AtomicU64,
+    /// Packets of this connection that were declared lost.
+    pub packets_lost: AtomicU64,
+    /// Times the congestion window was cut on this connection.
+    pub congestion_events: AtomicU64,
+    /// The congestion window, in bytes.
+    pub window_bytes: AtomicU64,
 }
 
 /// Everything the replicator counts, by peer region.

@@ -91,7 +91,7 @@ pub struct LinkCollector(pub Arc<Metrics>);
 /// A link's number: its name, its help, whether it only grows, and how to read it.
 type Reading = (&'static str, &'static str, bool, fn(&LinkMetrics) -> u64);
 
-const OUTGOING: [Reading; 9] = [
+const OUTGOING: [Reading; 12] = [
     ("link_up", "1 while the peer is connected", false, |link| {
         link.connected.load(Relaxed).into()
     }),
@@ -116,6 +116,24 @@ const OUTGOING: [Reading; 9] = [
     ("link_rtt_microseconds", "The connection's round trip", false, |link| {
         link.rtt_us.load(Relaxed)
     }),
+    (
+        "link_packets_lost",
+        "Packets of the present connection that were declared lost",
+        false,
+        |link| link.packets_lost.load(Relaxed),
+    ),
+    (
+        "link_congestion_events",
+        "Times the congestion window of the present connection was cut",
+        false,
+        |link| link.congestion_events.load(Relaxed),
+    ),
+    (
+        "link_window_bytes",
+        "The connection's congestion window",
+        false,
+        |link| link.window_bytes.load(Relaxed),
+    ),
     (
         "link_last_ack_milliseconds",
         "When the peer last acknowledged something, since 1970",

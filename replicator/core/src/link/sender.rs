@@ -376,6 +376,8 @@ impl Sender {
         self.release(log);
         let Some(out) = self.logs.get_mut(&log) else { return };
         out.take_in(changes, &mut self.stats);
+        // What could be read may be newer than what this link has been told of.
+        out.end = out.end.max(out.fetched);
         self.after_step(now, log);
     }
 

@@ -1,10 +1,12 @@
 //! The error catalogue: one named constructor for each of DynamoDB's errors, with its status, its type and its texts.
 
+mod throttled;
+
 use std::{borrow::Cow, fmt};
 
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
-use geodynamo_table::{PARTITION_KEY_BYTES_MAX, TableError};
+use geodynamo_table::TableError;
 
 use crate::{
     generated::KeySchemaElement,
@@ -30,6 +32,8 @@ struct Inner {
     item: Option<Item>,
     /// `CancellationReasons` of a cancelled transaction.
     reasons: Vec<CancellationReason>,
+    /// The one of `ThrottlingReasons`.
+    throttled: Option<throttled::ThrottlingReason>,
 }
 
 /// Why one action of a transaction did not succeed.
@@ -126,16 +130,6 @@ impl ApiError {
         Self::new(400, "com.amazon.coral.validate#ValidationException", "message", message)
     }
 
-    /// `ThrottlingException` with this message.
-    pub fn throttling(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            400,
-            "com.amazon.coral.availability#ThrottlingException",
-            "message",
-            message,
-        )
-    }
-
     /// `ServiceUnavailable`, status 503: the process is stopping, or starting.
     pub fn service_unavailable() -> Self {
         Self::new(
@@ -178,10 +172,7 @@ impl ApiError {
     }
 
     pub(crate) fn write_request_of_neither_kind() -> Self {
-        // DynamoDB says so of a request without any, too.
-        Self::validation(
-            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
-        )
+        Self::validation("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
     }
 
     pub(crate) fn transact_item_of_no_kind() -> Self {
@@ -205,41 +196,9 @@ impl ApiError {
         ))
     }
 
-    /// `bytes_max` tells which kind of key it is.
-    pub(crate) fn key_too_long(bytes_max: usize) -> Self {
-        if bytes_max == PARTITION_KEY_BYTES_MAX {
-            Self::invalid(format!(
-                "Size of hashkey has exceeded the maximum size limit of{bytes_max} bytes"
-            ))
-        } else {
-            Self::invalid(format!(
-                "Aggregated size of all range keys has exceeded the size limit of {bytes_max} bytes"
-            ))
-        }
-    }
-
-    pub(crate) fn item_too_large() -> Self {
-        Self::validation("Item size has exceeded the maximum allowed size")
-    }
-
-    /// `parameter` is `Filter Expression` or `QueryFilter`.
-    pub(crate) fn key_in_filter(parameter: &str, name: &str) -> Self {
+    pub(crate) fn key_in_filter(name: &str) -> Self {
         Self::validation(format!(
-            "{parameter} can only contain non-primary key attributes: Primary key attribute: {name}"
-        ))
-    }
-
-    pub(crate) fn not_projected(index: &str, names: &[&str]) -> Self {
-        Self::invalid(format!(
-            "Global secondary index {index} does not project [{}]",
-            names.join(", ")
-        ))
-    }
-
-    pub(crate) fn filter_not_projected(index: &str, names: &[&str]) -> Self {
-        Self::invalid(format!(
-            "Secondary index {index} does not project one or more filter attributes: [{}]",
-            names.join(", ")
+            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
         ))
     }
 
@@ -284,49 +243,8 @@ impl ApiError {
         ))
     }
 
-    /// `kind` is the type's long name.
     pub(crate) fn action_not_for_type(action: &str, kind: &str) -> Self {
-        Self::invalid(match action {
-            "DELETE" => format!("DELETE action with value is not supported for the type {kind}"),
-            _ => format!("{action} action is not supported for the type {kind}"),
-        })
-    }
-
-    pub(crate) fn action_without_value() -> Self {
-        Self::invalid("Only DELETE action is allowed when no attribute value is specified")
-    }
-
-    /// The item has a value of another type than an `AttributeUpdates` can add to or take from.
-    pub(crate) fn attribute_update_mismatch() -> Self {
-        Self::validation("Type mismatch for attribute to update")
-    }
-
-    pub(crate) fn conditional_operator_alone() -> Self {
-        Self::validation("ConditionalOperator cannot be used without Filter or Expected")
-    }
-
-    pub(crate) fn conditional_operator_for_one() -> Self {
-        Self::validation("ConditionalOperator can only be used when Filter or Expected has two or more elements")
-    }
-
-    pub(crate) fn comparison_without_value(operator: &str, name: &str) -> Self {
-        Self::invalid(format!(
-            "Value or AttributeValueList must be used with ComparisonOperator: {operator} for Attribute: {name}"
-        ))
-    }
-
-    pub(crate) fn condition_values_of_several_types() -> Self {
-        Self::invalid("AttributeValues inside AttributeValueList must be of same type")
-    }
-
-    pub(crate) fn condition_bounds_order() -> Self {
-        Self::validation(
-            "The BETWEEN condition was provided a range where the lower bound is bigger than the upper bound",
-        )
-    }
-
-    pub(crate) fn request_items_missing(operation: &str) -> Self {
-        Self::validation(format!("The requestItems parameter is required for {operation}"))
+        Self::invalid(format!("Action {action} is not supported for the type {kind}"))
     }
 
     pub(crate) fn wrong_argument_count(operator: &str) -> Self {
@@ -434,24 +352,6 @@ impl ApiError {
     /// `ItemCollectionSizeLimitExceededException`.
     pub fn item_collection_size_limit_exceeded() -> Self {
         Self::dynamodb("ItemCollectionSizeLimitExceededException", "Collection size exceeded.")
-    }
-
-    /// `ProvisionedThroughputExceededException`.
-    pub fn provisioned_throughput_exceeded() -> Self {
-        Self::dynamodb(
-            "ProvisionedThroughputExceededException",
-            "The level of configured provisioned throughput for the table was exceeded. Consider increasing your \
-             provisioning level with the UpdateTable API.",
-        )
-    }
-
-    /// `RequestLimitExceeded`.
-    pub fn request_limit_exceeded() -> Self {
-        Self::dynamodb(
-            "RequestLimitExceeded",
-            "Throughput exceeds the current throughput limit for your account. Please contact AWS Support at \
-             https://aws.amazon.com/support request a limit increase",
-        )
     }
 
     /// `InternalServerError`, status 500. Why is for the log, not for the client.
@@ -569,6 +469,9 @@ impl ApiError {
             }
             writer.end_array();
         }
+        if let Some(throttled) = &self.0.throttled {
+            throttled.encode(self.name(), &mut writer);
+        }
         writer.end_object();
         writer.into_bytes()
     }
@@ -599,6 +502,7 @@ impl ApiError {
             message: message.into(),
             item: None,
             reasons: Vec::new(),
+            throttled: None,
         }))
     }
 }
@@ -633,6 +537,14 @@ impl From<Option<TableError>> for CancellationReason {
         let Some(error) = error else { return Self::NONE };
         let message = error.to_string();
         let (code, item) = match error {
+            TableError::Throttled(throttled) => {
+                let (code, message) = throttled::cancellation(&throttled);
+                return Self {
+                    code,
+                    message: Some(message.into()),
+                    item: None,
+                };
+            }
             TableError::ConditionFailed(item) => ("ConditionalCheckFailed", item.map(|item| *item)),
             TableError::ItemCollectionSize => ("ItemCollectionSizeLimitExceeded", None),
             TableError::TransactionConflict => ("TransactionConflict", None),
@@ -662,6 +574,7 @@ impl From<TableError> for ApiError {
             TableError::ResourceInUse(message) => Self::resource_in_use(message),
             TableError::LimitExceeded(message) => Self::limit_exceeded(message),
             TableError::ConditionFailed(item) => Self::conditional_check_failed(item.map(|item| *item)),
+            TableError::Throttled(throttled) => Self::throttled(&throttled),
             TableError::ItemCollectionSize => Self::item_collection_size_limit_exceeded(),
             TableError::TransactionConflict => Self::transaction_conflict(),
             TableError::TransactionCanceled(reasons) => {

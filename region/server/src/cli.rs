@@ -60,6 +60,9 @@ pub struct Dev {
     /// AWS_SECRET_ACCESS_KEY
     #[arg(long, value_enum, default_value_t = Auth::Any)]
     pub auth: Auth,
+    /// Throttle requests as DynamoDB does: by provisioned throughput, on-demand maximums, and the ceilings on hot keys
+    #[arg(long)]
+    pub throttle: bool,
 }
 
 /// Whether signatures are checked.
@@ -142,6 +145,7 @@ mod tests {
                 data: Some("d".into()),
                 region: RegionName::new("us-east-1").unwrap(),
                 auth: Auth::Enforce,
+                throttle: false,
             })),
         );
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use geodynamo_access::Credential;
-use geodynamo_table::TtlOptions;
+use geodynamo_table::{ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
@@ -61,6 +61,9 @@ pub struct Config {
     /// How items expire.
     #[serde(default)]
     pub ttl: TtlEntry,
+    /// How requests are throttled.
+    #[serde(default)]
+    pub throttle: ThrottleEntry,
     /// What clients may take.
     #[serde(default)]
     pub limits: LimitsEntry,
@@ -173,6 +176,22 @@ pub struct TtlEntry {
     pub grace_ms: Within<0, 86_400_000>,
     /// How long a table's setting stays before it may be changed again, in milliseconds. DynamoDB's is an hour.
     pub change_interval_ms: Within<0, 86_400_000>,
+}
+
+/// How requests are throttled; see [`ThrottleOptions`]. Rates are capacity units per second; 0 is no limit.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThrottleEntry {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Reads of one range of keys: what a hot partition key may be read.
+    pub key_range_read: Within<0, 1_000_000_000>,
+    /// Writes of one range of keys.
+    pub key_range_write: Within<0, 1_000_000_000>,
+    /// Reads of a table, or a global index, in on-demand mode: the account's quota.
+    pub on_demand_read: Within<0, 1_000_000_000>,
+    /// Writes of a table, or a global index, in on-demand mode.
+    pub on_demand_write: Within<0, 1_000_000_000>,
 }
 
 /// What clients may take; see [`Limits`].
@@ -306,6 +325,7 @@ impl Config {
             storage: Storage::default(),
             replication: Replication::default(),
             ttl: TtlEntry::default(),
+            throttle: ThrottleEntry::default(),
             limits: LimitsEntry::default(),
             otel: Otel::default(),
         }
@@ -421,6 +441,22 @@ impl Default for TtlEntry {
             sweep_ms: Within::new(sweep_ms),
             grace_ms: Within::new(grace_ms),
             change_interval_ms: Within::new(change_interval_ms),
+        }
+    }
+}
+
+impl Default for ThrottleEntry {
+    /// On, with DynamoDB's ceilings on hot keys and no quota of the account.
+    fn default() -> Self {
+        let ThrottleOptions {
+            key_range, on_demand, ..
+        } = ThrottleOptions::default();
+        Self {
+            enabled: true,
+            key_range_read: Within::new(key_range.read),
+            key_range_write: Within::new(key_range.write),
+            on_demand_read: Within::new(on_demand.read),
+            on_demand_write: Within::new(on_demand.write),
         }
     }
 }

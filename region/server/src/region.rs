@@ -14,13 +14,13 @@ use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, StorageError};
-use geodynamo_table::{Options, TableError, Tables, TimeSource, TtlOptions};
+use geodynamo_table::{Options, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, schema::Throughput};
 use geodynamo_topology::{Topology, TopologyError};
 use tokio::sync::watch;
 
 use crate::{
     api::TablesAdmin,
-    config::{ClusterTls, Config},
+    config::{ClusterTls, Config, ThrottleEntry},
     metrics::{LinkCollector, MetricsRegistry, ReplicationObserver, RocksCollector, TableCollector},
     peers::TablesHost,
     process::{Ports, StartError},
@@ -232,8 +232,18 @@ fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn Ti
             grace_ms: config.ttl.grace_ms.get(),
             change_interval_ms: config.ttl.change_interval_ms.get(),
         },
+        throttle: throttle_options(&config.throttle),
         time: Arc::clone(time),
         new_replica: ReplicaId(rand::random()),
+    }
+}
+
+fn throttle_options(entry: &ThrottleEntry) -> ThrottleOptions {
+    let throughput = |read: u64, write: u64| Throughput { read, write };
+    ThrottleOptions {
+        enabled: entry.enabled,
+        key_range: throughput(entry.key_range_read.get(), entry.key_range_write.get()),
+        on_demand: throughput(entry.on_demand_read.get(), entry.on_demand_write.get()),
     }
 }
 

@@ -85,6 +85,7 @@ fn dev(arguments: &Dev) -> Done {
     };
     let address = (arguments.host, arguments.port).into();
     let mut config = Config::alone(arguments.region.clone(), folder, address);
+    config.throttle.enabled = arguments.throttle;
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {

@@ -3,6 +3,8 @@
 use geodynamo_item::Item;
 use geodynamo_storage::StorageError;
 
+use crate::Throttled;
+
 /// Why a request on tables was refused or failed. The api crate turns each into DynamoDB's error of that name.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TableError {
@@ -21,6 +23,9 @@ pub enum TableError {
     /// `ConditionalCheckFailedException`; the item as it was, where the request asked for it.
     #[error("The conditional request failed")]
     ConditionFailed(Option<Box<Item>>),
+    /// `ProvisionedThroughputExceededException`, `ThrottlingException` or `RequestLimitExceeded`.
+    #[error("{0}")]
+    Throttled(Box<Throttled>),
     /// `ItemCollectionSizeLimitExceededException`.
     #[error("Collection size exceeded.")]
     ItemCollectionSize,

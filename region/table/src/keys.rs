@@ -72,6 +72,11 @@ pub(crate) fn rest(key: &Bytes) -> Bytes {
     key.slice(KEY_HEAD.min(key.len())..)
 }
 
+/// Whether a key is an entry of a global index: of the one with this id.
+pub(crate) fn is_entry_of(key: &[u8], index: u64) -> bool {
+    key.first() == Some(&space::GLOBAL) && key.get(1..9) == Some(&index.to_be_bytes())
+}
+
 /// The route in a key's head.
 pub(crate) fn route_of(key: &[u8]) -> u64 {
     let mut route = [0; 8];

@@ -13,6 +13,7 @@ use crate::{
     capacity::{Capacity, read_units},
     index::{self, ItemKey},
     keys,
+    metered::PageMeter,
     range::{KeyRange, SortForm},
     record,
     schema::{IndexDefinition, IndexKind},
@@ -90,12 +91,17 @@ struct Reading<'a> {
     filter: Option<&'a Condition>,
     consistent: bool,
     fetch_base: bool,
+    /// Whether it consumes capacity.
+    metered: bool,
 }
 
 impl<E: Engine> Tables<E> {
     /// The item with a key.
     pub async fn get(&self, table: &Table, key: &Item) -> Result<Option<StoredItem>> {
-        let at = table.key_of(key)?;
+        self.get_at(table, &table.key_of(key)?).await
+    }
+
+    pub(crate) async fn get_at(&self, table: &Table, at: &ItemKey) -> Result<Option<StoredItem>> {
         let found = self.engine().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
         Ok(found
             .map(|bytes| record::item_of(&bytes))
@@ -113,6 +119,15 @@ impl<E: Engine> Tables<E> {
 
     /// A page of a query.
     pub async fn query(&self, table: &Table, query: Query<'_>) -> Result<ReadPage> {
+        self.query_as(table, query, true).await
+    }
+
+    /// A page of a query that no client pays for.
+    pub async fn query_free(&self, table: &Table, query: Query<'_>) -> Result<ReadPage> {
+        self.query_as(table, query, false).await
+    }
+
+    async fn query_as(&self, table: &Table, query: Query<'_>, metered: bool) -> Result<ReadPage> {
         let index = query.index.map(|name| table.readable_index(name)).transpose()?;
         let schema = index.map_or(table.keys(), |index| &index.keys);
         let place = match index {
@@ -145,6 +160,7 @@ impl<E: Engine> Tables<E> {
                 filter: query.filter,
                 consistent: query.consistent,
                 fetch_base: query.fetch_base,
+                metered,
             },
         )
         .await
@@ -187,6 +203,7 @@ impl<E: Engine> Tables<E> {
                 filter: request.filter,
                 consistent: request.consistent,
                 fetch_base: request.fetch_base,
+                metered: true,
             },
         )
         .await
@@ -198,6 +215,11 @@ impl<E: Engine> Tables<E> {
         let mut base_units = 0.0;
         let mut passed_over = 0;
         let mut range = reading.range.clone();
+        let first = match &range.from {
+            Bound::Included(key) | Bound::Excluded(key) => keys::route_of(key),
+            Bound::Unbounded => 0,
+        };
+        let mut meter = PageMeter::begin(table, reading.index, reading.consistent, first, reading.metered)?;
         'page: while !range.is_empty() {
             let scan = Scan {
                 from: range.from.clone(),
@@ -228,13 +250,17 @@ impl<E: Engine> Tables<E> {
                 };
                 page.scanned += 1;
                 bytes += stored.size()?;
-                let ends = page.scanned == reading.limit || bytes >= PAGE_BYTES_MAX;
+                let route = keys::route_of(&key);
+                let used_up = meter.has_read(bytes, route);
+                let ends = page.scanned == reading.limit || bytes >= PAGE_BYTES_MAX || used_up;
                 if ends {
                     page.last_key = Some(self.last_key(table, reading.index, &key, &stored)?);
                 }
+                let fetched = base_units;
                 if let Some(shown) = self.shown(table, &reading, stored, &mut base_units).await? {
                     page.items.push(shown);
                 }
+                meter.has_fetched(base_units - fetched, route);
                 if ends {
                     break 'page;
                 }

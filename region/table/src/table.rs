@@ -20,6 +20,7 @@ use crate::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
         ReplicaStatus, Stream, StreamView, Tags,
     },
+    throttle::{Meters, Throttle},
 };
 
 /// The longest partition key, in bytes.
@@ -64,6 +65,8 @@ pub struct Table {
     pub(crate) registers: Registers,
     pub(crate) status: TableStatus,
     pub(crate) phases: IndexPhases,
+    /// What its requests are held to, if to anything.
+    pub(crate) throttle: Option<Box<Throttle>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -81,6 +84,8 @@ pub(crate) struct Live {
     /// The indexes that writes maintain, whichever moment of the table they were begun with. Read under the gate: whoever
     /// passed the gate for writing after a change knows that every write goes by it.
     pub(crate) maintained: arc_swap::ArcSwap<Vec<IndexDefinition>>,
+    /// What was consumed of it and its indexes.
+    pub(crate) meters: Meters,
 }
 
 impl Live {
@@ -203,6 +208,7 @@ impl Table {
             registers,
             status,
             phases,
+            throttle: None,
             live,
         })
     }
@@ -247,6 +253,16 @@ impl Table {
     /// How far it has come.
     pub fn status(&self) -> TableStatus {
         self.status
+    }
+
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub(crate) fn created_ms(&self) -> u64 {
+        self.definition.created_ms
+    }
+
+    /// Whether requests may be throttled.
+    pub fn is_throttled(&self) -> bool {
+        self.throttle.is_some()
     }
 
     /// Its partitions.
@@ -365,11 +381,8 @@ impl Table {
             .ok_or_else(|| TableError::Validation("The provided key element does not match the schema".into()))
     }
 
-    /// Checks an item that is about to be written: its keys, and the attributes that are keys of an index.
-    ///
-    /// # Errors
-    /// [`TableError::Validation`] with DynamoDB's text, of the first key that is missing, of a wrong type, empty or too long.
-    pub fn check_item(&self, item: &Item) -> Result<()> {
+    /// Checks an item that is about to be written: its keys, its size, and the types of index keys.
+    pub(crate) fn check_item(&self, item: &Item) -> Result<()> {
         for attribute in self.keys().attributes() {
             match item.get(&attribute.name) {
                 None => {
@@ -394,23 +407,7 @@ impl Table {
     }
 
     /// Checks the attributes that are keys of an index: of the right type, not empty, not too long.
-    fn check_index_keys(&self, item: &Item) -> Result<()> {
-        self.check_index_keys_of(item, empty_index_key)
-    }
-
-    /// The same of an item that an update made; an empty key is told in other words then.
-    pub(crate) fn check_updated_index_keys(&self, item: &Item) -> Result<()> {
-        self.check_index_keys_of(item, |_, _, value| {
-            TableError::Validation(format!(
-                "One or more parameter values are not valid. The update expression attempted to update a secondary index \
-                 key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty {} \
-                 value.",
-                kind_word(value)
-            ))
-        })
-    }
-
-    fn check_index_keys_of(&self, item: &Item, empty: EmptyIndexKey) -> Result<()> {
+    pub(crate) fn check_index_keys(&self, item: &Item) -> Result<()> {
         for index in &self.indexes {
             for (attribute, partition) in index.keys.attributes().zip([true, false]) {
                 let Some(value) = item.get(&attribute.name) else {
@@ -425,7 +422,7 @@ impl Table {
                         index.name
                     )));
                 }
-                check_index_key_value(index, attribute, value, partition, empty)?;
+                check_index_key_value(index, attribute, value, partition)?;
             }
         }
         Ok(())
@@ -436,7 +433,7 @@ impl Table {
         for index in &self.indexes {
             for (attribute, partition) in index.keys.attributes().zip([true, false]) {
                 if let Some(value) = item.get(&attribute.name) {
-                    check_index_key_value(index, attribute, value, partition, empty_index_key)?;
+                    check_index_key_value(index, attribute, value, partition)?;
                 }
             }
         }
@@ -466,29 +463,22 @@ impl Table {
     }
 }
 
-/// Says that a key of an index is empty.
-type EmptyIndexKey = fn(&IndexDefinition, &KeyAttribute, &AttributeValue) -> TableError;
-
-fn empty_index_key(index: &IndexDefinition, attribute: &KeyAttribute, value: &AttributeValue) -> TableError {
-    TableError::Validation(format!(
-        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
-         AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, IndexKey: {}",
-        kind_word(value),
-        index.name,
-        attribute.name
-    ))
-}
-
 fn check_index_key_value(
     index: &IndexDefinition,
     attribute: &KeyAttribute,
     value: &AttributeValue,
     partition: bool,
-    empty: EmptyIndexKey,
 ) -> Result<()> {
     let len = key_len(value);
     if len == 0 {
-        return Err(empty(index, attribute, value));
+        return Err(TableError::Validation(format!(
+            "One or more parameter values are not valid. A value specified for a secondary index key is not \
+             supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, \
+             IndexKey: {}",
+            kind_word(value),
+            index.name,
+            attribute.name
+        )));
     }
     if len > key_max(partition) {
         return Err(too_long(partition));

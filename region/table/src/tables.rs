@@ -28,6 +28,7 @@ use crate::{
     schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
     stats,
     table::{Live, TableStatus},
+    throttle::{Throttle, ThrottleOptions},
     transaction::Transactions,
     ttl::{ExpiryState, TtlOptions},
 };
@@ -54,6 +55,8 @@ pub struct Options {
     pub parking: ParkingLimits,
     /// How items expire.
     pub ttl: TtlOptions,
+    /// How requests are throttled.
+    pub throttle: ThrottleOptions,
     /// Local time.
     pub time: Arc<dyn TimeSource>,
     /// The id that the replica gets if its data directory is fresh: random, so that it was never used before.
@@ -351,7 +354,9 @@ impl<E: Engine> Tables<E> {
         let status = own.and_then(|own| self.status_of(&registers, own, &phases));
         if let Some(status) = status {
             let live = old.map_or_else(Arc::default, |old| Arc::clone(&old.live));
-            if let Some(table) = Table::new(id, registers.clone(), status, phases, live).map(Arc::new) {
+            if let Some(mut table) = Table::new(id, registers.clone(), status, phases, live) {
+                table.throttle = self.throttle_of(&table);
+                let table = Arc::new(table);
                 self.load_ends(&table).await?;
                 // Two tables of one name can only meet if two regions made them while cut off from each other, and one
                 // of them then added the other's region: the one with the lesser id has the name here.
@@ -390,6 +395,12 @@ impl<E: Engine> Tables<E> {
                 })
             }
         }
+    }
+
+    fn throttle_of(&self, table: &Table) -> Option<Box<Throttle>> {
+        let (region, account) = (self.region(), self.account());
+        let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
+        Throttle::of(table, &arn, &self.options.throttle, &self.options.time)
     }
 
     /// Learns where this replica's logs of a table end, if it does not know yet.

@@ -12,10 +12,11 @@ use geodynamo_replicator_core::TransactionId;
 use geodynamo_storage::Engine;
 
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Access, Result, StoredItem, Table, TableError, Tables,
     capacity::{Capacity, read_units, write_units},
     index::ItemKey,
     keys,
+    metered::admit_transaction,
     ongoing::{Ongoing, Whose},
     order::latch_of,
     prepare::{Action, Prepared, check_update, prepare},
@@ -123,6 +124,8 @@ impl<E: Engine> Tables<E> {
             }
             gates.push(gate);
         }
+        let places = actions.iter().map(|action| &action.table).zip(&ats);
+        admit_transaction(places, Access::Write, TWICE * write_units(0, 0))?;
         let items: Vec<_> = whose(actions.iter().map(|action| &action.table), &ats);
         let writing = self.ongoing().transact(&items).map_err(conflicts)?;
         let latches = items.iter().map(|item| latch_of(item.table, &item.key)).collect();
@@ -168,6 +171,9 @@ impl<E: Engine> Tables<E> {
         if busy.contains(&true) {
             return Err(conflicts(busy));
         }
+        let places = wanted.iter().map(|(table, _)| table).zip(&ats);
+        let least = TWICE * read_units(0, true);
+        admit_transaction(places, Access::Read, least)?;
         let engine_keys: Vec<_> = wanted
             .iter()
             .zip(&ats)
@@ -175,8 +181,10 @@ impl<E: Engine> Tables<E> {
             .collect();
         let found = self.stored(&engine_keys).await?;
         let mut bytes = 0;
-        for item in found.iter().flatten() {
-            bytes += item.size()?;
+        for (item, ((table, _), at)) in found.iter().zip(wanted.iter().zip(&ats)) {
+            let size = item.as_ref().map_or(Ok(0), StoredItem::size)?;
+            table.consume(None, Access::Read, at.route, TWICE * read_units(size, true) - least);
+            bytes += size;
         }
         check_bytes(bytes)?;
         Ok(found)
@@ -195,16 +203,26 @@ impl<E: Engine> Tables<E> {
         let mut staged = Staged::of(id);
         let mut capacity = vec![Capacity::default(); tables.len()];
         let mut repetition = vec![0; tables.len()];
-        for action in actions {
-            let consumed = &mut capacity[action.table];
+        for (number, action) in actions.iter().enumerate() {
+            let table = &tables[action.table];
+            let staged_before = staged.commit.writes.len();
             if action.writes {
-                self.stage_prepared(&tables[action.table], &action.at, &action.prepared, &mut staged)
+                self.stage_prepared(table, &action.at, &action.prepared, &mut staged)
                     .await?;
-                let mut indexes = std::mem::take(&mut staged.capacity);
-                indexes.table = 0.0;
-                consumed.add(&indexes);
             }
-            consumed.table += TWICE * write_units(action.size, 0);
+            let consumed = Capacity {
+                table: TWICE * write_units(action.size, 0),
+                ..std::mem::take(&mut staged.capacity)
+            };
+            let writes = &staged.commit.writes[staged_before..];
+            table
+                .consume_write(action.at.route, writes, &consumed, TWICE * write_units(0, 0))
+                .map_err(|error| {
+                    let mut reasons = vec![None; actions.len()];
+                    reasons[number] = Some(error);
+                    TableError::TransactionCanceled(reasons)
+                })?;
+            capacity[action.table].add(&consumed);
             // Units are whole numbers, far below this type's most.
             repetition[action.table] += (TWICE * read_units(action.size, true)) as u32;
         }

@@ -11,7 +11,7 @@ use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
 
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Access, Result, StoredItem, Table, TableError, Tables,
     capacity::{Capacity, write_units},
     expiry,
     index::{self, IndexChange, ItemKey},
@@ -125,6 +125,8 @@ impl<E: Engine> Tables<E> {
         options: WriteOptions<'_>,
         action: Action<'_>,
     ) -> Result<Written> {
+        let least = write_units(0, 0);
+        table.admit(None, Access::Write, at.route, least)?;
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Err(TableError::no_table());
@@ -140,9 +142,19 @@ impl<E: Engine> Tables<E> {
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
         let current = self.engine().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-        let prepared = prepare(table, current, action, &options)?;
+        let refused_units = if options.condition.is_some() && table.is_throttled() {
+            write_units(size_of(current.as_ref())?, 0) - least
+        } else {
+            0.0
+        };
+        let prepared = prepare(table, current, action, &options).inspect_err(|error| {
+            if matches!(error, TableError::ConditionFailed(_)) {
+                table.consume(None, Access::Write, at.route, refused_units);
+            }
+        })?;
         let mut staged = Staged::default();
         self.stage_prepared(table, &at, &prepared, &mut staged).await?;
+        table.consume_write(at.route, &staged.commit.writes, &staged.capacity, least)?;
         let capacity = staged.capacity.clone();
         self.commit(staged).await?;
         drop(turn);
@@ -365,6 +377,12 @@ impl<E: Engine> Tables<E> {
         }
         Ok(positions)
     }
+}
+
+/// The size of a record's item, by DynamoDB's formula; of nothing, zero.
+fn size_of(record: Option<&Record>) -> Result<usize> {
+    let item = record.and_then(|record| record.item.clone());
+    item.map_or(Ok(0), |item| StoredItem::new(item).size())
 }
 
 /// A record's item where the caller has not decoded it.

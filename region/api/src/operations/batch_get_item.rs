@@ -11,14 +11,14 @@ use super::{
     Answer,
     consumed::consumed,
     names::table_of,
-    parameters::{context, projection, together},
+    parameters::{context, one_kind, projection},
     reading::write_shown,
 };
 use crate::{
     Api,
     errors::ApiError,
     generated::{BatchGetItemInput, KeysAndAttributes},
-    wire::{Request, write_member},
+    wire::write_member,
 };
 
 /// The most keys in one request.
@@ -27,24 +27,6 @@ const KEYS_MAX: usize = 100;
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Keys read at a time, so that little more is held than is sent.
 const CHUNK: usize = 16;
-
-impl Request for BatchGetItemInput {
-    fn check_together(&self) -> Result<(), ApiError> {
-        let items = self.request_items.iter().flatten();
-        if items.clone().next().is_none() {
-            return Err(ApiError::request_items_missing("BatchGetItem"));
-        }
-        for (_, request) in items {
-            together(
-                &[("AttributesToGet", request.attributes_to_get.is_some())],
-                &[("ProjectionExpression", request.projection_expression.is_some())],
-                request.expression_attribute_names.is_some(),
-                None,
-            )?;
-        }
-        Ok(())
-    }
-}
 
 /// What is wanted of one table.
 struct Wanted {
@@ -62,6 +44,7 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
     let mut left = BTreeMap::new();
     let mut capacities = Vec::new();
     let mut bytes = 0;
+    let (mut processed, mut throttled) = (0, None);
     writer.begin_object();
     writer.plain_key("Responses");
     writer.begin_object();
@@ -79,7 +62,8 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
         writer.key(&name);
         writer.begin_array();
         'table: for chunk in keys.chunks(CHUNK) {
-            for found in api.tables.get_many(&table, chunk).await? {
+            let read = api.tables.get_items(&table, chunk, consistent).await?;
+            for found in read.found {
                 let size = found.as_ref().map(|item| item.size()).transpose()?.unwrap_or(0);
                 if bytes + size > REPLY_BYTES_MAX {
                     break 'table;
@@ -91,7 +75,12 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
                     write_shown(&item, projection.as_ref(), &mut writer)?;
                 }
             }
+            if let Some(error) = read.throttled {
+                throttled = Some(error);
+                break;
+            }
         }
+        processed += done;
         writer.end_array();
         let capacity = Capacity {
             table: units,
@@ -108,6 +97,10 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
                 },
             );
         }
+    }
+    // Keys without capacity are left for another request; only if there was none for any key, that is an error.
+    if let Some(error) = throttled.filter(|_| processed == 0) {
+        return Err(error.into());
     }
     writer.end_object();
     write_member("UnprocessedKeys", &Some(left), &mut writer);
@@ -130,7 +123,13 @@ fn plan<E: Engine>(api: &Api<E>, items: BTreeMap<CompactString, KeysAndAttribute
     }
     let mut wanted = Vec::with_capacity(items.len());
     for (name, request) in items {
+        let expression = request.projection_expression.is_some();
+        one_kind(
+            &[("AttributesToGet", request.attributes_to_get.is_some())],
+            &[("ProjectionExpression", expression)],
+        )?;
         let mut context = context(&request.expression_attribute_names, None)?;
+        context.check_given(expression, false, "")?;
         let projection = projection(&request.projection_expression, &request.attributes_to_get, &mut context)?;
         context.finish()?;
         drop(context);

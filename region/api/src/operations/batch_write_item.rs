@@ -14,29 +14,15 @@ use super::{
 use crate::{
     Api,
     errors::ApiError,
-    generated::{BatchWriteItemInput, BatchWriteItemOutput, WriteRequest},
-    wire::{Request, encode},
+    generated::{BatchWriteItemInput, BatchWriteItemOutput, DeleteRequest, PutRequest, WriteRequest},
+    wire::encode,
 };
 
 /// The most writes in one request.
 const WRITES_MAX: usize = 25;
 
-impl Request for BatchWriteItemInput {
-    fn check_together(&self) -> Result<(), ApiError> {
-        let mut writes = self
-            .request_items
-            .iter()
-            .flatten()
-            .flat_map(|(_, requests)| requests)
-            .peekable();
-        if writes.peek().is_none() {
-            return Err(ApiError::request_items_missing("BatchWriteItem"));
-        }
-        writes.try_for_each(check_write)
-    }
-}
-
 /// One write of the batch.
+#[derive(Clone)]
 enum Put {
     Item(Item),
     Delete(Item),
@@ -44,6 +30,8 @@ enum Put {
 
 /// The writes of one table.
 struct Writes {
+    /// As the request names it.
+    name: CompactString,
     table: Arc<Table>,
     writes: Vec<Put>,
     /// The partition keys that metrics were asked for.
@@ -60,6 +48,7 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
     for (
         at,
         Writes {
+            name,
             table,
             writes,
             collections,
@@ -74,30 +63,44 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
                     waits: true,
                     ..WriteOptions::default()
                 };
+                let left = table.is_throttled().then(|| write.clone());
                 let written = match write {
                     Put::Item(item) => tables.put(&table, item, options).await,
                     Put::Delete(key) => tables.delete(&table, &key, options).await,
                 };
-                (at, written)
+                (at, left, written)
             });
         }
-        tables.push((table, collections));
+        tables.push((name, table, collections));
     }
     let mut failed = None;
+    let (mut processed, mut throttled) = (0, None);
+    let mut unprocessed: BTreeMap<CompactString, Vec<WriteRequest>> = BTreeMap::new();
     while let Some(joined) = running.join_next().await {
         match joined {
-            Ok((at, Ok::<Written, TableError>(written))) => capacities[at].add(&written.capacity),
-            Ok((_, Err(error))) => failed = Some(ApiError::from(error)),
+            Ok((at, _, Ok::<Written, TableError>(written))) => {
+                capacities[at].add(&written.capacity);
+                processed += 1;
+            }
+            // Writes without capacity are left for another request; only if there was none for any, that is an error.
+            Ok((at, Some(left), Err(error @ TableError::Throttled(_)))) => {
+                throttled = Some(ApiError::from(error));
+                unprocessed
+                    .entry(tables[at].0.clone())
+                    .or_default()
+                    .push(left.into_request());
+            }
+            Ok((_, _, Err(error))) => failed = Some(ApiError::from(error)),
             // A write panicked: the request fails, the others go on.
             Err(_) => failed = Some(ApiError::internal()),
         }
     }
-    if let Some(error) = failed {
+    if let Some(error) = failed.or(throttled.filter(|_| processed == 0)) {
         return Err(error);
     }
     let mut metrics = BTreeMap::new();
     let mut consumptions = Vec::new();
-    for ((table, collections), capacity) in tables.into_iter().zip(capacities) {
+    for ((_, table, collections), capacity) in tables.into_iter().zip(capacities) {
         consumptions.extend(consumed(table.name(), &input.return_consumed_capacity, &capacity));
         let mut of_table = Vec::new();
         for partition in collections {
@@ -108,10 +111,26 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
         }
     }
     Ok(encode(&BatchWriteItemOutput {
-        unprocessed_items: Some(BTreeMap::new()),
+        unprocessed_items: Some(unprocessed),
         item_collection_metrics: Some(metrics).filter(|metrics| !metrics.is_empty()),
         consumed_capacity: Some(consumptions).filter(|list| !list.is_empty()),
     }))
+}
+
+impl Put {
+    /// As the request had it.
+    fn into_request(self) -> WriteRequest {
+        match self {
+            Self::Item(item) => WriteRequest {
+                put_request: Some(PutRequest { item: Some(item) }),
+                delete_request: None,
+            },
+            Self::Delete(key) => WriteRequest {
+                put_request: None,
+                delete_request: Some(DeleteRequest { key: Some(key) }),
+            },
+        }
+    }
 }
 
 /// Checks the whole request before anything is written.
@@ -133,18 +152,21 @@ fn plan<E: Engine>(
         let mut collections = Vec::new();
         for request in requests {
             let (key, write) = match (request.put_request, request.delete_request) {
-                (Some(put), _) => {
+                (Some(put), None) => {
                     let item = put.item.unwrap_or_default();
+                    if size::item(&item) > ITEM_BYTES_MAX {
+                        return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
+                    }
                     let key = key_of(&table, &item);
                     table.key_of(&key)?;
-                    table.check_item(&item)?;
                     (key, Put::Item(item))
                 }
-                (None, delete) => {
-                    let key = delete.and_then(|delete| delete.key).unwrap_or_default();
+                (None, Some(delete)) => {
+                    let key = delete.key.unwrap_or_default();
                     table.key_of(&key)?;
                     (key.clone(), Put::Delete(key))
                 }
+                _ => return Err(ApiError::write_request_of_neither_kind()),
             };
             if keys.contains(&key) {
                 return Err(ApiError::duplicate_keys());
@@ -158,23 +180,13 @@ fn plan<E: Engine>(
             writes.push(write);
         }
         planned.push(Writes {
+            name,
             table,
             writes,
             collections,
         });
     }
     Ok(planned)
-}
-
-/// Refuses what is wrong with a write whatever its table is.
-fn check_write(request: &WriteRequest) -> Result<(), ApiError> {
-    match (&request.put_request, &request.delete_request) {
-        (Some(put), None) if put.item.as_ref().is_some_and(|item| size::item(item) > ITEM_BYTES_MAX) => {
-            Err(ApiError::item_too_large())
-        }
-        (Some(_), None) | (None, Some(_)) => Ok(()),
-        (None, None) | (Some(_), Some(_)) => Err(ApiError::write_request_of_neither_kind()),
-    }
 }
 
 /// The key attributes of an item.

@@ -102,7 +102,7 @@ pub(super) async fn collection_metrics<E: Engine>(
             consistent: true,
             fetch_base: false,
         };
-        let page = api.tables.query(table, query).await?;
+        let page = api.tables.query_free(table, query).await?;
         for item in &page.items {
             bytes += item.size()?;
         }

@@ -6,38 +6,35 @@ use super::{
     Answer,
     consumed::consumed,
     names::table_name,
-    parameters::{context, projection, together},
+    parameters::{context, one_kind, projection},
     reading::write_shown,
 };
-use crate::{
-    Api,
-    errors::ApiError,
-    generated::GetItemInput,
-    wire::{Request, write_member},
-};
+use crate::{Api, generated::GetItemInput, wire::write_member};
 
 /// Bytes of a reply beside the item's stored ones: JSON takes more than the stored form.
 const REPLY_BYTES: usize = 512;
 
-impl Request for GetItemInput {
-    fn check_together(&self) -> Result<(), ApiError> {
-        together(
-            &[("AttributesToGet", self.attributes_to_get.is_some())],
-            &[("ProjectionExpression", self.projection_expression.is_some())],
-            self.expression_attribute_names.is_some(),
-            None,
-        )
-    }
-}
-
 /// Gives the item with a key. Without a projection its stored form goes to the reply without an item being built.
 pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> Answer {
+    let expression = input.projection_expression.is_some();
+    one_kind(
+        &[("AttributesToGet", input.attributes_to_get.is_some())],
+        &[("ProjectionExpression", expression)],
+    )?;
     let mut context = context(&input.expression_attribute_names, None)?;
+    context.check_given(expression, false, "")?;
     let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
     context.finish()?;
 
     let table = api.tables.table(table_name(&input.table_name)?)?;
-    let found = api.tables.get(&table, &input.key.unwrap_or_default()).await?;
+    let found = api
+        .tables
+        .get_item(
+            &table,
+            &input.key.unwrap_or_default(),
+            input.consistent_read.unwrap_or(false),
+        )
+        .await?;
     let mut writer = Writer::with_capacity(REPLY_BYTES);
     writer.begin_object();
     if let Some(item) = &found {

@@ -28,26 +28,22 @@ impl From<JsonError> for SerializationError {
     }
 }
 
-/// What decoding remembers on its way: messages of `ValidationException`s for later.
+/// What decoding remembers on its way.
 #[derive(Debug, Default)]
 pub(crate) struct DecodeContext {
-    /// Of attribute values; the first one stays.
-    pub(crate) invalid: Option<String>,
-    /// Of `ExpressionAttributeValues`; the first one stays.
-    pub(crate) invalid_for_expressions: Option<String>,
+    invalid: Option<String>,
 }
 
 impl DecodeContext {
-    /// Remembers what is wrong with an attribute value.
+    /// Remembers the message of a `ValidationException` for later; the first one stays.
     #[cold]
     pub(crate) fn remember(&mut self, message: String) {
         self.invalid.get_or_insert(message);
     }
 
-    /// Remembers what is wrong with one of `ExpressionAttributeValues`.
-    #[cold]
-    pub(crate) fn remember_for_expressions(&mut self, message: String) {
-        self.invalid_for_expressions.get_or_insert(message);
+    /// What was remembered.
+    pub(crate) fn into_invalid(self) -> Option<String> {
+        self.invalid
     }
 }
 

@@ -212,9 +212,9 @@ fn constraints() {
          length greater than or equal to 1; Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: Member \
          must satisfy enum value set: [INDEXES, TOTAL, NONE]",
     );
-    check::<DescribeTableInput>(
-        r#"{"TableName": ""}"#,
-        "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: Member must have length \
+    check::<BatchGetItemInput>(
+        r#"{"RequestItems": {}}"#,
+        "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have length \
          greater than or equal to 1",
     );
     check::<BatchGetItemInput>(
@@ -321,8 +321,6 @@ fn errors_are_named_as_in_the_model() {
         (ApiError::resource_in_use(""), "message"),
         (ApiError::limit_exceeded(""), "message"),
         (ApiError::item_collection_size_limit_exceeded(), "message"),
-        (ApiError::provisioned_throughput_exceeded(), "message"),
-        (ApiError::request_limit_exceeded(), "message"),
         (ApiError::internal(), "message"),
         (ApiError::transaction_canceled(Vec::new()), "Message"),
         (ApiError::transaction_conflict(), "message"),

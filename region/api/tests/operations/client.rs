@@ -27,6 +27,7 @@ impl Client {
             partitions: 4,
             parking: ParkingLimits::default(),
             ttl: Default::default(),
+            throttle: Default::default(),
             time: Arc::new(Still),
             new_replica: ReplicaId(7),
         };

@@ -51,6 +51,13 @@ sweep_ms = 100
 grace_ms = 0
 change_interval_ms = 50
 
+[throttle]
+enabled = true
+key_range_read = 30
+key_range_write = 0
+on_demand_read = 400
+on_demand_write = 500
+
 [limits]
 connections = 100
 header_timeout_ms = 1000
@@ -108,6 +115,14 @@ fn every_field_is_read() {
         ),
         (500, 1000)
     );
+    let throttle = &config.throttle;
+    let rates = [
+        throttle.key_range_read.get(),
+        throttle.key_range_write.get(),
+        throttle.on_demand_read.get(),
+        throttle.on_demand_write.get(),
+    ];
+    assert_eq!((throttle.enabled, rates), (true, [30, 0, 400, 500]));
     assert_eq!(
         config.ttl,
         TtlEntry {

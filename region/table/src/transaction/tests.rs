@@ -40,6 +40,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         partitions: 4,
         parking: ParkingLimits::default(),
         ttl: Default::default(),
+        throttle: Default::default(),
         time: Arc::<Time>::clone(time),
         new_replica: ReplicaId(1),
     };

@@ -8,6 +8,7 @@ mod regions;
 mod replication;
 mod restart;
 mod support;
+mod throttle;
 mod transactions;
 mod ttl;
 mod writes;

@@ -47,6 +47,7 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
         partitions: 4,
         parking: ParkingLimits::default(),
         ttl: Default::default(),
+        throttle: Default::default(),
         time: Arc::<Time>::clone(time),
         new_replica: ReplicaId(replica),
     }

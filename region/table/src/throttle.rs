@@ -1,0 +1,387 @@
+//! Throttling: what a table or a global index may consume per second, and who is refused beyond it.
+//!
+//! A table and each of its global indexes has read and write capacity of its own: what is provisioned, or the maximum set
+//! for on-demand mode, of which 300 seconds' worth may be saved; and, for each range of keys, a ceiling that nothing is
+//! saved of. A write consumes of the table and of every global index that it changes, and is refused if any of them has
+//! nothing left. Local indexes consume of their table.
+//!
+//! DynamoDB splits partitions that get hot, until a partition key that is hot has one for itself. So the ceiling stands
+//! for [`KEY_RANGES`] equal ranges of the partition hash here, whatever partitions the table is stored in.
+//!
+//! What links, copies and the expiry of items write consumes nothing.
+
+mod bucket;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use geodynamo_replicator_core::Millis;
+use geodynamo_storage::Write;
+
+use crate::{
+    Result, Table, TableError, TimeSource,
+    capacity::Capacity,
+    keys,
+    schema::{Billing, IndexKind, Throughput},
+};
+use bucket::{Bucket, Window};
+
+/// Into how many ranges of keys a table, or an index, is divided for the ceiling on hot ones. A power of two.
+pub const KEY_RANGES: usize = 1024;
+/// The most read units per second of a key range. Source: AWS developer guide, "Burst and adaptive capacity".
+pub const KEY_RANGE_READ_MAX: u64 = 3_000;
+/// The most write units per second of a key range. Source: as above.
+pub const KEY_RANGE_WRITE_MAX: u64 = 1_000;
+
+/// Whether and how requests are throttled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThrottleOptions {
+    /// Whether they are.
+    pub enabled: bool,
+    /// The most units per second of a range of keys; 0 is no limit.
+    pub key_range: Throughput,
+    /// The most units per second of a table, or a global index, in on-demand mode: the account's quota. 0 is no limit.
+    pub on_demand: Throughput,
+}
+
+impl Default for ThrottleOptions {
+    /// Off; once on, with DynamoDB's ceilings on hot keys, and no quota of the account.
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            key_range: Throughput {
+                read: KEY_RANGE_READ_MAX,
+                write: KEY_RANGE_WRITE_MAX,
+            },
+            on_demand: Throughput::default(),
+        }
+    }
+}
+
+/// Whether a request reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It consumes read units.
+    Read,
+    /// It consumes write units.
+    Write,
+}
+
+/// Which limit was passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// What is provisioned.
+    Provisioned,
+    /// The maximum that was set for on-demand mode.
+    OnDemandMaximum,
+    /// The account's quota of a table in on-demand mode.
+    AccountQuota,
+    /// The ceiling of a range of keys.
+    KeyRange,
+}
+
+/// Why a request was throttled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttled {
+    /// Which limit was passed.
+    pub limit: Limit,
+    /// Of what.
+    pub access: Access,
+    /// Whether it is a global index's limit, not the table's.
+    pub index: bool,
+    /// Whether the table is in on-demand mode.
+    pub on_demand: bool,
+    /// The ARN of the table or the index.
+    pub resource: Arc<str>,
+}
+
+impl fmt::Display for Throttled {
+    /// The reason as DynamoDB tells it, such as `TableWriteProvisionedThroughputExceeded`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.index { "Index" } else { "Table" })?;
+        f.write_str(match self.access {
+            Access::Read => "Read",
+            Access::Write => "Write",
+        })?;
+        f.write_str(match self.limit {
+            Limit::Provisioned => "ProvisionedThroughputExceeded",
+            Limit::OnDemandMaximum => "MaxOnDemandThroughputExceeded",
+            Limit::AccountQuota => "AccountLimitExceeded",
+            Limit::KeyRange => "KeyRangeThroughputExceeded",
+        })
+    }
+}
+
+/// The limits of a table and its global indexes, as they are set now.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    time: Clock,
+    table: Resource,
+    /// In the order of the table's indexes; `None` for a local one.
+    indexes: Vec<Option<Resource>>,
+}
+
+/// What was consumed of tables and indexes: it outlives changes of their settings.
+#[derive(Debug, Default)]
+pub(crate) struct Meters(parking_lot::Mutex<BTreeMap<Option<u64>, Arc<Meter>>>);
+
+/// What was consumed of one table or index.
+#[derive(Debug)]
+struct Meter {
+    read: Side,
+    write: Side,
+}
+
+/// Of one kind of units.
+#[derive(Debug)]
+struct Side {
+    bucket: Bucket,
+    ranges: OnceLock<Box<[Window]>>,
+}
+
+/// A table or an index with its limits.
+#[derive(Debug)]
+struct Resource {
+    arn: Arc<str>,
+    index: bool,
+    /// The index's id in engine keys.
+    owner: Option<u64>,
+    on_demand: bool,
+    rate: Option<(Limit, Throughput)>,
+    key_range: Throughput,
+    meter: Arc<Meter>,
+}
+
+/// Local time, for a structure that can be shown.
+struct Clock(Arc<dyn TimeSource>);
+
+impl Throttle {
+    /// The limits of a table; `None` if there are none at all.
+    pub(crate) fn of(
+        table: &Table,
+        arn: &str,
+        options: &ThrottleOptions,
+        time: &Arc<dyn TimeSource>,
+    ) -> Option<Box<Self>> {
+        if !options.enabled {
+            return None;
+        }
+        let billing = table.registers.billing.unwrap_or(Billing::OnDemand);
+        let on_demand = billing == Billing::OnDemand;
+        let created = table.created_ms();
+        let rate = |provisioned: Option<Throughput>, maximum: Option<Throughput>| {
+            if on_demand {
+                let quota = Some((Limit::AccountQuota, options.on_demand));
+                maximum.map(|most| (Limit::OnDemandMaximum, most)).or(quota)
+            } else {
+                provisioned.map(|rate| (Limit::Provisioned, rate))
+            }
+        };
+        let resource = |arn: String, owner: Option<u64>, rate| Resource {
+            arn: arn.into(),
+            index: owner.is_some(),
+            owner,
+            on_demand,
+            rate,
+            key_range: options.key_range,
+            meter: table.live.meters.meter(owner, created),
+        };
+        let provisioned = match billing {
+            Billing::Provisioned(rate) => Some(rate),
+            Billing::OnDemand => None,
+        };
+        let index = |index: &crate::schema::IndexDefinition| match index.kind {
+            IndexKind::Local(_) => None,
+            IndexKind::Global(id) => {
+                let arn = format!("{arn}/index/{}", index.name);
+                Some(resource(arn, Some(id), rate(index.throughput, None)))
+            }
+        };
+        Some(Box::new(Self {
+            time: Clock(Arc::clone(time)),
+            table: resource(arn.to_owned(), None, rate(provisioned, None)),
+            indexes: table.indexes().iter().map(index).collect(),
+        }))
+    }
+
+    /// The limits of an index by its place among the table's; a local one has its table's.
+    fn resource(&self, index: Option<usize>) -> &Resource {
+        let index = index.and_then(|index| self.indexes.get(index)?.as_ref());
+        index.unwrap_or(&self.table)
+    }
+}
+
+impl Table {
+    /// Lets a request in that reads or writes at a route of the table, or of an index (its place among the table's), and
+    /// consumes the least that it will.
+    pub(crate) fn admit(&self, index: Option<usize>, access: Access, route: u64, least: f64) -> Result<()> {
+        match &self.throttle {
+            None => Ok(()),
+            Some(throttle) => throttle
+                .resource(index)
+                .admit(access, route, least, throttle.time.now())
+                .map_err(TableError::Throttled),
+        }
+    }
+
+    /// Consumes what a request took besides what it was let in with.
+    pub(crate) fn consume(&self, index: Option<usize>, access: Access, route: u64, units: f64) {
+        if let Some(throttle) = &self.throttle
+            && units > 0.0
+        {
+            let resource = throttle.resource(index);
+            resource.consume(access, route, units, throttle.time.now());
+        }
+    }
+
+    /// Consumes what a write takes of the table, besides what it was let in with, and of its indexes. It is refused if a
+    /// global index has nothing left.
+    ///
+    /// `writes` are the write's own; they tell which places of the indexes it changes.
+    pub(crate) fn consume_write(&self, route: u64, writes: &[Write], consumed: &Capacity, admitted: f64) -> Result<()> {
+        let Some(throttle) = &self.throttle else {
+            return Ok(());
+        };
+        let now = throttle.time.now();
+        let changed = |resource: &Resource| -> Vec<u64> {
+            let keys = writes.iter().filter_map(key_of);
+            let own = keys.filter(|key| resource.owner.is_some_and(|owner| keys::is_entry_of(key, owner)));
+            own.map(|key| keys::route_of(key)).collect()
+        };
+        let mut charges = smallvec::SmallVec::<[(&Resource, Vec<u64>, f64); 4]>::new();
+        for (index, resource) in self.indexes().iter().zip(&throttle.indexes) {
+            let units = consumed.global.iter().find(|(name, _)| *name == index.name);
+            if let (Some(resource), Some((_, units))) = (resource, units) {
+                charges.push((resource, changed(resource), *units));
+            }
+        }
+        for (resource, routes, _) in &charges {
+            for route in routes {
+                resource
+                    .admit(Access::Write, *route, 0.0, now)
+                    .map_err(TableError::Throttled)?;
+            }
+        }
+        for (resource, routes, units) in charges {
+            let each = units / routes.len().max(1) as f64;
+            for route in routes {
+                resource.consume(Access::Write, route, each, now);
+            }
+        }
+        let local: f64 = consumed.local.iter().map(|(_, units)| units).sum();
+        let rest = consumed.table + local - admitted;
+        if rest > 0.0 {
+            throttle.table.consume(Access::Write, route, rest, now);
+        }
+        Ok(())
+    }
+}
+
+impl Resource {
+    fn admit(&self, access: Access, route: u64, least: f64, now: Millis) -> std::result::Result<(), Box<Throttled>> {
+        let side = self.meter.side(access);
+        let limit = match self.rate(access) {
+            Some((limit, _)) if !side.bucket.has_any(now) => limit,
+            _ => match access.of(self.key_range) {
+                0 => return self.let_in(access, route, least, now),
+                most if side.range(route).has_any(now, most) => return self.let_in(access, route, least, now),
+                _ => Limit::KeyRange,
+            },
+        };
+        Err(Box::new(Throttled {
+            limit,
+            access,
+            index: self.index,
+            on_demand: self.on_demand,
+            resource: Arc::clone(&self.arn),
+        }))
+    }
+
+    fn let_in(&self, access: Access, route: u64, least: f64, now: Millis) -> std::result::Result<(), Box<Throttled>> {
+        self.consume(access, route, least, now);
+        Ok(())
+    }
+
+    fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
+        let side = self.meter.side(access);
+        if let Some((_, rate)) = self.rate(access) {
+            side.bucket.spend(now, units, rate);
+        }
+        let most = access.of(self.key_range);
+        if most > 0 {
+            side.range(route).spend(now, units, most);
+        }
+    }
+
+    /// Units per second; `None` if there is no limit.
+    fn rate(&self, access: Access) -> Option<(Limit, u64)> {
+        let (limit, rate) = self.rate?;
+        Some((limit, access.of(rate))).filter(|(_, rate)| *rate > 0)
+    }
+}
+
+impl Meters {
+    fn meter(&self, owner: Option<u64>, since: Millis) -> Arc<Meter> {
+        let side = || Side {
+            bucket: Bucket::since(since),
+            ranges: OnceLock::new(),
+        };
+        let new = || Meter {
+            read: side(),
+            write: side(),
+        };
+        Arc::clone(self.0.lock().entry(owner).or_insert_with(|| Arc::new(new())))
+    }
+}
+
+impl Meter {
+    fn side(&self, access: Access) -> &Side {
+        match access {
+            Access::Read => &self.read,
+            Access::Write => &self.write,
+        }
+    }
+}
+
+impl Side {
+    /// The window of a route's range.
+    fn range(&self, route: u64) -> &Window {
+        let ranges = self
+            .ranges
+            .get_or_init(|| (0..KEY_RANGES).map(|_| Window::default()).collect());
+        // The upper bits, as with partitions; there are as many windows as numbers of that many bits.
+        &ranges[(route >> (u64::BITS - KEY_RANGES.ilog2())) as usize]
+    }
+}
+
+impl Access {
+    fn of(self, throughput: Throughput) -> u64 {
+        match self {
+            Self::Read => throughput.read,
+            Self::Write => throughput.write,
+        }
+    }
+}
+
+impl Clock {
+    fn now(&self) -> Millis {
+        self.0.now_ms()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+fn key_of(write: &Write) -> Option<&Bytes> {
+    match write {
+        Write::Put(key, _) | Write::Delete(key) => Some(key),
+        Write::DeleteRange(..) => None,
+    }
+}

@@ -1,8 +1,11 @@
 //! What the tests that cross processes share: regions as processes, an emulated WAN between them, the AWS SDK for Rust
-//! as their client, a shim that turns kill -9 into a power cut.
+//! as their client, a shim that turns kill -9 into a power cut, judges of recorded histories.
 
+pub mod linearizable;
 pub mod power;
+pub mod recorder;
 pub mod regions;
+pub mod serializable;
 
 use std::error::Error;
 use std::path::PathBuf;

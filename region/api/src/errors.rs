@@ -325,6 +325,65 @@ impl ApiError {
     }
 }
 
+/// Errors of streams. The texts are those of the service model's exceptions where nothing better is known.
+impl ApiError {
+    pub(crate) fn stream_not_found(arn: &str) -> Self {
+        Self::resource_not_found(format!("Requested resource not found: Stream: {arn} not found"))
+    }
+
+    pub(crate) fn shard_not_found() -> Self {
+        Self::resource_not_found("Requested resource not found: Shard does not exist")
+    }
+
+    pub(crate) fn trimmed_data_access() -> Self {
+        Self::dynamodb(
+            "TrimmedDataAccessException",
+            "The data you are trying to access has been trimmed",
+        )
+    }
+
+    pub(crate) fn expired_iterator() -> Self {
+        Self::dynamodb(
+            "ExpiredIteratorException",
+            "The provided iterator exceeds the maximum age allowed.",
+        )
+    }
+
+    pub(crate) fn too_many_stream_reads() -> Self {
+        Self::limit_exceeded("Too many operations for a given subscriber.")
+    }
+
+    pub(crate) fn too_many_records() -> Self {
+        Self::limit_exceeded("GetRecords was called with a value of more than 1000 for the limit request parameter.")
+    }
+
+    pub(crate) fn invalid_stream_arn(arn: &str) -> Self {
+        Self::validation(format!(
+            "Invalid StreamArn: Invalid ResourceArn provided as input {arn}"
+        ))
+    }
+
+    pub(crate) fn invalid_shard_iterator() -> Self {
+        Self::validation("Invalid ShardIterator")
+    }
+
+    pub(crate) fn invalid_sequence_number() -> Self {
+        Self::validation("Invalid SequenceNumber")
+    }
+
+    pub(crate) fn no_parent_shard() -> Self {
+        Self::validation("ShardId must be provided in the ShardFilter for the filter type CHILD_SHARDS")
+    }
+
+    pub(crate) fn iterator_parameter_missing(parameter: &str, kind: &str) -> Self {
+        Self::validation(format!("{parameter} must be provided for the ShardIteratorType {kind}"))
+    }
+
+    pub(crate) fn timestamp_in_future() -> Self {
+        Self::validation("Timestamp must not be in the future")
+    }
+}
+
 /// DynamoDB's own errors.
 impl ApiError {
     /// `ConditionalCheckFailedException`; with the item as it was, where the request asked for it.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use geodynamo_access::Credential;
-use geodynamo_table::{ThrottleOptions, TtlOptions};
+use geodynamo_table::{SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
@@ -55,6 +55,9 @@ pub struct Config {
     /// How tables are stored.
     #[serde(default)]
     pub storage: Storage,
+    /// What streams keep.
+    #[serde(default)]
+    pub streams: Streams,
     /// How regions exchange what is written.
     #[serde(default)]
     pub replication: Replication,
@@ -154,6 +157,18 @@ pub struct Storage {
     pub sync: bool,
     /// Partitions of a new table.
     pub partitions_per_table: Within<1, 4096>,
+}
+
+/// What streams keep.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Streams {
+    /// How old a shard becomes before a child continues it, in seconds.
+    pub shard_seconds: Within<1, 86_400>,
+    /// How long records can be read, in seconds.
+    pub retention_seconds: Within<1, 31_536_000>,
+    /// How often a shard may be read in a second, by all clients together; 0 is as often as one likes.
+    pub reads_per_second: Within<0, 1_000_000>,
 }
 
 /// How regions exchange what is written.
@@ -323,6 +338,7 @@ impl Config {
             credentials: Vec::new(),
             memory: Memory::default(),
             storage: Storage::default(),
+            streams: Streams::default(),
             replication: Replication::default(),
             ttl: TtlEntry::default(),
             throttle: ThrottleEntry::default(),
@@ -417,6 +433,16 @@ impl Default for Storage {
         Self {
             sync: true,
             partitions_per_table: Within::new(16),
+        }
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            shard_seconds: Within::new(SHARD_MS / 1000),
+            retention_seconds: Within::new(STREAM_RETENTION_MS / 1000),
+            reads_per_second: Within::new(0),
         }
     }
 }

@@ -14,7 +14,9 @@ use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, StorageError};
-use geodynamo_table::{Options, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, schema::Throughput};
+use geodynamo_table::{
+    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, schema::Throughput,
+};
 use geodynamo_topology::{Topology, TopologyError};
 use tokio::sync::watch;
 
@@ -233,6 +235,11 @@ fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn Ti
             change_interval_ms: config.ttl.change_interval_ms.get(),
         },
         throttle: throttle_options(&config.throttle),
+        streams: StreamOptions {
+            shard_ms: config.streams.shard_seconds.get() * 1000,
+            retention_ms: config.streams.retention_seconds.get() * 1000,
+            reads_per_second: u32::try_from(config.streams.reads_per_second.get()).unwrap_or(u32::MAX),
+        },
         time: Arc::clone(time),
         new_replica: ReplicaId(rand::random()),
     }

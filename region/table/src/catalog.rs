@@ -143,12 +143,13 @@ impl<E: Engine> Tables<E> {
         changes.push((Setting::Billing, Some(pack(&create.billing)?)));
         changes.push((Setting::Replica(region.clone()), Some(pack(&replica)?)));
         if let Some(view) = create.stream {
+            let label_ms = self.streams().next_label(&definition.name, now);
             changes.push((
                 Setting::Stream,
                 Some(pack(&Stream {
                     enabled: true,
                     view,
-                    label_ms: now,
+                    label_ms,
                 })?),
             ));
         }
@@ -197,6 +198,8 @@ impl<E: Engine> Tables<E> {
         let replicated = table.other_replicas(&region).next().is_some();
         let current = table.registers.stream.clone();
         let on = current.as_ref().is_some_and(|stream| stream.enabled);
+        let label_ms = current.as_ref().map_or(0, |stream| stream.label_ms.saturating_add(1));
+        let label_ms = label_ms.max(self.streams().next_label(name, now));
         match update.stream {
             None => {}
             Some(Some(_)) if on => {
@@ -210,7 +213,7 @@ impl<E: Engine> Tables<E> {
                     Some(pack(&Stream {
                         enabled: true,
                         view,
-                        label_ms: now,
+                        label_ms,
                     })?),
                 ));
             }
@@ -249,7 +252,7 @@ impl<E: Engine> Tables<E> {
                 let stream = Stream {
                     enabled: true,
                     view: StreamView::NewAndOldImages,
-                    label_ms: now,
+                    label_ms,
                 };
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }

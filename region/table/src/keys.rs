@@ -22,6 +22,8 @@ pub(crate) mod space {
     pub(crate) const TOKEN: u8 = 6;
     /// When items expire: the route is the time (see `expiry.rs`).
     pub(crate) const EXPIRY: u8 = 9;
+    /// Streams and their shards: see `streams/rows.rs`.
+    pub(crate) const STREAM: u8 = 8;
     /// The first local index's entries; the others follow.
     pub(crate) const LOCAL: u8 = 16;
 }
@@ -65,6 +67,28 @@ pub(crate) fn cursor(table: u64, log: u64) -> Bytes {
 /// A used client token, kept under the stretch of time in which it was used.
 pub(crate) fn token(stretch: u64, hash: u64, token: &[u8]) -> Bytes {
     with(space::TOKEN, stretch, hash, token)
+}
+
+/// A stream, by its label.
+pub(crate) fn stream(table: u64, label: u64) -> Bytes {
+    with(space::STREAM, table, 0, &label.to_be_bytes())
+}
+
+/// A generation of a stream's shards.
+pub(crate) fn stream_generation(table: u64, label: u64, number: u32) -> Bytes {
+    let mut rest = [0; 12];
+    rest[..8].copy_from_slice(&label.to_be_bytes());
+    rest[8..].copy_from_slice(&number.to_be_bytes());
+    with(space::STREAM, table, 0, &rest)
+}
+
+/// The owner in a key's head.
+pub(crate) fn owner_of(key: &[u8]) -> u64 {
+    let mut owner = [0; 8];
+    for (to, from) in owner.iter_mut().zip(key.iter().skip(1)) {
+        *to = *from;
+    }
+    u64::from_be_bytes(owner)
 }
 
 /// An item's key within an item's engine key.

@@ -36,6 +36,7 @@ mod record;
 mod registers;
 mod stats;
 mod stored;
+mod streams;
 mod sweep;
 mod table;
 mod tables;
@@ -52,12 +53,16 @@ pub use error::{Result, TableError};
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
 pub use index_state::IndexBuild;
-pub use logs::STREAM_RETENTION_MS;
 pub use metered::ReadItems;
 pub use order::TimeSource;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
 pub use reconcile::DRAIN_MS_MAX;
 pub use stored::StoredItem;
+pub use streams::{
+    EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, SHARD_MS, STREAM_RETENTION_MS,
+    STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription, StreamError, StreamName, StreamOptions, StreamPage,
+    StreamRecord, parse_stream_label, stream_label,
+};
 pub use sweep::Swept;
 pub use table::{
     Description, ITEM_BYTES_MAX, IndexDescription, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus,

@@ -1,20 +1,11 @@
-//! This replica's change logs, as links and trimming see them.
+//! This replica's change logs, as links see them.
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{Change, HostError, LogId, LogInfo, Millis, Position, TableId, Version};
+use geodynamo_replicator_core::{Change, HostError, LogId, LogInfo, Position, TableId, Version};
 use geodynamo_storage::Engine;
 use tokio::sync::watch;
 
-use crate::{
-    Result, Table, TableError, Tables, apply::key_at, keys, record::Record, registers::CATALOG, table::TableStatus,
-};
-
-/// How long a stream keeps its records, in milliseconds: 24 hours, as in DynamoDB.
-pub const STREAM_RETENTION_MS: Millis = 24 * 60 * 60 * 1000;
-/// Records looked at a time when a log is trimmed by age.
-const TRIM_ROWS: usize = 1024;
-/// Bytes looked at a time, likewise.
-const TRIM_BYTES: usize = 4 * 1024 * 1024;
+use crate::{Result, Table, Tables, apply::key_at, keys, record::Record};
 
 impl<E: Engine> Tables<E> {
     /// The logs that a region must get: those of every table that has, or is admitting, a replica there, and the
@@ -122,50 +113,5 @@ impl<E: Engine> Tables<E> {
             .filter(|(region, _)| table.replicates_to(region));
         let applied = others.map(|(region, _)| acked.get(&(region.clone(), log)).copied().unwrap_or_default());
         applied.min().unwrap_or_else(|| self.log_end(log))
-    }
-
-    /// Drops what no reader of the logs needs any more: what every replica has applied and, where a stream is on, what is
-    /// older than its retention. The catalog's log is never trimmed: it is small, and a fresh incarnation reads it whole.
-    pub(crate) async fn trim_logs(&self) -> Result<()> {
-        let now = self.orderer().time.now_ms();
-        for table in self.all() {
-            if table.id() == CATALOG || table.status() == TableStatus::Creating {
-                continue;
-            }
-            for info in self.logs_of(&table) {
-                let mut up_to = self.applied_everywhere(&table, info.log);
-                if table.view().is_some() {
-                    up_to = self
-                        .older_than(info.log, now.saturating_sub(STREAM_RETENTION_MS), up_to)
-                        .await?;
-                }
-                if up_to > Position::START {
-                    let position = geodynamo_storage::Position(up_to.0);
-                    self.engine()
-                        .log_trim(geodynamo_storage::LogId(info.log.0), position)
-                        .await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The last position, up to a limit, of the records that were committed before a time.
-    async fn older_than(&self, log: LogId, time: Millis, limit: Position) -> Result<Position> {
-        let mut at = Position::START;
-        while at < limit {
-            let records = self.read_log(log, at, TRIM_ROWS, TRIM_BYTES).await;
-            let records = records.map_err(|error| TableError::Corrupt(error.to_string()))?;
-            if records.is_empty() {
-                break;
-            }
-            for (position, change) in records {
-                if position > limit || change.commit_time >= time {
-                    return Ok(at);
-                }
-                at = position;
-            }
-        }
-        Ok(at)
     }
 }

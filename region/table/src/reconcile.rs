@@ -24,6 +24,8 @@ use crate::{
 const PARKED_EVERY: Duration = Duration::from_millis(20);
 /// How often the catalog is looked at without being told to: what waits for other regions is tried again.
 const RECONCILE_EVERY: Duration = Duration::from_millis(200);
+/// How often streams' shards are looked at.
+const ROLL_EVERY: Duration = Duration::from_secs(1);
 /// How often logs are trimmed.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// How long a replica that is being removed waits until the others have its writes, in milliseconds. A region that is cut
@@ -72,6 +74,13 @@ impl<E: Engine> Tables<E> {
                 if !more {
                     let _ = tokio::time::timeout(RECONCILE_EVERY, changed.changed()).await;
                 }
+            }
+        }));
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            loop {
+                tokio::time::sleep(ROLL_EVERY).await;
+                tables.report("giving streams new shards", tables.roll_streams().await);
             }
         }));
         let tables = Arc::clone(self);
@@ -231,7 +240,9 @@ impl<E: Engine> Tables<E> {
             })
             .await?;
         self.expiry_states.lock().remove(&id);
-        for info in self.logs_of(table) {
+        // Where there are streams, trimming takes the logs once they are too old.
+        let logs = Some(self.logs_of(table)).filter(|_| !self.streams().keeps(id));
+        for info in logs.into_iter().flatten() {
             let end = geodynamo_storage::Position(self.log_end(info.log).0);
             self.engine()
                 .log_trim(geodynamo_storage::LogId(info.log.0), end)

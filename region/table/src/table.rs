@@ -76,6 +76,8 @@ pub(crate) struct Live {
     /// Read by every write for as long as it runs; written when the data is taken away, and to wait for the writes that
     /// are under way. A task takes a table's gate once, and those of several tables in the order of their ids.
     pub(crate) gate: tokio::sync::RwLock<Dropped>,
+    /// What the open stream shows; none while there is none. It changes only while no write is under way.
+    pub(crate) view: parking_lot::RwLock<Option<StreamView>>,
     /// Of the table, then of its indexes.
     pub(crate) table: Arc<Stats>,
     pub(crate) indexes: parking_lot::RwLock<BTreeMap<IndexKind, Arc<Stats>>>,
@@ -270,13 +272,9 @@ impl Table {
         self.map
     }
 
-    /// What its change records show besides keys; `None` while its stream is off.
+    /// What its change records show besides keys; `None` while its stream is off. To be asked by whoever holds the gate.
     pub(crate) fn view(&self) -> Option<StreamView> {
-        self.registers
-            .stream
-            .as_ref()
-            .filter(|stream| stream.enabled)
-            .map(|stream| stream.view)
+        *self.live.view.read()
     }
 
     /// Its tags in a region.

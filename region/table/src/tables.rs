@@ -9,13 +9,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use geodynamo_replicator_core::{Applied, LogId, Position, ReplicaId, parking::ParkingLimits};
+use geodynamo_replicator_core::{Applied, LogId, Millis, Position, ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{Commit, Engine, Write};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Description, Result, Table, TableError, TimeSource,
+    Description, Result, StreamOptions, Table, TableError, TimeSource,
     copy::CopyState,
     cursors::Cursors,
     index_state::{IndexPhases, IndexStates},
@@ -27,6 +27,7 @@ use crate::{
     registers::{CATALOG, Registers, Setting},
     schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
     stats,
+    streams::Streams,
     table::{Live, TableStatus},
     throttle::{Throttle, ThrottleOptions},
     transaction::Transactions,
@@ -57,6 +58,8 @@ pub struct Options {
     pub ttl: TtlOptions,
     /// How requests are throttled.
     pub throttle: ThrottleOptions,
+    /// What streams keep, and how their shards follow each other.
+    pub streams: StreamOptions,
     /// Local time.
     pub time: Arc<dyn TimeSource>,
     /// The id that the replica gets if its data directory is fresh: random, so that it was never used before.
@@ -75,6 +78,7 @@ pub struct Tables<E: Engine> {
     pub(crate) catalog_lock: tokio::sync::Mutex<()>,
     catalog_table: Arc<Table>,
     pub(crate) cursors: Cursors,
+    pub(crate) streams: Streams,
     parking: Parking,
     index_states: IndexStates,
     counters: Counters,
@@ -82,7 +86,9 @@ pub struct Tables<E: Engine> {
     pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
     /// The last readable positions of this replica's logs.
     pub(crate) ends: Mutex<HashMap<LogId, Position>>,
-    /// Changes when one of them has.
+    /// Up to where they were trimmed since the process started.
+    pub(crate) trimmed: Mutex<HashMap<LogId, Position>>,
+    /// Changes when one of the ends has.
     pub(crate) written: watch::Sender<u64>,
     /// The copies that this replica is fetching, by table.
     pub(crate) copies: Mutex<BTreeMap<u64, CopyState>>,
@@ -160,6 +166,7 @@ impl<E: Engine> Tables<E> {
         let expiry_states = ExpiryState::load(&system)?;
         let index_states = IndexStates::load(&system)?;
         let copies = CopyState::load(system)?;
+        let streams = Streams::load(load(&*engine, space::STREAM).await?)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
         let tables = Arc::new(Self {
             parking: Parking::new(options.parking, parked),
@@ -173,9 +180,11 @@ impl<E: Engine> Tables<E> {
             catalog_table: Arc::new(catalog_table()?),
             cursors,
             index_states,
+            streams,
             counters: Counters::default(),
             acked: Mutex::default(),
             ends: Mutex::default(),
+            trimmed: Mutex::default(),
             written: watch::Sender::new(0),
             copies: Mutex::new(copies),
             expiry_states: Mutex::new(expiry_states),
@@ -186,6 +195,7 @@ impl<E: Engine> Tables<E> {
         for table in registers.keys() {
             tables.refresh(*table).await?;
         }
+        tables.settle_streams().await?;
         stats::count_in_background(&tables);
         Ok(tables)
     }
@@ -208,6 +218,11 @@ impl<E: Engine> Tables<E> {
     /// The engine.
     pub fn engine(&self) -> &E {
         &self.engine
+    }
+
+    /// Local time, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> Millis {
+        self.options.time.now_ms()
     }
 
     /// What has happened since the process started.
@@ -353,11 +368,12 @@ impl<E: Engine> Tables<E> {
         let phases = self.index_states.phases(id, &registers.global_indexes);
         let status = own.and_then(|own| self.status_of(&registers, own, &phases));
         if let Some(status) = status {
-            let live = old.map_or_else(Arc::default, |old| Arc::clone(&old.live));
+            let live = old.as_ref().map_or_else(Arc::default, |old| Arc::clone(&old.live));
             if let Some(mut table) = Table::new(id, registers.clone(), status, phases, live) {
                 table.throttle = self.throttle_of(&table);
                 let table = Arc::new(table);
                 self.load_ends(&table).await?;
+                self.follow_stream_setting(id, Some(&table), Some(&table.live)).await?;
                 // Two tables of one name can only meet if two regions made them while cut off from each other, and one
                 // of them then added the other's region: the one with the lesser id has the name here.
                 let taken = directory.by_name.get(table.name()).is_some_and(|other| other.id() < id);
@@ -366,6 +382,10 @@ impl<E: Engine> Tables<E> {
                 }
                 directory.by_id.insert(id, table);
             }
+        }
+        if !directory.by_id.contains_key(&id) {
+            self.follow_stream_setting(id, None, old.as_ref().map(|old| &*old.live))
+                .await?;
         }
         if registers == Registers::default() {
             directory.registers.remove(&id);

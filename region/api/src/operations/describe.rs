@@ -1,25 +1,21 @@
 //! A table as replies show it.
 
-use std::fmt::Write as _;
-
-use compact_str::{CompactString, ToCompactString};
+use compact_str::CompactString;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
     Description, IndexDescription,
     schema::{Billing, IndexStatus, KeySchema, Projection, ReplicaEntry, Throughput},
+    stream_label,
 };
 
 use crate::{Api, generated};
-
-/// Milliseconds of a day.
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// `TableDescription`
 pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> generated::TableDescription {
     let arn = api.table_arn(&table.name);
     let stream = table.stream.as_ref();
     let enabled = stream.filter(|stream| stream.enabled);
-    let label = stream.map(|stream| label(stream.label_ms));
+    let label = stream.map(|stream| CompactString::from(stream_label(stream.label_ms)));
     let global = !table.replicas.is_empty();
     let throughput = match table.billing {
         Billing::OnDemand => Throughput::default(),
@@ -132,7 +128,7 @@ fn replica(region: &str, entry: &ReplicaEntry) -> generated::ReplicaDescription 
     }
 }
 
-fn key_schema(keys: &KeySchema) -> Vec<generated::KeySchemaElement> {
+pub(super) fn key_schema(keys: &KeySchema) -> Vec<generated::KeySchemaElement> {
     let element = |(attribute, kind): (&geodynamo_table::schema::KeyAttribute, &str)| generated::KeySchemaElement {
         attribute_name: Some(attribute.name.as_str().into()),
         key_type: Some(kind.into()),
@@ -165,7 +161,7 @@ fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn seconds(ms: u64) -> f64 {
+pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
@@ -181,43 +177,9 @@ fn uuid(id: u128) -> CompactString {
     text
 }
 
-/// A stream's label: `2026-11-23T09:30:00.000`, in UTC.
-fn label(ms: u64) -> CompactString {
-    let (year, month, day) = civil(ms / DAY_MS);
-    let of_day = ms % DAY_MS;
-    let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let mut text = CompactString::with_capacity(23);
-    // Writing to a string does not fail.
-    let _ = write!(text, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:");
-    let _ = write!(text, "{:02}.{:03}", of_day / 1000 % 60, of_day % 1000);
-    text.to_compact_string()
-}
-
-/// The Gregorian date of a day since 1970-01-01, counted in eras of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels() {
-        let check = |ms: u64, expected: &str| assert_eq!(label(ms), expected, "{ms}");
-        check(0, "1970-01-01T00:00:00.000");
-        check(951_782_400_000, "2000-02-29T00:00:00.000");
-        check(1_732_354_162_789, "2024-11-23T09:29:22.789");
-        check(4_107_542_399_999, "2100-02-28T23:59:59.999");
-    }
 
     #[test]
     fn ids() {

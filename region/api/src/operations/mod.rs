@@ -11,11 +11,15 @@ mod describe;
 mod describe_continuous_backups;
 mod describe_endpoints;
 mod describe_limits;
+mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
 mod get_item;
+mod get_records;
+mod get_shard_iterator;
 mod global_tables;
 mod legacy;
+mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
 mod names;
@@ -24,6 +28,7 @@ mod put_item;
 mod query;
 mod reading;
 mod scan;
+mod streams;
 mod tag_resource;
 mod transact_get_items;
 mod transact_write_items;
@@ -84,6 +89,12 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
         Operation::UpdateTimeToLive => Ok(encode(
             &update_time_to_live::update_time_to_live(api, checked(body)?).await?,
         )),
+        Operation::ListStreams => Ok(encode(&list_streams::list_streams(api, &checked(body)?)?)),
+        Operation::DescribeStream => Ok(encode(&describe_stream::describe_stream(api, &checked(body)?)?)),
+        Operation::GetShardIterator => Ok(encode(
+            &get_shard_iterator::get_shard_iterator(api, &checked(body)?).await?,
+        )),
+        Operation::GetRecords => get_records::get_records(api, &checked(body)?).await,
         Operation::DescribeContinuousBackups => Ok(encode(&describe_continuous_backups::describe_continuous_backups(
             api,
             &checked(body)?,

@@ -25,6 +25,7 @@ impl Client {
             regions: vec!["us-east-1".into(), "eu-west-1".into()],
             account: "000000000000".into(),
             partitions: 4,
+            streams: Default::default(),
             parking: ParkingLimits::default(),
             ttl: Default::default(),
             throttle: Default::default(),

@@ -38,6 +38,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         regions: vec!["a".into()],
         account: "000000000000".into(),
         partitions: 4,
+        streams: Default::default(),
         parking: ParkingLimits::default(),
         ttl: Default::default(),
         throttle: Default::default(),

@@ -140,6 +140,15 @@ impl Regions {
         })
     }
 
+    /// That all regions hold the same of a table, whatever they have counted since a restart; gives its items.
+    pub(crate) async fn agree_on_digests(&self, table: &str) -> u64 {
+        let first = self.all[0].digest(table).await.unwrap();
+        for region in &self.all[1..] {
+            assert_eq!(region.digest(table).await.unwrap(), first, "{}", region.region());
+        }
+        first.partitions.iter().map(|part| part.items).sum()
+    }
+
     /// How many records all logs of all regions have ever had.
     pub(crate) fn logged(&self) -> u64 {
         let ends = |region: &Region| -> u64 {

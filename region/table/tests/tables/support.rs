@@ -45,6 +45,7 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
         regions: regions.iter().map(|name| (*name).to_owned()).collect(),
         account: "000000000000".into(),
         partitions: 4,
+        streams: Default::default(),
         parking: ParkingLimits::default(),
         ttl: Default::default(),
         throttle: Default::default(),

@@ -1,0 +1,111 @@
+//! Stream labels: when a stream was switched on, as DynamoDB writes it.
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Days from 0000-03-01, where eras of 400 years begin, to 1970-01-01.
+const EPOCH_DAYS: u64 = 719_468;
+/// Days of an era.
+const ERA_DAYS: u64 = 146_097;
+
+/// A stream's label: `2026-11-23T09:30:00.000`, in UTC. The time is in milliseconds since the Unix epoch.
+pub fn stream_label(ms: u64) -> String {
+    let (year, month, day) = civil(ms / DAY_MS);
+    let of_day = ms % DAY_MS;
+    let (hours, minutes, seconds) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}",
+        of_day % 1000
+    )
+}
+
+/// The time that a label tells; `None` if it is no label.
+pub fn parse_stream_label(label: &str) -> Option<u64> {
+    let (date, time) = label.split_once('T')?;
+    let (time, ms) = time.split_once('.')?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    let mut date = date.splitn(3, '-').map(number);
+    let mut time = time.splitn(3, ':').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next()??);
+    if year > 9999 || !(1..=12).contains(&month) || hours > 23 || minutes > 59 || seconds > 59 {
+        return None;
+    }
+    let of_day = ((hours * 60 + minutes) * 60 + seconds) * 1000 + number(ms)?;
+    let parsed = days(year, month, day)?.checked_mul(DAY_MS)?.checked_add(of_day)?;
+    // One time has one label; another way to write it, or a day that no month has, is none.
+    (stream_label(parsed) == label).then_some(parsed)
+}
+
+/// The Gregorian date of a day since 1970-01-01.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + EPOCH_DAYS;
+    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// The day since 1970-01-01 of a Gregorian date; `None` before that.
+fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let shifted = (month + 9) % 12;
+    let day_of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * ERA_DAYS + day_of_era).checked_sub(EPOCH_DAYS)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn labels() {
+        let check = |ms: u64, expected: &str| {
+            assert_eq!(stream_label(ms), expected, "{ms}");
+            assert_eq!(parse_stream_label(expected), Some(ms));
+        };
+        check(0, "1970-01-01T00:00:00.000");
+        check(951_782_400_000, "2000-02-29T00:00:00.000");
+        check(1_732_354_162_789, "2024-11-23T09:29:22.789");
+        check(4_107_542_399_999, "2100-02-28T23:59:59.999");
+    }
+
+    #[test]
+    fn what_is_no_label_is_refused() {
+        for label in [
+            "",
+            "2024-11-23",
+            "2024-11-23T09:29:22",
+            "2024-11-23T09:29:22.7",
+            "2024-11-23T09:29:22.7890",
+            "2024-02-30T09:29:22.789",
+            "2024-13-01T09:29:22.789",
+            "2024-11-00T09:29:22.789",
+            "2024-11-23T24:00:00.000",
+            "+024-11-23T09:29:22.789",
+            "1969-12-31T23:59:59.999",
+            "99999-11-23T09:29:22.789",
+        ] {
+            assert_eq!(parse_stream_label(label), None, "{label}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn labels_are_read_back(ms in 0..253_402_300_799_999_u64) {
+            prop_assert_eq!(parse_stream_label(&stream_label(ms)), Some(ms));
+        }
+
+        #[test]
+        fn texts_never_panic(text in ".{0,30}") {
+            let _ = parse_stream_label(&text);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! DynamoDB Streams: public views of this replica's change logs.
+//!
+//! Nothing is written for them but what says which part of which log is whose: a stream begins where each partition's
+//! log ended when it was switched on, and ends where they ended when it was switched off. In between, its shards follow
+//! each other: a generation of them, one for each partition, begins where the logs ended when the one before was old
+//! enough. These positions are durable before anyone reads past them, so a record belongs to one shard for ever,
+//! whatever clocks and processes do. What a record says is in the change: the key, the images, and its [`Effect`].
+//!
+//! [`Effect`]: geodynamo_replicator_core::Effect
+
+mod describe;
+mod ids;
+mod label;
+mod lifecycle;
+mod read;
+mod rows;
+mod state;
+mod trim;
+
+use geodynamo_replicator_core::Millis;
+
+pub use describe::{Shard, StreamDescription, StreamName, StreamPage};
+pub use label::{parse_stream_label, stream_label};
+pub use read::{EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord};
+pub(crate) use state::Streams;
+
+use crate::TableError;
+
+/// How long a stream keeps its records unless told otherwise, in milliseconds: 24 hours, as in DynamoDB.
+pub const STREAM_RETENTION_MS: Millis = 24 * 60 * 60 * 1000;
+/// How old a shard becomes unless told otherwise, in milliseconds: about four hours, as in DynamoDB.
+pub const SHARD_MS: Millis = 4 * 60 * 60 * 1000;
+/// How long a shard iterator can be used, in milliseconds: 15 minutes, as in DynamoDB.
+pub const ITERATOR_MS: Millis = 15 * 60 * 1000;
+/// The most streams of one table that can be read. If it is switched on more often within the retention, the oldest that
+/// is off is forgotten.
+pub const STREAMS_PER_TABLE_MAX: usize = 32;
+/// The most generations of shards of one stream. Past it, the last ones stay open for longer.
+pub const GENERATIONS_MAX: usize = 1000;
+
+/// How streams are set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// How old a shard becomes before a child continues it, in milliseconds.
+    pub shard_ms: Millis,
+    /// How long records are kept, in milliseconds.
+    pub retention_ms: Millis,
+    /// How often a shard may be read in a second, by all together; 0 is as often as one likes.
+    pub reads_per_second: u32,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            shard_ms: SHARD_MS,
+            retention_ms: STREAM_RETENTION_MS,
+            reads_per_second: 0,
+        }
+    }
+}
+
+/// Why a request on streams was refused or failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StreamError {
+    /// `ResourceNotFoundException`: there is no such stream.
+    #[error("the stream does not exist")]
+    NoStream,
+    /// `ResourceNotFoundException`: the stream has no such shard.
+    #[error("the shard does not exist")]
+    NoShard,
+    /// `TrimmedDataAccessException`: the records are too old and gone.
+    #[error("the records have been trimmed")]
+    Trimmed,
+    /// `ExpiredIteratorException`: the iterator was given out more than [`ITERATOR_MS`] ago.
+    #[error("the iterator has expired")]
+    Expired,
+    /// `ValidationException`: the text is not an iterator of the stream.
+    #[error("the iterator is not one of the stream's")]
+    Iterator,
+    /// `ValidationException`: no record of the shard has the sequence number.
+    #[error("the sequence number is not one of the shard's")]
+    Sequence,
+    /// `LimitExceededException`: the shard is read too often.
+    #[error("the shard is read too often")]
+    TooOften,
+    /// Whatever tables fail with.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}

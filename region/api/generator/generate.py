@@ -53,6 +53,13 @@ PATTERNS = {
     r"^[a-z0-9A-Z]+[\.\-\w]*[a-z0-9A-Z]+$": "Bucket",
     r"[0-9]{12}": "Account",
 }
+# Constraints that DynamoDB does not hold requests to with the others, but later, in words of its own.
+CHECKED_LATER = {"BatchGetRequestMap": ("min",), "BatchWriteItemRequestMap": ("min",), "ExpressionAttributeNameMap": ("value",)}
+# Members whose attribute values are read with refusals of their own: shape and member, and the reader in wire/attribute.rs.
+READERS = {
+    ("ExpressionAttributeValueMap", "ExpressionAttributeValues"): "expression_values",
+    ("Key", "ExclusiveStartKey"): "starting_key",
+}
 RUST_KEYWORDS = {"type", "match", "ref", "move", "use", "in", "where", "impl", "enum", "static"}
 
 
@@ -197,6 +204,7 @@ class Model:
         shape = self.shapes[name]
         if name == ATTRIBUTE_VALUE or self.is_item(name):
             return None
+        shape = {key: value for key, value in shape.items() if key not in CHECKED_LATER.get(name, ())}
         low, high = number(shape.get("min")), number(shape.get("max"))
         match shape["type"]:
             case "string":
@@ -219,7 +227,7 @@ class Model:
                     return None
                 return f"Rule::List {{ min: {low}, max: {high}, element: {element} }}"
             case "map":
-                key, value = self.rule_name(shape["key"]["shape"]), self.rule_name(shape["value"]["shape"])
+                key, value = (self.rule_name(shape[part]["shape"]) if part in shape else "None" for part in ("key", "value"))
                 if low == high == key == value == "None":
                     return None
                 return f"Rule::Map {{ min: {low}, max: {high}, key: {key}, value: {value} }}"
@@ -396,7 +404,7 @@ def shapes_file(model, structures):
     item = [name for name in ("AttributeValue", "Item") if re.search(rf"\b{name}>", body)]
     uses += f"use geodynamo_item::{{{', '.join(item)}}};\n" if item else ""
     uses += "use geodynamo_json::{Reader, Writer};\n"
-    names = ["Checker", "DecodeContext", "Decoded", "JavaText", "Structure", "expression_values", "member", "skip", "write_member"]
+    names = ["Checker", "DecodeContext", "Decoded", "JavaText", "Structure", *READERS.values(), "member", "skip", "write_member"]
     used = [name for name in names if re.search(rf"\b{name}\b", body)]
     if "rules::" not in body and not any(re.search(rf"\b{name}\b", body) for name in model.structures() if name not in structures):
         uses = uses.replace("use super::*;\n", "")
@@ -411,7 +419,7 @@ def structure(model, name, checked):
     for member, definition in shape["members"].items():
         field = field_name(member)
         fields += f"/// `{member}`\npub {field}: Option<{model.rust_type(definition['shape'])}>,\n"
-        read = "expression_values" if definition["shape"] == "ExpressionAttributeValueMap" else "member"
+        read = READERS.get((definition["shape"], member), "member")
         decode += f"{quoted(member)} => {read}(&mut self.{field}, reader, context),\n"
         encode += f"write_member({quoted(member)}, &self.{field}, writer);\n"
         path = member[0].lower() + member[1:]

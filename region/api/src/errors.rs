@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt};
 
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
-use geodynamo_table::TableError;
+use geodynamo_table::{PARTITION_KEY_BYTES_MAX, TableError};
 
 use crate::{
     generated::KeySchemaElement,
@@ -172,7 +172,10 @@ impl ApiError {
     }
 
     pub(crate) fn write_request_of_neither_kind() -> Self {
-        Self::validation("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
+        // DynamoDB says so of a request without any, too.
+        Self::validation(
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
+        )
     }
 
     pub(crate) fn transact_item_of_no_kind() -> Self {
@@ -196,9 +199,41 @@ impl ApiError {
         ))
     }
 
-    pub(crate) fn key_in_filter(name: &str) -> Self {
+    /// `bytes_max` tells which kind of key it is.
+    pub(crate) fn key_too_long(bytes_max: usize) -> Self {
+        if bytes_max == PARTITION_KEY_BYTES_MAX {
+            Self::invalid(format!(
+                "Size of hashkey has exceeded the maximum size limit of{bytes_max} bytes"
+            ))
+        } else {
+            Self::invalid(format!(
+                "Aggregated size of all range keys has exceeded the size limit of {bytes_max} bytes"
+            ))
+        }
+    }
+
+    pub(crate) fn item_too_large() -> Self {
+        Self::validation("Item size has exceeded the maximum allowed size")
+    }
+
+    /// `parameter` is `Filter Expression` or `QueryFilter`.
+    pub(crate) fn key_in_filter(parameter: &str, name: &str) -> Self {
         Self::validation(format!(
-            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
+            "{parameter} can only contain non-primary key attributes: Primary key attribute: {name}"
+        ))
+    }
+
+    pub(crate) fn not_projected(index: &str, names: &[&str]) -> Self {
+        Self::invalid(format!(
+            "Global secondary index {index} does not project [{}]",
+            names.join(", ")
+        ))
+    }
+
+    pub(crate) fn filter_not_projected(index: &str, names: &[&str]) -> Self {
+        Self::invalid(format!(
+            "Secondary index {index} does not project one or more filter attributes: [{}]",
+            names.join(", ")
         ))
     }
 
@@ -243,8 +278,49 @@ impl ApiError {
         ))
     }
 
+    /// `kind` is the type's long name.
     pub(crate) fn action_not_for_type(action: &str, kind: &str) -> Self {
-        Self::invalid(format!("Action {action} is not supported for the type {kind}"))
+        Self::invalid(match action {
+            "DELETE" => format!("DELETE action with value is not supported for the type {kind}"),
+            _ => format!("{action} action is not supported for the type {kind}"),
+        })
+    }
+
+    pub(crate) fn action_without_value() -> Self {
+        Self::invalid("Only DELETE action is allowed when no attribute value is specified")
+    }
+
+    /// The item has a value of another type than an `AttributeUpdates` can add to or take from.
+    pub(crate) fn attribute_update_mismatch() -> Self {
+        Self::validation("Type mismatch for attribute to update")
+    }
+
+    pub(crate) fn conditional_operator_alone() -> Self {
+        Self::validation("ConditionalOperator cannot be used without Filter or Expected")
+    }
+
+    pub(crate) fn conditional_operator_for_one() -> Self {
+        Self::validation("ConditionalOperator can only be used when Filter or Expected has two or more elements")
+    }
+
+    pub(crate) fn comparison_without_value(operator: &str, name: &str) -> Self {
+        Self::invalid(format!(
+            "Value or AttributeValueList must be used with ComparisonOperator: {operator} for Attribute: {name}"
+        ))
+    }
+
+    pub(crate) fn condition_values_of_several_types() -> Self {
+        Self::invalid("AttributeValues inside AttributeValueList must be of same type")
+    }
+
+    pub(crate) fn condition_bounds_order() -> Self {
+        Self::validation(
+            "The BETWEEN condition was provided a range where the lower bound is bigger than the upper bound",
+        )
+    }
+
+    pub(crate) fn request_items_missing(operation: &str) -> Self {
+        Self::validation(format!("The requestItems parameter is required for {operation}"))
     }
 
     pub(crate) fn wrong_argument_count(operator: &str) -> Self {

@@ -1,9 +1,10 @@
 //! The names and values that a request gives for its expressions, and which of them were used.
 
-use geodynamo_item::{AttributeValue, Item};
+use geodynamo_item::{AttributeValue, Item, MAX_NAME, size};
 use smallvec::SmallVec;
 
 use crate::lexer::is_key_byte;
+use crate::limits::{PLACEHOLDER_BYTES, SUBSTITUTION_BYTES};
 use crate::{ExpressionError, PlaceholderFault, Refusal};
 
 /// ExpressionAttributeNames and ExpressionAttributeValues of one request.
@@ -35,7 +36,8 @@ impl<'a> Context<'a> {
     /// A request with names and values, or without where they are `None`. Refuses empty ones and bad keys.
     ///
     /// # Errors
-    /// DynamoDB's own about empty parameters, keys that do not begin with `#` or `:`, and empty attribute names.
+    /// DynamoDB's own about empty parameters, keys that do not begin with `#` or `:`, empty attribute names, and what is too
+    /// long or all together too large.
     pub fn of<K, V, I>(names: Option<I>, values: Option<&'a Item>) -> Result<Self, ExpressionError>
     where
         I: IntoIterator<Item = (&'a K, &'a V)>,
@@ -49,6 +51,7 @@ impl<'a> Context<'a> {
         if let Some(values) = values {
             context = context.with_values(values)?;
         }
+        context.check_size()?;
         Ok(context)
     }
 
@@ -73,6 +76,7 @@ impl<'a> Context<'a> {
             return Err(refuse(PlaceholderFault::NoNames));
         }
         for entry in &table {
+            check_key_size("ExpressionAttributeNames", entry.key)?;
             if !is_key(entry.key, b'#') {
                 return Err(refuse(PlaceholderFault::NameKey {
                     key: entry.key.to_owned(),
@@ -82,6 +86,9 @@ impl<'a> Context<'a> {
                 return Err(refuse(PlaceholderFault::EmptyName {
                     key: entry.key.to_owned(),
                 }));
+            }
+            if entry.item.len() > MAX_NAME {
+                return Err(refuse(PlaceholderFault::NameSize));
             }
         }
         table.sort_by_key(|entry| entry.key); // already so in a BTreeMap, which costs one pass
@@ -105,10 +112,13 @@ impl<'a> Context<'a> {
                 used: false,
             })
             .collect();
-        if let Some(entry) = table.iter().find(|entry| !is_key(entry.key, b':')) {
-            return Err(refuse(PlaceholderFault::ValueKey {
-                key: entry.key.to_owned(),
-            }));
+        for entry in &table {
+            check_key_size("ExpressionAttributeValues", entry.key)?;
+            if !is_key(entry.key, b':') {
+                return Err(refuse(PlaceholderFault::ValueKey {
+                    key: entry.key.to_owned(),
+                }));
+            }
         }
         self.values = Some(table);
         Ok(self)
@@ -150,6 +160,24 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    fn check_size(&self) -> Result<(), ExpressionError> {
+        let names = self
+            .names
+            .iter()
+            .flatten()
+            .map(|entry| entry.key.len() + entry.item.len());
+        let values = self
+            .values
+            .iter()
+            .flatten()
+            .map(|entry| size::attribute(entry.key, entry.item));
+        let bytes = names.chain(values).sum();
+        if bytes > SUBSTITUTION_BYTES {
+            return Err(refuse(PlaceholderFault::Substitution { bytes }));
+        }
+        Ok(())
+    }
+
     /// The attribute's name for `#key`.
     pub(crate) fn name(&mut self, key: &str) -> Option<&'a str> {
         look_up(self.names.as_mut(), key)
@@ -159,6 +187,14 @@ impl<'a> Context<'a> {
     pub(crate) fn value(&mut self, key: &str) -> Option<&'a AttributeValue> {
         look_up(self.values.as_mut(), key)
     }
+}
+
+fn check_key_size(parameter: &'static str, key: &str) -> Result<(), ExpressionError> {
+    if key.len() > PLACEHOLDER_BYTES {
+        let bytes = key.len();
+        return Err(refuse(PlaceholderFault::KeySize { parameter, bytes }));
+    }
+    Ok(())
 }
 
 fn is_key(key: &str, sign: u8) -> bool {

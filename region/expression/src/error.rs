@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use geodynamo_item::{AttributeType, AttributeValue, NumberError};
+use geodynamo_item::{AttributeType, AttributeValue, NumberError, wire::NAME_TOO_LARGE};
 
 /// The request parameter that an expression came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,7 +210,7 @@ pub enum Fault {
     #[error(
         "Incorrect operand type for operator or function; operator: {section}, operand type: {}, \
          typeSet: ALLOWED_FOR_{section}_OPERAND",
-        long_type_name(*operand)
+        operand.long_name()
     )]
     ActionOperandType {
         /// `ADD` or `DELETE`.
@@ -340,6 +340,30 @@ pub enum PlaceholderFault {
         /// As given.
         key: String,
     },
+    /// A name that is longer than an attribute's may be.
+    #[error("{NAME_TOO_LARGE}")]
+    NameSize,
+    /// A key longer than [`PLACEHOLDER_BYTES`](crate::limits::PLACEHOLDER_BYTES). How DynamoDB says it is not known.
+    #[error(
+        "{parameter} contains invalid key: The key exceeds the maximum length of {} bytes; key length: {bytes}",
+        crate::limits::PLACEHOLDER_BYTES
+    )]
+    KeySize {
+        /// `ExpressionAttributeNames` or `ExpressionAttributeValues`.
+        parameter: &'static str,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// More than [`SUBSTITUTION_BYTES`](crate::limits::SUBSTITUTION_BYTES). How DynamoDB says it is not known.
+    #[error(
+        "ExpressionAttributeNames and ExpressionAttributeValues have exceeded the maximum allowed size of {} bytes; \
+         size: {bytes}",
+        crate::limits::SUBSTITUTION_BYTES
+    )]
+    Substitution {
+        /// Their size.
+        bytes: usize,
+    },
     /// Names that no expression uses.
     #[error("Value provided in ExpressionAttributeNames unused in expressions: keys: {{{}}}", keys.join(", "))]
     UnusedNames {
@@ -415,21 +439,6 @@ pub enum UpdateError {
     /// A sum or difference that no number holds.
     #[error(transparent)]
     Number(#[from] NumberError),
-}
-
-fn long_type_name(kind: AttributeType) -> &'static str {
-    match kind {
-        AttributeType::S => "STRING",
-        AttributeType::N => "NUMBER",
-        AttributeType::B => "BINARY",
-        AttributeType::Bool => "BOOLEAN",
-        AttributeType::Null => "NULL",
-        AttributeType::M => "MAP",
-        AttributeType::L => "LIST",
-        AttributeType::Ss => "STRING_SET",
-        AttributeType::Ns => "NUMBER_SET",
-        AttributeType::Bs => "BINARY_SET",
-    }
 }
 
 /// A bound as DynamoDB prints it: `AttributeValue: {N:5}`.

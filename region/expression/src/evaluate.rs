@@ -95,8 +95,8 @@ fn ordered(left: &Resolved<'_>, right: &Resolved<'_>) -> Option<Ordering> {
     }
 }
 
-/// The order of two values of one type that has an order: strings by their UTF-8 bytes, binary by unsigned bytes.
-pub(crate) fn order(left: &AttributeValue, right: &AttributeValue) -> Option<Ordering> {
+/// The order of two values, if they are of one type that has an order: strings by their UTF-8 bytes, binary by unsigned bytes.
+pub fn order(left: &AttributeValue, right: &AttributeValue) -> Option<Ordering> {
     match (left, right) {
         (AttributeValue::S(left), AttributeValue::S(right)) => Some(left.as_str().cmp(right.as_str())),
         (AttributeValue::N(left), AttributeValue::N(right)) => Some(left.cmp(right)),

@@ -35,6 +35,7 @@ mod update_parser;
 pub use condition::{Comparator, Condition, Operand};
 pub use context::Context;
 pub use error::{ExpressionError, Fault, KeyConditionFault, Parameter, PlaceholderFault, Refusal, UpdateError};
+pub use evaluate::order;
 pub use key_condition::{KeyCondition, KeyTest, ResolvedKeyCondition, SortCondition};
 pub use path::{Path, Step};
 pub use print::Printed;

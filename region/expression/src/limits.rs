@@ -17,3 +17,9 @@ pub const PATH_ELEMENTS: usize = 33;
 /// Parentheses, `NOT`s and function calls within each other. No expression that DynamoDB takes has more: each level needs
 /// an operator of its own, since parentheses that enclose nothing but parentheses are refused.
 pub const NESTING: usize = OPERATORS;
+
+/// Bytes of a `#name` or a `:value`, the sign included.
+pub const PLACEHOLDER_BYTES: usize = 255;
+
+/// Bytes of all ExpressionAttributeNames and ExpressionAttributeValues of a request together, by the size formula.
+pub const SUBSTITUTION_BYTES: usize = 2 * 1024 * 1024;

@@ -71,6 +71,11 @@ impl Update {
         self.paths().any(|path| path.root == attribute)
     }
 
+    /// Whether it only takes attributes or elements away. Of an item that is not there it then makes none.
+    pub fn only_takes_away(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && !(self.remove.is_empty() && self.delete.is_empty())
+    }
+
     /// `ReturnValues: UPDATED_OLD`: what was at the paths it changes, in the item's shape.
     pub fn updated_old(&self, old: &Item) -> Item {
         self.touched(old)

@@ -15,4 +15,4 @@ pub mod wire;
 pub use map::{Item, Name};
 pub use number::{MAX_DIGITS, Number, NumberBytes, NumberError, NumberOrderError, NumberText};
 pub use set::{BinarySet, NumberSet, Set, StringSet};
-pub use value::{AttributeType, AttributeValue, MAX_NESTING};
+pub use value::{AttributeType, AttributeValue, MAX_NAME, MAX_NESTING};

@@ -9,6 +9,9 @@ use crate::{BinarySet, Item, Number, NumberSet, StringSet};
 /// at level n is at level n + 1.
 pub const MAX_NESTING: usize = 32;
 
+/// The longest name of an attribute or of a map's entry, in bytes.
+pub const MAX_NAME: usize = 65_535;
+
 /// A DynamoDB attribute value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
@@ -118,6 +121,22 @@ impl AttributeType {
             Self::Ss => "SS",
             Self::Ns => "NS",
             Self::Bs => "BS",
+        }
+    }
+
+    /// DynamoDB's long name of it, which some errors have.
+    pub const fn long_name(self) -> &'static str {
+        match self {
+            Self::S => "STRING",
+            Self::N => "NUMBER",
+            Self::B => "BINARY",
+            Self::Bool => "BOOLEAN",
+            Self::Null => "NULL",
+            Self::M => "MAP",
+            Self::L => "LIST",
+            Self::Ss => "STRING_SET",
+            Self::Ns => "NUMBER_SET",
+            Self::Bs => "BINARY_SET",
         }
     }
 

@@ -52,6 +52,10 @@ pub enum SerializationError {
     Shape(Cow<'static, str>),
 }
 
+/// The text of a `ValidationException` for an attribute's name of more than [`MAX_NAME`](crate::MAX_NAME) bytes.
+pub const NAME_TOO_LARGE: &str =
+    "1 validation error detected: Attribute name is too large, must be less than 65536 bytes";
+
 /// The texts that need no more than themselves.
 mod text {
     pub(super) const EMPTY: &str =

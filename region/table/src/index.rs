@@ -4,7 +4,7 @@
 //! and puts the new one's, in the same commit where the engine spans groups.
 
 use bytes::Bytes;
-use geodynamo_item::{AttributeValue, Item, codec, key};
+use geodynamo_item::{AttributeValue, Item, codec, key, size};
 use geodynamo_storage::{Write, key_head};
 use geodynamo_topology::partition::partition_hash;
 
@@ -120,6 +120,15 @@ pub(crate) fn entry(
         key: engine_key.into(),
         value: project(schema, index, item),
     })
+}
+
+/// The size of the item's entry in an index by DynamoDB's formula; `None` if it has none.
+pub(crate) fn entry_size(schema: &KeySchema, index: &IndexDefinition, item: &Item) -> Option<usize> {
+    for (attribute, partition) in index.keys.attributes().zip([true, false]) {
+        usable(key_value(attribute, item)?, partition)?;
+    }
+    let copied = item.iter().filter(|(name, _)| projects(schema, index, name));
+    Some(copied.map(|(name, value)| size::attribute(name, value)).sum())
 }
 
 /// Space, owner and route of an index's entries for a partition key.

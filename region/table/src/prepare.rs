@@ -4,7 +4,10 @@ use bytes::Bytes;
 use geodynamo_expression::Update;
 use geodynamo_item::{Item, MAX_NESTING, codec};
 
-use crate::{Result, StoredItem, Table, TableError, record::Record, table::ITEM_BYTES_MAX, write::WriteOptions};
+use crate::{
+    Result, StoredItem, Table, TableError, index::entry_size, record::Record, table::ITEM_BYTES_MAX,
+    write::WriteOptions,
+};
 
 /// What is done to a key.
 pub(crate) enum Action<'a> {
@@ -76,12 +79,16 @@ pub(crate) fn prepare(
     let (new, too_large) = match action {
         Action::Put(item) => (Some(item), "Item size has exceeded the maximum allowed size"),
         Action::Delete | Action::Check => (None, ""),
+        // What only takes away makes no item.
+        Action::Update {
+            update: Some(update), ..
+        } if old.is_none() && update.only_takes_away() => (None, ""),
         Action::Update { key, update } => {
             let item = updated(table, old.as_ref().unwrap_or(key), update)?;
             (Some(item), "Item size to update has exceeded the maximum allowed size")
         }
     };
-    let encoded = new.as_ref().map(|item| encode(item, too_large)).transpose()?;
+    let encoded = new.as_ref().map(|item| encode(table, item, too_large)).transpose()?;
     Ok(Prepared {
         current,
         old,
@@ -97,7 +104,7 @@ fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> 
             .map_err(|error| TableError::Validation(error.to_string()))?,
         None => base.clone(),
     };
-    table.check_index_keys(&item)?;
+    table.check_updated_index_keys(&item)?;
     // An update can nest deeper than any value that came with it.
     if item.iter().any(|(_, value)| !value.nests_within(MAX_NESTING)) {
         return Err(TableError::Validation(
@@ -108,12 +115,15 @@ fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> 
     Ok(item)
 }
 
-/// An item's stored form; an item that is too large is refused.
-fn encode(item: &Item, too_large: &str) -> Result<Bytes> {
+/// An item's stored form; an item that is too large is refused. Its entry in each local index counts with it.
+fn encode(table: &Table, item: &Item, too_large: &str) -> Result<Bytes> {
     let mut out = Vec::with_capacity(512);
     codec::encode(item, &mut out);
     let stored = StoredItem::new(out.into());
-    if stored.size()? > ITEM_BYTES_MAX {
+    let bytes = stored.size()?;
+    let local = table.indexes().iter().filter(|index| !index.is_global());
+    let entry = local.filter_map(|index| entry_size(table.keys(), index, item)).max();
+    if bytes + entry.unwrap_or(0) > ITEM_BYTES_MAX {
         return Err(TableError::Validation(too_large.into()));
     }
     Ok(stored.into_bytes())

@@ -379,8 +379,11 @@ impl Table {
             .ok_or_else(|| TableError::Validation("The provided key element does not match the schema".into()))
     }
 
-    /// Checks an item that is about to be written: its keys, its size, and the types of index keys.
-    pub(crate) fn check_item(&self, item: &Item) -> Result<()> {
+    /// Checks an item that is about to be written: its keys, and the attributes that are keys of an index.
+    ///
+    /// # Errors
+    /// [`TableError::Validation`] with DynamoDB's text, of the first key that is missing, of a wrong type, empty or too long.
+    pub fn check_item(&self, item: &Item) -> Result<()> {
         for attribute in self.keys().attributes() {
             match item.get(&attribute.name) {
                 None => {
@@ -405,7 +408,23 @@ impl Table {
     }
 
     /// Checks the attributes that are keys of an index: of the right type, not empty, not too long.
-    pub(crate) fn check_index_keys(&self, item: &Item) -> Result<()> {
+    fn check_index_keys(&self, item: &Item) -> Result<()> {
+        self.check_index_keys_of(item, empty_index_key)
+    }
+
+    /// The same of an item that an update made; an empty key is told in other words then.
+    pub(crate) fn check_updated_index_keys(&self, item: &Item) -> Result<()> {
+        self.check_index_keys_of(item, |_, _, value| {
+            TableError::Validation(format!(
+                "One or more parameter values are not valid. The update expression attempted to update a secondary index \
+                 key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty {} \
+                 value.",
+                kind_word(value)
+            ))
+        })
+    }
+
+    fn check_index_keys_of(&self, item: &Item, empty: EmptyIndexKey) -> Result<()> {
         for index in &self.indexes {
             for (attribute, partition) in index.keys.attributes().zip([true, false]) {
                 let Some(value) = item.get(&attribute.name) else {
@@ -420,7 +439,7 @@ impl Table {
                         index.name
                     )));
                 }
-                check_index_key_value(index, attribute, value, partition)?;
+                check_index_key_value(index, attribute, value, partition, empty)?;
             }
         }
         Ok(())
@@ -431,7 +450,7 @@ impl Table {
         for index in &self.indexes {
             for (attribute, partition) in index.keys.attributes().zip([true, false]) {
                 if let Some(value) = item.get(&attribute.name) {
-                    check_index_key_value(index, attribute, value, partition)?;
+                    check_index_key_value(index, attribute, value, partition, empty_index_key)?;
                 }
             }
         }
@@ -461,22 +480,29 @@ impl Table {
     }
 }
 
+/// Says that a key of an index is empty.
+type EmptyIndexKey = fn(&IndexDefinition, &KeyAttribute, &AttributeValue) -> TableError;
+
+fn empty_index_key(index: &IndexDefinition, attribute: &KeyAttribute, value: &AttributeValue) -> TableError {
+    TableError::Validation(format!(
+        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+         AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, IndexKey: {}",
+        kind_word(value),
+        index.name,
+        attribute.name
+    ))
+}
+
 fn check_index_key_value(
     index: &IndexDefinition,
     attribute: &KeyAttribute,
     value: &AttributeValue,
     partition: bool,
+    empty: EmptyIndexKey,
 ) -> Result<()> {
     let len = key_len(value);
     if len == 0 {
-        return Err(TableError::Validation(format!(
-            "One or more parameter values are not valid. A value specified for a secondary index key is not \
-             supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, \
-             IndexKey: {}",
-            kind_word(value),
-            index.name,
-            attribute.name
-        )));
+        return Err(empty(index, attribute, value));
     }
     if len > key_max(partition) {
         return Err(too_long(partition));

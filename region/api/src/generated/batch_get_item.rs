@@ -124,11 +124,6 @@ impl Structure for KeysAndAttributes {
             &self.attributes_to_get,
             Some(&rules::ATTRIBUTE_NAME_LIST),
         );
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
     }
 
     fn show_members(&self, text: &mut JavaText) {

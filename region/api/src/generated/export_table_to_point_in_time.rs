@@ -94,7 +94,6 @@ impl Structure for ExportTableToPointInTimeInput {
             &self.incremental_export_specification,
             None,
         );
-        checker.optional("filterSpecification", &self.filter_specification, None);
     }
 
     fn show_members(&self, text: &mut JavaText) {

@@ -66,11 +66,6 @@ impl Structure for GetItemInput {
             &self.return_consumed_capacity,
             Some(&rules::RETURN_CONSUMED_CAPACITY),
         );
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
     }
 
     fn show_members(&self, text: &mut JavaText) {

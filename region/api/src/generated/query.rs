@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::wire::{
-    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, write_member,
+    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, starting_key, write_member,
 };
 use compact_str::CompactString;
 use geodynamo_item::Item;
@@ -64,7 +64,7 @@ impl Structure for QueryInput {
             "QueryFilter" => member(&mut self.query_filter, reader, context),
             "ConditionalOperator" => member(&mut self.conditional_operator, reader, context),
             "ScanIndexForward" => member(&mut self.scan_index_forward, reader, context),
-            "ExclusiveStartKey" => member(&mut self.exclusive_start_key, reader, context),
+            "ExclusiveStartKey" => starting_key(&mut self.exclusive_start_key, reader, context),
             "ReturnConsumedCapacity" => member(&mut self.return_consumed_capacity, reader, context),
             "ProjectionExpression" => member(&mut self.projection_expression, reader, context),
             "FilterExpression" => member(&mut self.filter_expression, reader, context),
@@ -116,11 +116,6 @@ impl Structure for QueryInput {
             "returnConsumedCapacity",
             &self.return_consumed_capacity,
             Some(&rules::RETURN_CONSUMED_CAPACITY),
-        );
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
         );
     }
 

@@ -61,14 +61,14 @@ pub(crate) static BACKUPS_INPUT_LIMIT: Rule = Rule::Number {
 };
 /// `BatchGetRequestMap`
 pub(crate) static BATCH_GET_REQUEST_MAP: Rule = Rule::Map {
-    min: Some(1),
+    min: None,
     max: Some(100),
     key: Some(&TABLE_ARN),
     value: None,
 };
 /// `BatchWriteItemRequestMap`
 pub(crate) static BATCH_WRITE_ITEM_REQUEST_MAP: Rule = Rule::Map {
-    min: Some(1),
+    min: None,
     max: Some(25),
     key: Some(&TABLE_ARN),
     value: Some(&WRITE_REQUESTS),
@@ -169,13 +169,6 @@ pub(crate) static EXPORT_FORMAT: Rule = Rule::Enum(&["DYNAMODB_JSON", "ION"]);
 pub(crate) static EXPORT_TYPE: Rule = Rule::Enum(&["FULL_EXPORT", "INCREMENTAL_EXPORT"]);
 /// `ExportViewType`
 pub(crate) static EXPORT_VIEW_TYPE: Rule = Rule::Enum(&["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]);
-/// `ExpressionAttributeNameMap`
-pub(crate) static EXPRESSION_ATTRIBUTE_NAME_MAP: Rule = Rule::Map {
-    min: None,
-    max: None,
-    key: None,
-    value: Some(&ATTRIBUTE_NAME),
-};
 /// `FilterConditionMap`
 pub(crate) static FILTER_CONDITION_MAP: Rule = Rule::Map {
     min: None,

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::wire::{
-    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, write_member,
+    Checker, DecodeContext, Decoded, JavaText, Structure, expression_values, member, skip, starting_key, write_member,
 };
 use compact_str::CompactString;
 use geodynamo_item::Item;
@@ -59,7 +59,7 @@ impl Structure for ScanInput {
             "Select" => member(&mut self.select, reader, context),
             "ScanFilter" => member(&mut self.scan_filter, reader, context),
             "ConditionalOperator" => member(&mut self.conditional_operator, reader, context),
-            "ExclusiveStartKey" => member(&mut self.exclusive_start_key, reader, context),
+            "ExclusiveStartKey" => starting_key(&mut self.exclusive_start_key, reader, context),
             "ReturnConsumedCapacity" => member(&mut self.return_consumed_capacity, reader, context),
             "TotalSegments" => member(&mut self.total_segments, reader, context),
             "Segment" => member(&mut self.segment, reader, context),
@@ -114,11 +114,6 @@ impl Structure for ScanInput {
         );
         checker.optional("totalSegments", &self.total_segments, Some(&rules::SCAN_TOTAL_SEGMENTS));
         checker.optional("segment", &self.segment, Some(&rules::SCAN_SEGMENT));
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
     }
 
     fn show_members(&self, text: &mut JavaText) {

@@ -97,11 +97,6 @@ impl Structure for SearchVectorsInput {
             &self.return_consumed_capacity,
             Some(&rules::RETURN_CONSUMED_CAPACITY),
         );
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
         checker.required("searchVector", &self.search_vector, Some(&rules::SEARCH_VECTOR_LIST));
         checker.required("topK", &self.top_k, Some(&rules::TOP_K_INTEGER));
     }

@@ -208,14 +208,6 @@ impl Structure for FilterSpecification {
         write_member("ExpressionAttributeValues", &self.expression_attribute_values, writer);
     }
 
-    fn check_members(&self, checker: &mut Checker<'_>) {
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
-    }
-
     fn show_members(&self, text: &mut JavaText) {
         text.members(&[
             ("filterExpression", &self.filter_expression),

@@ -44,11 +44,6 @@ impl Structure for Get {
     fn check_members(&self, checker: &mut Checker<'_>) {
         checker.required("key", &self.key, None);
         checker.required("tableName", &self.table_name, Some(&rules::TABLE_ARN));
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
     }
 
     fn show_members(&self, text: &mut JavaText) {

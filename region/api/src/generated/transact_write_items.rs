@@ -62,11 +62,6 @@ impl Structure for ConditionCheck {
         checker.required("tableName", &self.table_name, Some(&rules::TABLE_ARN));
         checker.required("conditionExpression", &self.condition_expression, None);
         checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
-        checker.optional(
             "returnValuesOnConditionCheckFailure",
             &self.return_values_on_condition_check_failure,
             Some(&rules::RETURN_VALUES_ON_CONDITION_CHECK_FAILURE),
@@ -139,11 +134,6 @@ impl Structure for Delete {
         checker.required("key", &self.key, None);
         checker.required("tableName", &self.table_name, Some(&rules::TABLE_ARN));
         checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
-        checker.optional(
             "returnValuesOnConditionCheckFailure",
             &self.return_values_on_condition_check_failure,
             Some(&rules::RETURN_VALUES_ON_CONDITION_CHECK_FAILURE),
@@ -215,11 +205,6 @@ impl Structure for Put {
     fn check_members(&self, checker: &mut Checker<'_>) {
         checker.required("item", &self.item, None);
         checker.required("tableName", &self.table_name, Some(&rules::TABLE_ARN));
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
         checker.optional(
             "returnValuesOnConditionCheckFailure",
             &self.return_values_on_condition_check_failure,
@@ -443,11 +428,6 @@ impl Structure for Update {
         checker.required("key", &self.key, None);
         checker.required("updateExpression", &self.update_expression, None);
         checker.required("tableName", &self.table_name, Some(&rules::TABLE_ARN));
-        checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
         checker.optional(
             "returnValuesOnConditionCheckFailure",
             &self.return_values_on_condition_check_failure,

@@ -149,11 +149,6 @@ impl Structure for UpdateItemInput {
             Some(&rules::RETURN_ITEM_COLLECTION_METRICS),
         );
         checker.optional(
-            "expressionAttributeNames",
-            &self.expression_attribute_names,
-            Some(&rules::EXPRESSION_ATTRIBUTE_NAME_MAP),
-        );
-        checker.optional(
             "returnValuesOnConditionCheckFailure",
             &self.return_values_on_condition_check_failure,
             Some(&rules::RETURN_VALUES_ON_CONDITION_CHECK_FAILURE),

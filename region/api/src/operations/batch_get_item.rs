@@ -11,14 +11,14 @@ use super::{
     Answer,
     consumed::consumed,
     names::table_of,
-    parameters::{context, one_kind, projection},
+    parameters::{context, projection, together},
     reading::write_shown,
 };
 use crate::{
     Api,
     errors::ApiError,
     generated::{BatchGetItemInput, KeysAndAttributes},
-    wire::write_member,
+    wire::{Request, write_member},
 };
 
 /// The most keys in one request.
@@ -27,6 +27,24 @@ const KEYS_MAX: usize = 100;
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Keys read at a time, so that little more is held than is sent.
 const CHUNK: usize = 16;
+
+impl Request for BatchGetItemInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        let items = self.request_items.iter().flatten();
+        if items.clone().next().is_none() {
+            return Err(ApiError::request_items_missing("BatchGetItem"));
+        }
+        for (_, request) in items {
+            together(
+                &[("AttributesToGet", request.attributes_to_get.is_some())],
+                &[("ProjectionExpression", request.projection_expression.is_some())],
+                request.expression_attribute_names.is_some(),
+                None,
+            )?;
+        }
+        Ok(())
+    }
+}
 
 /// What is wanted of one table.
 struct Wanted {
@@ -123,13 +141,7 @@ fn plan<E: Engine>(api: &Api<E>, items: BTreeMap<CompactString, KeysAndAttribute
     }
     let mut wanted = Vec::with_capacity(items.len());
     for (name, request) in items {
-        let expression = request.projection_expression.is_some();
-        one_kind(
-            &[("AttributesToGet", request.attributes_to_get.is_some())],
-            &[("ProjectionExpression", expression)],
-        )?;
         let mut context = context(&request.expression_attribute_names, None)?;
-        context.check_given(expression, false, "")?;
         let projection = projection(&request.projection_expression, &request.attributes_to_get, &mut context)?;
         context.finish()?;
         drop(context);

@@ -15,11 +15,26 @@ use crate::{
     Api,
     errors::ApiError,
     generated::{BatchWriteItemInput, BatchWriteItemOutput, DeleteRequest, PutRequest, WriteRequest},
-    wire::encode,
+    wire::{Request, encode},
 };
 
 /// The most writes in one request.
 const WRITES_MAX: usize = 25;
+
+impl Request for BatchWriteItemInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        let mut writes = self
+            .request_items
+            .iter()
+            .flatten()
+            .flat_map(|(_, requests)| requests)
+            .peekable();
+        if writes.peek().is_none() {
+            return Err(ApiError::request_items_missing("BatchWriteItem"));
+        }
+        writes.try_for_each(check_write)
+    }
+}
 
 /// One write of the batch.
 #[derive(Clone)]
@@ -152,21 +167,18 @@ fn plan<E: Engine>(
         let mut collections = Vec::new();
         for request in requests {
             let (key, write) = match (request.put_request, request.delete_request) {
-                (Some(put), None) => {
+                (Some(put), _) => {
                     let item = put.item.unwrap_or_default();
-                    if size::item(&item) > ITEM_BYTES_MAX {
-                        return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
-                    }
                     let key = key_of(&table, &item);
                     table.key_of(&key)?;
+                    table.check_item(&item)?;
                     (key, Put::Item(item))
                 }
-                (None, Some(delete)) => {
-                    let key = delete.key.unwrap_or_default();
+                (None, delete) => {
+                    let key = delete.and_then(|delete| delete.key).unwrap_or_default();
                     table.key_of(&key)?;
                     (key.clone(), Put::Delete(key))
                 }
-                _ => return Err(ApiError::write_request_of_neither_kind()),
             };
             if keys.contains(&key) {
                 return Err(ApiError::duplicate_keys());
@@ -187,6 +199,17 @@ fn plan<E: Engine>(
         });
     }
     Ok(planned)
+}
+
+/// Refuses what is wrong with a write whatever its table is.
+fn check_write(request: &WriteRequest) -> Result<(), ApiError> {
+    match (&request.put_request, &request.delete_request) {
+        (Some(put), None) if put.item.as_ref().is_some_and(|item| size::item(item) > ITEM_BYTES_MAX) => {
+            Err(ApiError::item_too_large())
+        }
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        (None, None) | (Some(_), Some(_)) => Err(ApiError::write_request_of_neither_kind()),
+    }
 }
 
 /// The key attributes of an item.

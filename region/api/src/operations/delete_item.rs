@@ -7,30 +7,48 @@ use super::{
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
     names::table_name,
-    parameters::{condition, context, one_kind, returns_old, says, unless_empty},
+    parameters::{condition, context, returns_old, says, together, unless_empty},
 };
 use crate::{
     Api,
+    errors::ApiError,
     generated::{DeleteItemInput, DeleteItemOutput},
-    wire::encode,
+    wire::{Request, encode},
 };
+
+impl Request for DeleteItemInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        together(
+            &[
+                ("Expected", self.expected.is_some()),
+                ("ConditionalOperator", self.conditional_operator.is_some()),
+            ],
+            &[("ConditionExpression", self.condition_expression.is_some())],
+            self.expression_attribute_names.is_some(),
+            Some((
+                self.expression_attribute_values.is_some(),
+                "ConditionExpression is null",
+            )),
+        )
+    }
+
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        returns_old(&self.return_values)?;
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
+    }
+}
 
 /// Deletes the item with a key.
 pub(super) async fn delete_item<E: Engine>(api: &Api<E>, input: DeleteItemInput) -> Answer {
-    let expression = input.condition_expression.is_some();
-    one_kind(
-        &[
-            ("Expected", input.expected.is_some()),
-            ("ConditionalOperator", input.conditional_operator.is_some()),
-        ],
-        &[("ConditionExpression", expression)],
-    )?;
     let return_old = returns_old(&input.return_values)?;
     let mut context = context(
         &input.expression_attribute_names,
         input.expression_attribute_values.as_ref(),
     )?;
-    context.check_given(expression, expression, "ConditionExpression is null")?;
     let condition = match condition(Parameter::Condition, &input.condition_expression, &mut context)? {
         None => legacy::expected(input.expected, &input.conditional_operator)?,
         given => given,

@@ -6,23 +6,33 @@ use super::{
     Answer,
     consumed::consumed,
     names::table_name,
-    parameters::{context, one_kind, projection},
+    parameters::{context, projection, together},
     reading::write_shown,
 };
-use crate::{Api, generated::GetItemInput, wire::write_member};
+use crate::{
+    Api,
+    errors::ApiError,
+    generated::GetItemInput,
+    wire::{Request, write_member},
+};
 
 /// Bytes of a reply beside the item's stored ones: JSON takes more than the stored form.
 const REPLY_BYTES: usize = 512;
 
+impl Request for GetItemInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        together(
+            &[("AttributesToGet", self.attributes_to_get.is_some())],
+            &[("ProjectionExpression", self.projection_expression.is_some())],
+            self.expression_attribute_names.is_some(),
+            None,
+        )
+    }
+}
+
 /// Gives the item with a key. Without a projection its stored form goes to the reply without an item being built.
 pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> Answer {
-    let expression = input.projection_expression.is_some();
-    one_kind(
-        &[("AttributesToGet", input.attributes_to_get.is_some())],
-        &[("ProjectionExpression", expression)],
-    )?;
     let mut context = context(&input.expression_attribute_names, None)?;
-    context.check_given(expression, false, "")?;
     let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
     context.finish()?;
 

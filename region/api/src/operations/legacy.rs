@@ -1,10 +1,13 @@
 //! The parameters that expressions replaced, translated into the same trees.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use compact_str::CompactString;
-use geodynamo_expression::{Comparator, Condition, KeyCondition, Operand, Path, Update, UpdateOperand};
+use geodynamo_expression::{
+    Comparator, Condition, KeyCondition, Operand, Path, Update, UpdateError, UpdateOperand, order,
+};
 use geodynamo_item::{AttributeType, AttributeValue};
+use geodynamo_table::TableError;
 
 use crate::{errors::ApiError, generated};
 
@@ -16,8 +19,9 @@ pub(super) fn expected(
     expected: Option<BTreeMap<CompactString, generated::ExpectedAttributeValue>>,
     operator: &Option<CompactString>,
 ) -> Result<Option<Condition>, ApiError> {
+    check_operator(operator, expected.as_ref().map_or(0, BTreeMap::len))?;
     let Some(expected) = expected.filter(|map| !map.is_empty()) else {
-        return refuse_operator(operator, "Expected").map(|()| None);
+        return Ok(None);
     };
     let condition = |(name, expected)| expected_value(name, expected);
     let conditions = limited(expected.into_iter().map(condition))?;
@@ -29,8 +33,9 @@ pub(super) fn filter(
     filter: Option<BTreeMap<CompactString, generated::Condition>>,
     operator: &Option<CompactString>,
 ) -> Result<Option<Condition>, ApiError> {
+    check_operator(operator, filter.as_ref().map_or(0, BTreeMap::len))?;
     let Some(filter) = filter.filter(|map| !map.is_empty()) else {
-        return refuse_operator(operator, "Filter").map(|()| None);
+        return Ok(None);
     };
     let conditions = limited(
         filter
@@ -96,16 +101,22 @@ pub(super) fn attribute_updates(
                 ),
             ) => update.add.push((path, value)),
             (action @ ("ADD" | "DELETE"), Some(value)) => {
-                return Err(ApiError::action_not_for_type(action, value.kind().code()));
+                return Err(ApiError::action_not_for_type(action, value.kind().long_name()));
             }
-            (action, _) => {
-                return Err(ApiError::invalid(format!(
-                    "Only DELETE action is allowed when no attribute value is specified: {action}"
-                )));
-            }
+            _ => return Err(ApiError::action_without_value()),
         }
     }
     Ok(Some(update))
+}
+
+/// Why the table refused `AttributeUpdates`, in their own words.
+pub(super) fn update_refused(error: TableError) -> ApiError {
+    match error {
+        TableError::Validation(text) if text == UpdateError::OperandType.to_string() => {
+            ApiError::attribute_update_mismatch()
+        }
+        error => error.into(),
+    }
 }
 
 fn expected_value(name: CompactString, expected: generated::ExpectedAttributeValue) -> Result<Condition, ApiError> {
@@ -115,7 +126,7 @@ fn expected_value(name: CompactString, expected: generated::ExpectedAttributeVal
         comparison_operator,
         attribute_value_list,
     } = expected;
-    if comparison_operator.is_some() {
+    if let Some(operator) = &comparison_operator {
         if exists.is_some() {
             return Err(ApiError::invalid(
                 "Exists and ComparisonOperator cannot be used together for Attribute: ".to_owned() + &name,
@@ -127,6 +138,9 @@ fn expected_value(name: CompactString, expected: generated::ExpectedAttributeVal
             ));
         }
         let attribute_value_list = attribute_value_list.or(value.map(|value| vec![value]));
+        if attribute_value_list.is_none() && !matches!(operator.as_str(), "NULL" | "NOT_NULL") {
+            return Err(ApiError::comparison_without_value(operator, &name));
+        }
         return attribute_condition(
             name,
             generated::Condition {
@@ -170,6 +184,12 @@ fn attribute_condition(name: CompactString, condition: generated::Condition) -> 
     }
     for value in &values {
         check_type(&operator, value)?;
+    }
+    if matches!(operator.as_str(), "IN" | "BETWEEN") && values.iter().any(|value| value.kind() != values[0].kind()) {
+        return Err(ApiError::condition_values_of_several_types());
+    }
+    if operator == "BETWEEN" && order(&values[0], &values[1]) == Some(Ordering::Greater) {
+        return Err(ApiError::condition_bounds_order());
     }
     let path = Path::top(name);
     let mut values = values.into_iter();
@@ -269,11 +289,11 @@ fn limited(conditions: impl ExactSizeIterator<Item = Result<Condition, ApiError>
     conditions.collect()
 }
 
-fn refuse_operator(operator: &Option<CompactString>, parameter: &str) -> Result<(), ApiError> {
-    match operator {
-        None => Ok(()),
-        Some(_) => Err(ApiError::invalid(format!(
-            "ConditionalOperator cannot be used without {parameter} or with an empty one"
-        ))),
+/// `ConditionalOperator` joins conditions: it needs two.
+fn check_operator(operator: &Option<CompactString>, conditions: usize) -> Result<(), ApiError> {
+    match (operator, conditions) {
+        (None, _) | (Some(_), 2..) => Ok(()),
+        (Some(_), 0) => Err(ApiError::conditional_operator_alone()),
+        (Some(_), 1) => Err(ApiError::conditional_operator_for_one()),
     }
 }

@@ -43,7 +43,7 @@ use crate::{
     Api,
     errors::ApiError,
     generated::Operation,
-    wire::{checked, encode},
+    wire::{checked, encode, prepared},
 };
 
 /// What an operation gives: the reply's document.
@@ -52,10 +52,10 @@ type Answer = Result<Vec<u8>, ApiError>;
 /// Carries an operation out.
 pub(crate) async fn run<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Answer {
     match operation {
-        Operation::PutItem => put_item::put_item(api, checked(body)?).await,
-        Operation::GetItem => get_item::get_item(api, checked(body)?).await,
-        Operation::UpdateItem => update_item::update_item(api, checked(body)?).await,
-        Operation::DeleteItem => delete_item::delete_item(api, checked(body)?).await,
+        Operation::PutItem => put_item::put_item(api, prepared(body)?).await,
+        Operation::GetItem => get_item::get_item(api, prepared(body)?).await,
+        Operation::UpdateItem => update_item::update_item(api, prepared(body)?).await,
+        Operation::DeleteItem => delete_item::delete_item(api, prepared(body)?).await,
         // The rarer operations' futures are boxed, so that they do not make every request's future larger.
         _ => Box::pin(run_rarer(api, operation, body)).await,
     }
@@ -63,12 +63,12 @@ pub(crate) async fn run<E: Engine>(api: &Api<E>, operation: Operation, body: &[u
 
 async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Answer {
     match operation {
-        Operation::Query => query::query(api, checked(body)?).await,
-        Operation::Scan => scan::scan(api, checked(body)?).await,
-        Operation::BatchGetItem => batch_get_item::batch_get_item(api, checked(body)?).await,
-        Operation::BatchWriteItem => batch_write_item::batch_write_item(api, checked(body)?).await,
         Operation::TransactGetItems => transact_get_items::transact_get_items(api, checked(body)?).await,
         Operation::TransactWriteItems => transact_write_items::transact_write_items(api, checked(body)?).await,
+        Operation::Query => query::query(api, prepared(body)?).await,
+        Operation::Scan => scan::scan(api, prepared(body)?).await,
+        Operation::BatchGetItem => batch_get_item::batch_get_item(api, prepared(body)?).await,
+        Operation::BatchWriteItem => batch_write_item::batch_write_item(api, prepared(body)?).await,
         Operation::CreateTable => Ok(encode(&create_table::create_table(api, checked(body)?).await?)),
         Operation::DescribeTable => Ok(encode(&describe_table::describe_table(api, &checked(body)?)?)),
         Operation::ListTables => Ok(encode(&list_tables::list_tables(api, &checked(body)?))),

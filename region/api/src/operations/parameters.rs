@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
-use geodynamo_expression::{Condition, Context, ExpressionError, Parameter, Path, Projection};
+use geodynamo_expression::{
+    Condition, Context, ExpressionError, Parameter, Path, PlaceholderFault, Projection, Refusal,
+};
 use geodynamo_item::Item;
 
 use crate::errors::ApiError;
@@ -46,9 +48,37 @@ pub(super) fn projection(
     Ok(Some(Projection::of(names.iter().map(|name| Path::top(name.clone())))))
 }
 
-/// Refuses a request that has parameters of both kinds. Each is a name and whether it is there.
-pub(super) fn one_kind(older: &[(&str, bool)], expressions: &[(&str, bool)]) -> Result<(), ApiError> {
-    let any = |list: &[(&str, bool)]| list.iter().any(|(_, given)| *given);
+/// Parameters by name, and whether each is there.
+pub(super) type Given<'a> = &'a [(&'a str, bool)];
+
+/// Refuses a request that has parameters of both kinds, and names and values that have no expression to stand in.
+/// `with_values` says which expressions may hold values, as DynamoDB's refusal tells them: `ConditionExpression is null`.
+pub(super) fn together(
+    older: Given<'_>,
+    expressions: Given<'_>,
+    names: bool,
+    values: Option<(bool, &str)>,
+) -> Result<(), ApiError> {
+    one_kind(older, expressions)?;
+    if names && !any(expressions) {
+        return Err(ExpressionError::from(Refusal::from(PlaceholderFault::NamesWithoutExpression)).into());
+    }
+    let Some((true, with_values)) = values else {
+        return Ok(());
+    };
+    let holds = |parameter: &str| expressions.iter().any(|(name, given)| *given && *name == parameter);
+    if with_values.split(' ').any(holds) {
+        return Ok(());
+    }
+    let missing = with_values.to_owned();
+    Err(ExpressionError::from(Refusal::from(PlaceholderFault::ValuesWithoutExpression { missing })).into())
+}
+
+fn any(list: Given<'_>) -> bool {
+    list.iter().any(|(_, given)| *given)
+}
+
+fn one_kind(older: Given<'_>, expressions: Given<'_>) -> Result<(), ApiError> {
     if !any(older) || !any(expressions) {
         return Ok(());
     }

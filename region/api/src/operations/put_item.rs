@@ -1,36 +1,57 @@
 use geodynamo_expression::Parameter;
+use geodynamo_item::size;
 use geodynamo_storage::Engine;
-use geodynamo_table::WriteOptions;
+use geodynamo_table::{ITEM_BYTES_MAX, WriteOptions};
 
 use super::{
     Answer,
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
     names::table_name,
-    parameters::{condition, context, one_kind, returns_old, says, unless_empty},
+    parameters::{condition, context, returns_old, says, together, unless_empty},
 };
 use crate::{
     Api,
+    errors::ApiError,
     generated::{PutItemInput, PutItemOutput},
-    wire::encode,
+    wire::{Request, encode},
 };
+
+impl Request for PutItemInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        together(
+            &[
+                ("Expected", self.expected.is_some()),
+                ("ConditionalOperator", self.conditional_operator.is_some()),
+            ],
+            &[("ConditionExpression", self.condition_expression.is_some())],
+            self.expression_attribute_names.is_some(),
+            Some((
+                self.expression_attribute_values.is_some(),
+                "ConditionExpression is null",
+            )),
+        )
+    }
+
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        returns_old(&self.return_values)?;
+        check_size(self)?;
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
+    }
+}
 
 /// Puts an item in place of whatever has its key.
 pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> Answer {
-    let expression = input.condition_expression.is_some();
-    one_kind(
-        &[
-            ("Expected", input.expected.is_some()),
-            ("ConditionalOperator", input.conditional_operator.is_some()),
-        ],
-        &[("ConditionExpression", expression)],
-    )?;
     let return_old = returns_old(&input.return_values)?;
+    check_size(&input)?;
     let mut context = context(
         &input.expression_attribute_names,
         input.expression_attribute_values.as_ref(),
     )?;
-    context.check_given(expression, expression, "ConditionExpression is null")?;
     let condition = match condition(Parameter::Condition, &input.condition_expression, &mut context)? {
         None => legacy::expected(input.expected, &input.conditional_operator)?,
         given => given,
@@ -52,4 +73,12 @@ pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> An
         consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),
         item_collection_metrics: collection_metrics(api, &table, collection).await?,
     }))
+}
+
+/// Refuses an item that is too large, before there is a table to ask.
+fn check_size(input: &PutItemInput) -> Result<(), ApiError> {
+    match &input.item {
+        Some(item) if size::item(item) > ITEM_BYTES_MAX => Err(ApiError::item_too_large()),
+        _ => Ok(()),
+    }
 }

@@ -1,48 +1,66 @@
-use geodynamo_expression::{KeyCondition, Parameter, ResolvedKeyCondition};
+use geodynamo_expression::{Condition, KeyCondition, Parameter, ResolvedKeyCondition};
 use geodynamo_item::AttributeValue;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    Query,
+    PARTITION_KEY_BYTES_MAX, Query, SORT_KEY_BYTES_MAX,
     schema::{KeyAttribute, KeySchema},
 };
 
 use super::{
     Answer, legacy,
     names::table_name,
-    parameters::{condition, context, one_kind, projection},
-    reading::{consistent, limit, page_reply, shown},
+    parameters::{condition, context, projection, together},
+    reading::{SelectRequest, consistent, filters_projected, limit, page_reply},
 };
-use crate::{Api, errors::ApiError, generated::QueryInput};
+use crate::{Api, errors::ApiError, generated::QueryInput, wire::Request};
+
+impl Request for QueryInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        let key_condition = self.key_condition_expression.is_some();
+        together(
+            &[
+                ("AttributesToGet", self.attributes_to_get.is_some()),
+                ("QueryFilter", self.query_filter.is_some()),
+                ("ConditionalOperator", self.conditional_operator.is_some()),
+                // It goes together with all expressions but the one that replaced it.
+                ("KeyConditions", self.key_conditions.is_some() && key_condition),
+            ],
+            &[
+                ("ProjectionExpression", self.projection_expression.is_some()),
+                ("FilterExpression", self.filter_expression.is_some()),
+                ("KeyConditionExpression", key_condition),
+            ],
+            self.expression_attribute_names.is_some(),
+            Some((
+                self.expression_attribute_values.is_some(),
+                "FilterExpression and KeyConditionExpression are null",
+            )),
+        )
+    }
+
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
+    }
+}
 
 /// Gives a page of the items of one partition key.
 pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer {
-    let (keys, filters) = (
-        input.key_condition_expression.is_some(),
-        input.filter_expression.is_some(),
-    );
-    let projects = input.projection_expression.is_some();
-    one_kind(
-        &[
-            ("AttributesToGet", input.attributes_to_get.is_some()),
-            ("QueryFilter", input.query_filter.is_some()),
-            ("ConditionalOperator", input.conditional_operator.is_some()),
-            ("KeyConditions", input.key_conditions.is_some()),
-        ],
-        &[
-            ("ProjectionExpression", projects),
-            ("FilterExpression", filters),
-            ("KeyConditionExpression", keys),
-        ],
-    )?;
     let mut context = context(
         &input.expression_attribute_names,
         input.expression_attribute_values.as_ref(),
     )?;
-    let missing = "FilterExpression and KeyConditionExpression are null";
-    context.check_given(keys || filters || projects, keys || filters, missing)?;
     let filter = match condition(Parameter::Filter, &input.filter_expression, &mut context)? {
         None => legacy::filter(input.query_filter, &input.conditional_operator)?,
         given => given,
+    };
+    let filter_parameter = if input.filter_expression.is_some() {
+        "Filter Expression"
+    } else {
+        "QueryFilter"
     };
     let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
     let key_condition = match (&input.key_condition_expression, input.key_conditions) {
@@ -51,6 +69,14 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
         (None, None) => return Err(ApiError::no_key_condition()),
     };
     context.finish()?;
+    let select = SelectRequest {
+        select: input.select.as_deref(),
+        expression: input.projection_expression.is_some(),
+        attributes: input.attributes_to_get.is_some(),
+        index: input.index_name.is_some(),
+        operation: "Querying",
+    };
+    select.check()?;
 
     let table = api.tables.table(table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
@@ -58,19 +84,16 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     let consistent = consistent(input.consistent_read, index)?;
     let sort_name = schema.sort.as_ref().map(|sort| sort.name.as_str());
     let ResolvedKeyCondition { partition, sort } = key_condition.resolve(&schema.partition.name, sort_name)?;
-    check_key(&schema.partition, &partition)?;
+    check_key(&schema.partition, &partition, PARTITION_KEY_BYTES_MAX)?;
     if let (Some(sort), Some(attribute)) = (&sort, &schema.sort) {
-        sort.operands().try_for_each(|value| check_key(attribute, value))?;
+        let check = |value| check_key(attribute, value, SORT_KEY_BYTES_MAX);
+        sort.operands().try_for_each(check)?;
     }
     if let Some(filter) = &filter {
-        check_filter(schema, filter)?;
+        check_filter(schema, filter, filter_parameter)?;
+        filters_projected(&table, index, filter)?;
     }
-    let parameter = if projects {
-        "ProjectionExpression"
-    } else {
-        "AttributesToGet"
-    };
-    let (shown, fetch_base) = shown(&input.select, projection, parameter, index, "Querying")?;
+    let (shown, fetch_base) = select.shown(&table, index, projection)?;
     let query = Query {
         index: input.index_name.as_deref(),
         partition,
@@ -86,26 +109,30 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     page_reply(&table, &page, &shown, &input.return_consumed_capacity)
 }
 
-/// Checks a value that a key is compared with.
-fn check_key(attribute: &KeyAttribute, value: &AttributeValue) -> Result<(), ApiError> {
+/// Checks a value that a key is compared with, which has at most so many bytes.
+fn check_key(attribute: &KeyAttribute, value: &AttributeValue, bytes_max: usize) -> Result<(), ApiError> {
     if value.kind() != attribute.kind.attribute_type() {
         return Err(ApiError::condition_type_mismatch());
     }
-    let kind = match value {
-        AttributeValue::S(text) if text.is_empty() => "string",
-        AttributeValue::B(bytes) if bytes.is_empty() => "binary",
+    let (kind, bytes) = match value {
+        AttributeValue::S(text) => ("string", text.len()),
+        AttributeValue::B(bytes) => ("binary", bytes.len()),
         _ => return Ok(()),
     };
-    Err(ApiError::empty_key(kind, &attribute.name))
+    match bytes {
+        0 => Err(ApiError::empty_key(kind, &attribute.name)),
+        _ if bytes > bytes_max => Err(ApiError::key_too_long(bytes_max)),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a filter on the keys that the query goes by.
-fn check_filter(schema: &KeySchema, filter: &geodynamo_expression::Condition) -> Result<(), ApiError> {
+fn check_filter(schema: &KeySchema, filter: &Condition, parameter: &str) -> Result<(), ApiError> {
     let mut key = None;
     filter.for_each_path(&mut |path| {
         if schema.contains(&path.root) {
             key.get_or_insert(path.root.clone());
         }
     });
-    key.map_or(Ok(()), |name| Err(ApiError::key_in_filter(&name)))
+    key.map_or(Ok(()), |name| Err(ApiError::key_in_filter(parameter, &name)))
 }

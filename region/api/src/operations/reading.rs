@@ -1,7 +1,8 @@
 //! What Query and Scan have in common.
 
 use compact_str::CompactString;
-use geodynamo_expression::Projection;
+use geodynamo_expression::{Condition, Projection};
+use geodynamo_item::Name;
 use geodynamo_json::Writer;
 use geodynamo_table::{
     ReadPage, StoredItem, Table,
@@ -28,52 +29,98 @@ pub(super) enum Shown {
     Parts(Projection),
 }
 
-/// Decides what a page shows, and whether it takes whole items from the table where a local index does not have them.
-pub(super) fn shown(
-    select: &Option<CompactString>,
-    projection: Option<Projection>,
-    parameter: &str,
-    index: Option<&IndexDefinition>,
-    operation: &str,
-) -> Result<(Shown, bool), ApiError> {
-    let projects_all = index.is_none_or(|index| index.projection == Projected::All);
-    match (select.as_deref(), projection) {
-        (Some(select @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES" | "COUNT")), Some(_)) => {
-            Err(ApiError::projection_with_select(parameter, select))
+/// `Select`, and what else of the request it must go together with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SelectRequest<'a> {
+    /// `Select`
+    pub(super) select: Option<&'a str>,
+    /// Whether there is a `ProjectionExpression`.
+    pub(super) expression: bool,
+    /// Whether there is an `AttributesToGet`.
+    pub(super) attributes: bool,
+    /// Whether there is an `IndexName`.
+    pub(super) index: bool,
+    /// `Querying` or `Scanning`, for the refusal's text.
+    pub(super) operation: &'a str,
+}
+
+impl SelectRequest<'_> {
+    /// Refuses what is wrong whatever the table is.
+    pub(super) fn check(&self) -> Result<(), ApiError> {
+        let projects = self.expression || self.attributes;
+        let parameter = if self.expression {
+            "ProjectionExpression"
+        } else {
+            "AttributesToGet"
+        };
+        match self.select {
+            Some("COUNT") if projects => Err(ApiError::projection_with_select(parameter, "only the Count")),
+            Some(select @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")) if projects => {
+                Err(ApiError::projection_with_select(parameter, select))
+            }
+            Some("SPECIFIC_ATTRIBUTES") if !projects => Err(ApiError::no_specific_attributes()),
+            Some("ALL_PROJECTED_ATTRIBUTES") if !self.index => Err(ApiError::projected_without_index(self.operation)),
+            _ => Ok(()),
         }
-        (Some("SPECIFIC_ATTRIBUTES"), None) => Err(ApiError::no_specific_attributes()),
-        (Some("ALL_PROJECTED_ATTRIBUTES"), None) if index.is_none() => {
-            Err(ApiError::projected_without_index(operation))
+    }
+
+    /// Decides what a page shows, and whether it takes whole items from the table where a local index does not have them.
+    pub(super) fn shown(
+        &self,
+        table: &Table,
+        index: Option<&IndexDefinition>,
+        projection: Option<Projection>,
+    ) -> Result<(Shown, bool), ApiError> {
+        let partial = index.filter(|index| index.projection != Projected::All);
+        if let Some(projection) = projection {
+            let lacks = partial.map_or(Vec::new(), |index| lacking(table, index, projection.top_level_names()));
+            let fetches = !lacks.is_empty();
+            if let Some(index) = partial.filter(|index| fetches && index.is_global()) {
+                return Err(ApiError::not_projected(&index.name, &lacks));
+            }
+            return Ok((Shown::Parts(projection), fetches));
         }
-        (Some("COUNT"), None) => Ok((Shown::Count, false)),
-        (Some("ALL_ATTRIBUTES"), None) => match index {
-            Some(index) if !projects_all && index.is_global() => Err(ApiError::select_all_of_global_index(&index.name)),
-            _ => Ok((Shown::Whole, !projects_all)),
-        },
-        (_, Some(projection)) => {
-            let fetch = match index {
-                Some(index) if !projects_all => !has_all(index, &projection)?,
-                _ => false,
-            };
-            Ok((Shown::Parts(projection), fetch))
+        match (self.select, partial) {
+            (Some("COUNT"), _) => Ok((Shown::Count, false)),
+            (Some("ALL_ATTRIBUTES"), Some(index)) if index.is_global() => {
+                Err(ApiError::select_all_of_global_index(&index.name))
+            }
+            (Some("ALL_ATTRIBUTES"), partial) => Ok((Shown::Whole, partial.is_some())),
+            _ => Ok((Shown::Whole, false)),
         }
-        (_, None) => Ok((Shown::Whole, false)),
     }
 }
 
-/// Whether an index may have every attribute that a projection names. The table's keys are always there, so only what an
-/// index of listed attributes does not list matters; a global index must list it.
-fn has_all(index: &IndexDefinition, projection: &Projection) -> Result<bool, ApiError> {
+/// Refuses a filter on attributes that the index does not have: it is held against what the index has.
+pub(super) fn filters_projected(
+    table: &Table,
+    index: Option<&IndexDefinition>,
+    filter: &Condition,
+) -> Result<(), ApiError> {
+    let Some(index) = index else { return Ok(()) };
+    let mut names = Vec::new();
+    filter.for_each_path(&mut |path| names.push(&path.root));
+    names.sort_unstable();
+    names.dedup();
+    let lacks = lacking(table, index, names.into_iter());
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::filter_not_projected(&index.name, &lacks))
+}
+
+/// The attributes of these that an index does not have. It always has its own keys and the table's.
+fn lacking<'n>(table: &Table, index: &IndexDefinition, names: impl Iterator<Item = &'n Name>) -> Vec<&'n str> {
     let listed: &[String] = match &index.projection {
-        Projected::All => return Ok(true),
+        Projected::All => return Vec::new(),
         Projected::KeysOnly => &[],
         Projected::Include(names) => names,
     };
-    let lacks = projection
-        .top_level_names()
-        .find(|name| !index.keys.contains(name) && !listed.iter().any(|listed| listed == name.as_str()));
-    // A global index has nothing more to give: attributes that it lacks are simply not there.
-    Ok(lacks.is_none() || index.is_global())
+    names
+        .map(|name| name.as_str())
+        .filter(|name| !table.keys().contains(name) && !index.keys.contains(name))
+        .filter(|name| !listed.iter().any(|listed| listed == name))
+        .collect()
 }
 
 /// Refuses strongly consistent reads of global indexes.

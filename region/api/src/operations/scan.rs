@@ -5,44 +5,67 @@ use geodynamo_table::ScanRequest;
 use super::{
     Answer, legacy,
     names::table_name,
-    parameters::{condition, context, one_kind, projection},
-    reading::{consistent, limit, page_reply, shown},
+    parameters::{condition, context, projection, together},
+    reading::{SelectRequest, consistent, filters_projected, limit, page_reply},
 };
-use crate::{Api, errors::ApiError, generated::ScanInput};
+use crate::{Api, errors::ApiError, generated::ScanInput, wire::Request};
+
+impl Request for ScanInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        together(
+            &[
+                ("AttributesToGet", self.attributes_to_get.is_some()),
+                ("ScanFilter", self.scan_filter.is_some()),
+                ("ConditionalOperator", self.conditional_operator.is_some()),
+            ],
+            &[
+                ("ProjectionExpression", self.projection_expression.is_some()),
+                ("FilterExpression", self.filter_expression.is_some()),
+            ],
+            self.expression_attribute_names.is_some(),
+            Some((self.expression_attribute_values.is_some(), "FilterExpression is null")),
+        )
+    }
+
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        segment(self.segment, self.total_segments)?;
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
+    }
+}
 
 /// Gives a page of all items, or of a segment of them.
 pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
-    let (filters, projects) = (input.filter_expression.is_some(), input.projection_expression.is_some());
-    one_kind(
-        &[
-            ("AttributesToGet", input.attributes_to_get.is_some()),
-            ("ScanFilter", input.scan_filter.is_some()),
-            ("ConditionalOperator", input.conditional_operator.is_some()),
-        ],
-        &[("ProjectionExpression", projects), ("FilterExpression", filters)],
-    )?;
     let segment = segment(input.segment, input.total_segments)?;
     let mut context = context(
         &input.expression_attribute_names,
         input.expression_attribute_values.as_ref(),
     )?;
-    context.check_given(filters || projects, filters, "FilterExpression is null")?;
     let filter = match condition(Parameter::Filter, &input.filter_expression, &mut context)? {
         None => legacy::filter(input.scan_filter, &input.conditional_operator)?,
         given => given,
     };
     let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
     context.finish()?;
+    let select = SelectRequest {
+        select: input.select.as_deref(),
+        expression: input.projection_expression.is_some(),
+        attributes: input.attributes_to_get.is_some(),
+        index: input.index_name.is_some(),
+        operation: "Scanning",
+    };
+    select.check()?;
 
     let table = api.tables.table(table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let consistent = consistent(input.consistent_read, index)?;
-    let parameter = if projects {
-        "ProjectionExpression"
-    } else {
-        "AttributesToGet"
-    };
-    let (shown, fetch_base) = shown(&input.select, projection, parameter, index, "Scanning")?;
+    if let Some(filter) = &filter {
+        filters_projected(&table, index, filter)?;
+    }
+    let (shown, fetch_base) = select.shown(&table, index, projection)?;
     let request = ScanRequest {
         index: input.index_name.as_deref(),
         limit: limit(input.limit),

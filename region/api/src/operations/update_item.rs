@@ -7,31 +7,50 @@ use super::{
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
     names::table_name,
-    parameters::{condition, context, one_kind, says, unless_empty},
+    parameters::{condition, context, says, together, unless_empty},
 };
 use crate::{
     Api,
+    errors::ApiError,
     generated::{UpdateItemInput, UpdateItemOutput},
-    wire::encode,
+    wire::{Request, encode},
 };
+
+impl Request for UpdateItemInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        together(
+            &[
+                ("AttributeUpdates", self.attribute_updates.is_some()),
+                ("Expected", self.expected.is_some()),
+                ("ConditionalOperator", self.conditional_operator.is_some()),
+            ],
+            &[
+                ("UpdateExpression", self.update_expression.is_some()),
+                ("ConditionExpression", self.condition_expression.is_some()),
+            ],
+            self.expression_attribute_names.is_some(),
+            Some((
+                self.expression_attribute_values.is_some(),
+                "UpdateExpression and ConditionExpression are null",
+            )),
+        )
+    }
+
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        context(
+            &self.expression_attribute_names,
+            self.expression_attribute_values.as_ref(),
+        )
+        .map(drop)
+    }
+}
 
 /// Changes an item, or makes one.
 pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput) -> Answer {
-    let (updates, conditions) = (input.update_expression.is_some(), input.condition_expression.is_some());
-    one_kind(
-        &[
-            ("AttributeUpdates", input.attribute_updates.is_some()),
-            ("Expected", input.expected.is_some()),
-            ("ConditionalOperator", input.conditional_operator.is_some()),
-        ],
-        &[("UpdateExpression", updates), ("ConditionExpression", conditions)],
-    )?;
-    let any = updates || conditions;
     let mut context = context(
         &input.expression_attribute_names,
         input.expression_attribute_values.as_ref(),
     )?;
-    context.check_given(any, any, "UpdateExpression and ConditionExpression are null")?;
     let update = match &input.update_expression {
         Some(text) => Some(Update::parse(text, &mut context)?),
         None => legacy::attribute_updates(input.attribute_updates)?,
@@ -52,7 +71,13 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
         old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
         ..WriteOptions::default()
     };
-    let written = api.tables.update(&table, &key, update.as_ref(), options).await?;
+    let refused = if input.update_expression.is_some() {
+        ApiError::from
+    } else {
+        legacy::update_refused
+    };
+    let updated = api.tables.update(&table, &key, update.as_ref(), options).await;
+    let written = updated.map_err(refused)?;
     let attributes = match (returns, update) {
         ("ALL_OLD", _) => written.old,
         ("ALL_NEW", _) => written.new,

@@ -87,7 +87,8 @@ impl Value for Item {
     }
 }
 
-/// Decodes `ExpressionAttributeValues`, whose refusals name the value's key.
+/// Decodes `ExpressionAttributeValues`, whose refusals name the value's key and come later than those of other values. A
+/// value that is refused leaves its key, which may be refused before.
 pub(crate) fn expression_values(
     member: &mut Option<Item>,
     reader: &mut Reader<'_>,
@@ -103,16 +104,38 @@ pub(crate) fn expression_values(
     let mut values = Vec::new();
     reader.begin_object()?;
     while let Some(key) = reader.next_key()? {
-        match wire::read_value(reader)? {
-            Ok(value) => values.push((Name::from(key), value)),
-            Err(refusal) => {
-                context.remember(format!(
-                    "ExpressionAttributeValues contains invalid value: {refusal} for key {key}"
-                ));
-            }
-        }
+        let value = wire::read_value(reader)?.unwrap_or_else(|refusal| {
+            context.remember_for_expressions(if refusal.0 == wire::NAME_TOO_LARGE {
+                refusal.0.into_owned()
+            } else {
+                format!("ExpressionAttributeValues contains invalid value: {refusal} for key {key}")
+            });
+            AttributeValue::Null
+        });
+        values.push((Name::from(key), value));
     }
     *member = Some(values.into_iter().collect());
+    Ok(())
+}
+
+/// Decodes `ExclusiveStartKey`, whose refusals say so.
+pub(crate) fn starting_key(
+    member: &mut Option<Item>,
+    reader: &mut Reader<'_>,
+    context: &mut DecodeContext,
+) -> Decoded<()> {
+    *member = None;
+    match reader.peek()? {
+        Kind::Null => return Ok(reader.null()?),
+        Kind::Object => (),
+        Kind::Array => return Err(not_map::<Item>()),
+        _ => return Err(SerializationError::FIELD_TYPE),
+    }
+    let key = wire::read_item(reader)?.unwrap_or_else(|refusal| {
+        context.remember(format!("The provided starting key is invalid: {refusal}"));
+        Item::default()
+    });
+    *member = Some(key);
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub(crate) enum Rule {
     /// One of these texts.
     Enum(&'static [&'static str]),
     /// A table's name, or its ARN. The model allows any text of 1 to 1,024 characters; DynamoDB itself still holds what is
-    /// not an ARN to the rules of names, with the texts of the time before ARNs were accepted.
+    /// not an ARN, if it is something, to the rules of names, with the texts of the time before ARNs were accepted.
     TableArn,
     /// A number's range.
     Number { min: Option<i64>, max: Option<i64> },
@@ -179,7 +179,7 @@ impl Rule {
                 length_within(length, *min, *max, add);
             }
             Rule::Enum(values) if !values.contains(&text) => add(must_be_one_of(values)),
-            Rule::TableArn if text.starts_with("arn:") => TABLE_ARN.text(text, add),
+            Rule::TableArn if text.is_empty() || text.starts_with("arn:") => TABLE_ARN.text(text, add),
             Rule::TableArn => TABLE_NAME.text(text, add),
             _ => (),
         }

@@ -28,22 +28,26 @@ impl From<JsonError> for SerializationError {
     }
 }
 
-/// What decoding remembers on its way.
+/// What decoding remembers on its way: messages of `ValidationException`s for later.
 #[derive(Debug, Default)]
 pub(crate) struct DecodeContext {
-    invalid: Option<String>,
+    /// Of attribute values; the first one stays.
+    pub(crate) invalid: Option<String>,
+    /// Of `ExpressionAttributeValues`; the first one stays.
+    pub(crate) invalid_for_expressions: Option<String>,
 }
 
 impl DecodeContext {
-    /// Remembers the message of a `ValidationException` for later; the first one stays.
+    /// Remembers what is wrong with an attribute value.
     #[cold]
     pub(crate) fn remember(&mut self, message: String) {
         self.invalid.get_or_insert(message);
     }
 
-    /// What was remembered.
-    pub(crate) fn into_invalid(self) -> Option<String> {
-        self.invalid
+    /// Remembers what is wrong with one of `ExpressionAttributeValues`.
+    #[cold]
+    pub(crate) fn remember_for_expressions(&mut self, message: String) {
+        self.invalid_for_expressions.get_or_insert(message);
     }
 }
 

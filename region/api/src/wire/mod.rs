@@ -1,7 +1,8 @@
 //! What decoding, encoding and validating mean; the generated shapes say only of what they are made.
 //!
 //! A request is judged in DynamoDB's order: what cannot be parsed (`SerializationException`) first, then the service
-//! model's constraints, all of them at once, then attribute values that are wrong in themselves, the first of them.
+//! model's constraints, all of them at once, then parameters that do not go together ([`Request::check_together`]), then
+//! attribute values that are wrong in themselves, the first of them, then the operation's own rules.
 
 mod attribute;
 mod check;
@@ -17,7 +18,7 @@ mod values;
 
 use geodynamo_json::{Reader, Writer};
 
-pub(crate) use attribute::expression_values;
+pub(crate) use attribute::{expression_values, starting_key};
 pub(crate) use check::{Checker, Rule};
 pub(crate) use decode::{DecodeContext, Decoded, SerializationError, member, skip};
 pub(crate) use encode::{encode, write_member};
@@ -70,15 +71,49 @@ pub(crate) trait Value: Sized {
     fn check_inside(&self, _checker: &mut Checker<'_>) {}
 }
 
-/// Decodes a whole request and checks it against the model's constraints.
-pub(crate) fn checked<T: Structure>(body: &[u8]) -> Result<T, ApiError> {
-    let mut context = DecodeContext::default();
-    let request = decode::whole::<T>(body, &mut context).map_err(ApiError::serialization)?;
-    if let Some(message) = check::check_request(&request) {
-        return Err(ApiError::validation(message));
+/// A request, and the rules of its operation that come between the model's and those that need a table.
+pub(crate) trait Request: Structure {
+    /// Refuses parameters that do not go together. It comes before attribute values are judged.
+    fn check_together(&self) -> Result<(), ApiError> {
+        Ok(())
     }
-    match context.into_invalid() {
+
+    /// Refuses what comes before `ExpressionAttributeValues` are judged. Asked only if one of those is wrong: otherwise the
+    /// operation comes by the same rules anyway.
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// Decodes a whole request and judges it as far as is possible without its operation.
+pub(crate) fn checked<T: Structure>(body: &[u8]) -> Result<T, ApiError> {
+    let (request, context) = constrained(body)?;
+    match context.invalid.or(context.invalid_for_expressions) {
         Some(message) => Err(ApiError::validation(message)),
         None => Ok(request),
+    }
+}
+
+/// Decodes a whole request and judges it as far as is possible without a table.
+pub(crate) fn prepared<T: Request>(body: &[u8]) -> Result<T, ApiError> {
+    let (request, context) = constrained::<T>(body)?;
+    request.check_together()?;
+    if let Some(message) = context.invalid {
+        return Err(ApiError::validation(message));
+    }
+    if let Some(message) = context.invalid_for_expressions {
+        request.check_before_values()?;
+        return Err(ApiError::validation(message));
+    }
+    Ok(request)
+}
+
+/// Decodes a whole request and checks it against the model's constraints.
+fn constrained<T: Structure>(body: &[u8]) -> Result<(T, DecodeContext), ApiError> {
+    let mut context = DecodeContext::default();
+    let request = decode::whole::<T>(body, &mut context).map_err(ApiError::serialization)?;
+    match check::check_request(&request) {
+        Some(message) => Err(ApiError::validation(message)),
+        None => Ok((request, context)),
     }
 }

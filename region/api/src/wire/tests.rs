@@ -212,9 +212,9 @@ fn constraints() {
          length greater than or equal to 1; Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: Member \
          must satisfy enum value set: [INDEXES, TOTAL, NONE]",
     );
-    check::<BatchGetItemInput>(
-        r#"{"RequestItems": {}}"#,
-        "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have length \
+    check::<DescribeTableInput>(
+        r#"{"TableName": ""}"#,
+        "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: Member must have length \
          greater than or equal to 1",
     );
     check::<BatchGetItemInput>(

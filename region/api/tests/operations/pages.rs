@@ -97,7 +97,7 @@ async fn queries_and_scans() {
     check(
         "Query",
         &query(r#","Select":"COUNT","ProjectionExpression":"song""#),
-        "Cannot specify the ProjectionExpression when choosing to get COUNT",
+        "Cannot specify the ProjectionExpression when choosing to get only the Count",
     )
     .await;
     check(

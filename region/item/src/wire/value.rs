@@ -8,8 +8,8 @@ use compact_str::CompactString;
 use geodynamo_json::{Kind, Reader, decode_base64};
 
 use super::shape::{Target, expected, read_string, shape};
-use super::{SerializationError, ValidationText, Wire, text};
-use crate::{AttributeType, AttributeValue, Item, MAX_NESTING, Name, Number, NumberError, Set};
+use super::{NAME_TOO_LARGE, SerializationError, ValidationText, Wire, text};
+use crate::{AttributeType, AttributeValue, Item, MAX_NAME, MAX_NESTING, Name, Number, NumberError, Set};
 
 /// Reads one attribute value, `{"S": "…"}`. `null` counts as a value without a type.
 ///
@@ -34,7 +34,7 @@ fn read_nested(reader: &mut Reader<'_>, levels: usize) -> Wire<AttributeValue> {
     }
     expected(reader, Target::Structure, Reader::begin_object)?;
     let mut found: Option<(AttributeType, Result<AttributeValue, ValidationText>)> = None;
-    let mut several = false;
+    let (mut several, mut bad_number) = (false, None);
     while let Some(key) = reader.next_key()? {
         // Members that the model does not know are passed over; null is as if the member were not there.
         let Some(kind) = AttributeType::from_code(&key) else {
@@ -46,10 +46,14 @@ fn read_nested(reader: &mut Reader<'_>, levels: usize) -> Wire<AttributeValue> {
         }
         let value = read_content(reader, kind, inner)?;
         several |= found.as_ref().is_some_and(|(other, _)| *other != kind);
+        if let (AttributeType::N | AttributeType::Ns, Err(refusal)) = (kind, &value) {
+            bad_number = Some(refusal.clone());
+        }
         found = Some((kind, value));
     }
     Ok(match found {
-        _ if several => Err(text::SEVERAL.into()),
+        // DynamoDB parses numbers before it counts the types.
+        _ if several => Err(bad_number.unwrap_or(text::SEVERAL.into())),
         Some((_, value)) => value,
         None => Err(text::EMPTY.into()),
     })
@@ -72,14 +76,14 @@ fn read_content(reader: &mut Reader<'_>, kind: AttributeType, inner: usize) -> W
         AttributeType::L => read_list(reader, |reader| read_nested(reader, inner))?.map(AttributeValue::L),
         AttributeType::Ss => read_members(reader, |reader| Ok(Ok(CompactString::from(read_string(reader)?))))?
             .and_then(|members| {
-                let twice = || duplicates(&members, |member| member);
+                let twice = || duplicates(&members, |member| member, "");
                 set(&members, text::EMPTY_SS, twice).map(AttributeValue::Ss)
             }),
         AttributeType::Ns => read_members(reader, |reader| Ok(number(&read_string(reader)?)))?.and_then(|members| {
             set(&members, text::EMPTY_NS, || text::DUPLICATE_NUMBERS.into()).map(AttributeValue::Ns)
         }),
         AttributeType::Bs => read_members(reader, |reader| Ok(Ok(read_binary(reader)?)))?.and_then(|members| {
-            let twice = || duplicates(&members, |member| base64(member));
+            let twice = || duplicates(&members, |member| base64(member), "of type BS");
             set(&members, text::EMPTY_BS, twice).map(AttributeValue::Bs)
         }),
     })
@@ -90,7 +94,10 @@ fn read_map(reader: &mut Reader<'_>, levels: usize) -> Wire<Item> {
     let mut attributes = Ok(Vec::new());
     while let Some(name) = reader.next_key()? {
         let name = Name::from(name);
-        let value = read_nested(reader, levels)?;
+        let mut value = read_nested(reader, levels)?;
+        if name.len() > MAX_NAME {
+            value = Err(NAME_TOO_LARGE.into());
+        }
         keep(&mut attributes, value.map(|value| (name, value)));
     }
     Ok(attributes.map(Item::from_iter))
@@ -138,8 +145,8 @@ fn set<T: Ord + Clone>(
     Set::new(members.to_vec()).ok_or_else(twice)
 }
 
-/// The refusal of a set that has a member twice, which lists all of them.
-fn duplicates<'a, T, D: Display>(members: &'a [T], show: impl Fn(&'a T) -> D) -> ValidationText {
+/// The refusal of a set that has a member twice, which lists all of them; of binary sets it tells the type.
+fn duplicates<'a, T, D: Display>(members: &'a [T], show: impl Fn(&'a T) -> D, of_type: &str) -> ValidationText {
     let mut list = String::new();
     for member in members {
         if !list.is_empty() {
@@ -147,7 +154,7 @@ fn duplicates<'a, T, D: Display>(members: &'a [T], show: impl Fn(&'a T) -> D) ->
         }
         list.push_str(&show(member).to_string());
     }
-    format!("One or more parameter values were invalid: Input collection [{list}] contains duplicates.").into()
+    format!("One or more parameter values were invalid: Input collection [{list}]{of_type} contains duplicates.").into()
 }
 
 fn number(number: &str) -> Result<Number, ValidationText> {

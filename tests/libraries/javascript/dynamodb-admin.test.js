@@ -54,6 +54,17 @@ describe('dynamodb-admin', () => {
     page.setDefaultTimeout(30_000)
   })
 
+  /** Opens the list of tables; again if the page, which loads itself anew after what it did, came between. */
+  async function listTables() {
+    await waitUntil('the list of tables', async () => {
+      try {
+        return await page.goto(address)
+      } catch (error) {
+        if (!/interrupted by another navigation|ERR_ABORTED/.test(error.message)) throw error
+      }
+    })
+  }
+
   after(async () => {
     await browser?.close()
     admin?.kill()
@@ -109,24 +120,22 @@ describe('dynamodb-admin', () => {
     await page.goto(`${address}/tables/${TableName}/ttl`)
     await page.getByText('DISABLED', { exact: true }).waitFor()
     page.on('dialog', (dialog) => dialog.accept())
-    await page.goto(address)
     const row = page.locator(`[data-table-name="${TableName}"]`)
-    const purged = page.waitForEvent('load')
+    await page.goto(address)
     await row.getByText('Purge').click()
-    await purged
-    assert.equal((await documents.send(new ScanCommand({ TableName }))).Count, 0)
-    const reloaded = page.waitForEvent('load')
+    await waitUntil('the table is empty', async () => (await documents.send(new ScanCommand({ TableName }))).Count === 0)
+    await listTables()
     await row.getByText('Delete').click()
-    await reloaded
     await waitUntil('the table is gone', async () => {
-      await page.goto(address)
+      await listTables()
       return (await row.count()) === 0
     })
   })
 
   it('passes on what DynamoDB says of its form for new tables', async () => {
     // The form sends capacities as strings (dynamodb-admin's issue 518), which DynamoDB refuses.
-    await page.goto(`${address}/create-table`)
+    await listTables()
+    await page.getByRole('link', { name: 'Create table' }).click()
     await page.locator('#TableName').fill('made-by-the-form')
     await page.locator('#HashAttributeName').fill('id')
     await page.getByRole('button', { name: 'Submit' }).click()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::client::Waiters;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, CreateGlobalSecondaryIndexAction, Delete, Get,
@@ -24,6 +25,13 @@ type Item = HashMap<String, AttributeValue>;
 async fn the_rust_sdk_works_with_tables_items_batches_and_transactions() -> Result<(), Failure> {
     let regions = Regions::start(&["us-east-1"]).await?;
     let client = sdk(&regions.cluster.nodes[0].endpoint());
+    // The SDK's own retries: a partition that has had its units for a second throttles.
+    let config = client.config().to_builder();
+    let client = Client::from_conf(
+        config
+            .retry_config(RetryConfig::standard().with_max_attempts(10))
+            .build(),
+    );
     tables(&client).await?;
     every_type_comes_back(&client).await?;
     updates_under_conditions(&client).await?;
@@ -31,13 +39,12 @@ async fn the_rust_sdk_works_with_tables_items_batches_and_transactions() -> Resu
     transactions(&client).await?;
     time_to_live_and_a_new_index(&client).await?;
     client.delete_table().table_name(TABLE).send().await?;
-    client
-        .wait_until_table_not_exists()
-        .table_name(TABLE)
-        .wait(SOON)
-        .await?;
-    let gone = client.describe_table().table_name(TABLE).send().await;
-    assert!(gone.is_err_and(|error| error.into_service_error().is_resource_not_found_exception()));
+    // The SDK's waiter would look only every 20 s.
+    wait_until("the table is gone", SOON, async || {
+        let gone = client.describe_table().table_name(TABLE).send().await;
+        Ok(gone.is_err_and(|error| error.into_service_error().is_resource_not_found_exception()))
+    })
+    .await?;
     Ok(())
 }
 
@@ -179,15 +186,18 @@ async fn batches_and_pages(client: &Client) -> Result<(), Failure> {
         let puts = (batch * 25..batch * 25 + 25).map(|n| {
             let mut item = key("pages", n);
             item.insert("kind".into(), text(["even", "odd"][n as usize % 2]));
-            item.insert("text".into(), text(&"x".repeat(30_000)));
+            item.insert("text".into(), text(&"x".repeat(12_000)));
             let put = PutRequest::builder().set_item(Some(item)).build()?;
             Ok::<_, Failure>(WriteRequest::builder().put_request(put).build())
         });
-        let puts: Vec<_> = puts.collect::<Result<_, _>>()?;
-        let written = client.batch_write_item().request_items(TABLE, puts).send().await?;
-        assert!(written.unprocessed_items().is_none_or(HashMap::is_empty));
+        let mut rest = HashMap::from([(TABLE.to_owned(), puts.collect::<Result<Vec<_>, _>>()?)]);
+        // One partition takes no more than 1,000 units a second; what it does not take comes back.
+        while !rest.is_empty() {
+            let written = client.batch_write_item().set_request_items(Some(rest)).send().await?;
+            rest = written.unprocessed_items.unwrap_or_default();
+        }
     }
-    // 100 items of 30 kB: three full pages of 1 MB.
+    // 100 items of 12 kB: more than one page of 1 MB.
     let mut pages = client
         .query()
         .table_name(TABLE)
@@ -201,7 +211,7 @@ async fn batches_and_pages(client: &Client) -> Result<(), Failure> {
         count += 1;
         items.extend(page?.items.unwrap_or_default());
     }
-    assert_eq!((count, items.len()), (3, 100));
+    assert_eq!((count, items.len()), (2, 100));
     assert_eq!(items[0]["sk"], number("99"));
     let odd = client
         .query()

@@ -1,5 +1,6 @@
 //! The error catalogue: one named constructor for each of DynamoDB's errors, with its status, its type and its texts.
 
+mod statements;
 mod throttled;
 
 use std::{borrow::Cow, fmt};

@@ -14,8 +14,10 @@
 //! them are in one catalogue, see [`Fault`], [`PlaceholderFault`], [`KeyConditionFault`] and [`UpdateError`].
 
 pub mod limits;
+pub mod partiql;
 
 mod condition;
+mod condition_checks;
 mod condition_parser;
 mod context;
 mod error;

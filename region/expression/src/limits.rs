@@ -23,3 +23,13 @@ pub const PLACEHOLDER_BYTES: usize = 255;
 
 /// Bytes of all ExpressionAttributeNames and ExpressionAttributeValues of a request together, by the size formula.
 pub const SUBSTITUTION_BYTES: usize = 2 * 1024 * 1024;
+
+/// Characters of a PartiQL statement (the service model's `PartiQLStatement`).
+pub const STATEMENT_CHARACTERS: usize = 8192;
+
+/// Parentheses, `NOT`s, function calls, lists, maps and sets within each other in a statement: enough for values nested 32
+/// levels deep within any condition.
+pub const STATEMENT_NESTING: usize = 64;
+
+/// Values of the partition key in one statement's WHERE clause ("PartiQL operators": "at max 50 hash attribute values").
+pub const PARTITION_VALUES: usize = 50;

@@ -3,6 +3,7 @@
 use geodynamo_item::{AttributeValue, Name};
 
 use crate::Context;
+use crate::condition_checks::Faults;
 use crate::error::{ExpressionError, Fault, Parameter, Refusal};
 use crate::lexer::{Kind, Lexer, Token, quote};
 use crate::limits;
@@ -260,5 +261,11 @@ impl<'t> Parser<'t, '_, '_> {
                 0 // never seen: the fault is noted
             }
         }
+    }
+}
+
+impl Faults for Parser<'_, '_, '_> {
+    fn note(&mut self, fault: Fault) {
+        Parser::note(self, fault);
     }
 }

@@ -4,6 +4,7 @@ use geodynamo_item::{AttributeType, AttributeValue};
 use smallvec::SmallVec;
 
 use crate::Context;
+use crate::condition_checks::Faults;
 use crate::error::{ExpressionError, Fault, Parameter};
 use crate::function::Function;
 use crate::lexer::{Kind, Token};
@@ -179,7 +180,7 @@ fn applied(p: P<'_, '_, '_, '_>, word: Token, operands: Vec<UpdateOperand>) -> U
 }
 
 /// Refuses an operand whose type is known before the item is, and wrong.
-fn check_type(p: P<'_, '_, '_, '_>, operator: &'static str, operand: &UpdateOperand, wanted: AttributeType) {
+pub(crate) fn check_type(p: &mut impl Faults, operator: &'static str, operand: &UpdateOperand, wanted: AttributeType) {
     let kind = match operand {
         UpdateOperand::Path(_) | UpdateOperand::IfNotExists(..) => return,
         UpdateOperand::Value(value) => value.kind(),

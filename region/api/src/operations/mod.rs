@@ -1,5 +1,6 @@
 //! The operations, one file each, named like the API.
 
+mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod consumed;
@@ -14,6 +15,7 @@ mod describe_limits;
 mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
+mod execute_statement;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -23,11 +25,14 @@ mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
 mod names;
+mod next_token;
 mod parameters;
 mod put_item;
 mod query;
 mod reading;
 mod scan;
+mod select;
+mod statements;
 mod streams;
 mod tag_resource;
 mod transact_get_items;
@@ -69,6 +74,8 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
         Operation::Scan => scan::scan(api, prepared(body)?).await,
         Operation::BatchGetItem => batch_get_item::batch_get_item(api, prepared(body)?).await,
         Operation::BatchWriteItem => batch_write_item::batch_write_item(api, prepared(body)?).await,
+        Operation::ExecuteStatement => execute_statement::execute_statement(api, checked(body)?).await,
+        Operation::BatchExecuteStatement => batch_execute_statement::batch_execute_statement(api, checked(body)?).await,
         Operation::CreateTable => Ok(encode(&create_table::create_table(api, checked(body)?).await?)),
         Operation::DescribeTable => Ok(encode(&describe_table::describe_table(api, &checked(body)?)?)),
         Operation::ListTables => Ok(encode(&list_tables::list_tables(api, &checked(body)?))),

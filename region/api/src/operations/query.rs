@@ -110,7 +110,7 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
 }
 
 /// Checks a value that a key is compared with, which has at most so many bytes.
-fn check_key(attribute: &KeyAttribute, value: &AttributeValue, bytes_max: usize) -> Result<(), ApiError> {
+pub(super) fn check_key(attribute: &KeyAttribute, value: &AttributeValue, bytes_max: usize) -> Result<(), ApiError> {
     if value.kind() != attribute.kind.attribute_type() {
         return Err(ApiError::condition_type_mismatch());
     }

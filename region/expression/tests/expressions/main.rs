@@ -11,4 +11,6 @@ mod placeholders;
 mod projections;
 mod properties;
 mod refusals;
+mod statement_properties;
+mod statements;
 mod updates;

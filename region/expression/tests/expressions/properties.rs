@@ -187,7 +187,7 @@ fn arb_path() -> impl Strategy<Value = Path> {
     })
 }
 
-fn arb_condition() -> impl Strategy<Value = Condition> {
+pub(crate) fn arb_condition() -> impl Strategy<Value = Condition> {
     let scalar = || prop_oneof![Just(s("hello")), Just(n("1")), Just(b(b"\x01"))].prop_map(Operand::Value);
     let any = || {
         prop_oneof![

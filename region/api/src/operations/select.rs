@@ -1,0 +1,240 @@
+//! SELECTs: which queries, or which scan, they are; and their pages.
+
+use geodynamo_expression::{
+    Condition, Projection, SortCondition,
+    partiql::{self, Plan, Range, Select},
+};
+use geodynamo_item::Item;
+use geodynamo_json::Writer;
+use geodynamo_storage::Engine;
+use geodynamo_table::{
+    Capacity, PAGE_BYTES_MAX, PARTITION_KEY_BYTES_MAX, Query, SORT_KEY_BYTES_MAX, ScanRequest, StoredItem, Table,
+    capacity::read_units,
+    schema::{IndexDefinition, KeySchema},
+};
+
+use super::{
+    query::check_key,
+    reading::{SelectRequest, consistent, filters_projected},
+    statements::key_names,
+};
+use crate::{Api, errors::ApiError, wire::Value as _};
+
+/// The most items in a page of a SELECT over several keys ("PartiQL operators", IN: "pages of up to 10 items").
+const ITEMS_OVER_SEVERAL_KEYS: usize = 10;
+/// The most queries for one page, so that its work is bounded also where nothing is found.
+const RANGES_IN_PAGE: usize = 100;
+
+/// How far a SELECT has come.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Position {
+    /// Which of the plan's ranges.
+    pub(super) range: usize,
+    /// The last item's key, if any was read of it.
+    pub(super) key: Option<Item>,
+}
+
+/// What to read.
+pub(super) struct Reading {
+    pub(super) limit: Option<usize>,
+    pub(super) consistent: Option<bool>,
+    pub(super) from: Option<Position>,
+}
+
+/// A page of a SELECT.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) items: Vec<StoredItem>,
+    pub(super) capacity: Capacity,
+    /// Where to go on; `None` behind the last page.
+    pub(super) next: Option<Position>,
+}
+
+/// Reads a page.
+pub(super) async fn page<E: Engine>(
+    api: &Api<E>,
+    table: &Table,
+    select: &Select,
+    reading: Reading,
+) -> Result<Page, ApiError> {
+    let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
+    let schema = index.map_or(table.keys(), |index| &index.keys);
+    let consistent = consistent(reading.consistent, index)?;
+    let plan = partiql::plan(select.condition.as_ref(), &select.order, key_names(schema))?;
+    if let Some(filter) = &plan.filter {
+        filters_projected(table, index, filter)?;
+    }
+    let fetch_base = fetches(table, select, index)?;
+    let Some(ranges) = &plan.ranges else {
+        let request = ScanRequest {
+            index: select.index.as_deref(),
+            limit: reading.limit,
+            start: reading.from.and_then(|from| from.key),
+            filter: plan.filter.as_ref(),
+            consistent,
+            segment: None,
+            fetch_base,
+        };
+        let page = api.tables.scan(table, request).await?;
+        return Ok(Page {
+            items: page.items,
+            capacity: page.capacity,
+            next: page.last_key.map(|key| Position {
+                range: 0,
+                key: Some(key),
+            }),
+        });
+    };
+    ranges.iter().try_for_each(|range| check_range(schema, range))?;
+    let source = Source {
+        index: select.index.as_deref(),
+        plan: &plan,
+        ranges,
+        consistent,
+        fetch_base,
+        // Of a table, one whole key is of one item; an index may have several.
+        sole: |range: &Range| {
+            index.is_none() && (schema.sort.is_none() || matches!(range.sort, Some(SortCondition::Equal(_))))
+        },
+    };
+    source.page(api, table, reading.limit, reading.from).await
+}
+
+/// Several queries, one after another.
+struct Source<'a, F> {
+    index: Option<&'a str>,
+    plan: &'a Plan,
+    ranges: &'a [Range],
+    consistent: bool,
+    fetch_base: bool,
+    /// Whether a range has one item at most.
+    sole: F,
+}
+
+impl<F: Fn(&Range) -> bool> Source<'_, F> {
+    async fn page<E: Engine>(
+        &self,
+        api: &Api<E>,
+        table: &Table,
+        limit: Option<usize>,
+        from: Option<Position>,
+    ) -> Result<Page, ApiError> {
+        let mut left = limit.unwrap_or(usize::MAX);
+        if self.ranges.len() > 1 {
+            left = left.min(ITEMS_OVER_SEVERAL_KEYS);
+        }
+        let mut page = Page::default();
+        let mut bytes = 0;
+        let (first, mut start) = from.map_or((0, None), |from| (from.range, from.key));
+        for (at, range) in self.ranges.iter().enumerate().skip(first) {
+            if left == 0 || bytes >= PAGE_BYTES_MAX || at - first == RANGES_IN_PAGE {
+                page.next = Some(Position { range: at, key: None });
+                break;
+            }
+            let query = Query {
+                index: self.index,
+                partition: range.partition.clone(),
+                sort: range.sort.clone(),
+                forward: self.plan.forward,
+                limit: Some(left),
+                start: start.take(),
+                filter: self.plan.filter.as_ref(),
+                consistent: self.consistent,
+                fetch_base: self.fetch_base,
+            };
+            let read = api.tables.query(table, query).await?;
+            left = left.saturating_sub(read.scanned);
+            page.capacity.add(&read.capacity);
+            for item in &read.items {
+                bytes += item.size()?;
+            }
+            page.items.extend(read.items);
+            if let Some(key) = read.last_key.filter(|_| !(self.sole)(range)) {
+                page.next = Some(Position {
+                    range: at,
+                    key: Some(key),
+                });
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Whether what is shown has to come from the table, because a local index lacks it.
+fn fetches(table: &Table, select: &Select, index: Option<&IndexDefinition>) -> Result<bool, ApiError> {
+    let columns = select.columns.as_ref();
+    let projection = columns.map(|columns| Projection::of(columns.iter().map(|column| column.path.clone())));
+    let request = SelectRequest {
+        select: None,
+        expression: projection.is_some(),
+        attributes: false,
+        index: index.is_some(),
+        operation: "Querying",
+    };
+    let (_, fetches) = request.shown(table, index, projection)?;
+    Ok(fetches)
+}
+
+fn check_range(schema: &KeySchema, range: &Range) -> Result<(), ApiError> {
+    check_key(&schema.partition, &range.partition, PARTITION_KEY_BYTES_MAX)?;
+    match (&range.sort, &schema.sort) {
+        (Some(sort), Some(attribute)) => {
+            let check = |value| check_key(attribute, value, SORT_KEY_BYTES_MAX);
+            sort.operands().try_for_each(check)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a SELECT in a batch or a transaction is of: one item by its whole key, and what else it must be.
+pub(super) struct Single {
+    pub(super) key: Item,
+    pub(super) rest: Vec<Condition>,
+}
+
+/// The one item that a SELECT is of; `None` if it could be of several.
+pub(super) fn single(table: &Table, select: &Select) -> Result<Option<Single>, ApiError> {
+    if select.index.is_some() || !select.order.is_empty() {
+        return Ok(None);
+    }
+    let found = partiql::single_key(select.condition.as_ref(), key_names(table.keys()));
+    let Some((key, rest)) = found else { return Ok(None) };
+    table.key_of(&key)?;
+    Ok(Some(Single { key, rest }))
+}
+
+impl Single {
+    /// Reads the item; gives it as the SELECT shows it, and what that consumed.
+    pub(super) async fn read<E: Engine>(
+        &self,
+        api: &Api<E>,
+        table: &Table,
+        select: &Select,
+        consistent: bool,
+    ) -> Result<(Option<Item>, Capacity), ApiError> {
+        let found = api.tables.get(table, &self.key).await?;
+        let bytes = found.as_ref().map(StoredItem::size).transpose()?.unwrap_or(0);
+        let capacity = Capacity {
+            table: read_units(bytes, consistent),
+            ..Capacity::default()
+        };
+        let item = found.map(|item| item.decode()).transpose()?;
+        Ok((self.show(select, item), capacity))
+    }
+
+    /// The item as the SELECT shows it, if it is there and is what the SELECT asks for.
+    pub(super) fn show(&self, select: &Select, item: Option<Item>) -> Option<Item> {
+        let meets = |item: &Item| self.rest.iter().all(|condition| condition.evaluate(item));
+        item.filter(meets).map(|item| select.show(item))
+    }
+}
+
+/// Writes an item as a SELECT shows it.
+pub(super) fn write_shown(item: &StoredItem, select: &Select, writer: &mut Writer) -> Result<(), ApiError> {
+    match select.columns {
+        None => item.write_json(writer)?,
+        Some(_) => select.show(item.decode()?).encode(writer),
+    }
+    Ok(())
+}

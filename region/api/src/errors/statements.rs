@@ -3,7 +3,7 @@
 
 use geodynamo_item::Item;
 
-use super::ApiError;
+use super::{ApiError, CancellationReason};
 
 impl ApiError {
     pub(crate) fn select_of_several(operation: &str) -> Self {
@@ -53,6 +53,17 @@ impl ApiError {
             "DuplicateItemException" => "DuplicateItem",
             "ValidationException" => "ValidationError",
             _ => "InternalServerError",
+        }
+    }
+}
+
+impl CancellationReason {
+    /// The reason of an INSERT of an item that is there.
+    pub(crate) fn duplicate_item() -> Self {
+        Self {
+            code: "DuplicateItem",
+            message: Some("Duplicate primary key exists in table".into()),
+            item: None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
 mod execute_statement;
+mod execute_transaction;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -75,6 +76,7 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
         Operation::BatchGetItem => batch_get_item::batch_get_item(api, prepared(body)?).await,
         Operation::BatchWriteItem => batch_write_item::batch_write_item(api, prepared(body)?).await,
         Operation::ExecuteStatement => execute_statement::execute_statement(api, checked(body)?).await,
+        Operation::ExecuteTransaction => execute_transaction::execute_transaction(api, checked(body)?).await,
         Operation::BatchExecuteStatement => batch_execute_statement::batch_execute_statement(api, checked(body)?).await,
         Operation::CreateTable => Ok(encode(&create_table::create_table(api, checked(body)?).await?)),
         Operation::DescribeTable => Ok(encode(&describe_table::describe_table(api, &checked(body)?)?)),

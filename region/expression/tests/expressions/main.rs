@@ -12,5 +12,6 @@ mod projections;
 mod properties;
 mod refusals;
 mod statement_properties;
+mod statement_refusals;
 mod statements;
 mod updates;

@@ -6,4 +6,5 @@ mod client;
 mod items;
 mod others;
 mod pages;
+mod statements;
 mod tables;

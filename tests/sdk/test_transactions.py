@@ -242,6 +242,29 @@ def test_a_request_that_no_table_could_make_right_is_refused_as_a_whole(client, 
     assert client.scan(TableName=table)["Count"] == 0
 
 
+def test_faults_are_found_in_the_order_of_their_kinds(client, table):
+    """Actions that are none, expressions, tables, keys' values, keys' types, one item twice, conditions."""
+    kinds = [
+        ({}, "TransactItems can only contain one of Check, Put, Update or Delete"),
+        (
+            put(table, "a", ConditionExpression="a = b, c"),
+            'Invalid ConditionExpression: Syntax error; token: ",", near: "b, c"',
+        ),
+        (put("no-such-table", "a"), "Requested resource not found"),
+        (put(table, ""), "empty string value. Key: pk"),
+        (put(table, "twice"), "Transaction request cannot include multiple operations on one item"),
+        (check(table, {"pk": {"N": "1"}}, "attribute_exists(pk)"), "[None, None, ValidationError]"),
+        (delete(table, "x", ConditionExpression="attribute_exists(pk)"), "[None, None, ConditionalCheckFailed]"),
+    ]
+    for number, (sooner, message) in enumerate(kinds):
+        for later in [put(table, "b"), *(action for action, _ in kinds[number + 1 :])]:
+            # The fault that is found first stands last.
+            with pytest.raises(ClientError) as caught:
+                write(client, put(table, "twice"), later, sooner)
+            found = caught.value.response["Error"]["Message"]
+            assert message in found, (later, sooner)
+
+
 def test_a_hundred_actions_and_no_more(client, table):
     write(client, *(put(table, str(number)) for number in range(100)))
     assert client.scan(TableName=table)["Count"] == 100

@@ -69,8 +69,8 @@ pub(crate) async fn run<E: Engine>(api: &Api<E>, operation: Operation, body: &[u
 
 async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Answer {
     match operation {
-        Operation::TransactGetItems => transact_get_items::transact_get_items(api, checked(body)?).await,
-        Operation::TransactWriteItems => transact_write_items::transact_write_items(api, checked(body)?).await,
+        Operation::TransactGetItems => transact_get_items::transact_get_items(api, prepared(body)?).await,
+        Operation::TransactWriteItems => transact_write_items::transact_write_items(api, prepared(body)?).await,
         Operation::Query => query::query(api, prepared(body)?).await,
         Operation::Scan => scan::scan(api, prepared(body)?).await,
         Operation::BatchGetItem => batch_get_item::batch_get_item(api, prepared(body)?).await,

@@ -9,31 +9,39 @@ use super::{
     Answer,
     consumed::{Units, transacted},
     names::table_name,
-    parameters::{context, projection},
+    parameters::{context, projection, together},
     reading::write_shown,
 };
 use crate::{
     Api,
     errors::ApiError,
     generated::{Get, TransactGetItemsInput},
-    wire::write_member,
+    wire::{Request, write_member},
 };
 
 /// How often an item is read: once to prepare the transaction, once to commit it.
 const TWICE: f64 = 2.0;
 
+impl Request for TransactGetItemsInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        let items = self.transact_items.iter().flatten();
+        items.filter_map(|item| item.get.as_ref()).try_for_each(|get| {
+            let projection = ("ProjectionExpression", get.projection_expression.is_some());
+            together(&[], &[projection], get.expression_attribute_names.is_some(), None)
+        })
+    }
+}
+
 /// Gives several items as of one moment.
 pub(super) async fn transact_get_items<E: Engine>(api: &Api<E>, input: TransactGetItemsInput) -> Answer {
-    let mut wanted = Vec::new();
-    let mut projections = Vec::new();
-    for item in input.transact_items.unwrap_or_default() {
-        // Required by the model, so it is there.
-        let get = item.get.unwrap_or_default();
-        projections.push(projected(&get)?);
-        wanted.push((
-            api.tables.table(table_name(&get.table_name)?)?,
-            get.key.unwrap_or_default(),
-        ));
+    let items = input.transact_items.unwrap_or_default().into_iter();
+    // Required by the model, so it is there.
+    let gets: Vec<Get> = items.map(|item| item.get.unwrap_or_default()).collect();
+    let projections = gets.iter().map(projected).collect::<Result<Vec<_>, _>>()?;
+    let mut wanted = Vec::with_capacity(gets.len());
+    for get in gets {
+        let table = api.tables.table(table_name(&get.table_name)?)?;
+        wanted.push((table, get.key.unwrap_or_default()));
     }
     let found = api.tables.transact_get(&wanted).await?;
 
@@ -69,7 +77,6 @@ pub(super) async fn transact_get_items<E: Engine>(api: &Api<E>, input: TransactG
 
 fn projected(get: &Get) -> Result<Option<Projection>, ApiError> {
     let mut context = context(&get.expression_attribute_names, None)?;
-    context.check_given(get.projection_expression.is_some(), false, "")?;
     let projection = projection(&get.projection_expression, &None, &mut context)?;
     context.finish()?;
     Ok(projection)

@@ -1,25 +1,39 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use compact_str::CompactString;
-use geodynamo_expression::{Condition, Context, Parameter, Update};
-use geodynamo_item::{AttributeValue, Item};
+use geodynamo_expression::{Condition, Parameter, Update};
+use geodynamo_item::{AttributeValue, Item, size};
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
-use geodynamo_table::{ClientToken, Table, TransactAction, TransactWrite};
+use geodynamo_table::{ClientToken, ITEM_BYTES_MAX, Table, TransactAction, TransactWrite};
 
 use super::{
     Answer,
     consumed::{Units, collection_key, collection_metrics, transacted},
     names::table_name,
-    parameters::{Names, condition, context, says},
+    parameters::{Names, condition, context, says, together},
 };
 use crate::{
     Api,
     errors::ApiError,
-    generated::{ConditionCheck, Delete, Put, TransactWriteItem, TransactWriteItemsInput, TransactWriteItemsOutput},
-    generated::{ItemCollectionMetrics, Update as UpdateMember},
-    wire::{encode, write_member},
+    generated::{ItemCollectionMetrics, TransactWriteItem, TransactWriteItemsInput, TransactWriteItemsOutput},
+    wire::{Request, encode, write_member},
 };
+
+impl Request for TransactWriteItemsInput {
+    fn check_together(&self) -> Result<(), ApiError> {
+        let items = self.transact_items.iter().flatten();
+        items.map(Parts::of).try_for_each(|parts| parts?.check_together())
+    }
+
+    fn check_before_values(&self) -> Result<(), ApiError> {
+        for item in self.transact_items.iter().flatten() {
+            let parts = Parts::of(item)?;
+            context(parts.names, parts.values.as_ref())?;
+        }
+        Ok(())
+    }
+}
 
 /// Writes several items, all or nothing.
 pub(super) async fn transact_write_items<E: Engine>(api: &Api<E>, input: TransactWriteItemsInput) -> Answer {
@@ -27,8 +41,7 @@ pub(super) async fn transact_write_items<E: Engine>(api: &Api<E>, input: Transac
         .client_request_token
         .as_deref()
         .map(|text| ClientToken::new(text, &parameters(&input.transact_items)));
-    let actions = input.transact_items.unwrap_or_default().into_iter();
-    let actions = actions.map(|item| action(api, item)).collect::<Result<Vec<_>, _>>()?;
+    let actions = plan(api, input.transact_items.unwrap_or_default())?;
     let collections = collections(&actions, &input.return_item_collection_metrics);
     let done = api.tables.transact_write(actions, token.as_ref()).await?;
     let units = if done.repeated { Units::Read } else { Units::Write };
@@ -52,83 +65,98 @@ fn parameters(items: &Option<Vec<TransactWriteItem>>) -> Vec<u8> {
     writer.into_bytes()
 }
 
-fn action<E: Engine>(api: &Api<E>, item: TransactWriteItem) -> Result<TransactWrite, ApiError> {
-    match (item.condition_check, item.put, item.delete, item.update) {
-        (Some(check), None, None, None) => check_action(api, check),
-        (None, Some(put), None, None) => put_action(api, put),
-        (None, None, Some(delete), None) => delete_action(api, delete),
-        (None, None, None, Some(update)) => update_action(api, update),
-        _ => Err(ApiError::transact_item_of_no_kind()),
+/// What all kinds of actions have, borrowed from one.
+struct Parts<'a> {
+    table: &'a Option<CompactString>,
+    names: &'a Names,
+    values: &'a Option<Item>,
+    update: Option<&'a CompactString>,
+    condition: &'a Option<CompactString>,
+    returns: &'a Option<CompactString>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(item: &'a TransactWriteItem) -> Result<Self, ApiError> {
+        macro_rules! parts {
+            ($action:expr, $update:expr) => {
+                Ok(Self {
+                    table: &$action.table_name,
+                    names: &$action.expression_attribute_names,
+                    values: &$action.expression_attribute_values,
+                    update: $update,
+                    condition: &$action.condition_expression,
+                    returns: &$action.return_values_on_condition_check_failure,
+                })
+            };
+        }
+        match (&item.condition_check, &item.put, &item.delete, &item.update) {
+            (Some(check), None, None, None) => parts!(check, None),
+            (None, Some(put), None, None) => parts!(put, None),
+            (None, None, Some(delete), None) => parts!(delete, None),
+            (None, None, None, Some(update)) => parts!(update, update.update_expression.as_ref()),
+            _ => Err(ApiError::transact_item_of_no_kind()),
+        }
+    }
+
+    fn check_together(&self) -> Result<(), ApiError> {
+        let expressions = [
+            ("UpdateExpression", self.update.is_some()),
+            ("ConditionExpression", self.condition.is_some()),
+        ];
+        // An update always has its expression.
+        let values = (self.values.is_some(), "ConditionExpression is null");
+        together(
+            &[],
+            &expressions,
+            self.names.is_some(),
+            Some(values).filter(|_| self.update.is_none()),
+        )
+    }
+
+    /// The update and the condition.
+    fn parse(&self) -> Result<(Option<Update>, Option<Condition>), ApiError> {
+        let mut context = context(self.names, self.values.as_ref())?;
+        let update = self.update.map(|text| Update::parse(text, &mut context)).transpose()?;
+        let condition = condition(Parameter::Condition, self.condition, &mut context)?;
+        context.finish()?;
+        Ok((update, condition))
     }
 }
 
-fn check_action<E: Engine>(api: &Api<E>, check: ConditionCheck) -> Result<TransactWrite, ApiError> {
-    let (names, values) = (&check.expression_attribute_names, &check.expression_attribute_values);
-    let condition = only_condition(names, values, &check.condition_expression)?;
-    Ok(TransactWrite {
-        table: table(api, &check.table_name)?,
-        action: TransactAction::Check(check.key.unwrap_or_default()),
-        condition,
-        old_on_failure: says(&check.return_values_on_condition_check_failure, "ALL_OLD"),
-    })
+/// Every expression is judged before the first table is looked for, and every table is found before anything is done.
+fn plan<E: Engine>(api: &Api<E>, items: Vec<TransactWriteItem>) -> Result<Vec<TransactWrite>, ApiError> {
+    let mut parsed = Vec::with_capacity(items.len());
+    for item in &items {
+        let parts = Parts::of(item)?;
+        let put = item.put.as_ref().and_then(|put| put.item.as_ref());
+        if put.is_some_and(|item| size::item(item) > ITEM_BYTES_MAX) {
+            return Err(ApiError::item_too_large());
+        }
+        parsed.push((parts.parse()?, says(parts.returns, "ALL_OLD")));
+    }
+    let mut planned = Vec::with_capacity(items.len());
+    for (item, ((update, condition), old_on_failure)) in items.into_iter().zip(parsed) {
+        planned.push(TransactWrite {
+            table: api.tables.table(table_name(Parts::of(&item)?.table)?)?,
+            action: action(item, update),
+            condition,
+            old_on_failure,
+        });
+    }
+    Ok(planned)
 }
 
-fn put_action<E: Engine>(api: &Api<E>, put: Put) -> Result<TransactWrite, ApiError> {
-    let (names, values) = (&put.expression_attribute_names, &put.expression_attribute_values);
-    let condition = only_condition(names, values, &put.condition_expression)?;
-    Ok(TransactWrite {
-        table: table(api, &put.table_name)?,
-        action: TransactAction::Put(put.item.unwrap_or_default()),
-        condition,
-        old_on_failure: says(&put.return_values_on_condition_check_failure, "ALL_OLD"),
-    })
-}
-
-fn delete_action<E: Engine>(api: &Api<E>, delete: Delete) -> Result<TransactWrite, ApiError> {
-    let (names, values) = (&delete.expression_attribute_names, &delete.expression_attribute_values);
-    let condition = only_condition(names, values, &delete.condition_expression)?;
-    Ok(TransactWrite {
-        table: table(api, &delete.table_name)?,
-        action: TransactAction::Delete(delete.key.unwrap_or_default()),
-        condition,
-        old_on_failure: says(&delete.return_values_on_condition_check_failure, "ALL_OLD"),
-    })
-}
-
-fn update_action<E: Engine>(api: &Api<E>, update: UpdateMember) -> Result<TransactWrite, ApiError> {
-    let mut context = context(
-        &update.expression_attribute_names,
-        update.expression_attribute_values.as_ref(),
-    )?;
-    // Required by the model, so it is there.
-    let text = update.update_expression.as_deref().unwrap_or_default();
-    let parsed = Update::parse(text, &mut context)?;
-    let condition = condition(Parameter::Condition, &update.condition_expression, &mut context)?;
-    context.finish()?;
-    Ok(TransactWrite {
-        table: table(api, &update.table_name)?,
-        action: TransactAction::Update(update.key.unwrap_or_default(), Some(parsed)),
-        condition,
-        old_on_failure: says(&update.return_values_on_condition_check_failure, "ALL_OLD"),
-    })
-}
-
-/// The condition of an action that has no other expression.
-fn only_condition(
-    names: &Names,
-    values: &Option<Item>,
-    expression: &Option<CompactString>,
-) -> Result<Option<Condition>, ApiError> {
-    let mut context: Context<'_> = context(names, values.as_ref())?;
-    let given = expression.is_some();
-    context.check_given(given, given, "ConditionExpression is null")?;
-    let condition = condition(Parameter::Condition, expression, &mut context)?;
-    context.finish()?;
-    Ok(condition)
-}
-
-fn table<E: Engine>(api: &Api<E>, name: &Option<CompactString>) -> Result<Arc<Table>, ApiError> {
-    Ok(api.tables.table(table_name(name)?)?)
+/// Keys and items are required by the model, so they are there.
+fn action(item: TransactWriteItem, parsed: Option<Update>) -> TransactAction {
+    if let Some(put) = item.put {
+        TransactAction::Put(put.item.unwrap_or_default())
+    } else if let Some(delete) = item.delete {
+        TransactAction::Delete(delete.key.unwrap_or_default())
+    } else if let Some(update) = item.update {
+        TransactAction::Update(update.key.unwrap_or_default(), parsed)
+    } else {
+        TransactAction::Check(item.condition_check.unwrap_or_default().key.unwrap_or_default())
+    }
 }
 
 /// The item collections that metrics are asked for, each once, by table.

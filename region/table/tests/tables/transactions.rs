@@ -330,6 +330,34 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
 }
 
 #[tokio::test]
+async fn what_a_failing_disk_swallows_is_swallowed_whole_and_its_token_too() {
+    let time = Time::at(NOW);
+    let open = |engine| Tables::open(engine, options("a", &["a"], &time));
+    let first = open(MemoryEngine::new(Spanning::Yes)).await.unwrap();
+    first.create_table(definition("t")).await.unwrap();
+    let before = first.digest("t").await.unwrap();
+    first.engine().fail_writes("no space left on device");
+    let token = ClientToken::new("token", b"");
+    let puts = |tables: &Region| {
+        let table = tables.table("t").unwrap();
+        (0..3)
+            .map(|number| action(&table, Put(indexed(number, "x"))))
+            .collect::<Vec<_>>()
+    };
+    let error = first.transact_write(puts(&first), Some(&token)).await.unwrap_err();
+    assert!(matches!(error, TableError::Storage(_)), "{error:?}");
+    assert_eq!(
+        (first.digest("t").await.unwrap(), first.describe("t").unwrap().items),
+        (before, 0)
+    );
+
+    let second = open(first.engine().crash()).await.unwrap();
+    let done = second.transact_write(puts(&second), Some(&token)).await.unwrap();
+    assert!(!done.repeated);
+    assert_eq!(second.describe("t").unwrap().items, 3);
+}
+
+#[tokio::test]
 async fn an_engine_that_does_not_span_groups_refuses_what_it_cannot_commit_at_once() {
     let (tables, table) = alone(Spanning::No).await;
     let before = tables.digest("t").await.unwrap();

@@ -79,10 +79,14 @@ pub(crate) fn prepare(
     let (new, too_large) = match action {
         Action::Put(item) => (Some(item), "Item size has exceeded the maximum allowed size"),
         Action::Delete | Action::Check => (None, ""),
-        // What only takes away makes no item.
+        // What only takes away makes no item; but a path that leads nowhere is refused as ever.
         Action::Update {
-            update: Some(update), ..
-        } if old.is_none() && update.only_takes_away() => (None, ""),
+            key,
+            update: Some(update),
+        } if old.is_none() && update.only_takes_away() => {
+            applied(update, key)?;
+            (None, "")
+        }
         Action::Update { key, update } => {
             let item = updated(table, old.as_ref().unwrap_or(key), update)?;
             (Some(item), "Item size to update has exceeded the maximum allowed size")
@@ -99,9 +103,7 @@ pub(crate) fn prepare(
 
 fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> {
     let item = match update {
-        Some(update) => update
-            .apply(base)
-            .map_err(|error| TableError::Validation(error.to_string()))?,
+        Some(update) => applied(update, base)?,
         None => base.clone(),
     };
     table.check_updated_index_keys(&item)?;
@@ -115,16 +117,27 @@ fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> 
     Ok(item)
 }
 
-/// An item's stored form; an item that is too large is refused. Its entry in each local index counts with it.
+fn applied(update: &Update, base: &Item) -> Result<Item> {
+    let applied = update.apply(base);
+    applied.map_err(|error| TableError::Validation(error.to_string()))
+}
+
+/// An item's stored form; an item that is too large is refused.
 fn encode(table: &Table, item: &Item, too_large: &str) -> Result<Bytes> {
     let mut out = Vec::with_capacity(512);
     codec::encode(item, &mut out);
     let stored = StoredItem::new(out.into());
-    let bytes = stored.size()?;
-    let local = table.indexes().iter().filter(|index| !index.is_global());
-    let entry = local.filter_map(|index| entry_size(table.keys(), index, item)).max();
-    if bytes + entry.unwrap_or(0) > ITEM_BYTES_MAX {
+    if table.is_too_large(item, stored.size()?) {
         return Err(TableError::Validation(too_large.into()));
     }
     Ok(stored.into_bytes())
+}
+
+impl Table {
+    /// Whether an item of so many bytes has too many of them. Its entry in each local index counts with it.
+    pub fn is_too_large(&self, item: &Item, bytes: usize) -> bool {
+        let local = self.indexes().iter().filter(|index| !index.is_global());
+        let entry = local.filter_map(|index| entry_size(self.keys(), index, item)).max();
+        bytes + entry.unwrap_or(0) > ITEM_BYTES_MAX
+    }
 }

@@ -172,6 +172,9 @@ fn plan<E: Engine>(
                     let key = key_of(&table, &item);
                     table.key_of(&key)?;
                     table.check_item(&item)?;
+                    if table.is_too_large(&item, size::item(&item)) {
+                        return Err(ApiError::item_too_large());
+                    }
                     (key, Put::Item(item))
                 }
                 (None, delete) => {

@@ -1,0 +1,317 @@
+//! The model's own trees of expressions, and what DynamoDB refuses of them before it looks at an item.
+
+use crate::{
+    number::Number,
+    value::{Item, Value},
+};
+
+/// A document path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) root: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// What conditions compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    Path(Path),
+    Value(Value),
+    Size(Path),
+}
+
+/// A condition or filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+    Not(Box<Condition>),
+    /// `=`, `<>`, `<`, `<=`, `>` or `>=`
+    Compare(&'static str, Operand, Operand),
+    Between(Operand, Operand, Operand),
+    In(Operand, Vec<Operand>),
+    Exists(Path),
+    NotExists(Path),
+    /// The type's name is a value in requests.
+    Type(Path, String),
+    BeginsWith(Operand, Operand),
+    Contains(Operand, Operand),
+}
+
+/// What a query asks of the sort key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SortCondition {
+    /// `=`, `<`, `<=`, `>` or `>=`
+    Compare(&'static str, Value),
+    Between(Value, Value),
+    BeginsWith(Value),
+}
+
+/// What `SET` sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Term {
+    Path(Path),
+    Value(Value),
+    IfNotExists(Path, Box<Term>),
+    ListAppend(Box<Term>, Box<Term>),
+    Plus(Box<Term>, Box<Term>),
+    Minus(Box<Term>, Box<Term>),
+}
+
+/// An update expression.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Update {
+    pub(crate) set: Vec<(Path, Term)>,
+    pub(crate) remove: Vec<Path>,
+    pub(crate) add: Vec<(Path, Value)>,
+    pub(crate) delete: Vec<(Path, Value)>,
+}
+
+impl Path {
+    pub(crate) fn top(name: &str) -> Self {
+        Self {
+            root: name.into(),
+            steps: Vec::new(),
+        }
+    }
+
+    pub(crate) fn find<'i>(&self, item: &'i Item) -> Option<&'i Value> {
+        let mut value = item.get(&self.root)?;
+        for step in &self.steps {
+            value = match (step, value) {
+                (Step::Key(key), Value::M(map)) => map.get(key)?,
+                (Step::Index(index), Value::L(list)) => list.get(*index)?,
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+
+    /// As error messages have it.
+    fn shown(&self) -> String {
+        let mut parts = vec![self.root.clone()];
+        parts.extend(self.steps.iter().map(|step| match step {
+            Step::Key(key) => key.clone(),
+            Step::Index(index) => format!("[{index}]"),
+        }));
+        format!("[{}]", parts.join(", "))
+    }
+}
+
+impl SortCondition {
+    pub(crate) fn values(&self) -> Vec<&Value> {
+        match self {
+            Self::Compare(_, value) | Self::BeginsWith(value) => vec![value],
+            Self::Between(low, high) => vec![low, high],
+        }
+    }
+}
+
+impl Update {
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        let set = self.set.iter().map(|(path, _)| path);
+        let rest = self.add.iter().chain(&self.delete).map(|(path, _)| path);
+        set.chain(&self.remove).chain(rest).collect()
+    }
+}
+
+/// What is wrong with an expression, in DynamoDB's words without the "Invalid …Expression: " before them. An empty text:
+/// the words are not known.
+pub(crate) type Faults = Vec<String>;
+
+fn operand_type(operator: &str, kind: &str) -> String {
+    format!("Incorrect operand type for operator or function; operator or function: {operator}, operand type: {kind}")
+}
+
+fn same_operand(operator: &str, path: &Path) -> String {
+    format!(
+        "The first operand must be distinct from the remaining operands for this operator or function; operator: \
+         {operator}, first operand: {}",
+        path.shown()
+    )
+}
+
+/// The faults of a condition.
+pub(crate) fn condition_faults(condition: &Condition, faults: &mut Faults) {
+    let mut typed = |operator: &str, operands: &[&Operand], fits: fn(&Value) -> bool| {
+        for operand in operands {
+            match operand {
+                Operand::Value(value) if !fits(value) => faults.push(operand_type(operator, value.kind())),
+                _ => {}
+            }
+        }
+    };
+    match condition {
+        Condition::And(list) | Condition::Or(list) => list.iter().for_each(|inner| condition_faults(inner, faults)),
+        Condition::Not(inner) => condition_faults(inner, faults),
+        Condition::Compare(operator, left, right) => {
+            if !matches!(*operator, "=" | "<>") {
+                typed(operator, &[left, right], Value::has_order);
+            }
+            distinct(operator, left, &[right], faults);
+        }
+        Condition::Between(value, low, high) => {
+            typed("BETWEEN", &[value, low, high], Value::has_order);
+            if let (Operand::Value(low), Operand::Value(high)) = (low, high)
+                && low.order(high).is_none_or(std::cmp::Ordering::is_gt)
+            {
+                faults.push(String::new());
+            }
+            distinct("BETWEEN", value, &[low, high], faults);
+        }
+        Condition::In(value, list) => distinct("IN", value, &list.iter().collect::<Vec<_>>(), faults),
+        Condition::Exists(_) | Condition::NotExists(_) => {}
+        Condition::Type(_, kind) => {
+            if !["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"].contains(&kind.as_str()) {
+                faults.push(format!(
+                    "Invalid attribute type name found; type: {kind}, valid types: {{B,NULL,SS,BOOL,L,BS,N,NS,S,M}}"
+                ));
+            }
+        }
+        Condition::BeginsWith(value, prefix) => {
+            typed("begins_with", &[value, prefix], |value| {
+                matches!(value, Value::S(_) | Value::B(_))
+            });
+            distinct("begins_with", value, &[prefix], faults);
+        }
+        Condition::Contains(container, element) => distinct("contains", container, &[element], faults),
+    }
+}
+
+fn distinct(operator: &str, first: &Operand, rest: &[&Operand], faults: &mut Faults) {
+    if rest.contains(&first) {
+        faults.push(match first {
+            Operand::Path(path) => same_operand(operator, path),
+            // Two values, or two sizes: how they are shown is not known.
+            _ => String::new(),
+        });
+    }
+}
+
+/// The faults of paths that are changed, or projected, together.
+pub(crate) fn overlap_faults(paths: &[&Path], faults: &mut Faults) {
+    for (at, two) in paths.iter().enumerate() {
+        for one in &paths[..at] {
+            if one.root != two.root {
+                continue;
+            }
+            let how = match one.steps.iter().zip(&two.steps).find(|(a, b)| a != b) {
+                None => "overlap",
+                Some((Step::Key(_), Step::Index(_)) | (Step::Index(_), Step::Key(_))) => "conflict",
+                Some(_) => continue,
+            };
+            faults.push(format!(
+                "Two document paths {how} with each other; must remove or rewrite one of these paths; path one: {}, path \
+                 two: {}",
+                one.shown(),
+                two.shown()
+            ));
+        }
+    }
+}
+
+/// The faults of an update.
+pub(crate) fn update_faults(update: &Update, faults: &mut Faults) {
+    overlap_faults(&update.paths(), faults);
+    for (_, term) in &update.set {
+        term_faults(term, faults);
+    }
+    let long = |kind: &str| match kind {
+        "S" => "STRING",
+        "N" => "NUMBER",
+        "B" => "BINARY",
+        "SS" => "STRING_SET",
+        "NS" => "NUMBER_SET",
+        "BS" => "BINARY_SET",
+        "BOOL" => "BOOLEAN",
+        "NULL" => "NULL",
+        "L" => "LIST",
+        _ => "MAP",
+    };
+    for (section, list) in [("ADD", &update.add), ("DELETE", &update.delete)] {
+        for (_, value) in list {
+            let set = matches!(value, Value::Ss(_) | Value::Ns(_) | Value::Bs(_));
+            if !(set || section == "ADD" && matches!(value, Value::N(_))) {
+                faults.push(format!(
+                    "Incorrect operand type for operator or function; operator: {section}, operand type: {}, typeSet: \
+                     ALLOWED_FOR_{section}_OPERAND",
+                    long(value.kind())
+                ));
+            }
+        }
+    }
+}
+
+fn term_faults(term: &Term, faults: &mut Faults) {
+    let mut check = |operator: &str, terms: [&Term; 2], wanted: &str| {
+        for inner in terms {
+            let kind = match inner {
+                Term::Path(_) | Term::IfNotExists(..) => continue,
+                Term::Value(value) => value.kind(),
+                Term::ListAppend(..) => "L",
+                Term::Plus(..) | Term::Minus(..) => "N",
+            };
+            if kind != wanted {
+                faults.push(operand_type(operator, kind));
+            }
+        }
+    };
+    match term {
+        Term::Path(_) | Term::Value(_) => {}
+        Term::IfNotExists(_, otherwise) => term_faults(otherwise, faults),
+        Term::ListAppend(one, two) => {
+            check("list_append", [one, two], "L");
+            term_faults(one, faults);
+            term_faults(two, faults);
+        }
+        Term::Plus(one, two) => {
+            check("+", [one, two], "N");
+            term_faults(one, faults);
+            term_faults(two, faults);
+        }
+        Term::Minus(one, two) => {
+            check("-", [one, two], "N");
+            term_faults(one, faults);
+            term_faults(two, faults);
+        }
+    }
+}
+
+/// Every path of a condition.
+pub(crate) fn condition_paths<'c>(condition: &'c Condition, paths: &mut Vec<&'c Path>) {
+    let mut operand = |operand: &'c Operand| match operand {
+        Operand::Path(path) | Operand::Size(path) => paths.push(path),
+        Operand::Value(_) => {}
+    };
+    match condition {
+        Condition::And(list) | Condition::Or(list) => list.iter().for_each(|inner| condition_paths(inner, paths)),
+        Condition::Not(inner) => condition_paths(inner, paths),
+        Condition::Compare(_, one, two) | Condition::BeginsWith(one, two) | Condition::Contains(one, two) => {
+            operand(one);
+            operand(two);
+        }
+        Condition::Between(one, two, three) => [one, two, three].into_iter().for_each(operand),
+        Condition::In(one, list) => std::iter::once(one).chain(list).for_each(operand),
+        Condition::Exists(path) | Condition::NotExists(path) | Condition::Type(path, _) => paths.push(path),
+    }
+}
+
+/// `size()`: a string's length in characters, a binary's in bytes, how many elements a set, list or map has.
+pub(crate) fn size_of(value: &Value) -> Option<Number> {
+    Some(Number::of_count(match value {
+        Value::S(text) => text.chars().count(),
+        Value::B(bytes) => bytes.len(),
+        Value::L(list) => list.len(),
+        Value::M(map) => map.len(),
+        Value::Ss(set) => set.len(),
+        Value::Ns(set) => set.len(),
+        Value::Bs(set) => set.len(),
+        Value::N(_) | Value::Bool(_) | Value::Null => return None,
+    }))
+}

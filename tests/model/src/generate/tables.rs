@@ -1,0 +1,69 @@
+//! Random tables.
+
+use super::{Index, Keys, NAMES, Rng, Schema};
+use crate::schema::{KeyAttribute, Projection};
+
+const KINDS: &[&str] = &["S", "N", "B"];
+
+/// The tables of a world.
+pub(crate) fn tables(rng: &mut Rng) -> Vec<Schema> {
+    (0..rng.between(1, 2))
+        .map(|at| table(rng, &format!("table-{at}")))
+        .collect()
+}
+
+fn table(rng: &mut Rng, name: &str) -> Schema {
+    let key = |name: &str, kind| KeyAttribute {
+        name: name.into(),
+        kind,
+    };
+    let partition = key("pk", rng.pick(KINDS));
+    let sort = rng.percent(75).then(|| key("sk", rng.pick(KINDS)));
+    let keys = Keys { partition, sort };
+    // Attributes that indexes go by: the same ones in several, so that one change moves several entries.
+    let mut attributes: Vec<_> = (1..=4).map(|at| key(&format!("ix{at}"), rng.pick(KINDS))).collect();
+    let mut indexes = Vec::new();
+    if keys.sort.is_some() {
+        for at in 0..rng.below(3) {
+            let keys = Keys {
+                partition: keys.partition.clone(),
+                sort: Some(rng.choose(&attributes).clone()),
+            };
+            indexes.push(index(rng, &format!("local-{at}"), false, keys));
+        }
+    }
+    // A global index may go by the table's own keys, too.
+    attributes.extend(keys.attributes().cloned());
+    for at in 0..rng.below(4) {
+        let partition = rng.choose(&attributes).clone();
+        let sort = rng.percent(65).then(|| rng.choose(&attributes).clone());
+        let keys = Keys {
+            sort: sort.filter(|sort| *sort != partition),
+            partition,
+        };
+        indexes.push(index(rng, &format!("global-{at}"), true, keys));
+    }
+    Schema {
+        name: name.into(),
+        keys,
+        indexes,
+    }
+}
+
+fn index(rng: &mut Rng, name: &str, global: bool, keys: Keys) -> Index {
+    let projection = match rng.below(3) {
+        0 => Projection::All,
+        1 => Projection::KeysOnly,
+        _ => {
+            let first = rng.below(NAMES.len());
+            let names = NAMES.iter().cycle().skip(first).take(rng.between(1, 3));
+            Projection::Include(names.map(|name| (*name).into()).collect())
+        }
+    };
+    Index {
+        name: name.into(),
+        global,
+        keys,
+        projection,
+    }
+}

@@ -1,0 +1,382 @@
+//! Reads.
+
+use super::{
+    BatchGet, Capacity, Fault, Index, Item, Json, Model, Place, Refusal, Refused, Request, Schema, checks, item_json,
+    item_size, json,
+};
+use crate::{
+    evaluate,
+    expression::{Path, SortCondition, condition_paths},
+    request::Read,
+    schema::{Keys, Projection},
+    value::Value,
+};
+
+/// Bytes that a page reads before filters: the item that passes it is the page's last.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+impl Model {
+    pub(super) fn get(
+        &self,
+        request: &Request,
+        table: usize,
+        key: &Item,
+        projection: Option<&[Path]>,
+        consistent: bool,
+    ) -> Refused<Json> {
+        let mut refusals = checks::projection(projection);
+        let Some(schema) = self.schemas.get(table) else {
+            refusals.push(Refusal::no_table());
+            return Err(refusals);
+        };
+        refusals.extend(checks::key(schema, key));
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let found = self.tables[table].get(&Place::of(&schema.keys, key));
+        let mut reply = json!({});
+        if let Some(item) = found {
+            reply["Item"] = item_json(&shown(projection, item));
+        }
+        let capacity = Capacity {
+            table: self.read_units(found.map_or(0, item_size), consistent),
+            ..Capacity::default()
+        };
+        if let Some(capacity) = capacity.shown(request, schema) {
+            reply["ConsumedCapacity"] = capacity;
+        }
+        Ok(reply)
+    }
+
+    pub(super) fn batch_get(&self, request: &Request, list: &[BatchGet]) -> Refused<Json> {
+        let mut refusals = Vec::new();
+        if list.iter().map(|wanted| wanted.keys.len()).sum::<usize>() > 100 {
+            refusals.push(Refusal::invalid(""));
+        }
+        for wanted in list {
+            refusals.extend(checks::projection(wanted.projection.as_deref()));
+            let Some(schema) = self.schemas.get(wanted.table) else {
+                refusals.push(Refusal::no_table());
+                continue;
+            };
+            for (at, key) in wanted.keys.iter().enumerate() {
+                refusals.extend(checks::key(schema, key));
+                if wanted.keys[..at].contains(key) {
+                    refusals.push(Refusal::invalid("Provided list of item keys contains duplicates"));
+                }
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let mut reply = json!({ "Responses": {}, "UnprocessedKeys": {} });
+        let mut consumed = Vec::new();
+        for wanted in list {
+            let schema = &self.schemas[wanted.table];
+            let mut capacity = Capacity::default();
+            let mut items = Vec::new();
+            for key in &wanted.keys {
+                let found = self.tables[wanted.table].get(&Place::of(&schema.keys, key));
+                capacity.table += self.read_units(found.map_or(0, item_size), wanted.consistent);
+                items.extend(found.map(|item| item_json(&shown(wanted.projection.as_deref(), item))));
+            }
+            reply["Responses"][&schema.name] = items.into();
+            consumed.extend(capacity.shown(request, schema));
+        }
+        if !consumed.is_empty() {
+            reply["ConsumedCapacity"] = consumed.into();
+        }
+        Ok(reply)
+    }
+
+    /// A page of a Query or Scan, and the key that the next one starts behind.
+    pub(super) fn read(&self, request: &Request, read: &Read, start: Option<&Item>) -> Refused<(Json, Option<Item>)> {
+        let schema = self.schema(read.table);
+        let start = start.or(read.start.as_ref());
+        let mut refusals = self.refusals(request, read, schema.as_ref().ok().copied(), start);
+        if let Err(missing) = &schema {
+            refusals.extend(missing.iter().cloned());
+        }
+        let (Ok(schema), true) = (schema, refusals.is_empty()) else {
+            return Err(refusals);
+        };
+        let index = read.index.as_ref().and_then(|name| schema.index(name));
+        let fetches = index.is_some_and(|index| !index.global && fetches(read, schema, index));
+
+        let mut rows = self.rows(read.table, index);
+        let keys = index.map_or(&schema.keys, |index| &index.keys);
+        rows.retain(|(place, item)| self.wanted(read, keys, place, item));
+        if read.forward == Some(false) {
+            rows.reverse();
+            if self.is(Fault::DescendingQueriesKeepTies) {
+                rows.sort_by_key(|(place, _)| std::cmp::Reverse(place.index_keys(keys)));
+                rows.chunk_by_mut(|one, two| one.0.index_keys(keys) == two.0.index_keys(keys))
+                    .for_each(<[_]>::reverse);
+            }
+        }
+        if let Some(start) = start {
+            let from = place_of(schema, index, start);
+            rows.retain(|(place, _)| match read.forward {
+                Some(false) => *place < from,
+                _ if self.is(Fault::PagesStartAtTheirKey) => *place >= from,
+                _ => *place > from,
+            });
+        }
+
+        let mut items = Vec::new();
+        let (mut count, mut scanned, mut bytes, mut fetched) = (0, 0, 0, 0.0);
+        let mut last = None;
+        let total = rows.len();
+        for (_, row) in rows {
+            scanned += 1;
+            bytes += item_size(&row);
+            let mut item = row.clone();
+            if fetches {
+                item = self.tables[read.table][&Place::of(&schema.keys, &row)].clone();
+                fetched += self.read_units(item_size(&item), read.consistent);
+            }
+            if read
+                .filter
+                .as_ref()
+                .is_none_or(|filter| evaluate::holds(filter, &item, self.fault))
+            {
+                count += 1;
+                items.push(item_json(&shown(read.projection.as_deref(), &item)));
+            }
+            if Some(scanned) == read.limit || bytes >= PAGE_BYTES_MAX {
+                last = Some(key_of(schema, index, &row));
+                break;
+            }
+        }
+        if scanned == total && self.is(Fault::ALimitReachedAtTheEndHasNoKeyToGoOnFrom) {
+            last = None;
+        }
+        if self.is(Fault::CountIsOfWhatWasScanned) {
+            count = scanned;
+        }
+        let mut reply = json!({ "Count": count, "ScannedCount": scanned });
+        if read.select != Some("COUNT") {
+            reply["Items"] = items.into();
+        }
+        if let Some(key) = &last {
+            reply["LastEvaluatedKey"] = item_json(key);
+        }
+        let units = self.read_units(bytes, read.consistent);
+        let capacity = match index {
+            None => Capacity {
+                table: units,
+                ..Capacity::default()
+            },
+            Some(index) => Capacity {
+                table: fetched,
+                indexes: [(index.name.clone(), units)].into(),
+            },
+        };
+        if let Some(capacity) = capacity.shown(request, schema) {
+            reply["ConsumedCapacity"] = capacity;
+        }
+        Ok((reply, last))
+    }
+
+    fn wanted(&self, read: &Read, keys: &Keys, place: &Place, item: &Item) -> bool {
+        let in_segment = read
+            .segment
+            .is_none_or(|(segment, total)| place.segment(total) == segment);
+        let in_query = read.query.as_ref().is_none_or(|(partition, sort)| {
+            let meets = |condition: &SortCondition| {
+                let value = keys.sort.as_ref().and_then(|key| item.get(&key.name));
+                value.is_some_and(|value| evaluate::sort_holds(condition, value, self.fault))
+            };
+            item.get(&keys.partition.name) == Some(partition) && sort.as_ref().is_none_or(meets)
+        });
+        in_segment && in_query
+    }
+
+    fn refusals(&self, request: &Request, read: &Read, schema: Option<&Schema>, start: Option<&Item>) -> Vec<Refusal> {
+        let mut refusals = checks::condition("FilterExpression", read.filter.as_ref(), request);
+        refusals.extend(checks::projection(read.projection.as_deref()));
+        if let Some((segment, total)) = read.segment
+            && segment >= total
+        {
+            refusals.push(Refusal::invalid(format!(
+                "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: {segment} is \
+                 not less than TotalSegments: {total}"
+            )));
+        }
+        if let Some((_, Some(sort))) = &read.query {
+            refusals.extend(sort_refusals(sort));
+        }
+        let parameter = "ProjectionExpression";
+        match (read.select, &read.projection) {
+            (Some(select @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES" | "COUNT")), Some(_)) => {
+                let what = if select == "COUNT" { "only the Count" } else { select };
+                refusals.push(Refusal::invalid(format!(
+                    "Cannot specify the {parameter} when choosing to get {what}"
+                )));
+            }
+            (Some("SPECIFIC_ATTRIBUTES"), None) => refusals.push(Refusal::invalid(
+                "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+            )),
+            (Some("ALL_PROJECTED_ATTRIBUTES"), None) if read.index.is_none() => {
+                let how = if read.query.is_some() { "Querying" } else { "Scanning" };
+                refusals.push(Refusal::invalid(format!(
+                    "ALL_PROJECTED_ATTRIBUTES can be used only when {how} using an IndexName"
+                )));
+            }
+            _ => {}
+        }
+        let Some(schema) = schema else { return refusals };
+        let index = match &read.index {
+            None => None,
+            Some(name) => match schema.index(name) {
+                Some(index) => Some(index),
+                None => {
+                    refusals.push(Refusal::invalid(format!(
+                        "The table does not have the specified index: {name}"
+                    )));
+                    return refusals;
+                }
+            },
+        };
+        if let Some(index) = index.filter(|index| index.global) {
+            if read.consistent {
+                refusals.push(Refusal::invalid(
+                    "Consistent reads are not supported on global secondary indexes",
+                ));
+            }
+            if read.select == Some("ALL_ATTRIBUTES") && index.projection != Projection::All {
+                refusals.push(Refusal::invalid(format!(
+                    "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global \
+                     secondary index {} because its projection type is not ALL",
+                    index.name
+                )));
+            }
+        }
+        let keys = index.map_or(&schema.keys, |index| &index.keys);
+        let mut paths = Vec::new();
+        if let Some(filter) = &read.filter {
+            condition_paths(filter, &mut paths);
+        }
+        if let Some(index) = index {
+            let words = format!(
+                "Secondary index {} does not project one or more filter attributes:",
+                index.name
+            );
+            refusals.extend(checks::unprojected(schema, index, &paths, &words));
+        }
+        if let (Some(index), Some(projection)) = (index.filter(|index| index.global), &read.projection) {
+            let words = format!("Global secondary index {} does not project", index.name);
+            refusals.extend(checks::unprojected(
+                schema,
+                index,
+                &projection.iter().collect::<Vec<_>>(),
+                &words,
+            ));
+        }
+        if let Some((partition, sort)) = &read.query {
+            refusals.extend(query_refusals(keys, partition, sort.as_ref()));
+            for path in paths.into_iter().filter(|path| keys.has(&path.root)) {
+                refusals.push(Refusal::invalid(format!(
+                    "Filter Expression can only contain non-primary key attributes: Primary key attribute: {}",
+                    path.root
+                )));
+            }
+        }
+        if let Some(start) = start
+            && !self.can_start(read, schema, index, start)
+        {
+            refusals.push(Refusal::invalid(""));
+        }
+        refusals
+    }
+
+    /// Whether a key is one that the read could have ended at.
+    fn can_start(&self, read: &Read, schema: &Schema, index: Option<&Index>, start: &Item) -> bool {
+        let own = index.map(|index| &index.keys);
+        let known = |name: &String| schema.keys.has(name) || own.is_some_and(|keys| keys.has(name));
+        if !start.keys().all(known) || !schema.keys.fit(start) || !own.is_none_or(|keys| keys.fit(start)) {
+            return false;
+        }
+        let place = place_of(schema, index, start);
+        self.wanted(read, own.unwrap_or(&schema.keys), &place, start)
+    }
+}
+
+fn shown(projection: Option<&[Path]>, item: &Item) -> Item {
+    match projection {
+        None => item.clone(),
+        Some(paths) => evaluate::project(&paths.iter().collect::<Vec<_>>(), item),
+    }
+}
+
+/// Whether a read of a local index needs what only the table has.
+fn fetches(read: &Read, schema: &Schema, index: &Index) -> bool {
+    let lacks = |path: &Path| !index.projects(&schema.keys, &path.root);
+    match &read.projection {
+        Some(paths) => paths.iter().any(lacks),
+        None => read.select == Some("ALL_ATTRIBUTES") && index.projection != Projection::All,
+    }
+}
+
+fn place_of(schema: &Schema, index: Option<&Index>, item: &Item) -> Place {
+    match index {
+        None => Place::of(&schema.keys, item),
+        Some(index) => Place::in_index(&schema.keys, index, item),
+    }
+}
+
+/// `LastEvaluatedKey`: the table's keys, and the index's.
+fn key_of(schema: &Schema, index: Option<&Index>, item: &Item) -> Item {
+    let wanted = |name: &str| schema.keys.has(name) || index.is_some_and(|index| index.keys.has(name));
+    let keys = item.iter().filter(|(name, _)| wanted(name));
+    keys.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What is wrong with a condition on the sort key, whatever the table's keys are.
+fn sort_refusals(sort: &SortCondition) -> Vec<Refusal> {
+    let typed = |operator: &str, value: &Value, fits: bool| {
+        (!fits).then(|| {
+            Refusal::invalid(format!(
+                "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: \
+                 {operator}, operand type: {}",
+                value.kind()
+            ))
+        })
+    };
+    match sort {
+        SortCondition::Compare(operator, value) => typed(operator, value, *operator == "=" || value.has_order())
+            .into_iter()
+            .collect(),
+        SortCondition::BeginsWith(prefix) => typed("begins_with", prefix, matches!(prefix, Value::S(_) | Value::B(_)))
+            .into_iter()
+            .collect(),
+        SortCondition::Between(low, high) => {
+            let ordered = low.order(high).is_some_and(std::cmp::Ordering::is_le);
+            (!ordered).then(|| Refusal::invalid("")).into_iter().collect()
+        }
+    }
+}
+
+fn query_refusals(keys: &Keys, partition: &Value, sort: Option<&SortCondition>) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut check = |name: &str, kind: &str, value: &Value| {
+        if value.kind() != kind {
+            refusals.push(Refusal::invalid(
+                "One or more parameter values were invalid: Condition parameter type does not match schema type",
+            ));
+        } else if value.is_empty_key() {
+            refusals.push(checks::empty_key(value, name));
+        }
+    };
+    check(&keys.partition.name, keys.partition.kind, partition);
+    match (sort, &keys.sort) {
+        (Some(sort), Some(key)) => sort
+            .values()
+            .into_iter()
+            .for_each(|value| check(&key.name, key.kind, value)),
+        // A condition on a sort key that there is none of.
+        (Some(_), None) => refusals.push(Refusal::invalid("")),
+        (None, _) => {}
+    }
+    refusals
+}

@@ -1,0 +1,255 @@
+//! Writes.
+
+use super::{
+    Action, BTreeMap, Capacity, Expected, Fault, ITEM_BYTES_MAX, Item, Json, Model, Place, Refusal, Refused, Request,
+    Schema, Value, Write, checks, item_json, item_size, json,
+};
+use crate::{evaluate, expression::Update, update};
+
+impl Model {
+    /// A PutItem, DeleteItem or UpdateItem.
+    pub(super) fn write(&mut self, request: &Request, table: usize, write: &Write) -> Refused<Json> {
+        let Action::Write {
+            condition,
+            returns,
+            shows_failed,
+            ..
+        } = &request.action
+        else {
+            return Err(Vec::new());
+        };
+        let schema = self.schemas.get(table);
+        let mut refusals = checks::condition("ConditionExpression", condition.as_ref(), request);
+        match write {
+            Write::Put(item) => refusals.extend(schema.into_iter().flat_map(|schema| checks::item(schema, item))),
+            Write::Delete(key) => refusals.extend(schema.into_iter().flat_map(|schema| checks::key(schema, key))),
+            Write::Update(key, update) => {
+                refusals.extend(schema.into_iter().flat_map(|schema| checks::key(schema, key)));
+                refusals.extend(update.iter().flat_map(|update| checks::update(schema, update)));
+            }
+        }
+        if !matches!(write, Write::Update(..)) && !matches!(returns, None | Some("NONE" | "ALL_OLD")) {
+            refusals.push(Refusal::invalid("ReturnValues can only be ALL_OLD or NONE"));
+        }
+        if schema.is_none() {
+            refusals.push(Refusal::no_table());
+        }
+        let Some(schema) = schema.filter(|_| refusals.is_empty()).cloned() else {
+            return Err(refusals);
+        };
+        let (Write::Put(key) | Write::Delete(key) | Write::Update(key, _)) = write;
+        let place = Place::of(&schema.keys, key);
+        let old = self.tables[table].get(&place).cloned();
+        let meets = |item: &Item| {
+            condition
+                .as_ref()
+                .is_none_or(|it| evaluate::holds(it, item, self.fault))
+        };
+        if !meets(old.as_ref().unwrap_or(&Item::new())) {
+            let shown = old
+                .as_ref()
+                .filter(|_| *shows_failed && !self.is(Fault::FailedConditionsNeverShowTheItem));
+            return Err(vec![Refusal::condition_failed(
+                shown.map(|item| super::settled(item_json(item))),
+            )]);
+        }
+        let new = match write {
+            Write::Put(item) => Some(item.clone()),
+            Write::Delete(_) if old.is_none() && self.is(Fault::DeletesOfNothingFail) => {
+                return Err(vec![Refusal::condition_failed(None)]);
+            }
+            Write::Delete(_) => None,
+            Write::Update(key, change) => {
+                let before = old.as_ref().unwrap_or(key);
+                let after = match change {
+                    Some(change) => update::apply(change, before, self.fault),
+                    None => Ok(before.clone()),
+                };
+                let after = after.map_err(|texts| texts.into_iter().map(Refusal::invalid).collect::<Vec<_>>())?;
+                let refusals = checks::updated(&schema, &after);
+                if !refusals.is_empty() {
+                    return Err(refusals);
+                }
+                // What only takes away makes no item.
+                let takes_away = |change: &Update| change.set.is_empty() && change.add.is_empty();
+                Some(after).filter(|_| old.is_some() || !change.as_ref().is_some_and(takes_away))
+            }
+        };
+        if new.as_ref().is_some_and(|new| self.is_too_large(&schema, new)) {
+            let updates = matches!(write, Write::Update(..));
+            return Err(vec![Refusal::invalid(if updates {
+                "Item size to update has exceeded the maximum allowed size"
+            } else {
+                checks::TOO_LARGE
+            })]);
+        }
+        let capacity = self.replace(table, &schema, place, old.as_ref(), new.as_ref());
+        let mut reply = json!({});
+        if let Some(attributes) = self.returned(*returns, write, old, new) {
+            reply["Attributes"] = item_json(&attributes);
+        }
+        if let Some(shown) = capacity.shown(request, &schema) {
+            reply["ConsumedCapacity"] = shown;
+        }
+        if request.metrics && schema.has_local() {
+            reply["ItemCollectionMetrics"] = metrics(&schema, &key[&schema.keys.partition.name]);
+        }
+        Ok(reply)
+    }
+
+    /// Puts and deletes items, all or (if one of them is wrong) none.
+    pub(super) fn batch_write(&mut self, request: &Request, list: &[(usize, Vec<Write>)]) -> Refused<Json> {
+        let mut refusals = Vec::new();
+        if list.iter().map(|(_, writes)| writes.len()).sum::<usize>() > 25 {
+            refusals.push(Refusal::invalid(""));
+        }
+        for (table, writes) in list {
+            let Some(schema) = self.schemas.get(*table) else {
+                refusals.push(Refusal::no_table());
+                continue;
+            };
+            let mut places = Vec::new();
+            for write in writes {
+                let (Write::Put(item) | Write::Delete(item) | Write::Update(item, _)) = write;
+                let wrong = match write {
+                    Write::Put(item) => match checks::key(schema, &key_of(schema, item)) {
+                        wrong if wrong.is_empty() => checks::item(schema, item),
+                        // A batch's item without good keys is refused as a key is.
+                        wrong => wrong,
+                    },
+                    _ => checks::key(schema, item),
+                };
+                if wrong.is_empty() {
+                    let place = Place::of(&schema.keys, item);
+                    if places.contains(&place) {
+                        refusals.push(Refusal::invalid("Provided list of item keys contains duplicates"));
+                    }
+                    places.push(place);
+                }
+                if wrong.is_empty() && matches!(write, Write::Put(_)) && self.is_too_large(schema, item) {
+                    refusals.push(Refusal::invalid(checks::TOO_LARGE));
+                }
+                refusals.extend(wrong);
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let mut reply = json!({ "UnprocessedItems": {} });
+        let mut consumed = Vec::new();
+        for (table, writes) in list {
+            let schema = self.schemas[*table].clone();
+            let mut capacity = Capacity::default();
+            let mut collections: Vec<&Value> = Vec::new();
+            for (at, write) in writes.iter().enumerate() {
+                let (Write::Put(item) | Write::Delete(item) | Write::Update(item, _)) = write;
+                let place = Place::of(&schema.keys, item);
+                let old = self.tables[*table].get(&place).cloned();
+                let new = Some(item).filter(|_| matches!(write, Write::Put(_)));
+                if self.is(Fault::ABatchForgetsItsLastWrite) && at + 1 == writes.len() {
+                    continue;
+                }
+                capacity.add(&self.replace(*table, &schema, place, old.as_ref(), new));
+                let partition = &item[&schema.keys.partition.name];
+                if !collections.contains(&partition) {
+                    collections.push(partition);
+                }
+            }
+            consumed.extend(capacity.shown(request, &schema));
+            if request.metrics && schema.has_local() {
+                let list: Vec<_> = collections
+                    .into_iter()
+                    .map(|partition| metrics(&schema, partition))
+                    .collect();
+                reply["ItemCollectionMetrics"][&schema.name] = list.into();
+            }
+        }
+        if !consumed.is_empty() {
+            reply["ConsumedCapacity"] = consumed.into();
+        }
+        Ok(reply)
+    }
+
+    /// The guide's page of quotas: an item and its entry in a local index have 400 KB together, for each local index.
+    fn is_too_large(&self, schema: &Schema, item: &Item) -> bool {
+        let local = schema.indexes.iter().filter(|index| !index.global);
+        let entries = local.filter_map(|index| self.entry(&schema.keys, index, item));
+        item_size(item) + entries.map(|entry| item_size(&entry)).max().unwrap_or(0) > ITEM_BYTES_MAX
+    }
+
+    /// Puts an item in the place of another, or takes it away; gives what that consumed.
+    fn replace(
+        &mut self,
+        table: usize,
+        schema: &Schema,
+        place: Place,
+        old: Option<&Item>,
+        new: Option<&Item>,
+    ) -> Capacity {
+        let size = |item: Option<&Item>| item.map_or(0, item_size);
+        let mut capacity = Capacity {
+            table: self.write_units(size(old).max(size(new))),
+            indexes: BTreeMap::new(),
+        };
+        for index in &schema.indexes {
+            let entry = |item: Option<&Item>| item.and_then(|item| self.entry(&schema.keys, index, item));
+            let units = match (entry(old), entry(new)) {
+                (None, None) => continue,
+                (Some(before), Some(after)) if before == after => continue,
+                (Some(before), Some(after)) => {
+                    let place = |item: &Item| Place::in_index(&schema.keys, index, item);
+                    let (before_size, after_size) = (item_size(&before), item_size(&after));
+                    if place(&before) == place(&after) || self.is(Fault::MovingAnIndexEntryCostsOnce) {
+                        self.write_units(before_size.max(after_size))
+                    } else {
+                        self.write_units(before_size) + self.write_units(after_size)
+                    }
+                }
+                (Some(entry), None) | (None, Some(entry)) => self.write_units(item_size(&entry)),
+            };
+            capacity.indexes.insert(index.name.clone(), units);
+        }
+        match new {
+            Some(item) => self.tables[table].insert(place, item.clone()),
+            None => self.tables[table].remove(&place),
+        };
+        capacity
+    }
+
+    fn returned(&self, returns: Option<&str>, write: &Write, old: Option<Item>, new: Option<Item>) -> Option<Item> {
+        let touched = |item: Option<Item>| match write {
+            Write::Update(_, Some(update)) => item.map(|item| evaluate::project(&update.paths(), &item)),
+            _ => None,
+        };
+        let returned = match returns {
+            Some("ALL_OLD") => old,
+            Some("ALL_NEW") => new,
+            Some("UPDATED_OLD") if self.is(Fault::UpdatedOldGivesEverything) => old,
+            Some("UPDATED_OLD") => touched(old),
+            Some("UPDATED_NEW") => touched(new),
+            _ => None,
+        };
+        returned.filter(|item| !item.is_empty())
+    }
+}
+
+fn key_of(schema: &Schema, item: &Item) -> Item {
+    let keys = item.iter().filter(|(name, _)| schema.keys.has(name));
+    keys.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// No collection here comes near a gigabyte.
+fn metrics(schema: &Schema, partition: &Value) -> Json {
+    let name = &schema.keys.partition.name;
+    json!({ "ItemCollectionKey": { name.as_str(): partition.json() }, "SizeEstimateRangeGB": [0.0, 1.0] })
+}
+
+impl Expected {
+    /// What kind of answer it is, for counting.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Reply(_) => "ok",
+            Self::Refused(list) => list.first().map_or("refused", |refusal| refusal.kind),
+        }
+    }
+}

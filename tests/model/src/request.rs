@@ -1,0 +1,298 @@
+//! Requests, and their bodies.
+
+use serde_json::{Value as Json, json};
+
+use crate::{
+    expression::{Condition, Path, SortCondition, Update},
+    schema::Schema,
+    text::Texts,
+    value::{Item, Value, item_json},
+};
+
+/// A request. Tables are named by their place among the world's; one beyond the last is a table that is not there.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Decides between bodies that mean the same.
+    pub(crate) style: u64,
+    /// `ReturnConsumedCapacity`
+    pub(crate) capacity: Option<&'static str>,
+    /// `ReturnItemCollectionMetrics: SIZE`
+    pub(crate) metrics: bool,
+    /// A fault written into its expression.
+    pub(crate) mistake: Option<Mistake>,
+    pub(crate) action: Action,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Get {
+        table: usize,
+        key: Item,
+        projection: Option<Vec<Path>>,
+        consistent: bool,
+    },
+    Write {
+        table: usize,
+        write: Box<Write>,
+        condition: Option<Condition>,
+        returns: Option<&'static str>,
+        /// `ReturnValuesOnConditionCheckFailure: ALL_OLD`
+        shows_failed: bool,
+    },
+    Read(Box<Read>),
+    BatchGet(Vec<BatchGet>),
+    BatchWrite(Vec<(usize, Vec<Write>)>),
+}
+
+/// A write of one item.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Put(Item),
+    Delete(Item),
+    Update(Item, Option<Update>),
+}
+
+/// A Query, if it has a partition key; or a Scan.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) table: usize,
+    pub(crate) index: Option<String>,
+    pub(crate) query: Option<(Value, Option<SortCondition>)>,
+    pub(crate) filter: Option<Condition>,
+    pub(crate) projection: Option<Vec<Path>>,
+    pub(crate) select: Option<&'static str>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) forward: Option<bool>,
+    pub(crate) consistent: bool,
+    pub(crate) start: Option<Item>,
+    /// `Segment` and `TotalSegments`
+    pub(crate) segment: Option<(usize, usize)>,
+    /// How many pages are read, each from where the one before ended.
+    pub(crate) pages: usize,
+}
+
+/// What a BatchGetItem wants of one table.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchGet {
+    pub(crate) table: usize,
+    pub(crate) keys: Vec<Item>,
+    pub(crate) projection: Option<Vec<Path>>,
+    pub(crate) consistent: bool,
+}
+
+/// Faults that are written into an otherwise good expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    UnusedName,
+    UnusedValue,
+    UndefinedName,
+    UndefinedValue,
+    Reserved,
+    UnknownFunction,
+    RedundantParentheses,
+    Syntax,
+}
+
+impl Request {
+    /// The operation's name.
+    pub(crate) fn operation(&self) -> &'static str {
+        match &self.action {
+            Action::Get { .. } => "GetItem",
+            Action::Write { write, .. } => match **write {
+                Write::Put(_) => "PutItem",
+                Write::Delete(_) => "DeleteItem",
+                Write::Update(..) => "UpdateItem",
+            },
+            Action::Read(read) if read.query.is_some() => "Query",
+            Action::Read(_) => "Scan",
+            Action::BatchGet(_) => "BatchGetItem",
+            Action::BatchWrite(_) => "BatchWriteItem",
+        }
+    }
+
+    /// The body, as the SDKs would send it.
+    pub(crate) fn body(&self, schemas: &[Schema]) -> Json {
+        let name = |table: usize| schemas.get(table).map_or("nowhere", |schema| schema.name.as_str());
+        let mut texts = Texts::new(self.style);
+        let mut body = json!({});
+        match &self.action {
+            Action::Get {
+                table,
+                key,
+                projection,
+                consistent,
+            } => {
+                body["TableName"] = name(*table).into();
+                body["Key"] = item_json(key);
+                self.consistent(&mut body, *consistent);
+                if let Some(paths) = projection {
+                    body["ProjectionExpression"] = texts.projection(paths).into();
+                }
+            }
+            Action::Write {
+                table,
+                write,
+                condition,
+                returns,
+                shows_failed,
+            } => {
+                body["TableName"] = name(*table).into();
+                match &**write {
+                    Write::Put(item) => body["Item"] = item_json(item),
+                    Write::Delete(key) => body["Key"] = item_json(key),
+                    Write::Update(key, update) => {
+                        body["Key"] = item_json(key);
+                        if let Some(update) = update {
+                            body["UpdateExpression"] = texts.update(update).into();
+                        }
+                    }
+                }
+                if let Some(condition) = condition {
+                    body["ConditionExpression"] = self.mistaken(texts.condition(condition)).into();
+                }
+                if let Some(returns) = returns {
+                    body["ReturnValues"] = (*returns).into();
+                }
+                if *shows_failed {
+                    body["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD".into();
+                }
+            }
+            Action::Read(read) => self.read(read, schemas, &mut body, &mut texts),
+            Action::BatchGet(list) => {
+                for (at, wanted) in list.iter().enumerate() {
+                    // Each table has names of its own.
+                    let mut texts = Texts::new(self.style + at as u64);
+                    let mut of_table = json!({ "Keys": wanted.keys.iter().map(item_json).collect::<Json>() });
+                    self.consistent(&mut of_table, wanted.consistent);
+                    if let Some(paths) = &wanted.projection {
+                        of_table["ProjectionExpression"] = texts.projection(paths).into();
+                    }
+                    texts.finish(&mut of_table);
+                    body["RequestItems"][name(wanted.table)] = of_table;
+                }
+            }
+            Action::BatchWrite(list) => {
+                for (table, writes) in list {
+                    let of_write = |write: &Write| match write {
+                        Write::Put(item) => json!({ "PutRequest": { "Item": item_json(item) } }),
+                        Write::Delete(key) | Write::Update(key, _) => {
+                            json!({ "DeleteRequest": { "Key": item_json(key) } })
+                        }
+                    };
+                    body["RequestItems"][name(*table)] = writes.iter().map(of_write).collect();
+                }
+            }
+        }
+        texts.finish(&mut body);
+        match self.mistake {
+            Some(Mistake::UnusedName) => body["ExpressionAttributeNames"]["#unused"] = "a".into(),
+            Some(Mistake::UnusedValue) => body["ExpressionAttributeValues"][":unused"] = json!({ "S": "a" }),
+            _ => {}
+        }
+        if let Some(capacity) = self.capacity {
+            body["ReturnConsumedCapacity"] = capacity.into();
+        }
+        if self.metrics {
+            body["ReturnItemCollectionMetrics"] = "SIZE".into();
+        }
+        body
+    }
+
+    fn read(&self, read: &Read, schemas: &[Schema], body: &mut Json, texts: &mut Texts) {
+        let schema = schemas.get(read.table);
+        body["TableName"] = schema.map_or("nowhere", |schema| schema.name.as_str()).into();
+        if let Some(index) = &read.index {
+            body["IndexName"] = index.as_str().into();
+        }
+        if let Some((partition, sort)) = &read.query {
+            let index = read.index.as_ref().and_then(|name| schema?.index(name));
+            let keys = index.map(|index| &index.keys).or(schema.map(|schema| &schema.keys));
+            let name = keys.map_or("pk", |keys| keys.partition.name.as_str());
+            let sort_name = keys
+                .and_then(|keys| keys.sort.as_ref())
+                .map_or("sk", |key| key.name.as_str());
+            let sort = sort.as_ref().map(|sort| (sort_name, sort));
+            body["KeyConditionExpression"] = texts.key_condition((name, partition), sort).into();
+        }
+        if let Some(filter) = &read.filter {
+            body["FilterExpression"] = self.mistaken(texts.condition(filter)).into();
+        }
+        if let Some(paths) = &read.projection {
+            body["ProjectionExpression"] = texts.projection(paths).into();
+        }
+        if let Some(select) = read.select {
+            body["Select"] = select.into();
+        }
+        if let Some(limit) = read.limit {
+            body["Limit"] = limit.into();
+        }
+        if let Some(forward) = read.forward {
+            body["ScanIndexForward"] = forward.into();
+        }
+        self.consistent(body, read.consistent);
+        if let Some(start) = &read.start {
+            body["ExclusiveStartKey"] = item_json(start);
+        }
+        if let Some((segment, total)) = read.segment {
+            body["Segment"] = segment.into();
+            body["TotalSegments"] = total.into();
+        }
+    }
+
+    /// `false` may be said or left out.
+    fn consistent(&self, body: &mut Json, consistent: bool) {
+        if consistent || self.style.is_multiple_of(3) {
+            body["ConsistentRead"] = consistent.into();
+        }
+    }
+
+    fn mistaken(&self, text: String) -> String {
+        match self.mistake {
+            None | Some(Mistake::UnusedName | Mistake::UnusedValue) => text,
+            Some(Mistake::UndefinedName) => format!("attribute_exists(#undefined) OR {text}"),
+            Some(Mistake::UndefinedValue) => format!("a = :undefined OR {text}"),
+            Some(Mistake::Reserved) => format!("attribute_exists(Name) AND {text}"),
+            Some(Mistake::UnknownFunction) => format!("attribute_is(a) OR {text}"),
+            Some(Mistake::RedundantParentheses) => format!("(({text}))"),
+            Some(Mistake::Syntax) => format!("{text} ="),
+        }
+    }
+}
+
+impl Mistake {
+    /// DynamoDB's words for it, behind `Invalid …Expression: ` unless they are the whole message.
+    pub(crate) fn text(self, parameter: &str) -> String {
+        let fault = match self {
+            Self::UnusedName => {
+                return "Value provided in ExpressionAttributeNames unused in expressions: keys: {#unused}".into();
+            }
+            Self::UnusedValue => {
+                return "Value provided in ExpressionAttributeValues unused in expressions: keys: {:unused}".into();
+            }
+            Self::UndefinedName => {
+                "An expression attribute name used in the document path is not defined; attribute name: #undefined"
+            }
+            Self::UndefinedValue => {
+                "An expression attribute value used in expression is not defined; attribute value: :undefined"
+            }
+            Self::Reserved => "Attribute name is a reserved keyword; reserved keyword: Name",
+            Self::UnknownFunction => "Invalid function name; function: attribute_is",
+            Self::RedundantParentheses => "The expression has redundant parentheses;",
+            // What is near the token depends on the text.
+            Self::Syntax => return String::new(),
+        };
+        format!("Invalid {parameter}: {fault}")
+    }
+
+    pub(crate) const ALL: [Self; 8] = [
+        Self::UnusedName,
+        Self::UnusedValue,
+        Self::UndefinedName,
+        Self::UndefinedValue,
+        Self::Reserved,
+        Self::UnknownFunction,
+        Self::RedundantParentheses,
+        Self::Syntax,
+    ];
+}

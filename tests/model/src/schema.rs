@@ -1,0 +1,135 @@
+//! Tables' definitions.
+
+use serde_json::{Value as Json, json};
+
+use crate::value::{Item, Value};
+
+/// A key attribute: its name and type, `S`, `N` or `B`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyAttribute {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+}
+
+/// The keys of a table or an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) partition: KeyAttribute,
+    pub(crate) sort: Option<KeyAttribute>,
+}
+
+/// What an index has beside keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Projection {
+    All,
+    KeysOnly,
+    Include(Vec<String>),
+}
+
+/// A secondary index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) name: String,
+    pub(crate) global: bool,
+    pub(crate) keys: Keys,
+    pub(crate) projection: Projection,
+}
+
+/// A table's definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schema {
+    pub(crate) name: String,
+    pub(crate) keys: Keys,
+    pub(crate) indexes: Vec<Index>,
+}
+
+impl Keys {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition).chain(&self.sort)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.attributes().any(|key| key.name == name)
+    }
+
+    /// Whether the item has all keys, of their types and not empty.
+    pub(crate) fn fit(&self, item: &Item) -> bool {
+        let fits = |value: &Value, key: &KeyAttribute| value.kind() == key.kind && !value.is_empty_key();
+        self.attributes()
+            .all(|key| item.get(&key.name).is_some_and(|value| fits(value, key)))
+    }
+
+    fn json(&self) -> Json {
+        let kinds = ["HASH", "RANGE"].into_iter();
+        let elements = self.attributes().zip(kinds);
+        elements
+            .map(|(key, kind)| json!({ "AttributeName": key.name, "KeyType": kind }))
+            .collect()
+    }
+}
+
+impl Index {
+    /// Whether an attribute is copied.
+    pub(crate) fn projects(&self, table: &Keys, name: &str) -> bool {
+        let key = table.has(name) || self.keys.has(name);
+        match &self.projection {
+            Projection::All => true,
+            Projection::KeysOnly => key,
+            Projection::Include(names) => key || names.iter().any(|other| other == name),
+        }
+    }
+
+    fn json(&self) -> Json {
+        let projection = match &self.projection {
+            Projection::All => json!({ "ProjectionType": "ALL" }),
+            Projection::KeysOnly => json!({ "ProjectionType": "KEYS_ONLY" }),
+            Projection::Include(names) => json!({ "ProjectionType": "INCLUDE", "NonKeyAttributes": names }),
+        };
+        json!({ "IndexName": self.name, "KeySchema": self.keys.json(), "Projection": projection })
+    }
+}
+
+impl Schema {
+    pub(crate) fn index(&self, name: &str) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+
+    pub(crate) fn has_local(&self) -> bool {
+        self.indexes.iter().any(|index| !index.global)
+    }
+
+    /// Every key attribute of the table and its indexes, each once.
+    pub(crate) fn key_attributes(&self) -> Vec<&KeyAttribute> {
+        let mut all: Vec<&KeyAttribute> = Vec::new();
+        let indexes = self.indexes.iter().map(|index| &index.keys);
+        for key in std::iter::once(&self.keys).chain(indexes).flat_map(Keys::attributes) {
+            if all.iter().all(|known| known.name != key.name) {
+                all.push(key);
+            }
+        }
+        all
+    }
+
+    /// The body of CreateTable.
+    pub(crate) fn create(&self) -> Json {
+        let definitions: Json = self
+            .key_attributes()
+            .into_iter()
+            .map(|key| json!({ "AttributeName": key.name, "AttributeType": key.kind }))
+            .collect();
+        let mut body = json!({
+            "TableName": self.name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": definitions,
+            "KeySchema": self.keys.json(),
+        });
+        for (member, global) in [("LocalSecondaryIndexes", false), ("GlobalSecondaryIndexes", true)] {
+            let of_kind = self.indexes.iter().filter(|index| index.global == global);
+            let list: Vec<Json> = of_kind.map(Index::json).collect();
+            if !list.is_empty() {
+                body[member] = Json::Array(list);
+            }
+        }
+        body
+    }
+}

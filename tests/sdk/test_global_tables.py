@@ -280,3 +280,58 @@ def test_an_index_added_in_one_region_is_filled_in_all_under_writes(regions, tab
 def index_statuses(region, table):
     indexes = described(region, table).get("GlobalSecondaryIndexes", [])
     return {index["IndexName"]: index["IndexStatus"] for index in indexes}
+
+
+def test_replicas_have_read_throughput_and_a_table_class_of_their_own(regions, name):
+    units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
+    index = {
+        "IndexName": "by-h",
+        "KeySchema": key_schema("h"),
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+        "ProvisionedThroughput": units,
+    }
+    definition = table_definition(
+        name, "pk", attributes=["h"], GlobalSecondaryIndexes=[index], ProvisionedThroughput=units
+    )
+    make_global(regions, {**definition, "BillingMode": "PROVISIONED"})
+    first, second, third = regions
+    override = {
+        "RegionName": second.name,
+        "ProvisionedThroughputOverride": {"ReadCapacityUnits": 50},
+        "GlobalSecondaryIndexes": [
+            {"IndexName": "by-h", "ProvisionedThroughputOverride": {"ReadCapacityUnits": 40}}
+        ],
+        "TableClassOverride": "STANDARD_INFREQUENT_ACCESS",
+    }
+    first.client().update_table(TableName=name, ReplicaUpdates=[{"Update": override}])
+
+    def reads(region):
+        table = described(region, name)
+        (index,) = table["GlobalSecondaryIndexes"]
+        return (
+            table["ProvisionedThroughput"]["ReadCapacityUnits"],
+            table["ProvisionedThroughput"]["WriteCapacityUnits"],
+            index["ProvisionedThroughput"]["ReadCapacityUnits"],
+            table.get("TableClassSummary", {}).get("TableClass"),
+        )
+
+    wait_until(lambda: reads(second) == (50, 6, 40, "STANDARD_INFREQUENT_ACCESS"), "its own settings are there")
+    assert reads(first) == reads(third) == (5, 6, 5, None)
+
+    def seen_from(region):
+        replicas = {replica["RegionName"]: replica for replica in described(region, name)["Replicas"]}
+        return replicas[second.name]
+
+    wait_until(lambda: "ProvisionedThroughputOverride" in seen_from(third), "the third region knows")
+    for region in (first, third):
+        replica = seen_from(region)
+        assert replica["ProvisionedThroughputOverride"] == {"ReadCapacityUnits": 50}
+        assert replica["GlobalSecondaryIndexes"] == override["GlobalSecondaryIndexes"]
+        assert replica["ReplicaTableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+        assert replica["ReplicaArn"].endswith(f":{second.name}:000000000000:table/{name}")
+
+    # Write capacity is the same everywhere.
+    third.client().update_table(
+        TableName=name, ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 8}
+    )
+    wait_until(lambda: (reads(first)[:2], reads(second)[:2]) == ((7, 8), (50, 8)), "the new capacity is known")

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
-use geodynamo_table::{PARTITION_KEY_BYTES_MAX, TableError};
+use geodynamo_table::{PARTITION_KEY_BYTES_MAX, TableError, schema::Throughput};
 
 use crate::{
     generated::KeySchemaElement,
@@ -384,10 +384,26 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn same_throughput(table: &str) -> Self {
+    /// Of an index, or of the table.
+    pub(crate) fn same_throughput(index: Option<&str>, units: Throughput) -> Self {
+        let what = index.map_or_else(|| "table".to_owned(), |name| format!("index {name}"));
+        let kind = if index.is_some() { "index" } else { "table" };
+        let Throughput { read, write } = units;
         Self::validation(format!(
-            "The provisioned throughput for the table {table} will not change. The requested value equals the current value."
+            "The provisioned throughput for the {what} will not change. The requested value equals the current value. Current \
+             ReadCapacityUnits provisioned for the {kind}: {read}. Requested ReadCapacityUnits: {read}. Current \
+             WriteCapacityUnits provisioned for the {kind}: {write}. Requested WriteCapacityUnits: {write}. Refer to the \
+             Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
         ))
+    }
+
+    pub(crate) fn consistency_without_replica() -> Self {
+        Self::invalid("MultiRegionConsistency can only be specified when a replica is created")
+    }
+
+    /// DynamoDB names a key of KMS, whatever it is that was not given.
+    pub(crate) fn replica_update_of_nothing() -> Self {
+        Self::invalid("KMSMasterKeyId must be specified for each replica.")
     }
 
     pub(crate) fn replica_update_of_no_kind() -> Self {

@@ -63,11 +63,11 @@ impl<E: Engine> Api<E> {
     }
 
     fn table_arn(&self, name: &str) -> String {
-        format!(
-            "arn:aws:dynamodb:{}:{}:table/{name}",
-            self.tables.region(),
-            self.tables.account()
-        )
+        self.table_arn_in(self.tables.region(), name)
+    }
+
+    fn table_arn_in(&self, region: &str, name: &str) -> String {
+        format!("arn:aws:dynamodb:{region}:{}:table/{name}", self.tables.account())
     }
 }
 

@@ -164,6 +164,10 @@ impl Region {
             replicator.shutdown().await;
         }
         self.background.send_replace(true);
+        if let Err(error) = self.tables.store_counts().await {
+            // They are counted anew at the next start.
+            tracing::warn!(%error, "the tables' counts were not stored");
+        }
         self.tables.engine().close().await
     }
 }

@@ -14,9 +14,11 @@ use crate::{
     registers::{CATALOG, Setting, pack},
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, ReplicaEntry,
-        ReplicaStatus, Stream, StreamView, Tags, Throughput,
+        ReplicaStatus, Stream, StreamView, TableClass, Tags, Throughput,
     },
     table::TableStatus,
+    throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate},
+    throughput_changes,
     write::{KeyChange, Staged},
 };
 
@@ -38,6 +40,8 @@ pub struct CreateTable {
     pub global_indexes: Vec<NewIndex>,
     /// How it is billed.
     pub billing: Billing,
+    /// More of its throughput, and of its global indexes'.
+    pub throughput: ThroughputUpdate,
     /// Its stream.
     pub stream: Option<StreamView>,
     /// Whether it is protected from deletion.
@@ -76,10 +80,12 @@ pub struct UpdateTable {
     pub index_creates: Vec<NewIndex>,
     /// Global indexes to remove.
     pub index_deletes: Vec<String>,
-    /// Throughput of global indexes.
-    pub index_throughput: Vec<(String, Throughput)>,
+    /// More of the throughput, and that of global indexes.
+    pub throughput: ThroughputUpdate,
     /// Regions to add a replica in.
     pub replica_creates: Vec<String>,
+    /// What replicas, new ones too, get of their own.
+    pub replica_updates: Vec<(String, ReplicaUpdate)>,
     /// Regions to remove the replica of.
     pub replica_deletes: Vec<String>,
 }
@@ -121,6 +127,11 @@ impl<E: Engine> Tables<E> {
             changes.push((Setting::GlobalIndex(definition.name.clone()), Some(packed)));
             global.push(definition);
         }
+        changes.extend(throughput_changes::of_new_table(
+            create.billing,
+            &create.throughput,
+            &global,
+        )?);
         self.store_built_indexes(id, &global).await?;
         let local = |(ordinal, index): (u8, NewIndex)| index.into_definition(IndexKind::Local(ordinal));
         let definition = Definition {
@@ -157,6 +168,7 @@ impl<E: Engine> Tables<E> {
             changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&true)?)));
         }
         if let Some(class) = create.table_class {
+            let class = TableClass { class, since_ms: None };
             changes.push((Setting::TableClass(region.clone()), Some(pack(&class)?)));
         }
         if !create.tags.is_empty() {
@@ -177,24 +189,16 @@ impl<E: Engine> Tables<E> {
             TableStatus::Active => {}
             TableStatus::Updating if update.replica_creates.is_empty() && update.replica_deletes.is_empty() => {}
             status => {
-                return Err(TableError::ResourceInUse(format!(
-                    "Attempt to change a resource which is still in use: Table is being {}: {name}",
-                    if status == TableStatus::Updating {
-                        "updated"
-                    } else {
-                        "changed"
-                    }
-                )));
+                return Err(TableError::in_use(name, status));
             }
         }
         let now = self.orderer().time.now_ms();
         let region = self.region().to_owned();
         let mut changes: Vec<Change> = Vec::new();
-        if let Some(billing) = update.billing {
-            changes.push((Setting::Billing, Some(pack(&billing)?)));
-        }
-        changes.extend(self.index_changes(&table, &update).await?);
-        let throughput = update.index_throughput;
+        let (of_indexes, created) = self.index_changes(&table, &update).await?;
+        changes.extend(throughput_changes::of_update(&table, &update, &created, now)?);
+        changes.extend(throughput_changes::of_replicas(&table, &update, now)?);
+        changes.extend(of_indexes);
         let replicated = table.other_replicas(&region).next().is_some();
         let current = table.registers.stream.clone();
         let on = current.as_ref().is_some_and(|stream| stream.enabled);
@@ -242,9 +246,8 @@ impl<E: Engine> Tables<E> {
         if let Some(protected) = update.deletion_protection {
             changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&protected)?)));
         }
-        if let Some(class) = update.table_class {
-            changes.push((Setting::TableClass(region.clone()), Some(pack(&class)?)));
-        }
+        let class = update.table_class.as_deref();
+        changes.extend(throughput_changes::of_class(&table, &region, class, now)?);
         for newcomer in update.replica_creates {
             self.check_newcomer(&table, &newcomer)?;
             // Adding a replica switches on a stream of new and old images; a stream that was there keeps its view.
@@ -267,12 +270,8 @@ impl<E: Engine> Tables<E> {
             changes.push((Setting::Replica(newcomer), Some(pack(&entry)?)));
         }
         for leaver in update.replica_deletes {
-            let entry = table.registers.replicas.get(&leaver).filter(|_| leaver != region).ok_or_else(|| {
-                TableError::Validation(format!(
-                    "Update global table operation failed because one or more replicas were not part of the global table. \
-                     Region: {leaver}"
-                ))
-            })?;
+            let entry = table.registers.replicas.get(&leaver).filter(|_| leaver != region);
+            let entry = entry.ok_or_else(|| TableError::no_replica(&leaver))?;
             if entry.status == ReplicaStatus::Failed {
                 changes.push((Setting::Replica(leaver), None));
                 continue;
@@ -288,8 +287,8 @@ impl<E: Engine> Tables<E> {
         let mut description = self.describe(name)?;
         description.status = TableStatus::Updating;
         for index in &mut description.global_indexes {
-            let changed = |(name, _): &(String, Throughput)| *name == index.definition.name;
-            if index.status == IndexStatus::Active && throughput.iter().any(changed) {
+            let changed = |(name, _): &(String, IndexUpdate)| *name == index.definition.name;
+            if index.status == IndexStatus::Active && update.throughput.indexes.iter().any(changed) {
                 index.status = IndexStatus::Updating;
             }
         }
@@ -301,12 +300,9 @@ impl<E: Engine> Tables<E> {
         let _changing = self.catalog_lock.lock().await;
         let table = self.table_named(name)?;
         if !matches!(table.status(), TableStatus::Active) {
-            return Err(TableError::ResourceInUse(format!(
-                "Attempt to change a resource which is still in use: Table: {name} is in status: {}",
-                table.status().code()
-            )));
+            return Err(TableError::in_use(name, table.status()));
         }
-        let description = table.describe(self.region());
+        let description = table.describe(self.region(), self.orderer().time.now_ms());
         if description.deletion_protection {
             return Err(TableError::Validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."

@@ -3,7 +3,7 @@
 use geodynamo_item::Item;
 use geodynamo_storage::StorageError;
 
-use crate::Throttled;
+use crate::{Throttled, table::TableStatus};
 
 /// Why a request on tables was refused or failed. The api crate turns each into DynamoDB's error of that name.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,6 +58,26 @@ impl TableError {
     /// DynamoDB's answer of the control plane for a table that is not there.
     pub fn no_table_named(name: &str) -> Self {
         Self::ResourceNotFound(format!("Requested resource not found: Table: {name} not found"))
+    }
+
+    /// DynamoDB's answer for a table that is being made, changed or removed.
+    pub(crate) fn in_use(name: &str, status: TableStatus) -> Self {
+        let done = match status {
+            TableStatus::Creating => "created",
+            TableStatus::Deleting => "deleted",
+            TableStatus::Updating | TableStatus::Active => "updated",
+        };
+        Self::ResourceInUse(format!(
+            "Attempt to change a resource which is still in use: Table is being {done}: {name}"
+        ))
+    }
+
+    /// DynamoDB's answer for a region that has no replica.
+    pub(crate) fn no_replica(region: &str) -> Self {
+        Self::Validation(format!(
+            "Update global table operation failed because one or more replicas were not part of the global table. Region: \
+             {region}"
+        ))
     }
 
     /// A `ValidationException` in the "One or more parameter values were invalid" form.

@@ -8,7 +8,7 @@ use crate::{
     catalog::Change,
     index_state::global_id,
     registers::{Setting, pack},
-    schema::{IndexCapacity, IndexDefinition, IndexKind, IndexStatus, Projection},
+    schema::{IndexDefinition, IndexKind, IndexStatus, Projection},
 };
 
 /// The most global indexes of a table: AWS's default quota.
@@ -17,17 +17,21 @@ pub const GLOBAL_INDEXES_MAX: usize = 20;
 pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 
 impl<E: Engine> Tables<E> {
-    /// The registers that make, take away and change global indexes as an update asks.
-    pub(crate) async fn index_changes(&self, table: &Table, update: &UpdateTable) -> Result<Vec<Change>> {
+    /// The registers that make and take away global indexes as an update asks, and the indexes that it makes.
+    pub(crate) async fn index_changes(
+        &self,
+        table: &Table,
+        update: &UpdateTable,
+    ) -> Result<(Vec<Change>, Vec<IndexDefinition>)> {
         check(table, update)?;
-        let mut changes = Vec::new();
+        let (mut changes, mut created) = (Vec::new(), Vec::new());
         for new in &update.index_creates {
             let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
             let mut named = stamp.to_bytes().to_vec();
             named.extend_from_slice(new.name.as_bytes());
             let definition = new.clone().into_definition(IndexKind::Global(xxh3_64(&named).max(1)));
-            let packed = pack(&definition)?;
-            changes.push((Setting::GlobalIndex(definition.name), Some(packed)));
+            changes.push((Setting::GlobalIndex(definition.name.clone()), Some(pack(&definition)?)));
+            created.push(definition);
         }
         for name in &update.index_deletes {
             let id = global_id(existing(table, name)?);
@@ -35,15 +39,7 @@ impl<E: Engine> Tables<E> {
             let capacity = id.filter(|id| table.registers.index_capacity.contains_key(id));
             changes.extend(capacity.map(|id| (Setting::IndexCapacity(id), None)));
         }
-        for (name, throughput) in &update.index_throughput {
-            let Some(id) = global_id(existing(table, name)?) else {
-                continue;
-            };
-            let mut capacity = table.registers.index_capacity.get(&id).cloned().unwrap_or_default();
-            capacity.provisioned = Some(*throughput);
-            changes.push((Setting::IndexCapacity(id), Some(pack::<IndexCapacity>(&capacity)?)));
-        }
-        Ok(changes)
+        Ok((changes, created))
     }
 }
 
@@ -58,6 +54,11 @@ fn check(table: &Table, update: &UpdateTable) -> Result<()> {
     }
     for name in &update.index_deletes {
         existing(table, name)?;
+    }
+    for (name, _) in &update.throughput.indexes {
+        if !update.index_creates.iter().any(|new| new.name == *name) {
+            existing(table, name)?;
+        }
     }
     let in_progress = |index: &&IndexDefinition| table.phases.status(index) != IndexStatus::Active;
     let building = table.indexes().iter().find(in_progress);

@@ -10,12 +10,16 @@
 
 pub mod capacity;
 pub mod schema;
+pub mod throughput;
 
 mod apply;
 mod backfill;
 mod catalog;
 mod copy;
+mod counts;
 mod cursors;
+mod date;
+mod description;
 mod digest;
 mod error;
 mod expiry;
@@ -41,6 +45,7 @@ mod sweep;
 mod table;
 mod tables;
 mod throttle;
+mod throughput_changes;
 mod token;
 mod transaction;
 mod ttl;
@@ -48,6 +53,7 @@ mod write;
 
 pub use capacity::Capacity;
 pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
+pub use description::{Description, IndexDescription, ReplicaDescription};
 pub use digest::{Digest, PartDigest};
 pub use error::{Result, TableError};
 pub use index::ItemKey;
@@ -64,9 +70,7 @@ pub use streams::{
     StreamRecord, parse_stream_label, stream_label,
 };
 pub use sweep::Swept;
-pub use table::{
-    Description, ITEM_BYTES_MAX, IndexDescription, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus,
-};
+pub use table::{ITEM_BYTES_MAX, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
 pub use tables::{Counts, Options, Tables};
 pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled};
 pub use token::{ClientToken, TOKEN_VALID_MS};

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     Result, Table, Tables,
     copy::copy_key,
+    counts::STORE_EVERY,
     keys::{self, space},
     read,
     registers::{Registers, Setting, pack},
@@ -81,6 +82,13 @@ impl<E: Engine> Tables<E> {
             loop {
                 tokio::time::sleep(ROLL_EVERY).await;
                 tables.report("giving streams new shards", tables.roll_streams().await);
+            }
+        }));
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            loop {
+                tokio::time::sleep(STORE_EVERY).await;
+                tables.report("storing counts", tables.store_counts().await);
             }
         }));
         let tables = Arc::clone(self);

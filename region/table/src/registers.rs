@@ -13,7 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Result, TableError,
     index::ItemKey,
-    schema::{Billing, Definition, IndexCapacity, IndexDefinition, ReplicaEntry, Stream, Tags, TimeToLive},
+    schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, TableClass, Tags, Throughput, TimeToLive},
+    throughput::{IndexCapacity, OnDemandLimits, Overrides, ThroughputHistory},
 };
 
 /// The system table's id.
@@ -26,6 +27,12 @@ pub(crate) enum Setting {
     Definition,
     /// Capacity mode and throughput.
     Billing,
+    /// When throughput was changed.
+    History,
+    /// The maximums in on-demand mode.
+    OnDemand,
+    /// Warm throughput.
+    Warm,
     /// The stream.
     Stream,
     /// When items expire.
@@ -42,6 +49,8 @@ pub(crate) enum Setting {
     DeletionProtection(String),
     /// The table class in a region.
     TableClass(String),
+    /// Throughput of a region's own.
+    Overrides(String),
     /// Tags in a region.
     Tags(String),
 }
@@ -52,6 +61,9 @@ impl Setting {
         let name = match self {
             Self::Definition => "definition".into(),
             Self::Billing => "billing".into(),
+            Self::History => "throughput-history".into(),
+            Self::OnDemand => "on-demand".into(),
+            Self::Warm => "warm".into(),
             Self::Stream => "stream".into(),
             Self::TimeToLive => "ttl".into(),
             Self::GlobalIndex(index) => format!("index/{index}"),
@@ -60,6 +72,7 @@ impl Setting {
             Self::Admission(newcomer, member) => format!("admission/{newcomer}/{member}"),
             Self::DeletionProtection(region) => format!("deletion-protection/{region}"),
             Self::TableClass(region) => format!("class/{region}"),
+            Self::Overrides(region) => format!("overrides/{region}"),
             Self::Tags(region) => format!("tags/{region}"),
         };
         ItemKey {
@@ -76,6 +89,9 @@ impl Setting {
             None => match name {
                 "definition" => Self::Definition,
                 "billing" => Self::Billing,
+                "throughput-history" => Self::History,
+                "on-demand" => Self::OnDemand,
+                "warm" => Self::Warm,
                 "stream" => Self::Stream,
                 "ttl" => Self::TimeToLive,
                 _ => return None,
@@ -89,6 +105,7 @@ impl Setting {
             }
             Some(("deletion-protection", region)) => Self::DeletionProtection(region.into()),
             Some(("class", region)) => Self::TableClass(region.into()),
+            Some(("overrides", region)) => Self::Overrides(region.into()),
             Some(("tags", region)) => Self::Tags(region.into()),
             Some(_) => return None,
         };
@@ -114,6 +131,9 @@ pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Bytes> {
 pub(crate) struct Registers {
     pub(crate) definition: Option<Definition>,
     pub(crate) billing: Option<Billing>,
+    pub(crate) history: Option<ThroughputHistory>,
+    pub(crate) on_demand: Option<OnDemandLimits>,
+    pub(crate) warm: Option<Throughput>,
     pub(crate) stream: Option<Stream>,
     pub(crate) time_to_live: Option<TimeToLive>,
     pub(crate) global_indexes: BTreeMap<String, IndexDefinition>,
@@ -121,7 +141,8 @@ pub(crate) struct Registers {
     pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
     pub(crate) admissions: BTreeMap<(String, String), u64>,
     pub(crate) deletion_protection: BTreeMap<String, bool>,
-    pub(crate) table_class: BTreeMap<String, String>,
+    pub(crate) table_class: BTreeMap<String, TableClass>,
+    pub(crate) overrides: BTreeMap<String, Overrides>,
     pub(crate) tags: BTreeMap<String, Tags>,
 }
 
@@ -132,6 +153,9 @@ impl Registers {
         match setting {
             Setting::Definition => self.definition = Some(unpack(value)?),
             Setting::Billing => self.billing = Some(unpack(value)?),
+            Setting::History => self.history = Some(unpack(value)?),
+            Setting::OnDemand => self.on_demand = Some(unpack(value)?),
+            Setting::Warm => self.warm = Some(unpack(value)?),
             Setting::Stream => self.stream = Some(unpack(value)?),
             Setting::TimeToLive => self.time_to_live = Some(unpack(value)?),
             Setting::GlobalIndex(name) => drop(self.global_indexes.insert(name, unpack(value)?)),
@@ -139,7 +163,15 @@ impl Registers {
             Setting::Replica(region) => drop(self.replicas.insert(region, unpack(value)?)),
             Setting::Admission(newcomer, member) => drop(self.admissions.insert((newcomer, member), unpack(value)?)),
             Setting::DeletionProtection(region) => drop(self.deletion_protection.insert(region, unpack(value)?)),
-            Setting::TableClass(region) => drop(self.table_class.insert(region, unpack(value)?)),
+            Setting::TableClass(region) => {
+                // It once was the name alone.
+                let class = unpack::<TableClass>(value).or_else(|_| {
+                    let class = unpack::<String>(value)?;
+                    Ok::<_, TableError>(TableClass { class, since_ms: None })
+                });
+                self.table_class.insert(region, class?);
+            }
+            Setting::Overrides(region) => drop(self.overrides.insert(region, unpack(value)?)),
             Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
         }
         Ok(())
@@ -150,6 +182,9 @@ impl Registers {
         let mut settings = Vec::new();
         settings.extend(self.definition.is_some().then_some(Setting::Definition));
         settings.extend(self.billing.is_some().then_some(Setting::Billing));
+        settings.extend(self.history.is_some().then_some(Setting::History));
+        settings.extend(self.on_demand.is_some().then_some(Setting::OnDemand));
+        settings.extend(self.warm.is_some().then_some(Setting::Warm));
         settings.extend(self.stream.is_some().then_some(Setting::Stream));
         settings.extend(self.time_to_live.is_some().then_some(Setting::TimeToLive));
         settings.extend(self.global_indexes.keys().cloned().map(Setting::GlobalIndex));
@@ -168,6 +203,7 @@ impl Registers {
                 .map(Setting::DeletionProtection),
         );
         settings.extend(self.table_class.keys().cloned().map(Setting::TableClass));
+        settings.extend(self.overrides.keys().cloned().map(Setting::Overrides));
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
         settings
     }
@@ -176,12 +212,17 @@ impl Registers {
     pub(crate) fn settings_of(&self, region: &str) -> Vec<Setting> {
         let mut settings = self.settings();
         settings.retain(|setting| match setting {
-            Setting::Replica(of) | Setting::DeletionProtection(of) | Setting::TableClass(of) | Setting::Tags(of) => {
-                of == region
-            }
+            Setting::Replica(of)
+            | Setting::DeletionProtection(of)
+            | Setting::TableClass(of)
+            | Setting::Overrides(of)
+            | Setting::Tags(of) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
             Setting::Definition
             | Setting::Billing
+            | Setting::History
+            | Setting::OnDemand
+            | Setting::Warm
             | Setting::Stream
             | Setting::TimeToLive
             | Setting::GlobalIndex(_)
@@ -204,6 +245,9 @@ mod tests {
         let settings = [
             Setting::Definition,
             Setting::Billing,
+            Setting::History,
+            Setting::OnDemand,
+            Setting::Warm,
             Setting::Stream,
             Setting::TimeToLive,
             Setting::GlobalIndex("by-date".into()),
@@ -212,6 +256,7 @@ mod tests {
             Setting::Admission("eu-west-1".into(), "us-east-1".into()),
             Setting::DeletionProtection("eu-west-1".into()),
             Setting::TableClass("eu-west-1".into()),
+            Setting::Overrides("eu-west-1".into()),
             Setting::Tags("eu-west-1".into()),
         ];
         for setting in settings {
@@ -220,5 +265,19 @@ mod tests {
         }
         assert_eq!(Setting::parse(b"0000000000000abc/from-the-future"), None);
         assert_eq!(Setting::parse(b"\xff"), None);
+    }
+
+    #[test]
+    fn a_table_class_of_an_older_release_is_read() {
+        let mut registers = Registers::default();
+        let setting = || Setting::TableClass("eu-west-1".into());
+        registers.read(setting(), &pack(&"STANDARD").unwrap()).unwrap();
+        let class = TableClass {
+            class: "STANDARD".into(),
+            since_ms: None,
+        };
+        assert_eq!(registers.table_class["eu-west-1"], class);
+        registers.read(setting(), &pack(&class).unwrap()).unwrap();
+        assert_eq!(registers.table_class["eu-west-1"], class);
     }
 }

@@ -128,14 +128,6 @@ impl IndexDefinition {
     }
 }
 
-/// The capacity of a global index, as it was last set. What is not set here is as the index was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexCapacity {
-    /// Provisioned throughput.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub provisioned: Option<Throughput>,
-}
-
 /// How far a replica's copy of an index has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexStatus {
@@ -301,6 +293,17 @@ pub struct ReplicaEntry {
     /// The last change of its status, in milliseconds since the Unix epoch.
     #[serde(rename = "t")]
     pub since_ms: u64,
+}
+
+/// A replica's table class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableClass {
+    /// `STANDARD` or `STANDARD_INFREQUENT_ACCESS`
+    #[serde(rename = "c")]
+    pub class: String,
+    /// When it was changed, in milliseconds since the Unix epoch; `None` if it is as the table was made.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
 }
 
 /// A table's tags, which stay in their region.

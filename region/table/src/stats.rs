@@ -19,36 +19,67 @@ pub(crate) const ROWS: usize = 1024;
 pub(crate) const BYTES: usize = 1024 * 1024;
 
 /// Counts all tables in a snapshot taken now. Writes that come later count their difference to it, so the sum is right
-/// as soon as the counting ends, however long it takes.
+/// as soon as the counting ends, however long it takes. Until then the counts that were stored are shown.
 pub(crate) fn count_in_background<E: Engine>(tables: &Arc<Tables<E>>) {
     let snapshot = tables.engine().snapshot();
     let all = tables.all();
+    // What is shown is known before the first write.
+    let shown: Vec<_> = all.iter().flat_map(|table| shown(table)).collect();
     tokio::spawn(async move {
-        for table in all {
-            if let Err(error) = count(&snapshot, &table).await {
-                tracing::warn!(table = table.name(), %error, "counting items failed: ItemCount and TableSizeBytes are too low");
+        for Shown {
+            table,
+            index,
+            stats,
+            counts,
+        } in shown
+        {
+            let counted = Stats::default();
+            let result = match &index {
+                None => count_items(&snapshot, &table, &counted).await,
+                Some(index) => count_entries(&snapshot, &table, index, &counted).await,
+            };
+            match result {
+                Ok(()) => stats.correct(counts, counted.read()),
+                Err(error) => {
+                    tracing::warn!(table = table.name(), %error, "counting items failed: ItemCount and TableSizeBytes may be wrong");
+                }
             }
         }
     });
 }
 
-async fn count<S: Snapshot>(snapshot: &S, table: &Table) -> Result<()> {
+/// What is shown of a table, or of an index of it, while it is being counted.
+struct Shown {
+    table: Arc<Table>,
+    index: Option<IndexDefinition>,
+    stats: Arc<Stats>,
+    counts: (u64, u64),
+}
+
+fn shown(table: &Arc<Table>) -> Vec<Shown> {
+    let shown = |index: Option<&IndexDefinition>, stats: &Arc<Stats>| Shown {
+        table: Arc::clone(table),
+        index: index.cloned(),
+        stats: Arc::clone(stats),
+        counts: stats.read(),
+    };
+    // An index that is being filled is counted when that ends.
+    let built = |index: &&IndexDefinition| table.phases.status(index) == IndexStatus::Active;
+    let stats = table.live.indexes.read();
+    let indexes = table.indexes().iter().filter(built);
+    let mut all = vec![shown(None, &table.live.table)];
+    all.extend(indexes.filter_map(|index| stats.get(&index.kind).map(|stats| shown(Some(index), stats))));
+    all
+}
+
+async fn count_items<S: Snapshot>(snapshot: &S, table: &Table, stats: &Stats) -> Result<()> {
     each(snapshot, space::ITEM, table.id(), |value| {
         if let Some(item) = record::item_of(&value)? {
-            table.live.table.count(None, Some(StoredItem::new(item).size()?));
+            stats.count(None, Some(StoredItem::new(item).size()?));
         }
         Ok(())
     })
-    .await?;
-    for index in table.indexes() {
-        // One that is being filled is counted when that ends.
-        let built = table.phases.status(index) == IndexStatus::Active;
-        let stats = table.live.indexes.read().get(&index.kind).cloned();
-        if let Some(stats) = stats.filter(|_| built) {
-            count_entries(snapshot, table, index, &stats).await?;
-        }
-    }
-    Ok(())
+    .await
 }
 
 /// Counts an index's entries.

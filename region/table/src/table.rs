@@ -18,7 +18,7 @@ use crate::{
     registers::Registers,
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
-        ReplicaStatus, Stream, StreamView, Tags,
+        ReplicaStatus, StreamView, Tags,
     },
     throttle::{Meters, Throttle},
 };
@@ -117,61 +117,26 @@ impl Stats {
         self.bytes.fetch_add(bytes(after) - bytes(before), Ordering::Relaxed);
     }
 
+    /// Starts with what was counted in an earlier process.
+    pub(crate) fn preset(&self, counted: (u64, u64)) {
+        self.correct((0, 0), counted);
+    }
+
+    /// Takes away what was shown so far and adds what was counted.
+    pub(crate) fn correct(&self, shown: (u64, u64), counted: (u64, u64)) {
+        let add = |to: &AtomicI64, from: u64, by: u64| {
+            let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            to.fetch_add(number(by) - number(from), Ordering::Relaxed);
+        };
+        add(&self.items, shown.0, counted.0);
+        add(&self.bytes, shown.1, counted.1);
+    }
+
     /// Items and bytes.
     pub(crate) fn read(&self) -> (u64, u64) {
         let read = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
         (read(&self.items), read(&self.bytes))
     }
-}
-
-/// What DescribeTable shows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Description {
-    /// The table's name.
-    pub name: String,
-    /// How far it has come.
-    pub status: TableStatus,
-    /// Its id as clients see it.
-    pub uuid: u128,
-    /// When it was made, in milliseconds since the Unix epoch.
-    pub created_ms: u64,
-    /// Its keys.
-    pub keys: KeySchema,
-    /// Its local indexes.
-    pub local_indexes: Vec<IndexDescription>,
-    /// Its global indexes.
-    pub global_indexes: Vec<IndexDescription>,
-    /// The attributes that keys use, each once, by name.
-    pub attributes: Vec<KeyAttribute>,
-    /// How it is billed.
-    pub billing: Billing,
-    /// Its stream, also one that was switched off.
-    pub stream: Option<Stream>,
-    /// Whether it is protected from deletion.
-    pub deletion_protection: bool,
-    /// Its table class, if one was ever set.
-    pub table_class: Option<String>,
-    /// How many items it has.
-    pub items: u64,
-    /// Their size by DynamoDB's formula.
-    pub bytes: u64,
-    /// The replicas in other regions, by region.
-    pub replicas: Vec<(String, ReplicaEntry)>,
-}
-
-/// What DescribeTable shows of an index.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IndexDescription {
-    /// The index.
-    pub definition: IndexDefinition,
-    /// How far it has come.
-    pub status: IndexStatus,
-    /// Whether it was made with its table.
-    pub with_table: bool,
-    /// How many entries it has.
-    pub items: u64,
-    /// Their size by DynamoDB's formula.
-    pub bytes: u64,
 }
 
 impl Table {
@@ -188,7 +153,9 @@ impl Table {
         let mut indexes = definition.local_indexes.clone();
         indexes.extend(registers.global_indexes.values().cloned().map(|mut index| {
             let capacity = global_id(&index).and_then(|id| registers.index_capacity.get(&id));
-            index.throughput = capacity.and_then(|capacity| capacity.provisioned).or(index.throughput);
+            let provisioned = matches!(registers.billing, Some(Billing::Provisioned(_)));
+            let throughput = capacity.and_then(|capacity| capacity.provisioned).or(index.throughput);
+            index.throughput = throughput.filter(|_| provisioned);
             index
         }));
         let expires = registers.time_to_live.as_ref().filter(|ttl| ttl.enabled);
@@ -218,6 +185,11 @@ impl Table {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.definition.name
+    }
+
+    /// What was fixed when it was made.
+    pub(crate) fn definition(&self) -> &Definition {
+        &self.definition
     }
 
     /// Its id in engine keys and deltas.
@@ -280,69 +252,6 @@ impl Table {
     /// Its tags in a region.
     pub(crate) fn tags(&self, region: &str) -> Tags {
         self.registers.tags.get(region).cloned().unwrap_or_default()
-    }
-
-    /// As DescribeTable shows it.
-    pub(crate) fn describe(&self, region: &str) -> Description {
-        let (items, bytes) = self.live.table.read();
-        let stats = self.live.indexes.read();
-        let describe = |index: &IndexDefinition| {
-            let (items, bytes) = stats.get(&index.kind).map_or((0, 0), |stats| stats.read());
-            IndexDescription {
-                definition: index.clone(),
-                status: self.phases.status(index),
-                with_table: self.phases.with_table(index),
-                items,
-                bytes,
-            }
-        };
-        let leaving = self.phases.leaving.iter().map(|index| IndexDescription {
-            definition: index.clone(),
-            status: IndexStatus::Deleting,
-            with_table: true,
-            items: 0,
-            bytes: 0,
-        });
-        let mut attributes = BTreeMap::new();
-        let indexes = self.phases.leaving.iter().chain(&self.indexes);
-        for attribute in indexes
-            .flat_map(|index| index.keys.attributes())
-            .chain(self.keys().attributes())
-        {
-            attributes.insert(attribute.name.clone(), attribute.clone());
-        }
-        let registers = &self.registers;
-        Description {
-            name: self.name().into(),
-            status: self.status,
-            uuid: self.definition.uuid,
-            created_ms: self.definition.created_ms,
-            keys: self.keys().clone(),
-            local_indexes: self
-                .indexes
-                .iter()
-                .filter(|index| !index.is_global())
-                .map(describe)
-                .collect(),
-            global_indexes: self
-                .indexes
-                .iter()
-                .filter(|index| index.is_global())
-                .map(describe)
-                .chain(leaving)
-                .collect(),
-            attributes: attributes.into_values().collect(),
-            billing: registers.billing.unwrap_or(Billing::OnDemand),
-            stream: registers.stream.clone(),
-            deletion_protection: registers.deletion_protection.get(region).copied().unwrap_or(false),
-            table_class: registers.table_class.get(region).cloned(),
-            items,
-            bytes,
-            replicas: self
-                .other_replicas(region)
-                .map(|(name, entry)| (name.clone(), entry.clone()))
-                .collect(),
-        }
     }
 
     /// The replicas in other regions.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::{
     Description, Result, StreamOptions, Table, TableError, TimeSource,
     copy::CopyState,
+    counts::StoredCounts,
     cursors::Cursors,
     index_state::{IndexPhases, IndexStates},
     keys::{self, space},
@@ -81,6 +82,8 @@ pub struct Tables<E: Engine> {
     pub(crate) streams: Streams,
     parking: Parking,
     index_states: IndexStates,
+    /// Items and bytes, as they are stored, by table.
+    pub(crate) stored_counts: Mutex<BTreeMap<u64, StoredCounts>>,
     counters: Counters,
     /// How far each region has applied this replica's logs.
     pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
@@ -165,6 +168,7 @@ impl<E: Engine> Tables<E> {
         let system = load(&*engine, space::SYSTEM).await?;
         let expiry_states = ExpiryState::load(&system)?;
         let index_states = IndexStates::load(&system)?;
+        let stored_counts = StoredCounts::load(&system)?;
         let copies = CopyState::load(system)?;
         let streams = Streams::load(load(&*engine, space::STREAM).await?)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
@@ -181,6 +185,7 @@ impl<E: Engine> Tables<E> {
             cursors,
             index_states,
             streams,
+            stored_counts: Mutex::new(stored_counts),
             counters: Counters::default(),
             acked: Mutex::default(),
             ends: Mutex::default(),
@@ -196,6 +201,11 @@ impl<E: Engine> Tables<E> {
             tables.refresh(*table).await?;
         }
         tables.settle_streams().await?;
+        for table in tables.all() {
+            if let Some(counts) = tables.stored_counts.lock().get(&table.id()) {
+                counts.show(&table);
+            }
+        }
         stats::count_in_background(&tables);
         Ok(tables)
     }
@@ -262,7 +272,9 @@ impl<E: Engine> Tables<E> {
 
     /// As DescribeTable shows it.
     pub fn describe(&self, name: &str) -> Result<Description> {
-        Ok(self.table_named(name)?.describe(self.region()))
+        Ok(self
+            .table_named(name)?
+            .describe(self.region(), self.orderer.time.now_ms()))
     }
 
     /// Names behind `after`, at most `limit`; and the last of them if there are more.
@@ -420,7 +432,7 @@ impl<E: Engine> Tables<E> {
     fn throttle_of(&self, table: &Table) -> Option<Box<Throttle>> {
         let (region, account) = (self.region(), self.account());
         let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
-        Throttle::of(table, &arn, &self.options.throttle, &self.options.time)
+        Throttle::of(table, region, &arn, &self.options.throttle, &self.options.time)
     }
 
     /// Learns where this replica's logs of a table end, if it does not know yet.

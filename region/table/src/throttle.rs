@@ -26,7 +26,8 @@ use crate::{
     Result, Table, TableError, TimeSource,
     capacity::Capacity,
     keys,
-    schema::{Billing, IndexKind, Throughput},
+    schema::{Billing, IndexDefinition, IndexKind, Throughput},
+    throughput::{Bounds, OnDemandLimits},
 };
 use bucket::{Bucket, Window};
 
@@ -151,7 +152,8 @@ struct Resource {
     /// The index's id in engine keys.
     owner: Option<u64>,
     on_demand: bool,
-    rate: Option<(Limit, Throughput)>,
+    read: Option<(Limit, u64)>,
+    write: Option<(Limit, u64)>,
     key_range: Throughput,
     meter: Arc<Meter>,
 }
@@ -163,6 +165,7 @@ impl Throttle {
     /// The limits of a table; `None` if there are none at all.
     pub(crate) fn of(
         table: &Table,
+        region: &str,
         arn: &str,
         options: &ThrottleOptions,
         time: &Arc<dyn TimeSource>,
@@ -173,37 +176,36 @@ impl Throttle {
         let billing = table.registers.billing.unwrap_or(Billing::OnDemand);
         let on_demand = billing == Billing::OnDemand;
         let created = table.created_ms();
-        let rate = |provisioned: Option<Throughput>, maximum: Option<Throughput>| {
-            if on_demand {
-                let quota = Some((Limit::AccountQuota, options.on_demand));
-                maximum.map(|most| (Limit::OnDemandMaximum, most)).or(quota)
-            } else {
-                provisioned.map(|rate| (Limit::Provisioned, rate))
+        let rates = |index: Option<&IndexDefinition>| match table.bounds(region, index) {
+            Bounds::Provisioned(units) => [units.read, units.write].map(|units| Some((Limit::Provisioned, units))),
+            Bounds::OnDemand(OnDemandLimits { read, write }) => {
+                let rate = |most: Option<u64>, quota| {
+                    let most = most.map(|most| (Limit::OnDemandMaximum, most));
+                    most.or(Some((Limit::AccountQuota, quota)))
+                };
+                [rate(read, options.on_demand.read), rate(write, options.on_demand.write)]
             }
         };
-        let resource = |arn: String, owner: Option<u64>, rate| Resource {
+        let resource = |arn: String, owner: Option<u64>, [read, write]: [Option<(Limit, u64)>; 2]| Resource {
             arn: arn.into(),
             index: owner.is_some(),
             owner,
             on_demand,
-            rate,
+            read,
+            write,
             key_range: options.key_range,
             meter: table.live.meters.meter(owner, created),
         };
-        let provisioned = match billing {
-            Billing::Provisioned(rate) => Some(rate),
-            Billing::OnDemand => None,
-        };
-        let index = |index: &crate::schema::IndexDefinition| match index.kind {
+        let index = |index: &IndexDefinition| match index.kind {
             IndexKind::Local(_) => None,
             IndexKind::Global(id) => {
                 let arn = format!("{arn}/index/{}", index.name);
-                Some(resource(arn, Some(id), rate(index.throughput, None)))
+                Some(resource(arn, Some(id), rates(Some(index))))
             }
         };
         Some(Box::new(Self {
             time: Clock(Arc::clone(time)),
-            table: resource(arn.to_owned(), None, rate(provisioned, None)),
+            table: resource(arn.to_owned(), None, rates(None)),
             indexes: table.indexes().iter().map(index).collect(),
         }))
     }
@@ -319,8 +321,11 @@ impl Resource {
 
     /// Units per second; `None` if there is no limit.
     fn rate(&self, access: Access) -> Option<(Limit, u64)> {
-        let (limit, rate) = self.rate?;
-        Some((limit, access.of(rate))).filter(|(_, rate)| *rate > 0)
+        let rate = match access {
+            Access::Read => self.read,
+            Access::Write => self.write,
+        };
+        rate.filter(|(_, rate)| *rate > 0)
     }
 }
 

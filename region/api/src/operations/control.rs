@@ -6,6 +6,7 @@ use geodynamo_table::{
     schema::{Billing, KeyAttribute, KeySchema, KeyType, Projection, StreamView, Tags, Throughput},
 };
 
+use super::describe::SETTINGS_REPLICATION;
 use crate::{errors::ApiError, generated};
 
 /// The most local indexes of a table.
@@ -278,4 +279,21 @@ pub(super) fn refuse(parameter: &str, given: bool) -> Result<(), ApiError> {
     } else {
         Ok(())
     }
+}
+
+/// Refuses settings of encryption that are not the default: nothing is encrypted at rest yet, and no reply says so.
+pub(super) fn refuse_encryption(given: Option<&generated::SSESpecification>) -> Result<(), ApiError> {
+    let Some(given) = given else { return Ok(()) };
+    let key = given.sse_type.is_some() || given.kms_master_key_id.is_some();
+    refuse("SSESpecification with Enabled true", given.enabled == Some(true))?;
+    refuse("SSESpecification with SSEType or KMSMasterKeyId", key)
+}
+
+/// Refuses ways of spreading a global table's settings other than the one there is.
+pub(super) fn refuse_settings_mode(mode: Option<&str>) -> Result<(), ApiError> {
+    let other = mode.is_some_and(|mode| mode != SETTINGS_REPLICATION);
+    refuse(
+        "GlobalTableSettingsReplicationMode other than ENABLED_WITH_OVERRIDES",
+        other,
+    )
 }

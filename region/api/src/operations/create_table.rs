@@ -2,14 +2,17 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{
     CreateTable, GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX, NewIndex,
     schema::{Billing, KeySchema},
+    throughput::{IndexUpdate, ThroughputUpdate},
 };
 
 use super::{
     control::{
-        Attributes, LOCAL_INDEXES_MAX, billing, index_projection, index_throughput, listed, refuse, stream, tags,
+        Attributes, LOCAL_INDEXES_MAX, billing, index_projection, index_throughput, listed, refuse, refuse_encryption,
+        refuse_settings_mode, stream, tags,
     },
     describe::table_description,
     names::table_name,
+    throughput::{self, on_demand, warm},
 };
 use crate::{
     Api,
@@ -24,25 +27,26 @@ pub(super) async fn create_table<E: Engine>(
 ) -> Result<CreateTableOutput, ApiError> {
     refuse("ResourcePolicy", input.resource_policy.is_some())?;
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
-    refuse(
-        "GlobalTableSettingsReplicationMode",
-        input.global_table_settings_replication_mode.is_some(),
-    )?;
+    refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
-    refuse("OnDemandThroughput", input.on_demand_throughput.is_some())?;
-    refuse("WarmThroughput", input.warm_throughput.is_some())?;
-    let encryption = input
-        .sse_specification
-        .as_ref()
-        .is_some_and(|sse| sse.enabled == Some(true));
-    refuse("SSESpecification", encryption)?;
+    refuse_encryption(input.sse_specification.as_ref())?;
 
     let name = table_name(&input.table_name)?.to_owned();
     let billing = billing(input.billing_mode.as_deref(), input.provisioned_throughput)?;
     let mut attributes = Attributes::new(input.attribute_definitions)?;
     let keys = attributes.key_schema(input.key_schema)?;
     let local = local_indexes(input.local_secondary_indexes, &keys, &mut attributes)?;
-    let global = global_indexes(input.global_secondary_indexes, billing, &mut attributes)?;
+    let mut throughput = ThroughputUpdate {
+        on_demand: on_demand(input.on_demand_throughput.as_ref())?,
+        warm: warm(input.warm_throughput.as_ref())?,
+        ..ThroughputUpdate::default()
+    };
+    let global = global_indexes(
+        input.global_secondary_indexes,
+        billing,
+        &mut attributes,
+        &mut throughput,
+    )?;
     attributes.check_all_used()?;
     check_indexes(&local, &global)?;
     let stream = input.stream_specification.as_ref().map(stream).transpose()?.flatten();
@@ -52,6 +56,7 @@ pub(super) async fn create_table<E: Engine>(
         local_indexes: local,
         global_indexes: global,
         billing,
+        throughput,
         stream,
         deletion_protection: input.deletion_protection_enabled.unwrap_or(false),
         table_class: input.table_class.map(Into::into),
@@ -107,15 +112,18 @@ fn global_indexes(
     indexes: Option<Vec<GlobalSecondaryIndex>>,
     billing: Billing,
     attributes: &mut Attributes,
+    more: &mut ThroughputUpdate,
 ) -> Result<Vec<NewIndex>, ApiError> {
     let Some(indexes) = indexes else { return Ok(Vec::new()) };
     if indexes.is_empty() {
         return Err(ApiError::invalid("List of GlobalSecondaryIndexes is empty"));
     }
     let index = |index: GlobalSecondaryIndex| {
-        refuse("OnDemandThroughput", index.on_demand_throughput.is_some())?;
-        refuse("WarmThroughput", index.warm_throughput.is_some())?;
         let name = index.index_name.unwrap_or_default();
+        let update = throughput::index(index.on_demand_throughput.as_ref(), index.warm_throughput.as_ref())?;
+        if update != IndexUpdate::default() {
+            more.indexes.push((name.clone().into(), update));
+        }
         let throughput = index_throughput(&name, billing, index.provisioned_throughput.as_ref())?;
         let keys = attributes.key_schema(index.key_schema)?;
         let projection = index_projection(index.projection)?;

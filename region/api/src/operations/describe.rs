@@ -3,12 +3,16 @@
 use compact_str::CompactString;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    Description, IndexDescription,
-    schema::{Billing, IndexStatus, KeySchema, Projection, ReplicaEntry, Throughput},
+    Description, IndexDescription, ReplicaDescription,
+    schema::{IndexStatus, KeySchema, Projection, TableClass},
     stream_label,
 };
 
+use super::throughput;
 use crate::{Api, generated};
+
+/// How settings of a global table spread: most are the same in every region, some can be overridden in each.
+pub(super) const SETTINGS_REPLICATION: &str = "ENABLED_WITH_OVERRIDES";
 
 /// `TableDescription`
 pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> generated::TableDescription {
@@ -17,10 +21,6 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
     let enabled = stream.filter(|stream| stream.enabled);
     let label = stream.map(|stream| CompactString::from(stream_label(stream.label_ms)));
     let global = !table.replicas.is_empty();
-    let throughput = match table.billing {
-        Billing::OnDemand => Throughput::default(),
-        Billing::Provisioned(throughput) => throughput,
-    };
     let local: Vec<_> = table
         .local_indexes
         .iter()
@@ -29,9 +29,9 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
     let global_indexes: Vec<_> = table
         .global_indexes
         .iter()
-        .map(|index| global_index(index, &arn))
+        .map(|index| global_index(&table, index, &arn))
         .collect();
-    generated::TableDescription {
+    let mut shown = generated::TableDescription {
         attribute_definitions: Some(
             table
                 .attributes
@@ -46,14 +46,9 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
         key_schema: Some(key_schema(&table.keys)),
         table_status: Some(table.status.code().into()),
         creation_date_time: Some(seconds(table.created_ms)),
-        provisioned_throughput: Some(provisioned(throughput)),
         table_size_bytes: Some(count(table.bytes)),
         item_count: Some(count(table.items)),
         table_id: Some(uuid(table.uuid)),
-        billing_mode_summary: (table.billing == Billing::OnDemand).then(|| generated::BillingModeSummary {
-            billing_mode: Some("PAY_PER_REQUEST".into()),
-            last_update_to_pay_per_request_date_time: Some(seconds(table.created_ms)),
-        }),
         local_secondary_indexes: Some(local).filter(|list| !list.is_empty()),
         global_secondary_indexes: Some(global_indexes).filter(|list| !list.is_empty()),
         stream_specification: enabled.map(|stream| generated::StreamSpecification {
@@ -65,21 +60,19 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
             .map(|label| CompactString::from(format!("{arn}/stream/{label}"))),
         latest_stream_label: label,
         global_table_version: global.then(|| "2019.11.21".into()),
+        multi_region_consistency: global.then(|| "EVENTUAL".into()),
+        global_table_settings_replication_mode: global.then(|| SETTINGS_REPLICATION.into()),
         replicas: global.then(|| {
-            table
-                .replicas
-                .iter()
-                .map(|(region, entry)| replica(region, entry))
-                .collect()
+            let shown = table.replicas.iter().map(|entry| replica(api, &table, entry));
+            shown.collect()
         }),
-        table_class_summary: table.table_class.map(|class| generated::TableClassSummary {
-            table_class: Some(class.into()),
-            last_update_date_time: None,
-        }),
+        table_class_summary: table.table_class.as_ref().map(class_summary),
         deletion_protection_enabled: Some(table.deletion_protection),
         table_arn: Some(arn.into()),
         ..Default::default()
-    }
+    };
+    throughput::show_table(&table, &mut shown);
+    shown
 }
 
 fn local_index(index: &IndexDescription, table: &str) -> generated::LocalSecondaryIndexDescription {
@@ -94,20 +87,25 @@ fn local_index(index: &IndexDescription, table: &str) -> generated::LocalSeconda
     }
 }
 
-fn global_index(index: &IndexDescription, table: &str) -> generated::GlobalSecondaryIndexDescription {
+fn global_index(
+    table: &Description,
+    index: &IndexDescription,
+    arn: &str,
+) -> generated::GlobalSecondaryIndexDescription {
     let definition = &index.definition;
-    generated::GlobalSecondaryIndexDescription {
+    let mut shown = generated::GlobalSecondaryIndexDescription {
         index_name: Some(definition.name.as_str().into()),
         key_schema: Some(key_schema(&definition.keys)),
         projection: Some(projection(&definition.projection)),
         index_status: Some(index.status.code().into()),
         backfilling: backfilling(index),
-        provisioned_throughput: Some(provisioned(definition.throughput.unwrap_or_default())),
         index_size_bytes: Some(count(index.bytes)),
         item_count: Some(count(index.items)),
-        index_arn: Some(format!("{table}/index/{}", definition.name).into()),
+        index_arn: Some(format!("{arn}/index/{}", definition.name).into()),
         ..Default::default()
-    }
+    };
+    throughput::show_index(table, index, &mut shown);
+    shown
 }
 
 /// Shown only of an index that was added to a table, while it is being made.
@@ -120,11 +118,27 @@ fn backfilling(index: &IndexDescription) -> Option<bool> {
     }
 }
 
-fn replica(region: &str, entry: &ReplicaEntry) -> generated::ReplicaDescription {
-    generated::ReplicaDescription {
-        region_name: Some(region.into()),
-        replica_status: Some(entry.status.code().into()),
+fn replica<E: Engine>(
+    api: &Api<E>,
+    table: &Description,
+    replica: &ReplicaDescription,
+) -> generated::ReplicaDescription {
+    let mut shown = generated::ReplicaDescription {
+        region_name: Some(replica.region.as_str().into()),
+        replica_status: Some(replica.entry.status.code().into()),
+        replica_arn: Some(api.table_arn_in(&replica.region, &table.name).into()),
+        replica_table_class_summary: replica.table_class.as_ref().map(class_summary),
+        global_table_settings_replication_mode: Some(SETTINGS_REPLICATION.into()),
         ..Default::default()
+    };
+    throughput::show_replica(table, replica, &mut shown);
+    shown
+}
+
+fn class_summary(class: &TableClass) -> generated::TableClassSummary {
+    generated::TableClassSummary {
+        table_class: Some(class.class.as_str().into()),
+        last_update_date_time: class.since_ms.map(seconds),
     }
 }
 
@@ -148,19 +162,12 @@ fn projection(projection: &Projection) -> generated::Projection {
     }
 }
 
-fn provisioned(throughput: Throughput) -> generated::ProvisionedThroughputDescription {
-    generated::ProvisionedThroughputDescription {
-        number_of_decreases_today: Some(0),
-        read_capacity_units: Some(count(throughput.read)),
-        write_capacity_units: Some(count(throughput.write)),
-        ..Default::default()
-    }
-}
-
-fn count(number: u64) -> i64 {
+/// A number as replies have it.
+pub(super) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// A time as replies have it, of milliseconds since the Unix epoch.
 pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }

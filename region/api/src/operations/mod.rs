@@ -36,6 +36,7 @@ mod select;
 mod statements;
 mod streams;
 mod tag_resource;
+mod throughput;
 mod transact_get_items;
 mod transact_write_items;
 mod untag_resource;

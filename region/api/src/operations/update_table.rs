@@ -1,10 +1,18 @@
 use geodynamo_storage::Engine;
-use geodynamo_table::{NewIndex, UpdateTable, schema::Billing};
+use geodynamo_table::{
+    Description, NewIndex, UpdateTable,
+    schema::Billing,
+    throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate},
+};
 
 use super::{
-    control::{Attributes, billing, index_projection, index_throughput, refuse, stream},
+    control::{
+        Attributes, billing, index_projection, index_throughput, refuse, refuse_encryption, refuse_settings_mode,
+        stream,
+    },
     describe::table_description,
     names::table_name,
+    throughput::{self, on_demand, warm},
 };
 use crate::{
     Api,
@@ -25,22 +33,16 @@ pub(super) async fn update_table<E: Engine>(
         "MultiRegionConsistency STRONG",
         input.multi_region_consistency.as_deref() == Some("STRONG"),
     )?;
-    refuse(
-        "GlobalTableSettingsReplicationMode",
-        input.global_table_settings_replication_mode.is_some(),
-    )?;
+    refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse(
         "DisassociationProtectionEnabled",
         input.disassociation_protection_enabled.is_some(),
     )?;
     refuse("VectorIndexUpdates", input.vector_index_updates.is_some())?;
-    refuse("OnDemandThroughput", input.on_demand_throughput.is_some())?;
-    refuse("WarmThroughput", input.warm_throughput.is_some())?;
-    let encryption = input
-        .sse_specification
-        .as_ref()
-        .is_some_and(|sse| sse.enabled == Some(true));
-    refuse("SSESpecification", encryption)?;
+    refuse_encryption(input.sse_specification.as_ref())?;
+    // What is so already is asked for: nothing changes, but something was asked for.
+    let mode = input.global_table_settings_replication_mode.is_some();
+    let asks_for_what_is = mode || input.sse_specification.is_some();
 
     let name = table_name(&input.table_name)?;
     let current = api.tables.describe(name)?;
@@ -57,6 +59,11 @@ pub(super) async fn update_table<E: Engine>(
         stream: input.stream_specification.as_ref().map(stream).transpose()?,
         deletion_protection: input.deletion_protection_enabled,
         table_class: input.table_class.map(Into::into),
+        throughput: ThroughputUpdate {
+            on_demand: on_demand(input.on_demand_throughput.as_ref())?,
+            warm: warm(input.warm_throughput.as_ref())?,
+            ..ThroughputUpdate::default()
+        },
         ..UpdateTable::default()
     };
     let effective = update.billing.unwrap_or(current.billing);
@@ -68,17 +75,42 @@ pub(super) async fn update_table<E: Engine>(
     for change in input.replica_updates.unwrap_or_default() {
         replica_update(change, &mut update)?;
     }
-    if update == UpdateTable::default() {
+    let consistency = input.multi_region_consistency.is_some();
+    if consistency && update.replica_creates.is_empty() {
+        return Err(ApiError::consistency_without_replica());
+    }
+    if update == UpdateTable::default() && !asks_for_what_is {
         return Err(ApiError::nothing_to_update());
     }
-    let same = |billing: &Billing| matches!(billing, Billing::Provisioned(_)) && *billing == current.billing;
-    if update.billing.as_ref().is_some_and(same) && update.index_throughput.is_empty() {
-        return Err(ApiError::same_throughput(name));
-    }
+    check_changes(&current, &update)?;
     let description = api.tables.update_table(name, update).await?;
     Ok(UpdateTableOutput {
         table_description: Some(table_description(api, description)),
     })
+}
+
+/// Provisioned throughput that is asked for must differ from what there is.
+fn check_changes(current: &Description, update: &UpdateTable) -> Result<(), ApiError> {
+    if let (Some(Billing::Provisioned(wanted)), Billing::Provisioned(units)) = (update.billing, current.billing)
+        && wanted == units
+        && update.throughput.indexes.is_empty()
+    {
+        return Err(ApiError::same_throughput(None, units));
+    }
+    for (name, wanted) in &update.throughput.indexes {
+        let there = current
+            .global_indexes
+            .iter()
+            .find(|index| index.definition.name == *name);
+        let units = there.and_then(|index| index.definition.throughput);
+        let only = wanted.on_demand.is_none() && wanted.warm.is_none() && update.billing.is_none();
+        if let (Some(units), Some(wanted), true) = (units, wanted.provisioned, only)
+            && wanted == units
+        {
+            return Err(ApiError::same_throughput(Some(name), units));
+        }
+    }
+    Ok(())
 }
 
 fn index_update(
@@ -89,8 +121,7 @@ fn index_update(
 ) -> Result<(), ApiError> {
     let name = match (change.create, change.update, change.delete) {
         (Some(create), None, None) => {
-            refuse("OnDemandThroughput", create.on_demand_throughput.is_some())?;
-            refuse("WarmThroughput", create.warm_throughput.is_some())?;
+            let more = throughput::index(create.on_demand_throughput.as_ref(), create.warm_throughput.as_ref())?;
             let name: String = create.index_name.unwrap_or_default().into();
             let throughput = index_throughput(&name, billing, create.provisioned_throughput.as_ref())?;
             let index = NewIndex {
@@ -100,16 +131,19 @@ fn index_update(
                 throughput,
             };
             update.index_creates.push(index);
+            if more != IndexUpdate::default() {
+                update.throughput.indexes.push((name.clone(), more));
+            }
             name
         }
         (None, Some(action), None) => {
-            refuse("OnDemandThroughput", action.on_demand_throughput.is_some())?;
-            refuse("WarmThroughput", action.warm_throughput.is_some())?;
+            let mut change = throughput::index(action.on_demand_throughput.as_ref(), action.warm_throughput.as_ref())?;
             let name: String = action.index_name.unwrap_or_default().into();
-            let throughput = index_throughput(&name, billing, action.provisioned_throughput.as_ref())?;
-            update
-                .index_throughput
-                .extend(throughput.map(|throughput| (name.clone(), throughput)));
+            // On demand there is nothing to provision, and nothing else need be given.
+            if action.provisioned_throughput.is_some() || change == IndexUpdate::default() {
+                change.provisioned = index_throughput(&name, billing, action.provisioned_throughput.as_ref())?;
+            }
+            update.throughput.indexes.push((name.clone(), change));
             name
         }
         (None, None, Some(delete)) => {
@@ -120,7 +154,8 @@ fn index_update(
         _ => return Err(ApiError::index_update_of_no_kind()),
     };
     let created = update.index_creates.iter().map(|index| &index.name);
-    let changed = update.index_throughput.iter().map(|(name, _)| name);
+    let changed = update.throughput.indexes.iter().map(|(name, _)| name);
+    let changed = changed.filter(|changed| !update.index_creates.iter().any(|index| index.name == **changed));
     let named = created.chain(changed).chain(&update.index_deletes);
     if named.filter(|other| **other == name).count() > 1 {
         return Err(ApiError::index_updated_twice(&name));
@@ -129,35 +164,57 @@ fn index_update(
 }
 
 fn replica_update(change: ReplicationGroupUpdate, update: &mut UpdateTable) -> Result<(), ApiError> {
-    refuse("ReplicaUpdates Update", change.update.is_some())?;
     refuse("ReplicaUpdates Disassociate", change.disassociate.is_some())?;
-    let (list, region) = match (change.create, change.delete) {
-        (Some(create), None) => {
+    let region: String = match (change.create, change.update, change.delete) {
+        (Some(create), None, None) => {
             refuse("KMSMasterKeyId", create.kms_master_key_id.is_some())?;
-            refuse(
-                "ProvisionedThroughputOverride",
-                create.provisioned_throughput_override.is_some(),
+            let region: String = create.region_name.unwrap_or_default().into();
+            let own = throughput::replica(
+                create.provisioned_throughput_override.as_ref(),
+                create.on_demand_throughput_override.as_ref(),
+                create.global_secondary_indexes,
+                create.table_class_override,
             )?;
-            refuse(
-                "OnDemandThroughputOverride",
-                create.on_demand_throughput_override.is_some(),
-            )?;
-            refuse(
-                "GlobalSecondaryIndexes of a replica",
-                create.global_secondary_indexes.is_some(),
-            )?;
-            refuse("TableClassOverride", create.table_class_override.is_some())?;
-            (&mut update.replica_creates, create.region_name)
+            update.replica_creates.push(region.clone());
+            if own != ReplicaUpdate::default() {
+                update.replica_updates.push((region.clone(), own));
+            }
+            region
         }
-        (None, Some(delete)) => (&mut update.replica_deletes, delete.region_name),
+        (None, Some(action), None) => {
+            refuse("KMSMasterKeyId", action.kms_master_key_id.is_some())?;
+            let region: String = action.region_name.unwrap_or_default().into();
+            let own = throughput::replica(
+                action.provisioned_throughput_override.as_ref(),
+                action.on_demand_throughput_override.as_ref(),
+                action.global_secondary_indexes,
+                action.table_class_override,
+            )?;
+            if own == ReplicaUpdate::default() {
+                return Err(ApiError::replica_update_of_nothing());
+            }
+            update.replica_updates.push((region.clone(), own));
+            region
+        }
+        (None, None, Some(delete)) => {
+            let region: String = delete.region_name.unwrap_or_default().into();
+            update.replica_deletes.push(region.clone());
+            region
+        }
         _ => return Err(ApiError::replica_update_of_no_kind()),
     };
-    let region: String = region.unwrap_or_default().into();
-    if list.contains(&region) {
+    let created = |changed: &&String| update.replica_creates.contains(changed);
+    let changed = update.replica_updates.iter().map(|(region, _)| region);
+    let changed = changed.filter(|changed| !created(changed));
+    let named = update
+        .replica_creates
+        .iter()
+        .chain(&update.replica_deletes)
+        .chain(changed);
+    if named.filter(|other| **other == region).count() > 1 {
         return Err(ApiError::invalid(format!(
             "Duplicate region in ReplicaUpdates: {region}"
         )));
     }
-    list.push(region);
     Ok(())
 }

@@ -120,7 +120,7 @@ async fn tables() {
         .await;
     assert!(
         replicated.contains(
-            r#""GlobalTableVersion":"2019.11.21","Replicas":[{"RegionName":"eu-west-1","ReplicaStatus":"CREATING"}]"#
+            r#""GlobalTableVersion":"2019.11.21","Replicas":[{"RegionName":"eu-west-1","ReplicaStatus":"CREATING","ReplicaArn":"arn:aws:dynamodb:eu-west-1:000000000000:table/abd","GlobalTableSettingsReplicationMode":"ENABLED_WITH_OVERRIDES"}]"#
         ),
         "{replicated}"
     );

@@ -20,6 +20,7 @@ mod trim;
 use geodynamo_replicator_core::Millis;
 
 pub use describe::{Shard, StreamDescription, StreamName, StreamPage};
+pub(crate) use label::civil;
 pub use label::{parse_stream_label, stream_label};
 pub use read::{EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord};
 pub(crate) use state::Streams;

@@ -56,6 +56,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         local_indexes: vec![],
         global_indexes: vec![],
         billing: Billing::OnDemand,
+        throughput: Default::default(),
         stream: None,
         deletion_protection: false,
         table_class: None,

@@ -12,7 +12,8 @@ use geodynamo_item::Item;
 use geodynamo_storage::{Direction, Engine, Scan};
 use geodynamo_table::{
     NewIndex, ScanRequest, TableError, Tables, UpdateTable,
-    schema::{IndexStatus, KeyAttribute, KeySchema, KeyType, Projection, Throughput},
+    schema::{IndexStatus, KeyAttribute, KeySchema, KeyType, Projection},
+    throughput::{IndexUpdate, ThroughputUpdate, WarmUpdate},
 };
 
 use crate::{
@@ -373,8 +374,18 @@ async fn throughput_of_an_index_does_not_bring_it_back() {
     let regions = Regions::with_table(MODES[0], &["a", "b"]).await;
     // One region removes the index while the other, later by its clock, changes its throughput.
     regions.times[1].set(NOW + 1_000);
+    let warmer = IndexUpdate {
+        warm: Some(WarmUpdate {
+            read: Some(20_000),
+            write: None,
+        }),
+        ..IndexUpdate::default()
+    };
     let changing = UpdateTable {
-        index_throughput: vec![("by-g".into(), Throughput { read: 7, write: 8 })],
+        throughput: ThroughputUpdate {
+            indexes: vec![("by-g".into(), warmer)],
+            ..ThroughputUpdate::default()
+        },
         ..UpdateTable::default()
     };
     regions.all[0].update_table("t", removing("by-g")).await.unwrap();

@@ -87,3 +87,38 @@ async fn stamps(region: &Region) -> Vec<Stamp> {
     }
     stamps
 }
+
+#[tokio::test]
+async fn counts_are_shown_from_the_start_and_right_once_counted() {
+    let time = Time::at(NOW);
+    let (mut tables, _) = crate::support::alone(Spanning::No).await;
+    for number in 0..10 {
+        put(&tables, "t", with(key("p", number), "g", s("same"))).await;
+    }
+    tables.store_counts().await.unwrap();
+    let stored = tables.describe("t").unwrap();
+    // What comes after the counts were stored is counted anew.
+    put(&tables, "t", with(key("p", 10), "g", s("same"))).await;
+    let last = tables.describe("t").unwrap();
+    let counts = |shown: &geodynamo_table::Description| {
+        let index = &shown.global_indexes[0];
+        (shown.items, shown.bytes, index.items, index.bytes)
+    };
+    assert_eq!((counts(&stored).0, counts(&last).2), (10, 11));
+    tables = Tables::open(tables.engine().crash(), options("a", &["a"], &time))
+        .await
+        .unwrap();
+    // The counting runs in the background: nothing has been awaited since.
+    assert_eq!(counts(&tables.describe("t").unwrap()), counts(&stored));
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+        if counts(&tables.describe("t").unwrap()) == counts(&last) {
+            return;
+        }
+    }
+    panic!(
+        "counted {:?}, not {:?}",
+        counts(&tables.describe("t").unwrap()),
+        counts(&last)
+    );
+}

@@ -89,6 +89,7 @@ pub(crate) fn definition(name: &str) -> CreateTable {
             throughput: None,
         }],
         billing: Billing::OnDemand,
+        throughput: Default::default(),
         stream: None,
         deletion_protection: false,
         table_class: None,

@@ -1,0 +1,277 @@
+"""UpdateTable: every parameter of the model, as DescribeTable shows it afterwards, and the refusals. Global secondary
+indexes are in test_index_lifecycle.py, replicas in test_global_tables.py."""
+
+import pytest
+from conftest import key_schema
+
+INVALID = "One or more parameter values were invalid: "
+
+
+def units(read, write):
+    return {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
+
+
+def shown(client, name):
+    return client.describe_table(TableName=name)["Table"]
+
+
+def update(client, name, **changes):
+    return client.update_table(TableName=name, **changes)["TableDescription"]
+
+
+def refused(client, name, code, message, **changes):
+    with pytest.raises(client.exceptions.ClientError) as error:
+        client.update_table(TableName=name, **changes)
+    assert error.value.response["Error"] == {"Code": code, "Message": message}
+
+
+@pytest.fixture
+def provisioned(make_table):
+    return make_table("pk", BillingMode="PROVISIONED", ProvisionedThroughput=units(10, 10))
+
+
+def test_it_is_updating_then_active(client, provisioned):
+    changed = update(client, provisioned, ProvisionedThroughput=units(11, 10))
+    assert changed["TableStatus"] == "UPDATING"
+    client.get_waiter("table_exists").wait(TableName=provisioned, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    assert shown(client, provisioned)["TableStatus"] == "ACTIVE"
+
+
+def test_a_table_that_is_not_there(client, name):
+    message = f"Requested resource not found: Table: {name} not found"
+    refused(client, name, "ResourceNotFoundException", message, ProvisionedThroughput=units(1, 1))
+
+
+def test_nothing_to_update(client, provisioned):
+    message = (
+        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
+        "SSESpecification or ReplicaUpdates is required"
+    )
+    refused(client, provisioned, "ValidationException", message)
+
+
+def test_increases_and_decreases_are_dated(client, provisioned):
+    update(client, provisioned, ProvisionedThroughput=units(20, 10))
+    throughput = shown(client, provisioned)["ProvisionedThroughput"]
+    assert (throughput["ReadCapacityUnits"], throughput["NumberOfDecreasesToday"]) == (20, 0)
+    assert "LastIncreaseDateTime" in throughput
+    assert "LastDecreaseDateTime" not in throughput
+    update(client, provisioned, ProvisionedThroughput=units(20, 9))
+    throughput = shown(client, provisioned)["ProvisionedThroughput"]
+    assert (throughput["WriteCapacityUnits"], throughput["NumberOfDecreasesToday"]) == (9, 1)
+    assert throughput["LastDecreaseDateTime"] >= throughput["LastIncreaseDateTime"]
+
+
+def test_the_fifth_decrease_of_an_hour_is_refused(client, provisioned):
+    for read in (9, 8, 7, 6):
+        update(client, provisioned, ProvisionedThroughput=units(read, 10))
+    with pytest.raises(client.exceptions.LimitExceededException) as error:
+        update(client, provisioned, ProvisionedThroughput=units(5, 10))
+    message = error.value.response["Error"]["Message"]
+    # Four decreases just before midnight (UTC) would leave room for four more; that is not waited for here.
+    assert message.startswith(
+        "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After the first 4 "
+        "decreases, each subsequent decrease in the same UTC day can be performed at most once every 3600 seconds. Number "
+        "of decreases today: 4. Last decrease at "
+    )
+    # An increase is no decrease.
+    update(client, provisioned, ProvisionedThroughput=units(60, 10))
+
+
+def test_the_same_throughput_is_refused(client, provisioned):
+    message = (
+        "The provisioned throughput for the table will not change. The requested value equals the current value. Current "
+        "ReadCapacityUnits provisioned for the table: 10. Requested ReadCapacityUnits: 10. Current WriteCapacityUnits "
+        "provisioned for the table: 10. Requested WriteCapacityUnits: 10. Refer to the Amazon DynamoDB Developer Guide for "
+        "current limits and how to request higher limits."
+    )
+    refused(client, provisioned, "ValidationException", message, ProvisionedThroughput=units(10, 10))
+
+
+def test_billing_modes_are_switched(client, make_table, name):
+    make_table(
+        "pk",
+        attributes=["h"],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "by-h", "KeySchema": key_schema("h"), "Projection": {"ProjectionType": "ALL"}}
+        ],
+    )
+    created = shown(client, name)["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"]
+    message = INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+    refused(client, name, "ValidationException", message, BillingMode="PROVISIONED")
+    message = INVALID + "ProvisionedThroughput must be specified for index: by-h"
+    refused(
+        client, name, "ValidationException", message, BillingMode="PROVISIONED", ProvisionedThroughput=units(3, 4)
+    )
+    index = {"Update": {"IndexName": "by-h", "ProvisionedThroughput": units(5, 6)}}
+    update(
+        client,
+        name,
+        BillingMode="PROVISIONED",
+        ProvisionedThroughput=units(3, 4),
+        GlobalSecondaryIndexUpdates=[index],
+    )
+    table = shown(client, name)
+    assert table["BillingModeSummary"] == {"BillingMode": "PROVISIONED", "LastUpdateToPayPerRequestDateTime": created}
+    assert table["ProvisionedThroughput"]["ReadCapacityUnits"] == 3
+    assert table["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"] == 6
+
+    message = (
+        INVALID
+        + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+    )
+    refused(
+        client, name, "ValidationException", message, BillingMode="PAY_PER_REQUEST", ProvisionedThroughput=units(1, 1)
+    )
+    update(client, name, BillingMode="PAY_PER_REQUEST")
+    table = shown(client, name)
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"] > created
+    assert table["ProvisionedThroughput"]["ReadCapacityUnits"] == 0
+    assert table["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"] == 0
+    refused(client, name, "ValidationException", message, ProvisionedThroughput=units(1, 1))
+
+
+def test_a_table_that_once_was_on_demand_says_since_when(client, provisioned):
+    update(client, provisioned, BillingMode="PAY_PER_REQUEST")
+    update(client, provisioned, BillingMode="PROVISIONED", ProvisionedThroughput=units(1, 1))
+    summary = shown(client, provisioned)["BillingModeSummary"]
+    assert summary["BillingMode"] == "PROVISIONED"
+    assert "LastUpdateToPayPerRequestDateTime" in summary
+
+
+def test_the_fifth_switch_to_on_demand_of_a_day_is_refused(client, provisioned):
+    for _ in range(4):
+        update(client, provisioned, BillingMode="PAY_PER_REQUEST")
+        update(client, provisioned, BillingMode="PROVISIONED", ProvisionedThroughput=units(1, 1))
+    with pytest.raises(client.exceptions.LimitExceededException) as error:
+        update(client, provisioned, BillingMode="PAY_PER_REQUEST")
+    assert error.value.response["Error"]["Message"].startswith(
+        "Subscriber limit exceeded: Update to PayPerRequest mode are limited to 4 times in 1 day(s). Last update at "
+    )
+
+
+def test_on_demand_maximums_are_set_and_taken_away(client, make_table, name):
+    make_table("pk")
+    update(client, name, OnDemandThroughput={"MaxReadRequestUnits": 5})
+    assert shown(client, name)["OnDemandThroughput"] == {"MaxReadRequestUnits": 5, "MaxWriteRequestUnits": -1}
+    update(client, name, OnDemandThroughput={"MaxWriteRequestUnits": 6})
+    assert shown(client, name)["OnDemandThroughput"] == {"MaxReadRequestUnits": 5, "MaxWriteRequestUnits": 6}
+    update(client, name, OnDemandThroughput={"MaxReadRequestUnits": -1})
+    assert shown(client, name)["OnDemandThroughput"] == {"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": 6}
+    message = INVALID + "MaxReadRequestUnits must be greater than or equal to 1, was -2"
+    refused(client, name, "ValidationException", message, OnDemandThroughput={"MaxReadRequestUnits": -2})
+
+
+def test_warm_throughput_only_grows(client, make_table, name):
+    make_table("pk")
+    update(client, name, WarmThroughput={"ReadUnitsPerSecond": 15000})
+    assert shown(client, name)["WarmThroughput"] == {
+        "ReadUnitsPerSecond": 15000,
+        "WriteUnitsPerSecond": 4000,
+        "Status": "ACTIVE",
+    }
+    message = (
+        INVALID + "Requested ReadUnitsPerSecond for WarmThroughput for table is lower than current WarmThroughput, "
+        "decreasing WarmThroughput is not supported"
+    )
+    refused(client, name, "ValidationException", message, WarmThroughput={"ReadUnitsPerSecond": 14000})
+
+
+def test_index_throughput_on_demand(client, make_table, name):
+    make_table(
+        "pk",
+        attributes=["h"],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "by-h", "KeySchema": key_schema("h"), "Projection": {"ProjectionType": "ALL"}}
+        ],
+    )
+    change = {
+        "IndexName": "by-h",
+        "OnDemandThroughput": {"MaxWriteRequestUnits": 9},
+        "WarmThroughput": {"WriteUnitsPerSecond": 5000},
+    }
+    update(client, name, GlobalSecondaryIndexUpdates=[{"Update": change}])
+    (index,) = shown(client, name)["GlobalSecondaryIndexes"]
+    assert index["OnDemandThroughput"] == {"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": 9}
+    assert index["WarmThroughput"] == {
+        "ReadUnitsPerSecond": 12000,
+        "WriteUnitsPerSecond": 5000,
+        "Status": "ACTIVE",
+    }
+
+
+def test_table_class(client, make_table, name):
+    make_table("pk")
+    assert "TableClassSummary" not in shown(client, name)
+    update(client, name, TableClass="STANDARD_INFREQUENT_ACCESS")
+    summary = shown(client, name)["TableClassSummary"]
+    assert summary["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+    assert summary["LastUpdateDateTime"] >= shown(client, name)["CreationDateTime"]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}},
+            "SSESpecification with Enabled true is not available in this version of geodynamo",
+        ),
+        (
+            {"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1", "KMSMasterKeyId": "key"}}]},
+            "KMSMasterKeyId is not available in this version of geodynamo",
+        ),
+        (
+            {"ReplicaUpdates": [{"Update": {"RegionName": "eu-west-1"}}]},
+            INVALID + "KMSMasterKeyId must be specified for each replica.",
+        ),
+        (
+            {"ReplicaUpdates": [{"Update": {"RegionName": "eu-west-1", "TableClassOverride": "STANDARD"}}]},
+            "Update global table operation failed because one or more replicas were not part of the global table. Region: "
+            "eu-west-1",
+        ),
+        (
+            {"MultiRegionConsistency": "STRONG"},
+            "MultiRegionConsistency STRONG is not available in this version of geodynamo",
+        ),
+        (
+            {"MultiRegionConsistency": "EVENTUAL"},
+            INVALID + "MultiRegionConsistency can only be specified when a replica is created",
+        ),
+        (
+            {"GlobalTableSettingsReplicationMode": "DISABLED"},
+            "GlobalTableSettingsReplicationMode other than ENABLED_WITH_OVERRIDES is not available in this version of "
+            "geodynamo",
+        ),
+        (
+            {"WarmThroughput": {}},
+            INVALID
+            + "At least one of ReadUnitsPerSecond and WriteUnitsPerSecond must be specified in WarmThroughput",
+        ),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_refusals(client, make_table, name, changes, message):
+    make_table("pk")
+    refused(client, name, "ValidationException", message, **changes)
+
+
+def test_a_table_that_is_being_deleted_is_in_use(client, make_table, name):
+    make_table("pk")
+    client.delete_table(TableName=name)
+    try:
+        client.update_table(TableName=name, DeletionProtectionEnabled=True)
+        pytest.fail("a table that is being deleted was changed")
+    except client.exceptions.ResourceInUseException as error:
+        text = f"Attempt to change a resource which is still in use: Table is being deleted: {name}"
+        assert error.response["Error"]["Message"] == text
+    except client.exceptions.ResourceNotFoundException:
+        pass  # It is gone already.
+    # For the fixture, which deletes it again.
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    client.create_table(
+        TableName=name,
+        KeySchema=key_schema("pk"),
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )

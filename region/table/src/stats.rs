@@ -24,7 +24,7 @@ pub(crate) fn count_in_background<E: Engine>(tables: &Arc<Tables<E>>) {
     let snapshot = tables.engine().snapshot();
     let all = tables.all();
     // What is shown is known before the first write.
-    let shown: Vec<_> = all.iter().flat_map(|table| shown(table)).collect();
+    let shown: Vec<_> = all.iter().flat_map(shown).collect();
     tokio::spawn(async move {
         for Shown {
             table,

@@ -1,12 +1,16 @@
-//! Loads items into one of two regions while watching memory; halfway the peer is gone, at the end it comes back and
-//! catches up.
+//! Loads items into one of two regions while watching memory; halfway the links between them are cut, at the end they
+//! heal and the peer catches up. The links go through the WAN emulator, with the regions' real delays.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use geodynamo_topology::RegionName;
+use geodynamo_wan::{WanConfig, WanEmulator};
 
 use crate::client::Connection;
 use crate::cluster::{Cluster, Settings};
@@ -25,7 +29,7 @@ pub struct Soak {
     pub items: u64,
     /// Connections that load.
     pub connections: usize,
-    /// The peer catches up within this time after it came back.
+    /// The peer catches up within this time after the links healed.
     pub catch_up_max: Duration,
 }
 
@@ -36,9 +40,9 @@ pub struct Figures {
     pub items: u64,
     /// How long loading took.
     pub load_s: f64,
-    /// The most memory the loaded region held while its peer was there.
+    /// The most memory the loaded region held while the links were up.
     pub rss_max_linked_mb: u64,
-    /// The most while the peer was gone.
+    /// The most while they were cut.
     pub rss_max_cut_mb: u64,
     /// The most while the peer caught up.
     pub rss_max_catch_up_mb: u64,
@@ -63,9 +67,13 @@ impl Soak {
             sync: true,
             more: MEMORY.into(),
         })?;
-        cluster.write(&BTreeMap::new())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let wan = runtime.block_on(emulator(&cluster))?;
+        cluster.write(&relays(&cluster, &wan)?)?;
         cluster.start()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (here, peer) = (cluster.nodes[0].endpoint(), cluster.nodes[1].endpoint());
         runtime.block_on(async {
             tables::create(&here, TABLE).await?;
@@ -101,14 +109,13 @@ impl Soak {
             std::thread::sleep(SAMPLE_EVERY);
         }
         let rss_max_linked = watch_here.take();
-        cluster.nodes[1].kill()?;
+        cut(&wan, &cluster, true)?;
         loader.join().map_err(|_| io::Error::other("the loader panicked"))??;
         let load_s = started.elapsed().as_secs_f64();
         let rss_max_cut = watch_here.take();
 
         let back = Instant::now();
-        cluster.start()?;
-        watch_peer.follow(cluster.nodes[1].pid());
+        cut(&wan, &cluster, false)?;
         loop {
             // Digests read whole tables: not too often.
             std::thread::sleep(Duration::from_secs(1));
@@ -135,6 +142,38 @@ impl Soak {
     }
 }
 
+/// The links between the two regions.
+async fn emulator(cluster: &Cluster) -> io::Result<WanEmulator> {
+    let named = cluster.nodes.iter().map(|node| {
+        Ok((
+            RegionName::new(&node.region).map_err(io::Error::other)?,
+            node.replication,
+        ))
+    });
+    let config = WanConfig::new(named.collect::<io::Result<Vec<_>>>()?);
+    WanEmulator::start(config).await.map_err(io::Error::other)
+}
+
+/// For each ordered pair of regions, where the one dials the other.
+fn relays(cluster: &Cluster, wan: &WanEmulator) -> io::Result<BTreeMap<(String, String), SocketAddr>> {
+    let names: Vec<&String> = cluster.nodes.iter().map(|node| &node.region).collect();
+    let mut relays = BTreeMap::new();
+    for from in &names {
+        for to in names.iter().filter(|to| *to != from) {
+            let relay = wan
+                .address(from, to)
+                .ok_or_else(|| io::Error::other("no relay between the regions"))?;
+            relays.insert(((*from).clone(), (*to).clone()), relay);
+        }
+    }
+    Ok(relays)
+}
+
+fn cut(wan: &WanEmulator, cluster: &Cluster, cut: bool) -> io::Result<()> {
+    wan.cut(&cluster.nodes[0].region, &cluster.nodes[1].region, cut)
+        .map_err(io::Error::other)
+}
+
 impl Figures {
     /// The most memory that either region held at any time.
     pub fn rss_max_mb(&self) -> u64 {
@@ -147,7 +186,6 @@ impl Figures {
 
 /// Samples a process's resident memory.
 struct Watch {
-    pid: Arc<AtomicU32>,
     max_bytes: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 }
@@ -155,24 +193,20 @@ struct Watch {
 impl Watch {
     fn start(pid: Option<u32>) -> Watch {
         let watch = Watch {
-            pid: Arc::new(AtomicU32::new(pid.unwrap_or(0))),
             max_bytes: Arc::default(),
             stop: Arc::default(),
         };
-        let (pid, max_bytes, stop) = (watch.pid.clone(), watch.max_bytes.clone(), watch.stop.clone());
+        let (max_bytes, stop) = (watch.max_bytes.clone(), watch.stop.clone());
+        let pid = pid.unwrap_or(0);
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                if let Some(bytes) = resident_bytes(pid.load(Ordering::Relaxed)) {
+                if let Some(bytes) = resident_bytes(pid) {
                     max_bytes.fetch_max(bytes, Ordering::Relaxed);
                 }
                 std::thread::sleep(SAMPLE_EVERY);
             }
         });
         watch
-    }
-
-    fn follow(&self, pid: Option<u32>) {
-        self.pid.store(pid.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The most since the last take.

@@ -6,7 +6,7 @@ use geodynamo_loadgen::soak::Soak;
 use geodynamo_tests::{Failure, binary};
 
 #[test]
-fn half_a_million_items_with_a_peer_that_goes_away() -> Result<(), Failure> {
+fn half_a_million_items_with_a_peer_that_is_cut_off() -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("geodynamo-test-").tempdir()?;
     let soak = Soak {
         binary: binary()?,

@@ -1,4 +1,4 @@
-//! `make soak`: millions of items under a memory limit, with a peer that goes away and comes back.
+//! `make soak`: millions of items under a memory limit, whose peer is cut off for half of them.
 
 use std::io;
 use std::process::ExitCode;

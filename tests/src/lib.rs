@@ -51,6 +51,25 @@ pub fn sdk(endpoint: &Endpoint) -> Client {
     Client::from_conf(config)
 }
 
+/// The AWS SDK's client for a region's streams; with the SDK's own retries.
+pub fn sdk_streams(endpoint: &Endpoint) -> aws_sdk_dynamodbstreams::Client {
+    let keys = &endpoint.credentials;
+    let config = aws_sdk_dynamodbstreams::Config::builder()
+        .behavior_version(aws_sdk_dynamodbstreams::config::BehaviorVersion::latest())
+        .endpoint_url(format!("http://{}", endpoint.address))
+        .region(Region::new(keys.region.clone()))
+        .credentials_provider(Credentials::new(
+            &keys.access_key_id,
+            &keys.secret_access_key,
+            None,
+            None,
+            "tests",
+        ))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    aws_sdk_dynamodbstreams::Client::from_conf(config)
+}
+
 /// Waits until `state` gives true; fails after the deadline, naming `what`.
 pub async fn wait_until(
     what: &str,

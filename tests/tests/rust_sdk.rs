@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, Select, StreamSpecification, StreamViewType, Tag,
     TimeToLiveSpecification, TimeToLiveStatus, TransactGetItem, TransactWriteItem, Update, WriteRequest,
 };
+use geodynamo_loadgen::client::Endpoint;
 use geodynamo_tests::regions::Regions;
-use geodynamo_tests::{Failure, sdk, wait_until};
+use geodynamo_tests::{Failure, sdk, sdk_streams, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -24,7 +25,8 @@ type Item = HashMap<String, AttributeValue>;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rust_sdk_works_with_tables_items_batches_and_transactions() -> Result<(), Failure> {
     let regions = Regions::start(&["us-east-1"]).await?;
-    let client = sdk(&regions.cluster.nodes[0].endpoint());
+    let endpoint = &regions.cluster.nodes[0].endpoint();
+    let client = sdk(endpoint);
     // The SDK's own retries: a partition that has had its units for a second throttles.
     let config = client.config().to_builder();
     let client = Client::from_conf(
@@ -38,6 +40,7 @@ async fn the_rust_sdk_works_with_tables_items_batches_and_transactions() -> Resu
     batches_and_pages(&client).await?;
     transactions(&client).await?;
     time_to_live_and_a_new_index(&client).await?;
+    streams(&client, endpoint).await?;
     client.delete_table().table_name(TABLE).send().await?;
     // The SDK's waiter would look only every 20 s.
     wait_until("the table is gone", SOON, async || {
@@ -343,6 +346,64 @@ async fn time_to_live_and_a_new_index(client: &Client) -> Result<(), Failure> {
         .send()
         .await?;
     assert_eq!(found.count(), 1);
+    Ok(())
+}
+
+/// The table's stream, from its start: every change of one item, in order, and none for a put that changes nothing.
+async fn streams(client: &Client, endpoint: &Endpoint) -> Result<(), Failure> {
+    use aws_sdk_dynamodbstreams::types::{AttributeValue as Value, OperationType, ShardIteratorType};
+
+    for n in ["1", "1", "2"] {
+        let put = client.put_item().table_name(TABLE).set_item(Some(key("stream", 1)));
+        put.item("n", number(n)).send().await?;
+    }
+    let delete = client.delete_item().table_name(TABLE).set_key(Some(key("stream", 1)));
+    delete.send().await?;
+
+    let reader = sdk_streams(endpoint);
+    let about = client.describe_table().table_name(TABLE).send().await?;
+    let arn = about
+        .table()
+        .and_then(|table| table.latest_stream_arn())
+        .ok_or("no stream")?;
+    let listed = reader.list_streams().table_name(TABLE).send().await?;
+    assert_eq!(listed.streams()[0].stream_arn(), Some(arn));
+    let stream = reader.describe_stream().stream_arn(arn).send().await?;
+    let mut iterators = vec![];
+    for shard in stream
+        .stream_description()
+        .map(|about| about.shards())
+        .unwrap_or_default()
+    {
+        let iterator = reader
+            .get_shard_iterator()
+            .stream_arn(arn)
+            .set_shard_id(shard.shard_id.clone())
+            .shard_iterator_type(ShardIteratorType::TrimHorizon);
+        iterators.push(iterator.send().await?.shard_iterator);
+    }
+    let mut seen = vec![];
+    wait_until("three records of the item", SOON, async || {
+        for iterator in iterators.iter_mut().filter(|iterator| iterator.is_some()) {
+            let page = reader.get_records().set_shard_iterator(iterator.take()).send().await?;
+            for record in page.records() {
+                let change = record.dynamodb().ok_or("no change")?;
+                if change.keys().and_then(|keys| keys.get("pk")) == Some(&Value::S("stream".into())) {
+                    let n = change.new_image().and_then(|image| image.get("n")).cloned();
+                    seen.push((record.event_name().cloned(), n));
+                }
+            }
+            *iterator = page.next_shard_iterator;
+        }
+        Ok(seen.len() >= 3)
+    })
+    .await?;
+    let expect = [
+        (Some(OperationType::Insert), Some(Value::N("1".into()))),
+        (Some(OperationType::Modify), Some(Value::N("2".into()))),
+        (Some(OperationType::Remove), None),
+    ];
+    assert_eq!(seen, expect);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 """aiodynamo: asyncio, its own signing, its own HTTP."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -152,5 +153,13 @@ def test_time_to_live(table):
             await sessions.time_to_live.enable("expires", wait_for_enabled=POLL)
             about = await sessions.time_to_live.describe()
             assert (about.attribute, about.status) == ("expires", TimeToLiveStatus.enabled)
+            now = int(time.time())
+            await sessions.put_item({"user": "old", "at": 1, "expires": now - 60})
+            await sessions.put_item({"user": "new", "at": 1, "expires": now + 3600})
+            deadline = time.monotonic() + 60
+            while await sessions.scan_count() > 1:
+                assert time.monotonic() < deadline, "what expired is still there"
+                await asyncio.sleep(0.1)
+            assert [item["user"] async for item in sessions.scan()] == ["new"]
 
     asyncio.run(run())

@@ -253,7 +253,6 @@ class ClientTest {
     }
 
     @Test
-    @Disabled("streams cannot be read yet")
     void streams() throws InterruptedException {
         put("a", 1, "n", fromN("1"));
         put("a", 1, "n", fromN("2"));

@@ -141,11 +141,15 @@ impl<E: Engine> Tables<E> {
         };
         let mut range = KeyRange::of(place, &query.partition, form, query.sort.as_ref());
         if let Some(start) = &query.start {
-            let key = self.start_key(table, index, start)?;
-            let outside = start.get(&schema.partition.name) != Some(&query.partition);
-            if outside || !range.contains(&key) {
+            let key = self.start_key(table, index, start, "The provided starting key is invalid")?;
+            if start.get(&schema.partition.name) != Some(&query.partition) {
                 return Err(TableError::Validation(
                     "The provided starting key is outside query boundaries based on provided conditions".into(),
+                ));
+            }
+            if !range.contains(&key) {
+                return Err(TableError::Validation(
+                    "The provided starting key does not match the range key predicate".into(),
                 ));
             }
             range = range.behind(key, query.forward);
@@ -184,12 +188,13 @@ impl<E: Engine> Tables<E> {
         let (from, to) = keys::owner_range(space, owner, first, last);
         let mut range = KeyRange::between(from, to);
         if let Some(start) = &request.start {
-            let key = self.start_key(table, index, start)?;
+            let mismatch = "The provided starting key is invalid: The provided key element does not match the schema";
+            let key = self.start_key(table, index, start, mismatch)?;
             if !range.contains(&key) {
-                return Err(TableError::Validation(
-                    "The provided Exclusive start key does not map to the provided Segment and TotalSegments values."
-                        .into(),
-                ));
+                return Err(TableError::Validation(format!(
+                    "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with \
+                     correct Segment. TotalSegments: {total} Segment: {segment}"
+                )));
             }
             range = range.behind(key, true);
         }
@@ -327,9 +332,15 @@ impl<E: Engine> Tables<E> {
         found.into_iter().map(item).collect()
     }
 
-    /// The engine key that an `ExclusiveStartKey` stands for.
-    fn start_key(&self, table: &Table, index: Option<&IndexDefinition>, start: &Item) -> Result<Bytes> {
-        let invalid = || TableError::Validation("The provided starting key is invalid".into());
+    /// The engine key that an `ExclusiveStartKey` stands for; `mismatch` says that it stands for none.
+    fn start_key(
+        &self,
+        table: &Table,
+        index: Option<&IndexDefinition>,
+        start: &Item,
+        mismatch: &str,
+    ) -> Result<Bytes> {
+        let invalid = || TableError::Validation(mismatch.into());
         let at = ItemKey::of(table.keys(), start).ok_or_else(invalid)?;
         let known = |name: &str| table.keys().contains(name) || index.is_some_and(|index| index.keys.contains(name));
         if start.iter().any(|(name, _)| !known(name)) {

@@ -333,13 +333,7 @@ impl<E: Engine> Tables<E> {
     }
 
     /// The engine key that an `ExclusiveStartKey` stands for; `mismatch` says that it stands for none.
-    fn start_key(
-        &self,
-        table: &Table,
-        index: Option<&IndexDefinition>,
-        start: &Item,
-        mismatch: &str,
-    ) -> Result<Bytes> {
+    fn start_key(&self, table: &Table, index: Option<&IndexDefinition>, start: &Item, mismatch: &str) -> Result<Bytes> {
         let invalid = || TableError::Validation(mismatch.into());
         let at = ItemKey::of(table.keys(), start).ok_or_else(invalid)?;
         let known = |name: &str| table.keys().contains(name) || index.is_some_and(|index| index.keys.contains(name));

@@ -67,3 +67,56 @@ pub(super) fn read(token: &str, digest: u64) -> Result<Position, ApiError> {
         key,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: u64 = 0x0123_4567_89AB_CDEF;
+
+    fn position(range: usize, key: Option<&str>) -> Position {
+        let item = |key: &str| Item::from_iter([("pk".into(), AttributeValue::S(key.into()))]);
+        Position {
+            range,
+            key: key.map(item),
+        }
+    }
+
+    /// The form that tokens have had since version 1: a client may hold one while the server is replaced.
+    #[test]
+    fn tokens_keep_their_form() {
+        for (position, token) in [
+            (position(0, Some("a")), "AQEjRWeJq83vAAAAAAAAAAABAQJwawEBYQ=="),
+            (position(258, None), "AQEjRWeJq83vAAAAAAAAAQI="),
+        ] {
+            assert_eq!(write(&position, DIGEST), token);
+            assert_eq!(read(token, DIGEST), Ok(position));
+        }
+    }
+
+    #[test]
+    fn other_tokens_are_refused() {
+        let token = write(&position(3, Some("a")), DIGEST);
+        assert_eq!(
+            read(&token, DIGEST + 1),
+            Err(ApiError::next_token_of_another_statement())
+        );
+        let of = |bytes: &[u8]| {
+            let mut writer = Writer::new();
+            writer.base64(bytes);
+            String::from_utf8_lossy(writer.as_bytes()).trim_matches('"').to_owned()
+        };
+        let bytes = decode_base64(&token).unwrap();
+        let of_version_2 = [&[2], &bytes[1..]].concat();
+        for broken in [
+            "",
+            "?",
+            "AA==",
+            &of(&bytes[..16]),
+            &of(&bytes[..20]),
+            &of(&of_version_2),
+        ] {
+            assert_eq!(read(broken, DIGEST), Err(ApiError::invalid_next_token()), "{broken}");
+        }
+    }
+}

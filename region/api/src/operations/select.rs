@@ -9,6 +9,7 @@ use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
     Capacity, PAGE_BYTES_MAX, PARTITION_KEY_BYTES_MAX, Query, SORT_KEY_BYTES_MAX, ScanRequest, StoredItem, Table,
+    TableError,
     capacity::read_units,
     schema::{IndexDefinition, KeySchema},
 };
@@ -142,7 +143,14 @@ impl<F: Fn(&Range) -> bool> Source<'_, F> {
                 consistent: self.consistent,
                 fetch_base: self.fetch_base,
             };
-            let read = api.tables.query(table, query).await?;
+            let read = match api.tables.query(table, query).await {
+                // What was read of the ranges before is not lost.
+                Err(TableError::Throttled(_)) if at > first => {
+                    page.next = Some(Position { range: at, key: None });
+                    break;
+                }
+                read => read?,
+            };
             left = left.saturating_sub(read.scanned);
             page.capacity.add(&read.capacity);
             for item in &read.items {
@@ -213,7 +221,7 @@ impl Single {
         select: &Select,
         consistent: bool,
     ) -> Result<(Option<Item>, Capacity), ApiError> {
-        let found = api.tables.get(table, &self.key).await?;
+        let found = api.tables.get_item(table, &self.key, consistent).await?;
         let bytes = found.as_ref().map(StoredItem::size).transpose()?.unwrap_or(0);
         let capacity = Capacity {
             table: read_units(bytes, consistent),

@@ -496,6 +496,53 @@ def test_changes_reach_global_indexes(client, make_table):
     assert client.query(**query)["Count"] == 0
 
 
+def test_each_item_of_a_transaction_has_its_record_in_the_stream(dev, client, make_table):
+    table = make_table("pk", StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
+    client.put_item(TableName=table, Item={"pk": {"S": "b"}})
+    client.put_item(TableName=table, Item={"pk": {"S": "c"}})
+    write(
+        client,
+        put(table, "a", x={"N": "1"}),
+        update(table, "b", "SET x = :v", {":v": {"N": "2"}}),
+        delete(table, "c"),
+        check(table, "d", "attribute_not_exists(pk)"),
+    )
+    cancelled(lambda: write(client, put(table, "e"), check(table, "d", "attribute_exists(pk)")), NONE, FAILED)
+    streams = dev.client("dynamodbstreams")
+    arn = client.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    records = []
+    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+        at = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+        records += streams.get_records(ShardIterator=at["ShardIterator"])["Records"]
+    seen = {(record["eventName"], record["dynamodb"]["Keys"]["pk"]["S"]) for record in records}
+    assert seen == {("INSERT", "a"), ("INSERT", "b"), ("INSERT", "c"), ("MODIFY", "b"), ("REMOVE", "c")}
+
+
+def test_a_batch_among_transactions_leaves_nothing_out(dev, client, table):
+    """BatchWriteItem has no TransactionConflictException: what it meets, it waits for."""
+    failures = []
+
+    def transact(number):
+        own = dev.client()
+        for turn in range(25):
+            try:
+                write(own, *(put(table, str(key), by={"S": f"transaction-{number}"}) for key in range(5)))
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionCanceledException":
+                    failures.append(error)
+
+    threads = [threading.Thread(target=transact, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(25):
+        puts = [{"PutRequest": {"Item": {"pk": {"S": str(key)}, "by": {"S": "batch"}}}} for key in range(10)]
+        assert client.batch_write_item(RequestItems={table: puts})["UnprocessedItems"] == {}
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert client.scan(TableName=table)["Count"] == 10
+
+
 def test_a_transaction_names_its_tables_also_by_arn(client, table):
     arn = client.describe_table(TableName=table)["Table"]["TableArn"]
     write(client, put(arn, "a"), put(table, "b"))

@@ -99,8 +99,8 @@ impl<E: Engine> Tables<E> {
     ///
     /// # Errors
     /// [`TableError::TransactionCanceled`] with a reason for each action that could not be carried out;
-    /// [`TableError::Validation`] for what is wrong with the request itself, and on an engine that does not span groups
-    /// for a transaction that would have to; [`TableError::TransactionInProgress`] and [`TableError::ParameterMismatch`]
+    /// [`TableError::Validation`] for what is wrong with the request itself, for a transaction that is more than the engine
+    /// takes in one commit, and on an engine that does not span groups for one that would have to; [`TableError::TransactionInProgress`] and [`TableError::ParameterMismatch`]
     /// for a token that is, or was, used otherwise.
     pub async fn transact_write(&self, actions: Vec<TransactWrite>, token: Option<&ClientToken>) -> Result<Transacted> {
         check_values(&actions)?;
@@ -146,6 +146,11 @@ impl<E: Engine> Tables<E> {
                 "This storage engine cannot commit a transaction over several partition keys".into(),
             ));
         }
+        staged.commit.check().map_err(|error| {
+            TableError::Validation(format!(
+                "The transaction's items with their index entries and images are more than one commit takes: {error}"
+            ))
+        })?;
         self.commit(staged).await?;
         drop(turn);
         drop(writing);

@@ -6,13 +6,15 @@ use geodynamo_item::Item;
 use geodynamo_replicator_core::{Change, LogId, TableId};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{
-    ClientToken, TOKEN_VALID_MS, Table, TableError, Tables, TransactAction,
+    ClientToken, NewIndex, TOKEN_VALID_MS, Table, TableError, Tables, TransactAction,
     TransactAction::{Check, Delete, Put, Update},
     TransactWrite,
+    schema::Projection,
 };
 
-use crate::support::{
-    NOW, Region, Time, alone, condition, definition, get, item, key, n, options, put, s, update, with,
+use crate::{
+    regions::Regions,
+    support::{NOW, Region, Time, alone, condition, definition, get, item, key, n, options, put, s, update, with},
 };
 
 fn action(table: &Arc<Table>, action: TransactAction) -> TransactWrite {
@@ -370,6 +372,57 @@ async fn an_engine_that_does_not_span_groups_refuses_what_it_cannot_commit_at_on
     }
     tables.transact_write(one(), None).await.unwrap();
     assert_eq!(get(&tables, "t", &key("a", 2)).await, Some(key("a", 2)));
+}
+
+#[tokio::test]
+async fn a_transaction_that_no_commit_takes_is_refused_not_cut() {
+    let (tables, _) = alone(Spanning::Yes).await;
+    let mut wide = definition("wide");
+    let index = wide.global_indexes.remove(0);
+    wide.global_indexes = (0..20)
+        .map(|number| NewIndex {
+            name: format!("by-g-{number}"),
+            projection: Projection::All,
+            ..index.clone()
+        })
+        .collect();
+    tables.create_table(wide).await.unwrap();
+    let table = tables.table("wide").unwrap();
+    let puts = |x: usize| {
+        let put = |number| action(&table, Put(indexed(number, &"x".repeat(x))));
+        (0..10).map(put).collect::<Vec<_>>()
+    };
+    let error = tables.transact_write(puts(400_000), None).await.unwrap_err();
+    assert!(error.to_string().contains("more than one commit takes"), "{error}");
+    assert_eq!(tables.describe("wide").unwrap().items, 0);
+    tables.transact_write(puts(200_000), None).await.unwrap();
+    assert_eq!(tables.describe("wide").unwrap().global_indexes[19].items, 10);
+}
+
+#[tokio::test]
+async fn other_regions_get_the_items_one_by_one_and_merge_them_like_any() {
+    let regions = Regions::with_table(Spanning::Yes, &["a", "b"]).await;
+    let [a, b] = &regions.all[..] else { unreachable!() };
+    let table = a.table("t").unwrap();
+    put(a, "t", indexed(3, "old")).await;
+    regions.settle().await;
+    // While the regions have not heard of each other, one of the items is written in both.
+    regions.times[1].set(NOW + 1000);
+    let actions = vec![
+        action(&table, Put(indexed(1, "transaction"))),
+        action(&table, Put(indexed(2, "transaction"))),
+        action(&table, Delete(key("a", 3))),
+    ];
+    a.transact_write(actions, None).await.unwrap();
+    put(b, "t", indexed(1, "single")).await;
+    regions.settle().await;
+    // Two items, one tombstone, one conflict.
+    assert_eq!(regions.agree("t").await, (2, 1, 1));
+    for region in [a, b] {
+        assert_eq!(get(region, "t", &key("a", 1)).await, Some(indexed(1, "single")));
+        assert_eq!(get(region, "t", &key("a", 2)).await, Some(indexed(2, "transaction")));
+        assert_eq!(get(region, "t", &key("a", 3)).await, None);
+    }
 }
 
 /// All changes of a table, partition by partition.

@@ -8,7 +8,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import serve, wait_until
+from conftest import serve, table_definition, wait_until
+from test_global_tables import make_global, same_digest
 
 QUICK = """
 [ttl]
@@ -236,3 +237,42 @@ def test_expired_items_go_after_a_restart(tmp_path, name):
         client = region.client()
         assert status(client, name) == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
         wait_until(lambda: keys(client, name) == ["stays"], "the expired items are gone")
+
+
+def test_a_global_table_expires_everywhere_and_one_region_says_it_was_the_service(regions, name):
+    make_global(regions, table_definition(name, "pk"))
+    first, writer = regions[0].client(), regions[1].client()
+    switch(first, name, True)
+    on = {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
+    for region in regions:
+        wait_until(lambda: status(region.client(), name) == on, f"time to live is enabled in {region.name}")
+    expires = str(int(time.time()) + 10)
+    pks = [f"k{number}" for number in range(10)]
+    for pk in pks:
+        writer.put_item(TableName=name, Item={"pk": {"S": pk}, "ttl": {"N": expires}})
+    writer.put_item(TableName=name, Item={"pk": {"S": "stays"}})
+    for region in regions:
+        wait_until(lambda: keys(region.client(), name) == [*pks, "stays"], f"the items are in {region.name}")
+    for region in regions:
+        wait_until(lambda: keys(region.client(), name) == ["stays"], f"the items are gone in {region.name}")
+    same_digest(regions, name)
+    # The region that wrote the items deleted them; the others took its deletions over.
+    for region in regions:
+        found = lambda: len(seen := removals(region, name)) == len(pks) and seen
+        removed = wait_until(found, "the records", every_s=1)
+        service = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
+        expected = service if region is regions[1] else None
+        assert [record.get("userIdentity") for record in removed] == [expected] * len(pks), region.name
+
+
+def removals(region, table):
+    streams = region.client("dynamodbstreams")
+    arn = region.client().describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    records = []
+    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+        where = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        at = streams.get_shard_iterator(**where)["ShardIterator"]
+        while at and (page := streams.get_records(ShardIterator=at))["Records"]:
+            records += page["Records"]
+            at = page.get("NextShardIterator")
+    return [record for record in records if record["eventName"] == "REMOVE"]

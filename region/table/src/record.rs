@@ -15,7 +15,7 @@ const FLAG_TOMBSTONE: u8 = 1;
 const FLAG_EXPIRY: u8 = 2;
 /// Bytes before the past's entries.
 const HEAD: usize = 20;
-/// The most replicas a past can name in a record.
+/// The most entries of a past in a record.
 pub(crate) const PAST_MAX: usize = u8::MAX as usize;
 
 /// A stored record, read.
@@ -97,7 +97,7 @@ pub(crate) fn write(stamp: Stamp, past: &Past, kind: MergeKind, item: Option<&[u
         entries = past.iter().collect();
         entries.sort_unstable();
         entries.drain(..dropped);
-        entries.sort_unstable_by_key(|stamp| stamp.replica);
+        entries.sort_unstable_by_key(|stamp| (stamp.replica, stamp.expiry));
     }
     out.put_u8(u8::try_from(past.len() - dropped).unwrap_or(u8::MAX));
     if dropped > 0 {

@@ -5,7 +5,9 @@ use smallvec::SmallVec;
 
 use crate::stamp::{Hlc, ReplicaId, Stamp};
 
-/// The stamps a write had seen: a small version vector with one entry per replica, sorted by replica.
+/// The stamps a write had seen: a small version vector with one entry per replica, sorted by replica. A replica whose
+/// versions have expired has a second entry, for their expiries: those are made by any replica that finds them, so who saw
+/// a later write of the replica need not have seen them.
 ///
 /// A past is fixed when the write is made; merging never joins pasts. So a version whose stamp a past does not cover was
 /// written concurrently with it: that is how a conflict is told from a plain overwrite.
@@ -13,14 +15,14 @@ use crate::stamp::{Hlc, ReplicaId, Stamp};
 #[serde(try_from = "SmallVec<[Seen; 2]>")]
 pub struct Past(SmallVec<[Seen; 2]>);
 
-/// The newest stamp seen of one replica.
+/// The newest stamp seen of one replica, and whether it is of its expiries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Seen(ReplicaId, Hlc, bool);
 
 /// Why bytes or entries from elsewhere are not a past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PastError {
-    /// The entries are not in the order of replicas, or one replica has two.
+    /// The entries are not in the order of replicas, or one replica has two of a kind.
     #[error("a past's entries are not in the order of replicas")]
     Order,
     /// More replicas than [`Past::REPLICAS_MAX`].
@@ -38,7 +40,7 @@ impl TryFrom<SmallVec<[Seen; 2]>> for Past {
         if seen.len() > Self::REPLICAS_MAX {
             return Err(PastError::Long);
         }
-        if seen.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        if seen.windows(2).any(|pair| pair[0].key() >= pair[1].key()) {
             return Err(PastError::Order);
         }
         Ok(Self(seen))
@@ -65,25 +67,18 @@ impl Past {
 
     /// Adds a stamp that has been seen.
     pub fn add(&mut self, stamp: Stamp) {
-        match self.0.binary_search_by_key(&stamp.replica, |seen| seen.0) {
-            Ok(at) => {
-                let seen = &mut self.0[at];
-                if (seen.1, seen.2) < (stamp.time, stamp.expiry) {
-                    (seen.1, seen.2) = (stamp.time, stamp.expiry);
-                }
-            }
+        match self.find(stamp) {
+            Ok(at) => self.0[at].1 = self.0[at].1.max(stamp.time),
             Err(at) => self.0.insert(at, Seen(stamp.replica, stamp.time, stamp.expiry)),
         }
     }
 
     /// Whether the write with this past had seen that stamp.
     pub fn covers(&self, stamp: Stamp) -> bool {
-        self.0
-            .binary_search_by_key(&stamp.replica, |seen| seen.0)
-            .is_ok_and(|at| (self.0[at].1, self.0[at].2) >= (stamp.time, stamp.expiry))
+        self.find(stamp).is_ok_and(|at| self.0[at].1 >= stamp.time)
     }
 
-    /// One stamp per replica, in the order of replicas.
+    /// One stamp per replica, in the order of replicas; a second one where it has expiries.
     pub fn iter(&self) -> impl Iterator<Item = Stamp> + '_ {
         self.0.iter().map(|seen| Stamp {
             time: seen.1,
@@ -114,7 +109,7 @@ impl Past {
         Self::try_from(seen)
     }
 
-    /// How many replicas it names.
+    /// How many entries it has.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -122,6 +117,19 @@ impl Past {
     /// Whether it has seen nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Past {
+    /// Where the entry is that a stamp counts for, or where it would be.
+    fn find(&self, stamp: Stamp) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&(stamp.replica, stamp.expiry), Seen::key)
+    }
+}
+
+impl Seen {
+    fn key(&self) -> (ReplicaId, bool) {
+        (self.0, self.2)
     }
 }
 

@@ -155,13 +155,14 @@ proptest! {
     ) {
         let stamp = |(replica, time, expiry): (u64, u64, bool)| Stamp { time: Hlc(time), replica: ReplicaId(replica), expiry };
         let past: Past = added.iter().copied().map(stamp).collect();
-        let mut newest: BTreeMap<ReplicaId, Stamp> = BTreeMap::new();
+        // A replica's versions and their expiries count apart.
+        let mut newest: BTreeMap<(ReplicaId, bool), Stamp> = BTreeMap::new();
         for stamp in added.into_iter().map(stamp) {
-            let seen = newest.entry(stamp.replica).or_insert(stamp);
+            let seen = newest.entry((stamp.replica, stamp.expiry)).or_insert(stamp);
             *seen = (*seen).max(stamp);
         }
         let asked = stamp(asked);
-        prop_assert_eq!(past.covers(asked), newest.get(&asked.replica).is_some_and(|seen| *seen >= asked));
+        prop_assert_eq!(past.covers(asked), newest.get(&(asked.replica, asked.expiry)).is_some_and(|seen| *seen >= asked));
         prop_assert_eq!(past.iter().collect::<Vec<_>>(), newest.into_values().collect::<Vec<_>>());
         let mut bytes = Vec::new();
         past.write_bytes(&mut bytes);
@@ -244,6 +245,20 @@ fn judgements() {
     // A renewal concurrent with the expiry wins, and the expiry is the loser, whichever comes first.
     check(Some((b2.expired(), &[b2])), (a2, &[b2]), Judgement::Displaces);
     check(Some((a2, &[b2])), (b2.expired(), &[b2]), Judgement::Refused);
+    // So it is for later writes of the replica that wrote the expired version, if they did not see the expiry.
+    let (b3, b4) = (stamp(4, 2), stamp(5, 2));
+    check(Some((b4, &[b3])), (b2.expired(), &[b2]), Judgement::Refused);
+    check(Some((b2.expired(), &[b2])), (b4, &[b3]), Judgement::Displaces);
+    check(
+        Some((b4, &[b3, b2.expired()])),
+        (b2.expired(), &[b2]),
+        Judgement::Outdated,
+    );
+    check(
+        Some((b2.expired(), &[b2])),
+        (b4, &[b3, b2.expired()]),
+        Judgement::Overwrites,
+    );
 }
 
 #[test]
@@ -257,6 +272,13 @@ fn pasts_that_are_none() {
     };
     check(&[(1, 2), (1, 1)], PastError::Order);
     check(&[(1, 1), (2, 1)], PastError::Order);
+    let pair = |stamps: [Stamp; 2]| Past::from_bytes(&stamps.map(Stamp::to_bytes).concat());
+    let (own, expired) = (
+        Stamp::new(Hlc(5), ReplicaId(1)),
+        Stamp::new(Hlc(3), ReplicaId(1)).expired(),
+    );
+    assert_eq!(pair([expired, own]), Err(PastError::Order));
+    assert_eq!(pair([own, expired]), Ok([own, expired].into_iter().collect()));
     let many: Vec<(u64, u64)> = (0..=Past::REPLICAS_MAX as u64).map(|replica| (1, replica)).collect();
     check(&many, PastError::Long);
     assert_eq!(Past::from_bytes(&[0; 16]), Err(PastError::Bytes));

@@ -128,8 +128,9 @@ impl Oracle {
             });
         };
         // By the design a past is a version vector: whoever built on a version of a replica counts as having seen all
-        // that bear that replica's name and are older (an expiry bears the name of the replica it expires a version of).
-        let covers = |seen: &Stamp| seen.replica == loser.replica && *seen >= loser;
+        // that bear that replica's name and are older; expiries, which bear the name of the replica that they expire a
+        // version of, count apart.
+        let covers = |seen: &Stamp| (seen.replica, seen.expiry) == (loser.replica, loser.expiry) && *seen >= loser;
         if !winner.seen.iter().any(covers) {
             self.losers.insert((key.clone(), loser));
         }

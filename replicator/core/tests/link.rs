@@ -177,6 +177,26 @@ fn a_peer_that_is_ahead_is_an_alarm() {
     assert!(world.replicas[1].store.is_empty());
 }
 
+#[test]
+fn a_peer_that_knew_of_the_end_first_gets_the_log_from_there() {
+    let mut world = World::new(2, 1_000_000);
+    let log = world::log_of(world.replicas[0].id, TableId(0), 1).log;
+    // The peer has a copy that goes up to the end, and one write more is to come.
+    world.replicas[1].cursors.insert(log, Position(1));
+    for round in 0..200 {
+        world.step(0, round);
+    }
+    assert_eq!(world.links[0].alarms.len(), 1);
+    for key in [&b"in the copy"[..], b"after it"] {
+        let key = Bytes::copy_from_slice(key);
+        world.write(0, 0, key, Some(Bytes::from_static(b"v")), false);
+    }
+    world.settle();
+    assert_eq!(world.links[0].alarms.len(), 1);
+    assert!(world.replicas[1].cursors[&log] >= world.replicas[0].end(log));
+    assert!(!world.replicas[1].store.is_empty());
+}
+
 fn identity(region: &str, replica: u64) -> Identity {
     Identity {
         cluster: "test".into(),

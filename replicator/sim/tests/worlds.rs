@@ -20,6 +20,10 @@ const CORPUS: &[(&str, u64)] = &[
     ),
     ("a restarted clock went below a version that was merged before", 10),
     ("the oracle did not read pasts as version vectors", 4),
+    (
+        "a copy told the peer of a log's end before the link had heard of it, and the log was not sent",
+        454,
+    ),
 ];
 
 #[test]

@@ -247,6 +247,10 @@ impl<'a, H: Host> Link<'a, H> {
                     self.metrics.last_ack_ms.store(self.shared.host.now_ms(), Relaxed);
                     self.acks.insert(log, position);
                 }
+                // A copy that the peer has just begun tells it of an end that this link may not have heard of.
+                Action::PeerAhead { log, cursor, .. } if self.shared.host.log_end(log) >= cursor => {
+                    self.look_for_activity();
+                }
                 Action::PeerAhead { log, cursor, end } => {
                     add(&self.metrics.peers_ahead, 1);
                     tracing::error!(

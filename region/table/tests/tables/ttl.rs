@@ -303,6 +303,7 @@ async fn a_renewal_that_did_not_know_of_the_expiry_wins_over_it() {
             regions.times.iter().for_each(|time| time.set(NOW + 5_000));
             // Region a lets it expire; b, which has not heard of that, renews it.
             assert_eq!(sweep(a).await.expired, 1);
+            put(b, "t", expiring(1, 400)).await;
             put(b, "t", expiring(1, 500)).await;
             let (from, to) = if expiry_first { (a, b) } else { (b, a) };
             deliver_all(from, to).await.unwrap();
@@ -411,4 +412,27 @@ async fn the_setting_may_change_once_an_hour() {
     assert_eq!(change(false, "x").await, None);
     assert_eq!(change(true, "y").await, soon);
     assert!(tables.update_time_to_live("none", true, "x").await.is_err());
+}
+
+#[tokio::test]
+async fn renewals_by_the_writer_of_what_another_region_let_expire_are_conflicts_too() {
+    for mode in MODES {
+        for expiry_first in [true, false] {
+            let regions = Regions::with_table(mode, &["a", "b"]).await;
+            let [a, b] = &regions.all[..] else { unreachable!() };
+            enable(a).await;
+            put(a, "t", expiring(1, 1)).await;
+            regions.settle().await;
+            // Only b's clock is past the grace; a, which wrote the item, renews it twice, so b sees only the second.
+            regions.times[1].set(NOW + 2_000 + GRACE_MS);
+            assert_eq!(sweep(b).await.expired, 1);
+            put(a, "t", expiring(1, 400)).await;
+            put(a, "t", expiring(1, 500)).await;
+            let (from, to) = if expiry_first { (b, a) } else { (a, b) };
+            deliver_all(from, to).await.unwrap();
+            regions.settle().await;
+            assert_eq!(regions.agree("t").await, (1, 0, 1), "{mode:?} {expiry_first}");
+            assert_eq!(get(b, "t", &key("k", 1)).await.unwrap(), expiring(1, 500));
+        }
+    }
 }

@@ -58,6 +58,8 @@ pub(super) struct Outgoing {
     pub(super) acked: Position,
     /// Which of the peer's requests the frames follow.
     pub(super) epoch: u32,
+    /// The cursor that the peer asked from, while it is beyond the known end.
+    pub(super) claimed: Position,
     /// Up to where frames have been sent.
     pub(super) sent: Position,
     /// Up to where nothing is left to send.
@@ -79,6 +81,7 @@ impl Outgoing {
             info,
             phase: Phase::Waiting,
             epoch: 0,
+            claimed: start,
             end,
             acked: start,
             sent: start,

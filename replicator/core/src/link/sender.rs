@@ -85,7 +85,8 @@ pub enum Action {
     },
     /// The peer has applied a log up to here.
     Acked(LogId, Position),
-    /// The peer's cursor is beyond the log's end: this replica has lost data that the peer has. The log is not sent.
+    /// The peer's cursor is beyond the log's end as this link knows it. The log is not sent until the end is told to be
+    /// there; if that is not the log's end either, this replica has lost data that the peer has.
     PeerAhead {
         /// Which log.
         log: LogId,
@@ -295,6 +296,7 @@ impl Sender {
         let Some(out) = self.logs.get_mut(&log) else { return };
         if position > end {
             out.rewind(end, Phase::Ahead);
+            (out.claimed, out.epoch) = (position, epoch);
             let cursor = position;
             self.actions.push_back(Action::PeerAhead { log, cursor, end });
             return;
@@ -361,6 +363,11 @@ impl Sender {
         let Some(out) = self.logs.get_mut(&log) else { return };
         if end > out.end {
             out.end = end;
+            if out.phase == Phase::Ahead && end >= out.claimed {
+                // The peer knew of the end before this link did.
+                let (position, epoch) = (out.claimed, out.epoch);
+                return self.on_resume(log, position, epoch);
+            }
             self.enqueue(log);
         }
     }

@@ -172,7 +172,7 @@ describe('AWS SDK for JavaScript', () => {
     assert.equal((await documents.send(new lib.GetCommand({ TableName, Key: { pk: 'a', sk: 9 } }))).Item, undefined)
   })
 
-  it('speaks PartiQL', { skip: 'PartiQL is not built yet' }, async (t) => {
+  it('speaks PartiQL', async (t) => {
     const TableName = await table(t)
     const run = (Statement, ...Parameters) =>
       documents.send(new lib.ExecuteStatementCommand({ Statement, Parameters: Parameters.length ? Parameters : undefined }))

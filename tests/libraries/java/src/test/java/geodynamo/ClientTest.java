@@ -28,7 +28,6 @@ import java.util.concurrent.CompletionException;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Disabled;
 import org.junit.jupiter.api.Test;
 import software.amazon.awssdk.core.SdkBytes;
 import software.amazon.awssdk.services.dynamodb.model.*;
@@ -236,7 +235,6 @@ class ClientTest {
     }
 
     @Test
-    @Disabled("PartiQL is not built yet")
     void partiql() {
         CLIENT.executeStatement(e -> e.statement("INSERT INTO \"" + table + "\" VALUE {'pk': ?, 'sk': 1, 'n': 1}")
                 .parameters(fromS("a")));

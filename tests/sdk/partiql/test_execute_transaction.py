@@ -5,7 +5,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from .songs import KEY, MIXED, refusal, song, statements
+from .songs import KEY, KEY_WANTED, MIXED, refusal, song, statements
 
 
 def test_transaction_of_reads(client, music, songs):
@@ -61,6 +61,39 @@ def test_a_failed_statement_cancels_its_transaction(client, run, music, one):
         assert response["Error"]["Code"] == "TransactionCanceledException", statement
         assert response["CancellationReasons"] == [{"Code": "None"}, {"Code": code, "Message": message}], statement
         assert run("SELECT * FROM {t} WHERE artist = 'new'")["Items"] == []
+    assert one()["n"] == {"N": "5"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE {t} SET n = 1 WHERE artist = 'ada'", KEY_WANTED),
+        ("DELETE FROM {t} WHERE artist = 'ada' AND song > 1", KEY_WANTED),
+        ("EXISTS(SELECT * FROM {t} WHERE artist = 'ada' AND n = 5)", KEY_WANTED),
+        ("DELETE FROM {t} WHERE artist = 'ada' AND song = 'x'", "The provided key element does not match the schema"),
+        (
+            "INSERT INTO {t} VALUE {'artist': 'x'}",
+            "One or more parameter values were invalid: Missing the key song in the item",
+        ),
+    ],
+)
+def test_a_statement_that_does_not_fit_its_table_cancels(client, music, one, statement, message):
+    with pytest.raises(ClientError) as caught:
+        client.execute_transaction(TransactStatements=statements(music, f"UPDATE {{t}} SET n = 0 {KEY}", statement))
+    assert caught.value.response["Error"]["Code"] == "TransactionCanceledException"
+    assert caught.value.response["CancellationReasons"] == [
+        {"Code": "None"},
+        {"Code": "ValidationError", "Message": message},
+    ]
+    assert one()["n"] == {"N": "5"}
+
+
+def test_a_malformed_statement_refuses_its_transaction(client, music, one):
+    malformed = statements(music, f"UPDATE {{t}} SET n = 0 {KEY}", "UPDATE {t} SET")
+    assert refusal(lambda: client.execute_transaction(TransactStatements=malformed)) == (
+        "ValidationException",
+        "Statement wasn't well formed, can't be processed: Expected assignment for SET",
+    )
     assert one()["n"] == {"N": "5"}
 
 

@@ -58,6 +58,15 @@ impl ApiError {
 }
 
 impl CancellationReason {
+    /// The reason of a statement that does not fit its table.
+    pub(crate) fn of_statement(error: &ApiError) -> Self {
+        Self {
+            code: error.statement_code(),
+            message: Some(error.message().to_owned().into()),
+            item: None,
+        }
+    }
+
     /// The reason of an INSERT of an item that is there.
     pub(crate) fn duplicate_item() -> Self {
         Self {

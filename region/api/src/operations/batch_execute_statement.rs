@@ -105,7 +105,7 @@ pub(super) async fn batch_execute_statement<E: Engine>(api: &Api<E>, input: Batc
 type Done = Result<(Option<Item>, Capacity), ApiError>;
 
 async fn read<E: Engine>(api: &Api<E>, table: &Table, select: &Select, request: &BatchStatementRequest) -> Done {
-    let single = select::single(table, select)?.ok_or_else(|| ApiError::select_of_several("BatchExecuteStatement"))?;
+    let single = select::single(table, select).ok_or_else(|| ApiError::select_of_several("BatchExecuteStatement"))?;
     let consistent = request.consistent_read.unwrap_or(false);
     single.read(api, table, select, consistent).await
 }

@@ -57,7 +57,7 @@ async fn read<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransac
             return Err(ApiError::mixed_statements());
         };
         let single =
-            select::single(&table, &select)?.ok_or_else(|| ApiError::select_of_several("ExecuteTransaction"))?;
+            select::single(&table, &select).ok_or_else(|| ApiError::select_of_several("ExecuteTransaction"))?;
         wanted.push(Wanted { table, select, single });
     }
     let keys: Vec<_> = wanted
@@ -94,11 +94,20 @@ async fn write<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransa
     let token = token.map(|text| ClientToken::new(text, &parameters(requests)));
     let mut actions = Vec::with_capacity(bound.len());
     let mut inserts = Vec::with_capacity(bound.len());
+    let mut reasons = Vec::with_capacity(bound.len());
     for (Bound { statement, table }, request) in bound.into_iter().zip(requests) {
-        let action = action(&table, statement)?;
-        inserts.push(matches!(action, Action::Insert { .. }));
-        let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
-        actions.push(transact(table, action, old_on_failure));
+        match action(&table, statement) {
+            Ok(action) => {
+                inserts.push(matches!(action, Action::Insert { .. }));
+                let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
+                actions.push(transact(table, action, old_on_failure));
+                reasons.push(CancellationReason::NONE);
+            }
+            Err(error) => reasons.push(CancellationReason::of_statement(&error)),
+        }
+    }
+    if actions.len() < reasons.len() {
+        return Err(ApiError::transaction_canceled(reasons));
     }
     let done = api.tables.transact_write(actions, token.as_ref()).await;
     let done = done.map_err(|error| canceled(error, &inserts))?;

@@ -201,15 +201,13 @@ pub(super) struct Single {
     pub(super) rest: Vec<Condition>,
 }
 
-/// The one item that a SELECT is of; `None` if it could be of several.
-pub(super) fn single(table: &Table, select: &Select) -> Result<Option<Single>, ApiError> {
+/// The one item that a SELECT is of; `None` if it could be of several. Whether the values can be keys is not checked.
+pub(super) fn single(table: &Table, select: &Select) -> Option<Single> {
     if select.index.is_some() || !select.order.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let found = partiql::single_key(select.condition.as_ref(), key_names(table.keys()));
-    let Some((key, rest)) = found else { return Ok(None) };
-    table.key_of(&key)?;
-    Ok(Some(Single { key, rest }))
+    let (key, rest) = partiql::single_key(select.condition.as_ref(), key_names(table.keys()))?;
+    Some(Single { key, rest })
 }
 
 impl Single {

@@ -10,7 +10,7 @@ use crate::condition_checks::{Faults, call, check_between, check_comparison, che
 use crate::function::Function;
 use crate::path::check_overlap;
 use crate::update_parser::check_type;
-use crate::{Condition, Fault, Operand, Parameter, Path, Refusal, Step, Update, UpdateOperand, limits};
+use crate::{Comparator, Condition, Fault, Operand, Parameter, Path, Refusal, Step, Update, UpdateOperand, limits};
 
 /// What a statement means. `text` is what it was parsed from.
 pub(super) fn statement(text: &str, parsed: Parsed) -> Outcome<Statement> {
@@ -216,11 +216,11 @@ impl Lower<'_> {
     }
 
     /// `path = MISSING`, as `path IS MISSING`.
-    fn missing(&mut self, path: Node, comparator: crate::Comparator, span: Span) -> Outcome<Condition> {
+    fn missing(&mut self, path: Node, comparator: Comparator, span: Span) -> Outcome<Condition> {
         let path = self.path(path)?;
         match comparator {
-            crate::Comparator::Equal => Ok(Condition::NotExists(path)),
-            crate::Comparator::NotEqual => Ok(Condition::Exists(path)),
+            Comparator::Equal => Ok(Condition::NotExists(path)),
+            Comparator::NotEqual => Ok(Condition::Exists(path)),
             _ => Err(StatementError::Expression(self.at(span))),
         }
     }

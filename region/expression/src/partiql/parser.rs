@@ -50,16 +50,9 @@ pub(super) struct Parser<'t> {
 }
 
 /// Clauses of SQL that DynamoDB does not know.
-const CLAUSES: [&str; 8] = [
-    "LIMIT",
-    "GROUP",
-    "HAVING",
-    "OFFSET",
-    "LET",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
-];
+const CLAUSES: [&str; 7] = ["LIMIT", "GROUP", "HAVING", "OFFSET", "UNION", "EXCEPT", "INTERSECT"];
+/// What a join begins with.
+const JOINS: [&str; 7] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS"];
 
 impl<'t> Parser<'t> {
     fn statement(&mut self) -> Outcome<Parsed> {
@@ -89,7 +82,8 @@ impl<'t> Parser<'t> {
         let columns = self.columns()?;
         self.expect_keyword("FROM", "FROM after SELECT list")?;
         let source = expression::operand(self)?;
-        if self.peek_sign(",") || self.is_alias() {
+        let joins = JOINS.into_iter().any(|join| self.peek_keyword(join));
+        if joins || self.peek_sign(",") || self.is_alias() {
             return Err(StatementError::FromSource(self.here()));
         }
         let condition = self.condition()?;

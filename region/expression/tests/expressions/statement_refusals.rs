@@ -83,6 +83,10 @@ fn statements_that_make_no_sense_are_refused() {
         ("SELECT a AS b FROM t", "Unexpected path component at 1:10:2"),
         ("SELECT * FROM my-music", "Unexpected from source at 1:17:1"),
         ("SELECT * FROM a, b", "Unexpected from source at 1:16:1"),
+        (
+            "SELECT * FROM a JOIN b ON a.x = b.x",
+            "Unexpected from source at 1:17:4",
+        ),
         ("SELECT * FROM a.b.c", "Unexpected from source at 1:15:1"),
         ("SELECT * FROM a[0]", "Unexpected from source at 1:15:1"),
         ("SELECT * FROM t x WHERE x.a = 1", "Unexpected from source at 1:17:1"),

@@ -1,6 +1,13 @@
 //! The in-memory engine: for tests, for `geodynamo dev`, and as the measure of what an engine must do.
 
-use std::{collections::VecDeque, future::Future, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -31,7 +38,7 @@ pub enum Spanning {
 #[derive(Debug)]
 pub struct MemoryEngine {
     spanning: Spanning,
-    stepped: bool,
+    stepped: AtomicBool,
     inner: Mutex<Inner>,
     activity: watch::Sender<u64>,
 }
@@ -72,6 +79,11 @@ impl MemoryEngine {
         Self::with_state(spanning, true, State::default())
     }
 
+    /// From now on holds commits back, as an engine made by [`MemoryEngine::stepped`] does.
+    pub fn hold(&self) {
+        self.stepped.store(true, Ordering::Relaxed);
+    }
+
     /// Makes everything handed over so far durable, in order; gives how many commits and trims that were, refused ones
     /// included.
     pub fn sync(&self) -> usize {
@@ -98,7 +110,11 @@ impl MemoryEngine {
         let mut inner = self.inner.lock();
         inner.open = false;
         inner.pending.clear();
-        Self::with_state(self.spanning, self.stepped, inner.durable.clone())
+        Self::with_state(
+            self.spanning,
+            self.stepped.load(Ordering::Relaxed),
+            inner.durable.clone(),
+        )
     }
 
     /// Makes the next write fail with [`StorageError::Io`], as a full disk would; the engine takes no writes from then on.
@@ -109,7 +125,7 @@ impl MemoryEngine {
     fn with_state(spanning: Spanning, stepped: bool, durable: State) -> Self {
         Self {
             spanning,
-            stepped,
+            stepped: AtomicBool::new(stepped),
             inner: Mutex::new(Inner {
                 durable,
                 pending: VecDeque::new(),
@@ -128,7 +144,7 @@ impl MemoryEngine {
         // An engine that is closed or has failed drops the sender; the receiver's error is read as `Closed`.
         if inner.open && !inner.failed {
             inner.pending.push_back(Pending { job, done });
-            if !self.stepped {
+            if !self.stepped.load(Ordering::Relaxed) {
                 self.carry_out(&mut inner, usize::MAX);
             }
         }

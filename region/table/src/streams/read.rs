@@ -22,6 +22,8 @@ pub const RECORDS_MAX: usize = 1000;
 pub const RECORDS_BYTES_MAX: usize = 1024 * 1024;
 /// The most changes that one call looks at. Some make no record.
 const CHANGES_MAX: usize = 10_000;
+/// The fewest changes read at a time, however few records are wanted: some make none.
+const ROWS_MIN: usize = 64;
 /// Bytes of a log read at a time.
 const READ_BYTES: usize = 1024 * 1024;
 
@@ -179,8 +181,8 @@ impl<E: Engine> Tables<E> {
         let (mut at, mut looked_at, mut bytes) = (after, 0, 0);
         let mut records = Vec::new();
         while at < reading.readable && records.len() < limit && looked_at < CHANGES_MAX {
-            let wanted = limit - records.len();
-            let changes = self.read_log(reading.log, at, wanted, READ_BYTES).await;
+            let rows = (limit - records.len()).max(ROWS_MIN);
+            let changes = self.read_log(reading.log, at, rows, READ_BYTES).await;
             let changes = changes.map_err(|error| TableError::Corrupt(error.to_string()))?;
             if changes.is_empty() {
                 // All of it was trimmed since.
@@ -189,6 +191,9 @@ impl<E: Engine> Tables<E> {
             for (position, change) in changes {
                 if position > reading.readable {
                     return Ok((records, reading.readable));
+                }
+                if records.len() == limit {
+                    break;
                 }
                 looked_at += 1;
                 if let Some(record) = self.record(reading, position, change)? {

@@ -5,6 +5,7 @@
 mod indexes;
 mod reads;
 mod regions;
+mod rejoins;
 mod replication;
 mod restart;
 mod streams;

@@ -18,6 +18,7 @@ pub(crate) struct Regions {
     pub(crate) all: Vec<Region>,
     pub(crate) times: Vec<Arc<Time>>,
     names: Vec<&'static str>,
+    spanning: Spanning,
 }
 
 impl Regions {
@@ -27,6 +28,7 @@ impl Regions {
             all: Vec::new(),
             times: Vec::new(),
             names: names.to_vec(),
+            spanning,
         };
         for name in names {
             let time = Time::at(NOW);
@@ -65,6 +67,27 @@ impl Regions {
         let engine = self.all[at].engine().crash();
         let options = options(self.names[at], &self.names, &self.times[at]);
         self.all[at] = Tables::open(engine, options).await.unwrap();
+    }
+
+    /// Gives a region a fresh data directory, as after the loss of its disk.
+    pub(crate) async fn replace(&mut self, at: usize) {
+        let mut options = options(self.names[at], &self.names, &self.times[at]);
+        options.new_replica.0 = self.all[at].replica().0 + 1000;
+        self.all[at] = Tables::open(MemoryEngine::new(self.spanning), options).await.unwrap();
+    }
+
+    /// Exchanges what the links bring and what the catalog asks, a few times, but no copies.
+    pub(crate) async fn exchange(&self) {
+        for _ in 0..8 {
+            for to in &self.all {
+                for from in &self.all {
+                    if from.region() != to.region() {
+                        deliver_all(from, to).await.unwrap();
+                    }
+                }
+                to.reconcile().await.unwrap();
+            }
+        }
     }
 
     /// Exchanges everything until nothing is left; every region does what the catalog asks.

@@ -1,6 +1,6 @@
 //! Streams: what their records say, how their shards follow each other, what is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use geodynamo_item::Item;
 use geodynamo_storage::{Engine, MemoryEngine, Spanning};
@@ -582,9 +582,9 @@ async fn each_record_is_in_one_shard_whatever_happens_at_once() {
             async move { tables.roll_streams().await }
         });
         for shard in shards(&tables, &name) {
-            if !places.contains_key(&shard.id) {
-                let begin = tables.shard_iterator(&name, &shard.id, ShardPlace::TrimHorizon).await;
-                places.insert(shard.id, Some(begin.unwrap()));
+            if let Entry::Vacant(place) = places.entry(shard.id) {
+                let begin = tables.shard_iterator(&name, place.key(), ShardPlace::TrimHorizon).await;
+                place.insert(Some(begin.unwrap()));
             }
         }
         for (shard, place) in &mut places {

@@ -96,6 +96,22 @@ def test_writes_past_what_is_provisioned(serving, name):
     assert client.get_item(TableName=name, Key={"pk": {"S": "k0"}})["Item"], "reads are apart"
 
 
+def test_writes_past_the_maximum_of_an_on_demand_table(serving, name):
+    client = serving.client()
+    definition = table_definition(name, "pk", OnDemandThroughput={"MaxWriteRequestUnits": 1})
+    client.create_table(**definition)
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    error, _ = until_throttled(lambda number: put(client, name, number))
+    assert error["Error"]["Code"] == "ThrottlingException"
+    [told] = error["throttlingReasons" if "throttlingReasons" in error else "ThrottlingReasons"]
+    assert told["reason"] == "TableWriteMaxOnDemandThroughputExceeded"
+    # Reads have no maximum, and without one writes go on.
+    client.get_item(TableName=name, Key={"pk": {"S": "k0"}})
+    client.update_table(TableName=name, OnDemandThroughput={"MaxWriteRequestUnits": -1})
+    for number in range(20):
+        put(client, name, number)
+
+
 def test_the_sdk_waits_and_gets_through(serving, name):
     new_table(serving.client(), name, 100, 5)
     settings = serving.settings()

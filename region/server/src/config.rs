@@ -14,7 +14,7 @@ use std::{
 };
 
 use geodynamo_access::Credential;
-use geodynamo_table::{SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
+use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
@@ -157,6 +157,8 @@ pub struct Storage {
     pub sync: bool,
     /// Partitions of a new table.
     pub partitions_per_table: Within<1, 4096>,
+    /// The largest item collection of a table with local indexes, in bytes.
+    pub item_collection_bytes: Within<1, 1_000_000_000_000>,
 }
 
 /// What streams keep.
@@ -433,6 +435,7 @@ impl Default for Storage {
         Self {
             sync: true,
             partitions_per_table: Within::new(16),
+            item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }
     }
 }

@@ -245,6 +245,7 @@ fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn Ti
             reads_per_second: u32::try_from(config.streams.reads_per_second.get()).unwrap_or(u32::MAX),
         },
         time: Arc::clone(time),
+        collection_bytes_max: config.storage.item_collection_bytes.get(),
         new_replica: ReplicaId(rand::random()),
     }
 }

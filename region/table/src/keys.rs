@@ -20,6 +20,8 @@ pub(crate) mod space {
     pub(crate) const CURSOR: u8 = 5;
     /// Used client tokens of transactions.
     pub(crate) const TOKEN: u8 = 6;
+    /// Sizes of item collections.
+    pub(crate) const COLLECTION: u8 = 7;
     /// When items expire: the route is the time (see `expiry.rs`).
     pub(crate) const EXPIRY: u8 = 9;
     /// Streams and their shards: see `streams/rows.rs`.
@@ -52,6 +54,22 @@ pub(crate) fn parked(table: u64, route: u64, stamp: Stamp, item_key: &[u8]) -> B
     key.extend_from_slice(&stamp.to_bytes());
     key.extend_from_slice(item_key);
     key.into()
+}
+
+/// The size of an item collection.
+pub(crate) fn collection(table: u64, route: u64, partition: &[u8]) -> Bytes {
+    with(space::COLLECTION, table, route, partition)
+}
+
+/// All keys of a terminated partition key: `[from, to)`.
+pub(crate) fn partition_range(space: u8, owner: u64, route: u64, partition: &[u8]) -> (Bytes, Bytes) {
+    let from = with(space, owner, route, partition);
+    // A terminated key ends in 0x01, so there is a next one of its length.
+    let mut to = from.to_vec();
+    if let Some(last) = to.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    (from, to.into())
 }
 
 /// That an item is due to expire at a time, in milliseconds since the Unix epoch.

@@ -15,6 +15,7 @@ pub mod throughput;
 mod apply;
 mod backfill;
 mod catalog;
+mod collections;
 mod copy;
 mod counts;
 mod cursors;
@@ -53,6 +54,7 @@ mod write;
 
 pub use capacity::Capacity;
 pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
+pub use collections::COLLECTION_BYTES_MAX;
 pub use description::{Description, IndexDescription, ReplicaDescription};
 pub use digest::{Digest, PartDigest};
 pub use error::{Result, TableError};

@@ -230,6 +230,7 @@ impl<E: Engine> Tables<E> {
             space::ITEM,
             space::CONFLICT,
             space::PARKED,
+            space::COLLECTION,
             space::CURSOR,
             space::EXPIRY,
         ];

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     Description, Result, StreamOptions, Table, TableError, TimeSource,
+    collections::Collections,
     copy::CopyState,
     counts::StoredCounts,
     cursors::Cursors,
@@ -63,6 +64,8 @@ pub struct Options {
     pub streams: StreamOptions,
     /// Local time.
     pub time: Arc<dyn TimeSource>,
+    /// The largest item collection of a table with local indexes, in bytes; see [`crate::COLLECTION_BYTES_MAX`].
+    pub collection_bytes_max: u64,
     /// The id that the replica gets if its data directory is fresh: random, so that it was never used before.
     pub new_replica: ReplicaId,
 }
@@ -82,6 +85,7 @@ pub struct Tables<E: Engine> {
     pub(crate) streams: Streams,
     parking: Parking,
     index_states: IndexStates,
+    collections: Collections,
     /// Items and bytes, as they are stored, by table.
     pub(crate) stored_counts: Mutex<BTreeMap<u64, StoredCounts>>,
     counters: Counters,
@@ -184,6 +188,7 @@ impl<E: Engine> Tables<E> {
             catalog_table: Arc::new(catalog_table()?),
             cursors,
             index_states,
+            collections: Collections::default(),
             streams,
             stored_counts: Mutex::new(stored_counts),
             counters: Counters::default(),
@@ -339,6 +344,10 @@ impl<E: Engine> Tables<E> {
 
     pub(crate) fn parking(&self) -> &Parking {
         &self.parking
+    }
+
+    pub(crate) fn collections(&self) -> &Collections {
+        &self.collections
     }
 
     pub(crate) fn index_states(&self) -> &IndexStates {

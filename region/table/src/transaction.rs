@@ -211,9 +211,17 @@ impl<E: Engine> Tables<E> {
         for (number, action) in actions.iter().enumerate() {
             let table = &tables[action.table];
             let staged_before = staged.commit.writes.len();
+            let blame = |error| {
+                let mut reasons = vec![None; actions.len()];
+                reasons[number] = Some(error);
+                TableError::TransactionCanceled(reasons)
+            };
             if action.writes {
-                self.stage_prepared(table, &action.at, &action.prepared, &mut staged)
-                    .await?;
+                let prepared = &action.prepared;
+                match self.stage_prepared(table, &action.at, prepared, &mut staged).await {
+                    Err(error @ TableError::ItemCollectionSize) => return Err(blame(error)),
+                    other => other?,
+                }
             }
             let consumed = Capacity {
                 table: TWICE * write_units(action.size, 0),
@@ -222,11 +230,7 @@ impl<E: Engine> Tables<E> {
             let writes = &staged.commit.writes[staged_before..];
             table
                 .consume_write(action.at.route, writes, &consumed, TWICE * write_units(0, 0))
-                .map_err(|error| {
-                    let mut reasons = vec![None; actions.len()];
-                    reasons[number] = Some(error);
-                    TableError::TransactionCanceled(reasons)
-                })?;
+                .map_err(blame)?;
             capacity[action.table].add(&consumed);
             // Units are whole numbers, far below this type's most.
             repetition[action.table] += (TWICE * read_units(action.size, true)) as u32;

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::{
     Access, Result, StoredItem, Table, TableError, Tables,
     capacity::{Capacity, write_units},
+    collections::{Collection, CollectionChange},
     expiry,
     index::{self, IndexChange, ItemKey},
     keys,
@@ -58,6 +59,8 @@ pub(crate) struct Staged {
     /// The transaction that the changes are part of.
     pub(crate) transaction: Option<TransactionId>,
     counts: SmallVec<[Count; 1]>,
+    /// What changes of item collections, in tables with local indexes.
+    pub(crate) collections: Vec<CollectionChange>,
 }
 
 /// A change of a table's, or of one of its indexes', items and bytes.
@@ -192,7 +195,8 @@ impl<E: Engine> Tables<E> {
             new_item: prepared.new.as_ref(),
             origin: Origin::Local,
         };
-        self.stage(table, &change, staged)
+        self.stage(table, &change, staged)?;
+        self.admit_collection(table, &staged.collections).await
     }
 
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
@@ -243,6 +247,8 @@ impl<E: Engine> Tables<E> {
             before,
             after,
         });
+        let bytes = |size: Option<usize>| size.map_or(0, |size| i64::try_from(size).unwrap_or(i64::MAX));
+        let mut grown = bytes(after) - bytes(before);
         for IndexChange {
             index,
             before,
@@ -251,6 +257,9 @@ impl<E: Engine> Tables<E> {
         } in indexes
         {
             let index = &maintained[index];
+            if !index.is_global() {
+                grown += bytes(after) - bytes(before);
+            }
             let consumed = if index.is_global() {
                 &mut staged.capacity.global
             } else {
@@ -264,6 +273,12 @@ impl<E: Engine> Tables<E> {
                     after,
                 });
             }
+        }
+        if maintained.iter().any(|index| !index.is_global()) {
+            let of = Collection::of(table.id(), at);
+            staged
+                .collections
+                .extend(of.map(|of| CollectionChange { of, bytes: grown }));
         }
         let view = table.view();
         let image =
@@ -317,9 +332,16 @@ impl<E: Engine> Tables<E> {
     /// On an engine that does not span groups, index entries of other groups are committed after the item, each group by
     /// itself, so such an index lags (see ARCHITECTURE.md).
     pub(crate) async fn commit(&self, staged: Staged) -> Result<()> {
-        let Staged { commit, counts, .. } = staged;
+        let Staged {
+            commit,
+            counts,
+            collections,
+            ..
+        } = staged;
         let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
-        let positions = if self.engine().spans_groups() {
+        let positions = if !collections.is_empty() {
+            self.commit_with_collections(commit, &collections).await?
+        } else if self.engine().spans_groups() {
             self.engine().commit(commit).await?
         } else {
             self.commit_by_group(commit).await?
@@ -345,7 +367,7 @@ impl<E: Engine> Tables<E> {
     }
 
     /// Carries a commit out group by group: what belongs to the appended changes' keys first, with the appends.
-    async fn commit_by_group(&self, commit: Commit) -> Result<Vec<geodynamo_storage::Position>> {
+    pub(crate) async fn commit_by_group(&self, commit: Commit) -> Result<Vec<geodynamo_storage::Position>> {
         let mut positions = Vec::new();
         // An item that expires must never be without its entry in the expiry index, so new entries go first.
         let (entries, writes): (Vec<_>, Vec<_>) = commit.writes.into_iter().partition(expiry::is_put);

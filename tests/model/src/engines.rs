@@ -83,6 +83,7 @@ async fn api<E: Engine>(engine: E) -> Result<Api<E>, String> {
         partitions: 4,
         parking: ParkingLimits::default(),
         time: Arc::new(Still),
+        collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
         ttl: Default::default(),
         throttle: Default::default(),

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use compact_str::CompactString;
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, Query, Table};
+use geodynamo_table::{Capacity, Table};
 
 use super::parameters::says;
 use crate::{Api, errors::ApiError, generated};
 
 /// Bytes of a gigabyte, in which item collections are measured.
-const GIGABYTE: usize = 1024 * 1024 * 1024;
+const GIGABYTE: u64 = 1024 * 1024 * 1024;
 
 /// What a request consumed, as far as it asked for it.
 pub(super) fn consumed(
@@ -81,42 +81,17 @@ pub(super) fn collection_key(table: &Table, asked: &Option<CompactString>, item:
         .flatten()
 }
 
-/// The size of an item collection. It reads the collection, so it takes time in proportion to its size.
+/// The size of an item collection.
 pub(super) async fn collection_metrics<E: Engine>(
     api: &Api<E>,
     table: &Table,
     partition: Option<AttributeValue>,
 ) -> Result<Option<generated::ItemCollectionMetrics>, ApiError> {
     let Some(partition) = partition else { return Ok(None) };
-    let mut bytes = 0;
-    let mut start = None;
-    loop {
-        let query = Query {
-            index: None,
-            partition: partition.clone(),
-            sort: None,
-            forward: true,
-            limit: None,
-            start,
-            filter: None,
-            consistent: true,
-            fetch_base: false,
-        };
-        let page = api.tables.query_free(table, query).await?;
-        for item in &page.items {
-            bytes += item.size()?;
-        }
-        start = page.last_key;
-        if start.is_none() {
-            break;
-        }
-    }
-    let lower = (bytes / GIGABYTE) as f64;
+    let key = Item::from_iter([(table.keys().partition.name.as_str().into(), partition)]);
+    let lower = (api.tables.collection_bytes(table, &key).await? / GIGABYTE) as f64;
     Ok(Some(generated::ItemCollectionMetrics {
-        item_collection_key: Some(Item::from_iter([(
-            table.keys().partition.name.as_str().into(),
-            partition,
-        )])),
+        item_collection_key: Some(key),
         size_estimate_range_gb: Some(vec![lower, lower + 1.0]),
     }))
 }

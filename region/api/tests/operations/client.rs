@@ -30,6 +30,7 @@ impl Client {
             ttl: Default::default(),
             throttle: Default::default(),
             time: Arc::new(Still),
+            collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(7),
         };
         let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();

@@ -41,6 +41,7 @@ replication_mb = 16
 [storage]
 sync = false
 partitions_per_table = 4
+item_collection_bytes = 5000
 
 [replication]
 drift_max_ms = 500

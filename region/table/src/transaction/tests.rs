@@ -43,6 +43,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         ttl: Default::default(),
         throttle: Default::default(),
         time: Arc::<Time>::clone(time),
+        collection_bytes_max: crate::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(1),
     };
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();

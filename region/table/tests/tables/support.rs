@@ -50,6 +50,7 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
         ttl: Default::default(),
         throttle: Default::default(),
         time: Arc::<Time>::clone(time),
+        collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(replica),
     }
 }

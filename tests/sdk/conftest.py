@@ -104,6 +104,10 @@ class Server:
             pytest.fail(f"{self.process.args} did not say what was awaited: {self.log.read_text()[-4000:]}")
         return line
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait(timeout=60)
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -126,8 +130,9 @@ def dev(tmp_path_factory):
 
 
 @contextmanager
-def serve(folder, settings=""):
-    """One region by `geodynamo serve`, with further settings (TOML), its data kept in the folder."""
+def serve(folder, settings="", crash=False):
+    """One region by `geodynamo serve`, with further settings (TOML), its data kept in the folder. It is stopped at the
+    end, or killed (kill -9)."""
     config = folder / "region.toml"
     config.write_text(
         f"""
@@ -143,7 +148,10 @@ secret_access_key = "hush"
     server = Server(["serve", "--config", str(config)], folder)
     ready = json.loads(server.line(START_S))
     yield Region("us-east-1", f"http://{ready['data']}", "AKIDTESTS", "hush", ready["admin"])
-    server.stop()
+    if crash:
+        server.kill()
+    else:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

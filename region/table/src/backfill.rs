@@ -51,6 +51,11 @@ impl<E: Engine> Tables<E> {
             return Ok(false);
         };
         if !state.maintained {
+            tracing::info!(
+                table = table.name(),
+                index = index.name,
+                "a global index is being filled"
+            );
             // Writes that began before the index was published end first.
             drop(table.live.gate.write().await);
             let maintained = IndexState {
@@ -149,6 +154,9 @@ impl<E: Engine> Tables<E> {
             ..state
         };
         self.store_index_state(id, built.clone()).await?;
+        let (entries, _) = stats.read();
+        let (table, index) = (table.name(), index.name.as_str());
+        tracing::info!(table, index, entries, "a global index is filled");
         self.show_index(id, built).await?;
         Ok(true)
     }

@@ -69,11 +69,13 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             let mut changed = tables.catalog();
             loop {
-                let built = tables.build_indexes().await;
-                let more = matches!(built, Ok(true));
-                tables.report("building indexes", built.map(drop));
-                if !more {
-                    let _ = tokio::time::timeout(RECONCILE_EVERY, changed.changed()).await;
+                match tables.build_indexes().await {
+                    Ok(true) => {}
+                    Ok(false) => drop(changed.changed().await),
+                    failed => {
+                        tables.report("building indexes", failed.map(drop));
+                        tokio::time::sleep(RECONCILE_EVERY).await;
+                    }
                 }
             }
         }));

@@ -206,3 +206,37 @@ async fn tables_that_cannot_be() {
     )
     .await;
 }
+
+/// The newest parameters are refused by name: nothing a client relies on is passed over.
+#[tokio::test]
+async fn parameters_that_are_not_offered() {
+    let client = Client::new().await;
+    let keys = r#""KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],"BillingMode":"PAY_PER_REQUEST""#;
+    client
+        .ok("CreateTable", &format!(r#"{{"TableName":"there",{keys}}}"#))
+        .await;
+    for (parameter, value) in [
+        ("ResourcePolicy", r#""{}""#),
+        (
+            "GlobalTableSourceArn",
+            r#""arn:aws:dynamodb:us-east-1:000000000000:table/abc""#,
+        ),
+        ("VectorIndexes", "[]"),
+    ] {
+        let body = format!(r#"{{"TableName":"new",{keys},"{parameter}":{value}}}"#);
+        let text = format!("{parameter} is not available in this version of geodynamo");
+        client.invalid("CreateTable", &body, &text).await;
+    }
+    for (parameter, value) in [
+        (
+            "GlobalTableWitnessUpdates",
+            r#"[{"Create":{"RegionName":"eu-west-1"}}]"#,
+        ),
+        ("DisassociationProtectionEnabled", "true"),
+        ("VectorIndexUpdates", "[]"),
+    ] {
+        let body = format!(r#"{{"TableName":"there","{parameter}":{value}}}"#);
+        let text = format!("{parameter} is not available in this version of geodynamo");
+        client.invalid("UpdateTable", &body, &text).await;
+    }
+}

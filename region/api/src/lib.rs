@@ -38,6 +38,8 @@ pub struct Reply {
     pub error: Option<Box<str>>,
     /// The operation; `None` if the target names none.
     pub operation: Option<Operation>,
+    /// What went wrong inside, if something did: for the log, not for the client.
+    pub fault: Option<Box<str>>,
 }
 
 impl<E: Engine> Api<E> {
@@ -79,6 +81,7 @@ impl Reply {
                 body: body.into(),
                 error: None,
                 operation,
+                fault: None,
             },
             Err(error) => Self {
                 operation,
@@ -95,6 +98,7 @@ impl From<&ApiError> for Reply {
             body: error.body().into(),
             error: Some(error.name().into()),
             operation: None,
+            fault: error.fault().map(Into::into),
         }
     }
 }

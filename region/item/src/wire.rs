@@ -16,7 +16,6 @@ use std::borrow::Cow;
 
 use geodynamo_json::JsonError;
 
-pub use shape::{Target, read_string, unexpected};
 pub use value::{read_item, read_value};
 pub use write::{write_item, write_value};
 

@@ -121,38 +121,42 @@ fn values_without_sense_are_refused_and_consumed() {
 #[test]
 fn wrong_types_are_refused_at_once() {
     let structure = "Start of structure or map found where not expected";
-    let list = "Start of list found where not expected";
+    let class = "Unrecognized collection type class ";
+    let value = "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.AttributeValue";
     for (text, refusal) in [
         (r#"{"S":5}"#, "NUMBER_VALUE cannot be converted to String"),
         (r#"{"S":true}"#, "TRUE_VALUE cannot be converted to String"),
         (r#"{"S":false}"#, "FALSE_VALUE cannot be converted to String"),
         (r#"{"S":{}}"#, structure),
-        (r#"{"S":[]}"#, list),
+        (r#"{"S":[]}"#, &*format!("{class}java.lang.String")),
         (r#"{"N":5}"#, "NUMBER_VALUE cannot be converted to String"),
         (r#"{"NS":[5]}"#, "NUMBER_VALUE cannot be converted to String"),
         (r#"{"SS":["a",true]}"#, "TRUE_VALUE cannot be converted to String"),
         (r#"{"SS":"a"}"#, "Unexpected field type"),
         (r#"{"SS":{}}"#, structure),
         (r#"{"B":5}"#, "only base-64-encoded strings are convertible to bytes"),
-        (r#"{"B":[1]}"#, list),
+        (r#"{"B":[1]}"#, &*format!("{class}java.nio.ByteBuffer")),
         (
             r#"{"B":"Zm9"}"#,
             "Base64 encoded length is expected a multiple of 4 bytes but found: 3",
         ),
         (r#"{"B":"Zm9-"}"#, "Invalid Base64 character: '-'"),
         (r#"{"B":"Zh=="}"#, "Invalid last non-pad Base64 character dectected"),
-        (r#"{"BOOL":"true"}"#, "STRING_VALUE cannot be converted to Boolean"),
+        (r#"{"BOOL":"true"}"#, "Unexpected token received from parser"),
         (r#"{"BOOL":1}"#, "NUMBER_VALUE cannot be converted to Boolean"),
-        (r#"{"NULL":"true"}"#, "STRING_VALUE cannot be converted to Boolean"),
+        (r#"{"NULL":"true"}"#, "Unexpected token received from parser"),
         (r#"{"L":{}}"#, structure),
         (r#"{"L":"a"}"#, "Unexpected field type"),
-        (r#"{"L":["a"]}"#, "Unexpected field type"),
-        (r#"{"M":[]}"#, list),
-        (r#"{"M":{"a":"b"}}"#, "Unexpected field type"),
-        (r#"{"M":{"a":[]}}"#, list),
-        ("5", "Unexpected field type"),
-        (r#""a""#, "Unexpected field type"),
-        ("[]", list),
+        (r#"{"L":["a"]}"#, "Unexpected value type in payload"),
+        (
+            r#"{"M":[]}"#,
+            "Unrecognized collection type java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>",
+        ),
+        (r#"{"M":{"a":"b"}}"#, "Unexpected value type in payload"),
+        (r#"{"M":{"a":[]}}"#, value),
+        ("5", "Unexpected value type in payload"),
+        (r#""a""#, "Unexpected value type in payload"),
+        ("[]", value),
         // Even behind a value without sense.
         (
             r#"{"L":[{"N":"x"},{"S":5}]}"#,

@@ -42,6 +42,7 @@ impl<E: Engine> Handler for Api<E> {
         Reply {
             status,
             body: reply.body,
+            fault: reply.fault,
         }
     }
 }

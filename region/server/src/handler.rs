@@ -26,4 +26,6 @@ pub struct Reply {
     pub status: StatusCode,
     /// The whole document, not compressed.
     pub body: Bytes,
+    /// What went wrong inside, where something did: for the log, not for the client.
+    pub fault: Option<Box<str>>,
 }

@@ -78,18 +78,21 @@ pub(super) async fn batch_execute_statement<E: Engine>(api: &Api<E>, input: Batc
         let tables = Arc::clone(&api.tables);
         running.spawn(async move { writes.run(&tables).await });
     }
-    let mut panicked = false;
+    let mut panicked = None;
     while let Some(joined) = running.join_next().await {
-        let Ok((table, all)) = joined else {
-            panicked = true;
-            continue;
+        let (table, all) = match joined {
+            Ok(joined) => joined,
+            Err(panic) => {
+                panicked = Some(panic);
+                continue;
+            }
         };
         for (at, done) in all {
             outcomes[at].finish(table.name(), done, &input.return_consumed_capacity);
         }
     }
-    if panicked {
-        return Err(ApiError::internal());
+    if let Some(panic) = panicked {
+        return Err(ApiError::internal(panic));
     }
     let consumed: Vec<_> = outcomes
         .iter_mut()

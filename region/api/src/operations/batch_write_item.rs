@@ -107,7 +107,7 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
             }
             Ok((_, _, Err(error))) => failed = Some(ApiError::from(error)),
             // A write panicked: the request fails, the others go on.
-            Err(_) => failed = Some(ApiError::internal()),
+            Err(panic) => failed = Some(ApiError::internal(panic)),
         }
     }
     if let Some(error) = failed.or(throttled.filter(|_| processed == 0)) {

@@ -98,7 +98,7 @@ impl Attributes {
         // Both are defined: it was checked above.
         partition
             .map(|partition| KeySchema { partition, sort })
-            .ok_or_else(ApiError::internal)
+            .ok_or_else(|| ApiError::internal("a key schema without a key"))
     }
 
     /// That keys use every definition.

@@ -16,17 +16,24 @@ pub(super) fn describe_continuous_backups<E: Engine>(
     api: &Api<E>,
     input: &DescribeContinuousBackupsInput,
 ) -> Result<DescribeContinuousBackupsOutput, ApiError> {
-    let name = table_name(&input.table_name)?;
+    Ok(DescribeContinuousBackupsOutput {
+        continuous_backups_description: Some(continuous_backups(api, table_name(&input.table_name)?)?),
+    })
+}
+
+/// A table's continuous backups.
+pub(super) fn continuous_backups<E: Engine>(
+    api: &Api<E>,
+    name: &str,
+) -> Result<ContinuousBackupsDescription, ApiError> {
     api.tables
         .table_named(name)
         .map_err(|_| ApiError::table_not_found(name))?;
-    Ok(DescribeContinuousBackupsOutput {
-        continuous_backups_description: Some(ContinuousBackupsDescription {
-            continuous_backups_status: Some("ENABLED".into()),
-            point_in_time_recovery_description: Some(PointInTimeRecoveryDescription {
-                point_in_time_recovery_status: Some("DISABLED".into()),
-                ..PointInTimeRecoveryDescription::default()
-            }),
+    Ok(ContinuousBackupsDescription {
+        continuous_backups_status: Some("ENABLED".into()),
+        point_in_time_recovery_description: Some(PointInTimeRecoveryDescription {
+            point_in_time_recovery_status: Some("DISABLED".into()),
+            ..PointInTimeRecoveryDescription::default()
         }),
     })
 }

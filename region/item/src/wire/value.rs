@@ -32,7 +32,7 @@ fn read_nested(reader: &mut Reader<'_>, levels: usize) -> Wire<AttributeValue> {
     if read_null(reader)? {
         return Ok(Err(text::EMPTY.into()));
     }
-    expected(reader, Target::Structure, Reader::begin_object)?;
+    expected(reader, Target::Value, Reader::begin_object)?;
     let mut found: Option<(AttributeType, Result<AttributeValue, ValidationText>)> = None;
     let (mut several, mut bad_number) = (false, None);
     while let Some(key) = reader.next_key()? {

@@ -7,11 +7,15 @@ use geodynamo_access::AccessError;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::request_id;
+use super::{
+    coding::{COMPRESSED_BYTES_MIN, compress},
+    request_id,
+};
 use crate::handler::Reply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
@@ -33,13 +37,31 @@ pub(crate) enum Refusal {
     Broken,
     /// A wrong signature.
     Access(AccessError),
+    /// A compressed body that is not.
+    Malformed,
     /// The handler panicked.
-    Internal,
+    Internal {
+        /// The operation's name.
+        operation: &'static str,
+        /// What it panicked with.
+        panic: String,
+    },
 }
 
-/// Wraps an operation's answer.
-pub(crate) fn reply(reply: Reply) -> Response<Full<Bytes>> {
-    json(reply.status, reply.body)
+/// Wraps an operation's answer; as gzip if it is long and the client takes that.
+pub(crate) async fn reply(reply: Reply, accepts_gzip: bool) -> Response<Full<Bytes>> {
+    if !accepts_gzip || reply.body.len() < COMPRESSED_BYTES_MIN {
+        return json(reply.status, reply.body);
+    }
+    let mut response = json(reply.status, compress(&reply.body).await);
+    response.headers_mut().insert(header::CONTENT_ENCODING, GZIP);
+    response
+}
+
+/// An answer's id, for the log.
+pub(crate) fn id(response: &Response<Full<Bytes>>) -> &str {
+    let id = response.headers().get(REQUEST_ID);
+    id.and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
 /// Says that the port is well.
@@ -78,7 +100,8 @@ impl Refusal {
             Self::Late => "late",
             Self::Broken => "broken",
             Self::Access(error) => error.code().name(),
-            Self::Internal => "internal",
+            Self::Malformed => "malformed",
+            Self::Internal { .. } => "internal",
         }
     }
 
@@ -107,7 +130,13 @@ impl Refusal {
                 Some(error.to_string()),
                 false,
             ),
-            Self::Internal => (
+            Self::Malformed => (
+                StatusCode::BAD_REQUEST,
+                "com.amazon.coral.service#SerializationException",
+                None,
+                false,
+            ),
+            Self::Internal { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "com.amazonaws.dynamodb.v20120810#InternalServerError",
                 Some("Internal server error".to_owned()),

@@ -77,7 +77,7 @@ impl Budget {
 
 impl Held {
     /// Holds at least so many bytes, waiting for them if need be.
-    async fn grow_to(&mut self, bytes: usize) {
+    pub(crate) async fn grow_to(&mut self, bytes: usize) {
         // More than everything can never be had: one request may hold all of it, and that must be enough.
         let wanted = u32::try_from(bytes.div_ceil(1024))
             .unwrap_or(u32::MAX)

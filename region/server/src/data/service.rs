@@ -18,7 +18,8 @@ use tracing::Instrument;
 
 use super::{
     answer::{self, Refusal},
-    body::{self, BodyError, BodyLimits, Budget},
+    body::{self, BodyError, BodyLimits, Budget, Held},
+    coding::{self, CodingError},
     unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
@@ -59,7 +60,12 @@ impl<H: Handler> Port<H> {
                 Ok(response) => response,
                 Err(refusal) => {
                     port.metrics.refused(refusal.reason());
-                    answer::refusal(&refusal)
+                    let response = answer::refusal(&refusal);
+                    if let Refusal::Internal { operation, panic } = &refusal {
+                        let request_id = answer::id(&response);
+                        tracing::error!(request_id, operation, panic, "a request's handler panicked");
+                    }
+                    response
                 }
             })
         }
@@ -101,25 +107,48 @@ impl<H: Handler> Port<H> {
             .ok()
             .and_then(|target| self.handler.operation(target))
             .ok_or(Refusal::UnknownOperation)?;
-        let result = match self.verify(&head, &body) {
-            Ok(principal) => {
-                let call = Call {
-                    principal,
-                    target: target.clone(),
-                    operation,
-                    body,
-                };
-                self.call(call, (held, permit)).await
+        let name = self.handler.operations().get(operation).copied().unwrap_or_default();
+        let accepts_gzip = coding::accepts_gzip(&head.headers);
+        let answering = async {
+            let principal = self.verify(&head, &body).map_err(Refusal::Access)?;
+            let call = Call {
+                principal,
+                target: target.clone(),
+                name,
+                body: self.decompressed(&head, body, &mut held).await?,
+            };
+            let mut reply = self.call(call, (held, permit)).await?;
+            let fault = reply.fault.take();
+            let response = answer::reply(reply, accepts_gzip).await;
+            if let Some(fault) = fault {
+                let request_id = answer::id(&response);
+                tracing::error!(request_id, operation = name, fault = &*fault, "a request failed");
             }
-            Err(error) => Err(Refusal::Access(error)),
+            Ok(response)
         };
+        let result = answering.await;
         let outcome = match &result {
-            Ok(reply) => Outcome::of(reply.status),
-            Err(Refusal::Internal) => Outcome::ServerError,
+            Ok(response) => Outcome::of(response.status()),
+            Err(Refusal::Internal { .. }) => Outcome::ServerError,
             Err(_) => Outcome::ClientError,
         };
         self.metrics.answered(operation, outcome, start.elapsed());
-        result.map(answer::reply)
+        result
+    }
+
+    /// The body as it was before the client compressed it. It was signed as it came.
+    async fn decompressed(&self, head: &Parts, body: Bytes, held: &mut Held) -> Result<Bytes, Refusal> {
+        if !coding::is_compressed(&head.headers) {
+            return Ok(body);
+        }
+        let decompressing = coding::decompress(&body, self.limits.request_bytes_max, held);
+        // Requests that wait for one another's memory do not do so for ever.
+        match tokio::time::timeout(self.limits.body_timeout, decompressing).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(CodingError::Malformed)) => Err(Refusal::Malformed),
+            Ok(Err(CodingError::TooLarge)) => Err(Refusal::TooLarge),
+            Err(_) => Err(Refusal::Late),
+        }
     }
 
     fn verify(&self, head: &Parts, body: &[u8]) -> Result<Principal, AccessError> {
@@ -137,15 +166,10 @@ impl<H: Handler> Port<H> {
     /// Lets the handler answer, to the end even if the client is gone. `keep` is kept until then.
     async fn call<K: Send + 'static>(self: &Arc<Self>, call: Call, keep: K) -> Result<Reply, Refusal> {
         // Below the level that logs have by default, so it costs a comparison unless traces are exported.
-        let name = self
-            .handler
-            .operations()
-            .get(call.operation)
-            .copied()
-            .unwrap_or_default();
+        let operation = call.name;
         let span = tracing::debug_span!(
             "request",
-            otel.name = name,
+            otel.name = operation,
             otel.kind = "server",
             rpc.system = "aws-api"
         );
@@ -158,12 +182,8 @@ impl<H: Handler> Port<H> {
         };
         Unfinished::new(answering.instrument(span)).await.map_err(|panic| {
             self.metrics.panicked();
-            tracing::error!(
-                operation = name,
-                panic = panic_text(&*panic),
-                "a request's handler panicked"
-            );
-            Refusal::Internal
+            let panic = panic_text(&*panic).to_owned();
+            Refusal::Internal { operation, panic }
         })
     }
 }
@@ -173,7 +193,8 @@ impl<H: Handler> Port<H> {
 struct Call {
     principal: Principal,
     target: HeaderValue,
-    operation: usize,
+    /// The operation's name.
+    name: &'static str,
     body: Bytes,
 }
 

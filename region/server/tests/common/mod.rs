@@ -60,7 +60,11 @@ impl Handler for Echo {
     }
 
     async fn call(&self, principal: Principal, target: &str, body: Bytes) -> Reply {
-        let reply = |status, body| Reply { status, body };
+        let reply = |status, body| Reply {
+            status,
+            body,
+            fault: None,
+        };
         match target {
             "DynamoDB_20120810.Panic" => panic!("as asked"),
             "DynamoDB_20120810.Fail" => {

@@ -1,0 +1,194 @@
+//! Features that later versions bring: what tells of them says that nothing is there and nothing is on, which is the truth.
+//! Terraform and the SDKs ask such things of any table.
+
+use geodynamo_storage::Engine;
+use geodynamo_table::{Description, IndexDescription, schema::ReplicaStatus};
+
+use super::{
+    Answer,
+    describe_continuous_backups::continuous_backups,
+    names::{table_name, table_of_arn},
+};
+use crate::{
+    Api,
+    errors::ApiError,
+    generated::{
+        AutoScalingSettingsDescription, DeleteBackupInput, DeleteResourcePolicyInput, DescribeBackupInput,
+        DescribeContributorInsightsInput, DescribeContributorInsightsOutput, DescribeExportInput, DescribeImportInput,
+        DescribeKinesisStreamingDestinationInput, DescribeKinesisStreamingDestinationOutput,
+        DescribeTableReplicaAutoScalingInput, DescribeTableReplicaAutoScalingOutput, GetResourcePolicyInput,
+        ListBackupsInput, ListBackupsOutput, ListBulkOperationsInput, ListBulkOperationsOutput,
+        ListContributorInsightsInput, ListContributorInsightsOutput, ListExportsInput, ListExportsOutput,
+        ListImportsInput, ListImportsOutput, Operation, ReplicaAutoScalingDescription,
+        ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription, UpdateContinuousBackupsInput,
+        UpdateContinuousBackupsOutput,
+    },
+    wire::{checked, encode},
+};
+
+/// The answer of an operation that only tells of such features, or takes away what is not there; `None` for one that would
+/// bring something about.
+pub(super) fn answer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Option<Answer> {
+    Some(match operation {
+        Operation::DescribeBackup => {
+            checked(body).and_then(|input: DescribeBackupInput| backup_not_found(input.backup_arn.as_deref()))
+        }
+        Operation::DeleteBackup => {
+            checked(body).and_then(|input: DeleteBackupInput| backup_not_found(input.backup_arn.as_deref()))
+        }
+        Operation::ListBackups => checked(body).map(list_backups),
+        Operation::UpdateContinuousBackups => checked(body).and_then(|input| update_continuous_backups(api, &input)),
+        Operation::DescribeExport => checked(body)
+            .and_then(|input: DescribeExportInput| Err(ApiError::export_not_found(input.export_arn.as_deref()))),
+        Operation::ListExports => checked(body).map(list_exports),
+        Operation::DescribeImport => checked(body)
+            .and_then(|input: DescribeImportInput| Err(ApiError::import_not_found(input.import_arn.as_deref()))),
+        Operation::ListImports => checked(body).map(list_imports),
+        Operation::ListBulkOperations => checked(body).map(list_bulk_operations),
+        Operation::DescribeContributorInsights => checked(body).and_then(|input| contributor_insights(api, &input)),
+        Operation::ListContributorInsights => checked(body).and_then(|input| list_contributor_insights(api, &input)),
+        Operation::DescribeKinesisStreamingDestination => {
+            checked(body).and_then(|input| kinesis_destinations(api, &input))
+        }
+        Operation::DescribeTableReplicaAutoScaling => checked(body).and_then(|input| auto_scaling(api, &input)),
+        Operation::GetResourcePolicy => checked(body).and_then(|input| get_resource_policy(api, &input)),
+        Operation::DeleteResourcePolicy => checked(body).and_then(|input| delete_resource_policy(api, &input)),
+        _ => return None,
+    })
+}
+
+fn backup_not_found(arn: Option<&str>) -> Answer {
+    Err(ApiError::backup_not_found(arn))
+}
+
+fn list_backups(_: ListBackupsInput) -> Vec<u8> {
+    encode(&ListBackupsOutput {
+        backup_summaries: Some(Vec::new()),
+        last_evaluated_backup_arn: None,
+    })
+}
+
+/// Switching point-in-time recovery off is done already.
+fn update_continuous_backups<E: Engine>(api: &Api<E>, input: &UpdateContinuousBackupsInput) -> Answer {
+    let description = continuous_backups(api, table_name(&input.table_name)?)?;
+    let wanted = input.point_in_time_recovery_specification.as_ref();
+    if wanted.and_then(|wanted| wanted.point_in_time_recovery_enabled) == Some(true) {
+        return Err(ApiError::parameter_not_offered("PointInTimeRecoveryEnabled"));
+    }
+    Ok(encode(&UpdateContinuousBackupsOutput {
+        continuous_backups_description: Some(description),
+    }))
+}
+
+fn list_exports(_: ListExportsInput) -> Vec<u8> {
+    encode(&ListExportsOutput {
+        export_summaries: Some(Vec::new()),
+        next_token: None,
+    })
+}
+
+fn list_imports(_: ListImportsInput) -> Vec<u8> {
+    encode(&ListImportsOutput {
+        import_summary_list: Some(Vec::new()),
+        next_token: None,
+    })
+}
+
+fn list_bulk_operations(_: ListBulkOperationsInput) -> Vec<u8> {
+    encode(&ListBulkOperationsOutput {
+        bulk_operations_summary_list: Some(Vec::new()),
+        next_token: None,
+    })
+}
+
+fn contributor_insights<E: Engine>(api: &Api<E>, input: &DescribeContributorInsightsInput) -> Answer {
+    let table = api.tables.describe(table_name(&input.table_name)?)?;
+    if let Some(index) = input.index_name.as_deref()
+        && !table.global_indexes.iter().any(|known| known.definition.name == index)
+    {
+        return Err(ApiError::no_index(index));
+    }
+    Ok(encode(&DescribeContributorInsightsOutput {
+        table_name: Some(table.name.into()),
+        index_name: input.index_name.clone(),
+        contributor_insights_status: Some("DISABLED".into()),
+        ..DescribeContributorInsightsOutput::default()
+    }))
+}
+
+fn list_contributor_insights<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput) -> Answer {
+    if input.table_name.is_some() {
+        api.tables.describe(table_name(&input.table_name)?)?;
+    }
+    Ok(encode(&ListContributorInsightsOutput {
+        contributor_insights_summaries: Some(Vec::new()),
+        next_token: None,
+    }))
+}
+
+fn kinesis_destinations<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreamingDestinationInput) -> Answer {
+    let table = api.tables.describe(table_name(&input.table_name)?)?;
+    Ok(encode(&DescribeKinesisStreamingDestinationOutput {
+        table_name: Some(table.name.into()),
+        kinesis_data_stream_destinations: Some(Vec::new()),
+    }))
+}
+
+/// Capacity is not scaled automatically, in any region.
+fn auto_scaling<E: Engine>(api: &Api<E>, input: &DescribeTableReplicaAutoScalingInput) -> Answer {
+    let table = api.tables.describe(table_name(&input.table_name)?)?;
+    let replicas = if table.replicas.is_empty() {
+        Vec::new()
+    } else {
+        let mut replicas = vec![replica(api.tables.region(), ReplicaStatus::Active, &table)];
+        let others = table.replicas.iter();
+        replicas.extend(others.map(|other| replica(&other.region, other.entry.status, &table)));
+        replicas
+    };
+    Ok(encode(&DescribeTableReplicaAutoScalingOutput {
+        table_auto_scaling_description: Some(TableAutoScalingDescription {
+            table_name: Some(table.name.into()),
+            table_status: Some(table.status.code().into()),
+            replicas: Some(replicas),
+        }),
+    }))
+}
+
+fn replica(region: &str, status: ReplicaStatus, table: &Description) -> ReplicaAutoScalingDescription {
+    let disabled = || {
+        Some(AutoScalingSettingsDescription {
+            auto_scaling_disabled: Some(true),
+            ..AutoScalingSettingsDescription::default()
+        })
+    };
+    let index = |index: &IndexDescription| ReplicaGlobalSecondaryIndexAutoScalingDescription {
+        index_name: Some(index.definition.name.as_str().into()),
+        index_status: Some(index.status.code().into()),
+        provisioned_read_capacity_auto_scaling_settings: disabled(),
+        provisioned_write_capacity_auto_scaling_settings: disabled(),
+    };
+    let indexes = table.global_indexes.iter().map(index).collect();
+    ReplicaAutoScalingDescription {
+        region_name: Some(region.into()),
+        global_secondary_indexes: Some(indexes),
+        replica_provisioned_read_capacity_auto_scaling_settings: disabled(),
+        replica_provisioned_write_capacity_auto_scaling_settings: disabled(),
+        replica_status: Some(status.code().into()),
+    }
+}
+
+fn get_resource_policy<E: Engine>(api: &Api<E>, input: &GetResourcePolicyInput) -> Answer {
+    let arn = input.resource_arn.as_deref().unwrap_or_default();
+    api.tables.table_named(table_of_arn(arn)?)?;
+    Err(ApiError::policy_not_found(arn))
+}
+
+/// Deleting a policy that is not there is no error, unless a certain revision of it was meant.
+fn delete_resource_policy<E: Engine>(api: &Api<E>, input: &DeleteResourcePolicyInput) -> Answer {
+    let arn = input.resource_arn.as_deref().unwrap_or_default();
+    api.tables.table_named(table_of_arn(arn)?)?;
+    match input.expected_revision_id {
+        Some(_) => Err(ApiError::policy_not_found(arn)),
+        None => Ok(b"{}".to_vec()),
+    }
+}

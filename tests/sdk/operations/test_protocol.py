@@ -1,0 +1,362 @@
+"""The protocol: headers, statuses, error forms, checksums, compression, bodies that make no sense, signatures."""
+
+import gzip
+import hashlib
+import hmac
+import json
+import re
+import zlib
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from .wire import JSON, Wire, n, s
+
+CORAL = "com.amazon.coral.service#"
+VALIDATION = "com.amazon.coral.validate#ValidationException"
+DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
+
+
+def test_an_answers_headers(wire, plain):
+    for answer in (
+        wire.answer("DescribeTable", {"TableName": plain}),
+        wire.answer("DescribeTable", {"TableName": "no-such-table"}),
+        wire.answer("Nothing", {}),
+    ):
+        headers = answer.headers
+        assert headers["content-type"] == JSON
+        assert re.fullmatch("[0-9A-V]{52}", headers["x-amzn-requestid"])
+        assert headers["x-amz-crc32"] == str(zlib.crc32(answer.raw))
+        assert int(headers["content-length"]) == len(answer.raw)
+        assert "date" in headers
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "kind", "key"),
+    [
+        ("DescribeTable", {}, VALIDATION, "message"),
+        ("DescribeTable", {"TableName": 1}, f"{CORAL}SerializationException", "Message"),
+        ("DescribeTable", {"TableName": "no-such-table"}, f"{DYNAMODB}ResourceNotFoundException", "message"),
+        ("CreateTable", "EXISTING", f"{DYNAMODB}ResourceInUseException", "message"),
+        ("PutItem", "CONDITION", f"{DYNAMODB}ConditionalCheckFailedException", "message"),
+        ("TransactWriteItems", "TRANSACTION", f"{DYNAMODB}TransactionCanceledException", "Message"),
+        ("DescribeGlobalTable", {"GlobalTableName": "abc"}, f"{DYNAMODB}GlobalTableNotFoundException", "message"),
+    ],
+)
+def test_error_forms(wire, plain, operation, request_, kind, key):
+    condition = {"TableName": plain, "Item": {"pk": s("a")}, "ConditionExpression": "attribute_exists(absent)"}
+    known = {
+        "EXISTING": {
+            "TableName": plain,
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        },
+        "CONDITION": condition,
+        "TRANSACTION": {"TransactItems": [{"Put": condition}]},
+    }
+    answer = wire.answer(operation, known[request_] if isinstance(request_, str) else request_)
+    assert answer.status == 400
+    assert answer.json["__type"] == kind
+    assert answer.json[key]
+
+
+@pytest.mark.parametrize(
+    "target", [None, "", "Nothing", "DynamoDB_20120810", "DynamoDB_20120810.", "DynamoDB_20120810.Nothing", "DynamoDB_20111205.GetItem", "dynamodb_20120810.GetItem"]
+)
+def test_an_unknown_operation(wire, target):
+    answer = wire.send(b"{}", target)
+    assert (answer.status, answer.json) == (400, {"__type": f"{CORAL}UnknownOperationException"})
+
+
+def test_an_operation_that_is_not_offered(wire):
+    """A request that is wrong in itself is told so first."""
+    assert wire.refusal("CreateBackup").startswith("ValidationException: 2 validation errors detected: ")
+    answer = wire.answer("CreateBackup", {"TableName": "abc", "BackupName": "abc"})
+    assert (answer.status, answer.json) == (
+        400,
+        {
+            "__type": f"{CORAL}UnknownOperationException",
+            "message": "CreateBackup is not available in this version of geodynamo.",
+        },
+    )
+
+
+def test_the_health_check(wire):
+    answer = wire.send(None, method="GET")
+    assert (answer.status, answer.body) == (200, b"healthy: dynamodb.us-east-1.amazonaws.com ")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/table", 404), ("POST", "/x", 404), ("PUT", "/", 405)])
+def test_other_paths_and_methods(wire, method, path, status):
+    assert wire.send(b"{}", "DynamoDB_20120810.ListTables", method=method, path=path).status == status
+
+
+def test_members_that_are_not_known_are_passed_over(wire, plain, pk):
+    item = {"pk": {**s(pk), "X": {"deep": [1]}}}
+    wire("PutItem", TableName=plain, Item=item, New={"a": [None, {"b": 1.5e300}]}, tableName="abc")
+    assert wire("GetItem", TableName=plain, Key={"pk": s(pk)}, Other=None)["Item"] == {"pk": s(pk)}
+
+
+def test_null_is_as_if_a_member_were_not_there(wire, plain, pk):
+    put = {"TableName": plain, "Item": {"pk": s(pk)}, "ConditionExpression": None, "Expected": None}
+    assert wire("PutItem", **put, ExpressionAttributeNames=None, ExpressionAttributeValues=None, ReturnValues=None) == {}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" ", b"{", b'{"a"}', b"{'TableName': 'abc'}", b"{} {}", b"hello", b"\xff\xfe", b'{"TableName": "\xff"}', b'{"a": 01}', b'{"a": NaN}', b'{"a": 1,}', b'{"TableName": "\\ud800"}', b'{"x":' + b"[" * 10_000]
+)
+def test_a_body_that_is_not_json(wire, body):
+    answer = wire.answer("DescribeTable", body)
+    assert (answer.status, answer.json) == (400, {"__type": f"{CORAL}SerializationException"})
+
+
+MAP = "Unrecognized collection type java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>"
+VALUE = "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.AttributeValue"
+STRUCTURE = "Start of structure or map found where not expected"
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "says"),
+    [
+        ("PutItem", {"TableName": 1}, "NUMBER_VALUE cannot be converted to String"),
+        ("PutItem", {"TableName": 1.5}, "DECIMAL_VALUE cannot be converted to String"),
+        ("PutItem", {"TableName": True}, "TRUE_VALUE cannot be converted to String"),
+        ("PutItem", {"TableName": False}, "FALSE_VALUE cannot be converted to String"),
+        ("PutItem", {"TableName": []}, "Unrecognized collection type class java.lang.String"),
+        ("PutItem", {"TableName": {}}, STRUCTURE),
+        ("PutItem", {"Item": []}, MAP),
+        ("PutItem", {"Item": "a"}, "Unexpected field type"),
+        ("PutItem", {"Item": {"a": []}}, VALUE),
+        ("PutItem", {"Item": {"a": "b"}}, "Unexpected value type in payload"),
+        ("PutItem", {"Item": {"a": {"S": 1}}}, "NUMBER_VALUE cannot be converted to String"),
+        ("PutItem", {"Item": {"a": {"N": 1}}}, "NUMBER_VALUE cannot be converted to String"),
+        ("PutItem", {"Item": {"a": {"S": {}}}}, STRUCTURE),
+        ("PutItem", {"Item": {"a": {"S": []}}}, "Unrecognized collection type class java.lang.String"),
+        ("PutItem", {"Item": {"a": {"B": 1}}}, "only base-64-encoded strings are convertible to bytes"),
+        ("PutItem", {"Item": {"a": {"B": "a"}}}, "Base64 encoded length is expected a multiple of 4 bytes but found: 1"),
+        ("PutItem", {"Item": {"a": {"B": "=+/="}}}, "Invalid last non-pad Base64 character dectected"),
+        ("PutItem", {"Item": {"a": {"B": "+$cd"}}}, "Invalid Base64 character: '$'"),
+        ("PutItem", {"Item": {"a": {"BOOL": "true"}}}, "Unexpected token received from parser"),
+        ("PutItem", {"Item": {"a": {"BOOL": 1}}}, "NUMBER_VALUE cannot be converted to Boolean"),
+        ("PutItem", {"Item": {"a": {"NULL": "true"}}}, "Unexpected token received from parser"),
+        ("PutItem", {"Item": {"a": {"SS": "a"}}}, "Unexpected field type"),
+        ("PutItem", {"Item": {"a": {"SS": [1]}}}, "NUMBER_VALUE cannot be converted to String"),
+        ("PutItem", {"Item": {"a": {"SS": {}}}}, STRUCTURE),
+        ("PutItem", {"Item": {"a": {"L": {}}}}, STRUCTURE),
+        ("PutItem", {"Item": {"a": {"L": ["a"]}}}, "Unexpected value type in payload"),
+        ("PutItem", {"Item": {"a": {"M": []}}}, MAP),
+        ("PutItem", {"Item": {"a": {"M": {"b": []}}}}, VALUE),
+        ("PutItem", {"ExpressionAttributeNames": []}, "Unrecognized collection type java.util.Map<java.lang.String, java.lang.String>"),
+        ("PutItem", {"ExpressionAttributeValues": "a"}, "Unexpected field type"),
+        ("PutItem", {"ExpressionAttributeValues": {":a": {"N": 1}}}, "NUMBER_VALUE cannot be converted to String"),
+        ("GetItem", {"ConsistentRead": "true"}, "Unexpected token received from parser"),
+        ("GetItem", {"ConsistentRead": 1}, "NUMBER_VALUE cannot be converted to Boolean"),
+        ("GetItem", {"AttributesToGet": "a"}, "Unexpected field type"),
+        ("GetItem", {"AttributesToGet": [True]}, "TRUE_VALUE cannot be converted to String"),
+        ("Query", {"Limit": "1"}, "STRING_VALUE cannot be converted to Integer"),
+        ("Query", {"Limit": True}, "TRUE_VALUE cannot be converted to Integer"),
+        ("Query", {"ExclusiveStartKey": []}, MAP),
+        ("CreateTable", {"KeySchema": {}}, STRUCTURE),
+        ("CreateTable", {"KeySchema": ["a"]}, "Unexpected value type in payload"),
+        ("CreateTable", {"ProvisionedThroughput": {"ReadCapacityUnits": "1"}}, "STRING_VALUE cannot be converted to Long"),
+        ("BatchGetItem", {"RequestItems": []}, "Unrecognized collection type java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.KeysAndAttributes>"),
+        ("BatchWriteItem", {"RequestItems": {"abc": {}}}, STRUCTURE),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_a_body_of_another_shape(wire, operation, request_, says):
+    answer = wire.answer(operation, request_)
+    assert (answer.status, answer.json) == (400, {"__type": f"{CORAL}SerializationException", "Message": says})
+
+
+def test_a_table_is_named_by_its_arn_too(wire, plain, pk):
+    arn = wire("DescribeTable", TableName=plain)["Table"]["TableArn"]
+    assert re.fullmatch(rf"arn:aws:dynamodb:us-east-1:\d{{12}}:table/{plain}", arn)
+    wire("PutItem", TableName=arn, Item={"pk": s(pk), "v": n(1)})
+    assert wire("GetItem", TableName=arn, Key={"pk": s(pk)})["Item"]["v"] == n(1)
+    read = wire("BatchGetItem", RequestItems={arn: {"Keys": [{"pk": s(pk)}]}})
+    assert read["Responses"] == {arn: [{"pk": s(pk), "v": n(1)}]}
+    assert wire.refusal("GetItem", TableName="arn:x", Key={}).startswith("ValidationException: Invalid TableArn")
+
+
+@pytest.fixture
+def large_item(wire, plain, pk):
+    wire("PutItem", TableName=plain, Item={"pk": s(pk), "v": s("abcdefgh" * 40_000)})
+    return {"TableName": plain, "Key": {"pk": s(pk)}}
+
+
+@pytest.mark.parametrize(
+    ("accept", "compressed"),
+    [
+        (None, False),
+        ("identity", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("gzip, deflate, br, zstd", True),
+        ("deflate, gzip;q=0.5", True),
+        ("x-gzip", True),
+        ("br, zstd", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, br", False),
+        ("gzipped", False),
+    ],
+)
+def test_large_answers_are_compressed_for_who_accepts_it(wire, large_item, accept, compressed):
+    headers = {"Accept-Encoding": accept} if accept else {}
+    answer = wire.answer("GetItem", large_item, **headers)
+    assert answer.headers.get("content-encoding") == ("gzip" if compressed else None)
+    assert len(answer.raw) < 20_000 if compressed else len(answer.raw) > 320_000
+    # The checksum is of what is sent: so every SDK has it.
+    assert answer.headers["x-amz-crc32"] == str(zlib.crc32(answer.raw))
+    assert len(answer.json["Item"]["v"]["S"]) == 320_000
+
+
+def test_small_answers_are_not_compressed(wire, plain):
+    answer = wire.answer("DescribeTable", {"TableName": plain}, **{"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+
+
+def test_compressed_requests(wire, plain, pk):
+    request = {"TableName": plain, "Item": {"pk": s(pk), "v": s("x" * 100_000)}}
+    body = gzip.compress(json.dumps(request).encode())
+    assert len(body) < 1000
+    answer = wire.answer("PutItem", body, **{"Content-Encoding": "gzip"})
+    assert (answer.status, answer.json) == (200, {})
+    assert len(wire("GetItem", TableName=plain, Key={"pk": s(pk)})["Item"]["v"]["S"]) == 100_000
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", gzip.compress(b"{}")[:-3], gzip.compress(b"{}") + b"more", gzip.compress(b"")], ids=len
+)
+def test_compressed_requests_that_make_no_sense(wire, body):
+    answer = wire.answer("ListTables", body, **{"Content-Encoding": "gzip"})
+    assert (answer.status, answer.json) == (400, {"__type": f"{CORAL}SerializationException"})
+
+
+def test_a_compressed_request_is_no_larger_than_another(wire):
+    """A body of a few kilobytes that would become 100 megabytes."""
+    body = gzip.compress(b" " * (100 << 20))
+    answer = wire.answer("ListTables", body, **{"Content-Encoding": "gzip"})
+    assert (answer.status, answer.kind) == (413, "RequestEntityTooLargeException")
+
+
+def test_a_request_of_more_than_16_megabytes(wire):
+    answer = wire.answer("PutItem", b'{"x":"' + b"x" * (16 << 20) + b'"}')
+    assert (answer.status, answer.kind) == (413, "RequestEntityTooLargeException")
+
+
+# Signatures, against a region that insists on them.
+
+NOW = "%Y%m%dT%H%M%SZ"
+
+
+def signed(region, body=b"{}", *, when=None, secret=None, key=None, scope=None, drop=(), change=None):
+    """Headers of a request to ListTables as the specification has them, with one thing wrong if asked for."""
+    when = when or datetime.now(timezone.utc)
+    date, host = when.strftime(NOW), region.endpoint.split("//")[1]
+    scope = scope or f"{date[:8]}/{region.name}/dynamodb/aws4_request"
+    headers = {"host": host, "x-amz-date": date, "x-amz-target": "DynamoDB_20120810.ListTables"}
+    names = ";".join(headers)
+    canonical = "\n".join(
+        ["POST", "/", "", *(f"{name}:{value}" for name, value in headers.items()), "", names, hashlib.sha256(body).hexdigest()]
+    )
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    signing = ("AWS4" + (secret or region.secret_access_key)).encode()
+    for part in [*scope.split("/"), to_sign]:
+        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
+    parts = {
+        "Credential": f"{key or region.access_key_id}/{scope}",
+        "SignedHeaders": names,
+        "Signature": signing.hex(),
+    }
+    parts |= change or {}
+    value = ", ".join(f"{name}={part}" for name, part in parts.items() if name not in drop)
+    sent = {"X-Amz-Date": date, "Authorization": f"AWS4-HMAC-SHA256 {value}"}
+    return {name: value for name, value in sent.items() if name not in drop}
+
+
+def refused(region, body=b"{}", **headers):
+    answer = Wire(region.endpoint).answer("ListTables", body, **headers)
+    assert answer.status == 400, answer.body
+    return answer.json["__type"], answer.message
+
+
+def test_a_good_signature(regions):
+    answer = Wire(regions[0].endpoint).answer("ListTables", b"{}", **signed(regions[0]))
+    assert (answer.status, "TableNames" in answer.json) == (200, True)
+
+
+def test_no_signature(regions):
+    expect = (f"{CORAL}MissingAuthenticationTokenException", "Request is missing Authentication Token")
+    assert refused(regions[0]) == expect
+    assert refused(regions[0], **{"X-Amz-Date": "20260101T000000Z"}) == expect
+    # What cannot be an operation's request is told so before.
+    answer = Wire(regions[0].endpoint).answer("Nothing", b"{}")
+    assert answer.json == {"__type": f"{CORAL}UnknownOperationException"}
+
+
+@pytest.mark.parametrize(
+    ("drop", "missing"),
+    [
+        (["Credential"], ["Authorization header requires 'Credential' parameter."]),
+        (["Signature"], ["Authorization header requires 'Signature' parameter."]),
+        (["SignedHeaders"], ["Authorization header requires 'SignedHeaders' parameter."]),
+        (
+            ["X-Amz-Date"],
+            ["Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."],
+        ),
+        (
+            ["Credential", "Signature", "SignedHeaders", "X-Amz-Date"],
+            [
+                "Authorization header requires 'Credential' parameter.",
+                "Authorization header requires 'Signature' parameter.",
+                "Authorization header requires 'SignedHeaders' parameter.",
+                "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
+            ],
+        ),
+    ],
+)
+def test_an_incomplete_signature(regions, drop, missing):
+    headers = signed(regions[0], drop=drop)
+    expect = " ".join([*missing, "Authorization=" + headers["Authorization"].strip()])
+    kind, message = refused(regions[0], **headers)
+    assert (kind, message.strip()) == (f"{CORAL}IncompleteSignatureException", expect)
+
+
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and "
+    "signing method. Consult the service documentation for details."
+)
+
+
+def test_wrong_signatures(regions):
+    region = regions[0]
+    wrong = (f"{CORAL}InvalidSignatureException", MISMATCH)
+    assert refused(region, **signed(region, secret="another")) == wrong
+    assert refused(region, b'{"Limit":1}', **signed(region)) == wrong
+    assert refused(region, **signed(region, change={"Signature": "0" * 64})) == wrong
+    unknown = (f"{CORAL}UnrecognizedClientException", "The security token included in the request is invalid.")
+    assert refused(region, **signed(region, key="AKIANOBODY")) == unknown
+    day = datetime.now(timezone.utc).strftime("%Y%m%d")
+    kind, message = refused(region, **signed(region, scope=f"{day}/mars-north-1/dynamodb/aws4_request"))
+    assert (kind, message.strip()) == (
+        f"{CORAL}InvalidSignatureException",
+        "Credential should be scoped to a valid region.",
+    )
+    kind, message = refused(region, **signed(region, scope=f"{day}/{region.name}/s3/aws4_request"))
+    assert (kind, message.strip()) == (
+        f"{CORAL}InvalidSignatureException",
+        "Credential should be scoped to correct service: 'dynamodb'.",
+    )
+
+
+@pytest.mark.parametrize(("minutes", "says"), [(-16, "Signature expired: {}"), (16, "Signature not yet current: {}")])
+def test_a_signature_of_another_time(regions, minutes, says):
+    when = datetime.now(timezone.utc) + timedelta(minutes=minutes)
+    kind, message = refused(regions[0], **signed(regions[0], when=when))
+    assert kind == f"{CORAL}InvalidSignatureException"
+    assert message.startswith(says.format(when.strftime(NOW)) + " is ")
+    assert "15 min.)" in message
+
+

@@ -8,7 +8,7 @@ use geodynamo_tests::linearizable::{Call, Operation, State, Verdict, check};
 use geodynamo_tests::recorder::{Answer, Choices, Session};
 use serde_json::{Value, json};
 
-use crate::{Region, Shared};
+use crate::{End, Region, Shared};
 
 const TABLE: &str = "items";
 const ITEMS: usize = 4;
@@ -30,8 +30,8 @@ type History = Vec<Vec<Call>>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_item_calls_are_linearizable_over_kills() -> Result<(), Failure> {
-    let mut region = Region::start(TABLE).await?;
-    let history = record(&mut region, Puts::Answered, 3_000, 2).await?;
+    let mut region = Region::start(TABLE, End::Kill).await?;
+    let history = record(&mut region, Puts::Answered, 2_500, 2).await?;
     let (mut calls, mut lost) = (0, 0);
     for (item, on_item) in history.iter().enumerate() {
         assert_eq!(check(None, on_item), Verdict::Linearizable, "item {item}");
@@ -53,7 +53,7 @@ async fn single_item_calls_are_linearizable_over_kills() -> Result<(), Failure> 
 /// The negative control: with puts that are acknowledged before they are done, the history must not pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn puts_that_are_acknowledged_early_are_found_out() -> Result<(), Failure> {
-    let mut region = Region::start(TABLE).await?;
+    let mut region = Region::start(TABLE, End::Kill).await?;
     let history = record(&mut region, Puts::Early, 400, 0).await?;
     let found = history
         .iter()

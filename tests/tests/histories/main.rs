@@ -1,5 +1,5 @@
 //! What concurrent clients saw of a region, judged: single-item calls are linearizable and transactions serializable, also
-//! when the region is killed and started again in the middle. Every judge has negative controls: histories that are
+//! when the region is killed, or loses its power, and is started again in the middle. Every judge has negative controls: histories that are
 //! changed afterwards, and clients that do not do what they record.
 
 mod items;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use geodynamo_loadgen::client::Endpoint;
 use geodynamo_loadgen::cluster::{Cluster, Settings};
 use geodynamo_loadgen::tables;
+use geodynamo_tests::power::Power;
 use geodynamo_tests::recorder::Moments;
 use geodynamo_tests::{Failure, binary, wait_until};
 use tempfile::TempDir;
@@ -23,7 +24,17 @@ const LOAD_MAX: Duration = Duration::from_secs(120);
 /// One region, with one table.
 struct Region {
     cluster: Cluster,
+    power: Option<Power>,
     _folder: TempDir,
+}
+
+/// How a region ends before it is started again.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// By kill -9.
+    Kill,
+    /// By kill -9, and what it had not synced is taken from its files.
+    PowerCut,
 }
 
 /// What the clients of a history share.
@@ -36,9 +47,9 @@ struct Shared {
 }
 
 impl Region {
-    async fn start(table: &str) -> Result<Self, Failure> {
+    async fn start(table: &str, end: End) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("geodynamo-test-").tempdir()?;
-        let mut cluster = Cluster::new(Settings {
+        let cluster = Cluster::new(Settings {
             binary: binary()?,
             folder: folder.path().to_owned(),
             regions: vec!["us-east-1".to_owned()],
@@ -47,11 +58,16 @@ impl Region {
             more: "[throttle]\nenabled = false\n".to_owned(),
         })?;
         cluster.write(&BTreeMap::new())?;
-        cluster.start()?;
-        let region = Self {
+        let power = match end {
+            End::Kill => None,
+            End::PowerCut => Some(Power::new(folder.path())?),
+        };
+        let mut region = Self {
             cluster,
+            power,
             _folder: folder,
         };
+        region.switch_on()?;
         tables::create(&region.endpoint(), table).await?;
         Ok(region)
     }
@@ -60,10 +76,21 @@ impl Region {
         self.cluster.nodes[0].endpoint()
     }
 
-    /// kill -9, and a new start on what is on disk.
+    /// A new start on what is on disk.
     fn restart(&mut self) -> Result<(), Failure> {
-        self.cluster.nodes[0].kill()?;
-        Ok(self.cluster.start()?)
+        let node = &mut self.cluster.nodes[0];
+        match &self.power {
+            None => node.kill()?,
+            Some(power) => drop(power.cut(node)?),
+        }
+        self.switch_on()
+    }
+
+    fn switch_on(&mut self) -> Result<(), Failure> {
+        match &self.power {
+            None => Ok(self.cluster.start()?),
+            Some(power) => power.on(&mut self.cluster.nodes[0]),
+        }
     }
 }
 

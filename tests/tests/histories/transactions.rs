@@ -9,7 +9,7 @@ use geodynamo_tests::recorder::{Answer, Choices, Session};
 use geodynamo_tests::serializable::{Item, Outcome, Transaction, Violation, check};
 use serde_json::{Value, json};
 
-use crate::{Region, Shared};
+use crate::{End, Region, Shared};
 
 const TABLE: &str = "lists";
 const ITEMS: usize = 12;
@@ -47,23 +47,23 @@ struct Recorded {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_are_serializable_and_whole_over_kills() -> Result<(), Failure> {
-    let mut region = Region::start(TABLE).await?;
-    let all = record(&mut region, Mode::AtOnce, 1_500, 2).await?;
+async fn transactions_are_serializable_and_whole_over_power_cuts() -> Result<(), Failure> {
+    let mut region = Region::start(TABLE, End::PowerCut).await?;
+    let all = record(&mut region, Mode::AtOnce, 1_200, 2).await?;
     let mut session = Session::new(region.endpoint());
     let last = lists(&mut session).await?;
     let history: Vec<_> = all.iter().flat_map(|one| one.history.clone()).collect();
     let committed = history.iter().filter(|one| one.outcome == Outcome::Committed).count();
     let (conflicts, repeated) = (sum(&all, |one| one.conflicts), sum(&all, |one| one.repeated));
     println!(
-        "{} transactions: {committed} committed, {conflicts} conflicts, {repeated} repeated after a kill",
+        "{} transactions: {committed} committed, {conflicts} conflicts, {repeated} repeated after a power cut",
         history.len()
     );
     assert_eq!(check(&history, &last), Ok(()));
     assert!(committed > 500 && conflicts > 0, "too little happened");
-    assert!(repeated > 0, "the kills interrupted nothing");
+    assert!(repeated > 0, "the power cuts interrupted nothing");
 
-    // Tokens are as durable as their transactions, over one more kill too.
+    // Tokens are as durable as their transactions, over one more power cut too.
     region.restart()?;
     session = Session::new(region.endpoint());
     for body in all.iter().filter_map(|one| one.last.as_ref()) {
@@ -88,7 +88,7 @@ async fn transactions_are_serializable_and_whole_over_kills() -> Result<(), Fail
 /// The negative control: what is not done at once must be found out.
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_done_piece_by_piece_are_found_out() -> Result<(), Failure> {
-    let mut region = Region::start(TABLE).await?;
+    let mut region = Region::start(TABLE, End::Kill).await?;
     let all = record(&mut region, Mode::Apart, 600, 0).await?;
     let last = lists(&mut Session::new(region.endpoint())).await?;
     let history: Vec<_> = all.into_iter().flat_map(|one| one.history).collect();

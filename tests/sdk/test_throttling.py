@@ -41,6 +41,14 @@ def low(tmp_path_factory):
         yield region
 
 
+@pytest.fixture(scope="module")
+def quota(tmp_path_factory):
+    """A region whose account may use little of an on-demand table."""
+    settings = "[throttle]\non_demand_read = 2\non_demand_write = 3\n"
+    with serve(tmp_path_factory.mktemp("quota"), settings) as region:
+        yield region
+
+
 def new_table(client, name, read, write, index=None, keys=("pk",)):
     definition = table_definition(name, *keys, attributes=("gk",) if index else (), BillingMode="PROVISIONED")
     definition["ProvisionedThroughput"] = {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
@@ -280,6 +288,94 @@ def test_an_on_demand_table_throttles_only_hot_keys(low, name):
         client.put_item(TableName=name, Item=item(f"cold{number}", 0))
     error, _ = until_throttled(lambda _: client.get_item(TableName=name, Key=item("hot", 1), ConsistentRead=True))
     assert error["throttlingReasons"][0]["reason"] == "TableReadKeyRangeThroughputExceeded"
+
+
+MAXIMUM = "Throughput exceeds the maximum OnDemandThroughput configured on table or index"
+
+
+def on_demand(client, name, *keys, **more):
+    client.create_table(**table_definition(name, *keys, **more))
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
+def test_the_maximum_of_an_on_demand_table(serving, name):
+    client = serving.client()
+    on_demand(client, name, "pk", OnDemandThroughput={"MaxReadRequestUnits": 1, "MaxWriteRequestUnits": 2})
+    refused = "ThrottlingException", MAXIMUM
+    error, answered = until_throttled(lambda number: put(client, name, number))
+    check(error, *refused, "TableWriteMaxOnDemandThroughputExceeded", f":table/{name}", reasons="throttlingReasons")
+    assert answered >= 2
+    get = lambda _: client.get_item(TableName=name, Key={"pk": {"S": "k0"}}, ConsistentRead=True)
+    error, _ = until_throttled(get)
+    check(error, *refused, "TableReadMaxOnDemandThroughputExceeded", f":table/{name}", reasons="throttlingReasons")
+    batch = {name: [{"PutRequest": {"Item": {"pk": {"S": f"b{number}"}}}} for number in range(25)]}
+    error, _ = until_throttled(lambda _: client.batch_write_item(RequestItems=batch))
+    assert error["Error"]["Code"] == "ThrottlingException"
+    actions = [{"Put": {"TableName": name, "Item": {"pk": {"S": f"t{number}"}}}} for number in range(4)]
+    error, _ = until_throttled(lambda _: client.transact_write_items(TransactItems=actions))
+    reasons = [reason for reason in error["CancellationReasons"] if reason["Code"] != "None"]
+    assert reasons[0] == {"Code": "ThrottlingError", "Message": MAXIMUM}
+    # Without a maximum it is not held to one.
+    client.update_table(
+        TableName=name, OnDemandThroughput={"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": -1}
+    )
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    for number in range(50):
+        put(client, name, number)
+
+
+def test_the_maximum_of_an_on_demand_index(serving, name):
+    client = serving.client()
+    index = {
+        "IndexName": "by-gk",
+        "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+        "OnDemandThroughput": {"MaxReadRequestUnits": 50, "MaxWriteRequestUnits": 1},
+    }
+    on_demand(client, name, "pk", attributes=("gk",), GlobalSecondaryIndexes=[index])
+    error, _ = until_throttled(lambda number: put(client, name, number, gk={"S": f"g{number}"}))
+    check(
+        error,
+        "ThrottlingException",
+        MAXIMUM,
+        "IndexWriteMaxOnDemandThroughputExceeded",
+        f":table/{name}/index/by-gk",
+        reasons="throttlingReasons",
+    )
+    for number in range(50):
+        put(client, name, number + 1000)
+
+
+def test_the_accounts_quota_of_an_on_demand_table(quota, name):
+    client = quota.client()
+    on_demand(client, name, "pk")
+    error, _ = until_throttled(lambda number: put(client, name, number))
+    check(
+        error,
+        "RequestLimitExceeded",
+        "Throughput exceeds the current throughput limit for your account. Please contact AWS Support at "
+        "https://aws.amazon.com/support request a limit increase",
+        "TableWriteAccountLimitExceeded",
+        f":table/{name}",
+    )
+
+
+def test_statements_are_throttled_like_other_requests(serving, name):
+    client = serving.client()
+    new_table(client, name, 1, 1)
+    insert = lambda number: f"INSERT INTO \"{name}\" VALUE {{'pk': 'k{number}'}}"
+    error, _ = until_throttled(lambda number: client.execute_statement(Statement=insert(number)))
+    check(
+        error,
+        "ProvisionedThroughputExceededException",
+        TABLE,
+        "TableWriteProvisionedThroughputExceeded",
+        f":table/{name}",
+    )
+    batch = [{"Statement": insert(f"b{number}")} for number in range(20)]
+    answers = client.batch_execute_statement(Statements=batch)["Responses"]
+    errors = {answer["Error"]["Code"] for answer in answers if "Error" in answer}
+    assert errors == {"ProvisionedThroughputExceeded"}
 
 
 def test_a_hot_key_of_a_provisioned_table(low, name):

@@ -122,6 +122,7 @@ pub(crate) struct Counters {
     released: AtomicU64,
     conflicts: AtomicU64,
     pub(crate) expired: AtomicU64,
+    throttled: Arc<AtomicU64>,
 }
 
 /// What has happened since the process started.
@@ -139,6 +140,8 @@ pub struct Counts {
     pub conflicts: u64,
     /// Items that expired here.
     pub expired: u64,
+    /// Requests that were refused or cut short for want of capacity, each item of a batch by itself.
+    pub throttled: u64,
     /// Versions parked now.
     pub waiting: u64,
 }
@@ -251,6 +254,7 @@ impl<E: Engine> Tables<E> {
             released: read(&counters.released),
             conflicts: read(&counters.conflicts),
             expired: read(&counters.expired),
+            throttled: read(&counters.throttled),
             waiting: self.parking.len() as u64,
         }
     }
@@ -441,7 +445,14 @@ impl<E: Engine> Tables<E> {
     fn throttle_of(&self, table: &Table) -> Option<Box<Throttle>> {
         let (region, account) = (self.region(), self.account());
         let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
-        Throttle::of(table, region, &arn, &self.options.throttle, &self.options.time)
+        Throttle::of(
+            table,
+            region,
+            &arn,
+            &self.options.throttle,
+            &self.options.time,
+            &self.counters.throttled,
+        )
     }
 
     /// Learns where this replica's logs of a table end, if it does not know yet.

@@ -15,7 +15,10 @@ mod bucket;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -121,6 +124,8 @@ impl fmt::Display for Throttled {
 #[derive(Debug)]
 pub(crate) struct Throttle {
     time: Clock,
+    /// Counts what is refused.
+    refused: Arc<AtomicU64>,
     table: Resource,
     /// In the order of the table's indexes; `None` for a local one.
     indexes: Vec<Option<Resource>>,
@@ -169,10 +174,12 @@ impl Throttle {
         arn: &str,
         options: &ThrottleOptions,
         time: &Arc<dyn TimeSource>,
+        refused: &Arc<AtomicU64>,
     ) -> Option<Box<Self>> {
         if !options.enabled {
             return None;
         }
+        table.live.meters.keep(table.indexes());
         let billing = table.registers.billing.unwrap_or(Billing::OnDemand);
         let on_demand = billing == Billing::OnDemand;
         let created = table.created_ms();
@@ -205,9 +212,15 @@ impl Throttle {
         };
         Some(Box::new(Self {
             time: Clock(Arc::clone(time)),
+            refused: Arc::clone(refused),
             table: resource(arn.to_owned(), None, rates(None)),
             indexes: table.indexes().iter().map(index).collect(),
         }))
+    }
+
+    fn refuse(&self, throttled: Box<Throttled>) -> TableError {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        TableError::Throttled(throttled)
     }
 
     /// The limits of an index by its place among the table's; a local one has its table's.
@@ -226,7 +239,7 @@ impl Table {
             Some(throttle) => throttle
                 .resource(index)
                 .admit(access, route, least, throttle.time.now())
-                .map_err(TableError::Throttled),
+                .map_err(|throttled| throttle.refuse(throttled)),
         }
     }
 
@@ -265,7 +278,7 @@ impl Table {
             for route in routes {
                 resource
                     .admit(Access::Write, *route, 0.0, now)
-                    .map_err(TableError::Throttled)?;
+                    .map_err(|throttled| throttle.refuse(throttled))?;
             }
         }
         for (resource, routes, units) in charges {
@@ -330,6 +343,13 @@ impl Resource {
 }
 
 impl Meters {
+    /// Forgets what was consumed of indexes that are gone.
+    fn keep(&self, indexes: &[IndexDefinition]) {
+        let is = |index: &IndexDefinition, owner: u64| index.kind == IndexKind::Global(owner);
+        let kept = |owner: &Option<u64>| owner.is_none_or(|owner| indexes.iter().any(|index| is(index, owner)));
+        self.0.lock().retain(|owner, _| kept(owner));
+    }
+
     fn meter(&self, owner: Option<u64>, since: Millis) -> Arc<Meter> {
         let side = || Side {
             bucket: Bucket::since(since),

@@ -155,6 +155,12 @@ impl Collector for TableCollector {
             "Items deleted here because their time to live was over",
             counts.expired,
         )?;
+        counter(
+            e,
+            "requests_throttled",
+            "Requests, or items of batches, refused or cut short for want of capacity",
+            counts.throttled,
+        )?;
         gauge(e, "versions_waiting", "Versions that are parked now", counts.waiting)
     }
 }

@@ -133,6 +133,7 @@ async fn a_provisioned_table_writes_at_its_rate_and_saves_five_minutes() {
         assert_eq!(world.puts(spread(1_000)).await, 200, "what was not used is saved");
         world.pass(3_600_000);
         assert_eq!(world.puts(spread(10_000)).await, 3_000, "for five minutes");
+        assert_eq!(world.tables.counts().throttled, 5);
     }
 }
 

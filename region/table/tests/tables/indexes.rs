@@ -9,7 +9,7 @@ use std::{
 };
 
 use geodynamo_item::Item;
-use geodynamo_storage::{Direction, Engine, Scan};
+use geodynamo_storage::{Direction, Engine, MemoryEngine, Scan};
 use geodynamo_table::{
     NewIndex, ScanRequest, TableError, Tables, UpdateTable,
     schema::{IndexStatus, KeyAttribute, KeySchema, KeyType, Projection},
@@ -17,8 +17,9 @@ use geodynamo_table::{
 };
 
 use crate::{
+    gated::Gated,
     regions::Regions,
-    support::{MODES, NOW, Region, Time, alone, get, item, key, n, options, put, s, with},
+    support::{MODES, NOW, Time, alone, definition, get, item, key, n, options, put, s, with},
 };
 
 /// Steps after which an index that is still being built is taken to be so for ever.
@@ -54,7 +55,7 @@ fn removing(name: &str) -> UpdateTable {
     }
 }
 
-async fn build(tables: &Region) {
+async fn build<E: Engine>(tables: &Arc<Tables<E>>) {
     for _ in 0..STEPS_MAX {
         if !tables.build_indexes().await.unwrap() {
             return;
@@ -63,7 +64,7 @@ async fn build(tables: &Region) {
     panic!("the indexes are never built");
 }
 
-fn status(tables: &Region, index: &str) -> Option<IndexStatus> {
+fn status<E: Engine>(tables: &Arc<Tables<E>>, index: &str) -> Option<IndexStatus> {
     let description = tables.describe("t").unwrap();
     let found = description
         .global_indexes
@@ -73,7 +74,7 @@ fn status(tables: &Region, index: &str) -> Option<IndexStatus> {
 }
 
 /// What a scan of the table, or of an index, gives: by partition key and sort key.
-async fn scanned(tables: &Region, index: Option<&str>) -> BTreeMap<String, Item> {
+async fn scanned<E: Engine>(tables: &Arc<Tables<E>>, index: Option<&str>) -> BTreeMap<String, Item> {
     let table = tables.table("t").unwrap();
     let mut items = BTreeMap::new();
     let mut start = None;
@@ -97,7 +98,7 @@ async fn scanned(tables: &Region, index: Option<&str>) -> BTreeMap<String, Item>
 }
 
 /// That the index holds just the items that have its key, and that it is counted right.
-async fn index_is_true(tables: &Region) {
+async fn index_is_true<E: Engine>(tables: &Arc<Tables<E>>) {
     let mut items = scanned(tables, None).await;
     items.retain(|_, item| matches!(item.get("h"), Some(geodynamo_item::AttributeValue::S(text)) if !text.is_empty()));
     assert_eq!(scanned(tables, Some("by-h")).await, items);
@@ -110,7 +111,7 @@ async fn index_is_true(tables: &Region) {
 }
 
 /// How many global index entries the engine has.
-async fn entries(tables: &Region) -> usize {
+async fn entries<E: Engine>(tables: &Arc<Tables<E>>) -> usize {
     use std::ops::Bound;
     let scan = Scan {
         from: Bound::Included(vec![2].into()),
@@ -332,6 +333,70 @@ async fn writes_during_a_back_fill_are_neither_lost_nor_doubled() {
 }
 
 #[tokio::test]
+async fn a_back_fill_waits_for_the_writes_that_do_not_know_the_index() {
+    for spanning in MODES {
+        let engine = Gated::new(MemoryEngine::new(spanning));
+        let tables = Tables::open(engine, options("a", &["a"], &Time::at(NOW)))
+            .await
+            .unwrap();
+        tables.create_table(definition("t")).await.unwrap();
+        // A new item, on its way to the disk, which nobody sees yet.
+        tables.engine().set_open(false);
+        let table = tables.table("t").unwrap();
+        let writer = Arc::clone(&tables);
+        let write = tokio::spawn(async move {
+            let new = with(key("p", 1), "h", s("a"));
+            writer.put(&table, new, Default::default()).await
+        });
+        tables.engine().one_waits().await;
+        tables.update_table("t", adding(by_h())).await.unwrap();
+        let builder = Arc::clone(&tables);
+        let built = tokio::spawn(async move { build(&builder).await });
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Creating));
+        tables.engine().set_open(true);
+        write.await.unwrap().unwrap();
+        built.await.unwrap();
+        assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Active));
+        assert_eq!(scanned(&tables, Some("by-h")).await.len(), 1);
+        index_is_true(&tables).await;
+    }
+}
+
+#[tokio::test]
+async fn a_removed_index_is_emptied_after_the_writes_that_still_know_it() {
+    for spanning in MODES {
+        let engine = Gated::new(MemoryEngine::new(spanning));
+        let tables = Tables::open(engine, options("a", &["a"], &Time::at(NOW)))
+            .await
+            .unwrap();
+        tables.create_table(definition("t")).await.unwrap();
+        tables.engine().set_open(false);
+        let table = tables.table("t").unwrap();
+        let writer = Arc::clone(&tables);
+        let write = tokio::spawn(async move {
+            let new = with(key("p", 1), "g", s("a"));
+            writer.put(&table, new, Default::default()).await
+        });
+        tables.engine().one_waits().await;
+        tables.update_table("t", removing("by-g")).await.unwrap();
+        let builder = Arc::clone(&tables);
+        let emptied = tokio::spawn(async move { build(&builder).await });
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(&tables, "by-g"), Some(IndexStatus::Deleting));
+        tables.engine().set_open(true);
+        write.await.unwrap().unwrap();
+        emptied.await.unwrap();
+        assert_eq!(status(&tables, "by-g"), None);
+        assert_eq!(entries(&tables).await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_back_fill_goes_on_after_a_restart() {
     for spanning in MODES {
         let time = Time::at(NOW);
@@ -457,7 +522,7 @@ async fn a_region_joins_while_an_index_is_being_filled() {
     for spanning in MODES {
         let regions = Regions::new(spanning, &["a", "b"]).await;
         let first = &regions.all[0];
-        first.create_table(crate::support::definition("t")).await.unwrap();
+        first.create_table(definition("t")).await.unwrap();
         for number in 0..500 {
             put(first, "t", with(key("p", number), "h", s(&format!("{}", number % 5)))).await;
         }

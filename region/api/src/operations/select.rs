@@ -2,7 +2,7 @@
 
 use geodynamo_expression::{
     Condition, Projection, SortCondition,
-    partiql::{self, Plan, Range, Select},
+    partiql::{self, Plan, Range, Ranges, Select},
 };
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
@@ -86,7 +86,7 @@ pub(super) async fn page<E: Engine>(
             }),
         });
     };
-    ranges.iter().try_for_each(|range| check_range(schema, range))?;
+    check_ranges(schema, ranges)?;
     let source = Source {
         index: select.index.as_deref(),
         plan: &plan,
@@ -105,7 +105,7 @@ pub(super) async fn page<E: Engine>(
 struct Source<'a, F> {
     index: Option<&'a str>,
     plan: &'a Plan,
-    ranges: &'a [Range],
+    ranges: &'a Ranges,
     consistent: bool,
     fetch_base: bool,
     /// Whether a range has one item at most.
@@ -127,15 +127,17 @@ impl<F: Fn(&Range) -> bool> Source<'_, F> {
         let mut page = Page::default();
         let mut bytes = 0;
         let (first, mut start) = from.map_or((0, None), |from| (from.range, from.key));
-        for (at, range) in self.ranges.iter().enumerate().skip(first) {
+        for at in first..self.ranges.len() {
             if left == 0 || bytes >= PAGE_BYTES_MAX || at - first == RANGES_IN_PAGE {
                 page.next = Some(Position { range: at, key: None });
                 break;
             }
+            let Some(range) = self.ranges.get(at) else { break };
+            let sole = (self.sole)(&range);
             let query = Query {
                 index: self.index,
-                partition: range.partition.clone(),
-                sort: range.sort.clone(),
+                partition: range.partition,
+                sort: range.sort,
                 forward: self.plan.forward,
                 limit: Some(left),
                 start: start.take(),
@@ -157,7 +159,7 @@ impl<F: Fn(&Range) -> bool> Source<'_, F> {
                 bytes += item.size()?;
             }
             page.items.extend(read.items);
-            if let Some(key) = read.last_key.filter(|_| !(self.sole)(range)) {
+            if let Some(key) = read.last_key.filter(|_| !sole) {
                 page.next = Some(Position {
                     range: at,
                     key: Some(key),
@@ -184,15 +186,13 @@ fn fetches(table: &Table, select: &Select, index: Option<&IndexDefinition>) -> R
     Ok(fetches)
 }
 
-fn check_range(schema: &KeySchema, range: &Range) -> Result<(), ApiError> {
-    check_key(&schema.partition, &range.partition, PARTITION_KEY_BYTES_MAX)?;
-    match (&range.sort, &schema.sort) {
-        (Some(sort), Some(attribute)) => {
-            let check = |value| check_key(attribute, value, SORT_KEY_BYTES_MAX);
-            sort.operands().try_for_each(check)
-        }
-        _ => Ok(()),
+fn check_ranges(schema: &KeySchema, ranges: &Ranges) -> Result<(), ApiError> {
+    for partition in &ranges.partitions {
+        check_key(&schema.partition, partition, PARTITION_KEY_BYTES_MAX)?;
     }
+    let Some(attribute) = &schema.sort else { return Ok(()) };
+    let mut operands = ranges.sorts.iter().flat_map(SortCondition::operands);
+    operands.try_for_each(|value| check_key(attribute, value, SORT_KEY_BYTES_MAX))
 }
 
 /// What a SELECT in a batch or a transaction is of: one item by its whole key, and what else it must be.

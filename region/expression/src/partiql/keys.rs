@@ -21,11 +21,21 @@ pub struct KeyNames<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// What to query, one after another; `None` to scan.
-    pub ranges: Option<Vec<Range>>,
+    pub ranges: Option<Ranges>,
     /// Ascending by the sort key, or descending.
     pub forward: bool,
     /// What to leave out of what is read.
     pub filter: Option<Condition>,
+}
+
+/// Every partition key with every condition on the sort key. They are not multiplied out: the values may be large, and of
+/// the wrong types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranges {
+    /// The partition keys, in the order of reading. Types are not checked.
+    pub partitions: Vec<AttributeValue>,
+    /// What the sort key must be, in the order of reading; if there is nothing, it can be anything. Types are not checked.
+    pub sorts: Vec<SortCondition>,
 }
 
 /// Items of one partition key.
@@ -35,6 +45,23 @@ pub struct Range {
     pub partition: AttributeValue,
     /// What the sort key must be. Types are not checked.
     pub sort: Option<SortCondition>,
+}
+
+impl Ranges {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.partitions.len() * self.sorts.len().max(1)
+    }
+
+    /// One of them, in the order of reading.
+    pub fn get(&self, at: usize) -> Option<Range> {
+        let of_partition = self.sorts.len().max(1);
+        Some(Range {
+            partition: self.partitions.get(at / of_partition)?.clone(),
+            sort: self.sorts.get(at % of_partition).cloned(),
+        })
+    }
 }
 
 /// The one key that a WHERE clause names by equality of all key attributes, and what else it asks; `None` if it does not
@@ -99,19 +126,12 @@ pub fn plan(condition: Option<&Condition>, by: &[Order], keys: KeyNames<'_>) -> 
     }
     let forward = !keys.sort.and_then(descending).unwrap_or(false);
     let sorts = take_sorts(&mut conjuncts, keys, forward);
-    let range = |partition: &AttributeValue, sort: Option<&SortCondition>| Range {
-        partition: partition.clone(),
-        sort: sort.cloned(),
-    };
-    let ranges = partitions.list.iter().flat_map(|partition| -> Vec<Range> {
-        match sorts.as_slice() {
-            [] => vec![range(partition, None)],
-            sorts => sorts.iter().map(|sort| range(partition, Some(sort))).collect(),
-        }
-    });
     let mut rest: Vec<Condition> = conjuncts.into_iter().cloned().collect();
     Ok(Plan {
-        ranges: Some(ranges.collect()),
+        ranges: Some(Ranges {
+            partitions: partitions.list,
+            sorts,
+        }),
         forward,
         filter: match rest.len() {
             0 | 1 => rest.pop(),

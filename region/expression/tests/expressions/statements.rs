@@ -322,7 +322,8 @@ fn planned(text: &str) -> Result<String, String> {
         other => format!("{other:?}"),
     };
     let ranges = ranges.map(|ranges| {
-        let shown = ranges.iter().map(|range| {
+        let shown = (0..ranges.len()).map(|at| {
+            let range = ranges.get(at).unwrap();
             let sort = range.sort.as_ref().map(|sort| {
                 let operands: Vec<String> = sort.operands().map(number).collect();
                 let debug = format!("{sort:?}");

@@ -14,7 +14,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo test bench soak fmt build setup setup-python setup-libraries
+.PHONY: help demo test bench soak fmt build setup setup-python setup-test
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -26,7 +26,7 @@ help:
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
 
-test: setup setup-python setup-libraries
+test: setup setup-python setup-test
 	@"$$(scripts/python-env --path)/bin/python" scripts/test.py
 
 bench: setup
@@ -42,7 +42,7 @@ soak: setup
 fmt: setup
 	cargo fmt --all
 
-build:
+build: setup
 	@echo "== building geodynamo (cold: about 15 minutes on two cores, nearly all of it RocksDB; warm: seconds)"
 	@$(CARGO) build --workspace --bin geodynamo
 
@@ -52,6 +52,6 @@ setup:
 setup-python: setup
 	@scripts/python-env
 
-setup-libraries: setup
-	@scripts/setup libraries
+setup-test: setup
+	@scripts/setup test
 	@scripts/library-envs >/dev/null

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
+
 use crate::client::Endpoint;
 use crate::signer::Credentials;
 
@@ -240,10 +242,7 @@ impl Node {
     /// Asks it to end (SIGTERM) and waits for that; gives how it ended.
     pub fn stop(&mut self) -> io::Result<ExitStatus> {
         let mut process = self.process.take().ok_or_else(|| io::Error::other("it does not run"))?;
-        Command::new("kill")
-            .arg("-TERM")
-            .arg(process.id().to_string())
-            .status()?;
+        rustix::process::kill_process(Pid::from_child(&process), Signal::TERM)?;
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             if let Some(status) = process.try_wait()? {

@@ -51,6 +51,7 @@ def main():
     wanted = sys.argv[1:]
     stages = Stages(wanted)
     stages.run("format", lambda: check(["cargo", "fmt", "--all", "--check"]))
+    stages.run("tidy", lambda: check([sys.executable, "scripts/tidy.py"]))
     programs = []
     stages.run("build", lambda: build(programs), always=True)
     stages.run(

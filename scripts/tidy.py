@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES_MAX = 600
+# Written so that this file does not hold it.
+OUTSIDE = "/".join(["", "..", "shared", ""])
 # Which crates of the house each may use: arrows go down, never back up (ARCHITECTURE.md, "Code map").
 MAY_USE = {
     "topology": set(),
@@ -58,7 +60,7 @@ def find(root, files):
             lines = text.count("\n")
             if lines > LINES_MAX:
                 yield f"{name}: {lines} lines; one noun a file, {LINES_MAX} at most"
-            if "/../shared/" in text.replace('"', "/"):
+            if OUTSIDE in text.replace('"', "/"):
                 yield f"{name}: refers to a folder outside the project"
 
 

@@ -24,6 +24,7 @@ use crate::{
     dial::LINK_PRIORITY,
     metrics::{LinkMetrics, add},
     replicator::Shared,
+    unsent::Unsent,
     wire,
 };
 
@@ -156,7 +157,7 @@ async fn drive<H: Host>(
     let mut catalog = shared.host.catalog();
     let mut shutdown = shared.shutdown.clone();
     let mut jobs: JoinSet<Event> = JoinSet::new();
-    let (mut out, mut written) = (Vec::new(), 0);
+    let mut out = Unsent::default();
     let outcome = loop {
         if let Err(error) = act(shared, &mut receiver, &mut jobs, &mut out, metrics) {
             break Err(error);
@@ -177,14 +178,10 @@ async fn drive<H: Host>(
                 Ok(event) => receiver.handle(shared.now(), event),
                 Err(error) => break Err(format!("applying failed: {error}")),
             },
-            bytes = stream.write(out.get(written..).unwrap_or_default()), if written < out.len() => match bytes {
+            bytes = stream.write(out.rest()), if !out.is_empty() => match bytes {
                 Ok(bytes) => {
                     add(&metrics.bytes_sent, bytes as u64);
-                    written += bytes;
-                    if written >= out.len() {
-                        out.clear();
-                        written = 0;
-                    }
+                    out.took(bytes);
                 }
                 Err(error) => break Err(error.to_string()),
             },
@@ -209,12 +206,12 @@ fn act<H: Host>(
     shared: &Arc<Shared<H>>,
     receiver: &mut Receiver,
     jobs: &mut JoinSet<Event>,
-    out: &mut Vec<u8>,
+    out: &mut Unsent,
     metrics: &Arc<LinkMetrics>,
 ) -> Result<(), String> {
     while let Some(action) = receiver.poll_action() {
         match action {
-            Action::Send(frame) => wire::append(out, &frame).map_err(|error| error.to_string())?,
+            Action::Send(frame) => out.append(&frame).map_err(|error| error.to_string())?,
             Action::Established(peer) => {
                 tracing::info!(peer = peer.region, replica = %peer.replica, "a peer's link is up");
                 add(&metrics.connections, 1);

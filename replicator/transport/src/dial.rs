@@ -24,6 +24,7 @@ use crate::{
     copy,
     metrics::{LinkMetrics, add},
     replicator::Shared,
+    unsent::Unsent,
     wire,
 };
 
@@ -130,7 +131,7 @@ async fn drive<H: Host>(
                 Ok(None) => link.acking = false,
                 Err(error) => return Err(format!("a question to the host failed: {error}")),
             },
-            written = write(&mut stream, &link.out, link.written), if link.written < link.out.len() => link.wrote(written?),
+            written = write(&mut stream, link.out.rest()), if !link.out.is_empty() => link.wrote(written?),
             Some(order) = link.copies.join_next(), if !link.copies.is_empty() => link.copy_ended(order.ok()),
             changed = changed(&mut writes) => { changed?; link.look_for_activity(); }
             changed = changed(&mut catalog) => { changed?; link.open_logs(); link.start_copies(); }
@@ -145,11 +146,8 @@ async fn changed(watch: &mut watch::Receiver<u64>) -> Result<(), String> {
 }
 
 /// Writes what it can. Safe to cancel: what was not taken stays in the buffer.
-async fn write(stream: &mut SendStream, out: &[u8], from: usize) -> Result<usize, String> {
-    stream
-        .write(out.get(from..).unwrap_or_default())
-        .await
-        .map_err(|error| error.to_string())
+async fn write(stream: &mut SendStream, rest: &[u8]) -> Result<usize, String> {
+    stream.write(rest).await.map_err(|error| error.to_string())
 }
 
 /// A connection's sender and what it waits for.
@@ -162,8 +160,7 @@ struct Link<'a, H> {
     /// The host's answers; `None` from a task that passed acknowledgements on.
     jobs: JoinSet<Option<Event>>,
     /// Frames to be written. Bounded by the peer's credit.
-    out: Vec<u8>,
-    written: usize,
+    out: Unsent,
     ends: BTreeMap<LogId, Position>,
     /// Acknowledgements not yet passed on to the host: the newest of each log.
     acks: BTreeMap<LogId, Position>,
@@ -187,8 +184,7 @@ impl<'a, H: Host> Link<'a, H> {
             connection,
             sender: Sender::new(shared.own.clone(), &peer.region, shared.now()),
             jobs: JoinSet::new(),
-            out: Vec::new(),
-            written: 0,
+            out: Unsent::default(),
             ends: BTreeMap::new(),
             acks: BTreeMap::new(),
             acking: false,
@@ -210,7 +206,7 @@ impl<'a, H: Host> Link<'a, H> {
                     if let Frame::Deltas { deltas, .. } = &frame {
                         add(&self.metrics.deltas_sent, deltas.len() as u64);
                     }
-                    wire::append(&mut self.out, &frame).map_err(|error| error.to_string())?;
+                    self.out.append(&frame).map_err(|error| error.to_string())?;
                 }
                 Action::Established(peer) => {
                     tracing::info!(peer = peer.region, replica = %peer.replica, "link is up");
@@ -283,11 +279,7 @@ impl<'a, H: Host> Link<'a, H> {
 
     fn wrote(&mut self, bytes: usize) {
         add(&self.metrics.bytes_sent, bytes as u64);
-        self.written += bytes;
-        if self.written >= self.out.len() {
-            self.out.clear();
-            self.written = 0;
-        }
+        self.out.took(bytes);
     }
 
     /// Opens the logs that are to be sent, and closes those that are not any more.

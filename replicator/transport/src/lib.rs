@@ -12,6 +12,7 @@ mod dial;
 pub mod host;
 pub mod metrics;
 mod replicator;
+mod unsent;
 mod wire;
 
 pub use ca::{CaError, ClusterCa, Pem, node_name};

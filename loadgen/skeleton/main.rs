@@ -44,9 +44,15 @@ struct Arguments {
     /// Threads that serve.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// The secret key of every signature.
+    /// The access key of every signature.
+    #[arg(long, default_value = "skeleton")]
+    access_key_id: String,
+    /// Its secret.
     #[arg(long, default_value = "skeleton-secret")]
     secret: String,
+    /// The region of every signature.
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -54,7 +60,11 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> Result<(), AnyError> {
     let arguments = Arguments::parse();
     let store = Arc::new(Store::open(&arguments.data)?);
-    let verifier = Arc::new(Verifier::new(arguments.secret));
+    let verifier = Arc::new(Verifier::new(
+        arguments.access_key_id,
+        arguments.secret,
+        arguments.region,
+    ));
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.threads)
         .enable_all()

@@ -112,3 +112,23 @@ impl Signer {
         key
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What botocore's SigV4Auth gives for the same request, key and time.
+    #[test]
+    fn signs_as_botocore_does() {
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let mut signer = Signer::new("AKIDEXAMPLE", secret, "eu-west-1", "127.0.0.1:8000");
+        let signature = signer.sign("DynamoDB_20120810.ListTables", b"{\"Limit\":3}", 1_440_938_160);
+        assert_eq!(signature.date, "20150830T123600Z");
+        assert_eq!(
+            signature.authorization,
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/dynamodb/aws4_request, \
+             SignedHeaders=host;x-amz-date;x-amz-target, \
+             Signature=294df69b54c317ad9b3813c9a36e3e950a00f4df8e9c2e75b7a08a52f29c8af5"
+        );
+    }
+}

@@ -51,7 +51,7 @@ pub struct Echo {
 
 impl Handler for Echo {
     fn operations(&self) -> &'static [&'static str] {
-        &["Echo", "Fail", "Panic", "Wait"]
+        &["Break", "Echo", "Fail", "Panic", "Wait"]
     }
 
     fn operation(&self, target: &str) -> Option<usize> {
@@ -67,6 +67,10 @@ impl Handler for Echo {
         };
         match target {
             "DynamoDB_20120810.Panic" => panic!("as asked"),
+            "DynamoDB_20120810.Break" => Reply {
+                fault: Some("the disk is full".into()),
+                ..reply(StatusCode::INTERNAL_SERVER_ERROR, "{}".into())
+            },
             "DynamoDB_20120810.Fail" => {
                 let text = json!({ "__type": "x#ValidationException", "message": "no" }).to_string();
                 reply(StatusCode::BAD_REQUEST, text.into())

@@ -1,6 +1,7 @@
 """DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator, GetRecords, and a consumer that walks the shards."""
 
 import json
+import re
 import time
 
 import boto3
@@ -360,6 +361,11 @@ def test_refusals(dev, client, streams, make_table):
         assert refusal(streams.get_shard_iterator, **given)[0] == "ValidationException"
         code, message = refusal(streams.get_shard_iterator, **given, SequenceNumber="1" * 40)
         assert (code, message) == ("ValidationException", "Invalid SequenceNumber")
+    at_time = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "AT_TIMESTAMP"}
+    for given in ({}, {"Timestamp": time.time() + 60}):
+        assert refusal(streams.get_shard_iterator, **at_time, **given)[0] == "ValidationException"
+    for bad in (arn[: arn.rindex("/stream/")], "a" * 40):
+        assert refusal(streams.describe_stream, StreamArn=bad)[0] == "ValidationException"
     good = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, **latest)["ShardIterator"]
     streams.get_records(ShardIterator=good)
     for bad in ("nonsense", good[:-1], good[:-1] + ("0" if good[-1] != "0" else "1"), good.replace(table, "other")):
@@ -491,6 +497,39 @@ def test_a_shard_that_is_read_too_often_is_refused(quick):
             return error.response["Error"]["Message"]
 
     assert wait_until(refused, "six reads in one second are too many") == "Too many operations for a given subscriber."
+
+
+def test_a_stream_survives_kill_9(tmp_path):
+    def start():
+        server = Server(["dev", "--port", "0", "--data", str(tmp_path / "data")], tmp_path)
+        while not (found := re.search(r"https?://[\w.\-]+:\d+", server.line(60))):
+            pass
+        region = Region("us-east-1", found.group(), "any", "any")
+        return server, region.client(), region.client("dynamodbstreams")
+
+    server, client, streams = start()
+    on = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    client.create_table(**table_definition("killed", "pk", StreamSpecification=on))
+    client.get_waiter("table_exists").wait(TableName="killed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    arn = stream_of(client, "killed")
+    for n in range(50):
+        client.put_item(TableName="killed", Item=item(f"key {n % 10}", x=n))
+    shards, records = shards_of(streams, arn), everything(streams, arn)
+    assert len(records) == 50
+    at = {shard["ShardId"]: iterator(streams, arn, shard, "LATEST") for shard in shards}
+    server.process.kill()
+    server.process.wait()
+
+    server, client, streams = start()
+    assert stream_of(client, "killed") == arn
+    assert shards_of(streams, arn) == shards
+    assert everything(streams, arn) == records
+    client.put_item(TableName="killed", Item=item("key 1", x="after"))
+    [(shard, record)] = [(shard, record) for shard in at for record in drain(streams, at[shard])]
+    assert record["dynamodb"]["OldImage"] == item("key 1", x=41)
+    before = [found["dynamodb"]["SequenceNumber"] for found in records if found["dynamodb"]["Keys"] == item("key 1")]
+    assert int(record["dynamodb"]["SequenceNumber"]) > max(map(int, before))
+    server.stop()
 
 
 def test_replicated_writes_are_in_each_regions_stream(regions, name):

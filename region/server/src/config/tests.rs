@@ -43,6 +43,11 @@ sync = false
 partitions_per_table = 4
 item_collection_bytes = 5000
 
+[streams]
+shard_seconds = 60
+retention_seconds = 3600
+reads_per_second = 5
+
 [replication]
 drift_max_ms = 500
 parked_max = 1000
@@ -74,6 +79,14 @@ sample_percent = 5
 #[test]
 fn a_short_file_is_enough() {
     let config = Config::parse("x", MINIMAL).unwrap();
+    // Four hours and a day, as DynamoDB's.
+    assert_eq!(
+        (
+            config.streams.shard_seconds.get(),
+            config.streams.retention_seconds.get()
+        ),
+        (14_400, 86_400)
+    );
     assert_eq!(config.listen, Listen::default());
     assert!(config.storage.sync);
     assert_eq!(config.data_limits(), Limits::default());
@@ -103,6 +116,13 @@ fn every_field_is_read() {
         (&*credentials[1].account, credentials[1].session_token.as_deref()),
         ("000000000000", Some("token"))
     );
+    let streams = &config.streams;
+    let read = (
+        streams.shard_seconds.get(),
+        streams.retention_seconds.get(),
+        streams.reads_per_second.get(),
+    );
+    assert_eq!(read, (60, 3600, 5));
     let limits = config.data_limits();
     assert_eq!((limits.connections_max, limits.buffered_bytes_max), (100, 32 << 20));
     assert_eq!(

@@ -114,8 +114,13 @@ impl Model {
                 let wrong = match write {
                     Write::Put(item) => match checks::key(schema, &key_of(schema, item)) {
                         wrong if wrong.is_empty() => checks::item(schema, item),
-                        // A batch's item without good keys is refused as a key is.
-                        wrong => wrong,
+                        // A batch's item without good keys is refused as a key is; or for its size, which comes first.
+                        mut wrong => {
+                            if item_size(item) > ITEM_BYTES_MAX {
+                                wrong.push(Refusal::invalid(checks::TOO_LARGE));
+                            }
+                            wrong
+                        }
                     },
                     _ => checks::key(schema, item),
                 };

@@ -37,7 +37,7 @@ pub(crate) fn run(mut bytes: &[u8]) {
     };
     match kind % 5 {
         0 | 1 => {
-            let parameter = if kind % 5 == 0 {
+            let parameter = if kind.is_multiple_of(5) {
                 Parameter::Condition
             } else {
                 Parameter::Filter

@@ -101,6 +101,7 @@ impl Region {
             account: "000000000000".into(),
             partitions: 4,
             parking: ParkingLimits::default(),
+            collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             ttl: Default::default(),
             throttle: Default::default(),
             streams: Default::default(),

@@ -105,7 +105,6 @@ impl Region {
             ttl: Default::default(),
             throttle: Default::default(),
             streams: Default::default(),
-            collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             time: Arc::new(Still),
             new_replica: ReplicaId(7),
         };

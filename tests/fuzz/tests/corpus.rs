@@ -1,4 +1,5 @@
 //! The kept corpus, and a minute of changes of it, shared among the targets.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::{
     path::Path,

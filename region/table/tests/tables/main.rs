@@ -16,4 +16,5 @@ mod throttle;
 mod transactions;
 mod trimming;
 mod ttl;
+mod turns;
 mod writes;

@@ -40,12 +40,13 @@ class Region:
     def client(self, service="dynamodb"):
         return boto3.client(service, **self.settings())
 
-    def resource(self):
-        return boto3.resource("dynamodb", **self.settings())
+    def resource(self, attempts=1):
+        return boto3.resource("dynamodb", **self.settings(attempts))
 
-    def settings(self):
-        # No retries: a test sees what the server answered.
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
+    def settings(self, attempts=1):
+        # No retries unless told: a test sees what the server answered.
+        retries = {"total_max_attempts": attempts, "mode": "standard"}
+        config = Config(retries=retries, connect_timeout=5, read_timeout=60)
         return {
             "endpoint_url": self.endpoint,
             "region_name": self.name,

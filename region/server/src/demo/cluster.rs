@@ -183,11 +183,14 @@ fn topology(ports: &[Ports], wan: &WanEmulator) -> String {
     text
 }
 
+/// A region as `geodynamo serve` reads it. Provisioned throughput throttles, but a hot key does not: it is for trying out,
+/// as fast as the machine goes, on few keys.
 fn region_config(name: &str, ports: &Ports) -> String {
     format!(
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\
          [listen]\ndata = \"{}\"\nadmin = \"{}\"\nreplication = \"{}\"\n\n\
          [cluster_tls]\ncert = \"certs/{name}.pem\"\nkey = \"certs/{name}.key\"\nca = \"certs/ca.pem\"\n\n\
+         [throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
          [[credentials]]\naccess_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n",
         ports.data, ports.admin, ports.replication
     )

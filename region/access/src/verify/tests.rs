@@ -577,9 +577,10 @@ proptest! {
     }
 }
 
-/// Prints what a verification costs; `cargo test --release -- --ignored --nocapture cost`.
+/// Prints what a verification costs. Run it with
+/// `cargo test --release -p geodynamo-access -- --ignored --nocapture cost_of_a_verification`.
 #[test]
-#[ignore = "a measurement, not a check"]
+#[ignore = "a measurement, not a check: it holds nothing that could fail"]
 fn cost_of_a_verification() {
     let verifier = verifier();
     let body = [b'x'; 300];

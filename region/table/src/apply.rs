@@ -80,22 +80,18 @@ impl<E: Engine> Tables<E> {
         Ok(applied)
     }
 
-    /// Merges a copy's rows: like a batch, but with a mark of how far the copy has come in place of a cursor.
+    /// Merges a copy's rows, parted by [`Tables::admit`]: like a batch, but with a mark of how far the copy has come in place of a cursor.
     pub(crate) async fn apply_copy(
         &self,
         table: &Table,
         origin: Origin,
-        log: LogInfo,
-        deltas: Vec<Delta>,
+        (merged, parked): (Vec<Delta>, Vec<Parked>),
         mark: Option<Write>,
     ) -> Result<Applied> {
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Err(TableError::no_table());
         }
-        let full =
-            |_| TableError::Corrupt("the parking space is full: the copy goes on once something is released".into());
-        let (merged, parked) = self.admit(table, deltas, log, Position::START).map_err(full)?;
         let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
         let turn = self.orderer().order_all(latches).await;
         let mut merging = self.merge(table, origin, merged).await?;
@@ -129,7 +125,7 @@ impl<E: Engine> Tables<E> {
 
     /// Parts deltas into those to merge now and those to park. A full parking space refuses them all; what is parked
     /// already, and comes again, takes no more of it.
-    fn admit(
+    pub(crate) fn admit(
         &self,
         table: &Table,
         deltas: Vec<Delta>,

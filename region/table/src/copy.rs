@@ -357,13 +357,14 @@ impl<E: Engine> Tables<E> {
             log: log.log,
             position: Position::START,
         };
+        let admitted = self.admit(&table, rows.deltas, log, Position::START)?;
         let apply = async {
             let mark = if table.id() == CATALOG {
                 None
             } else {
                 Some(state.write(table.id())?)
             };
-            self.apply_copy(&table, origin, log, rows.deltas, mark).await
+            self.apply_copy(&table, origin, admitted, mark).await
         };
         let applied = apply.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
         if table.id() != CATALOG {

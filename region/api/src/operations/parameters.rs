@@ -51,6 +51,22 @@ pub(super) fn projection(
 /// Parameters by name, and whether each is there.
 pub(super) type Given<'a> = &'a [(&'a str, bool)];
 
+/// [`together`], for a write with a condition and no other expression.
+pub(super) fn condition_together(
+    expected: bool,
+    conditional_operator: bool,
+    condition: bool,
+    names: bool,
+    values: bool,
+) -> Result<(), ApiError> {
+    together(
+        &[("Expected", expected), ("ConditionalOperator", conditional_operator)],
+        &[("ConditionExpression", condition)],
+        names,
+        Some((values, "ConditionExpression is null")),
+    )
+}
+
 /// Refuses a request that has parameters of both kinds, and names and values that have no expression to stand in.
 /// `with_values` says which expressions may hold values, as DynamoDB's refusal tells them: `ConditionExpression is null`.
 pub(super) fn together(

@@ -8,7 +8,7 @@ use super::{
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
     names::table_name,
-    parameters::{condition, context, returns_old, says, together, unless_empty},
+    parameters::{condition, condition_together, context, returns_old, says, unless_empty},
 };
 use crate::{
     Api,
@@ -19,17 +19,12 @@ use crate::{
 
 impl Request for PutItemInput {
     fn check_together(&self) -> Result<(), ApiError> {
-        together(
-            &[
-                ("Expected", self.expected.is_some()),
-                ("ConditionalOperator", self.conditional_operator.is_some()),
-            ],
-            &[("ConditionExpression", self.condition_expression.is_some())],
+        condition_together(
+            self.expected.is_some(),
+            self.conditional_operator.is_some(),
+            self.condition_expression.is_some(),
             self.expression_attribute_names.is_some(),
-            Some((
-                self.expression_attribute_values.is_some(),
-                "ConditionExpression is null",
-            )),
+            self.expression_attribute_values.is_some(),
         )
     }
 

@@ -577,8 +577,7 @@ proptest! {
     }
 }
 
-/// Prints what a verification costs. Run it with
-/// `cargo test --release -p geodynamo-access -- --ignored --nocapture cost_of_a_verification`.
+/// Prints what one costs: `cargo test --release -p geodynamo-access -- --ignored --nocapture cost_of_a_verification`.
 #[test]
 #[ignore = "a measurement, not a check: it holds nothing that could fail"]
 fn cost_of_a_verification() {

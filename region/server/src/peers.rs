@@ -51,6 +51,10 @@ impl<E: Engine> Host for TablesHost<E> {
         self.tables.log_end(log)
     }
 
+    fn grown_since(&self, write: u64) -> Vec<(LogId, Position)> {
+        self.tables.grown_since(write)
+    }
+
     fn read_log(
         &self,
         log: LogId,
@@ -78,9 +82,12 @@ impl<E: Engine> Host for TablesHost<E> {
         Ok(self.tables.cursor(info))
     }
 
-    async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
-        let tables = Arc::clone(&self.tables);
-        to_its_end(async move { tables.apply(batch).await }).await
+    async fn apply(&self, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
+        let (tables, count) = (Arc::clone(&self.tables), batches.len());
+        match to_its_end(async move { Ok(tables.apply_all(batches).await) }).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); count],
+        }
     }
 
     fn copy_out_start(

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Applied, ApplyError, Batch, Body, Delta, Judgement, LogInfo, Origin, Position, Stamp, Version, judge,
-    parking::{self, Admission},
+    Applied, ApplyError, Batch, Body, Delta, Judgement, LogInfo, Origin, Position, ReplicaId, Stamp, Version, judge,
+    parking::{self, Admission, ParkingUse},
 };
 use geodynamo_storage::{Commit, Engine, Write};
 
@@ -24,60 +24,129 @@ use crate::{
 /// Everything that is being merged in one commit.
 struct Merging<'a> {
     table: &'a Table,
+    /// Where the deltas that are being merged came from.
     origin: Origin,
     /// What the batch has made of the keys so far; a key stands here once it has been read.
     versions: BTreeMap<Bytes, Option<Record>>,
     /// Conflicts recorded in this commit.
     recorded: BTreeSet<Bytes>,
     staged: Staged,
+    /// What became of the deltas that are being merged.
     applied: Applied,
 }
+
+/// A stretch of a log that is being applied, its deltas parted.
+struct Admitted {
+    log: LogInfo,
+    up_to: Position,
+    merged: Vec<Delta>,
+    parked: Vec<Parked>,
+}
+
+type ApplyResult = std::result::Result<Applied, ApplyError>;
 
 impl<E: Engine> Tables<E> {
     /// Applies a stretch of another replica's change log: records, index entries, changes, conflicts and the cursor, in
     /// one commit. See [`Batch`].
-    pub async fn apply(&self, batch: Batch) -> std::result::Result<Applied, ApplyError> {
-        let Some(table) = self.replicated(batch.log.table.0) else {
-            return Err(ApplyError::Unknown);
-        };
-        self.apply_to(&table, batch).await
+    pub async fn apply(&self, batch: Batch) -> ApplyResult {
+        let answers = self.apply_all(vec![batch]).await;
+        // One answer for each batch.
+        answers.into_iter().next().unwrap_or(Err(ApplyError::Unknown))
     }
 
-    async fn apply_to(&self, table: &Table, batch: Batch) -> std::result::Result<Applied, ApplyError> {
+    /// Applies stretches of several logs of one table, all in one commit, and answers for each in their order. A stretch
+    /// that cannot be had now (see [`ApplyError::Stalled`]) stays out of it; the others do not wait for it.
+    pub async fn apply_all(&self, batches: Vec<Batch>) -> Vec<ApplyResult> {
+        let count = batches.len();
+        let all = |error: ApplyError| vec![Err(error); count];
+        let Some(table) = batches.first().and_then(|batch| self.replicated(batch.log.table.0)) else {
+            return all(ApplyError::Unknown);
+        };
+        match self.apply_to(&table, batches).await {
+            Ok(answers) => answers,
+            Err(error) => all(error),
+        }
+    }
+
+    async fn apply_to(&self, table: &Table, batches: Vec<Batch>) -> std::result::Result<Vec<ApplyResult>, ApplyError> {
         let failed = |error: TableError| ApplyError::Failed(error.to_string());
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Err(ApplyError::Unknown);
         }
-        let origin = Origin::Remote {
-            replica: batch.log.origin,
-            log: batch.log.log,
-            position: batch.up_to,
-        };
-        let (touched, applied, parked) = {
-            let (merged, parked) = self.admit(table, batch.deltas, batch.log, batch.after)?;
-            let mut latches: Vec<_> = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
-            // The cursor is a key too: two batches of one log, after a reconnect, go one after the other.
-            latches.push(latch_of(batch.log.log.0, b"cursor"));
-            let turn = self.orderer().order_all(latches).await;
-            let mut merging = self.merge(table, origin, merged).await.map_err(failed)?;
-            for parked in &parked {
+        let (admitted, mut answers) = self.admit_all(table, batches);
+        let keys = admitted.iter().flat_map(|stretch| &stretch.merged);
+        let mut latches: Vec<_> = keys.map(|delta| latch_of(table.id(), delta.key())).collect();
+        // The cursor is a key too: two batches of one log, after a reconnect, go one after the other.
+        latches.extend(admitted.iter().map(|stretch| latch_of(stretch.log.log.0, b"cursor")));
+        let turn = self.orderer().order_all(latches).await;
+        let deltas = admitted.iter().flat_map(|stretch| &stretch.merged);
+        let mut merging = self.merging(table, deltas).await.map_err(failed)?;
+        let (mut cursors, mut parked) = (Vec::with_capacity(admitted.len()), Vec::new());
+        let mut places = answers.iter_mut().filter(|answer| answer.is_ok());
+        for stretch in admitted {
+            merging.origin = Origin::Remote {
+                replica: stretch.log.origin,
+                log: stretch.log.log,
+                position: stretch.up_to,
+            };
+            merging.applied = Applied::default();
+            self.merge(&mut merging, stretch.merged).await.map_err(failed)?;
+            for parked in &stretch.parked {
                 merging.staged.commit.writes.push(parked.put().map_err(failed)?);
                 merging.applied.parked += 1;
             }
-            let touched = merging.touched();
-            let applied = merging.applied;
-            self.commit_with_cursor(&batch.log, batch.up_to, merging.staged)
-                .await
-                .map_err(failed)?;
-            drop(turn);
-            (touched, applied, parked)
-        };
+            parked.extend(stretch.parked);
+            cursors.push((stretch.log, stretch.up_to));
+            if let Some(answer) = places.next() {
+                *answer = Ok(merging.applied);
+            }
+        }
+        let touched = merging.touched();
+        self.commit_with_cursors(&cursors, merging.staged)
+            .await
+            .map_err(failed)?;
+        drop(turn);
         drop(gate);
         self.parking().add(parked);
-        self.counters().merged(&applied);
+        for applied in answers.iter().flatten() {
+            self.counters().merged(applied);
+        }
         self.after_catalog_merge(table, touched).await.map_err(failed)?;
-        Ok(applied)
+        Ok(answers)
+    }
+
+    /// Admits batch after batch: those that can be applied now, and an answer for each, which is to be filled in for
+    /// those. What one of them parks counts for the next.
+    fn admit_all(&self, table: &Table, batches: Vec<Batch>) -> (Vec<Admitted>, Vec<ApplyResult>) {
+        let mut used: BTreeMap<ReplicaId, ParkingUse> = BTreeMap::new();
+        let (mut admitted, mut answers) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
+        for Batch {
+            log,
+            after,
+            up_to,
+            deltas,
+            ..
+        } in batches
+        {
+            let origin = log.origin;
+            let use_before = used.get(&origin).copied();
+            let use_before = use_before.unwrap_or_else(|| self.parking().used(origin));
+            match self.admit(table, deltas, log, after, use_before) {
+                Ok((merged, parked, use_after)) => {
+                    used.insert(origin, use_after);
+                    answers.push(Ok(Applied::default()));
+                    admitted.push(Admitted {
+                        log,
+                        up_to,
+                        merged,
+                        parked,
+                    });
+                }
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        (admitted, answers)
     }
 
     /// Merges a copy's rows, parted by [`Tables::admit`]: like a batch, but with a mark of how far the copy has come in place of a cursor.
@@ -94,7 +163,9 @@ impl<E: Engine> Tables<E> {
         }
         let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
         let turn = self.orderer().order_all(latches).await;
-        let mut merging = self.merge(table, origin, merged).await?;
+        let mut merging = self.merging(table, &merged).await?;
+        merging.origin = origin;
+        self.merge(&mut merging, merged).await?;
         for parked in &parked {
             merging.staged.commit.writes.push(parked.put()?);
             merging.applied.parked += 1;
@@ -123,17 +194,17 @@ impl<E: Engine> Tables<E> {
         Ok(applied)
     }
 
-    /// Parts deltas into those to merge now and those to park. A full parking space refuses them all; what is parked
-    /// already, and comes again, takes no more of it.
+    /// Parts deltas into those to merge now and those to park; gives them, and what the origin then has parked. A full
+    /// parking space refuses them all; what is parked already, and comes again, takes no more of it.
     pub(crate) fn admit(
         &self,
         table: &Table,
         deltas: Vec<Delta>,
         log: LogInfo,
         after: Position,
-    ) -> std::result::Result<(Vec<Delta>, Vec<Parked>), ApplyError> {
+        mut used: ParkingUse,
+    ) -> std::result::Result<(Vec<Delta>, Vec<Parked>, ParkingUse), ApplyError> {
         let now = self.orderer().time.now_ms();
-        let mut used = self.parking().used(log.origin);
         let (mut merged, mut parked) = (Vec::with_capacity(deltas.len()), Vec::new());
         for delta in deltas {
             let (key, version) = match delta {
@@ -162,7 +233,7 @@ impl<E: Engine> Tables<E> {
                 after,
             });
         }
-        Ok((merged, parked))
+        Ok((merged, parked, used))
     }
 
     /// Merges parked deltas whose time has come; gives how many.
@@ -191,7 +262,9 @@ impl<E: Engine> Tables<E> {
                 key: parked.key.clone(),
                 version: parked.version.clone(),
             };
-            let mut merging = self.merge(&table, origin, vec![delta]).await?;
+            let mut merging = self.merging(&table, [&delta]).await?;
+            merging.origin = origin;
+            self.merge(&mut merging, vec![delta]).await?;
             merging.staged.commit.writes.push(Write::Delete(parked.engine_key()?));
             let (touched, applied) = (merging.touched(), merging.applied);
             self.commit(merging.staged).await?;
@@ -204,42 +277,42 @@ impl<E: Engine> Tables<E> {
         Ok(count)
     }
 
-    /// Judges deltas one after the other and stages what follows. The caller has the turn on their keys.
-    async fn merge<'a>(&self, table: &'a Table, origin: Origin, deltas: Vec<Delta>) -> Result<Merging<'a>> {
-        let mut merging = Merging {
+    /// Reads what is held of the deltas' keys. The caller has the turn on them.
+    async fn merging<'a>(&self, table: &'a Table, deltas: impl IntoIterator<Item = &Delta>) -> Result<Merging<'a>> {
+        let ats = deltas.into_iter().map(|delta| key_at(table, delta.key()));
+        let ats = ats.collect::<Result<Vec<_>>>()?;
+        let place = |at: &ItemKey| keys::item(table.id(), at.route, &at.bytes);
+        let engine_keys: Vec<_> = ats.iter().map(place).collect();
+        let found = self.engine().get_many(&engine_keys).await?;
+        let read = |found: Option<Bytes>| found.map(|bytes| Record::read(&bytes)).transpose();
+        let held = ats
+            .into_iter()
+            .zip(found)
+            .map(|(at, found)| Ok((at.bytes, read(found)?)));
+        Ok(Merging {
             table,
-            origin,
-            versions: BTreeMap::new(),
+            origin: Origin::Local,
+            versions: held.collect::<Result<_>>()?,
             recorded: BTreeSet::new(),
             staged: Staged::default(),
             applied: Applied::default(),
-        };
-        let ats = deltas
-            .iter()
-            .map(|delta| key_at(table, delta.key()))
-            .collect::<Result<Vec<_>>>()?;
-        let engine_keys: Vec<_> = ats
-            .iter()
-            .map(|at| keys::item(table.id(), at.route, &at.bytes))
-            .collect();
-        let found = self.engine().get_many(&engine_keys).await?;
-        for (at, found) in ats.iter().zip(found) {
-            merging
-                .versions
-                .insert(at.bytes.clone(), found.map(|bytes| Record::read(&bytes)).transpose()?);
-        }
-        for (at, delta) in ats.iter().zip(deltas) {
+        })
+    }
+
+    /// Judges deltas one after the other and stages what follows. The caller has the turn on their keys.
+    async fn merge(&self, merging: &mut Merging<'_>, deltas: Vec<Delta>) -> Result<()> {
+        for delta in deltas {
+            let at = key_at(merging.table, delta.key())?;
             match delta {
-                Delta::Version { version, .. } => self.merge_version(&mut merging, at, version).await?,
+                Delta::Version { version, .. } => self.merge_version(merging, &at, version).await?,
                 Delta::Conflict { loser, winner, .. } => {
                     let origin = merging.origin;
-                    self.record_conflict(&mut merging, at, loser, winner, origin).await?;
+                    self.record_conflict(merging, &at, loser, winner, origin).await?;
                 }
             }
         }
         // Whoever reads what is merged here must write above it, after a restart too.
-        self.orderer().cover(self.engine_arc()).await?;
-        Ok(merging)
+        self.orderer().cover(self.engine_arc()).await
     }
 
     async fn merge_version(&self, merging: &mut Merging<'_>, at: &ItemKey, version: Version) -> Result<()> {

@@ -196,11 +196,11 @@ impl<E: Engine> Tables<E> {
                 return Err(CopyError::Refused(format!("{region} does not join {}", table.name())));
             }
         }
-        let ends = self.ends.lock();
+        let ends = self.ends.now();
         let own = self
             .logs_of(&table)
             .into_iter()
-            .map(|info| (info, ends.get(&info.log).copied().unwrap_or_default()));
+            .map(|info| (info, ends.get(info.log).unwrap_or_default()));
         let mut cursors: Vec<_> = own.collect();
         drop(ends);
         cursors.extend(self.cursors.of_table(table.id()));
@@ -357,14 +357,15 @@ impl<E: Engine> Tables<E> {
             log: log.log,
             position: Position::START,
         };
-        let admitted = self.admit(&table, rows.deltas, log, Position::START)?;
+        let used = self.parking().used(log.origin);
+        let (merged, parked, _) = self.admit(&table, rows.deltas, log, Position::START, used)?;
         let apply = async {
             let mark = if table.id() == CATALOG {
                 None
             } else {
                 Some(state.write(table.id())?)
             };
-            self.apply_copy(&table, origin, admitted, mark).await
+            self.apply_copy(&table, origin, (merged, parked), mark).await
         };
         let applied = apply.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
         if table.id() != CATALOG {

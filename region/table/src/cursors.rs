@@ -78,16 +78,16 @@ fn write(info: &LogInfo, at: Position) -> Write {
 }
 
 impl<E: Engine> Tables<E> {
-    /// Commits what was staged together with the cursor. Where the engine does not span groups, the cursor follows in a
-    /// commit of its own: it may be behind what is applied, never ahead.
-    pub(crate) async fn commit_with_cursor(&self, log: &LogInfo, up_to: Position, mut staged: Staged) -> Result<()> {
-        let write = self.cursor_write(log, up_to);
+    /// Commits what was staged together with cursors of one table. Where the engine does not span groups, each cursor
+    /// follows in a commit of its own: it may be behind what is applied, never ahead.
+    pub(crate) async fn commit_with_cursors(&self, cursors: &[(LogInfo, Position)], mut staged: Staged) -> Result<()> {
+        let writes = self.cursor_writes(cursors);
         if self.engine().spans_groups() {
-            staged.commit.writes.extend(write);
+            staged.commit.writes.extend(writes);
             self.commit(staged).await?;
         } else {
             self.commit(staged).await?;
-            if let Some(write) = write {
+            for write in writes {
                 self.engine()
                     .commit(Commit {
                         writes: vec![write],
@@ -96,7 +96,7 @@ impl<E: Engine> Tables<E> {
                     .await?;
             }
         }
-        self.cursors.raise(log, up_to);
+        self.raise_cursors(cursors);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ mod cursors;
 mod date;
 mod description;
 mod digest;
+mod ends;
 mod error;
 mod expiry;
 mod index;

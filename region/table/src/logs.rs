@@ -22,12 +22,17 @@ impl<E: Engine> Tables<E> {
 
     /// The last readable position of one of this replica's logs.
     pub fn log_end(&self, log: LogId) -> Position {
-        self.ends.lock().get(&log).copied().unwrap_or_default()
+        self.ends.get(log).unwrap_or_default()
     }
 
-    /// Changes whenever something readable was added to a log.
+    /// The number of the last growth of a log: changes whenever something readable was added to one.
     pub fn writes(&self) -> watch::Receiver<u64> {
-        self.written.subscribe()
+        self.ends.watch()
+    }
+
+    /// The logs that have grown since the growth with a number, with their last readable positions.
+    pub fn grown_since(&self, number: u64) -> Vec<(LogId, Position)> {
+        self.ends.grown_since(number)
     }
 
     /// Changes whenever the catalog has.

@@ -20,6 +20,7 @@ use crate::{
     copy::CopyState,
     counts::StoredCounts,
     cursors::Cursors,
+    ends::LogEnds,
     index_state::{IndexPhases, IndexStates},
     keys::{self, space},
     ongoing::Ongoing,
@@ -92,11 +93,9 @@ pub struct Tables<E: Engine> {
     /// How far each region has applied this replica's logs.
     pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
     /// The last readable positions of this replica's logs.
-    pub(crate) ends: Mutex<HashMap<LogId, Position>>,
+    pub(crate) ends: LogEnds,
     /// Up to where they were trimmed since the process started.
     pub(crate) trimmed: Mutex<HashMap<LogId, Position>>,
-    /// Changes when one of the ends has.
-    pub(crate) written: watch::Sender<u64>,
     /// The copies that this replica is fetching, by table.
     pub(crate) copies: Mutex<BTreeMap<u64, CopyState>>,
     /// How far the expiry indexes are, by table.
@@ -196,9 +195,8 @@ impl<E: Engine> Tables<E> {
             stored_counts: Mutex::new(stored_counts),
             counters: Counters::default(),
             acked: Mutex::default(),
-            ends: Mutex::default(),
+            ends: LogEnds::default(),
             trimmed: Mutex::default(),
-            written: watch::Sender::new(0),
             copies: Mutex::new(copies),
             expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
@@ -460,9 +458,7 @@ impl<E: Engine> Tables<E> {
         for partition in 0..table.partitions().partitions() {
             let log = self.log_of(table, partition);
             let end = self.engine.log_end(log).await?;
-            let mut ends = self.ends.lock();
-            let known = ends.entry(LogId(log.0)).or_default();
-            *known = (*known).max(Position(end.0));
+            self.ends.raise([(LogId(log.0), Position(end.0))]);
         }
         Ok(())
     }

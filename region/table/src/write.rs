@@ -350,13 +350,8 @@ impl<E: Engine> Tables<E> {
             count.stats.count(count.before, count.after);
         }
         if !logs.is_empty() {
-            let mut ends = self.ends.lock();
-            for (log, position) in logs.into_iter().zip(positions) {
-                let end = ends.entry(log).or_default();
-                *end = (*end).max(Position(position.0));
-            }
-            drop(ends);
-            self.written.send_modify(|version| *version = version.wrapping_add(1));
+            let positions = positions.into_iter().map(|position| Position(position.0));
+            self.ends.raise(logs.into_iter().zip(positions));
         }
         Ok(())
     }

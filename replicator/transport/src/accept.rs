@@ -6,7 +6,7 @@ use std::{
 };
 
 use geodynamo_replicator_core::{
-    Batch, Delta, Frame,
+    Applied, ApplyError, Batch, Delta, Frame, Millis,
     link::{Receiver, receiver::Action, receiver::Event},
 };
 use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
@@ -19,6 +19,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use crate::{
     Host,
+    bundle::{Bundle, Bundles},
     ca::node_name,
     copy,
     dial::LINK_PRIORITY,
@@ -34,6 +35,10 @@ const CONNECTIONS_MAX: usize = 256;
 const FRAMES_READ_AHEAD: usize = 16;
 /// How long a connection may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the round trip is read for the metrics.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+type ApplyResult = Result<Applied, ApplyError>;
 
 /// Accepts connections until shutdown; then waits until what is being applied is durable.
 pub(crate) async fn accept<H: Host>(shared: Arc<Shared<H>>) {
@@ -156,26 +161,26 @@ async fn drive<H: Host>(
     receiver.handle(shared.now(), Event::Frame(hello));
     let mut catalog = shared.host.catalog();
     let mut shutdown = shared.shutdown.clone();
-    let mut jobs: JoinSet<Event> = JoinSet::new();
+    let mut measured = tokio::time::interval(MEASURE_EVERY);
+    let mut jobs: JoinSet<Vec<Event>> = JoinSet::new();
     let mut out = Unsent::default();
+    let mut heard = Vec::with_capacity(FRAMES_READ_AHEAD);
     let outcome = loop {
         if let Err(error) = act(shared, &mut receiver, &mut jobs, &mut out, metrics) {
             break Err(error);
         }
         let timeout = receiver.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
         tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(Ok(Some(frame))) => {
-                    if let Frame::Deltas { deltas, .. } = &frame {
-                        add(&metrics.deltas_received, deltas.len() as u64);
-                    }
-                    receiver.handle(shared.now(), Event::Frame(frame));
+            // All that is there: what came together is applied together.
+            _ = frames.recv_many(&mut heard, FRAMES_READ_AHEAD) => {
+                match take_in(&mut heard, &mut receiver, shared.now(), metrics) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error.to_string()),
                 }
-                Some(Err(error)) => break Err(error.to_string()),
-                Some(Ok(None)) | None => break Ok(()),
-            },
-            Some(event) = jobs.join_next(), if !jobs.is_empty() => match event {
-                Ok(event) => receiver.handle(shared.now(), event),
+            }
+            Some(events) = jobs.join_next(), if !jobs.is_empty() => match events {
+                Ok(events) => events.into_iter().for_each(|event| receiver.handle(shared.now(), event)),
                 Err(error) => break Err(format!("applying failed: {error}")),
             },
             bytes = stream.write(out.rest()), if !out.is_empty() => match bytes {
@@ -190,25 +195,49 @@ async fn drive<H: Host>(
                 Err(_) => break Err("the host is gone".into()),
             },
             _ = shutdown.wait_for(|&is_down| is_down) => break Ok(()),
+            _ = measured.tick() => {
+                let rtt_us = u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX);
+                metrics.rtt_us.store(rtt_us, Relaxed);
+            }
             () = sleep(Duration::from_millis(timeout.max(1))) => receiver.handle(shared.now(), Event::Tick),
         }
-        metrics
-            .rtt_us
-            .store(u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX), Relaxed);
     };
     // What is being applied is not torn off; its acknowledgement may be lost, which is harmless.
     while jobs.join_next().await.is_some() {}
     outcome
 }
 
+/// Gives the receiver the frames that were heard; false if the peer has ended the link.
+fn take_in(
+    heard: &mut Vec<Result<Option<Frame>, wire::WireError>>,
+    receiver: &mut Receiver,
+    now: Millis,
+    metrics: &LinkMetrics,
+) -> Result<bool, wire::WireError> {
+    // Nothing was heard only where the reader is gone, and it says why before it goes.
+    let mut is_open = !heard.is_empty();
+    for frame in heard.drain(..) {
+        let Some(frame) = frame? else {
+            is_open = false;
+            break;
+        };
+        if let Frame::Deltas { deltas, .. } = &frame {
+            add(&metrics.deltas_received, deltas.len() as u64);
+        }
+        receiver.handle(now, Event::Frame(frame));
+    }
+    Ok(is_open)
+}
+
 /// Does what the receiver wants done.
 fn act<H: Host>(
     shared: &Arc<Shared<H>>,
     receiver: &mut Receiver,
-    jobs: &mut JoinSet<Event>,
+    jobs: &mut JoinSet<Vec<Event>>,
     out: &mut Unsent,
     metrics: &Arc<LinkMetrics>,
 ) -> Result<(), String> {
+    let mut bundles = Bundles::default();
     while let Some(action) = receiver.poll_action() {
         match action {
             Action::Send(frame) => out.append(&frame).map_err(|error| error.to_string())?,
@@ -225,56 +254,73 @@ fn act<H: Host>(
                         tracing::warn!(log = %info.log, "a cursor cannot be read: {error}");
                         None
                     });
-                    Event::Cursor(ticket, cursor)
+                    vec![Event::Cursor(ticket, cursor)]
                 });
             }
-            Action::Apply(ticket, batch) => {
-                let (shared, metrics) = (Arc::clone(shared), Arc::clone(metrics));
-                jobs.spawn(async move { Event::Applied(ticket, apply(&shared, &metrics, batch).await) });
-            }
+            Action::Apply(ticket, batch) => bundles.put(ticket, batch),
             Action::Disconnect(violation) => return Err(violation.to_string()),
         }
+    }
+    for Bundle { tickets, batches, .. } in bundles.0 {
+        let (shared, metrics) = (Arc::clone(shared), Arc::clone(metrics));
+        jobs.spawn(async move {
+            let answers = apply(&shared, &metrics, batches).await;
+            let events = tickets.into_iter().zip(answers);
+            events.map(|(ticket, answer)| Event::Applied(ticket, answer)).collect()
+        });
     }
     Ok(())
 }
 
-async fn apply<H: Host>(
-    shared: &Shared<H>,
-    metrics: &LinkMetrics,
-    batch: Batch,
-) -> Result<geodynamo_replicator_core::Applied, geodynamo_replicator_core::ApplyError> {
-    let (table, region, count) = (batch.log.table, batch.from.region.clone(), batch.deltas.len());
-    let written_by_peer = |delta: &Delta| match delta {
+/// Applies a bundle's stretches, and answers for each.
+async fn apply<H: Host>(shared: &Shared<H>, metrics: &LinkMetrics, batches: Vec<Batch>) -> Vec<ApplyResult> {
+    let (tables, count) = (batches.iter().map(|batch| batch.log.table), batches.len());
+    let Some((region, table)) = batches.first().map(|batch| batch.from.region.clone()).zip(tables.min()) else {
+        return Vec::new();
+    };
+    let deltas = batches.iter().map(|batch| batch.deltas.len()).sum();
+    let times: Vec<Vec<Millis>> = match shared.observer {
+        Some(_) => batches.iter().map(written_by_peer).collect(),
+        None => vec![Vec::new(); count],
+    };
+    let begun = Instant::now();
+    let outcomes = shared.host.apply(batches).await;
+    let (took, now) = (begun.elapsed().as_secs_f64(), shared.host.now_ms());
+    if outcomes.iter().any(Result::is_ok) {
+        add(&metrics.batches, 1);
+        if let Some(observer) = &shared.observer {
+            observer.applied(&region, deltas, took);
+        }
+    }
+    for (outcome, times) in outcomes.iter().zip(times) {
+        match outcome {
+            Ok(applied) => {
+                add(&metrics.versions_applied, applied.applied.into());
+                add(&metrics.duplicates, applied.duplicates.into());
+                add(&metrics.parked, applied.parked.into());
+                add(&metrics.conflicts, applied.conflicts.into());
+                if let Some(observer) = &shared.observer {
+                    times
+                        .into_iter()
+                        .for_each(|time| observer.replicated(&region, table, now.saturating_sub(time)));
+                }
+            }
+            Err(error) => {
+                add(&metrics.apply_failures, 1);
+                tracing::warn!(peer = region, %table, "a batch was not applied: {error}");
+            }
+        }
+    }
+    outcomes
+}
+
+/// When the sender wrote what it sends of its own.
+fn written_by_peer(batch: &Batch) -> Vec<Millis> {
+    let time = |delta: &Delta| match delta {
         Delta::Version { version, .. } if version.stamp.replica == batch.from.replica => {
             Some(version.stamp.time.millis())
         }
         _ => None,
     };
-    let times: Vec<u64> = match shared.observer {
-        Some(_) => batch.deltas.iter().filter_map(written_by_peer).collect(),
-        None => Vec::new(),
-    };
-    let begun = Instant::now();
-    let outcome = shared.host.apply(batch).await;
-    match &outcome {
-        Ok(applied) => {
-            add(&metrics.batches, 1);
-            add(&metrics.versions_applied, applied.applied.into());
-            add(&metrics.duplicates, applied.duplicates.into());
-            add(&metrics.parked, applied.parked.into());
-            add(&metrics.conflicts, applied.conflicts.into());
-            if let Some(observer) = &shared.observer {
-                observer.applied(&region, count, begun.elapsed().as_secs_f64());
-                let now = shared.host.now_ms();
-                times
-                    .into_iter()
-                    .for_each(|time| observer.replicated(&region, table, now.saturating_sub(time)));
-            }
-        }
-        Err(error) => {
-            add(&metrics.apply_failures, 1);
-            tracing::warn!(peer = region, %table, "a batch was not applied: {error}");
-        }
-    }
-    outcome
+    batch.deltas.iter().filter_map(time).collect()
 }

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use geodynamo_replicator_core::{
-    CopyOrder, Frame, LogId, Peer, Position,
+    CopyOrder, Frame, LogId, Peer, Position, TableId,
     link::{Sender, Ticket, sender::Action, sender::Event},
 };
 use quinn::{Connection, SendStream, VarInt};
@@ -40,6 +41,8 @@ const FRAMES_READ_AHEAD: usize = 64;
 pub(crate) const LINK_PRIORITY: i32 = 10;
 /// How often copies that are due are looked for besides when the catalog changes: one that broke off is taken up again.
 const COPIES_EVERY: Duration = Duration::from_secs(1);
+/// Why a link is down whose peer has closed its stream.
+const PEER_ENDED: &str = "the peer ended the link";
 
 /// Keeps a link to a peer up until shutdown.
 pub(crate) async fn keep_up<H: Host>(shared: Arc<Shared<H>>, peer: PeerConfig) {
@@ -116,27 +119,85 @@ async fn drive<H: Host>(
     let mut writes = shared.host.writes();
     let mut catalog = shared.host.catalog();
     link.open_logs();
+    let mut heard = Vec::with_capacity(FRAMES_READ_AHEAD);
     let mut copies_due = tokio::time::interval(COPIES_EVERY);
     loop {
         link.act()?;
         let timeout = link.sender.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
         tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(Ok(Some(frame))) => link.handle(Event::Frame(frame)),
-                Some(Err(error)) => return Err(error.to_string()),
-                Some(Ok(None)) | None => return Err("the peer ended the link".into()),
-            },
-            Some(event) = link.jobs.join_next(), if !link.jobs.is_empty() => match event {
-                Ok(Some(event)) => link.handle(event),
-                Ok(None) => link.acking = false,
-                Err(error) => return Err(format!("a question to the host failed: {error}")),
-            },
+            count = frames.recv_many(&mut heard, FRAMES_READ_AHEAD) => {
+                if count == 0 {
+                    return Err(PEER_ENDED.into());
+                }
+                for frame in heard.drain(..) {
+                    let frame = frame.map_err(|error| error.to_string())?.ok_or(PEER_ENDED)?;
+                    link.handle(Event::Frame(frame));
+                }
+            }
+            Some(done) = link.jobs.join_next(), if !link.jobs.is_empty() => {
+                match done.map_err(|error| format!("a question to the host failed: {error}"))? {
+                    Done::Answers(answers) => {
+                        link.asking -= 1;
+                        answers.into_iter().for_each(|answer| link.handle(answer));
+                    }
+                    Done::AcksPassedOn => link.acking = false,
+                }
+            }
             written = write(&mut stream, link.out.rest()), if !link.out.is_empty() => link.wrote(written?),
             Some(order) = link.copies.join_next(), if !link.copies.is_empty() => link.copy_ended(order.ok()),
-            changed = changed(&mut writes) => { changed?; link.look_for_activity(); }
+            // While questions are under way writes gather: under load one round takes what many of them left.
+            changed = changed(&mut writes), if link.asking == 0 => {
+                changed?;
+                link.look_for_activity(*writes.borrow_and_update());
+            }
             changed = changed(&mut catalog) => { changed?; link.open_logs(); link.start_copies(); }
             _ = copies_due.tick() => { link.start_copies(); link.measure(); }
             () = sleep(Duration::from_millis(timeout.max(1))) => link.handle(Event::Tick),
+        }
+    }
+}
+
+/// What a task of a link has done.
+enum Done {
+    /// It has the host's answers.
+    Answers(Vec<Event>),
+    /// It has passed acknowledgements on to the host.
+    AcksPassedOn,
+}
+
+/// A sender's question to the host.
+enum Question {
+    Log {
+        ticket: Ticket,
+        log: LogId,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    },
+    Versions {
+        ticket: Ticket,
+        table: TableId,
+        keys: Vec<Bytes>,
+        bytes_max: usize,
+    },
+}
+
+impl Question {
+    async fn put<H: Host>(self, host: &H) -> Event {
+        match self {
+            Question::Log {
+                ticket,
+                log,
+                after,
+                rows_max,
+                bytes_max,
+            } => answered(ticket, host.read_log(log, after, rows_max, bytes_max).await, Event::Log),
+            Question::Versions {
+                ticket,
+                table,
+                keys,
+                bytes_max,
+            } => answered(ticket, host.versions(table, keys, bytes_max).await, Event::Versions),
         }
     }
 }
@@ -157,11 +218,16 @@ struct Link<'a, H> {
     metrics: &'a Arc<LinkMetrics>,
     connection: &'a Connection,
     sender: Sender,
-    /// The host's answers; `None` from a task that passed acknowledgements on.
-    jobs: JoinSet<Option<Event>>,
+    jobs: JoinSet<Done>,
+    /// Questions that [`Link::act`] is gathering.
+    questions: Vec<Question>,
+    /// Tasks that ask the host.
+    asking: usize,
     /// Frames to be written. Bounded by the peer's credit.
     out: Unsent,
     ends: BTreeMap<LogId, Position>,
+    /// The last of the host's writes that is in `ends`.
+    written: u64,
     /// Acknowledgements not yet passed on to the host: the newest of each log.
     acks: BTreeMap<LogId, Position>,
     acking: bool,
@@ -184,8 +250,11 @@ impl<'a, H: Host> Link<'a, H> {
             connection,
             sender: Sender::new(shared.own.clone(), &peer.region, shared.now()),
             jobs: JoinSet::new(),
+            questions: Vec::new(),
+            asking: 0,
             out: Unsent::default(),
             ends: BTreeMap::new(),
+            written: 0,
             acks: BTreeMap::new(),
             acking: false,
             copies: JoinSet::new(),
@@ -220,32 +289,31 @@ impl<'a, H: Host> Link<'a, H> {
                     after,
                     rows_max,
                     bytes_max,
-                } => {
-                    let host = Arc::clone(&self.shared.host);
-                    self.jobs.spawn(async move {
-                        let answer = host.read_log(log, after, rows_max, bytes_max).await;
-                        Some(answered(ticket, answer, Event::Log))
-                    });
-                }
+                } => self.questions.push(Question::Log {
+                    ticket,
+                    log,
+                    after,
+                    rows_max,
+                    bytes_max,
+                }),
                 Action::ReadVersions {
                     ticket,
                     table,
                     keys,
                     bytes_max,
-                } => {
-                    let host = Arc::clone(&self.shared.host);
-                    self.jobs.spawn(async move {
-                        let answer = host.versions(table, keys, bytes_max).await;
-                        Some(answered(ticket, answer, Event::Versions))
-                    });
-                }
+                } => self.questions.push(Question::Versions {
+                    ticket,
+                    table,
+                    keys,
+                    bytes_max,
+                }),
                 Action::Acked(log, position) => {
                     self.metrics.last_ack_ms.store(self.shared.host.now_ms(), Relaxed);
                     self.acks.insert(log, position);
                 }
                 // A copy that the peer has just begun tells it of an end that this link may not have heard of.
                 Action::PeerAhead { log, cursor, .. } if self.shared.host.log_end(log) >= cursor => {
-                    self.look_for_activity();
+                    self.look_for_activity(self.written);
                 }
                 Action::PeerAhead { log, cursor, end } => {
                     add(&self.metrics.peers_ahead, 1);
@@ -257,8 +325,25 @@ impl<'a, H: Host> Link<'a, H> {
                 Action::Disconnect(violation) => return Err(violation.to_string()),
             }
         }
+        self.ask();
         self.pass_acks_on();
         Ok(())
+    }
+
+    /// Puts the questions that have gathered to the host, all in one task: most are answered within microseconds.
+    fn ask(&mut self) {
+        if self.questions.is_empty() {
+            return;
+        }
+        let (host, questions) = (Arc::clone(&self.shared.host), std::mem::take(&mut self.questions));
+        self.asking += 1;
+        self.jobs.spawn(async move {
+            let mut answers = Vec::with_capacity(questions.len());
+            for question in questions {
+                answers.push(question.put(host.as_ref()).await);
+            }
+            Done::Answers(answers)
+        });
     }
 
     /// One task at a time, which takes all that has gathered: under load acknowledgements are passed on in bundles.
@@ -273,7 +358,7 @@ impl<'a, H: Host> Link<'a, H> {
             for (log, position) in acks {
                 host.acked(&peer, log, position).await;
             }
-            None
+            Done::AcksPassedOn
         });
     }
 
@@ -304,15 +389,17 @@ impl<'a, H: Host> Link<'a, H> {
         }
     }
 
-    fn look_for_activity(&mut self) {
+    /// Tells the sender which of its logs have grown. `written` is the number of the last write that the host told of.
+    fn look_for_activity(&mut self, written: u64) {
         let now = self.shared.now();
-        for (&log, known) in &mut self.ends {
-            let end = self.shared.host.log_end(log);
-            if end > *known {
-                *known = end;
-                self.sender.handle(now, Event::Activity(log, end));
-            }
+        for (log, end) in self.shared.host.grown_since(self.written) {
+            let Some(known) = self.ends.get_mut(&log).filter(|known| **known < end) else {
+                continue;
+            };
+            *known = end;
+            self.sender.handle(now, Event::Activity(log, end));
         }
+        self.written = written;
     }
 
     fn start_copies(&mut self) {

@@ -21,7 +21,7 @@ pub trait Host: Send + Sync + 'static {
     /// This node's wall clock, in milliseconds since the Unix epoch.
     fn now_ms(&self) -> Millis;
 
-    /// Changes its value whenever something readable was added to any change log (after it is durable).
+    /// The number of the last write: grows whenever something readable was added to any change log (after it is durable).
     fn writes(&self) -> watch::Receiver<u64>;
 
     /// Changes its value whenever an answer of [`Host::logs_to`], [`Host::cursor`] or [`Host::copies_due`] may have changed.
@@ -34,6 +34,10 @@ pub trait Host: Send + Sync + 'static {
     /// The position of the newest readable record of one of this replica's logs; [`Position::START`] if it is empty or
     /// not known. Never goes back.
     fn log_end(&self, log: LogId) -> Position;
+
+    /// This replica's logs that have grown since a write (by its number in [`Host::writes`]), with their newest readable
+    /// positions. What it costs goes by how many have grown, not by how many there are.
+    fn grown_since(&self, write: u64) -> Vec<(LogId, Position)>;
 
     /// Records of one of this replica's logs after a position, in order: at most `rows_max`, and no more once `bytes_max`
     /// is reached (but at least one, if there is one).
@@ -63,8 +67,9 @@ pub trait Host: Send + Sync + 'static {
     /// its copy's start. A log never heard of, of a table that is served here, starts at [`Position::START`].
     fn cursor(&self, peer: &Peer, info: &LogInfo) -> impl Future<Output = Result<Option<Position>, HostError>> + Send;
 
-    /// Applies a stretch of a peer's log durably: see [`Batch`].
-    fn apply(&self, batch: Batch) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
+    /// Applies stretches of several of a peer's logs of one table durably (see [`Batch`]), and answers for each in their
+    /// order. All of them are one commit: under load that is what makes a link cheap.
+    fn apply(&self, batches: Vec<Batch>) -> impl Future<Output = Vec<Result<Applied, ApplyError>>> + Send;
 
     /// The source's side of a copy, first: whether `region` may have it, and every cursor and own log end of the table,
     /// taken together, before any row is read. Everything at or before them must show in [`Host::copy_out_page`].

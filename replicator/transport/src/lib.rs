@@ -5,6 +5,7 @@
 //! Both ends of every connection show a certificate of the cluster's authority that names their region.
 
 mod accept;
+mod bundle;
 pub mod ca;
 pub mod config;
 mod copy;

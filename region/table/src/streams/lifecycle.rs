@@ -146,7 +146,7 @@ impl<E: Engine> Tables<E> {
         let mut ends = Vec::with_capacity(partitions);
         for partition in 0..partitions {
             let log = self.stream_log(table, partition);
-            let known = self.ends.lock().get(&LogId(log.0)).copied();
+            let known = self.ends.get(LogId(log.0));
             ends.push(match known {
                 Some(known) => known,
                 None => Position(self.engine().log_end(log).await?.0),
@@ -271,7 +271,7 @@ impl<E: Engine> Tables<E> {
     fn due(&self, now: Millis) -> Vec<Due> {
         let mut due = Vec::new();
         let mut state = self.streams().state.lock();
-        let ends = self.ends.lock();
+        let ends = self.ends.now();
         for (table, label, stream) in open_streams(&mut state) {
             let Some((_, last)) = stream.generations.iter().next_back() else {
                 continue;
@@ -283,7 +283,7 @@ impl<E: Engine> Tables<E> {
             }
             let end = |(partition, start): (usize, &Position)| {
                 let log = LogId(self.stream_log(table, partition).0);
-                ends.get(&log).map_or(*start, |end| (*end).max(*start))
+                ends.get(log).map_or(*start, |end| end.max(*start))
             };
             let starts: Vec<_> = last.starts.iter().enumerate().map(end).collect();
             stream.rolling = Some(starts.clone());

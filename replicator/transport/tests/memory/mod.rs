@@ -212,6 +212,10 @@ impl Host for Memory {
         self.end()
     }
 
+    fn grown_since(&self, _write: u64) -> Vec<(LogId, Position)> {
+        vec![(self.log().log, self.end())]
+    }
+
     async fn read_log(
         &self,
         _log: LogId,
@@ -254,20 +258,23 @@ impl Host for Memory {
         }))
     }
 
-    async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
-        let origin = Origin::Remote {
-            replica: batch.from.replica,
-            log: batch.log.log,
-            position: batch.up_to,
+    async fn apply(&self, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
+        let apply = |batch: Batch| {
+            let origin = Origin::Remote {
+                replica: batch.from.replica,
+                log: batch.log.log,
+                position: batch.up_to,
+            };
+            self.with(|state| {
+                state.batches_from.insert(batch.from.region.clone());
+                let cursor = state.cursors.entry(batch.log.log).or_default();
+                *cursor = (*cursor).max(batch.up_to);
+                self.merge(batch.deltas, origin, state)
+            })
         };
-        let applied = self.with(|state| {
-            state.batches_from.insert(batch.from.region.clone());
-            let cursor = state.cursors.entry(batch.log.log).or_default();
-            *cursor = (*cursor).max(batch.up_to);
-            self.merge(batch.deltas, origin, state)
-        });
+        let applied = batches.into_iter().map(|batch| Ok(apply(batch))).collect();
         self.writes.send_modify(|count| *count += 1);
-        Ok(applied)
+        applied
     }
 
     async fn copy_out_start(&self, _region: &str, _request: &CopyRequest) -> Result<CopyStart, CopyError> {

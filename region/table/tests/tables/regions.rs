@@ -1,9 +1,9 @@
 //! Regions that exchange deltas and copies as links and joins do, without a network.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_replicator_core::{
-    ApplyError, Batch, Body, CopyRequest, CopyRows, Delta, LogInfo, Peer, Position, join::COPY_PAGE_BYTES,
+    ApplyError, Batch, Body, CopyRequest, CopyRows, Delta, LogInfo, Peer, Position, TableId, join::COPY_PAGE_BYTES,
 };
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Tables, UpdateTable};
@@ -232,14 +232,27 @@ async fn batch(from: &Region, info: LogInfo, after: Position) -> Option<Batch> {
     })
 }
 
-/// Applies what a region has for another; gives how many batches there were.
+/// Applies what a region has for another, a table's logs together; gives how many batches there were.
 pub(crate) async fn deliver_all(from: &Region, to: &Region) -> Result<usize, ApplyError> {
-    let mut delivered = 0;
+    let mut by_table: BTreeMap<TableId, Vec<Batch>> = BTreeMap::new();
     for batch in batches(from, to).await {
-        let (log, up_to) = (batch.log.log, batch.up_to);
-        to.apply(batch).await?;
-        from.acked(to.region(), log, up_to);
-        delivered += 1;
+        by_table.entry(batch.log.table).or_default().push(batch);
     }
+    let (mut delivered, mut refused) = (0, Ok(()));
+    for (_, batches) in by_table {
+        let logs: Vec<_> = batches.iter().map(|batch| (batch.log.log, batch.up_to)).collect();
+        let answers = to.apply_all(batches).await;
+        assert_eq!(answers.len(), logs.len());
+        for ((log, up_to), answer) in logs.into_iter().zip(answers) {
+            match answer {
+                Ok(_) => {
+                    from.acked(to.region(), log, up_to);
+                    delivered += 1;
+                }
+                Err(error) => refused = Err(error),
+            }
+        }
+    }
+    refused?;
     Ok(delivered)
 }

@@ -209,6 +209,62 @@ async fn a_full_parking_space_refuses_the_batch_whole() {
     }
 }
 
+/// Stretches of several logs that come together: what one of them parks counts for the next, and one that finds the space
+/// full keeps no other waiting.
+#[tokio::test]
+async fn one_log_that_stalls_keeps_no_other_waiting() {
+    for mode in MODES {
+        let mut regions = Regions::with_table(mode, &["a", "b"]).await;
+        let engine = regions.all[0].engine().crash();
+        let mut with_small = options("a", &["a", "b"], &regions.times[0]);
+        with_small.parking.count_max = 3;
+        regions.all[0] = Tables::open(engine, with_small).await.unwrap();
+        let (a, b) = (&regions.all[0], &regions.all[1]);
+        for number in 0..40 {
+            put(b, "t", key(&format!("now-{number}"), 0)).await;
+        }
+        let on_time = batches(b, a).await;
+        regions.times[1].set(NOW + 60_000);
+        // A partition key of each of two logs: its bytes, up to the zero that ends them.
+        for batch in &on_time[..2] {
+            let name = batch.deltas[0].key().split(|byte| *byte == 0).next().unwrap();
+            for number in 1..=2 {
+                put(b, "t", key(std::str::from_utf8(name).unwrap(), number)).await;
+            }
+        }
+        // Two logs get two far deltas each, behind what they have already; the space takes three.
+        let all = batches(b, a).await;
+        assert!(on_time.len() > 2 && all.len() == on_time.len(), "{} logs", all.len());
+        let answers = a.apply_all(all).await;
+        let stalled = answers
+            .iter()
+            .filter(|answer| **answer == Err(ApplyError::Stalled))
+            .count();
+        let parked: u32 = answers.iter().flatten().map(|applied| applied.parked).sum();
+        let applied: u32 = answers.iter().flatten().map(|applied| applied.applied).sum();
+        assert_eq!((stalled, parked, a.counts().waiting), (1, 2, 2));
+        let there = items_of_now(a).await;
+        assert_eq!(there, applied as usize, "nothing of the stalled log, all of the others");
+        assert!((1..40).contains(&there));
+        let (stop, stopped) = watch::channel(false);
+        a.start_background(stopped);
+        regions.times[0].set(NOW + 60_000);
+        wait_for(|| a.counts().waiting == 0).await;
+        drop(stop);
+        regions.settle().await;
+        assert_eq!(a.digest("t").await.unwrap(), b.digest("t").await.unwrap());
+    }
+}
+
+/// How many of the items `now-…` a region has.
+async fn items_of_now(region: &Region) -> usize {
+    let mut there = 0;
+    for number in 0..40 {
+        there += usize::from(get(region, "t", &key(&format!("now-{number}"), 0)).await.is_some());
+    }
+    there
+}
+
 /// What is parked and comes again, because its ack was lost, takes no more of the space.
 #[tokio::test]
 async fn a_parked_stretch_that_comes_again_fits_a_full_space() {

@@ -1,6 +1,6 @@
 //! Regions that write at the same time, join, leave, and run ahead of each other.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use geodynamo_replicator_core::{ApplyError, Stamp, TableId, parking::ParkingLimits};
 use geodynamo_storage::{Direction, Engine, MemoryEngine, Scan};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     regions::{Regions, batches, deliver_all},
-    support::{MODES, NOW, Region, definition, get, item, key, n, options, put, s, with},
+    support::{MODES, NOW, Region, definition, get, item, key, n, options, put, s, wait_for, with},
 };
 
 /// The space of streams' rows.
@@ -425,13 +425,4 @@ async fn owners(region: &Region) -> BTreeSet<u64> {
     let owner = |key: &[u8]| u64::from_be_bytes(key[1..9].try_into().unwrap());
     let rows = rows.iter().filter(|(key, _)| key[0] != STREAM_SPACE);
     rows.map(|(key, _)| owner(key)).collect()
-}
-
-async fn wait_for(holds: impl Fn() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(20), async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    waited.await.expect("the state is reached in time");
 }

@@ -164,3 +164,12 @@ pub(crate) async fn get(tables: &Region, name: &str, key: &Item) -> Option<Item>
     let stored = tables.get(&table, key).await.unwrap();
     stored.map(|stored| stored.decode().unwrap())
 }
+
+pub(crate) async fn wait_for(holds: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while !holds() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("the state is reached in time");
+}

@@ -8,7 +8,7 @@ use geodynamo_table::{EventKind, SHARD_MS, ShardPlace, StreamError, Tables, sche
 
 use crate::{
     streams::{BOTH, all, read, shards, stream, switch, with_stream},
-    support::{MODES, NOW, Region, get, key, n, options, put, with},
+    support::{MODES, NOW, Region, get, key, n, options, put, wait_for, with},
 };
 
 /// Writers, a clock that makes shards old, and a reader of all shards at once: each write is read once, whichever shard
@@ -190,9 +190,11 @@ async fn a_record_at_the_turn_of_shards_is_in_the_later_one_only() {
 async fn records_are_of_their_streams_view_though_it_changes_under_writes() {
     let (tables, _) = with_stream(Spanning::Yes, BOTH).await;
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..4 {
         let (tables, stop) = (std::sync::Arc::clone(&tables), std::sync::Arc::clone(&stop));
+        let made = std::sync::Arc::clone(&made);
         writers.spawn(async move {
             put(&tables, "t", with(key("k", writer), "x", n(-1))).await;
             for number in 0.. {
@@ -200,20 +202,22 @@ async fn records_are_of_their_streams_view_though_it_changes_under_writes() {
                     return;
                 }
                 put(&tables, "t", with(key("k", writer), "x", n(number))).await;
+                made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 tokio::task::yield_now().await;
             }
         });
     }
+    // However the machine is loaded: each setting is in force for some writes.
+    let some_writes = async || {
+        let enough = made.load(std::sync::atomic::Ordering::Relaxed) + 10;
+        wait_for(|| made.load(std::sync::atomic::Ordering::Relaxed) >= enough).await;
+    };
     let views = [StreamView::KeysOnly, StreamView::NewImage, StreamView::OldImage, BOTH];
     for view in views.into_iter().cycle().take(20) {
         switch(&tables, None).await;
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
+        some_writes().await;
         switch(&tables, Some(view)).await;
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
+        some_writes().await;
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     while let Some(done) = writers.join_next().await {

@@ -45,15 +45,19 @@ impl LogEnds {
 
     /// Logs can be read up to here. None is lowered: commits may be told of in another order than they took place.
     pub(crate) fn raise(&self, logs: impl IntoIterator<Item = (LogId, Position)>) {
-        let mut state = self.state.lock();
-        let before = state.last;
-        for (log, position) in logs {
-            state.raise(log, position);
-        }
-        if state.last != before {
-            // Told with the lock held, so that the numbers go out in their order.
-            self.written.send_replace(state.last);
-        }
+        let last = {
+            let mut state = self.state.lock();
+            for (log, position) in logs {
+                state.raise(log, position);
+            }
+            state.last
+        };
+        // Without the lock: whoever looks at the number may hold its lock while they ask what has grown.
+        self.written.send_if_modified(|number| {
+            let is_news = *number < last;
+            *number = last.max(*number);
+            is_news
+        });
     }
 
     /// The logs that have grown after the growth with a number.

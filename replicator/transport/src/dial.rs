@@ -148,7 +148,8 @@ async fn drive<H: Host>(
             // While questions are under way writes gather: under load one round takes what many of them left.
             changed = changed(&mut writes), if link.asking == 0 => {
                 changed?;
-                link.look_for_activity(*writes.borrow_and_update());
+                let written = *writes.borrow_and_update();
+                link.look_for_activity(written);
             }
             changed = changed(&mut catalog) => { changed?; link.open_logs(); link.start_copies(); }
             _ = copies_due.tick() => { link.start_copies(); link.measure(); }

@@ -239,6 +239,20 @@ def global_index(name="by-h", key="h", **more):
         ),
         (
             {},
+            INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions",
+        ),
+        (
+            {"KeySchema": key_schema("pk", "sk")},
+            "Invalid KeySchema: Some index key attribute have no definition",
+        ),
+        (
+            {"KeySchema": key_schema("other")},
+            INVALID + "Some index key attributes are not defined in AttributeDefinitions. Keys: [other], "
+            "AttributeDefinitions: [pk]",
+        ),
+        (
+            {"GlobalSecondaryIndexes": [global_index(key="pk")]},
             INVALID + "Some AttributeDefinitions are not used. AttributeDefinitions: [pk, h], keys used: [pk]",
         ),
     ],

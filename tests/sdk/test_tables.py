@@ -84,6 +84,20 @@ def test_tags(client, make_table, name):
     assert tags() == {"stage": "test"}
 
 
+def test_tags_of_nothing(client, make_table, name):
+    make_table("pk")
+    arn = client.describe_table(TableName=name)["Table"]["TableArn"] + "-no-more"
+    for call in (
+        lambda: client.list_tags_of_resource(ResourceArn=arn),
+        lambda: client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}]),
+        lambda: client.untag_resource(ResourceArn=arn, TagKeys=["a"]),
+    ):
+        with pytest.raises(client.exceptions.ResourceNotFoundException) as refused:
+            call()
+        # DynamoDB's own spelling.
+        assert refused.value.response["Error"]["Message"] == f"Requested resource not found: ResourcArn: {arn} not found"
+
+
 def test_what_libraries_ask_first(client, make_table, name):
     make_table("pk")
     ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]

@@ -156,6 +156,11 @@ impl ApiError {
         Self::dynamodb("ResourceNotFoundException", message)
     }
 
+    /// `ResourceNotFoundException` for the ARN of something whose tags were asked for; misspelt by DynamoDB.
+    pub fn resource_arn_not_found(arn: &str) -> Self {
+        Self::resource_not_found(format!("Requested resource not found: ResourcArn: {arn} not found"))
+    }
+
     /// `ResourceInUseException` with this message.
     pub fn resource_in_use(message: impl Into<Cow<'static, str>>) -> Self {
         Self::dynamodb("ResourceInUseException", message)

@@ -9,7 +9,7 @@ use crate::{Context, ExpressionError, Parameter, Path, Refusal, condition_parser
 /// A query's key condition, before it is known which attributes are the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCondition {
-    /// One or two conditions, on one attribute each.
+    /// Conditions on one attribute each.
     pub tests: Vec<KeyTest>,
 }
 
@@ -44,9 +44,11 @@ pub enum SortCondition {
 /// A key condition, resolved for a table's or an index's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedKeyCondition {
-    /// The partition key's value. Its type is not checked.
-    pub partition: AttributeValue,
-    /// What the sort key must be; without it, all items of the partition key. Types are not checked, see
+    /// The values of the partition key's attributes, in their order. Types are not checked.
+    pub partition: Vec<AttributeValue>,
+    /// What the first attributes of the sort key are equal to, if it has several. Types are not checked.
+    pub sort_equal: Vec<AttributeValue>,
+    /// What the sort key's next attribute must be; without it, anything. Types are not checked, see
     /// [`SortCondition::operands`].
     pub sort: Option<SortCondition>,
 }
@@ -71,56 +73,54 @@ impl KeyCondition {
         Ok(Self { tests })
     }
 
-    /// Resolves the conditions for these key attributes.
+    /// Resolves the conditions for the attributes of these keys: one each, but for the keys of some global indexes. Of a
+    /// sort key of several attributes, the conditions are on the first ones, and all but the last are `=`.
     ///
     /// # Errors
     /// [`KeyConditionFault`], if a key is missed, tested twice, or the partition key is not tested by `=`.
-    pub fn resolve(self, partition_key: &str, sort_key: Option<&str>) -> Result<ResolvedKeyCondition, ExpressionError> {
+    pub fn resolve(self, partition_key: &[&str], sort_key: &[&str]) -> Result<ResolvedKeyCondition, ExpressionError> {
         self.try_resolve(partition_key, sort_key)
             .map_err(|fault| Refusal::from(fault).into())
     }
 
-    fn try_resolve(
-        self,
-        partition_key: &str,
-        sort_key: Option<&str>,
-    ) -> Result<ResolvedKeyCondition, KeyConditionFault> {
-        if self.tests.len() > 2 {
+    fn try_resolve(self, partition_key: &[&str], sort_key: &[&str]) -> Result<ResolvedKeyCondition, KeyConditionFault> {
+        let mut tests = self.tests;
+        let several = partition_key.len() > 1 || sort_key.len() > 1;
+        if tests.len() > 2 && !several {
             return Err(KeyConditionFault::Count);
         }
-        if let [one, two] = self.tests.as_slice()
-            && one.attribute == two.attribute
-        {
+        let twice = |(at, test): (usize, &KeyTest)| tests[..at].iter().any(|other| other.attribute == test.attribute);
+        if tests.iter().enumerate().any(twice) {
             return Err(KeyConditionFault::OneConditionPerKey);
         }
-        let mut partition = None;
-        let mut other = None;
-        for test in self.tests {
-            if test.attribute == partition_key {
-                partition = Some(test.condition);
-            } else {
-                other = Some(test);
-            }
+        let missed = |attribute: &str| KeyConditionFault::MissedKey {
+            attribute: attribute.to_owned(),
+        };
+        let mut take = |name: &str| {
+            let at = tests.iter().position(|test| test.attribute == name)?;
+            Some(tests.swap_remove(at).condition)
+        };
+        let partition = partition_key.iter().map(|name| take(name).ok_or_else(|| missed(name)));
+        let partition = partition.collect::<Result<Vec<_>, _>>()?;
+        let sorts: Vec<_> = sort_key.iter().map_while(|name| take(name)).collect();
+        if !tests.is_empty() {
+            // A condition on something else, or on an attribute of the sort key behind one that has none.
+            return Err(sort_key
+                .get(sorts.len())
+                .map_or(KeyConditionFault::NotSupported, |name| missed(name)));
         }
-        let Some(partition) = partition else {
-            return Err(KeyConditionFault::MissedKey {
-                attribute: partition_key.to_owned(),
-            });
-        };
-        let sort = match (other, sort_key) {
-            (None, _) => None,
-            (Some(test), Some(sort_key)) if test.attribute == sort_key => Some(test.condition),
-            (Some(_), Some(sort_key)) => {
-                return Err(KeyConditionFault::MissedKey {
-                    attribute: sort_key.to_owned(),
-                });
-            }
-            (Some(_), None) => return Err(KeyConditionFault::NotSupported),
-        };
-        match partition {
-            SortCondition::Equal(partition) => Ok(ResolvedKeyCondition { partition, sort }),
+        let equal = |condition| match condition {
+            SortCondition::Equal(value) => Ok(value),
             _ => Err(KeyConditionFault::NotSupported),
-        }
+        };
+        let partition = partition.into_iter().map(equal).collect::<Result<_, _>>()?;
+        let mut sorts = sorts.into_iter();
+        let sort = sorts.next_back();
+        Ok(ResolvedKeyCondition {
+            partition,
+            sort_equal: sorts.map(equal).collect::<Result<_, _>>()?,
+            sort,
+        })
     }
 }
 

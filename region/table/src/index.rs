@@ -7,6 +7,7 @@ use bytes::Bytes;
 use geodynamo_item::{AttributeValue, Item, codec, key, size};
 use geodynamo_storage::{Write, key_head};
 use geodynamo_topology::partition::partition_hash;
+use smallvec::SmallVec;
 
 use crate::{
     Result, TableError,
@@ -93,6 +94,19 @@ pub(crate) fn route(partition: &AttributeValue) -> u64 {
     partition_hash(&bytes)
 }
 
+/// The route of a partition key that may have several attributes: of one alone its own, of several the partition hash of
+/// their terminated bytes.
+pub(crate) fn route_of(partition: &[&AttributeValue]) -> u64 {
+    if let [sole] = partition {
+        return route(sole);
+    }
+    let mut bytes = Vec::with_capacity(64);
+    partition
+        .iter()
+        .for_each(|value| key::write_terminated(&mut bytes, value));
+    partition_hash(&bytes)
+}
+
 /// The value of a key attribute, if it is there and of the right type.
 pub(crate) fn key_value<'a>(attribute: &KeyAttribute, item: &'a Item) -> Option<&'a AttributeValue> {
     item.get(&attribute.name)
@@ -108,11 +122,17 @@ pub(crate) fn entry(
     at: &ItemKey,
     item: &Item,
 ) -> Option<Entry> {
-    let partition = usable(key_value(&index.keys.partition, item)?, true)?;
-    let (space, owner, route) = place(table, index, at.route, partition);
+    // Most have one attribute: that costs no allocation.
+    let mut partition = SmallVec::<[&AttributeValue; 1]>::new();
+    for attribute in index.keys.partition_attributes() {
+        partition.push(usable(key_value(attribute, item)?, true)?);
+    }
+    let (space, owner, route) = place(table, index, at.route, &partition);
     let mut engine_key = key_head(space, owner, route, at.bytes.len() + 64);
-    key::write_terminated(&mut engine_key, partition);
-    if let Some(sort) = &index.keys.sort {
+    for value in partition {
+        key::write_terminated(&mut engine_key, value);
+    }
+    for sort in index.keys.sort_attributes() {
         key::write_terminated(&mut engine_key, usable(key_value(sort, item)?, false)?);
     }
     engine_key.extend_from_slice(&at.bytes);
@@ -124,7 +144,7 @@ pub(crate) fn entry(
 
 /// The size of the item's entry in an index by DynamoDB's formula; `None` if it has none.
 pub(crate) fn entry_size(schema: &KeySchema, index: &IndexDefinition, item: &Item) -> Option<usize> {
-    for (attribute, partition) in index.keys.attributes().zip([true, false]) {
+    for (attribute, partition) in index.keys.roles() {
         usable(key_value(attribute, item)?, partition)?;
     }
     let copied = item.iter().filter(|(name, _)| projects(schema, index, name));
@@ -136,11 +156,11 @@ pub(crate) fn place(
     table: u64,
     index: &IndexDefinition,
     base_route: u64,
-    partition: &AttributeValue,
+    partition: &[&AttributeValue],
 ) -> (u8, u64, u64) {
     match index.kind {
         IndexKind::Local(ordinal) => (keys::space::LOCAL + ordinal, table, base_route),
-        IndexKind::Global(id) => (keys::space::GLOBAL, id, route(partition)),
+        IndexKind::Global(id) => (keys::space::GLOBAL, id, route_of(partition)),
     }
 }
 

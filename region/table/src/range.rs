@@ -32,15 +32,18 @@ impl KeyRange {
         }
     }
 
-    /// The keys of one partition key that meet a condition on the sort key.
-    pub(crate) fn of(
+    /// The keys that begin with these values and meet a condition on the next one: the partition key's values and, of an
+    /// index whose sort key has several attributes, the first of those.
+    pub(crate) fn of<'v>(
         (space, owner, route): (u8, u64, u64),
-        partition: &AttributeValue,
+        values: impl IntoIterator<Item = &'v AttributeValue>,
         form: SortForm,
         sort: Option<&SortCondition>,
     ) -> Self {
         let mut prefix = key_head(space, owner, route, 64);
-        key::write_terminated(&mut prefix, partition);
+        for value in values {
+            key::write_terminated(&mut prefix, value);
+        }
         let all = (Bound::Included(prefix.clone()), Bound::Excluded(above(&prefix)));
         let (from, to) = match sort {
             None => all,
@@ -199,7 +202,7 @@ mod tests {
             let form = if terminated { SortForm::Terminated } else { SortForm::Final };
             let wanted = AttributeValue::B(partition.into());
             let of = if same { wanted.clone() } else { AttributeValue::B(other.into()) };
-            let range = KeyRange::of((1, 7, 9), &wanted, form, Some(&sort));
+            let range = KeyRange::of((1, 7, 9), [&wanted], form, Some(&sort));
             let mut key = key_head(1, 7, 9, 0);
             key::write_terminated(&mut key, &of);
             let item = AttributeValue::B(value.clone().into());

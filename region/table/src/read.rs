@@ -7,6 +7,7 @@ use geodynamo_expression::{Condition, SortCondition};
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_storage::{Direction, Engine, Scan};
 use geodynamo_topology::partition::segment_range;
+use smallvec::SmallVec;
 
 use crate::{
     Result, StoredItem, Table, TableError, Tables,
@@ -32,9 +33,11 @@ const PASSED_OVER_MAX: usize = 64 * 1024;
 pub struct Query<'a> {
     /// The index to read, or the table itself.
     pub index: Option<&'a str>,
-    /// The partition key's value.
-    pub partition: AttributeValue,
-    /// The condition on the sort key.
+    /// The values of the partition key's attributes: mostly one.
+    pub partition: Vec<AttributeValue>,
+    /// What the first attributes of a sort key of several are equal to.
+    pub sort_equal: Vec<AttributeValue>,
+    /// The condition on the sort key's next attribute: mostly its only one.
     pub sort: Option<SortCondition>,
     /// Ascending, or descending.
     pub forward: bool,
@@ -130,19 +133,25 @@ impl<E: Engine> Tables<E> {
     async fn query_as(&self, table: &Table, query: Query<'_>, metered: bool) -> Result<ReadPage> {
         let index = query.index.map(|name| table.readable_index(name)).transpose()?;
         let schema = index.map_or(table.keys(), |index| &index.keys);
+        let partition: SmallVec<[&AttributeValue; 1]> = query.partition.iter().collect();
+        let route = index::route_of(&partition);
         let place = match index {
-            Some(index) => index::place(table.id(), index, index::route(&query.partition), &query.partition),
-            None => (keys::space::ITEM, table.id(), index::route(&query.partition)),
+            Some(index) => index::place(table.id(), index, route, &partition),
+            None => (keys::space::ITEM, table.id(), route),
         };
         let form = if index.is_some() {
             SortForm::Terminated
         } else {
             SortForm::Final
         };
-        let mut range = KeyRange::of(place, &query.partition, form, query.sort.as_ref());
+        let values = query.partition.iter().chain(&query.sort_equal);
+        let mut range = KeyRange::of(place, values, form, query.sort.as_ref());
         if let Some(start) = &query.start {
             let key = self.start_key(table, index, start, "The provided starting key is invalid")?;
-            if start.get(&schema.partition.name) != Some(&query.partition) {
+            let mut values = schema
+                .partition_attributes()
+                .map(|attribute| start.get(&attribute.name));
+            if !query.partition.iter().all(|value| values.next() == Some(Some(value))) {
                 return Err(TableError::Validation(
                     "The provided starting key is outside query boundaries based on provided conditions".into(),
                 ));

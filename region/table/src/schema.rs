@@ -47,7 +47,14 @@ pub struct KeyAttribute {
     pub kind: KeyType,
 }
 
-/// A key schema: a partition key and, maybe, a sort key.
+impl KeyAttribute {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A key schema: a partition key and, maybe, a sort key. Those of a global index may have several attributes each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySchema {
     /// `HASH`
@@ -56,12 +63,49 @@ pub struct KeySchema {
     /// `RANGE`
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<KeyAttribute>,
+    /// Further attributes of the partition key.
+    #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
+    pub more_partition: Vec<KeyAttribute>,
+    /// Further attributes of the sort key; none without a first one.
+    #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
+    pub more_sort: Vec<KeyAttribute>,
 }
 
 impl KeySchema {
-    /// The key attributes, partition key first.
+    /// A schema of one attribute for each key.
+    pub fn new(partition: KeyAttribute, sort: Option<KeyAttribute>) -> Self {
+        Self {
+            partition,
+            sort,
+            more_partition: Vec::new(),
+            more_sort: Vec::new(),
+        }
+    }
+
+    /// The partition key's attributes.
+    pub fn partition_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition).chain(&self.more_partition)
+    }
+
+    /// The sort key's attributes, in the order that they sort by.
+    pub fn sort_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        self.sort.iter().chain(&self.more_sort)
+    }
+
+    /// Whether a key has several attributes.
+    pub fn has_several(&self) -> bool {
+        !self.more_partition.is_empty() || !self.more_sort.is_empty()
+    }
+
+    /// The key attributes, those of the partition key first.
     pub fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.partition).chain(&self.sort)
+        self.partition_attributes().chain(self.sort_attributes())
+    }
+
+    /// The key attributes, and whether they are the partition key's.
+    pub fn roles(&self) -> impl Iterator<Item = (&KeyAttribute, bool)> {
+        let partition = self.partition_attributes().map(|attribute| (attribute, true));
+        partition.chain(self.sort_attributes().map(|attribute| (attribute, false)))
     }
 
     /// Whether the attribute is part of the key.

@@ -335,7 +335,7 @@ impl Table {
 
     fn check_index_keys_of(&self, item: &Item, empty: EmptyIndexKey) -> Result<()> {
         for index in &self.indexes {
-            for (attribute, partition) in index.keys.attributes().zip([true, false]) {
+            for (attribute, partition) in index.keys.roles() {
                 let Some(value) = item.get(&attribute.name) else {
                     continue;
                 };
@@ -357,7 +357,7 @@ impl Table {
     /// Checks of the attributes that are keys of an index only that they are not empty and not too long.
     pub(crate) fn check_index_key_values(&self, item: &Item) -> Result<()> {
         for index in &self.indexes {
-            for (attribute, partition) in index.keys.attributes().zip([true, false]) {
+            for (attribute, partition) in index.keys.roles() {
                 if let Some(value) = item.get(&attribute.name) {
                     check_index_key_value(index, attribute, value, partition, empty_index_key)?;
                 }
@@ -368,7 +368,7 @@ impl Table {
 
     /// Checks that the key attributes are not empty and not too long.
     pub(crate) fn check_key_values(&self, item: &Item) -> Result<()> {
-        for (attribute, partition) in self.keys().attributes().zip([true, false]) {
+        for (attribute, partition) in self.keys().roles() {
             let Some(value) = item.get(&attribute.name) else {
                 continue;
             };

@@ -546,13 +546,11 @@ async fn own_id<E: Engine>(engine: &E, new: ReplicaId) -> Result<ReplicaId> {
 
 /// The system table, which has no registers of its own.
 fn catalog_table() -> Result<Table> {
-    let keys = KeySchema {
-        partition: KeyAttribute {
-            name: "register".into(),
-            kind: KeyType::S,
-        },
-        sort: None,
+    let partition = KeyAttribute {
+        name: "register".into(),
+        kind: KeyType::S,
     };
+    let keys = KeySchema::new(partition, None);
     let definition = Definition {
         name: String::new(),
         created_ms: 0,

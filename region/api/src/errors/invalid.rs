@@ -217,6 +217,30 @@ impl ApiError {
         ))
     }
 
+    /// A table without indexes has fewer definitions than keys.
+    pub(crate) fn key_without_definition() -> Self {
+        Self::validation("Invalid KeySchema: Some index key attribute have no definition")
+    }
+
+    /// A table without indexes has more definitions than keys.
+    pub(crate) fn more_definitions_than_keys() -> Self {
+        Self::invalid(
+            "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
+        )
+    }
+
+    /// How DynamoDB says it is not known.
+    pub(crate) fn key_attribute_twice(name: &str) -> Self {
+        Self::validation(format!("Invalid KeySchema: Duplicate key attribute: {name}"))
+    }
+
+    /// How DynamoDB says it is not known.
+    pub(crate) fn too_many_key_attributes(kind: &str, given: usize, most: usize) -> Self {
+        Self::validation(format!(
+            "Invalid KeySchema: {given} {kind} key attributes were given; the limit is {most}"
+        ))
+    }
+
     pub(crate) fn unused_attribute_definitions(defined: &str, used: &str) -> Self {
         Self::invalid(format!(
             "Some AttributeDefinitions are not used. AttributeDefinitions: [{defined}], keys used: [{used}]"

@@ -1,8 +1,10 @@
 //! What CreateTable and UpdateTable have in common: key schemas, indexes, throughput, streams, tags.
 
+use std::cmp::Ordering;
+
 use compact_str::CompactString;
 use geodynamo_table::{
-    Description, NewIndex, TAGS_MAX,
+    Description, NewIndex, TAGS_MAX, TableError,
     schema::{Billing, KeyAttribute, KeySchema, KeyType, Projection, StreamView, Tags, Throughput},
 };
 
@@ -11,8 +13,10 @@ use crate::{errors::ApiError, generated};
 
 /// The most local indexes of a table.
 pub(super) const LOCAL_INDEXES_MAX: usize = 5;
-/// The most key attributes of a schema.
+/// The most key attributes of a table or a local index.
 const KEYS_MAX: usize = 2;
+/// The most attributes of each key of a global index ("Multi-attribute keys pattern").
+const KEY_ATTRIBUTES_MAX: usize = 4;
 /// The most characters of a tag's key.
 const TAG_KEY_MAX: usize = 128;
 /// The most characters of a tag's value.
@@ -51,54 +55,49 @@ impl Attributes {
         Ok(Self { defined })
     }
 
-    /// A key schema, its attributes' types looked up.
-    pub(super) fn key_schema(
+    /// The key schema of a table that has so many indexes, its attributes' types looked up.
+    pub(super) fn table_keys(
         &mut self,
         elements: Option<Vec<generated::KeySchemaElement>>,
+        indexes: usize,
     ) -> Result<KeySchema, ApiError> {
-        let elements = elements.unwrap_or_default();
-        if elements.len() > KEYS_MAX {
-            return Err(ApiError::too_many_key_schema_elements(&elements));
+        let names = key_names(elements, KeysOf::Table)?;
+        // Where keys of indexes cannot need them, definitions are only counted.
+        match (indexes, self.defined.len().cmp(&names.len())) {
+            (0, Ordering::Less) => Err(ApiError::key_without_definition()),
+            (0, Ordering::Greater) => Err(ApiError::more_definitions_than_keys()),
+            _ => self.typed(names),
         }
-        let is = |at: usize, kind: &str| {
-            elements
-                .get(at)
-                .is_none_or(|element: &generated::KeySchemaElement| element.key_type.as_deref() == Some(kind))
-        };
-        if elements.is_empty() || !is(0, "HASH") {
-            return Err(ApiError::validation(
-                "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
-            ));
-        }
-        if !is(1, "RANGE") {
-            return Err(ApiError::validation(
-                "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
-            ));
-        }
-        let names: Vec<CompactString> = elements
-            .into_iter()
-            .map(|element| element.attribute_name.unwrap_or_default())
-            .collect();
-        if names.len() == KEYS_MAX && names[0] == names[1] {
-            return Err(ApiError::validation(
-                "Both the Hash Key and the Range Key element in the KeySchema have the same name",
-            ));
-        }
-        let missing: Vec<&str> = names
-            .iter()
-            .map(|name| name.as_str())
-            .filter(|name| !self.has(name))
-            .collect();
+    }
+
+    /// The key schema of an index, its attributes' types looked up.
+    pub(super) fn index_keys(
+        &mut self,
+        elements: Option<Vec<generated::KeySchemaElement>>,
+        of: KeysOf,
+    ) -> Result<KeySchema, ApiError> {
+        self.typed(key_names(elements, of)?)
+    }
+
+    fn typed(&mut self, names: KeyNames) -> Result<KeySchema, ApiError> {
+        let all = || names.partition.iter().chain(&names.sort).map(CompactString::as_str);
+        let missing: Vec<&str> = all().filter(|name| !self.has(name)).collect();
         if !missing.is_empty() {
             return Err(ApiError::undefined_key_attributes(&missing.join(", "), &self.names()));
         }
-        let mut keys = names.iter().filter_map(|name| self.take(name));
-        let partition = keys.next();
-        let sort = keys.next();
-        // Both are defined: it was checked above.
-        partition
-            .map(|partition| KeySchema { partition, sort })
-            .ok_or_else(|| ApiError::internal("a key schema without a key"))
+        // All are defined: it was checked above. And there is a partition key.
+        let mut take = |names: &[CompactString]| names.iter().filter_map(|name| self.take(name)).collect::<Vec<_>>();
+        let mut partition = take(&names.partition).into_iter();
+        let mut sort = take(&names.sort).into_iter();
+        let first = partition
+            .next()
+            .ok_or_else(|| ApiError::internal("a key schema without a key"))?;
+        Ok(KeySchema {
+            sort: sort.next(),
+            more_partition: partition.collect(),
+            more_sort: sort.collect(),
+            ..KeySchema::new(first, None)
+        })
     }
 
     /// That keys use every definition.
@@ -157,6 +156,70 @@ impl Attributes {
             .collect::<Vec<_>>()
             .join(", ")
     }
+}
+
+/// What a `KeySchema` is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeysOf {
+    /// A table.
+    Table,
+    /// A local index.
+    LocalIndex,
+    /// A global index, whose keys may have several attributes.
+    GlobalIndex,
+}
+
+/// The attributes that a `KeySchema` names.
+#[derive(Debug)]
+struct KeyNames {
+    partition: Vec<CompactString>,
+    sort: Vec<CompactString>,
+}
+
+impl KeyNames {
+    fn len(&self) -> usize {
+        self.partition.len() + self.sort.len()
+    }
+}
+
+/// The attributes of a `KeySchema`: the partition key's first, none twice.
+fn key_names(elements: Option<Vec<generated::KeySchemaElement>>, of: KeysOf) -> Result<KeyNames, ApiError> {
+    let elements = elements.unwrap_or_default();
+    if elements.len() > KEYS_MAX && of != KeysOf::GlobalIndex {
+        return Err(ApiError::too_many_key_schema_elements(&elements));
+    }
+    let hash = |element: &generated::KeySchemaElement| element.key_type.as_deref() == Some("HASH");
+    let hashes = elements.iter().take_while(|element| hash(element)).count();
+    if hashes == 0 {
+        return Err(ApiError::validation(
+            "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+        ));
+    }
+    let sole = of != KeysOf::GlobalIndex && hashes > 1;
+    if sole || elements[hashes..].iter().any(hash) {
+        return Err(ApiError::validation(
+            "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
+        ));
+    }
+    let mut partition: Vec<CompactString> = elements
+        .into_iter()
+        .map(|element| element.attribute_name.unwrap_or_default())
+        .collect();
+    if let Some(twice) = (1..partition.len()).find(|at| partition[..*at].contains(&partition[*at])) {
+        return Err(match partition.len() {
+            KEYS_MAX if hashes == 1 => {
+                ApiError::validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+            }
+            _ => ApiError::key_attribute_twice(&partition[twice]),
+        });
+    }
+    let sort = partition.split_off(hashes);
+    for (kind, names) in [("HASH", &partition), ("RANGE", &sort)] {
+        if names.len() > KEY_ATTRIBUTES_MAX {
+            return Err(ApiError::too_many_key_attributes(kind, names.len(), KEY_ATTRIBUTES_MAX));
+        }
+    }
+    Ok(KeyNames { partition, sort })
 }
 
 /// An index's `Projection`.
@@ -270,6 +333,14 @@ pub(super) fn tags(list: Vec<generated::Tag>) -> Result<Tags, ApiError> {
         return Err(ApiError::validation(format!("Too many tags: the limit is {TAGS_MAX}")));
     }
     Ok(tags)
+}
+
+/// Why tags could not be read or set.
+pub(super) fn tags_error(error: TableError, arn: &str) -> ApiError {
+    match error {
+        TableError::ResourceNotFound(_) => ApiError::resource_arn_not_found(arn),
+        error => error.into(),
+    }
 }
 
 /// Refuses a parameter that is not offered: better than to pass over what a client relies on.

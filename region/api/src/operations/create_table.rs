@@ -7,8 +7,8 @@ use geodynamo_table::{
 
 use super::{
     control::{
-        Attributes, LOCAL_INDEXES_MAX, billing, index_projection, index_throughput, listed, refuse, refuse_encryption,
-        refuse_settings_mode, stream, tags,
+        Attributes, KeysOf, LOCAL_INDEXES_MAX, billing, index_projection, index_throughput, listed, refuse,
+        refuse_encryption, refuse_settings_mode, stream, tags,
     },
     describe::table_description,
     names::table_name,
@@ -34,7 +34,9 @@ pub(super) async fn create_table<E: Engine>(
     let name = table_name(&input.table_name)?.to_owned();
     let billing = billing(input.billing_mode.as_deref(), input.provisioned_throughput)?;
     let mut attributes = Attributes::new(input.attribute_definitions)?;
-    let keys = attributes.key_schema(input.key_schema)?;
+    let indexes = input.local_secondary_indexes.as_ref().map_or(0, Vec::len)
+        + input.global_secondary_indexes.as_ref().map_or(0, Vec::len);
+    let keys = attributes.table_keys(input.key_schema, indexes)?;
     let local = local_indexes(input.local_secondary_indexes, &keys, &mut attributes)?;
     let mut throughput = ThroughputUpdate {
         on_demand: on_demand(input.on_demand_throughput.as_ref())?,
@@ -84,7 +86,7 @@ fn local_indexes(
     }
     let index = |index: LocalSecondaryIndex| {
         let name = index.index_name.unwrap_or_default();
-        let own = attributes.key_schema(index.key_schema)?;
+        let own = attributes.index_keys(index.key_schema, KeysOf::LocalIndex)?;
         if own.sort.is_none() {
             return Err(ApiError::invalid(format!(
                 "Index KeySchema does not have a range key for index: {name}"
@@ -125,7 +127,7 @@ fn global_indexes(
             more.indexes.push((name.clone().into(), update));
         }
         let throughput = index_throughput(&name, billing, index.provisioned_throughput.as_ref())?;
-        let keys = attributes.key_schema(index.key_schema)?;
+        let keys = attributes.index_keys(index.key_schema, KeysOf::GlobalIndex)?;
         let projection = index_projection(index.projection)?;
         Ok(NewIndex {
             name: name.into(),

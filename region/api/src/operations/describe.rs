@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
     Description, IndexDescription, ReplicaDescription,
-    schema::{IndexStatus, KeySchema, Projection, TableClass},
+    schema::{IndexStatus, KeyAttribute, KeySchema, Projection, TableClass},
     stream_label,
 };
 
@@ -143,11 +143,11 @@ fn class_summary(class: &TableClass) -> generated::TableClassSummary {
 }
 
 pub(super) fn key_schema(keys: &KeySchema) -> Vec<generated::KeySchemaElement> {
-    let element = |(attribute, kind): (&geodynamo_table::schema::KeyAttribute, &str)| generated::KeySchemaElement {
+    let element = |(attribute, partition): (&KeyAttribute, bool)| generated::KeySchemaElement {
         attribute_name: Some(attribute.name.as_str().into()),
-        key_type: Some(kind.into()),
+        key_type: Some(if partition { "HASH" } else { "RANGE" }.into()),
     };
-    keys.attributes().zip(["HASH", "RANGE"]).map(element).collect()
+    keys.roles().map(element).collect()
 }
 
 fn projection(projection: &Projection) -> generated::Projection {

@@ -82,13 +82,7 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let schema = index.map_or(table.keys(), |index| &index.keys);
     let consistent = consistent(input.consistent_read, index)?;
-    let sort_name = schema.sort.as_ref().map(|sort| sort.name.as_str());
-    let ResolvedKeyCondition { partition, sort } = key_condition.resolve(&schema.partition.name, sort_name)?;
-    check_key(&schema.partition, &partition, PARTITION_KEY_BYTES_MAX)?;
-    if let (Some(sort), Some(attribute)) = (&sort, &schema.sort) {
-        let check = |value| check_key(attribute, value, SORT_KEY_BYTES_MAX);
-        sort.operands().try_for_each(check)?;
-    }
+    let key_condition = resolve(schema, key_condition)?;
     if let Some(filter) = &filter {
         check_filter(schema, filter, filter_parameter)?;
         filters_projected(&table, index, filter)?;
@@ -96,8 +90,9 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     let (shown, fetch_base) = select.shown(&table, index, projection)?;
     let query = Query {
         index: input.index_name.as_deref(),
-        partition,
-        sort,
+        partition: key_condition.partition,
+        sort_equal: key_condition.sort_equal,
+        sort: key_condition.sort,
         forward: input.scan_index_forward.unwrap_or(true),
         limit: limit(input.limit),
         start: input.exclusive_start_key,
@@ -107,6 +102,24 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     };
     let page = api.tables.query(&table, query).await?;
     page_reply(&table, &page, &shown, &input.return_consumed_capacity)
+}
+
+/// What a key condition asks of the keys of a table or an index, its values checked.
+fn resolve(schema: &KeySchema, key_condition: KeyCondition) -> Result<ResolvedKeyCondition, ApiError> {
+    let partition: Vec<_> = schema.partition_attributes().map(KeyAttribute::name).collect();
+    let sort: Vec<_> = schema.sort_attributes().map(KeyAttribute::name).collect();
+    let resolved = key_condition.resolve(&partition, &sort)?;
+    for (attribute, value) in schema.partition_attributes().zip(&resolved.partition) {
+        check_key(attribute, value, PARTITION_KEY_BYTES_MAX)?;
+    }
+    for (attribute, value) in schema.sort_attributes().zip(&resolved.sort_equal) {
+        check_key(attribute, value, SORT_KEY_BYTES_MAX)?;
+    }
+    if let (Some(sort), Some(attribute)) = (&resolved.sort, schema.sort_attributes().nth(resolved.sort_equal.len())) {
+        let check = |value| check_key(attribute, value, SORT_KEY_BYTES_MAX);
+        sort.operands().try_for_each(check)?;
+    }
+    Ok(resolved)
 }
 
 /// Checks a value that a key is compared with, which has at most so many bytes.

@@ -136,7 +136,8 @@ impl<F: Fn(&Range) -> bool> Source<'_, F> {
             let sole = (self.sole)(&range);
             let query = Query {
                 index: self.index,
-                partition: range.partition,
+                partition: vec![range.partition],
+                sort_equal: Vec::new(),
                 sort: range.sort,
                 forward: self.plan.forward,
                 limit: Some(left),

@@ -39,6 +39,7 @@ pub(super) fn key_names(schema: &KeySchema) -> KeyNames<'_> {
             .sort
             .as_ref()
             .is_some_and(|sort| sort.kind.attribute_type() != AttributeType::N),
+        has_several: schema.has_several(),
     }
 }
 

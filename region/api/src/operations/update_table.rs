@@ -7,8 +7,8 @@ use geodynamo_table::{
 
 use super::{
     control::{
-        Attributes, billing, index_projection, index_throughput, refuse, refuse_encryption, refuse_settings_mode,
-        stream,
+        Attributes, KeysOf, billing, index_projection, index_throughput, refuse, refuse_encryption,
+        refuse_settings_mode, stream,
     },
     describe::table_description,
     names::table_name,
@@ -126,7 +126,7 @@ fn index_update(
             let throughput = index_throughput(&name, billing, create.provisioned_throughput.as_ref())?;
             let index = NewIndex {
                 name: name.clone(),
-                keys: attributes.key_schema(create.key_schema)?,
+                keys: attributes.index_keys(create.key_schema, KeysOf::GlobalIndex)?,
                 projection: index_projection(create.projection)?,
                 throughput,
             };

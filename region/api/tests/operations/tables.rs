@@ -181,7 +181,7 @@ async fn tables_that_cannot_be() {
     .await;
     check(
         &format!("{ab},{hash}"),
-        "One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: [a, b], keys used: [a]",
+        "One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
     )
     .await;
     check(

@@ -15,6 +15,8 @@ pub struct KeyNames<'a> {
     pub sort: Option<&'a str>,
     /// Whether the sort key can have a beginning: strings and binary values can.
     pub sort_has_beginning: bool,
+    /// Whether these are only the first of the keys' attributes, as of some global indexes. Such are scanned.
+    pub has_several: bool,
 }
 
 /// How a SELECT reads.
@@ -100,7 +102,7 @@ pub fn plan(condition: Option<&Condition>, by: &[Order], keys: KeyNames<'_>) -> 
         .iter()
         .enumerate()
         .find_map(|(at, conjunct)| Some((at, values(conjunct, keys.partition)?)));
-    let Some((at, mut partitions)) = found else {
+    let Some((at, mut partitions)) = found.filter(|_| !keys.has_several) else {
         return match by {
             [] => Ok(scan(Some(condition.clone()))),
             _ => Err(StatementError::OrderWithoutKey),

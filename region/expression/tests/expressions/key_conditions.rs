@@ -7,7 +7,7 @@ use crate::values::*;
 fn resolve(text: &str, sort_key: Option<&str>) -> Result<ResolvedKeyCondition, String> {
     let given = Given::new();
     KeyCondition::parse(text, &mut given.context())
-        .and_then(|condition| condition.resolve("pk", sort_key))
+        .and_then(|condition| condition.resolve(&["pk"], sort_key.as_slice()))
         .map_err(|error| error.to_string())
 }
 
@@ -33,7 +33,8 @@ fn resolve_to_keys() {
         ),
     ] {
         let expect = ResolvedKeyCondition {
-            partition: s("s"),
+            partition: vec![s("s")],
+            sort_equal: vec![],
             sort: expect,
         };
         assert_eq!(resolve(text, Some("sk")), Ok(expect), "{text}");
@@ -119,6 +120,69 @@ fn what_is_no_key_condition() {
         Err("Query key condition not supported".to_owned())
     );
     assert!(resolve("pk = :s", None).is_ok());
+}
+
+/// The keys of a global index may have several attributes: `a` and `b` for the partition key, `c` and `d` to sort by.
+#[test]
+fn keys_of_several_attributes() {
+    let resolve = |text: &str| {
+        let given = Given::new();
+        KeyCondition::parse(text, &mut given.context())
+            .and_then(|condition| condition.resolve(&["a", "b"], &["c", "d"]))
+            .map_err(|error| error.to_string())
+    };
+    for (text, sort_equal, sort) in [
+        ("a = :s AND b = :one", vec![], None),
+        (
+            "b = :one AND a = :s AND c > :five",
+            vec![],
+            Some(SortCondition::Greater(n("5"))),
+        ),
+        (
+            "a = :s AND b = :one AND c = :five",
+            vec![],
+            Some(SortCondition::Equal(n("5"))),
+        ),
+        (
+            "d <= :five AND c = :s AND b = :one AND a = :s",
+            vec![s("s")],
+            Some(SortCondition::LessOrEqual(n("5"))),
+        ),
+    ] {
+        let expect = ResolvedKeyCondition {
+            partition: vec![s("s"), n("1")],
+            sort_equal,
+            sort,
+        };
+        assert_eq!(resolve(text), Ok(expect), "{text}");
+    }
+    for (text, expect) in [
+        ("a = :s", "Query condition missed key schema element: b"),
+        ("b = :s AND c = :s", "Query condition missed key schema element: a"),
+        ("a = :s AND b > :one", "Query key condition not supported"),
+        (
+            "a = :s AND b = :one AND d = :s",
+            "Query condition missed key schema element: c",
+        ),
+        (
+            "a = :s AND b = :one AND c = :s AND e = :s",
+            "Query condition missed key schema element: d",
+        ),
+        (
+            "a = :s AND b = :one AND c < :s AND d = :s",
+            "Query key condition not supported",
+        ),
+        (
+            "a = :s AND b = :one AND c = :s AND d = :s AND e = :s",
+            "Query key condition not supported",
+        ),
+        (
+            "a = :s AND b = :one AND b = :five",
+            "KeyConditionExpressions must only contain one condition per key",
+        ),
+    ] {
+        assert_eq!(resolve(text), Err(expect.to_owned()), "{text}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn try_everything(text: &str) -> Vec<String> {
         }
     }
     match KeyCondition::parse(text, &mut given.context()) {
-        Ok(condition) => drop(condition.resolve("pk", Some("sk"))),
+        Ok(condition) => drop(condition.resolve(&["pk"], &["sk"])),
         Err(error) => errors.push(error.to_string()),
     }
     match Projection::parse(text, &mut given.context()) {

@@ -26,7 +26,7 @@ proptest! {
             }
         }
         if let Ok(condition) = KeyCondition::parse(&text, &mut given.context()) {
-            drop(condition.resolve("a", Some("b")));
+            drop(condition.resolve(&["a"], &["b"]));
         }
         if let Ok(projection) = Projection::parse(&text, &mut given.context()) {
             projection.apply(&item);

@@ -32,6 +32,7 @@ fn try_everything(text: &str, item: &geodynamo_item::Item) -> Option<String> {
             partition: "pk",
             sort: Some("sk"),
             sort_has_beginning: true,
+            has_several: false,
         };
         match &statement {
             Statement::Select(select) | Statement::Exists(select) => {

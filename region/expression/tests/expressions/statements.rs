@@ -306,6 +306,7 @@ const KEYS: KeyNames<'_> = KeyNames {
     partition: "pk",
     sort: Some("sk"),
     sort_has_beginning: true,
+    has_several: false,
 };
 
 /// A plan in short: the ranges' partition and sort conditions, the direction, and whether there is a filter.

@@ -112,13 +112,11 @@ mod tests {
     use crate::schema::{KeyAttribute, KeyType};
 
     fn samples() -> Vec<(&'static str, Bytes)> {
-        let keys = KeySchema {
-            partition: KeyAttribute {
-                name: "p".into(),
-                kind: KeyType::S,
-            },
-            sort: None,
+        let partition = KeyAttribute {
+            name: "p".into(),
+            kind: KeyType::S,
         };
+        let keys = KeySchema::new(partition, None);
         let open = Header {
             table: "t".into(),
             keys,

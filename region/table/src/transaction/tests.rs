@@ -53,7 +53,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
     };
     let create = CreateTable {
         name: "t".into(),
-        keys: KeySchema { partition, sort: None },
+        keys: KeySchema::new(partition, None),
         local_indexes: vec![],
         global_indexes: vec![],
         billing: Billing::OnDemand,

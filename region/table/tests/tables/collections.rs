@@ -18,7 +18,8 @@ async fn measured(tables: &Region, p: &str) -> u64 {
     for index in [None, Some("by-l")] {
         let query = Query {
             index,
-            partition: s(p),
+            partition: vec![s(p)],
+            sort_equal: Vec::new(),
             sort: None,
             forward: true,
             limit: None,

@@ -29,13 +29,13 @@ const STEPS_MAX: usize = 10_000;
 fn by_h() -> NewIndex {
     NewIndex {
         name: "by-h".into(),
-        keys: KeySchema {
-            partition: KeyAttribute {
+        keys: KeySchema::new(
+            KeyAttribute {
                 name: "h".into(),
                 kind: KeyType::S,
             },
-            sort: None,
-        },
+            None,
+        ),
         projection: Projection::All,
         throughput: None,
     }

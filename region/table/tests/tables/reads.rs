@@ -137,7 +137,8 @@ async fn query_all(
     for _ in 0..100 {
         let query = Query {
             index,
-            partition: partition.clone(),
+            partition: vec![partition.clone()],
+            sort_equal: Vec::new(),
             sort: sort.clone(),
             forward,
             limit,
@@ -219,7 +220,8 @@ async fn indexes_show_what_they_project_and_filters_leave_out_after_reading() {
         let two = condition("x = :v", Some(n(2)));
         let query = |filter, fetch_base| Query {
             index: Some("by-g"),
-            partition: s("g"),
+            partition: vec![s("g")],
+            sort_equal: Vec::new(),
             sort: None,
             forward: true,
             limit: None,
@@ -244,7 +246,7 @@ async fn indexes_show_what_they_project_and_filters_leave_out_after_reading() {
         let start = with(key("b", 1), "g", s("g"));
         let wrong = Query {
             start: Some(start),
-            partition: s("h"),
+            partition: vec![s("h")],
             ..query(None, false)
         };
         let error = tables.query(&table, wrong).await.unwrap_err().to_string();
@@ -264,7 +266,8 @@ async fn a_page_ends_at_a_mebibyte_and_costs_by_its_bytes() {
         loop {
             let query = Query {
                 index: None,
-                partition: s("a"),
+                partition: vec![s("a")],
+                sort_equal: Vec::new(),
                 sort: None,
                 forward: true,
                 limit: None,

@@ -101,7 +101,8 @@ async fn a_remote_write_moves_index_entries() {
             let table = b.table("t").unwrap();
             let query = Query {
                 index: Some("by-g"),
-                partition: s(g),
+                partition: vec![s(g)],
+                sort_equal: Vec::new(),
                 sort: None,
                 forward: true,
                 limit: None,

@@ -103,10 +103,7 @@ fn keys(partition: (&str, KeyType), sort: Option<(&str, KeyType)>) -> KeySchema 
         name: name.into(),
         kind,
     };
-    KeySchema {
-        partition: attribute(partition),
-        sort: sort.map(attribute),
-    }
+    KeySchema::new(attribute(partition), sort.map(attribute))
 }
 
 pub(crate) fn s(text: &str) -> AttributeValue {

@@ -240,7 +240,8 @@ async fn a_global_index_without_capacity_throttles_the_writes_of_its_table() {
     world.pass(10_000);
     let query = || Query {
         index: Some("by-g"),
-        partition: s("moved"),
+        partition: vec![s("moved")],
+        sort_equal: Vec::new(),
         sort: None,
         forward: true,
         limit: None,
@@ -269,7 +270,8 @@ async fn a_page_ends_where_the_capacity_does() {
     // Ten seconds' worth at 3 a second; nearly 4 KB an item, so a consistent read takes about a unit for each.
     let query = |start: Option<Item>| Query {
         index: None,
-        partition: s("k"),
+        partition: vec![s("k")],
+        sort_equal: Vec::new(),
         sort: None,
         forward: true,
         limit: None,

@@ -92,6 +92,44 @@ def test_other_paths_and_methods(wire, method, path, status):
     assert wire.send(b"{}", "DynamoDB_20120810.ListTables", method=method, path=path).status == status
 
 
+@pytest.mark.parametrize(
+    "content_type", [JSON, "application/x-amz-json-1.1", "application/json", "application/x-amz-json-1.0; charset=utf-8", "text/plain", ""]
+)
+def test_the_content_type_does_not_matter(wire, plain, content_type):
+    """The target alone says what a request is."""
+    answer = wire.answer("DescribeTable", {"TableName": plain}, **{"Content-Type": content_type})
+    assert (answer.status, answer.headers["content-type"]) == (200, JSON)
+    answer = wire.answer("DescribeTable", {"TableName": 1}, **{"Content-Type": content_type})
+    assert (answer.status, answer.kind) == (400, "SerializationException")
+
+
+ORIGIN = {"Origin": "https://app.example"}
+
+
+def test_a_browser_asks_first(wire):
+    """Scripts of any origin may call: the signature says who may do what."""
+    asks = {
+        **ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-amz-date,x-amz-target",
+    }
+    answer = wire.send(None, method="OPTIONS", headers=asks)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "POST"
+    assert answer.headers["access-control-allow-headers"] == asks["Access-Control-Request-Headers"]
+    assert answer.headers["access-control-max-age"] == "172800"
+
+
+def test_a_browser_may_read_answers_and_refusals(wire, plain):
+    for target, status in (("DynamoDB_20120810.ListTables", 200), ("DynamoDB_20120810.GetItem", 400), ("Nothing", 400)):
+        answer = wire.send(b"{}", target, headers=ORIGIN)
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, "*")
+        assert {"x-amzn-requestid", "x-amz-crc32"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+    answer = wire.answer("DescribeTable", {"TableName": plain})
+    assert not [header for header in answer.headers if header.lower().startswith("access-control")]
+
+
 def test_members_that_are_not_known_are_passed_over(wire, plain, pk):
     item = {"pk": {**s(pk), "X": {"deep": [1]}}}
     wire("PutItem", TableName=plain, Item=item, New={"a": [None, {"b": 1.5e300}]}, tableName="abc")

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use geodynamo_access::AccessError;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use super::{
@@ -17,6 +17,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0")
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+/// What scripts of any origin may read of an answer's headers: what the SDKs look at.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("x-amzn-requestid, x-amz-crc32, x-amzn-errortype, x-amzn-errormessage, date");
+/// How long a browser may remember that it may call, in seconds: two days.
+const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("172800");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 
@@ -68,6 +74,38 @@ pub(crate) fn id(response: &Response<Full<Bytes>>) -> &str {
 pub(crate) fn healthy(text: Bytes) -> Response<Full<Bytes>> {
     let mut response = json(StatusCode::OK, text);
     response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    response
+}
+
+/// Tells a browser that scripts of any origin may read the answer.
+///
+/// DynamoDB does so for all its answers ("Cross-Origin Resource Sharing" in the guide of the AWS SDK for JavaScript): who
+/// may call is for the signature to say.
+pub(crate) fn allow_any_origin(response: &mut Response<Full<Bytes>>) {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+}
+
+/// Answers a browser that asks whether it may send a request: it may, with the method and the headers it asks for.
+pub(crate) fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
+    let mut response = json(StatusCode::OK, Bytes::new());
+    let headers = response.headers_mut();
+    for (request, allow) in [
+        (
+            header::ACCESS_CONTROL_REQUEST_METHOD,
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+        ),
+        (
+            header::ACCESS_CONTROL_REQUEST_HEADERS,
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+        ),
+    ] {
+        if let Some(wanted) = asked.get(request) {
+            headers.insert(allow, wanted.clone());
+        }
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S);
     response
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_access::{AccessError, Principal, Request as SignedRequest, Verifier};
-use http::{HeaderValue, Method, Request, Response, Version, request::Parts};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -54,9 +54,10 @@ impl<H: Handler> Port<H> {
     ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<H> {
         let (port, permit) = (Arc::clone(self), Arc::clone(permit));
         let is_stream = request.version() == Version::HTTP_2;
+        let from_browser = request.headers().contains_key(header::ORIGIN);
         let mut guard = watch.request(is_stream);
         async move {
-            Ok(match port.try_answer(request, is_stream, permit, &mut guard).await {
+            let mut response = match port.try_answer(request, is_stream, permit, &mut guard).await {
                 Ok(response) => response,
                 Err(refusal) => {
                     port.metrics.refused(refusal.reason());
@@ -67,7 +68,11 @@ impl<H: Handler> Port<H> {
                     }
                     response
                 }
-            })
+            };
+            if from_browser {
+                answer::allow_any_origin(&mut response);
+            }
+            Ok(response)
         }
     }
 
@@ -96,6 +101,9 @@ impl<H: Handler> Port<H> {
         }
         if head.method == Method::GET && !head.headers.contains_key(TARGET) {
             return Ok(answer::healthy(self.health.clone()));
+        }
+        if head.method == Method::OPTIONS {
+            return Ok(answer::preflight(&head.headers));
         }
         if head.method != Method::POST {
             return Err(Refusal::UnknownMethod);

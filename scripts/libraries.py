@@ -1,4 +1,5 @@
 """The tests of unmodified libraries (tests/libraries): one `geodynamo dev` for all, one run of each language's own runner.
+Beside it a region whose streams' shards last for seconds only, for who follows them from parent to child.
 
 The libraries learn where the server is as in any program, from the AWS_… variables.
 """
@@ -19,12 +20,25 @@ NICE = ["nice", "-n", "5"]
 # A runner takes about 15 s; one that hangs must not eat up the run.
 RUNNER_TIMEOUT_S = 300
 
+# A region that takes the same credentials; what its shards hold, their children continue after seconds.
+SHORT_SHARDS = """
+region = "us-east-1"
+node = "us-east-1"
+data_dir = "data"
+listen = { data = "127.0.0.1:0", admin = "127.0.0.1:0" }
+storage = { partitions_per_table = 2 }
+streams = { shard_seconds = 8 }
+[[credentials]]
+access_key_id = "any"
+secret_access_key = "any"
+"""
+
 
 def run():
     """Runs all; gives (passed, failed)."""
     paths = environments()
     passed = failed = 0
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as variables:
+    with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as variables:
         for runner in (python, javascript, java):
             print(f"-- {runner.__name__}", flush=True)
             report = Path(folder, runner.__name__)
@@ -93,11 +107,32 @@ def environments():
 
 
 @contextmanager
-def server(folder):
-    """A running `geodynamo dev`; gives the variables that lead clients to it. SIGTERM must end it with 0."""
-    with Path(folder, "server.log").open("w+") as log:
+def servers(folder):
+    """Both servers; gives the variables that lead clients to them."""
+    config = Path(folder, "region.toml")
+    config.write_text(SHORT_SHARDS)
+    with server(folder, "dev", "--port", "0") as dev, server(folder, "serve", "--config", config) as short_shards:
+        yield {
+            "AWS_ENDPOINT_URL_DYNAMODB": dev,
+            "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": dev,
+            "GEODYNAMO_SHORT_SHARDS": short_shards,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+            # Nobody's own settings.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+
+@contextmanager
+def server(folder, command, *arguments):
+    """A running `geodynamo`; gives its data port. SIGTERM must end it with 0."""
+    errors = Path(folder, f"{command}.log")
+    with errors.open("w+") as log:
         process = subprocess.Popen(
-            [TARGET / "debug" / "geodynamo", "dev", "--port", "0"],
+            [TARGET / "debug" / "geodynamo", command, *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -109,19 +144,10 @@ def server(folder):
             while found is None:
                 line = process.stdout.readline()
                 if not line:
-                    raise RuntimeError(f"geodynamo dev ended: {Path(folder, 'server.log').read_text()[-4000:]}")
-                found = re.search(r"http://[\w.]+:\d+", line)
-            yield {
-                "AWS_ENDPOINT_URL_DYNAMODB": found.group(),
-                "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": found.group(),
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "any",
-                "AWS_SECRET_ACCESS_KEY": "any",
-                # Nobody's own settings.
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            }
+                    raise RuntimeError(f"geodynamo {command} ended: {errors.read_text()[-4000:]}")
+                # `dev` greets with an address; `serve` says where it is in JSON.
+                found = re.search(r'http://([\w.]+:\d+)|"data":"([\w.]+:\d+)"', line)
+            yield f"http://{found.group(1) or found.group(2)}"
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -130,4 +156,4 @@ def server(folder):
                 process.kill()
                 code = process.wait()
         if code != 0:
-            raise RuntimeError(f"geodynamo dev ended with {code}: {Path(folder, 'server.log').read_text()[-4000:]}")
+            raise RuntimeError(f"geodynamo {command} ended with {code}: {errors.read_text()[-4000:]}")

@@ -1,4 +1,5 @@
-//! Law 1: an acknowledged write is on disk before the reply. A region loses its power 20 times under load.
+//! Law 1: an acknowledged write is on disk before the reply. A region loses its power 20 times under load, and some times
+//! more while it writes over the WAL files that it no longer needs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +16,12 @@ use serde_json::{Value, json};
 const TABLE: &str = "power";
 const WRITERS: usize = 8;
 const ROUNDS: u64 = 20;
+/// Rounds of load so heavy that WAL files are written over within each; more of them while no cut has met that.
+const HEAVY_ROUNDS: u64 = 4;
+const HEAVY_ROUNDS_MAX: u64 = 20;
+const HEAVY_VALUE_BYTES: usize = 24 * 1024;
+/// A small write buffer, and with it a small WAL.
+const SMALL_MEMORY: &str = "[memory]\nwrite_buffer_mb = 8\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_write_is_lost() -> Result<(), Failure> {
@@ -27,7 +34,7 @@ async fn no_acknowledged_write_is_lost() -> Result<(), Failure> {
     let mut acknowledged = BTreeMap::new();
     let (mut cut_bytes, mut rounds_with_load) = (0, 0);
     for round in 0..ROUNDS {
-        let (fresh, taken) = round_of_load(&power, &mut regions, round).await?;
+        let (fresh, taken) = round_of_load(&power, &mut regions, round, LIGHT).await?;
         cut_bytes += taken["bytes_cut"].as_u64().unwrap_or(0);
         rounds_with_load += u64::from(!fresh.is_empty());
         acknowledged.extend(fresh);
@@ -53,6 +60,43 @@ async fn no_acknowledged_write_is_lost() -> Result<(), Failure> {
     Ok(())
 }
 
+/// WAL files are written over once they are not needed: what a power cut leaves of such a file is new up to the last sync
+/// and old behind it, and the region must tell the one from the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_write_is_lost_in_a_wal_that_is_written_over() -> Result<(), Failure> {
+    let mut regions = Regions::prepare(&["us-east-1"], true, SMALL_MEMORY).await?;
+    let power = Power::new(regions.folder.path())?;
+    power.on(&mut regions.cluster.nodes[0])?;
+    regions.global_table(TABLE, 1).await?;
+    let heavy = Load {
+        value_bytes: HEAVY_VALUE_BYTES,
+        at_least: Duration::from_secs(3),
+    };
+    let (mut acknowledged, mut undone) = (BTreeMap::new(), 0);
+    for round in 0..HEAVY_ROUNDS_MAX {
+        if round >= HEAVY_ROUNDS && undone > 0 {
+            break;
+        }
+        let (fresh, taken) = round_of_load(&power, &mut regions, round, heavy).await?;
+        undone += taken["overwrites_undone"].as_u64().unwrap_or(0);
+        assert!(!fresh.is_empty(), "round {round} had no load");
+        acknowledged.extend(fresh);
+        power.on(&mut regions.cluster.nodes[0])?;
+        let lost = missing(&regions.cluster.nodes[0].endpoint(), &acknowledged).await?;
+        assert_eq!(
+            lost,
+            Vec::<String>::new(),
+            "round {round}: acknowledged and gone; cut back: {taken}"
+        );
+    }
+    println!(
+        "{} writes acknowledged, {undone} unsynced overwrites undone",
+        acknowledged.len()
+    );
+    assert!(undone > 0, "no WAL file was being written over when the power was cut");
+    Ok(())
+}
+
 /// The negative control: with sync switched off the same procedure must lose writes, or it proves nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_sync_writes_are_lost() -> Result<(), Failure> {
@@ -61,7 +105,7 @@ async fn without_sync_writes_are_lost() -> Result<(), Failure> {
     power.on(&mut regions.cluster.nodes[0])?;
     regions.global_table(TABLE, 1).await?;
     for round in 0..ROUNDS {
-        let (fresh, taken) = round_of_load(&power, &mut regions, round).await?;
+        let (fresh, taken) = round_of_load(&power, &mut regions, round, LIGHT).await?;
         assert!(!fresh.is_empty(), "round {round} had no load");
         // What is left may not even have the table, or not start: lost all the same.
         if power.on(&mut regions.cluster.nodes[0]).is_err() {
@@ -81,19 +125,33 @@ async fn without_sync_writes_are_lost() -> Result<(), Failure> {
     Err("sync was off and nothing was lost: the power cuts cut nothing".into())
 }
 
+/// What writers do in a round.
+#[derive(Clone, Copy)]
+struct Load {
+    value_bytes: usize,
+    /// Rounds last longer, each by another time.
+    at_least: Duration,
+}
+
+const LIGHT: Load = Load {
+    value_bytes: 9,
+    at_least: Duration::from_millis(150),
+};
+
 /// Load, then a power cut in its middle: what was acknowledged, and what the cut took.
 async fn round_of_load(
     power: &Power,
     regions: &mut Regions,
     round: u64,
+    load: Load,
 ) -> Result<(BTreeMap<String, String>, Value), Failure> {
     let endpoint = regions.cluster.nodes[0].endpoint();
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(endpoint.clone(), round, writer, stop.clone())))
+        .map(|writer| tokio::spawn(write(endpoint.clone(), round, writer, load.value_bytes, stop.clone())))
         .collect();
     // The cut comes at another point of the server's work each round; the load needs no state to wait for.
-    tokio::time::sleep(Duration::from_millis(150 + 53 * round)).await;
+    tokio::time::sleep(load.at_least + Duration::from_millis(53 * round)).await;
     let taken = power.cut(&mut regions.cluster.nodes[0])?;
     stop.store(true, Ordering::Relaxed);
     let mut acknowledged = BTreeMap::new();
@@ -105,7 +163,13 @@ async fn round_of_load(
 
 /// Writes until the server is gone; gives the keys and values that were acknowledged. Half of the writes go to keys of
 /// the writer's own that are written again and again: the last acknowledged value, or a later one, has to be there.
-async fn write(endpoint: Endpoint, round: u64, writer: usize, stop: Arc<AtomicBool>) -> BTreeMap<String, String> {
+async fn write(
+    endpoint: Endpoint,
+    round: u64,
+    writer: usize,
+    value_bytes: usize,
+    stop: Arc<AtomicBool>,
+) -> BTreeMap<String, String> {
     let mut acknowledged = BTreeMap::new();
     let Ok(mut connection) = Connection::open(&endpoint).await else {
         return acknowledged;
@@ -119,7 +183,8 @@ async fn write(endpoint: Endpoint, round: u64, writer: usize, stop: Arc<AtomicBo
             _ => format!("{round}-{writer}-again-{}", number % 10),
         };
         let value = format!("{number:09}");
-        let put = json!({"TableName": TABLE, "Item": {"pk": {"S": key}, "value": {"S": value}}});
+        let padding = "x".repeat(value_bytes.saturating_sub(value.len()));
+        let put = json!({"TableName": TABLE, "Item": {"pk": {"S": key}, "value": {"S": format!("{value}{padding}")}}});
         match connection
             .call("DynamoDB_20120810.PutItem", put.to_string().as_bytes())
             .await

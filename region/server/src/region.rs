@@ -198,15 +198,21 @@ fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> 
     }
 }
 
+/// Bytes of WAL to a byte of memtables. What is in the WAL is in memtables too, so much less would flush small ones; much
+/// more would only lengthen the start after a crash.
+const WAL_PER_MEMTABLE: u64 = 3;
+
 fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
     let path = config.data_dir.join(DATABASE);
     fs::create_dir_all(&path).map_err(|source| RegionError::File {
         path: path.clone(),
         source,
     })?;
+    let memtable_bytes = config.memory.write_buffer_mb.to_usize() << 20;
     let options = RocksOptions {
         block_cache_bytes: config.memory.block_cache_mb.to_usize() << 20,
-        memtable_bytes: config.memory.write_buffer_mb.to_usize() << 20,
+        memtable_bytes,
+        wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         sync: config.storage.sync,
         ..RocksOptions::default()
     };

@@ -19,7 +19,8 @@ CARGO := nice -n 5 cargo
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
 	@echo "make test    every check and test; ends in 'N passed, N failed'"
-	@echo "make bench   speed against the machine's own limit (release build; BENCH_QUICK=1 for a short run)"
+	@echo "make bench   speed against the machine's own limit (release build; BENCH_QUICK=1 for a short run,"
+	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
 	@echo "make soak    5 million items under a memory limit (release build)"
 	@echo "make fmt     format the code"
 
@@ -32,7 +33,7 @@ test: setup setup-python setup-test
 bench: setup
 	@echo "== building release binaries (RocksDB comes from the compiler cache where it can)"
 	$(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
-	"$(CARGO_TARGET_DIR)/release/bench" $(if $(BENCH_QUICK),--quick)
+	"$(CARGO_TARGET_DIR)/release/bench" $(if $(BENCH_QUICK),--quick) $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
 
 soak: setup
 	@echo "== building release binaries"

@@ -3,15 +3,18 @@
 //! hyper reads HTTP/1.1; the SigV4 signature is checked (body hash, canonical request, one HMAC with the day's cached
 //! key); serde_json parses the whole body into typed attribute values; a put joins a group commit (one RocksDB batch and
 //! one fsync for all writers that wait) and is answered after it; a get is one RocksDB get; an update is a get and a put.
-//! No validation, no tables, no conditions, no change log, no stamps.
+//! A transaction is the records of its puts in one group commit; a query is an iterator over a prefix, each item of which
+//! is turned from its compact form to JSON. No validation, no tables, no conditions, no change log, no stamps, no tokens.
 //!
 //! Prints one line of JSON, `{"endpoint":"127.0.0.1:PORT"}`, and serves until it is ended.
 
 mod commit;
 mod request;
 mod signature;
+mod stored;
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::commit::Store;
+use crate::commit::{Records, Store};
 use crate::signature::Verifier;
 
 #[global_allocator]
@@ -38,6 +41,10 @@ struct Arguments {
     /// Folder for RocksDB.
     #[arg(long)]
     data: PathBuf,
+    /// Megabytes of block cache, and tables with geodynamo's block size, compression and bloom filters; without it, RocksDB's
+    /// own defaults.
+    #[arg(long)]
+    cache_mb: Option<usize>,
     /// Where to listen; port 0 picks one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -59,7 +66,8 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), AnyError> {
     let arguments = Arguments::parse();
-    let store = Arc::new(Store::open(&arguments.data)?);
+    let cache_bytes = arguments.cache_mb.map(|mb| mb << 20);
+    let store = Arc::new(Store::open(&arguments.data, cache_bytes)?);
     let verifier = Arc::new(Verifier::new(
         arguments.access_key_id,
         arguments.secret,
@@ -112,38 +120,70 @@ async fn answer(store: &Store, verifier: &Verifier, request: Request<Incoming>) 
     match target.rsplit(|byte| *byte == b'.').next() {
         Some(b"PutItem") => {
             let put: request::Put = serde_json::from_slice(&body)?;
-            store
-                .put(request::key(&put.item)?, serde_json::to_vec(&put.item)?)
-                .await?;
+            let (key, value) = record(&put.item)?;
+            store.put(key, value).await?;
             Ok(Bytes::from_static(b"{}"))
         }
         Some(b"GetItem") => {
             let get: request::Get = serde_json::from_slice(&body)?;
             Ok(match store.get(&request::key(&get.key)?)? {
+                Some(item) if request::is_sorted(&get.key) => {
+                    let mut out = b"{\"Item\":".to_vec();
+                    stored::write_json(&item, &mut out)?;
+                    out.push(b'}');
+                    out.into()
+                }
                 Some(item) => [b"{\"Item\":", item.as_ref(), b"}"].concat().into(),
                 None => Bytes::from_static(b"{}"),
             })
         }
         Some(b"UpdateItem") => {
             let update: request::Update = serde_json::from_slice(&body)?;
-            let key = request::key(&update.key)?;
-            let current = store.get(&key)?.ok_or("the bench updates items that are there")?;
+            let current = store
+                .get(&request::key(&update.key)?)?
+                .ok_or("the bench updates items that are there")?;
             std::hint::black_box(&current);
-            store.put(key, serde_json::to_vec(&update.updated())?).await?;
+            let (key, value) = record(&update.updated())?;
+            store.put(key, value).await?;
+            Ok(Bytes::from_static(b"{}"))
+        }
+        Some(b"Query") => {
+            let query: request::Query = serde_json::from_slice(&body)?;
+            let mut out = b"{\"Items\":[".to_vec();
+            let mut count = 0_u32;
+            store.each(&query.prefix()?, |item| {
+                if count > 0 {
+                    out.push(b',');
+                }
+                count += 1;
+                stored::write_json(item, &mut out)
+            })?;
+            write!(out, "],\"Count\":{count},\"ScannedCount\":{count}}}")?;
+            Ok(out.into())
+        }
+        Some(b"TransactWriteItems") => {
+            let transaction: request::Transaction = serde_json::from_slice(&body)?;
+            let records = transaction.items.iter().map(|item| record(&item.put.item));
+            store.put_all(records.collect::<Result<Records, _>>()?).await?;
             Ok(Bytes::from_static(b"{}"))
         }
         Some(b"BatchWriteItem") => {
             let batch: request::Batch = serde_json::from_slice(&body)?;
-            for put in batch.request_items.values().flatten() {
-                store
-                    .put(
-                        request::key(&put.put_request.item)?,
-                        serde_json::to_vec(&put.put_request.item)?,
-                    )
-                    .await?;
-            }
+            let puts = batch.request_items.values().flatten();
+            let records = puts.map(|put| record(&put.put_request.item));
+            store.put_all(records.collect::<Result<Records, _>>()?).await?;
             Ok(Bytes::from_static(b"{\"UnprocessedItems\":{}}"))
         }
         _ => Err("an operation that the bench does not use".into()),
     }
+}
+
+/// The key and the value that an item is stored as.
+fn record(item: &request::Item<'_>) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
+    let value = if request::is_sorted(item) {
+        stored::encode(item)?
+    } else {
+        serde_json::to_vec(item)?
+    };
+    Ok((request::key(item)?, value))
 }

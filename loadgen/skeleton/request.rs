@@ -47,6 +47,25 @@ pub(crate) struct Update<'a> {
     pub(crate) values: Item<'a>,
 }
 
+/// The bench's one key condition is `pk = :k`.
+#[derive(Deserialize)]
+pub(crate) struct Query<'a> {
+    #[serde(rename = "ExpressionAttributeValues", borrow)]
+    pub(crate) values: Item<'a>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Transaction<'a> {
+    #[serde(rename = "TransactItems", borrow)]
+    pub(crate) items: Vec<TransactPut<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TransactPut<'a> {
+    #[serde(rename = "Put", borrow)]
+    pub(crate) put: Put<'a>,
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Batch<'a> {
     #[serde(rename = "RequestItems", borrow)]
@@ -73,10 +92,29 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The bytes of the key attribute `pk`.
+impl Query<'_> {
+    /// What all keys of the item collection begin with.
+    pub(crate) fn prefix(&self) -> Result<Vec<u8>, &'static str> {
+        match self.values.get(":k") {
+            Some(Attribute::S(key)) => Ok([key.as_bytes(), &[SEPARATOR]].concat()),
+            _ => Err("no :k"),
+        }
+    }
+}
+
+/// Between a partition key and a sort key. The bench's keys have printable characters only.
+const SEPARATOR: u8 = 0;
+
+/// The bytes of the key attributes: `pk`, and `sk` if there is one.
 pub(crate) fn key(item: &Item<'_>) -> Result<Vec<u8>, &'static str> {
-    match item.get("pk") {
-        Some(Attribute::S(key)) => Ok(key.as_bytes().to_vec()),
+    match (item.get("pk"), item.get("sk")) {
+        (Some(Attribute::S(pk)), None) => Ok(pk.as_bytes().to_vec()),
+        (Some(Attribute::S(pk)), Some(Attribute::S(sk))) => Ok([pk.as_bytes(), &[SEPARATOR], sk.as_bytes()].concat()),
         _ => Err("no pk"),
     }
+}
+
+/// Whether a key, or an item, is of a table with a sort key.
+pub(crate) fn is_sorted(item: &Item<'_>) -> bool {
+    item.contains_key("sk")
 }

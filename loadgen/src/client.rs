@@ -68,6 +68,7 @@ impl Connection {
         loop {
             if let Some(reply) = parse_head(&self.input)? {
                 let whole = reply.head_bytes + reply.body_bytes;
+                self.input.reserve(whole.saturating_sub(self.input.len()));
                 while self.input.len() < whole {
                     self.fill().await?;
                 }

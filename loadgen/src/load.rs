@@ -37,6 +37,8 @@ pub struct Plan {
 pub struct Outcome {
     /// Requests answered with status 200 within the measured time.
     pub done: u64,
+    /// Requests answered with status 200 at any time, warm-up included: what a server's work over the whole run was for.
+    pub answered: u64,
     /// Other answers and broken connections, warm-up included.
     pub errors: u64,
     /// The first of them.
@@ -99,6 +101,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     let pacer = pace(plan, &shared);
     let mut outcome = Outcome {
         done: 0,
+        answered: 0,
         errors: 0,
         first_error: None,
         elapsed: plan.duration,
@@ -111,6 +114,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
             .map_err(|_| io::Error::other("a client thread panicked"))??;
         for tally in part {
             outcome.done += tally.done;
+            outcome.answered += tally.answered;
             outcome.errors += tally.errors;
             outcome.first_error = outcome.first_error.or(tally.first_error);
             // Both have the same bounds.
@@ -177,6 +181,7 @@ fn pace(plan: &Plan, shared: &Shared) -> Vec<u64> {
 
 struct Tally {
     done: u64,
+    answered: u64,
     errors: u64,
     first_error: Option<String>,
     latency_ns: Histogram<u64>,
@@ -204,11 +209,13 @@ fn client_thread(plan: &Plan, shared: &Arc<Shared>, thread: usize, threads: usiz
 async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
     let mut tally = Tally {
         done: 0,
+        answered: 0,
         errors: 0,
         first_error: None,
         latency_ns: latency_histogram(),
     };
-    let mut requests = Requests::new(plan.workload.clone(), plan.seed.wrapping_mul(1_000_003) + number);
+    let seed = plan.seed.wrapping_mul(1_000_003) + number;
+    let mut requests = Requests::of_connection(plan.workload.clone(), seed, number, plan.connections as u64);
     let mut connection = None;
     tokio::time::sleep_until(shared.start.into()).await;
     let measured_from = shared.start + plan.warm_up;
@@ -230,6 +237,7 @@ async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
         match open.call(operation.target(), body).await {
             Ok(reply) if reply.status == 200 => {
                 let now = Instant::now();
+                tally.answered += 1;
                 if from >= measured_from && now <= end {
                     tally.done += 1;
                     let latency = now.saturating_duration_since(from).as_nanos() as u64;

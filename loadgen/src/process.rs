@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -80,6 +81,39 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
+/// The processor time that a process has used, all its threads together; none if it is gone. It comes in steps of 10 ms.
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name, in brackets, may hold spaces. Behind it: state is the third field of all, utime the 14th.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let ticks = ticks()?.checked_add(ticks()?)?;
+    Some(Duration::from_millis(
+        ticks * 1_000 / rustix::param::clock_ticks_per_second(),
+    ))
+}
+
+/// Waits until a process is idle, as a server is when it has compacted what was written: it uses less than a twentieth of
+/// one processor for a second. Fails if that is not so within `wait_max`.
+pub fn wait_idle(pid: u32, wait_max: Duration) -> io::Result<()> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let gone = || io::Error::other(format!("process {pid} is gone"));
+    let deadline = Instant::now() + wait_max;
+    let mut before = cpu_time(pid).ok_or_else(gone)?;
+    while Instant::now() < deadline {
+        std::thread::sleep(SECOND);
+        let now = cpu_time(pid).ok_or_else(gone)?;
+        if now.saturating_sub(before) < SECOND / 20 {
+            return Ok(());
+        }
+        before = now;
+    }
+    Err(io::Error::other(format!(
+        "process {pid} did not become idle in {wait_max:?}"
+    )))
+}
+
 /// The processes that a process started and that still run.
 pub fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
@@ -94,4 +128,22 @@ pub fn children(pid: u32) -> Vec<u32> {
                 .collect::<Vec<u32>>()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_takes_processor_time() {
+        let pid = std::process::id();
+        let begun = cpu_time(pid).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut sum = 0_u64;
+        while cpu_time(pid).unwrap() < begun + Duration::from_millis(50) {
+            assert!(Instant::now() < deadline, "{sum}");
+            (0..100_000).for_each(|number| sum = std::hint::black_box(sum.wrapping_add(number)));
+        }
+        assert!(cpu_time(u32::MAX).is_none());
+    }
 }

@@ -96,6 +96,7 @@ impl Soak {
                     table: TABLE.into(),
                     mix: vec![],
                     keys: soak.items,
+                    collection: None,
                     item_bytes: 300,
                 };
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -30,11 +30,28 @@ pub async fn call(connection: &mut Connection, operation: &str, body: &Value) ->
 
 /// Creates the table (partition key `pk`, S) and waits until it is ACTIVE.
 pub async fn create(endpoint: &Endpoint, table: &str) -> io::Result<()> {
+    create_with(endpoint, table, &[("pk", "HASH")]).await
+}
+
+/// Creates the table that a workload needs and waits until it is ACTIVE.
+pub async fn create_for(endpoint: &Endpoint, workload: &Workload) -> io::Result<()> {
+    let schema = [("pk", "HASH"), ("sk", "RANGE")];
+    let attributes = if workload.collection.is_some() { 2 } else { 1 };
+    create_with(endpoint, &workload.table, &schema[..attributes]).await
+}
+
+async fn create_with(endpoint: &Endpoint, table: &str, schema: &[(&str, &str)]) -> io::Result<()> {
     let mut connection = Connection::open(endpoint).await?;
+    let attributes = schema
+        .iter()
+        .map(|(name, _)| json!({"AttributeName": name, "AttributeType": "S"}));
+    let keys = schema
+        .iter()
+        .map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind}));
     let request = json!({
         "TableName": table,
-        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "AttributeDefinitions": attributes.collect::<Value>(),
+        "KeySchema": keys.collect::<Value>(),
         "BillingMode": "PAY_PER_REQUEST",
     });
     call(&mut connection, "CreateTable", &request).await?;
@@ -85,7 +102,18 @@ pub async fn fill(
     connections: usize,
     progress: impl Fn(u64) + Send + Sync + 'static,
 ) -> io::Result<()> {
-    let next = Arc::new(AtomicU64::new(0));
+    fill_from(0, endpoint, workload, connections, progress).await
+}
+
+/// As [`fill`], of a key space whose first `from` keys are there.
+pub async fn fill_from(
+    from: u64,
+    endpoint: &Endpoint,
+    workload: &Workload,
+    connections: usize,
+    progress: impl Fn(u64) + Send + Sync + 'static,
+) -> io::Result<()> {
+    let next = Arc::new(AtomicU64::new(from));
     let progress = Arc::new(progress);
     let mut tasks = tokio::task::JoinSet::<io::Result<()>>::new();
     for number in 0..connections {

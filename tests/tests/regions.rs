@@ -136,6 +136,7 @@ async fn a_region_joins() -> Result<(), Failure> {
         table: TABLE.into(),
         mix: vec![],
         keys: ITEMS,
+        collection: None,
         item_bytes: 300,
     };
     tables::fill(&regions.cluster.nodes[0].endpoint(), &workload, 8, |_| ()).await?;

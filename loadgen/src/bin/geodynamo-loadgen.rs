@@ -40,6 +40,10 @@ struct ServerArguments {
     /// The table; partition key `pk` (S).
     #[arg(long, default_value = "loadgen")]
     table: String,
+    /// Items to each partition key, told apart by a sort key `sk` (S), as queries need them; without it, the table has no
+    /// sort key.
+    #[arg(long)]
+    collection: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -126,9 +130,10 @@ fn main() -> io::Result<()> {
                 table: server.table.clone(),
                 mix: vec![],
                 keys,
+                collection: server.collection,
                 item_bytes,
             };
-            tables::create(&endpoint, &server.table).await?;
+            tables::create_for(&endpoint, &workload).await?;
             tables::fill(&endpoint, &workload, connections, move |done| {
                 eprintln!("{done} of {keys}")
             })
@@ -152,6 +157,7 @@ fn main() -> io::Result<()> {
                     table: server.table,
                     mix,
                     keys,
+                    collection: server.collection,
                     item_bytes,
                 },
                 connections,

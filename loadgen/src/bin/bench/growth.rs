@@ -1,0 +1,148 @@
+//! What a request costs as the table grows, against a table of 10,000 items.
+//!
+//! RocksDB itself takes longer where the data is larger than its cache, so the skeleton's figures stand beside
+//! geodynamo's: both have caches of the same size. The small table is in servers of its own and is measured anew beside
+//! every large one, by turns with it, so that what else the machine does meanwhile cannot make a difference.
+
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use geodynamo_loadgen::workload::Operation;
+use serde_json::{Value, json};
+
+use crate::comparison::Samples;
+use crate::effort::Effort;
+use crate::pair::{Pair, Tuning};
+use crate::query::{COLLECTION, same_answers};
+use crate::verdict::verdict;
+
+/// Items of the table that the others are compared with.
+const SMALL: u64 = 10_000;
+const OPERATIONS: [Operation; 4] = [Operation::Get, Operation::Put, Operation::Update, Operation::Query];
+const CONNECTIONS: usize = 32;
+/// A cost counts as flat while it is no more than so many times the small table's, or so many times what RocksDB's own
+/// has become.
+const GROWTH_MAX: f64 = 1.25;
+/// Bytes of disk for each item of both servers, with room for compactions.
+const DISK_BYTES_PER_ITEM: u64 = 2_000;
+
+/// An operation at some size: the skeleton, geodynamo; each with the small table and with the large one.
+struct Line {
+    operation: Operation,
+    size: u64,
+    sides: [[Samples; 2]; 2],
+}
+
+/// Measures all sizes, as far as the disk has room for them.
+pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
+    let small = Pair::start(folder, "small", Tuning::Alike)?;
+    let large = Pair::start(folder, "large", Tuning::Alike)?;
+    let workload = |operation, size| effort.sorted_workload(operation, size, COLLECTION);
+    small.create(&workload(Operation::Put, SMALL))?;
+    large.create(&workload(Operation::Put, SMALL))?;
+    small.fill(&workload(Operation::Put, SMALL), 0)?;
+    println!("\ncost of a request as a table grows; closed loop, {CONNECTIONS} connections\n");
+    let mut lines = Vec::new();
+    let mut filled = 0;
+    for &size in &effort.sizes {
+        if free_bytes(folder)? < (size - filled) * DISK_BYTES_PER_ITEM {
+            println!("{size} items: left out, for the disk has no room for them");
+            break;
+        }
+        let begun = Instant::now();
+        let whole = workload(Operation::Query, size);
+        large.fill(&whole, filled)?;
+        filled = size;
+        same_answers(&large, &whole)?;
+        println!(
+            "{size} items, loaded and compacted after {:.0} s",
+            begun.elapsed().as_secs_f64()
+        );
+        for operation in OPERATIONS {
+            let mut line = Line {
+                operation,
+                size,
+                sides: Default::default(),
+            };
+            for _ in 0..effort.runs {
+                for (pair, keys, place) in [(&small, SMALL, 0), (&large, size, 1)] {
+                    for (side, samples) in pair.sides().into_iter().zip(&mut line.sides) {
+                        samples[place].add(effort, side, &workload(operation, keys), CONNECTIONS)?;
+                    }
+                }
+            }
+            lines.push(line);
+            large.wait_idle()?;
+        }
+    }
+    print(effort, &lines);
+    Ok(lines.iter().map(Line::to_json).collect())
+}
+
+fn print(effort: &Effort, lines: &[Line]) {
+    println!(
+        "\nanswers a second and processor time for each, medians of {} runs; \"×\": of the {SMALL} items' measured by turns \
+         with it\n\n{:<8} {:>10}   {:>10} {:>6} {:>9} {:>6}   {:>10} {:>6} {:>9} {:>6}",
+        effort.runs, "", "items", "geodynamo", "×", "µs", "×", "skeleton", "×", "µs", "×"
+    );
+    for operation in OPERATIONS {
+        let of_operation: Vec<_> = lines.iter().filter(|line| line.operation == operation).collect();
+        for line in &of_operation {
+            println!("{}", line.row());
+        }
+        let kept = of_operation.iter().all(|line| line.is_flat());
+        println!(
+            "    processor time wanted: within {GROWTH_MAX} × the small table's, or × what RocksDB's own has become: {}",
+            verdict(kept)
+        );
+    }
+}
+
+impl Line {
+    /// The large table's processor time as a multiple of the small one's: the skeleton's, geodynamo's.
+    fn growth(&self) -> [f64; 2] {
+        self.sides
+            .each_ref()
+            .map(|[small, large]| large.cpu_us() / small.cpu_us())
+    }
+
+    fn is_flat(&self) -> bool {
+        let [bare, ours] = self.growth();
+        ours <= GROWTH_MAX * bare.max(1.0)
+    }
+
+    fn row(&self) -> String {
+        let mut row = format!("{:<8} {:>10}", format!("{:?}", self.operation), self.size);
+        let growth = self.growth();
+        for place in [1, 0] {
+            let [small, large] = &self.sides[place];
+            row += &format!(
+                "   {:>10.0} {:>6.2} {:>9.1} {:>6.2}",
+                large.rate(),
+                large.rate() / small.rate(),
+                large.cpu_us(),
+                growth[place]
+            );
+        }
+        row
+    }
+
+    fn to_json(&self) -> Value {
+        let side = |[small, large]: &[Samples; 2]| {
+            json!({
+                "rate": large.rate(), "cpu_us": large.cpu_us(),
+                "small_rate": small.rate(), "small_cpu_us": small.cpu_us(),
+            })
+        };
+        json!({
+            "operation": self.operation, "items": self.size, "small_items": SMALL, "flat": self.is_flat(),
+            "skeleton": side(&self.sides[0]), "geodynamo": side(&self.sides[1]),
+        })
+    }
+}
+
+fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}

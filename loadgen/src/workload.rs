@@ -64,7 +64,8 @@ const ITEM_BYTES_MIN: usize = 64;
 /// Payloads are slices of one random text of this length.
 const TEXT_BYTES: usize = 64 << 10;
 
-/// Makes one connection's requests; the same seed gives the same requests.
+/// Makes one connection's requests; the same seed gives the same requests. Only client tokens are always new: a server
+/// remembers them longer than a run takes.
 pub struct Requests {
     workload: Workload,
     weights: u32,
@@ -73,6 +74,8 @@ pub struct Requests {
     random: StdRng,
     /// Which of how many connections: transactions keep to keys of their connection's own, so none meets another.
     place: (u64, u64),
+    /// The last client token.
+    token: u128,
     body: Vec<u8>,
 }
 
@@ -99,6 +102,7 @@ impl Requests {
             text,
             random,
             place: (number, connections.max(1)),
+            token: StdRng::from_os_rng().random(),
             body: Vec::new(),
         }
     }
@@ -190,10 +194,11 @@ impl Requests {
         let (number, connections) = self.place;
         let quarter = self.workload.keys / TRANSACTION_ITEMS;
         let turns = (quarter / connections).max(1);
-        let token = self.random.random::<u128>();
+        self.token = self.token.wrapping_add(1);
         let _ = write!(
             self.body,
-            "{{\"ClientRequestToken\":\"{token:032x}\",\"TransactItems\":["
+            "{{\"ClientRequestToken\":\"{:032x}\",\"TransactItems\":[",
+            self.token
         );
         for place in 0..TRANSACTION_ITEMS {
             let key = place * quarter + self.random.random_range(0..turns) * connections + number;

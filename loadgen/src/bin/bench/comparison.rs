@@ -35,8 +35,11 @@ impl Samples {
         let outcome = run(&effort.plan(&side.endpoint, workload, connections, seed))?;
         let used: Duration = used()?.saturating_sub(before);
         no_errors(&outcome)?;
+        // A run in which the disk gave no answer at all has a rate, zero, but no cost.
         self.rates.push(outcome.rate());
-        self.cpu_us.push(used.as_secs_f64() * 1e6 / outcome.answered as f64);
+        if outcome.answered > 0 {
+            self.cpu_us.push(used.as_secs_f64() * 1e6 / outcome.answered as f64);
+        }
         Ok(())
     }
 

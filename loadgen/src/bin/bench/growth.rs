@@ -42,7 +42,11 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
     small.create(&workload(Operation::Put, SMALL))?;
     large.create(&workload(Operation::Put, SMALL))?;
     small.fill(&workload(Operation::Put, SMALL), 0)?;
-    println!("\ncost of a request as a table grows; closed loop, {CONNECTIONS} connections\n");
+    println!(
+        "\ncost of a request as a table grows; closed loop, {CONNECTIONS} connections: answers a second and processor time \
+         for each, medians of {} runs; \"×\": of what the same costs with {SMALL} items, by turns with it",
+        effort.runs
+    );
     let mut lines = Vec::new();
     let mut filled = 0;
     for &size in &effort.sizes {
@@ -56,8 +60,9 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
         filled = size;
         same_answers(&large, &whole)?;
         println!(
-            "{size} items, loaded and compacted after {:.0} s",
-            begun.elapsed().as_secs_f64()
+            "\n{size} items, loaded and compacted after {:.0} s\n\n{}",
+            begun.elapsed().as_secs_f64(),
+            heading()
         );
         for operation in OPERATIONS {
             let mut line = Line {
@@ -72,31 +77,22 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
                     }
                 }
             }
+            println!("{}", line.row());
             lines.push(line);
             large.wait_idle()?;
         }
     }
-    print(effort, &lines);
+    let kept = lines.iter().all(Line::is_flat);
+    println!(
+        "\n    processor time wanted: within {GROWTH_MAX} × the small table's, or × what RocksDB's own has become: {}",
+        verdict(kept)
+    );
     Ok(lines.iter().map(Line::to_json).collect())
 }
 
-fn print(effort: &Effort, lines: &[Line]) {
-    println!(
-        "\nanswers a second and processor time for each, medians of {} runs; \"×\": of the {SMALL} items' measured by turns \
-         with it\n\n{:<8} {:>10}   {:>10} {:>6} {:>9} {:>6}   {:>10} {:>6} {:>9} {:>6}",
-        effort.runs, "", "items", "geodynamo", "×", "µs", "×", "skeleton", "×", "µs", "×"
-    );
-    for operation in OPERATIONS {
-        let of_operation: Vec<_> = lines.iter().filter(|line| line.operation == operation).collect();
-        for line in &of_operation {
-            println!("{}", line.row());
-        }
-        let kept = of_operation.iter().all(|line| line.is_flat());
-        println!(
-            "    processor time wanted: within {GROWTH_MAX} × the small table's, or × what RocksDB's own has become: {}",
-            verdict(kept)
-        );
-    }
+fn heading() -> String {
+    let side = |name| format!("   {name:>10} {:>6} {:>9} {:>6}", "×", "µs", "×");
+    format!("{:<8}{}{}", "", side("geodynamo"), side("skeleton"))
 }
 
 impl Line {
@@ -113,7 +109,7 @@ impl Line {
     }
 
     fn row(&self) -> String {
-        let mut row = format!("{:<8} {:>10}", format!("{:?}", self.operation), self.size);
+        let mut row = format!("{:<8}", format!("{:?}", self.operation));
         let growth = self.growth();
         for place in [1, 0] {
             let [small, large] = &self.sides[place];

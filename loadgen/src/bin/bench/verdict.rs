@@ -4,11 +4,10 @@ use std::io;
 
 use geodynamo_loadgen::load::Outcome;
 
-/// Fails if a request was not answered as it should, or none was.
+/// Fails if a request was not answered as it should.
 pub(crate) fn no_errors(outcome: &Outcome) -> io::Result<()> {
     match &outcome.first_error {
-        None if outcome.done > 0 => Ok(()),
-        None => Err(io::Error::other("no request was answered")),
+        None => Ok(()),
         Some(error) => Err(io::Error::other(format!(
             "{} requests failed; the first: {error}",
             outcome.errors

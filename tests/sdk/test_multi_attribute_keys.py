@@ -192,13 +192,36 @@ def test_the_index_is_added_to_a_table_that_has_items(client, make_table, name):
     assert ids(answer) == [f"winter-eu-1-upper-{match}" for match in "abc"]
 
 
-def test_a_statement_finds_the_same(client, matches):
-    statement = (
-        f'SELECT id FROM "{matches}"."by-round" WHERE tournament = \'winter\' AND region = \'eu\' AND "round" = 2 '
-        "AND bracket = 'upper'"
-    )
-    answer = client.execute_statement(Statement=statement)
-    assert sorted(ids(answer)) == ["winter-eu-2-upper-a", "winter-eu-2-upper-b"]
+@pytest.mark.parametrize(
+    ("where", "expected", "units"),
+    [
+        ("AND \"round\" = 2 AND bracket = 'upper'", ["winter-eu-2-upper-a", "winter-eu-2-upper-b"], 0.5),
+        ("AND \"round\" < 10 AND bracket = 'upper'", ["winter-eu-2-upper-a", "winter-eu-2-upper-b"], 0.5),
+        ("AND bracket = 'upper' AND id = 'winter-eu-10-upper-a'", ["winter-eu-10-upper-a"], 0.5),
+        ("AND \"round\" BETWEEN 3 AND 11 AND begins_with(bracket, 'l')", ["winter-eu-10-lower-a", "winter-eu-10-lower-b"], 0.5),
+    ],
+)
+def test_a_statement_finds_the_same(client, matches, where, expected, units):
+    # Whoever scanned the index would pay for these, too.
+    for n in range(5):
+        put(client, matches, "winter", "asia", n, "upper", "x" * 900)
+    of = f'SELECT id FROM "{matches}"."by-round" WHERE region = \'eu\' '
+    statement = f"{of} AND tournament = 'winter' {where}"
+    answer = client.execute_statement(Statement=statement, ReturnConsumedCapacity="TOTAL")
+    assert ids(answer) == expected
+    assert answer["ConsumedCapacity"]["CapacityUnits"] == units
+    pages, more = [], {}
+    while True:
+        page = client.execute_statement(Statement=statement, Limit=1, **more)
+        pages += ids(page)
+        if "NextToken" not in page:
+            break
+        more = {"NextToken": page["NextToken"]}
+    assert pages == expected
+    # Without one of the partition key's attributes it is a scan.
+    answer = client.execute_statement(Statement=f"{of} {where}", ReturnConsumedCapacity="TOTAL")
+    assert set(ids(answer)) >= set(expected)
+    assert answer["ConsumedCapacity"]["CapacityUnits"] > units
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ mod tree;
 use geodynamo_item::{AttributeValue, Item, Name};
 
 pub use error::{At, StatementError, SyntaxFault};
-pub use keys::{KeyNames, Plan, Range, Ranges, plan, single_key};
+pub use keys::{KeyNames, Plan, Range, Ranges, plan, query_of_several, single_key};
 pub use print::PrintedCondition;
 
 use crate::{Condition, Path, Update};

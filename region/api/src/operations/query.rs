@@ -109,6 +109,12 @@ fn resolve(schema: &KeySchema, key_condition: KeyCondition) -> Result<ResolvedKe
     let partition: Vec<_> = schema.partition_attributes().map(KeyAttribute::name).collect();
     let sort: Vec<_> = schema.sort_attributes().map(KeyAttribute::name).collect();
     let resolved = key_condition.resolve(&partition, &sort)?;
+    check_values(schema, &resolved)?;
+    Ok(resolved)
+}
+
+/// Checks the values that keys are compared with.
+pub(super) fn check_values(schema: &KeySchema, resolved: &ResolvedKeyCondition) -> Result<(), ApiError> {
     for (attribute, value) in schema.partition_attributes().zip(&resolved.partition) {
         check_key(attribute, value, PARTITION_KEY_BYTES_MAX)?;
     }
@@ -119,7 +125,7 @@ fn resolve(schema: &KeySchema, key_condition: KeyCondition) -> Result<ResolvedKe
         let check = |value| check_key(attribute, value, SORT_KEY_BYTES_MAX);
         sort.operands().try_for_each(check)?;
     }
-    Ok(resolved)
+    Ok(())
 }
 
 /// Checks a value that a key is compared with, which has at most so many bytes.

@@ -1,21 +1,21 @@
 //! SELECTs: which queries, or which scan, they are; and their pages.
 
 use geodynamo_expression::{
-    Condition, Projection, SortCondition,
+    Condition, Projection, ResolvedKeyCondition, SortCondition,
     partiql::{self, Plan, Range, Ranges, Select},
 };
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    Capacity, PAGE_BYTES_MAX, PARTITION_KEY_BYTES_MAX, Query, SORT_KEY_BYTES_MAX, ScanRequest, StoredItem, Table,
-    TableError,
+    Capacity, PAGE_BYTES_MAX, PARTITION_KEY_BYTES_MAX, Query, ReadPage, SORT_KEY_BYTES_MAX, ScanRequest, StoredItem,
+    Table, TableError,
     capacity::read_units,
-    schema::{IndexDefinition, KeySchema},
+    schema::{IndexDefinition, KeyAttribute, KeySchema},
 };
 
 use super::{
-    query::check_key,
+    query::{check_key, check_values},
     reading::{SelectRequest, consistent, filters_projected},
     statements::key_names,
 };
@@ -61,6 +61,13 @@ pub(super) async fn page<E: Engine>(
     let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
     let schema = index.map_or(table.keys(), |index| &index.keys);
     let consistent = consistent(reading.consistent, index)?;
+    if schema.has_several()
+        && select.order.is_empty()
+        && let Some(condition) = &select.condition
+        && let Some((keys, filter)) = query_of_several(schema, condition)
+    {
+        return page_of_several(api, table, select, keys, filter, consistent, reading).await;
+    }
     let plan = partiql::plan(select.condition.as_ref(), &select.order, key_names(schema))?;
     if let Some(filter) = &plan.filter {
         filters_projected(table, index, filter)?;
@@ -76,15 +83,7 @@ pub(super) async fn page<E: Engine>(
             segment: None,
             fetch_base,
         };
-        let page = api.tables.scan(table, request).await?;
-        return Ok(Page {
-            items: page.items,
-            capacity: page.capacity,
-            next: page.last_key.map(|key| Position {
-                range: 0,
-                key: Some(key),
-            }),
-        });
+        return Ok(api.tables.scan(table, request).await?.into());
     };
     check_ranges(schema, ranges)?;
     let source = Source {
@@ -99,6 +98,57 @@ pub(super) async fn page<E: Engine>(
         },
     };
     source.page(api, table, reading.limit, reading.from).await
+}
+
+/// The query that a WHERE clause is of an index whose keys have several attributes, if it is one.
+fn query_of_several(schema: &KeySchema, condition: &Condition) -> Option<(ResolvedKeyCondition, Option<Condition>)> {
+    let partition: Vec<_> = schema.partition_attributes().map(KeyAttribute::name).collect();
+    let sort: Vec<_> = schema.sort_attributes().map(KeyAttribute::name).collect();
+    partiql::query_of_several(condition, &partition, &sort)
+}
+
+/// Reads a page of such a query.
+async fn page_of_several<E: Engine>(
+    api: &Api<E>,
+    table: &Table,
+    select: &Select,
+    keys: ResolvedKeyCondition,
+    filter: Option<Condition>,
+    consistent: bool,
+    reading: Reading,
+) -> Result<Page, ApiError> {
+    let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
+    check_values(index.map_or(table.keys(), |index| &index.keys), &keys)?;
+    if let Some(filter) = &filter {
+        filters_projected(table, index, filter)?;
+    }
+    let query = Query {
+        index: select.index.as_deref(),
+        partition: keys.partition,
+        sort_equal: keys.sort_equal,
+        sort: keys.sort,
+        forward: true,
+        limit: reading.limit,
+        start: reading.from.and_then(|from| from.key),
+        filter: filter.as_ref(),
+        consistent,
+        fetch_base: fetches(table, select, index)?,
+    };
+    Ok(api.tables.query(table, query).await?.into())
+}
+
+impl From<ReadPage> for Page {
+    fn from(page: ReadPage) -> Self {
+        let go_on = |key| Position {
+            range: 0,
+            key: Some(key),
+        };
+        Self {
+            items: page.items,
+            capacity: page.capacity,
+            next: page.last_key.map(go_on),
+        }
+    }
 }
 
 /// Several queries, one after another.

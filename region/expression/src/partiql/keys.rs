@@ -4,7 +4,7 @@ use geodynamo_item::{AttributeValue, Item, Name};
 
 use super::{Order, StatementError};
 use crate::evaluate::order;
-use crate::{Comparator, Condition, Fault, KeyCondition, Operand, Path, SortCondition, limits};
+use crate::{Comparator, Condition, Fault, KeyCondition, Operand, Path, ResolvedKeyCondition, SortCondition, limits};
 
 /// The key attributes of a table or an index.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,8 @@ pub struct KeyNames<'a> {
     pub sort: Option<&'a str>,
     /// Whether the sort key can have a beginning: strings and binary values can.
     pub sort_has_beginning: bool,
-    /// Whether these are only the first of the keys' attributes, as of some global indexes. Such are scanned.
+    /// Whether these are only the first of the keys' attributes, as of some global indexes: see [`query_of_several`]. Here
+    /// such are scanned.
     pub has_several: bool,
 }
 
@@ -83,6 +84,68 @@ pub fn single_key(condition: Option<&Condition>, keys: KeyNames<'_>) -> Option<(
     Some((key, conjuncts.into_iter().cloned().collect()))
 }
 
+/// The query that a WHERE clause is of an index whose keys have several attributes, and what else it asks; `None` if it does
+/// not name each attribute of the partition key by equality. Types are not checked.
+pub fn query_of_several(
+    condition: &Condition,
+    partition_key: &[&str],
+    sort_key: &[&str],
+) -> Option<(ResolvedKeyCondition, Option<Condition>)> {
+    let mut conjuncts = Vec::new();
+    flatten(condition, &mut conjuncts);
+    let mut partition = Vec::with_capacity(partition_key.len());
+    for name in partition_key {
+        let found = |(at, conjunct): (usize, &&Condition)| Some((at, equal(conjunct, name)?.clone()));
+        let (at, value) = conjuncts.iter().enumerate().find_map(found)?;
+        conjuncts.remove(at);
+        partition.push(value);
+    }
+    let mut sorts: Vec<SortCondition> = Vec::with_capacity(sort_key.len());
+    for name in sort_key {
+        // Behind an inequality, the index's order is no longer that of the next attribute.
+        let equal_so_far = sorts.iter().all(|sort| matches!(sort, SortCondition::Equal(_)));
+        let found = |(at, conjunct): (usize, &&Condition)| Some((at, sort_test(conjunct, name)?));
+        match conjuncts.iter().enumerate().find_map(found).filter(|_| equal_so_far) {
+            None => break,
+            Some((at, test)) => {
+                conjuncts.remove(at);
+                sorts.push(test);
+            }
+        }
+    }
+    let sort = sorts.pop();
+    let value = |sort| match sort {
+        SortCondition::Equal(value) => Some(value),
+        _ => None,
+    };
+    let sort_equal = sorts.into_iter().filter_map(value).collect();
+    let rest = conjuncts.into_iter().cloned().collect();
+    let resolved = ResolvedKeyCondition {
+        partition,
+        sort_equal,
+        sort,
+    };
+    Some((resolved, joined(rest)))
+}
+
+/// What a condition asks of a sort key, if it is a key condition's. A beginning, which a number does not have, is left to
+/// the filter.
+fn sort_test(condition: &Condition, name: &str) -> Option<SortCondition> {
+    if matches!(condition, Condition::BeginsWith { .. }) {
+        return None;
+    }
+    let mut tests = KeyCondition::of(condition.clone()).ok()?.tests;
+    let test = tests.pop().filter(|test| test.attribute == name)?;
+    tests.is_empty().then_some(test.condition)
+}
+
+fn joined(mut conditions: Vec<Condition>) -> Option<Condition> {
+    match conditions.len() {
+        0 | 1 => conditions.pop(),
+        _ => Some(Condition::And(conditions)),
+    }
+}
+
 /// How to read what meets a WHERE clause, in this order. Whatever it reads besides is left out by the filter.
 ///
 /// # Errors
@@ -128,17 +191,14 @@ pub fn plan(condition: Option<&Condition>, by: &[Order], keys: KeyNames<'_>) -> 
     }
     let forward = !keys.sort.and_then(descending).unwrap_or(false);
     let sorts = take_sorts(&mut conjuncts, keys, forward);
-    let mut rest: Vec<Condition> = conjuncts.into_iter().cloned().collect();
+    let rest = conjuncts.into_iter().cloned().collect();
     Ok(Plan {
         ranges: Some(Ranges {
             partitions: partitions.list,
             sorts,
         }),
         forward,
-        filter: match rest.len() {
-            0 | 1 => rest.pop(),
-            _ => Some(Condition::And(rest)),
-        },
+        filter: joined(rest),
     })
 }
 

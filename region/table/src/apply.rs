@@ -21,6 +21,9 @@ use crate::{
     write::{KeyChange, Staged},
 };
 
+/// Deltas after which a merge lets other work of its thread go first: requests do not wait for a large batch.
+const DELTAS_WITHOUT_A_PAUSE: usize = 64;
+
 /// Everything that is being merged in one commit.
 struct Merging<'a> {
     table: &'a Table,
@@ -301,7 +304,10 @@ impl<E: Engine> Tables<E> {
 
     /// Judges deltas one after the other and stages what follows. The caller has the turn on their keys.
     async fn merge(&self, merging: &mut Merging<'_>, deltas: Vec<Delta>) -> Result<()> {
-        for delta in deltas {
+        for (number, delta) in deltas.into_iter().enumerate() {
+            if number % DELTAS_WITHOUT_A_PAUSE == DELTAS_WITHOUT_A_PAUSE - 1 {
+                tokio::task::yield_now().await;
+            }
             let at = key_at(merging.table, delta.key())?;
             match delta {
                 Delta::Version { version, .. } => self.merge_version(merging, &at, version).await?,

@@ -45,6 +45,16 @@ pub(crate) struct CopyState {
 }
 
 impl CopyState {
+    /// Whether it is the state of this join or relay.
+    pub(crate) fn is_of(&self, join: u64) -> bool {
+        self.join == join
+    }
+
+    /// The last durable row.
+    pub(crate) fn mark(&self) -> Option<CopyMark> {
+        self.mark.clone()
+    }
+
     /// The states that are stored among the system's keys.
     pub(crate) fn load(rows: Vec<(Bytes, Bytes)>) -> Result<BTreeMap<u64, Self>> {
         let mut states = BTreeMap::new();
@@ -91,7 +101,7 @@ pub(crate) fn copy_key(table: u64) -> Bytes {
 
 impl<E: Engine> Tables<E> {
     /// The copies that this replica should be fetching now: of tables it is new to and that every active member has
-    /// admitted it to; and of the catalog, once, if its data directory is fresh.
+    /// admitted it to; what other members hold of lost replicas; and of the catalog, once, if its data directory is fresh.
     pub fn copies_due(&self) -> Vec<CopyOrder> {
         let copies = self.copies.lock();
         let mut orders = Vec::new();
@@ -114,6 +124,7 @@ impl<E: Engine> Tables<E> {
         }
         for table in self.all() {
             let Some((entry, source)) = self.join_of(&table) else {
+                orders.extend(self.relay_order(&table, copies.get(&table.id())));
                 continue;
             };
             let state = copies.get(&table.id()).filter(|state| state.join == entry.join);
@@ -191,7 +202,8 @@ impl<E: Engine> Tables<E> {
                 .replicas
                 .get(region)
                 .filter(|entry| entry.join == request.join);
-            let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating);
+            let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating)
+                || table.registers.relays_to(region, self.region(), request.join);
             if !joins || matches!(table.status(), TableStatus::Creating) {
                 return Err(CopyError::Refused(format!("{region} does not join {}", table.name())));
             }
@@ -316,11 +328,13 @@ impl<E: Engine> Tables<E> {
             mark: None,
             done: false,
         };
-        let cursors: Vec<_> = start
-            .cursors
-            .into_iter()
-            .filter(|(info, _)| info.table == order.table && info.origin != self.replica())
-            .collect();
+        // A relay is to a replica that serves: its links are where they are.
+        let joins = self
+            .replicated(table)
+            .is_some_and(|table| table.status() == TableStatus::Creating);
+        let wanted =
+            |(info, _): &(LogInfo, Position)| joins && info.table == order.table && info.origin != self.replica();
+        let cursors: Vec<_> = start.cursors.into_iter().filter(wanted).collect();
         let store = async {
             let mut writes = self.cursor_writes(&cursors);
             writes.push(state.write(table)?);
@@ -393,22 +407,24 @@ impl<E: Engine> Tables<E> {
                 return Ok(());
             }
             let _changing = self.catalog_lock.lock().await;
-            let entry = self
-                .directory()
-                .registers
-                .get(&id)
-                .and_then(|all| all.replicas.get(self.region()).cloned());
-            let Some(entry) = entry.filter(|entry| entry.join == order.join) else {
+            let Some(registers) = self.directory().registers.get(&id).cloned() else {
                 return Ok(());
             };
-            let entry = ReplicaEntry {
-                status: ReplicaStatus::Active,
-                incarnation: Some(self.replica().0),
-                since_ms: self.orderer().time.now_ms(),
-                ..entry
+            let entry = registers.replicas.get(self.region());
+            let change = if registers.relays_to(self.region(), &order.source, order.join) {
+                (Setting::Relay(self.region().into(), order.source.clone()), None)
+            } else if let Some(entry) = entry.filter(|entry| entry.join == order.join) {
+                let entry = ReplicaEntry {
+                    status: ReplicaStatus::Active,
+                    incarnation: Some(self.replica().0),
+                    since_ms: self.orderer().time.now_ms(),
+                    ..entry.clone()
+                };
+                (Setting::Replica(self.region().into()), Some(pack(&entry)?))
+            } else {
+                return Ok(());
             };
-            self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))])
-                .await?;
+            self.set_locked(id, vec![change]).await?;
             let forget = Commit {
                 writes: vec![Write::Delete(copy_key(id))],
                 ..Commit::default()

@@ -13,6 +13,7 @@ use crate::{
     copy::copy_key,
     counts::STORE_EVERY,
     keys::{self, space},
+    lost::relays,
     read,
     registers::{Registers, Setting, pack},
     schema::{IndexKind, ReplicaEntry, ReplicaStatus},
@@ -126,12 +127,15 @@ impl<E: Engine> Tables<E> {
                 ReplicaStatus::Active if own.incarnation != Some(self.replica().0) => {
                     self.replace_incarnation(id, &registers, own).await?;
                 }
-                ReplicaStatus::Active => self.admit_newcomers(id, &registers).await?,
+                ReplicaStatus::Active => {
+                    self.admit_newcomers(id, &registers).await?;
+                    self.give_up_lost(id, &registers).await?;
+                }
                 ReplicaStatus::Creating => self.check_source(id, &registers, own).await?,
                 ReplicaStatus::Deleting => self.leave(id, own.since_ms).await?,
             }
         }
-        Ok(())
+        self.drop_given_up().await
     }
 
     /// Promises every newcomer to hold this replica's logs for it. The promise is kept by trimming, which goes by the
@@ -151,14 +155,20 @@ impl<E: Engine> Tables<E> {
     /// The data directory is a new one: what the old one held comes back from another region, by a join; where there is
     /// none, it is lost, and the table starts empty.
     async fn replace_incarnation(&self, id: u64, registers: &Registers, own: &ReplicaEntry) -> Result<()> {
-        let other = registers
-            .replicas
-            .iter()
-            .find(|(region, entry)| *region != self.region() && entry.status == ReplicaStatus::Active);
+        let others = registers.replicas.iter();
+        let others = others.filter(|(region, entry)| *region != self.region() && entry.status == ReplicaStatus::Active);
+        let survivors: Vec<&String> = others.map(|(region, _)| region).collect();
         let now = self.orderer().time.now_ms();
-        let entry = match other {
-            Some((source, _)) => {
+        let mut changes = Vec::new();
+        let entry = match survivors.first() {
+            Some(&source) => {
                 let stamp: Stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+                // Some survivors may lack writes of the lost incarnation that others have.
+                let own = self.region().to_owned();
+                let members: Vec<_> = survivors.iter().copied().chain([&own]).collect();
+                changes = relays(&members, &survivors, stamp)?;
+                // The join brings what its source has.
+                changes.retain(|(setting, _)| *setting != Setting::Relay(own.clone(), source.clone()));
                 ReplicaEntry {
                     status: ReplicaStatus::Creating,
                     join: xxh3_64(&stamp.to_bytes()),
@@ -173,9 +183,9 @@ impl<E: Engine> Tables<E> {
                 ..own.clone()
             },
         };
+        changes.push((Setting::Replica(self.region().into()), Some(pack(&entry)?)));
         let _changing = self.catalog_lock.lock().await;
-        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))])
-            .await
+        self.set_locked(id, changes).await
     }
 
     /// A join whose last possible source is gone has failed.
@@ -224,7 +234,7 @@ impl<E: Engine> Tables<E> {
             .await
     }
 
-    async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {
+    pub(crate) async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {
         // Writes under way end first; later ones find the table gone.
         table.live.gate.write().await.0 = true;
         let id = table.id();

@@ -45,6 +45,8 @@ pub(crate) enum Setting {
     Replica(String),
     /// That a member holds its log for a newcomer: (newcomer, member).
     Admission(String, String),
+    /// That a member is to fetch from another what that holds of a lost replica: (member, source).
+    Relay(String, String),
     /// Deletion protection in a region.
     DeletionProtection(String),
     /// The table class in a region.
@@ -70,6 +72,7 @@ impl Setting {
             Self::IndexCapacity(index) => format!("index-capacity/{index:016x}"),
             Self::Replica(region) => format!("replica/{region}"),
             Self::Admission(newcomer, member) => format!("admission/{newcomer}/{member}"),
+            Self::Relay(member, source) => format!("relay/{member}/{source}"),
             Self::DeletionProtection(region) => format!("deletion-protection/{region}"),
             Self::TableClass(region) => format!("class/{region}"),
             Self::Overrides(region) => format!("overrides/{region}"),
@@ -102,6 +105,10 @@ impl Setting {
             Some(("admission", regions)) => {
                 let (newcomer, member) = regions.split_once('/')?;
                 Self::Admission(newcomer.into(), member.into())
+            }
+            Some(("relay", regions)) => {
+                let (member, source) = regions.split_once('/')?;
+                Self::Relay(member.into(), source.into())
             }
             Some(("deletion-protection", region)) => Self::DeletionProtection(region.into()),
             Some(("class", region)) => Self::TableClass(region.into()),
@@ -140,6 +147,7 @@ pub(crate) struct Registers {
     pub(crate) index_capacity: BTreeMap<u64, IndexCapacity>,
     pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
     pub(crate) admissions: BTreeMap<(String, String), u64>,
+    pub(crate) relays: BTreeMap<(String, String), u64>,
     pub(crate) deletion_protection: BTreeMap<String, bool>,
     pub(crate) table_class: BTreeMap<String, TableClass>,
     pub(crate) overrides: BTreeMap<String, Overrides>,
@@ -162,6 +170,7 @@ impl Registers {
             Setting::IndexCapacity(index) => drop(self.index_capacity.insert(index, unpack(value)?)),
             Setting::Replica(region) => drop(self.replicas.insert(region, unpack(value)?)),
             Setting::Admission(newcomer, member) => drop(self.admissions.insert((newcomer, member), unpack(value)?)),
+            Setting::Relay(member, source) => drop(self.relays.insert((member, source), unpack(value)?)),
             Setting::DeletionProtection(region) => drop(self.deletion_protection.insert(region, unpack(value)?)),
             Setting::TableClass(region) => {
                 // It once was the name alone.
@@ -196,6 +205,8 @@ impl Registers {
                 .cloned()
                 .map(|(newcomer, member)| Setting::Admission(newcomer, member)),
         );
+        let relays = self.relays.keys().cloned();
+        settings.extend(relays.map(|(member, source)| Setting::Relay(member, source)));
         settings.extend(
             self.deletion_protection
                 .keys()
@@ -218,6 +229,7 @@ impl Registers {
             | Setting::Overrides(of)
             | Setting::Tags(of) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
+            Setting::Relay(member, source) => member == region || source == region,
             Setting::Definition
             | Setting::Billing
             | Setting::History
@@ -254,6 +266,7 @@ mod tests {
             Setting::IndexCapacity(0x1234),
             Setting::Replica("eu-west-1".into()),
             Setting::Admission("eu-west-1".into(), "us-east-1".into()),
+            Setting::Relay("eu-west-1".into(), "us-east-1".into()),
             Setting::DeletionProtection("eu-west-1".into()),
             Setting::TableClass("eu-west-1".into()),
             Setting::Overrides("eu-west-1".into()),

@@ -96,6 +96,8 @@ pub struct Tables<E: Engine> {
     pub(crate) ends: LogEnds,
     /// Up to where they were trimmed since the process started.
     pub(crate) trimmed: Mutex<HashMap<LogId, Position>>,
+    /// Tables whose replica here others have given up: their data is to be taken away.
+    pub(crate) given_up: Mutex<Vec<Arc<Table>>>,
     /// The copies that this replica is fetching, by table.
     pub(crate) copies: Mutex<BTreeMap<u64, CopyState>>,
     /// How far the expiry indexes are, by table.
@@ -197,6 +199,7 @@ impl<E: Engine> Tables<E> {
             acked: Mutex::default(),
             ends: LogEnds::default(),
             trimmed: Mutex::default(),
+            given_up: Mutex::default(),
             copies: Mutex::new(copies),
             expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
@@ -384,6 +387,12 @@ impl<E: Engine> Tables<E> {
             directory.give_up_name(old);
         }
         let own = registers.replicas.get(self.region());
+        if own.is_none()
+            && let Some(old) = &old
+            && !old.live.gate.read().await.0
+        {
+            self.given_up.lock().push(Arc::clone(old));
+        }
         let held = own.is_some_and(|own| own.status != ReplicaStatus::Failed) && registers.definition.is_some();
         if held {
             self.discover_indexes(id, &registers.global_indexes).await?;

@@ -5,6 +5,7 @@
 mod collections;
 mod gated;
 mod indexes;
+mod lost;
 mod reads;
 mod regions;
 mod rejoins;

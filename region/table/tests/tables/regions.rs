@@ -92,11 +92,18 @@ impl Regions {
 
     /// Exchanges everything until nothing is left; every region does what the catalog asks.
     pub(crate) async fn settle(&self) {
+        self.settle_among(&self.names).await;
+    }
+
+    /// The same while only some of the regions reach each other.
+    pub(crate) async fn settle_among(&self, names: &[&str]) {
+        let reached = |region: &&Region| names.contains(&region.region());
+        let all: Vec<&Region> = self.all.iter().filter(reached).collect();
         for _ in 0..ROUNDS_MAX {
             let mut moved = 0;
-            for to in &self.all {
-                moved += self.join(to).await;
-                for from in &self.all {
+            for to in &all {
+                moved += self.join(to, names).await;
+                for from in &all {
                     if from.region() != to.region() {
                         moved += deliver_all(from, to).await.unwrap();
                     }
@@ -114,9 +121,12 @@ impl Regions {
     }
 
     /// Fetches the copies that are due; gives how many were fetched.
-    async fn join(&self, to: &Region) -> usize {
+    async fn join(&self, to: &Region, names: &[&str]) -> usize {
         let mut fetched = 0;
         for order in to.copies_due() {
+            if !names.contains(&order.source.as_str()) {
+                continue;
+            }
             let source = self.all.iter().find(|region| region.region() == order.source).unwrap();
             let request = CopyRequest {
                 table: order.table,

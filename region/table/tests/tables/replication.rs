@@ -414,7 +414,7 @@ async fn a_deleted_table_takes_no_deltas_that_come_late() {
 }
 
 /// The owners of all keys that a region's engine has, besides the system's and those of streams, which stay for a day.
-async fn owners(region: &Region) -> BTreeSet<u64> {
+pub(crate) async fn owners(region: &Region) -> BTreeSet<u64> {
     let scan = Scan {
         from: std::ops::Bound::Unbounded,
         to: std::ops::Bound::Unbounded,

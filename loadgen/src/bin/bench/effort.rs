@@ -46,7 +46,7 @@ impl Effort {
             runs: if arguments.quick { 3 } else { 5 },
             warm_up: seconds(1.0, 0.3),
             closed: seconds(5.0, 1.5),
-            open: seconds(20.0, 5.0),
+            open: seconds(10.0, 4.0),
             flat: seconds(60.0, 8.0),
             keys: if arguments.quick { 20_000 } else { 100_000 },
             sizes,

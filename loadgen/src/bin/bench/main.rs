@@ -96,7 +96,7 @@ fn main() -> io::Result<()> {
             .iter()
             .map(|Peak { comparison, .. }| comparison.to_json())
             .collect();
-        figures["tails"] = tails::measure(&effort, &pair, &peaks)?;
+        figures["tails"] = tails::measure(&effort, &pair)?;
         put_peak = peaks::best(&peaks, Operation::Put);
     }
     if wanted(Part::Query) {

@@ -180,13 +180,14 @@ impl<E: Engine> Tables<E> {
         let copies = CopyState::load(system)?;
         let streams = Streams::load(load(&*engine, space::STREAM).await?)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
+        let transactions = Transactions::open(&*engine).await?;
         let tables = Arc::new(Self {
             parking: Parking::new(options.parking, parked),
             engine,
             options,
             replica,
             orderer,
-            transactions: Transactions::default(),
+            transactions,
             directory: ArcSwap::default(),
             catalog_lock: tokio::sync::Mutex::default(),
             catalog_table: Arc::new(catalog_table()?),

@@ -4,18 +4,23 @@
 //! the ten minutes in which they were used: all of such a stretch are dropped at once, by one range, when none of them is
 //! valid any more.
 
+mod recent;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, BufMut, Bytes};
 use geodynamo_replicator_core::Millis;
-use geodynamo_storage::{Commit, Engine, Write};
+use geodynamo_storage::{Commit, Direction, Engine, Scan, Write};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{
     Result, TableError, Tables,
     keys::{self, space},
+    read::whole,
 };
+use recent::Recent;
 
 /// How long a token is valid after its transaction is committed, in milliseconds.
 ///
@@ -28,14 +33,17 @@ const FORMAT: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientToken {
     text: String,
+    /// The text's hash.
+    hash: u64,
     parameters: u128,
 }
 
 /// What is known of tokens in memory; the used ones are on disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tokens {
     /// Those of transactions in progress: no more than there are requests.
     in_progress: Mutex<Vec<ClientToken>>,
+    recent: Mutex<Recent>,
     /// The stretch before which everything has been dropped.
     dropped: AtomicU64,
 }
@@ -61,6 +69,7 @@ impl ClientToken {
     pub fn new(text: &str, parameters: &[u8]) -> Self {
         Self {
             text: text.into(),
+            hash: xxh3_64(text.as_bytes()),
             parameters: xxh3_128(parameters),
         }
     }
@@ -76,11 +85,47 @@ impl ClientToken {
     }
 
     fn key(&self, stretch: u64) -> Bytes {
-        keys::token(stretch, xxh3_64(self.text.as_bytes()), self.text.as_bytes())
+        keys::token(stretch, self.hash, self.text.as_bytes())
     }
 }
 
 impl Tokens {
+    /// What is known of an engine's tokens when it is opened: the last stretch that has any.
+    pub(crate) async fn open<E: Engine>(engine: &E) -> Result<Self> {
+        let (from, _) = keys::owner_range(space::TOKEN, 0, 0, 0);
+        let (to, _) = keys::owner_range(space::TOKEN + 1, 0, 0, 0);
+        let last = Scan {
+            direction: Direction::Reverse,
+            ..whole(from, to, 1, usize::MAX)
+        };
+        let found = engine.scan(last).await?.rows;
+        let since = found
+            .first()
+            .map_or(0, |(key, _)| keys::owner_of(key).saturating_add(1));
+        Ok(Self {
+            in_progress: Mutex::default(),
+            recent: Mutex::new(Recent::since(since)),
+            dropped: AtomicU64::default(),
+        })
+    }
+
+    /// Notes that a token is about to be used.
+    pub(crate) fn uses(&self, token: &ClientToken, used_ms: Millis) {
+        self.recent.lock().add(stretch(used_ms), token.hash);
+    }
+
+    /// The keys under which a token may be found that is still valid.
+    fn keys(&self, token: &ClientToken, now: Millis) -> SmallVec<[Bytes; 2]> {
+        let last = stretch(now);
+        let recent = self.recent.lock();
+        // A token that is still valid was used in this stretch or in the one before.
+        [last, last.saturating_sub(1)]
+            .into_iter()
+            .filter(|stretch| recent.may_have(*stretch, token.hash))
+            .map(|stretch| token.key(stretch))
+            .collect()
+    }
+
     /// Claims a token for a transaction that begins.
     pub(crate) fn claim<'a>(&'a self, token: &'a ClientToken) -> Result<Claim<'a>> {
         let mut in_progress = self.in_progress.lock();
@@ -103,9 +148,10 @@ impl<E: Engine> Tables<E> {
     /// The use of a token that is still valid, if there was one; it must have been with the same parameters.
     pub(crate) async fn find_token(&self, token: &ClientToken) -> Result<Option<UsedToken>> {
         let now = self.orderer().now_ms();
-        let last = stretch(now);
-        // A token that is still valid was used in this stretch or in the one before.
-        let keys = [token.key(last), token.key(last.saturating_sub(1))];
+        let keys = self.transactions().tokens.keys(token, now);
+        if keys.is_empty() {
+            return Ok(None);
+        }
         for found in self.engine().get_many(&keys).await?.into_iter().flatten() {
             let used = UsedToken::read(found)?;
             if now.saturating_sub(used.used_ms) >= TOKEN_VALID_MS {
@@ -168,6 +214,8 @@ fn stretch(ms: Millis) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use geodynamo_storage::{MemoryEngine, Spanning};
+
     use super::*;
 
     #[test]
@@ -187,9 +235,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_token_in_progress_is_not_claimed_twice() {
-        let tokens = Tokens::default();
+    #[tokio::test]
+    async fn a_token_in_progress_is_not_claimed_twice() {
+        let tokens = Tokens::open(&MemoryEngine::new(Spanning::Yes)).await.unwrap();
         let (token, same_name) = (ClientToken::new("t", b"1"), ClientToken::new("t", b"2"));
         let other = ClientToken::new("other", b"1");
         let claim = tokens.claim(&token).unwrap();

@@ -68,10 +68,20 @@ pub struct Transacted {
 }
 
 /// What the region knows of its transactions in progress.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Transactions {
     pub(crate) ongoing: Ongoing,
     pub(crate) tokens: Tokens,
+}
+
+impl Transactions {
+    /// None in progress, on an engine that is opened.
+    pub(crate) async fn open<E: Engine>(engine: &E) -> Result<Self> {
+        Ok(Self {
+            ongoing: Ongoing::default(),
+            tokens: Tokens::open(engine).await?,
+        })
+    }
 }
 
 /// The tables of a transaction.
@@ -236,7 +246,9 @@ impl<E: Engine> Tables<E> {
             repetition[action.table] += (TWICE * read_units(action.size, true)) as u32;
         }
         if let Some(token) = token {
-            staged.commit.writes.push(token.used(stamp.time.millis(), repetition));
+            let used_ms = stamp.time.millis();
+            self.transactions().tokens.uses(token, used_ms);
+            staged.commit.writes.push(token.used(used_ms, repetition));
         }
         Ok((staged, capacity))
     }

@@ -32,8 +32,8 @@ async fn region() -> (Arc<Tables<MemoryEngine>>, Arc<Table>) {
     region_at(&Arc::new(Time(AtomicU64::new(1_763_890_000_000)))).await
 }
 
-async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) {
-    let options = Options {
+fn options(time: &Arc<Time>) -> Options {
+    Options {
         region: "a".into(),
         regions: vec!["a".into()],
         account: "000000000000".into(),
@@ -45,8 +45,13 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         time: Arc::<Time>::clone(time),
         collection_bytes_max: crate::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(1),
-    };
-    let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
+    }
+}
+
+async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) {
+    let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options(time))
+        .await
+        .unwrap();
     let partition = KeyAttribute {
         name: "p".into(),
         kind: KeyType::N,
@@ -280,4 +285,24 @@ async fn old_tokens_are_dropped_and_valid_ones_are_kept() {
             .unwrap();
         assert_eq!(done.repeated, repeated, "{number}");
     }
+}
+
+#[tokio::test]
+async fn a_token_is_known_after_a_restart() {
+    let time = Arc::new(Time(AtomicU64::new(1_000 * TOKEN_VALID_MS)));
+    let (tables, table) = region_at(&time).await;
+    let token = ClientToken::new("token", b"");
+    let done = tables.transact_write(puts(&table, [1]), Some(&token)).await.unwrap();
+    assert!(!done.repeated);
+    // The clock starts at its ceiling, a second ahead; what is used then is found too.
+    let tables = Tables::open(tables.engine().crash(), options(&time)).await.unwrap();
+    let table = tables.table("t").unwrap();
+    for (text, repeated) in [("token", true), ("other", false), ("other", true)] {
+        let token = ClientToken::new(text, b"");
+        let done = tables.transact_write(puts(&table, [1]), Some(&token)).await.unwrap();
+        assert_eq!(done.repeated, repeated, "{text}");
+    }
+    time.0.fetch_add(2 * TOKEN_VALID_MS, Ordering::Relaxed);
+    let done = tables.transact_write(puts(&table, [1]), Some(&token)).await.unwrap();
+    assert!(!done.repeated, "it is valid no more");
 }

@@ -316,6 +316,18 @@ impl Table {
         self.check_index_keys(item)
     }
 
+    /// The indexes whose keys must be right in every write: all but those that are being added. Until their back-fill has
+    /// ended what does not fit them stays out of them, whenever it was written.
+    ///
+    /// Source: AWS developer guide, "Detecting and correcting index key violations": "After the backfilling phase completes,
+    /// all writes to items that violate the new index's key schema will be rejected."
+    fn demanding_indexes(&self) -> impl Iterator<Item = &IndexDefinition> {
+        let added = |index: &&IndexDefinition| {
+            self.phases.status(index) != IndexStatus::Active && !self.phases.with_table(index)
+        };
+        self.indexes.iter().filter(move |index| !added(index))
+    }
+
     /// Checks the attributes that are keys of an index: of the right type, not empty, not too long.
     fn check_index_keys(&self, item: &Item) -> Result<()> {
         self.check_index_keys_of(item, empty_index_key)
@@ -334,7 +346,7 @@ impl Table {
     }
 
     fn check_index_keys_of(&self, item: &Item, empty: EmptyIndexKey) -> Result<()> {
-        for index in &self.indexes {
+        for index in self.demanding_indexes() {
             for (attribute, partition) in index.keys.roles() {
                 let Some(value) = item.get(&attribute.name) else {
                     continue;
@@ -356,7 +368,7 @@ impl Table {
 
     /// Checks of the attributes that are keys of an index only that they are not empty and not too long.
     pub(crate) fn check_index_key_values(&self, item: &Item) -> Result<()> {
-        for index in &self.indexes {
+        for index in self.demanding_indexes() {
             for (attribute, partition) in index.keys.roles() {
                 if let Some(value) = item.get(&attribute.name) {
                     check_index_key_value(index, attribute, value, partition, empty_index_key)?;

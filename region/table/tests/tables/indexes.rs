@@ -167,6 +167,31 @@ async fn an_added_index_gets_the_items_that_are_there() {
 }
 
 #[tokio::test]
+async fn until_an_index_is_filled_what_does_not_fit_it_is_written_and_stays_out() {
+    for spanning in MODES {
+        let (tables, _) = alone(spanning).await;
+        put(&tables, "t", with(key("p", 1), "h", s("a"))).await;
+        put(&tables, "t", with(key("q", 1), "h", s("b"))).await;
+        tables.update_table("t", adding(by_h())).await.unwrap();
+        // Before any step, and once writes maintain the index.
+        put(&tables, "t", with(key("p", 1), "h", n(1))).await;
+        tables.build_indexes().await.unwrap();
+        put(&tables, "t", with(key("q", 1), "h", s(""))).await;
+        put(&tables, "t", with(key("r", 1), "h", s("c"))).await;
+        assert_ne!(status(&tables, "by-h"), Some(IndexStatus::Active));
+        build(&tables).await;
+        assert_eq!(scanned(&tables, Some("by-h")).await.len(), 1);
+        index_is_true(&tables).await;
+        let table = tables.table("t").unwrap();
+        let wrong = tables.put(&table, with(key("p", 1), "h", n(1)), Default::default());
+        refused(
+            wrong.await,
+            "One or more parameter values were invalid: Type mismatch for Index Key h Expected: S Actual: N IndexName: by-h",
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_index_that_is_not_active_is_not_read() {
     let (tables, _) = alone(MODES[0]).await;
     put(&tables, "t", with(key("p", 1), "h", s("a"))).await;

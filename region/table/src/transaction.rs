@@ -113,9 +113,8 @@ impl<E: Engine> Tables<E> {
     /// takes in one commit, and on an engine that does not span groups for one that would have to; [`TableError::TransactionInProgress`] and [`TableError::ParameterMismatch`]
     /// for a token that is, or was, used otherwise.
     pub async fn transact_write(&self, actions: Vec<TransactWrite>, token: Option<&ClientToken>) -> Result<Transacted> {
-        check_values(&actions)?;
-        let ats = distinct(actions.iter().map(|action| (&action.table, action.locate())))?;
         let involved = Involved::of(actions.iter().map(|action| &action.table));
+        // What was carried out before is not judged again: its tables may have other indexes by now.
         let _claim = match token {
             Some(token) => Some(self.transactions().tokens.claim(token)?),
             None => None,
@@ -125,6 +124,8 @@ impl<E: Engine> Tables<E> {
         {
             return Ok(involved.repeated(&used.units));
         }
+        check_values(&actions)?;
+        let ats = distinct(actions.iter().map(|action| (&action.table, action.locate())))?;
 
         let mut gates = Vec::with_capacity(involved.tables.len());
         for table in involved.by_id() {

@@ -8,8 +8,8 @@ use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{
     ClientToken, NewIndex, TOKEN_VALID_MS, Table, TableError, Tables, TransactAction,
     TransactAction::{Check, Delete, Put, Update},
-    TransactWrite,
-    schema::Projection,
+    TransactWrite, UpdateTable,
+    schema::{KeyAttribute, KeySchema, KeyType, Projection},
 };
 
 use crate::{
@@ -329,6 +329,43 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
             .unwrap()
             .repeated
     );
+}
+
+/// "If the original TransactWriteItems call was successful, then subsequent calls with the same client token return
+/// successfully without making any changes": whatever has become of the table since.
+#[tokio::test]
+async fn a_repetition_is_not_judged_by_the_indexes_that_there_are_by_now() {
+    let (tables, table) = alone(Spanning::Yes).await;
+    let token = ClientToken::new("token", b"");
+    let puts = |table| vec![action(table, Put(with(key("a", 1), "h", n(1))))];
+    tables.transact_write(puts(&table), Some(&token)).await.unwrap();
+    let by_h = NewIndex {
+        name: "by-h".into(),
+        keys: KeySchema::new(
+            KeyAttribute {
+                name: "h".into(),
+                kind: KeyType::S,
+            },
+            None,
+        ),
+        projection: Projection::All,
+        throughput: None,
+    };
+    let adding = UpdateTable {
+        index_creates: vec![by_h],
+        ..UpdateTable::default()
+    };
+    tables.update_table("t", adding).await.unwrap();
+    while tables.build_indexes().await.unwrap() {}
+    let table = tables.table("t").unwrap();
+    assert!(
+        tables
+            .transact_write(puts(&table), Some(&token))
+            .await
+            .unwrap()
+            .repeated
+    );
+    tables.transact_write(puts(&table), None).await.unwrap_err();
 }
 
 #[tokio::test]

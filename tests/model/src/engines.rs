@@ -1,6 +1,9 @@
 //! The engines under test, called as the server calls them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use geodynamo_api::Api;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
@@ -8,6 +11,8 @@ use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
 use serde_json::Value as Json;
+
+use crate::{model::START_MS, request::changes::Event};
 
 /// Which engine is under the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -18,17 +23,27 @@ pub enum EngineKind {
     Rocks,
 }
 
-/// A clock that stands still: replies are the same in every run.
-struct Still;
+/// Steps that filling and emptying indexes may take, so that it ends even if it would not.
+const BUILD_STEPS_MAX: usize = 10_000;
 
-impl TimeSource for Still {
+/// A clock that stands still until it is told that time passes: replies are the same in every run.
+#[derive(Clone)]
+struct Clock(Arc<AtomicU64>);
+
+impl TimeSource for Clock {
     fn now_ms(&self) -> u64 {
-        1_763_890_000_000
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A region's API in this process.
-pub(crate) enum Region {
+/// A region in this process. Nothing goes on in it but what it is asked for.
+pub(crate) struct Region {
+    engine: Under,
+    clock: Clock,
+}
+
+/// The API, by what is under it.
+enum Under {
     Memory(Api<MemoryEngine>),
     Rocks {
         api: Api<RocksEngine>,
@@ -40,8 +55,9 @@ pub(crate) enum Region {
 impl Region {
     /// A fresh region.
     pub(crate) async fn open(kind: EngineKind) -> Result<Self, String> {
-        match kind {
-            EngineKind::Memory => Ok(Self::Memory(api(MemoryEngine::new(Spanning::Yes)).await?)),
+        let clock = Clock(Arc::new(AtomicU64::new(START_MS)));
+        let engine = match kind {
+            EngineKind::Memory => Under::Memory(api(MemoryEngine::new(Spanning::Yes), &clock).await?),
             EngineKind::Rocks => {
                 let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
                 let options = RocksOptions {
@@ -52,20 +68,21 @@ impl Region {
                     ..RocksOptions::default()
                 };
                 let engine = RocksEngine::open(folder.path(), options).map_err(|error| error.to_string())?;
-                Ok(Self::Rocks {
-                    api: api(engine).await?,
+                Under::Rocks {
+                    api: api(engine, &clock).await?,
                     _folder: folder,
-                })
+                }
             }
-        }
+        };
+        Ok(Self { engine, clock })
     }
 
     /// Sends a request: a status and a document come back.
     pub(crate) async fn call(&self, operation: &str, body: &[u8]) -> (u16, Json) {
         let target = format!("DynamoDB_20120810.{operation}");
-        let reply = match self {
-            Self::Memory(api) => api.call(&target, body).await,
-            Self::Rocks { api, .. } => api.call(&target, body).await,
+        let reply = match &self.engine {
+            Under::Memory(api) => api.call(&target, body).await,
+            Under::Rocks { api, .. } => api.call(&target, body).await,
         };
         let document = serde_json::from_slice(&reply.body);
         (
@@ -73,16 +90,50 @@ impl Region {
             document.unwrap_or_else(|error| Json::String(format!("not JSON: {error}"))),
         )
     }
+
+    /// Lets something happen that happens by itself in a server.
+    pub(crate) async fn happen(&self, event: Event) -> Result<(), String> {
+        match &self.engine {
+            Under::Memory(api) => happen(api.tables(), &self.clock, event).await,
+            Under::Rocks { api, .. } => happen(api.tables(), &self.clock, event).await,
+        }
+    }
 }
 
-async fn api<E: Engine>(engine: E) -> Result<Api<E>, String> {
+async fn happen<E: Engine>(tables: &Tables<E>, clock: &Clock, event: Event) -> Result<(), String> {
+    let steps = match event {
+        Event::Pass(ms) => {
+            clock.0.fetch_add(ms, Ordering::Relaxed);
+            loop {
+                let swept = tables.sweep_expired().await.map_err(|error| error.to_string())?;
+                if !swept.more {
+                    return Ok(());
+                }
+            }
+        }
+        Event::Step => 1,
+        Event::Build => BUILD_STEPS_MAX,
+    };
+    for _ in 0..steps {
+        if !tables.build_indexes().await.map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+    }
+    if steps == 1 {
+        Ok(())
+    } else {
+        Err(format!("indexes are not built after {steps} steps"))
+    }
+}
+
+async fn api<E: Engine>(engine: E, clock: &Clock) -> Result<Api<E>, String> {
     let options = Options {
         region: "us-east-1".into(),
         regions: vec!["us-east-1".into()],
         account: "000000000000".into(),
         partitions: 4,
         parking: ParkingLimits::default(),
-        time: Arc::new(Still),
+        time: Arc::new(clock.clone()),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
         ttl: Default::default(),

@@ -98,7 +98,8 @@ fn begins_with(value: &Value, prefix: &Value, fault: Option<Fault>) -> bool {
     }
 }
 
-fn contains(container: &Value, element: &Value) -> bool {
+/// `contains`, and `CONTAINS`
+pub(crate) fn contains(container: &Value, element: &Value) -> bool {
     match (container, element) {
         (Value::S(text), Value::S(part)) => text.contains(part),
         (Value::B(bytes), Value::B(part)) => {

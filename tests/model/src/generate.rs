@@ -9,9 +9,13 @@ use crate::{
     value::{Item, Value},
 };
 
+mod changes;
 mod expressions;
+mod older;
 mod reads;
+mod statements;
 mod tables;
+mod transactions;
 mod values;
 
 pub(crate) use tables::tables;
@@ -30,10 +34,20 @@ pub(crate) struct Generator<'m> {
 /// The next request.
 pub(crate) fn request(rng: &mut Rng, model: &Model, heavy: bool) -> Request {
     let mut generator = Generator { rng, model, heavy };
-    let action = generator.action();
+    if generator.rng.percent(1)
+        && let Some(request) = generator.repeated()
+    {
+        return request;
+    }
+    let mut action = match generator.event() {
+        Some(event) => Action::Event(event),
+        None => generator.action(),
+    };
+    let older = generator.rng.percent(15).then(|| generator.aged(&mut action)).flatten();
     let conditioned = match &action {
         Action::Write { condition, .. } => condition.is_some(),
         Action::Read(read) => read.filter.is_some(),
+        Action::TransactWrite(transaction) => transaction.mistaken().is_some(),
         _ => false,
     };
     let mistakes = conditioned && generator.rng.percent(4);
@@ -47,12 +61,16 @@ pub(crate) fn request(rng: &mut Rng, model: &Model, heavy: bool) -> Request {
         Some("INDEXES"),
         Some("INDEXES"),
     ];
-    let writes = matches!(action, Action::Write { .. } | Action::BatchWrite(_));
+    let writes = matches!(
+        action,
+        Action::Write { .. } | Action::BatchWrite(_) | Action::TransactWrite(_)
+    );
     Request {
         style: generator.rng.next() >> 1,
         capacity: generator.rng.pick(capacities),
         metrics: writes && generator.rng.percent(10),
         mistake,
+        older,
         action,
     }
 }
@@ -60,30 +78,36 @@ pub(crate) fn request(rng: &mut Rng, model: &Model, heavy: bool) -> Request {
 impl Generator<'_> {
     fn action(&mut self) -> Action {
         match self.rng.below(100) {
-            0..10 => self.get(),
-            10..30 => {
+            0..6 => self.get(),
+            6..20 => {
                 let table = self.table();
                 let item = self.item(table);
                 let old = self.found(table, &item);
                 self.conditional(table, Write::Put(item), old)
             }
-            30..38 => {
+            20..25 => {
                 let table = self.table();
                 let key = self.key(table);
                 let old = self.found(table, &key);
                 self.conditional(table, Write::Delete(key), old)
             }
-            38..62 => {
+            25..39 => {
                 let table = self.table();
                 let key = self.key(table);
                 let old = self.found(table, &key);
                 let update = (!self.rng.percent(3)).then(|| self.update(table, old.as_ref()));
                 self.conditional(table, Write::Update(key, update), old)
             }
-            62..79 => Action::Read(Box::new(self.query())),
-            79..89 => Action::Read(Box::new(self.scan())),
-            89..94 => self.batch_get(),
-            _ => self.batch_write(),
+            39..51 => Action::Read(Box::new(self.query())),
+            51..59 => Action::Read(Box::new(self.scan())),
+            59..62 => self.batch_get(),
+            62..66 => self.batch_write(),
+            66..75 => self.transact_write(),
+            75..78 => self.transact_get(),
+            78..91 => self.execute(),
+            91..94 => self.batch_execute(),
+            94..98 => self.execute_transaction(),
+            _ => self.change(),
         }
     }
 
@@ -158,6 +182,7 @@ impl Generator<'_> {
                 table,
                 keys,
                 projection: self.rng.percent(30).then(|| self.projection(found.as_ref())),
+                attributes: false,
                 consistent: self.rng.percent(30),
             });
         }

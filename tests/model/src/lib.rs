@@ -5,6 +5,9 @@
 //! geodynamo's own choice and gives a scan's order: it has its own numbers, sizes, order of keys, and trees of expressions,
 //! from which the expressions' texts are made, so that parser and evaluator are tested together.
 //!
+//! Nothing happens by itself in a world's region: that time passes (and expired items go), and that indexes are filled, are
+//! among the requests.
+//!
 //! One seed gives a [`World`]; it replays exactly, and one that differs shrinks to a short list of requests.
 
 mod answer;
@@ -15,10 +18,12 @@ mod fault;
 mod generate;
 mod model;
 mod number;
+mod older;
 mod place;
 mod request;
 mod rng;
 mod schema;
+mod statement_text;
 mod text;
 mod update;
 mod value;
@@ -26,4 +31,4 @@ mod world;
 
 pub use engines::EngineKind;
 pub use fault::Fault;
-pub use world::{Counts, Difference, World, report};
+pub use world::{Counts, Difference, Kind, Sent, World, report};

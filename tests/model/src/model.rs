@@ -13,10 +13,15 @@ use crate::{
     value::{Item, Value, item_json, item_size},
 };
 
+mod changes;
 mod checks;
 mod read;
+mod statements;
+mod transact;
 mod write;
 
+/// When a world begins, in milliseconds since the Unix epoch.
+pub(crate) const START_MS: u64 = 1_763_890_000_000;
 /// Bytes an item may have.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
 
@@ -25,14 +30,44 @@ const ITEM_BYTES_MAX: usize = 400 * 1024;
 pub(crate) struct Model {
     pub(crate) schemas: Vec<Schema>,
     pub(crate) tables: Vec<BTreeMap<Place, Item>>,
+    pub(crate) phases: Vec<Phases>,
     fault: Option<Fault>,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) now: u64,
+    /// Tokens of transactions that were carried out.
+    pub(crate) tokens: BTreeMap<String, UsedToken>,
+}
+
+/// A client token that has been used.
+#[derive(Clone, Debug)]
+pub(crate) struct UsedToken {
+    at: u64,
+    /// What a repetition must have the same.
+    parameters: Json,
+    /// What a repetition consumes of each table.
+    units: BTreeMap<usize, f64>,
+    /// The request, to be repeated.
+    pub(crate) request: Request,
 }
 
 /// An expected answer, and the key that the next page starts behind.
 pub(crate) struct Answer {
     pub(crate) expected: Expected,
-    pub(crate) next: Option<Item>,
+    pub(crate) next: Option<Start>,
 }
+
+/// Where a page starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Start {
+    /// Which of the keys that a statement names.
+    pub(crate) range: usize,
+    /// The last item's key.
+    pub(crate) key: Option<Item>,
+}
+
+pub(crate) use statements::column;
+
+use changes::Phases;
 
 /// What a request consumed of a table and its indexes.
 #[derive(Clone, Debug, Default)]
@@ -47,15 +82,29 @@ impl Model {
     pub(crate) fn new(schemas: Vec<Schema>, fault: Option<Fault>) -> Self {
         Self {
             tables: vec![BTreeMap::new(); schemas.len()],
+            phases: vec![Phases::default(); schemas.len()],
             schemas,
             fault,
+            now: START_MS,
+            tokens: BTreeMap::new(),
         }
     }
 
     /// Carries a request out; a read that goes on starts behind `start`.
-    pub(crate) fn answer(&mut self, request: &Request, start: Option<&Item>) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request, start: Option<&Start>) -> Answer {
         let mut next = None;
         let reply = match &request.action {
+            Action::Execute(execute) => return self.execute(request, execute, start),
+            Action::BatchExecute(list) => {
+                let expected = self.batch_execute(request, list);
+                return Answer { expected, next };
+            }
+            Action::Table(change) => self.change(change),
+            Action::Event(event) => {
+                self.happen(*event);
+                Ok(Json::Null)
+            }
+            Action::ExecuteTransaction(transaction) => self.execute_transaction(request, transaction),
             Action::Get {
                 table,
                 key,
@@ -63,18 +112,25 @@ impl Model {
                 consistent,
             } => self.get(request, *table, key, projection.as_deref(), *consistent),
             Action::Write { table, write, .. } => self.write(request, *table, write),
-            Action::Read(read) => self.read(request, read, start).map(|(reply, key)| {
-                next = key;
-                reply
-            }),
+            Action::Read(read) => {
+                let start = start.and_then(|start| start.key.as_ref());
+                self.read(request, read, start).map(|(reply, key)| {
+                    next = key.map(|key| Start {
+                        range: 0,
+                        key: Some(key),
+                    });
+                    reply
+                })
+            }
             Action::BatchGet(list) => self.batch_get(request, list),
             Action::BatchWrite(list) => self.batch_write(request, list),
+            Action::TransactWrite(transaction) => self.transact_write(request, transaction),
+            Action::TransactGet(list) => self.transact_get(request, list),
         };
-        let expected = match reply {
-            Ok(reply) => Expected::Reply(settled(reply)),
-            Err(refusals) => Expected::Refused(refusals),
-        };
-        Answer { expected, next }
+        Answer {
+            expected: Expected::of(reply),
+            next,
+        }
     }
 
     /// The items of a table, or its entries in an index, in the order of a scan.
@@ -99,7 +155,9 @@ impl Model {
     /// What an index has of an item.
     fn entry(&self, keys: &Keys, index: &Index, item: &Item) -> Option<Item> {
         let sparse = !self.is(Fault::IndexesAreNotSparse) || !item.contains_key(&index.keys.partition.name);
-        if sparse && !index.keys.fit(item) {
+        let typed = !self.is(Fault::IndexesHaveKeysOfWrongTypes);
+        let there = index.keys.attributes().all(|key| item.contains_key(&key.name));
+        if sparse && !(index.keys.fit(item) || !typed && there) {
             return None;
         }
         let whole = self.is(Fault::KeysOnlyIndexesHaveEverything);

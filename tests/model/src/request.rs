@@ -4,10 +4,20 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     expression::{Condition, Path, SortCondition, Update},
-    schema::Schema,
+    schema::{Schema, name_of},
     text::Texts,
     value::{Item, Value, item_json},
 };
+
+pub(crate) mod changes;
+pub(crate) mod older;
+pub(crate) mod statements;
+pub(crate) mod transactions;
+
+use changes::{Event, TableRequest};
+use older::{Change, Older, attribute_updates};
+use statements::{Execute, Stated, StatementTransaction};
+use transactions::{Get, Transaction, transact_gets};
 
 /// A request. Tables are named by their place among the world's; one beyond the last is a table that is not there.
 #[derive(Clone, Debug)]
@@ -20,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) metrics: bool,
     /// A fault written into its expression.
     pub(crate) mistake: Option<Mistake>,
+    /// The parameters that expressions replaced.
+    pub(crate) older: Option<Older>,
     pub(crate) action: Action,
 }
 
@@ -43,6 +55,13 @@ pub(crate) enum Action {
     Read(Box<Read>),
     BatchGet(Vec<BatchGet>),
     BatchWrite(Vec<(usize, Vec<Write>)>),
+    TransactWrite(Transaction),
+    TransactGet(Vec<Get>),
+    Execute(Box<Execute>),
+    BatchExecute(Vec<Stated>),
+    ExecuteTransaction(StatementTransaction),
+    Table(TableRequest),
+    Event(Event),
 }
 
 /// A write of one item.
@@ -51,6 +70,21 @@ pub(crate) enum Write {
     Put(Item),
     Delete(Item),
     Update(Item, Option<Update>),
+    /// An update by `AttributeUpdates`.
+    Older(Item, Vec<(String, Change)>),
+    /// Only its condition counts: a transaction's.
+    Check(Item),
+}
+
+impl Write {
+    /// What has the key.
+    pub(crate) fn item(&self) -> &Item {
+        match self {
+            Self::Put(item) | Self::Delete(item) | Self::Update(item, _) | Self::Older(item, _) | Self::Check(item) => {
+                item
+            }
+        }
+    }
 }
 
 /// A Query, if it has a partition key; or a Scan.
@@ -78,6 +112,8 @@ pub(crate) struct BatchGet {
     pub(crate) table: usize,
     pub(crate) keys: Vec<Item>,
     pub(crate) projection: Option<Vec<Path>>,
+    /// Whether that is said in `AttributesToGet`.
+    pub(crate) attributes: bool,
     pub(crate) consistent: bool,
 }
 
@@ -102,18 +138,57 @@ impl Request {
             Action::Write { write, .. } => match **write {
                 Write::Put(_) => "PutItem",
                 Write::Delete(_) => "DeleteItem",
-                Write::Update(..) => "UpdateItem",
+                Write::Update(..) | Write::Older(..) | Write::Check(_) => "UpdateItem",
             },
             Action::Read(read) if read.query.is_some() => "Query",
             Action::Read(_) => "Scan",
             Action::BatchGet(_) => "BatchGetItem",
             Action::BatchWrite(_) => "BatchWriteItem",
+            Action::TransactWrite(_) => "TransactWriteItems",
+            Action::TransactGet(_) => "TransactGetItems",
+            Action::Execute(_) => "ExecuteStatement",
+            Action::BatchExecute(_) => "BatchExecuteStatement",
+            Action::ExecuteTransaction(_) => "ExecuteTransaction",
+            Action::Table(change) => change.operation(),
+            Action::Event(event) => event.name(),
+        }
+    }
+
+    /// What kind of request it is, for counting: the operation, and in which of its forms.
+    pub(crate) fn kind(&self) -> (&'static str, &'static str) {
+        let form = match &self.action {
+            Action::Write { write, .. } if matches!(**write, Write::Older(..)) => "with older parameters",
+            Action::BatchGet(list) if list.iter().any(|wanted| wanted.attributes) => "with older parameters",
+            _ if self.older.is_some() => "with older parameters",
+            Action::TransactWrite(Transaction { token: Some(_), .. })
+            | Action::ExecuteTransaction(StatementTransaction { token: Some(_), .. }) => "with a token",
+            Action::Execute(execute) => execute.stated.statement.kind(),
+            Action::BatchExecute(list) if list.iter().all(|stated| stated.statement.reads()) => "of reads",
+            Action::BatchExecute(_) => "of writes",
+            Action::ExecuteTransaction(transaction)
+                if transaction.list.iter().all(|stated| stated.statement.reads()) =>
+            {
+                "of reads"
+            }
+            Action::ExecuteTransaction(_) => "of writes",
+            Action::Table(change) => change.form(),
+            _ => "",
+        };
+        (self.operation(), form)
+    }
+
+    /// How many pages are read.
+    pub(crate) fn pages(&self) -> usize {
+        match &self.action {
+            Action::Read(read) => read.pages,
+            Action::Execute(execute) => execute.pages,
+            _ => 1,
         }
     }
 
     /// The body, as the SDKs would send it.
     pub(crate) fn body(&self, schemas: &[Schema]) -> Json {
-        let name = |table: usize| schemas.get(table).map_or("nowhere", |schema| schema.name.as_str());
+        let name = |table: usize| name_of(schemas, table);
         let mut texts = Texts::new(self.style);
         let mut body = json!({});
         match &self.action {
@@ -126,9 +201,7 @@ impl Request {
                 body["TableName"] = name(*table).into();
                 body["Key"] = item_json(key);
                 self.consistent(&mut body, *consistent);
-                if let Some(paths) = projection {
-                    body["ProjectionExpression"] = texts.projection(paths).into();
-                }
+                self.projection(projection.as_deref(), &mut body, &mut texts);
             }
             Action::Write {
                 table,
@@ -140,12 +213,16 @@ impl Request {
                 body["TableName"] = name(*table).into();
                 match &**write {
                     Write::Put(item) => body["Item"] = item_json(item),
-                    Write::Delete(key) => body["Key"] = item_json(key),
+                    Write::Delete(key) | Write::Check(key) => body["Key"] = item_json(key),
                     Write::Update(key, update) => {
                         body["Key"] = item_json(key);
                         if let Some(update) = update {
                             body["UpdateExpression"] = texts.update(update).into();
                         }
+                    }
+                    Write::Older(key, changes) => {
+                        body["Key"] = item_json(key);
+                        body["AttributeUpdates"] = attribute_updates(changes);
                     }
                 }
                 if let Some(condition) = condition {
@@ -165,8 +242,10 @@ impl Request {
                     let mut texts = Texts::new(self.style + at as u64);
                     let mut of_table = json!({ "Keys": wanted.keys.iter().map(item_json).collect::<Json>() });
                     self.consistent(&mut of_table, wanted.consistent);
-                    if let Some(paths) = &wanted.projection {
-                        of_table["ProjectionExpression"] = texts.projection(paths).into();
+                    match &wanted.projection {
+                        Some(paths) if wanted.attributes => of_table["AttributesToGet"] = attributes(paths),
+                        Some(paths) => of_table["ProjectionExpression"] = texts.projection(paths).into(),
+                        None => {}
                     }
                     texts.finish(&mut of_table);
                     body["RequestItems"][name(wanted.table)] = of_table;
@@ -176,19 +255,35 @@ impl Request {
                 for (table, writes) in list {
                     let of_write = |write: &Write| match write {
                         Write::Put(item) => json!({ "PutRequest": { "Item": item_json(item) } }),
-                        Write::Delete(key) | Write::Update(key, _) => {
-                            json!({ "DeleteRequest": { "Key": item_json(key) } })
-                        }
+                        other => json!({ "DeleteRequest": { "Key": item_json(other.item()) } }),
                     };
                     body["RequestItems"][name(*table)] = writes.iter().map(of_write).collect();
                 }
             }
+            Action::TransactWrite(transaction) => {
+                body["TransactItems"] = self.transact_writes(transaction, schemas);
+                if let Some(token) = &transaction.token {
+                    body["ClientRequestToken"] = token.as_str().into();
+                }
+            }
+            Action::TransactGet(list) => body["TransactItems"] = transact_gets(self.style, list, schemas),
+            Action::Table(change) => return change.body(schemas),
+            Action::Event(event) => return event.body(),
+            Action::Execute(execute) => body = self.execute(execute, schemas),
+            Action::BatchExecute(list) => body["Statements"] = self.batch_statements(list, schemas),
+            Action::ExecuteTransaction(transaction) => {
+                body["TransactStatements"] = self.transact_statements(&transaction.list, schemas);
+                if let Some(token) = &transaction.token {
+                    body["ClientRequestToken"] = token.as_str().into();
+                }
+            }
+        }
+        if let Some(older) = &self.older {
+            self.write_older(older, schemas, &mut body);
         }
         texts.finish(&mut body);
-        match self.mistake {
-            Some(Mistake::UnusedName) => body["ExpressionAttributeNames"]["#unused"] = "a".into(),
-            Some(Mistake::UnusedValue) => body["ExpressionAttributeValues"][":unused"] = json!({ "S": "a" }),
-            _ => {}
+        if matches!(self.action, Action::Write { .. } | Action::Read(_)) {
+            self.unused(&mut body);
         }
         if let Some(capacity) = self.capacity {
             body["ReturnConsumedCapacity"] = capacity.into();
@@ -200,27 +295,20 @@ impl Request {
     }
 
     fn read(&self, read: &Read, schemas: &[Schema], body: &mut Json, texts: &mut Texts) {
-        let schema = schemas.get(read.table);
-        body["TableName"] = schema.map_or("nowhere", |schema| schema.name.as_str()).into();
+        body["TableName"] = name_of(schemas, read.table).into();
         if let Some(index) = &read.index {
             body["IndexName"] = index.as_str().into();
         }
-        if let Some((partition, sort)) = &read.query {
-            let index = read.index.as_ref().and_then(|name| schema?.index(name));
-            let keys = index.map(|index| &index.keys).or(schema.map(|schema| &schema.keys));
-            let name = keys.map_or("pk", |keys| keys.partition.name.as_str());
-            let sort_name = keys
-                .and_then(|keys| keys.sort.as_ref())
-                .map_or("sk", |key| key.name.as_str());
+        let by_expression = !self.older.as_ref().is_some_and(|older| older.keys);
+        if let Some((partition, sort)) = read.query.as_ref().filter(|_| by_expression) {
+            let (name, sort_name) = read.key_names(schemas);
             let sort = sort.as_ref().map(|sort| (sort_name, sort));
             body["KeyConditionExpression"] = texts.key_condition((name, partition), sort).into();
         }
         if let Some(filter) = &read.filter {
             body["FilterExpression"] = self.mistaken(texts.condition(filter)).into();
         }
-        if let Some(paths) = &read.projection {
-            body["ProjectionExpression"] = texts.projection(paths).into();
-        }
+        self.projection(read.projection.as_deref(), body, texts);
         if let Some(select) = read.select {
             body["Select"] = select.into();
         }
@@ -240,10 +328,28 @@ impl Request {
         }
     }
 
+    fn projection(&self, paths: Option<&[Path]>, body: &mut Json, texts: &mut Texts) {
+        let by_attributes = self.older.as_ref().is_some_and(|older| older.attributes);
+        match paths {
+            Some(paths) if by_attributes => body["AttributesToGet"] = attributes(paths),
+            Some(paths) => body["ProjectionExpression"] = texts.projection(paths).into(),
+            None => {}
+        }
+    }
+
     /// `false` may be said or left out.
     fn consistent(&self, body: &mut Json, consistent: bool) {
         if consistent || self.style.is_multiple_of(3) {
             body["ConsistentRead"] = consistent.into();
+        }
+    }
+
+    /// The mistakes that stand beside the expression.
+    fn unused(&self, body: &mut Json) {
+        match self.mistake {
+            Some(Mistake::UnusedName) => body["ExpressionAttributeNames"]["#unused"] = "a".into(),
+            Some(Mistake::UnusedValue) => body["ExpressionAttributeValues"][":unused"] = json!({ "S": "a" }),
+            _ => {}
         }
     }
 
@@ -258,6 +364,11 @@ impl Request {
             Some(Mistake::Syntax) => format!("{text} ="),
         }
     }
+}
+
+/// `AttributesToGet`
+fn attributes(paths: &[Path]) -> Json {
+    paths.iter().map(|path| path.root.as_str()).collect()
 }
 
 impl Mistake {

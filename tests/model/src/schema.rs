@@ -31,6 +31,8 @@ pub(crate) enum Projection {
 pub(crate) struct Index {
     pub(crate) name: String,
     pub(crate) global: bool,
+    /// Whether it was added and is not filled yet.
+    pub(crate) filling: bool,
     pub(crate) keys: Keys,
     pub(crate) projection: Projection,
 }
@@ -41,6 +43,11 @@ pub(crate) struct Schema {
     pub(crate) name: String,
     pub(crate) keys: Keys,
     pub(crate) indexes: Vec<Index>,
+}
+
+/// The name of a table by its place; of one that is not there, too.
+pub(crate) fn name_of(schemas: &[Schema], table: usize) -> &str {
+    schemas.get(table).map_or("nowhere", |schema| schema.name.as_str())
 }
 
 impl Keys {
@@ -79,7 +86,7 @@ impl Index {
         }
     }
 
-    fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let projection = match &self.projection {
             Projection::All => json!({ "ProjectionType": "ALL" }),
             Projection::KeysOnly => json!({ "ProjectionType": "KEYS_ONLY" }),
@@ -92,6 +99,11 @@ impl Index {
 impl Schema {
     pub(crate) fn index(&self, name: &str) -> Option<&Index> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// The index that is being filled.
+    pub(crate) fn filling(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.filling)
     }
 
     pub(crate) fn has_local(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Names that may stand in an expression as they are.
-const PLAIN: &[&str] = &["pk", "sk", "a", "b", "c", "d", "e1", "ix1", "ix2", "ix3", "ix4", "ix5"];
+pub(crate) const PLAIN: &[&str] = &["pk", "sk", "a", "b", "c", "d", "e1", "ix1", "ix2", "ix3", "ix4", "ix5"];
 
 /// A request's names and values as they gather.
 pub(crate) struct Texts {

@@ -9,8 +9,11 @@ use crate::{
     engines::{EngineKind, Region},
     fault::Fault,
     generate,
-    model::Model,
-    request::{Action, Read, Request},
+    model::{Model, Start},
+    request::{
+        Action, Read, Request,
+        changes::{Event, TableRequest},
+    },
     rng::Rng,
     schema::Schema,
 };
@@ -31,8 +34,13 @@ pub struct World {
     pub fault: Option<Fault>,
 }
 
-/// How often each operation had each outcome.
-pub type Counts = BTreeMap<(&'static str, &'static str), usize>;
+/// An operation, and the form of it.
+pub type Kind = (&'static str, &'static str);
+/// How often each kind of request had each outcome.
+pub type Counts = BTreeMap<(Kind, &'static str), usize>;
+
+/// An operation and a body.
+pub type Sent = (&'static str, Json);
 
 /// A request whose answer is not the model's.
 #[derive(Clone, Debug)]
@@ -40,7 +48,7 @@ pub struct Difference {
     /// How many requests were made before, the last one included.
     pub after: usize,
     /// What leads to it: operations and bodies, the last one the one that is answered otherwise.
-    pub requests: Vec<(&'static str, Json)>,
+    pub requests: Vec<Sent>,
     /// What the model expects.
     pub expected: String,
     /// What came.
@@ -77,9 +85,10 @@ impl World {
                 Err(mismatch) => return Err(self.shortened(&schemas, requests, mismatch, made + 1).await),
             }
         }
-        for request in sweeps(&schemas) {
-            if let Err(mismatch) = send(&region, &mut model, &request, counts).await {
-                requests.push(request);
+        for request in sweeps(&model.schemas) {
+            requests.push(request);
+            let request = &requests[requests.len() - 1];
+            if let Err(mismatch) = send(&region, &mut model, request, counts).await {
                 return Err(self.shortened(&schemas, requests, mismatch, made).await);
             }
         }
@@ -114,8 +123,8 @@ impl World {
         after: usize,
     ) -> Box<Difference> {
         let mut kept = requests;
-        let mut last = first;
-        let mut runs = 0;
+        let (mut sent, mut last) = self.replay(schemas, &kept).await.unwrap_or((Vec::new(), first));
+        let mut runs = 1;
         let mut step = (kept.len() / 2).max(1);
         loop {
             let mut at = 0;
@@ -125,9 +134,10 @@ impl World {
                 fewer.drain(at..(at + step).min(kept.len()));
                 runs += 1;
                 match self.replay(schemas, &fewer).await {
-                    Some((used, mismatch)) => {
-                        fewer.truncate(used);
+                    Some((bodies, mismatch)) => {
+                        fewer.truncate(bodies.len() + 1);
                         kept = fewer;
+                        sent = bodies;
                         last = mismatch;
                         shorter = true;
                     }
@@ -139,13 +149,8 @@ impl World {
             }
             step = (step / 2).max(1);
         }
-        let before = kept.len().saturating_sub(1);
         let creations = schemas.iter().map(|schema| ("CreateTable", schema.create()));
-        let list = creations.chain(
-            kept[..before]
-                .iter()
-                .map(|request| (request.operation(), request.body(schemas))),
-        );
+        let list = creations.chain(sent);
         Box::new(Difference {
             after,
             requests: list.chain([(last.operation, last.body)]).collect(),
@@ -154,14 +159,17 @@ impl World {
         })
     }
 
-    /// How many of these requests lead to a difference, and to which; `None` if none do.
-    async fn replay(&self, schemas: &[Schema], requests: &[Request]) -> Option<(usize, Mismatch)> {
+    /// The requests that lead to a difference, as they are sent, and the difference; `None` if there is none.
+    async fn replay(&self, schemas: &[Schema], requests: &[Request]) -> Option<(Vec<Sent>, Mismatch)> {
         let region = self.open(schemas).await.ok()?;
         let mut model = Model::new(schemas.to_vec(), self.fault);
-        for (at, request) in requests.iter().enumerate() {
+        let mut sent = Vec::new();
+        for request in requests {
+            let body = request.body(&model.schemas);
             if let Err(mismatch) = send(&region, &mut model, request, &mut Counts::new()).await {
-                return Some((at + 1, mismatch));
+                return Some((sent, mismatch));
             }
+            sent.push((request.operation(), body));
         }
         None
     }
@@ -169,22 +177,31 @@ impl World {
 
 /// Sends a request and, of a read, the pages after it; gives how many that were.
 async fn send(region: &Region, model: &mut Model, request: &Request, counts: &mut Counts) -> Result<usize, Mismatch> {
-    let pages = match &request.action {
-        Action::Read(read) => read.pages,
-        _ => 1,
-    };
-    let mut start = None;
+    if let Action::Event(event) = &request.action {
+        model.happen(*event);
+        *counts.entry((request.kind(), "ok")).or_default() += 1;
+        return region.happen(*event).await.map(|()| 1).map_err(|error| Mismatch {
+            operation: request.operation(),
+            body: request.body(&model.schemas),
+            expected: "nothing".into(),
+            found: error,
+        });
+    }
+    let pages = request.pages();
+    let mut start: Option<Start> = None;
+    let mut token = Json::Null;
     for page in 1..=pages {
         let mut body = request.body(&model.schemas);
-        if let Some(start) = &start {
-            body["ExclusiveStartKey"] = crate::value::item_json(start);
+        if token.is_string() {
+            body["NextToken"] = token.clone();
+        } else if let Some(Start { key: Some(key), .. }) = &start {
+            body["ExclusiveStartKey"] = crate::value::item_json(key);
         }
         let (status, reply) = region.call(request.operation(), body.to_string().as_bytes()).await;
+        token = reply["NextToken"].clone();
         let reply = settled(reply);
         let answer = model.answer(request, start.as_ref());
-        *counts
-            .entry((request.operation(), answer.expected.outcome()))
-            .or_default() += 1;
+        *counts.entry((request.kind(), answer.expected.outcome())).or_default() += 1;
         if !answer.expected.is_met_by(status, &reply) {
             return Err(Mismatch {
                 operation: request.operation(),
@@ -192,6 +209,7 @@ async fn send(region: &Region, model: &mut Model, request: &Request, counts: &mu
                 expected: match answer.expected {
                     Expected::Reply(reply) => reply.to_string(),
                     Expected::Refused(list) => format!("{list:?}"),
+                    Expected::Each(each, rest) => format!("{each:?} and {rest}"),
                 },
                 found: format!("{status} {reply}"),
             });
@@ -204,9 +222,18 @@ async fn send(region: &Region, model: &mut Model, request: &Request, counts: &mu
     Ok(pages)
 }
 
-/// Scans of all tables and indexes.
+/// Scans of all tables and indexes, once all of them can be read.
 fn sweeps(schemas: &[Schema]) -> Vec<Request> {
-    let mut list = Vec::new();
+    let request = |action| Request {
+        style: 0,
+        capacity: Some("INDEXES"),
+        metrics: false,
+        mistake: None,
+        older: None,
+        action,
+    };
+    let mut list = vec![request(Action::Event(Event::Build))];
+    list.extend((0..schemas.len()).map(|table| request(Action::Table(TableRequest::Describe(table)))));
     for (table, schema) in schemas.iter().enumerate() {
         let indexes = schema.indexes.iter().map(|index| Some(index.name.clone()));
         for index in std::iter::once(None).chain(indexes) {
@@ -224,13 +251,7 @@ fn sweeps(schemas: &[Schema]) -> Vec<Request> {
                 segment: None,
                 pages: 1000,
             };
-            list.push(Request {
-                style: 0,
-                capacity: Some("INDEXES"),
-                metrics: false,
-                mistake: None,
-                action: Action::Read(Box::new(read)),
-            });
+            list.push(request(Action::Read(Box::new(read))));
         }
     }
     list
@@ -267,8 +288,8 @@ fn shortened(text: &str) -> String {
 pub fn report(counts: &Counts) -> Json {
     let total: usize = counts.values().sum();
     let mut shown = json!({ "requests": total });
-    for ((operation, outcome), count) in counts {
-        shown[operation][outcome] = (*count).into();
+    for (((operation, form), outcome), count) in counts {
+        shown[format!("{operation} {form}").trim_end()][outcome] = (*count).into();
     }
     shown
 }

@@ -290,7 +290,7 @@ impl Generator<'_> {
     }
 
     /// What an update changes: seldom a key.
-    fn target(&mut self, table: usize, old: Option<&Item>) -> Path {
+    pub(super) fn target(&mut self, table: usize, old: Option<&Item>) -> Path {
         let schema = self.schema(table).clone();
         for _ in 0..4 {
             let path = self.path(old);

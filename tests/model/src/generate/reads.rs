@@ -116,7 +116,7 @@ impl Generator<'_> {
         (read, keys, item)
     }
 
-    fn sort_condition(&mut self, kind: &str, there: Option<Value>) -> SortCondition {
+    pub(super) fn sort_condition(&mut self, kind: &str, there: Option<Value>) -> SortCondition {
         let mut value = match there {
             Some(value) if self.rng.percent(60) => value,
             _ => self.key_value(kind),

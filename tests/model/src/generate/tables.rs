@@ -3,7 +3,9 @@
 use super::{Index, Keys, NAMES, Rng, Schema};
 use crate::schema::{KeyAttribute, Projection};
 
-const KINDS: &[&str] = &["S", "N", "B"];
+pub(super) const KINDS: &[&str] = &["S", "N", "B"];
+/// Attributes that indexes go by, beside the table's own keys.
+pub(super) const INDEXED: &[&str] = &["ix1", "ix2", "ix3", "ix4"];
 
 /// The tables of a world.
 pub(crate) fn tables(rng: &mut Rng) -> Vec<Schema> {
@@ -21,7 +23,7 @@ fn table(rng: &mut Rng, name: &str) -> Schema {
     let sort = rng.percent(75).then(|| key("sk", rng.pick(KINDS)));
     let keys = Keys { partition, sort };
     // Attributes that indexes go by: the same ones in several, so that one change moves several entries.
-    let mut attributes: Vec<_> = (1..=4).map(|at| key(&format!("ix{at}"), rng.pick(KINDS))).collect();
+    let mut attributes: Vec<_> = INDEXED.iter().map(|name| key(name, rng.pick(KINDS))).collect();
     let mut indexes = Vec::new();
     if keys.sort.is_some() {
         for at in 0..rng.below(3) {
@@ -50,7 +52,7 @@ fn table(rng: &mut Rng, name: &str) -> Schema {
     }
 }
 
-fn index(rng: &mut Rng, name: &str, global: bool, keys: Keys) -> Index {
+pub(super) fn index(rng: &mut Rng, name: &str, global: bool, keys: Keys) -> Index {
     let projection = match rng.below(3) {
         0 => Projection::All,
         1 => Projection::KeysOnly,
@@ -63,6 +65,7 @@ fn index(rng: &mut Rng, name: &str, global: bool, keys: Keys) -> Index {
     Index {
         name: name.into(),
         global,
+        filling: false,
         keys,
         projection,
     }

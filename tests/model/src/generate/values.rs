@@ -61,13 +61,41 @@ impl Generator<'_> {
                 item.insert(key.name.clone(), self.index_value(key.kind));
             }
         }
+        // What an index may come to go by has any type until then.
+        for name in super::tables::INDEXED {
+            let defined = self.schema(table).key_attributes().iter().any(|key| key.name == *name);
+            if !defined && self.rng.percent(12) {
+                let value = match self.rng.below(4) {
+                    0 => self.value(1),
+                    1 => Value::S(String::new()),
+                    _ => {
+                        let kind = self.rng.pick(super::tables::KINDS);
+                        self.key_value(kind)
+                    }
+                };
+                item.insert((*name).into(), value);
+            }
+        }
         for _ in 0..self.rng.below(5) {
             let name = self.rng.pick(NAMES);
             let value = self.value(2);
             item.insert(name.into(), value);
         }
+        let ttl = self.model.phases.get(table).and_then(|phases| phases.ttl.as_ref());
+        let time = ttl.map_or("e1", |ttl| ttl.attribute.as_str()).to_owned();
+        if self.rng.percent(if ttl.is_some() { 35 } else { 5 }) {
+            let value = self.time();
+            item.insert(time, value);
+        }
         self.swell(&mut item);
         item
+    }
+
+    /// Seconds since the Unix epoch: before or after now, or long ago.
+    fn time(&mut self) -> Value {
+        const YEAR: i64 = 365 * 24 * 3600;
+        let offset = self.rng.pick(&[-100, -1, 1, 30, 400, 4000, -4 * YEAR, -6 * YEAR]);
+        number(&(self.model.now as i64 / 1000 + offset).to_string())
     }
 
     /// An item of the table, in so many of a hundred.

@@ -3,7 +3,8 @@
 use crate::{
     answer::Refusal,
     expression::{self, Condition, Path, Update},
-    request::{Mistake, Request},
+    older,
+    request::{Mistake, Write},
     schema::{Index, Schema},
     value::{Item, Value, item_size},
 };
@@ -33,6 +34,27 @@ pub(super) fn empty_key(value: &Value, name: &str) -> Refusal {
     ))
 }
 
+/// Of a write, whatever its item is.
+pub(super) fn write(schema: Option<&Schema>, write: &Write) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    if let Some(schema) = schema {
+        refusals.extend(match write {
+            Write::Put(put) => item(schema, put),
+            other => key(schema, other.item()),
+        });
+    }
+    match write {
+        Write::Update(_, Some(change)) => refusals.extend(update(schema, change)),
+        Write::Older(_, changes) => {
+            refusals.extend(older::change_refusals(changes));
+            let names: Vec<_> = changes.iter().map(|(name, _)| name.as_str()).collect();
+            refusals.extend(keys_updated(schema, &names));
+        }
+        _ => {}
+    }
+    refusals
+}
+
 /// Of a key that stands alone.
 pub(super) fn key(schema: &Schema, key: &Item) -> Vec<Refusal> {
     let fits = |name: &str, kind| key.get(name).is_some_and(|value| value.kind() == kind);
@@ -40,12 +62,17 @@ pub(super) fn key(schema: &Schema, key: &Item) -> Vec<Refusal> {
     if key.len() != attributes.len() || !attributes.iter().all(|attribute| fits(&attribute.name, attribute.kind)) {
         return vec![Refusal::invalid("The provided key element does not match the schema")];
     }
-    let empty = attributes
-        .iter()
-        .filter(|attribute| key[&attribute.name].is_empty_key());
-    empty
-        .map(|attribute| empty_key(&key[&attribute.name], &attribute.name))
-        .collect()
+    empty_keys(schema, key)
+}
+
+/// Of key attributes that are empty, of whatever type they should be.
+pub(super) fn empty_keys(schema: &Schema, item: &Item) -> Vec<Refusal> {
+    let keys = schema
+        .keys
+        .attributes()
+        .filter_map(|key| Some((key, item.get(&key.name)?)));
+    let empty = keys.filter(|(_, value)| value.is_empty_key());
+    empty.map(|(key, value)| empty_key(value, &key.name)).collect()
 }
 
 /// Of an item that is to be put.
@@ -64,15 +91,31 @@ pub(super) fn item(schema: &Schema, item: &Item) -> Vec<Refusal> {
             Some(_) => {}
         }
     }
-    refusals.extend(index_keys(schema, item, |index, key, value| {
-        format!(
-            "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
-             AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {index}, IndexKey: {key}",
-            word(value)
-        )
-    }));
+    refusals.extend(index_keys(schema, item, empty_index_key));
     if item_size(item) > ITEM_BYTES_MAX {
         refusals.push(Refusal::invalid(TOO_LARGE));
+    }
+    refusals
+}
+
+fn empty_index_key(index: &str, key: &str, value: &Value) -> String {
+    format!(
+        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+         AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {index}, IndexKey: {key}",
+        word(value)
+    )
+}
+
+/// Of the attributes that indexes go by and that are empty, of whatever type they should be.
+pub(super) fn empty_index_keys(schema: &Schema, item: &Item) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for index in schema.indexes.iter().filter(|index| !index.filling) {
+        let keys = index
+            .keys
+            .attributes()
+            .filter_map(|key| Some((key, item.get(&key.name)?)));
+        let empty = keys.filter(|(_, value)| value.is_empty_key());
+        refusals.extend(empty.map(|(key, value)| Refusal::invalid(empty_index_key(&index.name, &key.name, value))));
     }
     refusals
 }
@@ -89,9 +132,12 @@ pub(super) fn updated(schema: &Schema, item: &Item) -> Vec<Refusal> {
 }
 
 /// Of the attributes that indexes go by; an empty one is told in the words of the request.
+///
+/// The guide, on index key violations: "After the backfilling phase completes, all writes to items that violate the new
+/// index's key schema will be rejected"; not before.
 fn index_keys(schema: &Schema, item: &Item, empty: fn(&str, &str, &Value) -> String) -> Vec<Refusal> {
     let mut refusals = Vec::new();
-    for index in &schema.indexes {
+    for index in schema.indexes.iter().filter(|index| !index.filling) {
         for key in index.keys.attributes() {
             match item.get(&key.name) {
                 Some(value) if value.kind() != key.kind => refusals.push(invalid(format!(
@@ -122,23 +168,28 @@ fn in_parameter(parameter: &str, faults: Vec<String>) -> impl Iterator<Item = Re
 }
 
 /// Of a condition or filter, and of the mistake in it.
-pub(super) fn condition(parameter: &str, condition: Option<&Condition>, request: &Request) -> Vec<Refusal> {
+pub(super) fn condition(parameter: &str, condition: Option<&Condition>, mistake: Option<Mistake>) -> Vec<Refusal> {
     let mut faults = Vec::new();
     if let Some(condition) = condition {
         expression::condition_faults(condition, &mut faults);
     }
     let mut refusals: Vec<_> = in_parameter(parameter, faults).collect();
-    refusals.extend(
-        request
-            .mistake
-            .map(|mistake: Mistake| Refusal::invalid(mistake.text(parameter))),
-    );
+    refusals.extend(mistake.map(|mistake| Refusal::invalid(mistake.text(parameter))));
     refusals
 }
 
-pub(super) fn projection(paths: Option<&[Path]>) -> Vec<Refusal> {
+/// Of what is projected, by an expression or by `AttributesToGet`.
+pub(super) fn projection(paths: Option<&[Path]>, by_attributes: bool) -> Vec<Refusal> {
     let mut faults = Vec::new();
     let paths: Vec<_> = paths.unwrap_or_default().iter().collect();
+    if by_attributes {
+        let twice = paths
+            .iter()
+            .enumerate()
+            .filter(|(at, path)| paths[..*at].contains(path));
+        let refusal = |(_, path): (usize, &&Path)| invalid(format!("Duplicate value in attribute name: {}", path.root));
+        return twice.map(refusal).collect();
+    }
     expression::overlap_faults(&paths, &mut faults);
     in_parameter("ProjectionExpression", faults).collect()
 }
@@ -147,14 +198,21 @@ pub(super) fn update(schema: Option<&Schema>, update: &Update) -> Vec<Refusal> {
     let mut faults = Vec::new();
     expression::update_faults(update, &mut faults);
     let mut refusals: Vec<_> = in_parameter("UpdateExpression", faults).collect();
-    let keys = schema.into_iter().flat_map(|schema| schema.keys.attributes());
-    for key in keys.filter(|key| update.paths().iter().any(|path| path.root == key.name)) {
-        refusals.push(invalid(format!(
-            "Cannot update attribute {}. This attribute is part of the key",
-            key.name
-        )));
-    }
+    let names: Vec<_> = update.paths().into_iter().map(|path| path.root.as_str()).collect();
+    refusals.extend(keys_updated(schema, &names));
     refusals
+}
+
+/// Of key attributes among those that an update names.
+fn keys_updated(schema: Option<&Schema>, names: &[&str]) -> Vec<Refusal> {
+    let keys = schema.into_iter().flat_map(|schema| schema.keys.attributes());
+    let updated = keys.filter(|key| names.contains(&key.name.as_str()));
+    let refusal = |name: &str| {
+        invalid(format!(
+            "Cannot update attribute {name}. This attribute is part of the key"
+        ))
+    };
+    updated.map(|key| refusal(&key.name)).collect()
 }
 
 /// Of attributes that a read of an index names and the index does not have.

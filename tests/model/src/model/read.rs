@@ -7,13 +7,30 @@ use super::{
 use crate::{
     evaluate,
     expression::{Path, SortCondition, condition_paths},
-    request::Read,
+    older::{self, test_refusals},
+    request::{
+        Read,
+        older::{Older, sort_test},
+    },
     schema::{Keys, Projection},
     value::Value,
 };
 
 /// Bytes that a page reads before filters: the item that passes it is the page's last.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What one request reads.
+#[derive(Default)]
+pub(super) struct Page {
+    /// What passes the filter, whole.
+    pub(super) items: Vec<Item>,
+    pub(super) scanned: usize,
+    /// Of what is read, before the filter.
+    pub(super) bytes: usize,
+    /// The key to go on behind.
+    pub(super) last: Option<Item>,
+    pub(super) capacity: Capacity,
+}
 
 impl Model {
     pub(super) fn get(
@@ -24,7 +41,9 @@ impl Model {
         projection: Option<&[Path]>,
         consistent: bool,
     ) -> Refused<Json> {
-        let mut refusals = checks::projection(projection);
+        let by_attributes = request.older.as_ref().is_some_and(|older| older.attributes);
+        let mut refusals = checks::projection(projection, by_attributes);
+        refusals.extend(self.older_refusals(request));
         let Some(schema) = self.schemas.get(table) else {
             refusals.push(Refusal::no_table());
             return Err(refusals);
@@ -54,7 +73,7 @@ impl Model {
             refusals.push(Refusal::invalid(""));
         }
         for wanted in list {
-            refusals.extend(checks::projection(wanted.projection.as_deref()));
+            refusals.extend(checks::projection(wanted.projection.as_deref(), wanted.attributes));
             let Some(schema) = self.schemas.get(wanted.table) else {
                 refusals.push(Refusal::no_table());
                 continue;
@@ -100,9 +119,33 @@ impl Model {
         let (Ok(schema), true) = (schema, refusals.is_empty()) else {
             return Err(refusals);
         };
+        let page = self.page(read, request.older.as_ref(), start);
+        let mut count = page.items.len();
+        if self.is(Fault::CountIsOfWhatWasScanned) {
+            count = page.scanned;
+        }
+        let mut reply = json!({ "Count": count, "ScannedCount": page.scanned });
+        if read.select != Some("COUNT") {
+            let items = page
+                .items
+                .iter()
+                .map(|item| item_json(&shown(read.projection.as_deref(), item)));
+            reply["Items"] = items.collect();
+        }
+        if let Some(key) = &page.last {
+            reply["LastEvaluatedKey"] = item_json(key);
+        }
+        if let Some(capacity) = page.capacity.shown(request, schema) {
+            reply["ConsumedCapacity"] = capacity;
+        }
+        Ok((reply, page.last))
+    }
+
+    /// Reads a page of a table that is there, behind a key.
+    pub(super) fn page(&self, read: &Read, older: Option<&Older>, start: Option<&Item>) -> Page {
+        let schema = &self.schemas[read.table];
         let index = read.index.as_ref().and_then(|name| schema.index(name));
         let fetches = index.is_some_and(|index| !index.global && fetches(read, schema, index));
-
         let mut rows = self.rows(read.table, index);
         let keys = index.map_or(&schema.keys, |index| &index.keys);
         rows.retain(|(place, item)| self.wanted(read, keys, place, item));
@@ -123,46 +166,32 @@ impl Model {
             });
         }
 
-        let mut items = Vec::new();
-        let (mut count, mut scanned, mut bytes, mut fetched) = (0, 0, 0, 0.0);
-        let mut last = None;
+        let mut page = Page::default();
+        let mut fetched = 0.0;
         let total = rows.len();
         for (_, row) in rows {
-            scanned += 1;
-            bytes += item_size(&row);
+            page.scanned += 1;
+            page.bytes += item_size(&row);
             let mut item = row.clone();
             if fetches {
                 item = self.tables[read.table][&Place::of(&schema.keys, &row)].clone();
                 fetched += self.read_units(item_size(&item), read.consistent);
             }
-            if read
-                .filter
-                .as_ref()
-                .is_none_or(|filter| evaluate::holds(filter, &item, self.fault))
+            if self.holds(read.filter.as_ref(), &item)
+                && older.is_none_or(|older| older::holds(older, &item, self.fault))
             {
-                count += 1;
-                items.push(item_json(&shown(read.projection.as_deref(), &item)));
+                page.items.push(item);
             }
-            if Some(scanned) == read.limit || bytes >= PAGE_BYTES_MAX {
-                last = Some(key_of(schema, index, &row));
+            if Some(page.scanned) == read.limit || page.bytes >= PAGE_BYTES_MAX {
+                page.last = Some(key_of(schema, index, &row));
                 break;
             }
         }
-        if scanned == total && self.is(Fault::ALimitReachedAtTheEndHasNoKeyToGoOnFrom) {
-            last = None;
+        if page.scanned == total && self.is(Fault::ALimitReachedAtTheEndHasNoKeyToGoOnFrom) {
+            page.last = None;
         }
-        if self.is(Fault::CountIsOfWhatWasScanned) {
-            count = scanned;
-        }
-        let mut reply = json!({ "Count": count, "ScannedCount": scanned });
-        if read.select != Some("COUNT") {
-            reply["Items"] = items.into();
-        }
-        if let Some(key) = &last {
-            reply["LastEvaluatedKey"] = item_json(key);
-        }
-        let units = self.read_units(bytes, read.consistent);
-        let capacity = match index {
+        let units = self.read_units(page.bytes, read.consistent);
+        page.capacity = match index {
             None => Capacity {
                 table: units,
                 ..Capacity::default()
@@ -172,10 +201,7 @@ impl Model {
                 indexes: [(index.name.clone(), units)].into(),
             },
         };
-        if let Some(capacity) = capacity.shown(request, schema) {
-            reply["ConsumedCapacity"] = capacity;
-        }
-        Ok((reply, last))
+        page
     }
 
     fn wanted(&self, read: &Read, keys: &Keys, place: &Place, item: &Item) -> bool {
@@ -193,8 +219,11 @@ impl Model {
     }
 
     fn refusals(&self, request: &Request, read: &Read, schema: Option<&Schema>, start: Option<&Item>) -> Vec<Refusal> {
-        let mut refusals = checks::condition("FilterExpression", read.filter.as_ref(), request);
-        refusals.extend(checks::projection(read.projection.as_deref()));
+        let mut refusals = checks::condition("FilterExpression", read.filter.as_ref(), request.mistake);
+        let older = request.older.as_ref();
+        let by_attributes = older.is_some_and(|older| older.attributes);
+        refusals.extend(checks::projection(read.projection.as_deref(), by_attributes));
+        refusals.extend(self.older_refusals(request));
         if let Some((segment, total)) = read.segment
             && segment >= total
         {
@@ -203,10 +232,23 @@ impl Model {
                  not less than TotalSegments: {total}"
             )));
         }
-        if let Some((_, Some(sort))) = &read.query {
-            refusals.extend(sort_refusals(sort));
+        match (&read.query, older) {
+            (Some((_, sort)), Some(older)) if older.keys => {
+                if older.keys_operator != "EQ" {
+                    refusals.push(Refusal::invalid(
+                        "Attempted conditional constraint is not an indexable operation",
+                    ));
+                }
+                refusals.extend(sort.iter().flat_map(|sort| test_refusals("", &sort_test(sort))));
+            }
+            (Some((_, Some(sort))), _) => refusals.extend(sort_refusals(sort)),
+            _ => {}
         }
-        let parameter = "ProjectionExpression";
+        let parameter = if by_attributes {
+            "AttributesToGet"
+        } else {
+            "ProjectionExpression"
+        };
         match (read.select, &read.projection) {
             (Some(select @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES" | "COUNT")), Some(_)) => {
                 let what = if select == "COUNT" { "only the Count" } else { select };
@@ -225,7 +267,23 @@ impl Model {
             }
             _ => {}
         }
-        let Some(schema) = schema else { return refusals };
+        refusals.extend(
+            schema
+                .map(|schema| self.table_refusals(read, older, schema, start))
+                .unwrap_or_default(),
+        );
+        refusals
+    }
+
+    /// What is wrong by the table's definition.
+    pub(super) fn table_refusals(
+        &self,
+        read: &Read,
+        older: Option<&Older>,
+        schema: &Schema,
+        start: Option<&Item>,
+    ) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
         let index = match &read.index {
             None => None,
             Some(name) => match schema.index(name) {
@@ -238,6 +296,12 @@ impl Model {
                 }
             },
         };
+        if let Some(index) = index.filter(|index| index.filling) {
+            refusals.push(Refusal::invalid(format!(
+                "Cannot read from backfilling global secondary index: {}",
+                index.name
+            )));
+        }
         if let Some(index) = index.filter(|index| index.global) {
             if read.consistent {
                 refusals.push(Refusal::invalid(
@@ -257,12 +321,22 @@ impl Model {
         if let Some(filter) = &read.filter {
             condition_paths(filter, &mut paths);
         }
+        let tested: Vec<_> = older
+            .iter()
+            .flat_map(|older| &older.tests)
+            .map(|(name, _)| Path::top(name))
+            .collect();
+        if read.query.is_some() && tested.iter().any(|path| keys.has(&path.root)) {
+            // How QueryFilter is told that it may not have a key, the documents do not say.
+            refusals.push(Refusal::invalid(""));
+        }
+        let filtered: Vec<&Path> = paths.iter().copied().chain(&tested).collect();
         if let Some(index) = index {
             let words = format!(
                 "Secondary index {} does not project one or more filter attributes:",
                 index.name
             );
-            refusals.extend(checks::unprojected(schema, index, &paths, &words));
+            refusals.extend(checks::unprojected(schema, index, &filtered, &words));
         }
         if let (Some(index), Some(projection)) = (index.filter(|index| index.global), &read.projection) {
             let words = format!("Global secondary index {} does not project", index.name);
@@ -333,7 +407,7 @@ fn key_of(schema: &Schema, index: Option<&Index>, item: &Item) -> Item {
 }
 
 /// What is wrong with a condition on the sort key, whatever the table's keys are.
-fn sort_refusals(sort: &SortCondition) -> Vec<Refusal> {
+pub(super) fn sort_refusals(sort: &SortCondition) -> Vec<Refusal> {
     let typed = |operator: &str, value: &Value, fits: bool| {
         (!fits).then(|| {
             Refusal::invalid(format!(
@@ -357,7 +431,7 @@ fn sort_refusals(sort: &SortCondition) -> Vec<Refusal> {
     }
 }
 
-fn query_refusals(keys: &Keys, partition: &Value, sort: Option<&SortCondition>) -> Vec<Refusal> {
+pub(super) fn query_refusals(keys: &Keys, partition: &Value, sort: Option<&SortCondition>) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut check = |name: &str, kind: &str, value: &Value| {
         if value.kind() != kind {

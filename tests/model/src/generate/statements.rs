@@ -1,0 +1,355 @@
+//! Random PartiQL statements.
+
+use super::{Action, Condition, Generator, Item, Path, SortCondition, Term, Update, Value};
+use crate::{
+    evaluate,
+    expression::condition_paths,
+    model::column,
+    request::statements::{Execute, Select, Sorts, Stated, Statement, StatementMistake, StatementTransaction},
+    schema::{Index, Keys},
+};
+
+impl Generator<'_> {
+    pub(super) fn execute(&mut self) -> Action {
+        let statement = if self.rng.percent(45) {
+            Statement::Select(self.select())
+        } else {
+            self.write_statement(1)
+        };
+        let selects = statement.reads();
+        Action::Execute(Box::new(Execute {
+            stated: self.stated(statement),
+            limit: (selects && self.rng.percent(50)).then(|| self.rng.between(1, 6)),
+            pages: if selects { self.rng.pick(&[1, 3, 20]) } else { 1 },
+        }))
+    }
+
+    pub(super) fn batch_execute(&mut self) -> Action {
+        let count = if self.rng.below(300) == 0 {
+            26
+        } else {
+            self.rng.between(1, 5)
+        };
+        let reads = self.rng.percent(40);
+        let list = (0..count).map(|_| {
+            let statement = match reads != (self.rng.below(200) == 0) {
+                true => Statement::Select(self.select_one()),
+                false => self.write_statement(1),
+            };
+            self.stated(statement)
+        });
+        Action::BatchExecute(list.collect())
+    }
+
+    pub(super) fn execute_transaction(&mut self) -> Action {
+        let reads = self.rng.percent(35);
+        let mut list: Vec<Stated> = Vec::new();
+        let mut keys: Vec<(usize, Item)> = Vec::new();
+        for _ in 0..self.rng.between(1, 4) {
+            let statement = match reads != (self.rng.below(200) == 0) {
+                true => Statement::Select(self.select_one()),
+                false => self.write_statement(30),
+            };
+            let key = (statement.table(), self.key_of_statement(&statement));
+            if !keys.contains(&key) || self.rng.percent(1) {
+                keys.push(key);
+                list.push(self.stated(statement));
+            }
+        }
+        let token = (!reads && self.rng.percent(30)).then(|| format!("statements-{:x}", self.rng.next()));
+        Action::ExecuteTransaction(StatementTransaction { list, token })
+    }
+
+    fn stated(&mut self, statement: Statement) -> Stated {
+        let mistakes = [
+            StatementMistake::Syntax,
+            StatementMistake::TooManyParameters,
+            StatementMistake::TooFewParameters,
+        ];
+        let global = match &statement {
+            Statement::Select(select) => {
+                let schema = self.schema(select.table);
+                let index = select.index.as_ref().and_then(|name| schema.index(name));
+                index.is_some_and(|index| index.global)
+            }
+            _ => false,
+        };
+        Stated {
+            mistake: (self.rng.below(60) == 0).then(|| self.rng.pick(&mistakes)),
+            shows_failed: !statement.reads() && self.rng.percent(40),
+            consistent: statement.reads() && self.rng.percent(if global { 2 } else { 40 }),
+            statement,
+        }
+    }
+
+    fn select(&mut self) -> Select {
+        let table = self.table();
+        let schema = self.schema(table).clone();
+        let index: Option<Index> =
+            (!schema.indexes.is_empty() && self.rng.percent(40)).then(|| self.rng.choose(&schema.indexes).clone());
+        let keys = index.as_ref().map_or(&schema.keys, |index| &index.keys).clone();
+        let item = self.some_item(table, 90);
+        let scans = self.rng.percent(25);
+        let partitions = if scans {
+            Vec::new()
+        } else {
+            let there = item.get(&keys.partition.name).cloned();
+            self.key_values(keys.partition.kind, there, 30)
+        };
+        let sort = keys
+            .sort
+            .as_ref()
+            .filter(|_| !scans && self.rng.percent(60))
+            .map(|key| {
+                let there = item.get(&key.name).cloned();
+                if self.rng.percent(40) {
+                    Sorts::In(self.key_values(key.kind, there, 100))
+                } else {
+                    Sorts::One(self.sort_condition(key.kind, there))
+                }
+            });
+        // Of a number there is no beginning: that is a filter, which nothing passes.
+        let sort = sort.filter(|sort| {
+            let begins = matches!(sort, Sorts::One(SortCondition::BeginsWith(_)));
+            !begins || keys.sort.as_ref().is_some_and(|key| key.kind != "N")
+        });
+        let fits = |name: &str| index.as_ref().is_none_or(|index| index.projects(&schema.keys, name));
+        let unfit = |path: &Path| {
+            let sort = keys.sort.as_ref().is_some_and(|sort| sort.name == path.root);
+            path.root == keys.partition.name || sort && !scans
+        };
+        let filter = self
+            .rng
+            .percent(45)
+            .then(|| self.fitting(1, &item, &keys, unfit, fits))
+            .flatten();
+        let columns = self.rng.percent(35).then(|| {
+            let mut paths = self.projection(Some(&item));
+            if index.as_ref().is_some_and(|index| index.global) && !self.rng.percent(3) {
+                paths.retain(|path| fits(&path.root));
+            }
+            let mut names: Vec<String> = Vec::new();
+            paths.retain(|path| {
+                let name = column(path);
+                let new = !names.contains(&name);
+                names.push(name);
+                new
+            });
+            paths
+        });
+        let several = partitions.len() > 1;
+        let orders = !scans || self.rng.percent(4);
+        let by_partition = (orders && self.rng.percent(15)).then(|| self.rng.percent(50));
+        let by_sort = keys.sort.is_some() && orders && self.rng.percent(25) && (!several || by_partition.is_some());
+        let name = index.map(|index| index.name);
+        Select {
+            table,
+            index: if self.rng.below(150) == 0 {
+                Some("nope".into())
+            } else {
+                name
+            },
+            columns: columns.filter(|paths| !paths.is_empty()),
+            partitions,
+            sort,
+            filter,
+            by_partition,
+            by_sort: by_sort.then(|| self.rng.percent(60)),
+        }
+    }
+
+    /// A condition without what a WHERE clause's keys are found by, and mostly only about what an index has.
+    fn fitting(
+        &mut self,
+        depth: usize,
+        item: &Item,
+        keys: &Keys,
+        unfit: impl Fn(&Path) -> bool,
+        fits: impl Fn(&str) -> bool,
+    ) -> Option<Condition> {
+        for _ in 0..8 {
+            let condition = self.condition(depth, Some(item));
+            let mut paths = Vec::new();
+            condition_paths(&condition, &mut paths);
+            if !paths.iter().any(|path| unfit(path))
+                && (self.rng.percent(3) || paths.iter().all(|path| fits(&path.root) || keys.has(&path.root)))
+            {
+                return Some(condition);
+            }
+        }
+        None
+    }
+
+    /// One value for a key, or several in so many of a hundred.
+    fn key_values(&mut self, kind: &str, there: Option<Value>, several: usize) -> Vec<Value> {
+        let there = there.filter(|value| value.kind() == kind && !value.is_empty_key());
+        let mut values = vec![there.unwrap_or_else(|| self.key_value(kind))];
+        if self.rng.percent(several) {
+            for _ in 0..self.rng.between(1, 6) {
+                values.push(self.key_value(kind));
+            }
+        }
+        if self.rng.below(150) == 0 {
+            values.push(self.value(0));
+        }
+        values
+    }
+
+    /// A SELECT of one item by its whole key; seldom of something else.
+    fn select_one(&mut self) -> Select {
+        if self.rng.below(60) == 0 {
+            return self.select();
+        }
+        let table = self.table();
+        let key = self.key(table);
+        let item = self.found(table, &key).unwrap_or_default();
+        let keys = self.schema(table).keys.clone();
+        let filter = self
+            .rng
+            .percent(30)
+            .then(|| self.fitting(1, &item, &keys, |path| keys.has(&path.root), |_| true))
+            .flatten();
+        let sort = keys.sort.as_ref().and_then(|sort| key.get(&sort.name).cloned());
+        let columns = self.rng.percent(30).then(|| vec![self.path(Some(&item))]);
+        Select {
+            table,
+            index: None,
+            columns,
+            partitions: key.get(&keys.partition.name).cloned().into_iter().collect(),
+            sort: sort.map(|value| Sorts::One(SortCondition::Compare("=", value))),
+            filter,
+            by_partition: None,
+            by_sort: None,
+        }
+    }
+
+    /// INSERT, UPDATE or DELETE; EXISTS in so many of a hundred.
+    fn write_statement(&mut self, exists: usize) -> Statement {
+        let table = self.table();
+        if self.rng.percent(35) {
+            let mut item = self.item(table);
+            let keys = self.schema(table).keys.clone();
+            // Mostly of a key that is not there.
+            for _ in 0..3 {
+                if self.found(table, &item).is_none() {
+                    break;
+                }
+                for key in keys.attributes() {
+                    let value = self.key_value(key.kind);
+                    item.insert(key.name.clone(), value);
+                }
+            }
+            return Statement::Insert { table, item };
+        }
+        let mut key = self.key(table);
+        let keys = self.schema(table).keys.clone();
+        for _ in 0..3 {
+            if self.found(table, &key).is_some() {
+                break;
+            }
+            key = self.key(table);
+        }
+        // An attribute that is no key would be a condition.
+        key.retain(|name, _| keys.has(name));
+        if self.rng.below(80) == 0 {
+            key.pop_last();
+        }
+        let old = self.found(table, &key);
+        let item = old.clone().unwrap_or_default();
+        let mut rest = self
+            .rng
+            .percent(30)
+            .then(|| self.fitting(1, &item, &keys, |path| keys.has(&path.root), |_| true))
+            .flatten();
+        if rest.as_ref().is_some_and(|rest| !evaluate::holds(rest, &item, None)) && self.rng.percent(60) {
+            rest = None;
+        }
+        if self.rng.percent(exists) {
+            return Statement::Exists { table, key, rest };
+        }
+        if self.rng.percent(35) {
+            let returns_old = self.rng.percent(50);
+            return Statement::Delete {
+                table,
+                key,
+                rest,
+                returns_old,
+            };
+        }
+        let update = self.update(table, old.as_ref());
+        let update = self.stateable(update, old.as_ref());
+        let returns = &[
+            None,
+            Some("ALL OLD"),
+            Some("ALL NEW"),
+            Some("MODIFIED OLD"),
+            Some("MODIFIED NEW"),
+        ];
+        Statement::Update {
+            table,
+            key,
+            update,
+            rest,
+            returning: self.rng.pick(returns),
+        }
+    }
+
+    /// An update with only what PartiQL has: no `if_not_exists`, and no `ADD` of numbers.
+    fn stateable(&mut self, mut update: Update, old: Option<&Item>) -> Update {
+        for (_, term) in &mut update.set {
+            *term = stateable(term, old);
+        }
+        let (sets, others): (Vec<_>, Vec<_>) = std::mem::take(&mut update.add)
+            .into_iter()
+            .partition(|(_, value)| matches!(value, Value::Ss(_) | Value::Ns(_) | Value::Bs(_)));
+        update.add = sets;
+        for (path, value) in others {
+            let there = old.is_some_and(|old| matches!(path.find(old), Some(Value::N(_))));
+            let term = match value {
+                value @ Value::N(_) if there => {
+                    Term::Plus(Box::new(Term::Path(path.clone())), Box::new(Term::Value(value)))
+                }
+                value => Term::Value(value),
+            };
+            update.set.push((path, term));
+        }
+        update
+    }
+
+    fn key_of_statement(&self, statement: &Statement) -> Item {
+        let keys = &self.schema(statement.table()).keys;
+        match statement {
+            Statement::Select(select) => {
+                let sort = match &select.sort {
+                    Some(Sorts::One(SortCondition::Compare(_, value))) => Some(value.clone()),
+                    _ => None,
+                };
+                let sort = sort.map(|value| ("sort".to_owned(), value));
+                let partition = select.partitions.first().cloned();
+                sort.into_iter()
+                    .chain(partition.map(|value| ("partition".to_owned(), value)))
+                    .collect()
+            }
+            Statement::Insert { item: key, .. }
+            | Statement::Update { key, .. }
+            | Statement::Delete { key, .. }
+            | Statement::Exists { key, .. } => {
+                let mut key = key.clone();
+                key.retain(|name, _| keys.has(name));
+                key
+            }
+        }
+    }
+}
+
+fn stateable(term: &Term, old: Option<&Item>) -> Term {
+    let inner = |term: &Term| Box::new(stateable(term, old));
+    match term {
+        Term::IfNotExists(path, _) if old.is_some_and(|old| path.find(old).is_some()) => Term::Path(path.clone()),
+        Term::IfNotExists(_, otherwise) => stateable(otherwise, old),
+        Term::ListAppend(one, two) => Term::ListAppend(inner(one), inner(two)),
+        Term::Plus(one, two) => Term::Plus(inner(one), inner(two)),
+        Term::Minus(one, two) => Term::Minus(inner(one), inner(two)),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,521 @@
+//! PartiQL statements. What they mean is the developer guide's "PartiQL - a SQL-compatible query language for Amazon
+//! DynamoDB"; where it is silent, docs/differences.md.
+
+use super::{
+    Answer, Capacity, Expected, Fault, Item, Json, Model, Refusal, Refused, Request, Start, Write, checks, item_json,
+    item_size, json, settled,
+};
+use crate::{
+    answer::Each,
+    evaluate,
+    expression::{self, Condition, Path, SortCondition, Step},
+    model::{
+        Place,
+        read::{PAGE_BYTES_MAX, sort_refusals},
+    },
+    request::{
+        Read,
+        statements::{Execute, Select, Sorts, Stated, Statement, StatementMistake, StatementTransaction},
+        transactions::{self, Transaction},
+    },
+    value::Value,
+};
+
+/// The guide's page on `IN`: "results are returned in pages of up to 10 items" if it is on keys.
+const ITEMS_OVER_SEVERAL_KEYS: usize = 10;
+/// API reference, BatchExecuteStatement: "each … can have up to 25 statements".
+const STATEMENTS_MAX: usize = 25;
+
+const NO_KEY: &str = "Where clause does not contain a mandatory equality on all key attributes";
+
+impl Model {
+    pub(super) fn execute(&mut self, request: &Request, execute: &Execute, start: Option<&Start>) -> Answer {
+        let mut next = None;
+        let reply = match &execute.stated.statement {
+            Statement::Select(select) => self.select(request, execute, select, start).map(|(reply, position)| {
+                next = position;
+                reply
+            }),
+            statement => self.write_statement(&execute.stated).map(|(item, capacity)| {
+                let mut reply = json!({ "Items": item.iter().map(item_json).collect::<Vec<_>>() });
+                if let Some(shown) = capacity.shown(request, &self.schemas[statement.table()]) {
+                    reply["ConsumedCapacity"] = shown;
+                }
+                reply
+            }),
+        };
+        Answer {
+            expected: Expected::of(reply),
+            next,
+        }
+    }
+
+    /// A page of a SELECT, and where the next one starts.
+    fn select(
+        &self,
+        request: &Request,
+        execute: &Execute,
+        select: &Select,
+        start: Option<&Start>,
+    ) -> Refused<(Json, Option<Start>)> {
+        let mut refusals = faults(&execute.stated);
+        let schema = self.schemas.get(select.table);
+        let mut read = Read {
+            table: select.table,
+            index: select.index.clone(),
+            query: None,
+            filter: select.filter.clone(),
+            projection: select.columns.clone(),
+            select: None,
+            limit: execute.limit,
+            forward: select.by_sort.map(|descending| !descending),
+            consistent: execute.stated.consistent,
+            start: None,
+            segment: None,
+            pages: 1,
+        };
+        let ranges = ranges(select);
+        let Some(schema) = schema else {
+            refusals.push(Refusal::no_table());
+            return Err(refusals);
+        };
+        if ranges.is_empty() {
+            refusals.extend(self.table_refusals(&read, None, schema, None));
+            if select.by_partition.is_some() || select.by_sort.is_some() {
+                refusals.push(Refusal::invalid(match select.filter {
+                    None if select.sort.is_none() => {
+                        "Must have WHERE clause in the statement when using ORDER BY clause."
+                    }
+                    _ => {
+                        "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY \
+                         clause."
+                    }
+                }));
+            }
+        }
+        for range in &ranges {
+            read.query = Some(range.clone());
+            refusals.extend(self.table_refusals(&read, None, schema, None));
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+
+        let index = select.index.as_ref().and_then(|name| schema.index(name));
+        let keys = index.map_or(&schema.keys, |index| &index.keys);
+        let (first, mut from) = start.map_or((0, None), |start| (start.range, start.key.clone()));
+        let mut left = execute.limit.unwrap_or(usize::MAX);
+        let mut items = Vec::new();
+        let mut capacity = Capacity::default();
+        let mut next = None;
+        if ranges.is_empty() {
+            let page = self.page(&read, None, from.as_ref());
+            items = page.items;
+            capacity = page.capacity;
+            next = page.last.map(|key| Start {
+                range: 0,
+                key: Some(key),
+            });
+        }
+        if ranges.len() > 1 && !self.is(Fault::SelectsOverSeveralKeysHaveNoPages) {
+            left = left.min(ITEMS_OVER_SEVERAL_KEYS);
+        }
+        let mut bytes = 0;
+        for (at, range) in ranges.iter().enumerate().skip(first) {
+            if left == 0 || bytes >= PAGE_BYTES_MAX {
+                next = Some(Start { range: at, key: None });
+                break;
+            }
+            // Of a table, a whole key is one item's: there is nothing behind it.
+            let exact = matches!(&range.1, Some(SortCondition::Compare("=", _)));
+            let sole = index.is_none() && (keys.sort.is_none() || exact);
+            read.query = Some(range.clone());
+            read.limit = Some(left);
+            let page = self.page(&read, None, from.take().as_ref());
+            left -= page.scanned;
+            bytes += page.bytes;
+            capacity.add(&page.capacity);
+            items.extend(page.items);
+            if let Some(key) = page.last.filter(|_| !sole) {
+                next = Some(Start {
+                    range: at,
+                    key: Some(key),
+                });
+                break;
+            }
+        }
+        let items = items.iter().map(|item| item_json(&columns(select, item)));
+        let mut reply = json!({ "Items": items.collect::<Vec<_>>() });
+        if let Some(next) = &next {
+            reply["NextToken"] = true.into();
+            if let Some(key) = &next.key {
+                reply["LastEvaluatedKey"] = item_json(key);
+            }
+        }
+        if let Some(shown) = capacity.shown(request, schema) {
+            reply["ConsumedCapacity"] = shown;
+        }
+        Ok((reply, next))
+    }
+
+    /// Carries a write out; gives the item that it returns, and what it consumed.
+    fn write_statement(&mut self, stated: &Stated) -> Refused<(Option<Item>, Capacity)> {
+        let mut refusals = faults(stated);
+        let statement = &stated.statement;
+        let table = statement.table();
+        let Some(schema) = self.schemas.get(table).cloned() else {
+            refusals.push(Refusal::no_table());
+            return Err(refusals);
+        };
+        if matches!(statement, Statement::Exists { .. }) {
+            refusals.push(Refusal::invalid(""));
+        }
+        let Some(action) = self.action(stated) else {
+            refusals.push(Refusal::invalid(NO_KEY));
+            return Err(refusals);
+        };
+        refusals.extend(checks::write(Some(&schema), &action.write));
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let meets = |item: &Item| self.holds(action.condition.as_ref(), item);
+        let worked = self.work(table, &action.write, meets, stated.shows_failed);
+        let worked = worked.map_err(|list| {
+            list.into_iter()
+                .map(|refusal| failed(statement, refusal))
+                .collect::<Vec<_>>()
+        })?;
+        let returned = match (statement, &action.write) {
+            (Statement::Delete { returns_old: true, .. }, _) if !self.is(Fault::DeleteStatementsGiveNothingBack) => {
+                worked.old.clone()
+            }
+            (Statement::Update { returning, .. }, Write::Update(_, Some(update))) => {
+                let part = |item: &Option<Item>| item.as_ref().map(|item| evaluate::project(&update.paths(), item));
+                match returning {
+                    Some("ALL OLD") => worked.old.clone(),
+                    Some("ALL NEW") => worked.new.clone(),
+                    Some("MODIFIED OLD") if self.is(Fault::UpdatedOldGivesEverything) => worked.old.clone(),
+                    Some("MODIFIED OLD") => part(&worked.old),
+                    Some("MODIFIED NEW") => part(&worked.new),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let capacity = self.replace(table, &schema, worked.place, worked.old.as_ref(), worked.new.as_ref());
+        Ok((returned.filter(|item| !item.is_empty()), capacity))
+    }
+
+    /// What a statement other than SELECT does; `None` if it does not name its item.
+    fn action(&self, stated: &Stated) -> Option<transactions::Action> {
+        let table = stated.statement.table();
+        let keys = &self.schemas[table].keys;
+        let partition = Path::top(&keys.partition.name);
+        let there = Condition::Exists(partition.clone());
+        let named = |key: &Item| keys.attributes().all(|attribute| key.contains_key(&attribute.name));
+        let both = |rest: &Option<Condition>| match rest {
+            None => there.clone(),
+            Some(rest) => Condition::And(vec![there.clone(), rest.clone()]),
+        };
+        let (write, condition) = match &stated.statement {
+            Statement::Select(_) => return None,
+            Statement::Insert { item, .. } if self.is(Fault::InsertsReplace) => (Write::Put(item.clone()), None),
+            Statement::Insert { item, .. } => (Write::Put(item.clone()), Some(Condition::NotExists(partition))),
+            Statement::Update { key, .. } | Statement::Delete { key, .. } | Statement::Exists { key, .. }
+                if !named(key) =>
+            {
+                return None;
+            }
+            Statement::Update { key, update, rest, .. } => {
+                let condition = Some(both(rest)).filter(|_| !self.is(Fault::UpdateStatementsMakeItems));
+                (Write::Update(key.clone(), Some(update.clone())), condition)
+            }
+            // To delete what is not there succeeds, whatever else is asked of it.
+            Statement::Delete { key, rest, .. } => {
+                let absent = Condition::NotExists(partition);
+                let condition = rest.clone().map(|rest| Condition::Or(vec![absent, rest]));
+                (Write::Delete(key.clone()), condition)
+            }
+            Statement::Exists { key, rest, .. } => {
+                let condition = Some(both(rest)).filter(|_| !self.is(Fault::ExistsAlwaysHolds));
+                (Write::Check(key.clone()), condition)
+            }
+        };
+        Some(transactions::Action {
+            table,
+            write,
+            condition,
+            shows_failed: stated.shows_failed,
+        })
+    }
+
+    /// Carries out all of a batch, or refuses all of it; each statement then fails for itself.
+    pub(super) fn batch_execute(&mut self, request: &Request, list: &[Stated]) -> Expected {
+        let mut refusals = Vec::new();
+        if list.len() > STATEMENTS_MAX {
+            refusals.push(Refusal::invalid(""));
+        }
+        // A statement that cannot be read is neither.
+        let reads = |reads: bool| {
+            let mut sound = list
+                .iter()
+                .filter(|stated| faults(stated).is_empty() && stated.statement.table() < self.schemas.len());
+            sound.any(|stated| stated.statement.reads() == reads)
+        };
+        if reads(true) && reads(false) {
+            refusals.push(Refusal::invalid(""));
+        }
+        if !refusals.is_empty() {
+            return Expected::Refused(refusals);
+        }
+        let mut each = Vec::new();
+        let mut consumed = Vec::new();
+        for stated in list {
+            let done = match &stated.statement {
+                Statement::Select(select) => self.select_one(stated, select),
+                _ => self.write_statement(stated),
+            };
+            let name = self
+                .schemas
+                .get(stated.statement.table())
+                .map(|schema| schema.name.clone());
+            each.push(match done {
+                Ok((item, capacity)) => {
+                    let mut response = json!({ "TableName": name });
+                    if let Some(item) = item {
+                        response["Item"] = item_json(&item);
+                    }
+                    consumed.extend(capacity.shown(request, &self.schemas[stated.statement.table()]));
+                    Each::Done(settled(response))
+                }
+                Err(_) if self.is(Fault::ABatchOfStatementsStopsAtItsFirstFailure) => break,
+                Err(list) => Each::Failed(list, name.filter(|_| faults(stated).is_empty())),
+            });
+        }
+        let mut rest = json!({});
+        if !consumed.is_empty() {
+            rest["ConsumedCapacity"] = consumed.into();
+        }
+        Expected::Each(each, settled(rest))
+    }
+
+    /// A SELECT in a batch: of one item.
+    fn select_one(&self, stated: &Stated, select: &Select) -> Refused<(Option<Item>, Capacity)> {
+        let mut refusals = faults(stated);
+        let Some(schema) = self.schemas.get(select.table) else {
+            refusals.push(Refusal::no_table());
+            return Err(refusals);
+        };
+        match self.key_of(select) {
+            None => refusals.push(key_wanted("BatchExecuteStatement")),
+            Some(key) => refusals.extend(checks::key(schema, &key)),
+        }
+        let Some(key) = self.key_of(select).filter(|_| refusals.is_empty()) else {
+            return Err(refusals);
+        };
+        let found = self.tables[select.table].get(&Place::of(&schema.keys, &key));
+        let capacity = Capacity {
+            table: self.read_units(found.map_or(0, item_size), stated.consistent),
+            ..Capacity::default()
+        };
+        // A batch leaves an item without attributes out, as all its responses do.
+        let shown = self.shown_one(select, found).filter(|item| !item.is_empty());
+        Ok((shown, capacity))
+    }
+
+    fn shown_one(&self, select: &Select, found: Option<&Item>) -> Option<Item> {
+        let found = found.filter(|item| self.holds(select.filter.as_ref(), item))?;
+        Some(columns(select, found))
+    }
+
+    /// The whole key that a SELECT names by equality, if it does.
+    fn key_of(&self, select: &Select) -> Option<Item> {
+        let keys = &self.schemas.get(select.table)?.keys;
+        let ordered = select.by_partition.is_some() || select.by_sort.is_some();
+        let ([partition], None, false) = (&select.partitions[..], &select.index, ordered) else {
+            return None;
+        };
+        let mut key = Item::from([(keys.partition.name.clone(), partition.clone())]);
+        if let Some(sort) = &keys.sort {
+            let Some(Sorts::One(SortCondition::Compare("=", value))) = &select.sort else {
+                return None;
+            };
+            key.insert(sort.name.clone(), value.clone());
+        }
+        Some(key)
+    }
+
+    pub(super) fn execute_transaction(
+        &mut self,
+        request: &Request,
+        transaction: &StatementTransaction,
+    ) -> Refused<Json> {
+        let list = &transaction.list;
+        let mut refusals: Vec<Refusal> = list.iter().flat_map(faults).collect();
+        if list.iter().any(|stated| stated.statement.table() >= self.schemas.len()) {
+            refusals.push(Refusal::no_table());
+        }
+        if list.iter().any(|stated| stated.statement.reads()) && !list.iter().all(|stated| stated.statement.reads()) {
+            refusals.push(Refusal::invalid(""));
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        if list.iter().all(|stated| stated.statement.reads()) {
+            return self.select_together(request, list);
+        }
+        let mut actions = Vec::new();
+        let mut reasons = Vec::new();
+        for stated in list {
+            match self.action(stated) {
+                Some(action) => {
+                    actions.push(action);
+                    reasons.push(Vec::new());
+                }
+                None => reasons.push(vec![Refusal::invalid(NO_KEY)]),
+            }
+        }
+        if actions.len() < reasons.len() {
+            return Err(vec![Refusal::canceled(reasons)]);
+        }
+        let parameters = request.transact_statements(list, &self.schemas);
+        let as_actions = Transaction {
+            actions,
+            token: transaction.token.clone(),
+        };
+        let reason = |at: usize, refusal| failed(&list[at].statement, refusal);
+        let consumed = self.transact(request, &as_actions, parameters, Vec::new(), reason)?;
+        let mut reply = json!({ "Responses": list.iter().map(|_| json!({})).collect::<Vec<_>>() });
+        if let Some(shown) = self.transacted(request, &consumed.units, consumed.kind) {
+            reply["ConsumedCapacity"] = shown;
+        }
+        Ok(reply)
+    }
+
+    fn select_together(&self, request: &Request, list: &[Stated]) -> Refused<Json> {
+        let mut wanted = Vec::new();
+        let mut selects = Vec::new();
+        for stated in list {
+            let Statement::Select(select) = &stated.statement else {
+                continue;
+            };
+            let Some(key) = self.key_of(select) else {
+                return Err(vec![key_wanted("ExecuteTransaction")]);
+            };
+            wanted.push((select.table, key));
+            selects.push(select);
+        }
+        let wanted: Vec<_> = wanted.iter().map(|(table, key)| (*table, key)).collect();
+        let (found, consumed) = self.transact_read(&wanted, Vec::new())?;
+        let response = |(select, item): (&&Select, Option<&Item>)| match self.shown_one(select, item) {
+            None => json!({}),
+            Some(item) => json!({ "Item": item_json(&item) }),
+        };
+        let mut reply = json!({ "Responses": selects.iter().zip(found).map(response).collect::<Vec<_>>() });
+        if let Some(shown) = self.transacted(request, &consumed, "ReadCapacityUnits") {
+            reply["ConsumedCapacity"] = shown;
+        }
+        Ok(reply)
+    }
+}
+
+/// A failed INSERT is told as what it is: a duplicate.
+fn failed(statement: &Statement, refusal: Refusal) -> Refusal {
+    if matches!(statement, Statement::Insert { .. }) && refusal.kind == "ConditionalCheckFailedException" {
+        Refusal::duplicate_item()
+    } else {
+        refusal
+    }
+}
+
+fn key_wanted(operation: &str) -> Refusal {
+    Refusal::invalid(format!(
+        "Select statements within {operation} must specify the primary key in the where clause."
+    ))
+}
+
+/// Every partition key with every condition on the sort key, in the order of reading; none for a scan.
+fn ranges(select: &Select) -> Vec<(Value, Option<SortCondition>)> {
+    let ordered = |values: &[Value], descending: Option<bool>| {
+        let mut list: Vec<Value> = Vec::new();
+        for value in values {
+            if !list.contains(value) {
+                list.push(value.clone());
+            }
+        }
+        if let Some(descending) = descending {
+            list.sort_by(|one, two| one.order(two).unwrap_or(std::cmp::Ordering::Equal));
+            if descending {
+                list.reverse();
+            }
+        }
+        list
+    };
+    let sorts: Vec<Option<SortCondition>> = match &select.sort {
+        None => vec![None],
+        Some(Sorts::One(condition)) => vec![Some(condition.clone())],
+        // The sort key's values are read in its order.
+        Some(Sorts::In(values)) => ordered(values, Some(select.by_sort == Some(true)))
+            .into_iter()
+            .map(|value| Some(SortCondition::Compare("=", value)))
+            .collect(),
+    };
+    let partitions = ordered(&select.partitions, select.by_partition);
+    let with_sorts = |partition: Value| sorts.iter().map(move |sort| (partition.clone(), sort.clone()));
+    partitions.into_iter().flat_map(with_sorts).collect()
+}
+
+/// What a SELECT shows of an item: a path under its last attribute's name and the indexes behind it.
+fn columns(select: &Select, item: &Item) -> Item {
+    let Some(paths) = &select.columns else {
+        return item.clone();
+    };
+    let shown = |path: &Path| Some((column(path), path.find(item)?.clone()));
+    paths.iter().filter_map(shown).collect()
+}
+
+/// The name of a column.
+pub(crate) fn column(path: &Path) -> String {
+    path.steps.iter().fold(path.root.clone(), |name, step| match step {
+        Step::Key(key) => key.clone(),
+        Step::Index(index) => format!("{name}[{index}]"),
+    })
+}
+
+/// What is wrong with a statement whatever the tables are. Few of the words are documented.
+fn faults(stated: &Stated) -> Vec<Refusal> {
+    let mut faults = Vec::new();
+    let mut refusals = Vec::new();
+    match stated.mistake {
+        Some(StatementMistake::Syntax) => return vec![Refusal::invalid("")],
+        Some(StatementMistake::TooManyParameters) => {
+            return vec![Refusal::invalid(
+                "Number of parameters in request and statement don't match.",
+            )];
+        }
+        // Where there was none to take away the statement asks for one, where none may stand, too.
+        Some(StatementMistake::TooFewParameters) => return vec![Refusal::invalid("")],
+        None => {}
+    }
+    let condition = match &stated.statement {
+        Statement::Select(select) => {
+            let paths: Vec<_> = select.columns.iter().flatten().collect();
+            expression::overlap_faults(&paths, &mut faults);
+            if let Some(Sorts::One(sort)) = &select.sort {
+                faults.extend(sort_refusals(sort).into_iter().map(|_| String::new()));
+            }
+            select.filter.as_ref()
+        }
+        Statement::Insert { .. } => None,
+        Statement::Update { update, rest, .. } => {
+            expression::update_faults(update, &mut faults);
+            rest.as_ref()
+        }
+        Statement::Delete { rest, .. } | Statement::Exists { rest, .. } => rest.as_ref(),
+    };
+    if let Some(condition) = condition {
+        expression::condition_faults(condition, &mut faults);
+    }
+    refusals.extend(faults.into_iter().map(|_| Refusal::invalid("")));
+    refusals
+}

@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use geodynamo_storage::{Commit, LogId, Position, Precondition, StorageError, Write};
 use rocksdb::{ColumnFamily, WriteBatch};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::{
     overlay::Overlay,
     queue::{Job, Queue, Waiting},
     store::Store,
+    tail::Tail,
 };
 
 /// Logs whose ends are remembered; those of others are read again when they are needed.
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
+    /// The logs' newest durable records.
+    pub(crate) tail: Tail,
     /// Changes when appends have become durable.
     pub(crate) activity: watch::Sender<u64>,
     /// How the committer ended, once it has.
@@ -49,6 +53,7 @@ impl Shared {
             store,
             queue: Queue::default(),
             counters: Counters::default(),
+            tail: Tail::default(),
             activity: watch::Sender::new(0),
             ended: watch::Sender::new(None),
             open: AtomicBool::new(true),
@@ -118,6 +123,14 @@ impl Committer {
             Ok(written) => written,
             Err(error) => return self.fail(jobs, &error),
         };
+        if appended {
+            self.shared.tail.push(appends(jobs, &answers));
+        }
+        for waiting in &*jobs {
+            if let Job::Trim(log, up_to) = waiting.job {
+                self.shared.tail.trim(log, up_to);
+            }
+        }
         let mut trims = Vec::new();
         let mut finished = Vec::with_capacity(jobs.len());
         for (Waiting { job, done, .. }, answer) in jobs.drain(..).zip(answers) {
@@ -159,6 +172,9 @@ impl Committer {
         let (commits, batch) = batch.finish(&self.logs);
         let bytes = batch.size_in_bytes();
         if !batch.is_empty() {
+            if appended {
+                shared.tail.begin();
+            }
             let begun = Instant::now();
             shared.store.write(batch, self.sync)?;
             shared.counters.wrote(commits, bytes, begun.elapsed());
@@ -189,6 +205,21 @@ impl Committer {
             tracing::warn!(%error, log = log.0, "the files of a trimmed log were not dropped");
         }
     }
+}
+
+/// The records that a batch of jobs has appended, in their order.
+fn appends<'a>(
+    jobs: &'a [Waiting],
+    answers: &'a [Result<Vec<Position>, StorageError>],
+) -> impl Iterator<Item = (LogId, Position, &'a Bytes)> {
+    jobs.iter().zip(answers).flat_map(|(Waiting { job, .. }, answer)| {
+        let (appends, positions) = match (job, answer) {
+            (Job::Commit(commit), Ok(positions)) => (&commit.appends[..], &positions[..]),
+            _ => (&[][..], &[][..]),
+        };
+        let records = appends.iter().zip(positions);
+        records.map(|(append, position)| (append.log, *position, &append.record))
+    })
 }
 
 impl Drop for Committer {

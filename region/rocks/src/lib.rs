@@ -12,7 +12,8 @@
 //!
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
-//! blocks, and is charged for the memtables. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit.
+//! blocks, and is charged for the memtables. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
+//! [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
 
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
 
@@ -30,12 +31,14 @@ mod queue;
 mod rows;
 mod snapshot;
 mod store;
+mod tail;
 
 pub use layout::FORMAT;
 pub use metrics::{Distribution, RocksMetrics};
 pub use options::RocksOptions;
 pub use queue::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, QUEUE_BYTES_MAX, QUEUE_JOBS_MAX};
 pub use snapshot::RocksSnapshot;
+pub use tail::TAIL_BYTES_MAX;
 
 use committer::{Committer, Shared};
 use queue::{Answer, Job};
@@ -126,7 +129,11 @@ impl Engine for RocksEngine {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<LogRecord>, StorageError> {
-        self.store()?.log_read(log, after, rows_max, bytes_max)
+        let store = self.store()?;
+        match self.shared.tail.read(log, after, rows_max, bytes_max) {
+            Some(records) => Ok(records),
+            None => store.log_read(log, after, rows_max, bytes_max),
+        }
     }
 
     async fn log_end(&self, log: LogId) -> Result<Position, StorageError> {

@@ -216,7 +216,8 @@ pub trait Engine: Send + Sync + 'static {
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<Self>;
 
     /// Records of a log behind `after`, oldest first, at most `rows_max` and about `bytes_max` bytes (at least one record
-    /// if there is one). Trimmed records are skipped.
+    /// if there is one). Trimmed records are skipped. An answer may end before the log does: only one without records says
+    /// that none is behind `after`.
     fn log_read(
         &self,
         log: LogId,

@@ -1,15 +1,36 @@
 //! Frames on a stream: a length, perhaps compression, then the core's bytes.
 
+use std::{cell::RefCell, io, thread::LocalKey};
+
 use geodynamo_replicator_core::frame::{self, FLAG_PLAIN, FLAG_ZSTD, FRAME_BYTES_MAX, FrameError};
 use quinn::{ReadExactError, RecvStream};
 use serde::{Serialize, de::DeserializeOwned};
+use zstd::bulk::{Compressor, Decompressor};
 
-/// Frames shorter than this are not compressed, in bytes.
-const COMPRESS_FROM_BYTES: usize = 1024;
+/// Frames shorter than this are not compressed, in bytes: what little is saved is not worth the tables.
+const COMPRESS_FROM_BYTES: usize = 4096;
 /// zstd's level: the fastest that is worth its time on a WAN.
 const COMPRESSION_LEVEL: i32 = 1;
 /// The flag and the uncompressed length before compressed bytes.
 const ZSTD_HEAD_BYTES: usize = 5;
+
+thread_local! {
+    // Making a context takes longer than compressing a frame.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Uses this thread's context, which is made first if need be.
+fn with_context<C, T>(
+    context: &'static LocalKey<RefCell<Option<C>>>,
+    make: impl FnOnce() -> io::Result<C>,
+    with: impl FnOnce(&mut C) -> io::Result<T>,
+) -> io::Result<T> {
+    context.with_borrow_mut(|place| match place {
+        Some(context) => with(context),
+        None => with(place.insert(make()?)),
+    })
+}
 
 /// Why a frame cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +82,12 @@ fn compress(plain: &[u8]) -> Result<Option<Vec<u8>>, WireError> {
         return Ok(None);
     }
     let length = u32::try_from(body.len()).map_err(|_| FrameError::Long(body.len()))?;
-    let small = zstd::bulk::compress(body, COMPRESSION_LEVEL).map_err(WireError::Compression)?;
+    let small = with_context(
+        &COMPRESSOR,
+        || Compressor::new(COMPRESSION_LEVEL),
+        |context| context.compress(body),
+    )
+    .map_err(WireError::Compression)?;
     // Less than a tenth saved is not worth the other side's time.
     if small.len() + ZSTD_HEAD_BYTES > body.len() - body.len() / 10 {
         return Ok(None);
@@ -86,7 +112,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     }
     // The capacity is the limit: bytes that would unpack to more are refused.
     let mut plain = vec![FLAG_PLAIN];
-    plain.extend(zstd::bulk::decompress(body, length).map_err(WireError::Compression)?);
+    let whole = with_context(&DECOMPRESSOR, Decompressor::new, |context| {
+        context.decompress(body, length)
+    });
+    plain.extend(whole.map_err(WireError::Compression)?);
     Ok(frame::decode(&plain)?)
 }
 

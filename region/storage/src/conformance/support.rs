@@ -80,11 +80,15 @@ pub(super) async fn all_rows_of<S: Snapshot>(snapshot: &S) -> Vec<(Bytes, Bytes)
     snapshot.scan(everything()).await.unwrap().rows
 }
 
+/// All of the log behind a position.
 pub(super) async fn log_from<E: Engine>(engine: &E, after: u64) -> Vec<LogRecord> {
-    engine
-        .log_read(LOG, Position(after), usize::MAX, usize::MAX)
-        .await
-        .unwrap()
+    let (mut records, mut after) = (Vec::new(), Position(after));
+    loop {
+        let page = engine.log_read(LOG, after, usize::MAX, usize::MAX).await.unwrap();
+        let Some(last) = page.last() else { return records };
+        after = last.position;
+        records.extend(page);
+    }
 }
 
 pub(super) fn record(position: u64, text: impl AsRef<[u8]>) -> LogRecord {

@@ -52,7 +52,7 @@ pub(crate) fn run(mut bytes: &[u8]) {
         }
         2 => {
             if let Ok(condition) = KeyCondition::parse(text, &mut given) {
-                drop(condition.resolve("a", Some("b")));
+                drop(condition.resolve(&["a"], &["b"]));
             }
         }
         3 => {

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
-from conftest import Region, Server, table_definition, wait_until
+from conftest import STATE_S, Region, Server, table_definition, wait_until
 
 SHARD_S = 2
 RETENTION_S = 3600
@@ -497,6 +497,56 @@ def test_a_shard_that_is_read_too_often_is_refused(quick):
             return error.response["Error"]["Message"]
 
     assert wait_until(refused, "six reads in one second are too many") == "Too many operations for a given subscriber."
+
+
+def test_trimmed_records_are_refused(tmp_path):
+    """What is older than the retention is gone: an iterator before it, or its sequence number, is refused; TRIM_HORIZON
+    starts behind it, and a consumer that had read to the end misses nothing."""
+    kept_s = 10
+    config = tmp_path / "geodynamo.toml"
+    config.write_text(
+        f"""
+region = "us-east-1"
+node = "only"
+data_dir = "data"
+listen = {{ data = "127.0.0.1:0", admin = "127.0.0.1:0" }}
+storage = {{ partitions_per_table = 1 }}
+streams = {{ retention_seconds = {kept_s} }}
+[[credentials]]
+access_key_id = "AKIDEXAMPLE"
+secret_access_key = "secret"
+"""
+    )
+    server = Server(["serve", "--config", str(config)], tmp_path)
+    region = Region("us-east-1", f"http://{json.loads(server.line(60))['data']}", "AKIDEXAMPLE", "secret")
+    client, streams = region.client(), region.client("dynamodbstreams")
+    on = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    client.create_table(**table_definition("trimmed", "pk", StreamSpecification=on))
+    client.get_waiter("table_exists").wait(TableName="trimmed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    arn = stream_of(client, "trimmed")
+    for key in "ab":
+        client.put_item(TableName="trimmed", Item=item(key))
+    [shard] = shards_of(streams, arn)
+    horizon = iterator(streams, arn, shard)
+    first, second = [found["dynamodb"]["SequenceNumber"] for found in drain(streams, horizon)]
+    at_first = iterator(streams, arn, shard, "AT_SEQUENCE_NUMBER", SequenceNumber=first)
+    behind = iterator(streams, arn, shard, "AFTER_SEQUENCE_NUMBER", SequenceNumber=second)
+
+    def refused():
+        try:
+            assert drain(streams, at_first)
+        except streams.exceptions.TrimmedDataAccessException as error:
+            return error.response["Error"]["Message"]
+
+    trimmed = "The data you are trying to access has been trimmed"
+    assert wait_until(refused, "the records are trimmed", kept_s + STATE_S) == trimmed
+    for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+        given = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": kind, "SequenceNumber": first}
+        assert refusal(streams.get_shard_iterator, **given) == ("TrimmedDataAccessException", trimmed)
+    client.put_item(TableName="trimmed", Item=item("c"))
+    for at in (behind, horizon, iterator(streams, arn, shard)):
+        assert [found["dynamodb"]["Keys"] for found in drain(streams, at)] == [item("c")]
+    server.stop()
 
 
 def test_a_stream_survives_kill_9(tmp_path):

@@ -303,6 +303,32 @@ def test_a_token_makes_a_repetition_the_same_transaction(client, table):
     assert read(client, table, "a")["n"] == {"N": "3"}
 
 
+def test_a_token_that_many_use_at_once_is_one_transaction(dev, client, table):
+    """Repetitions while the first is under way are told so or find it done; it is done once."""
+    token = str(uuid.uuid4())
+    add = [update(table, f"item {number}", "ADD n :one", {":one": {"N": "1"}}) for number in range(100)]
+    outcomes, start = [], threading.Barrier(8)
+
+    def use():
+        own = dev.client()
+        start.wait()
+        for _ in range(5):
+            try:
+                write(own, *add, ClientRequestToken=token)
+                outcomes.append("done")
+            except own.exceptions.TransactionInProgressException:
+                outcomes.append("in progress")
+
+    users = [threading.Thread(target=use) for _ in range(start.parties)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert len(outcomes) == 40 and "done" in outcomes
+    items = client.scan(TableName=table, ConsistentRead=True)["Items"]
+    assert len(items) == 100 and all(found["n"] == {"N": "1"} for found in items)
+
+
 def test_a_cancelled_transaction_does_not_use_its_token_up(client, table):
     token = str(uuid.uuid4())
     exists = [check(table, "a", "attribute_exists(pk)"), put(table, "b")]

@@ -316,7 +316,8 @@ def test_a_token_that_many_use_at_once_is_one_transaction(dev, client, table):
             try:
                 write(own, *add, ClientRequestToken=token)
                 outcomes.append("done")
-            except own.exceptions.TransactionInProgressException:
+            except own.exceptions.TransactionInProgressException as error:
+                assert error.response["Error"]["Message"] == "Transaction from previous request is still in progress"
                 outcomes.append("in progress")
 
     users = [threading.Thread(target=use) for _ in range(start.parties)]

@@ -204,7 +204,7 @@ impl ApiError {
     pub fn transaction_in_progress() -> Self {
         Self::dynamodb(
             "TransactionInProgressException",
-            "Transaction with the given client token is already in progress.",
+            "Transaction from previous request is still in progress",
         )
     }
 

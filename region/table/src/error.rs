@@ -36,7 +36,7 @@ pub enum TableError {
     #[error("the transaction is cancelled")]
     TransactionCanceled(Vec<Option<TableError>>),
     /// `TransactionInProgressException`: a transaction with the same client token is in progress.
-    #[error("Transaction with the given client token is already in progress.")]
+    #[error("Transaction from previous request is still in progress")]
     TransactionInProgress,
     /// `IdempotentParameterMismatchException`: the client token was used for another transaction.
     #[error("the client token was used with other parameters")]

@@ -218,6 +218,29 @@ def test_a_table_is_named_by_its_arn_too(wire, plain, pk):
     assert wire.refusal("GetItem", TableName="arn:x", Key={}).startswith("ValidationException: Invalid TableArn")
 
 
+def test_an_arn_of_another_region_is_refused(wire, plain, pk):
+    """As the service says it in reports to Terraform's provider for AWS (#42792) and its DynamoDB module (#85)."""
+    arn = wire("DescribeTable", TableName=plain)["Table"]["TableArn"].replace("us-east-1", "eu-west-1")
+    refusal = f"ValidationException: 1 validation error detected: Invalid AWS region in '{arn}'"
+    put = {"TableName": arn, "Item": {"pk": s(pk)}}
+    for operation, request_ in (
+        ("PutItem", put),
+        ("GetItem", {"TableName": arn, "Key": {"pk": s(pk)}}),
+        ("Query", {"TableName": arn, "KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": s(pk)}}),
+        ("Scan", {"TableName": arn}),
+        ("BatchGetItem", {"RequestItems": {arn: {"Keys": [{"pk": s(pk)}]}}}),
+        ("BatchWriteItem", {"RequestItems": {arn: [{"PutRequest": {"Item": {"pk": s(pk)}}}]}}),
+        ("TransactWriteItems", {"TransactItems": [{"Put": put}]}),
+        ("DescribeTable", {"TableName": arn}),
+        ("DescribeContinuousBackups", {"TableName": arn}),
+        ("DescribeTimeToLive", {"TableName": arn}),
+        ("ListTagsOfResource", {"ResourceArn": arn}),
+        ("DeleteTable", {"TableName": arn}),
+    ):
+        assert wire.refusal(operation, **request_) == refusal, operation
+    assert "Item" not in wire("GetItem", TableName=plain, Key={"pk": s(pk)})
+
+
 @pytest.fixture
 def large_item(wire, plain, pk):
     wire("PutItem", TableName=plain, Item={"pk": s(pk), "v": s("abcdefgh" * 40_000)})

@@ -17,6 +17,11 @@ impl ApiError {
         Self::validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}"))
     }
 
+    /// An ARN of another region.
+    pub(crate) fn foreign_arn(arn: &str) -> Self {
+        Self::validation(format!("1 validation error detected: Invalid AWS region in '{arn}'"))
+    }
+
     pub(crate) fn both_kinds_of_parameters(older: &str, expressions: &str) -> Self {
         Self::validation(format!(
             "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: \

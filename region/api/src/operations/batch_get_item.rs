@@ -10,7 +10,6 @@ use geodynamo_table::{Capacity, Table, capacity::read_units};
 use super::{
     Answer,
     consumed::consumed,
-    names::table_of,
     parameters::{context, projection, together},
     reading::write_shown,
 };
@@ -145,7 +144,7 @@ fn plan<E: Engine>(api: &Api<E>, items: BTreeMap<CompactString, KeysAndAttribute
         let projection = projection(&request.projection_expression, &request.attributes_to_get, &mut context)?;
         context.finish()?;
         drop(context);
-        let table = api.tables.table(table_of(&name)?)?;
+        let table = api.tables.table(api.table_of(&name)?)?;
         let keys: &[Item] = request.keys.as_deref().unwrap_or_default();
         keys.iter().try_for_each(|key| table.key_of(key).map(drop))?;
         if keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key)) {

@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use super::{
     Answer,
     consumed::{collection_key, collection_metrics, consumed},
-    names::table_of,
 };
 use crate::{
     Api,
@@ -161,7 +160,7 @@ fn plan<E: Engine>(
     }
     let mut planned = Vec::with_capacity(items.len());
     for (name, requests) in items {
-        let table = api.tables.table(table_of(&name)?)?;
+        let table = api.tables.table(api.table_of(&name)?)?;
         let mut keys: Vec<Item> = Vec::with_capacity(requests.len());
         let mut writes = Vec::with_capacity(requests.len());
         let mut collections = Vec::new();

@@ -11,7 +11,6 @@ use super::{
         refuse_encryption, refuse_settings_mode, stream, tags,
     },
     describe::table_description,
-    names::table_name,
     throughput::{self, on_demand, warm},
 };
 use crate::{
@@ -31,7 +30,7 @@ pub(super) async fn create_table<E: Engine>(
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
     refuse_encryption(input.sse_specification.as_ref())?;
 
-    let name = table_name(&input.table_name)?.to_owned();
+    let name = api.table_name(&input.table_name)?.to_owned();
     let billing = billing(input.billing_mode.as_deref(), input.provisioned_throughput)?;
     let mut attributes = Attributes::new(input.attribute_definitions)?;
     let indexes = input.local_secondary_indexes.as_ref().map_or(0, Vec::len)

@@ -6,7 +6,6 @@ use super::{
     Answer,
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
-    names::table_name,
     parameters::{condition, condition_together, context, returns_old, says, unless_empty},
 };
 use crate::{
@@ -50,7 +49,7 @@ pub(super) async fn delete_item<E: Engine>(api: &Api<E>, input: DeleteItemInput)
     };
     context.finish()?;
 
-    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let key = input.key.unwrap_or_default();
     let options = WriteOptions {
         condition: condition.as_ref(),

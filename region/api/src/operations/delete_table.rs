@@ -1,6 +1,6 @@
 use geodynamo_storage::Engine;
 
-use super::{describe::table_description, names::table_name};
+use super::describe::table_description;
 use crate::{
     Api,
     errors::ApiError,
@@ -12,7 +12,7 @@ pub(super) async fn delete_table<E: Engine>(
     api: &Api<E>,
     input: &DeleteTableInput,
 ) -> Result<DeleteTableOutput, ApiError> {
-    let description = api.tables.delete_table(table_name(&input.table_name)?).await?;
+    let description = api.tables.delete_table(api.table_name(&input.table_name)?).await?;
     Ok(DeleteTableOutput {
         table_description: Some(table_description(api, description)),
     })

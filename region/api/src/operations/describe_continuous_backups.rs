@@ -1,6 +1,5 @@
 use geodynamo_storage::Engine;
 
-use super::names::table_name;
 use crate::{
     Api,
     errors::ApiError,
@@ -17,7 +16,7 @@ pub(super) fn describe_continuous_backups<E: Engine>(
     input: &DescribeContinuousBackupsInput,
 ) -> Result<DescribeContinuousBackupsOutput, ApiError> {
     Ok(DescribeContinuousBackupsOutput {
-        continuous_backups_description: Some(continuous_backups(api, table_name(&input.table_name)?)?),
+        continuous_backups_description: Some(continuous_backups(api, api.table_name(&input.table_name)?)?),
     })
 }
 

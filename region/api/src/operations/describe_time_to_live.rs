@@ -1,6 +1,5 @@
 use geodynamo_storage::Engine;
 
-use super::names::table_name;
 use crate::{
     Api,
     errors::ApiError,
@@ -12,7 +11,7 @@ pub(super) fn describe_time_to_live<E: Engine>(
     api: &Api<E>,
     input: &DescribeTimeToLiveInput,
 ) -> Result<DescribeTimeToLiveOutput, ApiError> {
-    let (status, attribute) = api.tables.time_to_live(table_name(&input.table_name)?)?;
+    let (status, attribute) = api.tables.time_to_live(api.table_name(&input.table_name)?)?;
     let description = TimeToLiveDescription {
         time_to_live_status: Some(status.code().into()),
         attribute_name: attribute.map(Into::into),

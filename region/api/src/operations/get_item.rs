@@ -5,7 +5,6 @@ use geodynamo_table::{Capacity, capacity::read_units};
 use super::{
     Answer,
     consumed::consumed,
-    names::table_name,
     parameters::{context, projection, together},
     reading::write_shown,
 };
@@ -36,7 +35,7 @@ pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> An
     let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
     context.finish()?;
 
-    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let found = api
         .tables
         .get_item(

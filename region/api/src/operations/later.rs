@@ -4,11 +4,7 @@
 use geodynamo_storage::Engine;
 use geodynamo_table::{Description, IndexDescription, schema::ReplicaStatus};
 
-use super::{
-    Answer,
-    describe_continuous_backups::continuous_backups,
-    names::{table_name, table_of_arn},
-};
+use super::{Answer, describe_continuous_backups::continuous_backups};
 use crate::{
     Api,
     errors::ApiError,
@@ -70,7 +66,7 @@ fn list_backups(_: ListBackupsInput) -> Vec<u8> {
 
 /// Switching point-in-time recovery off is done already.
 fn update_continuous_backups<E: Engine>(api: &Api<E>, input: &UpdateContinuousBackupsInput) -> Answer {
-    let description = continuous_backups(api, table_name(&input.table_name)?)?;
+    let description = continuous_backups(api, api.table_name(&input.table_name)?)?;
     let wanted = input.point_in_time_recovery_specification.as_ref();
     if wanted.and_then(|wanted| wanted.point_in_time_recovery_enabled) == Some(true) {
         return Err(ApiError::parameter_not_offered("PointInTimeRecoveryEnabled"));
@@ -102,7 +98,7 @@ fn list_bulk_operations(_: ListBulkOperationsInput) -> Vec<u8> {
 }
 
 fn contributor_insights<E: Engine>(api: &Api<E>, input: &DescribeContributorInsightsInput) -> Answer {
-    let table = api.tables.describe(table_name(&input.table_name)?)?;
+    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
     if let Some(index) = input.index_name.as_deref()
         && !table.global_indexes.iter().any(|known| known.definition.name == index)
     {
@@ -118,7 +114,7 @@ fn contributor_insights<E: Engine>(api: &Api<E>, input: &DescribeContributorInsi
 
 fn list_contributor_insights<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput) -> Answer {
     if input.table_name.is_some() {
-        api.tables.describe(table_name(&input.table_name)?)?;
+        api.tables.describe(api.table_name(&input.table_name)?)?;
     }
     Ok(encode(&ListContributorInsightsOutput {
         contributor_insights_summaries: Some(Vec::new()),
@@ -127,7 +123,7 @@ fn list_contributor_insights<E: Engine>(api: &Api<E>, input: &ListContributorIns
 }
 
 fn kinesis_destinations<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreamingDestinationInput) -> Answer {
-    let table = api.tables.describe(table_name(&input.table_name)?)?;
+    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
     Ok(encode(&DescribeKinesisStreamingDestinationOutput {
         table_name: Some(table.name.into()),
         kinesis_data_stream_destinations: Some(Vec::new()),
@@ -136,7 +132,7 @@ fn kinesis_destinations<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreamin
 
 /// Capacity is not scaled automatically, in any region.
 fn auto_scaling<E: Engine>(api: &Api<E>, input: &DescribeTableReplicaAutoScalingInput) -> Answer {
-    let table = api.tables.describe(table_name(&input.table_name)?)?;
+    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
     let replicas = if table.replicas.is_empty() {
         Vec::new()
     } else {
@@ -179,14 +175,14 @@ fn replica(region: &str, status: ReplicaStatus, table: &Description) -> ReplicaA
 
 fn get_resource_policy<E: Engine>(api: &Api<E>, input: &GetResourcePolicyInput) -> Answer {
     let arn = input.resource_arn.as_deref().unwrap_or_default();
-    api.tables.table_named(table_of_arn(arn)?)?;
+    api.tables.table_named(api.table_of_arn(arn)?)?;
     Err(ApiError::policy_not_found(arn))
 }
 
 /// Deleting a policy that is not there is no error, unless a certain revision of it was meant.
 fn delete_resource_policy<E: Engine>(api: &Api<E>, input: &DeleteResourcePolicyInput) -> Answer {
     let arn = input.resource_arn.as_deref().unwrap_or_default();
-    api.tables.table_named(table_of_arn(arn)?)?;
+    api.tables.table_named(api.table_of_arn(arn)?)?;
     match input.expected_revision_id {
         Some(_) => Err(ApiError::policy_not_found(arn)),
         None => Ok(b"{}".to_vec()),

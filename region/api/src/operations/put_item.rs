@@ -7,7 +7,6 @@ use super::{
     Answer,
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
-    names::table_name,
     parameters::{condition, condition_together, context, returns_old, says, unless_empty},
 };
 use crate::{
@@ -53,7 +52,7 @@ pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> An
     };
     context.finish()?;
 
-    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let item = input.item.unwrap_or_default();
     let collection = collection_key(&table, &input.return_item_collection_metrics, &item);
     let options = WriteOptions {

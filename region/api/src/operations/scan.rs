@@ -4,7 +4,6 @@ use geodynamo_table::ScanRequest;
 
 use super::{
     Answer, legacy,
-    names::table_name,
     parameters::{condition, context, projection, together},
     reading::{SelectRequest, consistent, filters_projected, limit, page_reply},
 };
@@ -59,7 +58,7 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
     };
     select.check()?;
 
-    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let consistent = consistent(input.consistent_read, index)?;
     if let Some(filter) = &filter {

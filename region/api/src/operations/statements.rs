@@ -10,7 +10,6 @@ use geodynamo_item::{AttributeType, AttributeValue, Item};
 use geodynamo_storage::Engine;
 use geodynamo_table::{Capacity, Table, TableError, Tables, WriteOptions, schema::KeySchema};
 
-use super::names::table_of;
 use crate::{Api, errors::ApiError};
 
 /// A statement and the table it is on.
@@ -26,7 +25,7 @@ pub(super) fn bind<E: Engine>(
     parameters: &Option<Vec<AttributeValue>>,
 ) -> Result<Bound, ApiError> {
     let statement = Statement::parse(text, parameters.as_deref().unwrap_or_default())?;
-    let table = api.tables.table(table_of(statement.table())?)?;
+    let table = api.tables.table(api.table_of(statement.table())?)?;
     Ok(Bound { statement, table })
 }
 

@@ -8,7 +8,6 @@ use geodynamo_table::{Capacity, Table, capacity::read_units};
 use super::{
     Answer,
     consumed::{Units, transacted},
-    names::table_name,
     parameters::{context, projection, together},
     reading::write_shown,
 };
@@ -40,7 +39,7 @@ pub(super) async fn transact_get_items<E: Engine>(api: &Api<E>, input: TransactG
     let projections = gets.iter().map(projected).collect::<Result<Vec<_>, _>>()?;
     let mut wanted = Vec::with_capacity(gets.len());
     for get in gets {
-        let table = api.tables.table(table_name(&get.table_name)?)?;
+        let table = api.tables.table(api.table_name(&get.table_name)?)?;
         wanted.push((table, get.key.unwrap_or_default()));
     }
     let found = api.tables.transact_get(&wanted).await?;

@@ -10,7 +10,6 @@ use geodynamo_table::{ClientToken, ITEM_BYTES_MAX, Table, TransactAction, Transa
 use super::{
     Answer,
     consumed::{Units, collection_key, collection_metrics, transacted},
-    names::table_name,
     parameters::{Names, condition, context, says, together},
 };
 use crate::{
@@ -137,7 +136,7 @@ fn plan<E: Engine>(api: &Api<E>, items: Vec<TransactWriteItem>) -> Result<Vec<Tr
     let mut planned = Vec::with_capacity(items.len());
     for (item, ((update, condition), old_on_failure)) in items.into_iter().zip(parsed) {
         planned.push(TransactWrite {
-            table: api.tables.table(table_name(Parts::of(&item)?.table)?)?,
+            table: api.tables.table(api.table_name(Parts::of(&item)?.table)?)?,
             action: action(item, update),
             condition,
             old_on_failure,

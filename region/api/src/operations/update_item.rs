@@ -6,7 +6,6 @@ use super::{
     Answer,
     consumed::{collection_key, collection_metrics, consumed},
     legacy,
-    names::table_name,
     parameters::{condition, context, says, together, unless_empty},
 };
 use crate::{
@@ -61,7 +60,7 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
     };
     context.finish()?;
 
-    let table = api.tables.table(table_name(&input.table_name)?)?;
+    let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let key = input.key.unwrap_or_default();
     let returns = input.return_values.as_deref().unwrap_or("NONE");
     let options = WriteOptions {

@@ -11,7 +11,6 @@ use super::{
         refuse_settings_mode, stream,
     },
     describe::table_description,
-    names::table_name,
     throughput::{self, on_demand, warm},
 };
 use crate::{
@@ -44,7 +43,7 @@ pub(super) async fn update_table<E: Engine>(
     let mode = input.global_table_settings_replication_mode.is_some();
     let asks_for_what_is = mode || input.sse_specification.is_some();
 
-    let name = table_name(&input.table_name)?;
+    let name = api.table_name(&input.table_name)?;
     let current = api.tables.describe(name)?;
     let mut update = UpdateTable {
         billing: match (input.billing_mode.as_deref(), input.provisioned_throughput) {

@@ -79,6 +79,8 @@ pub struct ReadPage {
     pub items: Vec<StoredItem>,
     /// How many items were looked at.
     pub scanned: usize,
+    /// Their bytes.
+    pub bytes: usize,
     /// `LastEvaluatedKey`
     pub last_key: Option<Item>,
     /// What it consumed.
@@ -284,6 +286,7 @@ impl<E: Engine> Tables<E> {
                 _ => break,
             }
         }
+        page.bytes = bytes;
         let units = read_units(bytes, reading.consistent);
         page.capacity = match reading.index {
             None => Capacity::of_table(units),

@@ -206,9 +206,7 @@ impl<F: Fn(&Range) -> bool> Source<'_, F> {
             };
             left = left.saturating_sub(read.scanned);
             page.capacity.add(&read.capacity);
-            for item in &read.items {
-                bytes += item.size()?;
-            }
+            bytes += read.bytes;
             page.items.extend(read.items);
             if let Some(key) = read.last_key.filter(|_| !sole) {
                 page.next = Some(Position {

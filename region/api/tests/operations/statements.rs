@@ -59,6 +59,27 @@ proptest! {
     }
 }
 
+/// API reference, ExecuteStatement: a page ends where the data that is processed exceeds 1 MB, whatever of it matches.
+#[tokio::test]
+async fn a_select_over_several_keys_ends_its_page_at_a_megabyte_read() {
+    let client = client().await;
+    let large = "x".repeat(390 * 1024);
+    for pk in ["a", "b", "c", "d"] {
+        let item = format!(r#"{{"pk":{{"S":"{pk}"}},"sk":{{"N":"1"}},"x":{{"S":"{large}"}}}}"#);
+        client
+            .ok("PutItem", &format!(r#"{{"TableName":"table","Item":{item}}}"#))
+            .await;
+    }
+    let statement = r#"SELECT pk FROM \"table\" WHERE pk IN ['a','b','c','d'] AND x = 'y'"#;
+    let body = format!(r#"{{"Statement":"{statement}","ReturnConsumedCapacity":"TOTAL"}}"#);
+    let (status, reply) = client.call("ExecuteStatement", &body).await;
+    assert_eq!(status, 200, "{reply}");
+    let page = Page::read(&reply);
+    assert!(page.items.is_empty() && page.next.is_some(), "{reply}");
+    // Three items of 98 units each, by halves.
+    assert!(reply.contains(r#""CapacityUnits":147"#), "{reply}");
+}
+
 /// The items that a Scan gives, sorted; `None` if it is refused.
 async fn scan(client: &Client, index: Option<&str>, filter: &Printed) -> Option<Vec<String>> {
     let mut body = Writer::new();

@@ -125,6 +125,40 @@ async fn a_cut_link() -> Result<(), Failure> {
     regions.converge(TABLE, &[0, 1, 2], Duration::from_secs(120)).await
 }
 
+/// A region loses its disk when only one of two others has its last writes: the other one gets them too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_loses_its_disk() -> Result<(), Failure> {
+    const TABLE: &str = "lost";
+    let mut regions = Regions::start(&THREE).await?;
+    regions.global_table(TABLE, 3).await?;
+    let [_, eu, ap] = THREE;
+    regions.wan.cut(eu, ap, true)?;
+    let load = Load::start(&regions, TABLE, &[1], 200);
+    let written = load.written[0].clone();
+    wait_until("some writes", SOON, async || Ok(written.load(Ordering::Relaxed) > 300)).await?;
+    load.stop().await?;
+    regions.converge(TABLE, &[0, 1], SOON).await?;
+    let before = regions.cluster.nodes[0].digest(TABLE)?;
+    assert_ne!(regions.cluster.nodes[2].digest(TABLE)?, before, "the cut cut nothing");
+
+    let node = &mut regions.cluster.nodes[1];
+    node.kill()?;
+    std::fs::remove_dir_all(&node.data_dir)?;
+    regions.wan.cut(eu, ap, false)?;
+    let node = &mut regions.cluster.nodes[1];
+    node.start(&[])?;
+    node.wait_ready()?;
+    wait_until(
+        "what the lost replica wrote is everywhere",
+        Duration::from_secs(120),
+        async || {
+            let digests: Result<Vec<String>, _> = regions.cluster.nodes.iter().map(|node| node.digest(TABLE)).collect();
+            Ok(digests.is_ok_and(|all| all.iter().all(|digest| *digest == before)))
+        },
+    )
+    .await
+}
+
 /// A region is added to a table of 100,000 items while every region that has it writes, and the new one as soon as it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_joins() -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! The emulator as its users see it: real UDP sockets on the loopback interface, and HTTP.
 
 use std::{
+    cell::Cell,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -11,6 +12,8 @@ use tokio::{net::UdpSocket, time::timeout};
 
 /// How long a test waits for what must come; only a failing test waits that long.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Packets of 1,200 bytes that a socket's buffer holds, whatever the reader does.
+const ON_THE_WAY_MAX: u32 = 60;
 /// How long after the last packet a test concludes that no more come.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -373,8 +376,8 @@ async fn a_target_that_does_not_listen_harms_nothing() {
     }
 }
 
-/// How much later than asked packets come out, at about 20,000 packets a second. Prints the figures; what it asserts is
-/// only that the relay keeps up, because the machine may be busy with other things.
+/// How much later than asked packets come out. Prints the figures; what it asserts is only that none is lost or early. No
+/// more are on the way than the sockets hold, for the machine may be busy with other things.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn added_error_of_the_delay() {
     let pair = Pair::start(8).await;
@@ -386,23 +389,36 @@ async fn added_error_of_the_delay() {
             ..ShapeChange::default()
         },
     );
-    for (packets, burst) in [(400_u32, 1_u32), (20_000, 20)] {
+    for (packets, burst) in [(400_u32, 1_u32), (2_000, 20)] {
         let start = Instant::now();
-        let (b, epoch) = (&pair.b, start);
+        let (b, epoch, arrived) = (&pair.b, start, &Cell::new(0));
         let receiver = async {
             let mut errors = Vec::new();
             let mut buffer = vec![0; 2048];
-            while let Ok(received) = timeout(SILENCE, b.recv(&mut buffer)).await {
+            while arrived.get() < packets
+                && let Ok(received) = timeout(DEADLINE, b.recv(&mut buffer)).await
+            {
                 let sent = u64::from_be_bytes(buffer[..8].try_into().unwrap());
                 let taken = epoch.elapsed().saturating_sub(Duration::from_nanos(sent));
                 assert!(received.is_ok() && taken >= Duration::from_millis(40), "{taken:?}");
                 errors.push(taken - Duration::from_millis(40));
+                arrived.set(arrived.get() + 1);
             }
             errors
         };
         let sender = async {
             let mut packet = [0; 1200];
             for number in 0..packets {
+                let on_the_way = || number - arrived.get();
+                let room = async {
+                    while on_the_way() >= ON_THE_WAY_MAX {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                // Room that never comes: packets were lost, which the count tells of.
+                if timeout(DEADLINE, room).await.is_err() {
+                    break;
+                }
                 packet[..8].copy_from_slice(&(start.elapsed().as_nanos() as u64).to_be_bytes());
                 pair.a.send_to(&packet, pair.a_to_b).await.unwrap();
                 if number % burst == burst - 1 {
@@ -421,6 +437,6 @@ async fn added_error_of_the_delay() {
             at(0.99),
             at(1.0)
         );
-        assert!(errors.len() as f64 > 0.9 * f64::from(packets));
+        assert_eq!(errors.len(), packets as usize, "a link without loss loses nothing");
     }
 }

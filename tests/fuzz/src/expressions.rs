@@ -1,6 +1,9 @@
 //! Expressions of all kinds: text to tree, tree to text and to tree again, and against an item.
 
-use geodynamo_expression::{Condition, Context, KeyCondition, Parameter, Projection, Update, partiql::Statement};
+use geodynamo_expression::{
+    Condition, Context, KeyCondition, Parameter, Printed, Projection, Update, limits::EXPRESSION_BYTES,
+    partiql::Statement,
+};
 use geodynamo_item::{AttributeValue, Item, Number, wire};
 use geodynamo_json::Reader;
 
@@ -47,6 +50,9 @@ pub(crate) fn run(mut bytes: &[u8]) {
             };
             condition.evaluate(&item);
             let printed = condition.print();
+            if is_too_long(&printed) {
+                return;
+            }
             let mut context = printed.context().expect("what was printed has good placeholders");
             assert_eq!(Condition::parse(parameter, &printed.text, &mut context), Ok(condition));
         }
@@ -62,6 +68,9 @@ pub(crate) fn run(mut bytes: &[u8]) {
             let part = projection.apply(&item);
             assert!(part.iter().all(|(name, _)| item.contains(name)));
             let printed = projection.print();
+            if is_too_long(&printed) {
+                return;
+            }
             let mut context = printed.context().expect("what was printed has good placeholders");
             assert_eq!(Projection::parse(&printed.text, &mut context), Ok(projection));
         }
@@ -74,10 +83,18 @@ pub(crate) fn run(mut bytes: &[u8]) {
                 update.updated_new(&new);
             }
             let printed = update.print();
+            if is_too_long(&printed) {
+                return;
+            }
             let mut context = printed.context().expect("what was printed has good placeholders");
             assert_eq!(Update::parse(&printed.text, &mut context), Ok(update));
         }
     }
+}
+
+/// Whether it cannot be parsed again: placeholders may be longer than the names that they stand for.
+fn is_too_long(printed: &Printed) -> bool {
+    printed.text.len() > EXPRESSION_BYTES
 }
 
 /// PartiQL: a byte that says how many parameters there are, then the statement.

@@ -7,7 +7,8 @@ Reads the journal that synctrack.c wrote (its head lists the records). Then, und
 - a file that was never synced, or whose directory was not synced after its creation, is removed;
 - overwritten bytes that were not synced get their synced contents back; bytes past the synced length are cut.
 An unlink stands at once (a power cut may keep or lose it; keeping it is the harder case for a process that deletes too
-early). The journal is removed, so the next process starts a new one. Prints one JSON object that says what was done.
+early). The journal is removed, so the next process starts a new one. Prints one JSON object that says what was done, and
+how many overwrites of synced bytes there were in all.
 Ends with 2 if the journal has something it cannot judge (a shared writable mapping, an overwrite over the limit).
 """
 
@@ -27,6 +28,7 @@ class Journal:
     folders: dict = field(default_factory=dict)  # folder → sequence of its latest sync
     renames: list = field(default_factory=list)  # (sequence, old, new, saved)
     replaced: dict = field(default_factory=dict)  # inode → [(sequence, offset, bytes)]
+    overwrites: int = 0
     unknown: list = field(default_factory=list)
 
 
@@ -37,6 +39,7 @@ def main(root, journal_path):
         print(json.dumps({"unknown": journal.unknown}))
         return 2
     done = {"renames_undone": 0, "files_removed": 0, "files_cut": 0, "bytes_cut": 0, "overwrites_undone": 0}
+    done["overwrites"] = journal.overwrites
     undo_renames(journal, done)
     for folder, _, names in os.walk(root):
         for name in names:
@@ -86,6 +89,7 @@ def read(path):
             sequence, inode, offset, length = int(fields[0]), fields[1], int(fields[2]), int(fields[3])
             if at + length > len(data):
                 break
+            journal.overwrites += 1
             journal.replaced.setdefault(inode, []).append((sequence, offset, data[at : at + length]))
             at += length + 1
         elif kind == "X":

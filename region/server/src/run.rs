@@ -5,7 +5,9 @@ use std::{
     fmt::Write as _,
     fs,
     io::{self, Write as _},
+    num::NonZero,
     process::ExitCode,
+    thread,
 };
 
 use geodynamo_access::Mode;
@@ -25,6 +27,11 @@ use crate::{
 
 /// The key of `dev --auth enforce` where the environment has none.
 const DEV_KEY: (&str, &str) = ("local", "local");
+
+/// Threads that serve, for each core. A read runs where it was asked for, and may wait for the disk; and a thread that the
+/// operating system has put aside keeps back the tasks that it has taken. With one thread for each core the slowest gets
+/// in a thousand took two to four times as long, at seven tenths of what the machine could do (measured on two cores).
+const WORKERS_PER_CORE: usize = 2;
 
 /// What a command comes to.
 pub(crate) type Done = Result<(), Box<dyn Error + Send + Sync>>;
@@ -148,7 +155,11 @@ fn run_region(
     // Before any thread of the runtime: the exporter has threads of its own.
     let telemetry = Telemetry::start(config)?;
     files::raise_limit(config.limits.connections.get());
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(cores.saturating_mul(WORKERS_PER_CORE))
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(async {
         // Asked to end while it starts, it ends when it has started.
         let termination = tokio::spawn(termination());

@@ -53,7 +53,8 @@ pub struct Figures {
 }
 
 /// What both regions are given: with 100 MiB for the process itself this stays under 512 MiB.
-const MEMORY: &str = "[memory]\nblock_cache_mb = 96\nwrite_buffer_mb = 64\nrequest_mb = 48\nreplication_mb = 32\n";
+const MEMORY: &str =
+    "[memory]\nblock_cache_mb = 96\nrow_cache_mb = 32\nwrite_buffer_mb = 64\nrequest_mb = 48\nreplication_mb = 32\n";
 const TABLE: &str = "soak";
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 

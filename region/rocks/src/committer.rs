@@ -19,6 +19,7 @@ use crate::{
     metrics::Counters,
     overlay::Overlay,
     queue::{Job, Queue, Waiting},
+    row_cache::{Found, RowCache},
     store::Store,
     tail::Tail,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
+    /// Rows written or read lately.
+    pub(crate) rows: RowCache,
     /// The logs' newest durable records.
     pub(crate) tail: Tail,
     /// Changes when appends have become durable.
@@ -48,9 +51,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, row_cache_bytes: usize) -> Self {
         Self {
             store,
+            rows: RowCache::new(row_cache_bytes),
             queue: Queue::default(),
             counters: Counters::default(),
             tail: Tail::default(),
@@ -157,7 +161,7 @@ impl Committer {
     /// Builds a write batch of the jobs and writes it. Gives the answers and whether logs have grown.
     fn write(&mut self, jobs: &[Waiting]) -> Result<(Answers, bool), StorageError> {
         let shared = self.shared.clone();
-        let mut batch = Batch::new(&shared.store, jobs)?;
+        let mut batch = Batch::new(&shared, jobs)?;
         let mut answers = Vec::with_capacity(jobs.len());
         let mut refused = 0;
         for Waiting { job, .. } in jobs {
@@ -176,7 +180,9 @@ impl Committer {
                 shared.tail.begin();
             }
             let begun = Instant::now();
+            shared.rows.begin(writes(jobs, &answers));
             shared.store.write(batch, self.sync)?;
+            shared.rows.end(writes(jobs, &answers));
             shared.counters.wrote(commits, bytes, begun.elapsed());
         }
         shared.counters.refused(refused);
@@ -205,6 +211,19 @@ impl Committer {
             tracing::warn!(%error, log = log.0, "the files of a trimmed log were not dropped");
         }
     }
+}
+
+/// The writes of those jobs that are in the batch, in their order.
+fn writes<'a>(
+    jobs: &'a [Waiting],
+    answers: &'a [Result<Vec<Position>, StorageError>],
+) -> impl Iterator<Item = &'a Write> {
+    jobs.iter()
+        .zip(answers)
+        .flat_map(|(Waiting { job, .. }, answer)| match (job, answer) {
+            (Job::Commit(commit), Ok(_)) => &commit.writes[..],
+            _ => &[][..],
+        })
 }
 
 /// The records that a batch of jobs has appended, in their order.
@@ -237,6 +256,7 @@ impl Drop for Committer {
 /// A write batch being built.
 struct Batch<'a> {
     store: &'a Store,
+    rows: &'a RowCache,
     data: &'a ColumnFamily,
     log: &'a ColumnFamily,
     meta: &'a ColumnFamily,
@@ -249,7 +269,8 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(store: &'a Store, jobs: &[Waiting]) -> Result<Self, StorageError> {
+    fn new(shared: &'a Shared, jobs: &[Waiting]) -> Result<Self, StorageError> {
+        let store = &shared.store;
         let size = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => waiting.bytes + FRAMING_BYTES * (commit.writes.len() + 2 * commit.appends.len()),
             Job::Trim(..) => 4 * FRAMING_BYTES,
@@ -260,6 +281,7 @@ impl<'a> Batch<'a> {
         };
         Ok(Self {
             store,
+            rows: &shared.rows,
             data: store.family(DATA)?,
             log: store.family(LOG)?,
             meta: store.family(META)?,
@@ -308,7 +330,11 @@ impl<'a> Batch<'a> {
             };
             let holds = match self.overlay.as_ref().and_then(|overlay| overlay.get(key)) {
                 Some(found) => found == expect,
-                None => self.store.holds(key, expect)?,
+                // Rows are as of the batch before: this thread writes them.
+                None => match self.rows.get(key) {
+                    Found::Row(value) => Some(&value) == expect,
+                    Found::Missing(_) | Found::Unknown => self.store.holds(key, expect)?,
+                },
             };
             if !holds {
                 return Err(StorageError::Precondition(index));

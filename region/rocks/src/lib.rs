@@ -12,7 +12,8 @@
 //!
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
-//! blocks, and is charged for the memtables. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
+//! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were written or read
+//! lately: reads of one key come from there if they can. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
 //! [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
 
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
@@ -28,6 +29,7 @@ mod metrics;
 mod options;
 mod overlay;
 mod queue;
+mod row_cache;
 mod rows;
 mod snapshot;
 mod store;
@@ -42,6 +44,7 @@ pub use tail::TAIL_BYTES_MAX;
 
 use committer::{Committer, Shared};
 use queue::{Answer, Job};
+use row_cache::Found;
 use store::Store;
 
 /// Storage in RocksDB.
@@ -63,7 +66,7 @@ impl RocksEngine {
     /// program does not know.
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StorageError> {
         let store = Store::open(path.as_ref(), &options)?;
-        let shared = Arc::new(Shared::new(store));
+        let shared = Arc::new(Shared::new(store, options.row_cache_bytes));
         let committer = Committer::new(shared.clone(), options.sync);
         let thread = std::thread::Builder::new()
             .name("rocks-committer".into())
@@ -80,6 +83,10 @@ impl RocksEngine {
         let mut metrics = self.shared.counters.read();
         (metrics.queue_jobs, metrics.queue_bytes) = self.shared.queue.load();
         self.shared.store.measure(&mut metrics);
+        let rows = self.shared.rows.usage();
+        metrics.row_cache_hits = rows.hits;
+        metrics.row_cache_misses = rows.misses;
+        metrics.row_cache_bytes = rows.bytes as u64;
         metrics
     }
 
@@ -92,6 +99,20 @@ impl RocksEngine {
     fn store(&self) -> Result<&Store, StorageError> {
         self.shared.open_store()
     }
+
+    fn get_one(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let store = self.store()?;
+        let ticket = match self.shared.rows.get(key) {
+            Found::Row(value) => return Ok(Some(value)),
+            Found::Missing(ticket) => Some(ticket),
+            Found::Unknown => None,
+        };
+        let value = store.get(key)?;
+        if let (Some(ticket), Some(value)) = (ticket, &value) {
+            self.shared.rows.keep(&ticket, key, value);
+        }
+        Ok(value)
+    }
 }
 
 impl Engine for RocksEngine {
@@ -102,11 +123,15 @@ impl Engine for RocksEngine {
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.store()?.get(key)
+        self.get_one(key)
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        self.store()?.get_many(keys)
+        match keys {
+            [key] => Ok(vec![self.get_one(key)?]),
+            // As of one moment, which the rows of the cache need not be of.
+            _ => self.store()?.get_many(keys),
+        }
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {

@@ -33,6 +33,12 @@ pub struct RocksMetrics {
     pub queue_bytes: usize,
     /// Bytes in the cache, memtables included.
     pub cache_bytes: u64,
+    /// Reads that the row cache answered.
+    pub row_cache_hits: u64,
+    /// Reads that it did not answer.
+    pub row_cache_misses: u64,
+    /// Bytes of rows in it.
+    pub row_cache_bytes: u64,
     /// Bytes in memtables.
     pub memtable_bytes: u64,
     /// Bytes of table files on disk, the WAL not counted.

@@ -37,6 +37,8 @@ const MANIFEST_BYTES_MAX: usize = 16 * MIB;
 pub struct RocksOptions {
     /// Bytes of blocks (of data, indexes and filters) kept in memory. 96 MiB unless told.
     pub block_cache_bytes: usize,
+    /// Bytes of rows kept in memory because they were written or read lately. 32 MiB unless told; 0 keeps none.
+    pub row_cache_bytes: usize,
     /// Bytes of writes kept in memory until they are written to tables. 64 MiB unless told; while a flush runs it may be
     /// passed by half.
     pub memtable_bytes: usize,
@@ -54,6 +56,7 @@ impl Default for RocksOptions {
     fn default() -> Self {
         Self {
             block_cache_bytes: 96 * MIB,
+            row_cache_bytes: 32 * MIB,
             memtable_bytes: 64 * MIB,
             wal_bytes_max: 192 * MIB as u64,
             open_files_max: 512,

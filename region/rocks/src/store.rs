@@ -90,9 +90,6 @@ impl Store {
 
     /// All as of one moment: RocksDB reads the keys of one call, in one column family, at one sequence number.
     pub(crate) fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        if let [key] = keys {
-            return Ok(vec![self.get(key)?]);
-        }
         let values = self
             .db
             .batched_multi_get_cf_opt(self.family(DATA)?, keys, false, &ReadOptions::default());

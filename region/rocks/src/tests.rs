@@ -16,6 +16,7 @@ use crate::layout::{DATA, FORMAT_KEY, LOG, META};
 fn small() -> RocksOptions {
     RocksOptions {
         block_cache_bytes: 8 << 20,
+        row_cache_bytes: 64 << 10,
         memtable_bytes: 8 << 20,
         ..RocksOptions::default()
     }
@@ -68,6 +69,72 @@ async fn conforms() {
 async fn conforms_across_restarts() {
     let home = tempfile::tempdir().unwrap();
     conformance::run_reopen(|store| open(&home.path().join(store.to_string()))).await;
+}
+
+/// Whichever way a row is read, from the row cache or from the store: who has seen a value never sees an older one after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_read_goes_back() {
+    const WRITES: u64 = 20_000;
+    const READERS: usize = 3;
+    let home = tempfile::tempdir().unwrap();
+    let options = RocksOptions {
+        // A bucket or two: what is written beside the row collides with it.
+        row_cache_bytes: 4096,
+        sync: false,
+        ..small()
+    };
+    let engine = Arc::new(RocksEngine::open(home.path(), options).unwrap());
+    let row = key("row");
+    let commit = |write: Write| Commit {
+        writes: vec![write],
+        ..Commit::default()
+    };
+    let write = |number: u64| commit(Write::Put(row.clone(), Bytes::copy_from_slice(&number.to_be_bytes())));
+    engine.commit(write(0)).await.unwrap();
+    let number = |value: &[u8]| u64::from_be_bytes(value.try_into().unwrap());
+    let readers: Vec<_> = (0..READERS)
+        .map(|reader| {
+            let (engine, row) = (engine.clone(), row.clone());
+            tokio::spawn(async move {
+                let mut seen = 0;
+                let (mut kept, mut round) = (0_u64, 0_u64);
+                while seen < WRITES {
+                    round += 1;
+                    let value = if round % 2 == 0 {
+                        let page = engine.scan(everything()).await.unwrap();
+                        page.rows.iter().find(|found| found.0 == row).unwrap().1.clone()
+                    } else {
+                        engine.get(&row).await.unwrap().unwrap()
+                    };
+                    let now = number(&value);
+                    assert!(now >= seen, "reader {reader}: {seen}, then {now}");
+                    kept += u64::from(now == seen);
+                    seen = now;
+                }
+                (round, kept)
+            })
+        })
+        .collect();
+    for count in 1..=WRITES {
+        let beside = (count % 3 == 0).then(|| engine.commit(put(&(count % 7).to_string())));
+        engine.commit(write(count)).await.unwrap();
+        if let Some(beside) = beside {
+            beside.await.unwrap();
+        }
+        if count % 1000 == 0 {
+            let range = Write::DeleteRange(key("x"), key("y"));
+            engine.commit(commit(range)).await.unwrap();
+        }
+    }
+    for reader in readers {
+        let (rounds, kept) = reader.await.unwrap();
+        assert!(rounds > kept, "no reader saw a change");
+    }
+    let metrics = engine.metrics();
+    assert!(
+        metrics.row_cache_hits > 0 && metrics.row_cache_misses > 0,
+        "{metrics:?}"
+    );
 }
 
 /// A copy of the files, made while the engine is open, is what a crash leaves.

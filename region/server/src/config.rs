@@ -140,6 +140,8 @@ impl CredentialEntry {
 pub struct Memory {
     /// For blocks read from disk.
     pub block_cache_mb: Within<8, 1_048_576>,
+    /// For single rows that were written or read lately; 0 for none.
+    pub row_cache_mb: Within<0, 1_048_576>,
     /// For what is written and not yet in a sorted file.
     pub write_buffer_mb: Within<8, 1_048_576>,
     /// For the bodies of requests on their way through.
@@ -423,6 +425,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             block_cache_mb: Within::new(96),
+            row_cache_mb: Within::new(32),
             write_buffer_mb: Within::new(64),
             request_mb: Within::new(64),
             replication_mb: Within::new(32),

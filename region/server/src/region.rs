@@ -211,6 +211,7 @@ fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
     let memtable_bytes = config.memory.write_buffer_mb.to_usize() << 20;
     let options = RocksOptions {
         block_cache_bytes: config.memory.block_cache_mb.to_usize() << 20,
+        row_cache_bytes: config.memory.row_cache_mb.to_usize() << 20,
         memtable_bytes,
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         sync: config.storage.sync,

@@ -62,6 +62,8 @@ impl Region {
                 let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
                 let options = RocksOptions {
                     block_cache_bytes: 4 << 20,
+                    // So small that rows are driven out.
+                    row_cache_bytes: 256 << 10,
                     memtable_bytes: 8 << 20,
                     // What is tested here is not what survives a power cut.
                     sync: false,

@@ -34,6 +34,7 @@ session_token = "token"
 
 [memory]
 block_cache_mb = 256
+row_cache_mb = 16
 write_buffer_mb = 32
 request_mb = 32
 replication_mb = 16

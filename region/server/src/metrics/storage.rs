@@ -32,6 +32,18 @@ impl Collector for RocksCollector {
             "Bytes of written batches",
             metrics.bytes_written,
         )?;
+        counter(
+            e,
+            "storage_row_cache_hits",
+            "Reads of single rows that the row cache answered",
+            metrics.row_cache_hits,
+        )?;
+        counter(
+            e,
+            "storage_row_cache_misses",
+            "Reads of single rows that the row cache did not answer",
+            metrics.row_cache_misses,
+        )?;
         let size = |count| count as f64;
         histogram(
             e,
@@ -65,6 +77,12 @@ impl Collector for RocksCollector {
             "storage_cache_bytes",
             "Bytes in the cache, memtables included",
             metrics.cache_bytes,
+        )?;
+        gauge(
+            e,
+            "storage_row_cache_bytes",
+            "Bytes of rows kept because they were written or read lately",
+            metrics.row_cache_bytes,
         )?;
         gauge(
             e,

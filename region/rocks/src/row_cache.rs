@@ -1,0 +1,381 @@
+//! Rows that were written or read lately, kept in memory.
+//!
+//! From RocksDB a row that was just written is a search of a skip list, a cache miss at each of its levels, and a copy; from
+//! here it is one look at a hash bucket, and a reference.
+//!
+//! # Never older than the store
+//! The committer takes the rows of a batch out before it writes the batch ([`RowCache::begin`]), so readers look into the
+//! store meanwhile, and puts the new ones in once they are durable and visible there ([`RowCache::end`]). A reader that found
+//! nothing here gets a [`Ticket`] along with that; what it then read in the store it may leave here with the ticket
+//! ([`RowCache::keep`]), which is refused if a write to the bucket has begun since.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use geodynamo_storage::Write;
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Rows that a bucket can hold.
+const WAYS: usize = 4;
+/// Bytes of rows that a bucket can hold. A row of more is not kept: finding it is a small part of what it costs.
+const BUCKET_BYTES: usize = 2048;
+/// What a row takes besides its bytes, about.
+const ROW_BYTES: usize = 96;
+
+/// A bounded hash table of rows.
+#[derive(Debug)]
+pub(crate) struct RowCache {
+    /// As many as a power of two; none if nothing is kept.
+    buckets: Box<[Mutex<Bucket>]>,
+    /// Whether a range of keys is being deleted: until it is, nothing is known here.
+    ranges: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    rows: [Option<Row>; WAYS],
+    /// The place whose row goes first when there is no room.
+    next: usize,
+    /// Writes to keys of this bucket that have begun and not ended.
+    writing: u32,
+    /// Counts the writes that have begun.
+    version: u64,
+    hits: u64,
+    misses: u64,
+}
+
+#[derive(Debug)]
+struct Row {
+    hash: u64,
+    key: Bytes,
+    value: Bytes,
+}
+
+/// Where a row that was not found would be kept, and as of which write.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    hash: u64,
+    version: u64,
+}
+
+/// What a look-up comes to.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The row, as it is in the store.
+    Row(Bytes),
+    /// It is not here. What the store has may be kept.
+    Missing(Ticket),
+    /// It is not here, and is being written, or nothing is kept at all.
+    Unknown,
+}
+
+/// What the cache has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) bytes: usize,
+}
+
+impl RowCache {
+    /// A cache of so many bytes at most, rounded down to a power of two.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let buckets = bytes_max / BUCKET_BYTES;
+        let buckets = buckets.checked_ilog2().map_or(0, |power| 1_usize << power);
+        Self {
+            buckets: (0..buckets).map(|_| Mutex::default()).collect(),
+            ranges: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Found {
+        let hash = xxh3_64(key);
+        let Some(bucket) = self.bucket(hash) else {
+            return Found::Unknown;
+        };
+        let mut bucket = bucket.lock();
+        // Under the bucket's lock: who clears it has set this before.
+        if self.ranges.load(Ordering::Acquire) {
+            return Found::Unknown;
+        }
+        if let Some(row) = bucket.row(hash, key) {
+            let value = row.value.clone();
+            bucket.hits += 1;
+            return Found::Row(value);
+        }
+        bucket.misses += 1;
+        if bucket.writing > 0 {
+            return Found::Unknown;
+        }
+        Found::Missing(Ticket {
+            hash,
+            version: bucket.version,
+        })
+    }
+
+    /// Keeps what a reader found in the store after it got the ticket, unless that may be old by now.
+    pub(crate) fn keep(&self, ticket: &Ticket, key: &[u8], value: &Bytes) {
+        if !fits(key, value) {
+            return;
+        }
+        let Some(bucket) = self.bucket(ticket.hash) else { return };
+        let mut bucket = bucket.lock();
+        if bucket.version == ticket.version && bucket.row(ticket.hash, key).is_none() {
+            bucket.put(ticket.hash, Bytes::copy_from_slice(key), value.clone());
+        }
+    }
+
+    /// Forgets what is about to be written. [`RowCache::end`] is to follow with the same writes; if it does not, since they
+    /// failed, their keys are not kept any more.
+    pub(crate) fn begin<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) {
+        for write in writes {
+            match write {
+                Write::Put(key, _) | Write::Delete(key) => {
+                    let hash = xxh3_64(key);
+                    let Some(bucket) = self.bucket(hash) else { return };
+                    let mut bucket = bucket.lock();
+                    bucket.version += 1;
+                    bucket.writing += 1;
+                    bucket.remove(hash, key);
+                }
+                Write::DeleteRange(..) => {
+                    self.ranges.store(true, Ordering::Release);
+                    self.clear();
+                }
+            }
+        }
+    }
+
+    /// Takes in what has been written, durable and visible in the store by now.
+    pub(crate) fn end<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) {
+        let mut ranges = false;
+        for write in writes {
+            let (key, value) = match write {
+                Write::Put(key, value) => (key, Some(value)),
+                Write::Delete(key) => (key, None),
+                Write::DeleteRange(..) => {
+                    ranges = true;
+                    continue;
+                }
+            };
+            let hash = xxh3_64(key);
+            let Some(bucket) = self.bucket(hash) else { return };
+            let mut bucket = bucket.lock();
+            bucket.writing = bucket.writing.saturating_sub(1);
+            // With a later write to come, to this key or to another of the bucket, this row may be old.
+            if bucket.writing == 0
+                && let Some(value) = value
+                && fits(key, value)
+            {
+                bucket.put(hash, key.clone(), value.clone());
+            }
+        }
+        if ranges {
+            // Rows put just now are gone, too, whether they were of the range or not: ranges are deleted seldom. And tickets
+            // that were given in between are of no use any more.
+            self.clear();
+            self.ranges.store(false, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for bucket in &self.buckets {
+            let bucket = bucket.lock();
+            usage.hits += bucket.hits;
+            usage.misses += bucket.misses;
+            usage.bytes += bucket.bytes();
+        }
+        usage
+    }
+
+    fn bucket(&self, hash: u64) -> Option<&Mutex<Bucket>> {
+        let mask = self.buckets.len().checked_sub(1)?;
+        self.buckets.get(hash as usize & mask)
+    }
+
+    fn clear(&self) {
+        for bucket in &self.buckets {
+            let mut bucket = bucket.lock();
+            bucket.version += 1;
+            bucket.rows = Default::default();
+        }
+    }
+}
+
+impl Bucket {
+    fn row(&self, hash: u64, key: &[u8]) -> Option<&Row> {
+        self.rows
+            .iter()
+            .flatten()
+            .find(|row| row.hash == hash && row.key == *key)
+    }
+
+    fn remove(&mut self, hash: u64, key: &[u8]) {
+        let of_key = |row: &Option<Row>| row.as_ref().is_some_and(|row| row.hash == hash && row.key == *key);
+        if let Some(place) = self.rows.iter_mut().find(|row| of_key(row)) {
+            *place = None;
+        }
+    }
+
+    /// Puts a row whose key is not here into a free place, or into that of the row which has been here longest, and makes
+    /// room for its bytes.
+    fn put(&mut self, hash: u64, key: Bytes, value: Bytes) {
+        let mut place = self.rows.iter().position(Option::is_none);
+        let room = BUCKET_BYTES - charge(&key, &value).min(BUCKET_BYTES);
+        while place.is_none() || self.bytes() > room {
+            if self.rows[self.next].take().is_some() {
+                place.get_or_insert(self.next);
+            }
+            self.next = (self.next + 1) % WAYS;
+        }
+        if let Some(place) = place {
+            self.rows[place] = Some(Row { hash, key, value });
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows.iter().flatten().map(|row| charge(&row.key, &row.value)).sum()
+    }
+}
+
+fn charge(key: &[u8], value: &[u8]) -> usize {
+    ROW_BYTES + key.len() + value.len()
+}
+
+fn fits(key: &[u8], value: &[u8]) -> bool {
+    charge(key, value) <= BUCKET_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Bytes {
+        Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    fn put(key: &str, value: &str) -> Write {
+        Write::Put(bytes(key), bytes(value))
+    }
+
+    /// One bucket: everything collides.
+    fn one() -> RowCache {
+        RowCache::new(BUCKET_BYTES)
+    }
+
+    fn write(cache: &RowCache, writes: &[Write]) {
+        cache.begin(writes);
+        cache.end(writes);
+    }
+
+    fn get(cache: &RowCache, key: &str) -> Option<String> {
+        match cache.get(key.as_bytes()) {
+            Found::Row(value) => Some(String::from_utf8_lossy(&value).into_owned()),
+            Found::Missing(_) | Found::Unknown => None,
+        }
+    }
+
+    fn ticket(cache: &RowCache, key: &str) -> Ticket {
+        match cache.get(key.as_bytes()) {
+            Found::Missing(ticket) => ticket,
+            other => panic!("no ticket but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_found() {
+        let cache = one();
+        write(&cache, &[put("a", "1"), put("b", "2")]);
+        assert_eq!(
+            get(&cache, "a"),
+            None,
+            "with a later write of its bucket to come it was not kept"
+        );
+        assert_eq!(get(&cache, "b").as_deref(), Some("2"));
+        write(&cache, &[put("a", "3")]);
+        write(&cache, &[put("b", "4"), put("b", "5")]);
+        assert_eq!(get(&cache, "a").as_deref(), Some("3"));
+        assert_eq!(get(&cache, "b").as_deref(), Some("5"), "the last one counts");
+        write(&cache, &[Write::Delete(bytes("a"))]);
+        assert_eq!(get(&cache, "a"), None);
+        assert_eq!(get(&cache, "b").as_deref(), Some("5"));
+        let usage = cache.usage();
+        assert_eq!((usage.hits, usage.misses), (4, 2));
+        assert_eq!(usage.bytes, ROW_BYTES + 2);
+    }
+
+    #[test]
+    fn what_is_being_written_is_not_known() {
+        let cache = one();
+        write(&cache, &[put("a", "1")]);
+        write(&cache, &[put("b", "2")]);
+        let before = ticket(&cache, "c");
+        let writes = [put("a", "3"), put("c", "4")];
+        cache.begin(&writes);
+        assert!(matches!(cache.get(b"a"), Found::Unknown));
+        assert_eq!(get(&cache, "b").as_deref(), Some("2"), "nobody writes to it");
+        cache.keep(&before, b"c", &bytes("old"));
+        assert!(matches!(cache.get(b"c"), Found::Unknown), "a write has begun since");
+        cache.end(&writes);
+        assert_eq!(get(&cache, "c").as_deref(), Some("4"));
+        assert_eq!(get(&cache, "a"), None);
+        cache.keep(&before, b"a", &bytes("old"));
+        assert_eq!(get(&cache, "a"), None, "a write has ended since");
+    }
+
+    #[test]
+    fn what_was_read_is_kept_once() {
+        let cache = one();
+        let (first, second) = (ticket(&cache, "a"), ticket(&cache, "a"));
+        cache.keep(&first, b"a", &bytes("1"));
+        cache.keep(&second, b"a", &bytes("1"));
+        assert_eq!(get(&cache, "a").as_deref(), Some("1"));
+        assert_eq!(cache.usage().bytes, ROW_BYTES + 2);
+    }
+
+    #[test]
+    fn a_deleted_range_is_not_known_until_it_is_gone() {
+        let cache = RowCache::new(8 * BUCKET_BYTES);
+        write(&cache, &[put("a", "1")]);
+        let before = ticket(&cache, "b");
+        let writes = [Write::DeleteRange(bytes("a"), bytes("c"))];
+        cache.begin(&writes);
+        assert!(matches!(cache.get(b"a"), Found::Unknown));
+        cache.end(&writes);
+        assert_eq!(get(&cache, "a"), None);
+        cache.keep(&before, b"b", &bytes("old"));
+        assert_eq!(get(&cache, "b"), None);
+        write(&cache, &[put("b", "2")]);
+        assert_eq!(get(&cache, "b").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let cache = one();
+        let each = "x".repeat(BUCKET_BYTES / 2 - ROW_BYTES - 1);
+        for key in ["a", "b", "c"] {
+            write(&cache, &[put(key, &each)]);
+            assert!(cache.usage().bytes <= BUCKET_BYTES);
+        }
+        assert_eq!(get(&cache, "a"), None, "the oldest went first");
+        assert_eq!(
+            (get(&cache, "b"), get(&cache, "c")),
+            (Some(each.clone()), Some(each.clone()))
+        );
+        let large = "x".repeat(BUCKET_BYTES);
+        write(&cache, &[put("b", &large)]);
+        assert_eq!(get(&cache, "b"), None);
+        for key in 0..100 {
+            write(&cache, &[put(&key.to_string(), "1")]);
+        }
+        assert_eq!(cache.usage().bytes, WAYS * (ROW_BYTES + 3));
+        for key in 96..100 {
+            assert_eq!(get(&cache, &key.to_string()).as_deref(), Some("1"));
+        }
+        let none = RowCache::new(BUCKET_BYTES - 1);
+        write(&none, &[put("a", "1"), Write::DeleteRange(bytes("a"), bytes("b"))]);
+        assert!(matches!(none.get(b"a"), Found::Unknown));
+    }
+}

@@ -5,6 +5,10 @@ import pytest
 from conftest import key_schema
 
 INVALID = "One or more parameter values were invalid: "
+LOCAL = (
+    "Cannot add, delete, or update the local region through ReplicaUpdates. Use CreateTable, DeleteTable, or UpdateTable as "
+    "required."
+)
 
 
 def units(read, write):
@@ -230,6 +234,9 @@ def test_table_class(client, make_table, name):
             "Update global table operation failed because one or more replicas were not part of the global table. Region: "
             "eu-west-1",
         ),
+        ({"ReplicaUpdates": [{"Create": {"RegionName": "us-east-1"}}]}, LOCAL),
+        ({"ReplicaUpdates": [{"Update": {"RegionName": "us-east-1", "TableClassOverride": "STANDARD"}}]}, LOCAL),
+        ({"ReplicaUpdates": [{"Delete": {"RegionName": "us-east-1"}}]}, LOCAL),
         (
             {"MultiRegionConsistency": "STRONG"},
             "MultiRegionConsistency STRONG is not available in this version of geodynamo",

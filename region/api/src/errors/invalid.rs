@@ -299,6 +299,14 @@ impl ApiError {
         Self::invalid("KMSMasterKeyId must be specified for each replica.")
     }
 
+    /// [Seen in](https://github.com/aws/aws-cli/issues/4906).
+    pub(crate) fn replica_update_of_local_region() -> Self {
+        Self::validation(
+            "Cannot add, delete, or update the local region through ReplicaUpdates. Use CreateTable, DeleteTable, or \
+             UpdateTable as required.",
+        )
+    }
+
     pub(crate) fn replica_update_of_no_kind() -> Self {
         Self::validation("Exactly one of Create, Update, Delete must be specified in each element of ReplicaUpdates")
     }

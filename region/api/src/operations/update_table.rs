@@ -72,7 +72,7 @@ pub(super) async fn update_table<E: Engine>(
     }
     attributes.check_all_used()?;
     for change in input.replica_updates.unwrap_or_default() {
-        replica_update(change, &mut update)?;
+        replica_update(change, api.tables.region(), &mut update)?;
     }
     let consistency = input.multi_region_consistency.is_some();
     if consistency && update.replica_creates.is_empty() {
@@ -162,7 +162,7 @@ fn index_update(
     Ok(())
 }
 
-fn replica_update(change: ReplicationGroupUpdate, update: &mut UpdateTable) -> Result<(), ApiError> {
+fn replica_update(change: ReplicationGroupUpdate, local: &str, update: &mut UpdateTable) -> Result<(), ApiError> {
     refuse("ReplicaUpdates Disassociate", change.disassociate.is_some())?;
     let region: String = match (change.create, change.update, change.delete) {
         (Some(create), None, None) => {
@@ -202,6 +202,9 @@ fn replica_update(change: ReplicationGroupUpdate, update: &mut UpdateTable) -> R
         }
         _ => return Err(ApiError::replica_update_of_no_kind()),
     };
+    if region == local {
+        return Err(ApiError::replica_update_of_local_region());
+    }
     let created = |changed: &&String| update.replica_creates.contains(changed);
     let changed = update.replica_updates.iter().map(|(region, _)| region);
     let changed = changed.filter(|changed| !created(changed));

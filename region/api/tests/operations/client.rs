@@ -1,25 +1,32 @@
 //! A client of an API on the in-memory engine.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use geodynamo_api::Api;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
 
-/// A clock that stands still: replies are the same in every run.
-struct Still;
+/// A clock that stands still unless it is told otherwise: replies are the same in every run.
+struct Still(AtomicU64);
 
 impl TimeSource for Still {
     fn now_ms(&self) -> u64 {
-        1_763_890_000_000
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-pub(crate) struct Client(Api<MemoryEngine>);
+pub(crate) struct Client {
+    api: Api<MemoryEngine>,
+    clock: Arc<Still>,
+}
 
 impl Client {
     pub(crate) async fn new() -> Self {
+        let clock = Arc::new(Still(AtomicU64::new(1_763_890_000_000)));
         let options = Options {
             region: "us-east-1".into(),
             regions: vec!["us-east-1".into(), "eu-west-1".into()],
@@ -29,12 +36,20 @@ impl Client {
             parking: ParkingLimits::default(),
             ttl: Default::default(),
             throttle: Default::default(),
-            time: Arc::new(Still),
+            time: clock.clone(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(7),
         };
         let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
-        Self(Api::new(tables, "127.0.0.1:8000"))
+        Self {
+            api: Api::new(tables, "127.0.0.1:8000"),
+            clock,
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// A client with a table `music` (artist, song), a local index by year and a global one by genre.
@@ -57,9 +72,13 @@ impl Client {
     }
 
     pub(crate) async fn call(&self, operation: &str, body: &str) -> (u16, String) {
+        let service = match operation {
+            "DescribeStream" | "GetRecords" | "GetShardIterator" | "ListStreams" => "DynamoDBStreams",
+            _ => "DynamoDB",
+        };
         let reply = self
-            .0
-            .call(&format!("DynamoDB_20120810.{operation}"), body.as_bytes())
+            .api
+            .call(&format!("{service}_20120810.{operation}"), body.as_bytes())
             .await;
         assert_eq!(reply.error.is_some(), reply.status != 200);
         (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())

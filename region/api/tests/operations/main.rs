@@ -7,4 +7,5 @@ mod items;
 mod others;
 mod pages;
 mod statements;
+mod streams;
 mod tables;

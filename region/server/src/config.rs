@@ -140,7 +140,7 @@ impl CredentialEntry {
 pub struct Memory {
     /// For blocks read from disk.
     pub block_cache_mb: Within<8, 1_048_576>,
-    /// For single rows that were written or read lately; 0 for none.
+    /// For single rows that were read lately, rounded down to a power of two; 0 for none.
     pub row_cache_mb: Within<0, 1_048_576>,
     /// For what is written and not yet in a sorted file.
     pub write_buffer_mb: Within<8, 1_048_576>,

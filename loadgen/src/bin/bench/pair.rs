@@ -1,4 +1,4 @@
-//! The two servers that are compared: the skeleton, and a region that runs as `geodynamo serve` does, with its defaults.
+//! The two servers that are compared: the skeleton, and a region that runs as `geodynamo serve` does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -81,7 +81,7 @@ impl Collector for RocksCollector {
         gauge(
             e,
             "storage_row_cache_bytes",
-            "Bytes of rows kept because they were written or read lately",
+            "Bytes of rows kept because they were read lately",
             metrics.row_cache_bytes,
         )?;
         gauge(

@@ -28,10 +28,9 @@ use crate::{
 /// The key of `dev --auth enforce` where the environment has none.
 const DEV_KEY: (&str, &str) = ("local", "local");
 
-/// Threads that serve, for each core. A read runs where it was asked for, and may wait for the disk; and a thread that the
-/// operating system has put aside keeps back the tasks that it has taken. With one thread for each core the slowest gets
-/// in a thousand took two to four times as long, at seven tenths of what the machine could do (measured on two cores).
-const WORKERS_PER_CORE: usize = 2;
+/// Threads that serve, besides one for each core. A read runs where it was asked for, and may wait for the disk; and a thread
+/// that the operating system has put aside keeps back the tasks that it has taken.
+const WORKERS_SPARE: usize = 1;
 
 /// What a command comes to.
 pub(crate) type Done = Result<(), Box<dyn Error + Send + Sync>>;
@@ -157,7 +156,7 @@ fn run_region(
     files::raise_limit(config.limits.connections.get());
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(cores.saturating_mul(WORKERS_PER_CORE))
+        .worker_threads(cores.saturating_add(WORKERS_SPARE))
         .enable_all()
         .build()?;
     let result = runtime.block_on(async {

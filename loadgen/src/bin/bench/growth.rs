@@ -1,8 +1,7 @@
 //! What a request costs as the table grows, against a table of 10,000 items.
 //!
 //! RocksDB itself takes longer where the data is larger than its cache, so the skeleton's figures stand beside
-//! geodynamo's: both have caches of the same size (`--block-cache-mb`; with one that holds the table, what is left of the
-//! growth is that of the structures). The small table is in servers of its own and is measured anew beside
+//! geodynamo's: both have caches of the same size. The small table is in servers of its own and is measured anew beside
 //! every large one, by turns with it, so that what else the machine does meanwhile cannot make a difference.
 
 use std::io;
@@ -36,18 +35,16 @@ struct Line {
 }
 
 /// Measures all sizes, as far as the disk has room for them.
-pub(crate) fn measure(effort: &Effort, folder: &Path, block_cache_mb: u32) -> io::Result<Value> {
-    let tuning = Tuning::Alike { block_cache_mb };
-    let small = Pair::start(folder, "small", tuning)?;
-    let large = Pair::start(folder, "large", tuning)?;
+pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
+    let small = Pair::start(folder, "small", Tuning::Alike)?;
+    let large = Pair::start(folder, "large", Tuning::Alike)?;
     let workload = |operation, size| effort.sorted_workload(operation, size, COLLECTION);
     small.create(&workload(Operation::Put, SMALL))?;
     large.create(&workload(Operation::Put, SMALL))?;
     small.fill(&workload(Operation::Put, SMALL), 0)?;
     println!(
         "\ncost of a request as a table grows; closed loop, {CONNECTIONS} connections: answers a second and processor time \
-         for each, medians of {} runs, {block_cache_mb} MiB of block cache; \"×\": of what the same costs with {SMALL} items, \
-         by turns with it",
+         for each, medians of {} runs; \"×\": of what the same costs with {SMALL} items, by turns with it",
         effort.runs
     );
     let mut lines = Vec::new();

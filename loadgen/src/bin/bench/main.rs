@@ -33,7 +33,7 @@ mod transaction;
 mod verdict;
 
 use effort::Effort;
-use pair::{BLOCK_CACHE_MB, Pair, Tuning};
+use pair::{Pair, Tuning};
 use peaks::Peak;
 
 #[global_allocator]
@@ -53,10 +53,6 @@ struct Arguments {
     /// Items of the tables of `growth`, as 100000,1000000.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     sizes: Vec<u64>,
-    /// MiB of block cache of both servers in `growth`; with one that holds the table, what is left of the growth is not the
-    /// disk's.
-    #[arg(long, default_value_t = BLOCK_CACHE_MB)]
-    block_cache_mb: u32,
     /// Threads of the client.
     #[arg(long, default_value_t = 1)]
     client_threads: usize,
@@ -113,7 +109,7 @@ fn main() -> io::Result<()> {
         figures["regions"] = regions::measure(&effort, folder, put_peak)?;
     }
     if wanted(Part::Growth) {
-        figures["growth"] = growth::measure(&effort, folder, arguments.block_cache_mb)?;
+        figures["growth"] = growth::measure(&effort, folder)?;
     }
     if let Some(path) = arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;

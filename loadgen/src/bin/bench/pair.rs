@@ -17,18 +17,12 @@ use geodynamo_loadgen::workload::Workload;
 const FILLING: usize = 32;
 /// A server has compacted what it was filled with within this time.
 const IDLE_MAX: Duration = Duration::from_secs(600);
-/// What a region has for blocks by default.
-pub(crate) const BLOCK_CACHE_MB: u32 = 96;
-/// What a region has for memtables: the skeleton's cache is larger by it, for a region's memtables are charged to its cache.
-const MEMTABLE_MB: u32 = 64;
+/// The skeleton's block cache where the data may be larger than it: what a region has by default for blocks and memtables.
+const CACHE_MB: u32 = 96 + 64;
 
 /// Lifts DynamoDB's ceiling on hot ranges of keys, which the few partition keys of a small table with item collections
 /// would meet at the machine's own speed; and keeps no single rows, for it is tables that are read from.
-fn of_tables(block_cache_mb: u32) -> String {
-    format!(
-        "[throttle]\nkey_range_read = 0\nkey_range_write = 0\n[memory]\nblock_cache_mb = {block_cache_mb}\nrow_cache_mb = 0\n"
-    )
-}
+const OF_TABLES: &str = "[throttle]\nkey_range_read = 0\nkey_range_write = 0\n[memory]\nrow_cache_mb = 0\n";
 
 /// How the skeleton's RocksDB is set up.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,10 +30,7 @@ pub(crate) enum Tuning {
     /// As it is by default.
     Default,
     /// As geodynamo's: cache, block size, compression and bloom filters. Where what is read is in tables, not in memory.
-    Alike {
-        /// MiB of blocks that a region keeps.
-        block_cache_mb: u32,
-    },
+    Alike,
 }
 
 /// Both servers, running.
@@ -62,8 +53,8 @@ impl Pair {
     /// Starts both with empty folders of their own in `folder`.
     pub(crate) fn start(folder: &Path, name: &str, tuning: Tuning) -> io::Result<Pair> {
         let mut settings = settings(folder, name, &["us-east-1"])?;
-        if let Tuning::Alike { block_cache_mb } = tuning {
-            settings.more = of_tables(block_cache_mb);
+        if tuning == Tuning::Alike {
+            settings.more = OF_TABLES.into();
         }
         let mut cluster = Cluster::new(settings)?;
         let folder = folder.join(name);
@@ -150,9 +141,8 @@ fn region(cluster: &Cluster) -> io::Result<Side> {
 
 fn start_skeleton(folder: &Path, tuning: Tuning) -> io::Result<(Server, Side)> {
     let mut arguments: Vec<OsString> = vec!["--data".into(), folder.join("skeleton").into()];
-    if let Tuning::Alike { block_cache_mb } = tuning {
-        let cache_mb = block_cache_mb.saturating_add(MEMTABLE_MB);
-        arguments.extend(["--cache-mb".into(), cache_mb.to_string().into()]);
+    if tuning == Tuning::Alike {
+        arguments.extend(["--cache-mb".into(), CACHE_MB.to_string().into()]);
     }
     let arguments: Vec<_> = arguments.iter().map(OsString::as_os_str).collect();
     let server = Server::start(&sibling("skeleton")?, &arguments, &folder.join("skeleton.log"))?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::comparison::Comparison;
 use crate::effort::{Effort, TABLE};
-use crate::pair::{BLOCK_CACHE_MB, Pair, Tuning, block_on};
+use crate::pair::{Pair, Tuning, block_on};
 use crate::peaks::CONNECTIONS;
 
 /// Items that a query gives.
@@ -20,13 +20,7 @@ const RATIO_WANTED: f64 = 0.5;
 
 /// Measures them.
 pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
-    let mut pair = Pair::start(
-        folder,
-        "query",
-        Tuning::Alike {
-            block_cache_mb: BLOCK_CACHE_MB,
-        },
-    )?;
+    let mut pair = Pair::start(folder, "query", Tuning::Alike)?;
     let workload = effort.sorted_workload(Operation::Query, effort.keys, COLLECTION);
     pair.create(&workload)?;
     pair.fill(&workload, 0)?;

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
-from conftest import Region, Server, table_definition, wait_until
+from conftest import serve, table_definition, wait_until
 
 SHARD_S = 2
 RETENTION_S = 3600
@@ -22,25 +22,16 @@ def streams(dev):
 def quick(tmp_path_factory):
     """A region whose shards are two seconds old when a child continues them, of tables of two partitions; a shard may be
     read five times a second."""
-    folder = tmp_path_factory.mktemp("quick")
-    config = folder / "geodynamo.toml"
-    config.write_text(
-        f"""
-region = "us-east-1"
-node = "only"
-data_dir = "data"
-listen = {{ data = "127.0.0.1:0", admin = "127.0.0.1:0" }}
-storage = {{ partitions_per_table = 2 }}
-streams = {{ shard_seconds = {SHARD_S}, retention_seconds = {RETENTION_S}, reads_per_second = 5 }}
-[[credentials]]
-access_key_id = "AKIDEXAMPLE"
-secret_access_key = "secret"
+    settings = f"""
+[storage]
+partitions_per_table = 2
+[streams]
+shard_seconds = {SHARD_S}
+retention_seconds = {RETENTION_S}
+reads_per_second = 5
 """
-    )
-    server = Server(["serve", "--config", str(config)], folder)
-    ready = json.loads(server.line(60))
-    yield Region("us-east-1", f"http://{ready['data']}", "AKIDEXAMPLE", "secret")
-    server.stop()
+    with serve(tmp_path_factory.mktemp("quick"), settings) as region:
+        yield region
 
 
 def with_stream(make_table, *keys, view="NEW_AND_OLD_IMAGES", **more):

@@ -1,9 +1,6 @@
 """DynamoDB Streams of servers of their own: records that are trimmed, and a stream that survives kill -9."""
 
-import json
-import re
-
-from conftest import STATE_S, Region, Server, table_definition, wait_until
+from conftest import STATE_S, serve, table_definition, wait_until
 from test_streams import drain, everything, item, iterator, refusal, shards_of, stream_of
 
 
@@ -11,80 +8,58 @@ def test_trimmed_records_are_refused(tmp_path):
     """What is older than the retention is gone: an iterator before it, or its sequence number, is refused; TRIM_HORIZON
     starts behind it, and a consumer that had read to the end misses nothing."""
     kept_s = 10
-    config = tmp_path / "geodynamo.toml"
-    config.write_text(
-        f"""
-region = "us-east-1"
-node = "only"
-data_dir = "data"
-listen = {{ data = "127.0.0.1:0", admin = "127.0.0.1:0" }}
-storage = {{ partitions_per_table = 1 }}
-streams = {{ retention_seconds = {kept_s} }}
-[[credentials]]
-access_key_id = "AKIDEXAMPLE"
-secret_access_key = "secret"
-"""
-    )
-    server = Server(["serve", "--config", str(config)], tmp_path)
-    region = Region("us-east-1", f"http://{json.loads(server.line(60))['data']}", "AKIDEXAMPLE", "secret")
-    client, streams = region.client(), region.client("dynamodbstreams")
-    on = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
-    client.create_table(**table_definition("trimmed", "pk", StreamSpecification=on))
-    client.get_waiter("table_exists").wait(TableName="trimmed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    arn = stream_of(client, "trimmed")
-    for key in "ab":
-        client.put_item(TableName="trimmed", Item=item(key))
-    [shard] = shards_of(streams, arn)
-    horizon = iterator(streams, arn, shard)
-    first, second = [found["dynamodb"]["SequenceNumber"] for found in drain(streams, horizon)]
-    at_first = iterator(streams, arn, shard, "AT_SEQUENCE_NUMBER", SequenceNumber=first)
-    behind = iterator(streams, arn, shard, "AFTER_SEQUENCE_NUMBER", SequenceNumber=second)
+    settings = f"[storage]\npartitions_per_table = 1\n[streams]\nretention_seconds = {kept_s}\n"
+    with serve(tmp_path, settings) as region:
+        client, streams = region.client(), region.client("dynamodbstreams")
+        on = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+        client.create_table(**table_definition("trimmed", "pk", StreamSpecification=on))
+        client.get_waiter("table_exists").wait(TableName="trimmed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        arn = stream_of(client, "trimmed")
+        for key in "ab":
+            client.put_item(TableName="trimmed", Item=item(key))
+        [shard] = shards_of(streams, arn)
+        horizon = iterator(streams, arn, shard)
+        first, second = [found["dynamodb"]["SequenceNumber"] for found in drain(streams, horizon)]
+        at_first = iterator(streams, arn, shard, "AT_SEQUENCE_NUMBER", SequenceNumber=first)
+        behind = iterator(streams, arn, shard, "AFTER_SEQUENCE_NUMBER", SequenceNumber=second)
 
-    def refused():
-        try:
-            assert drain(streams, at_first)
-        except streams.exceptions.TrimmedDataAccessException as error:
-            return error.response["Error"]["Message"]
+        def refused():
+            try:
+                assert drain(streams, at_first)
+            except streams.exceptions.TrimmedDataAccessException as error:
+                return error.response["Error"]["Message"]
 
-    trimmed = "The data you are trying to access has been trimmed"
-    assert wait_until(refused, "the records are trimmed", kept_s + STATE_S) == trimmed
-    for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
-        given = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": kind, "SequenceNumber": first}
-        assert refusal(streams.get_shard_iterator, **given) == ("TrimmedDataAccessException", trimmed)
-    client.put_item(TableName="trimmed", Item=item("c"))
-    for at in (behind, horizon, iterator(streams, arn, shard)):
-        assert [found["dynamodb"]["Keys"] for found in drain(streams, at)] == [item("c")]
-    server.stop()
+        trimmed = "The data you are trying to access has been trimmed"
+        assert wait_until(refused, "the records are trimmed", kept_s + STATE_S) == trimmed
+        for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+            given = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": kind, "SequenceNumber": first}
+            assert refusal(streams.get_shard_iterator, **given) == ("TrimmedDataAccessException", trimmed)
+        client.put_item(TableName="trimmed", Item=item("c"))
+        for at in (behind, horizon, iterator(streams, arn, shard)):
+            assert [found["dynamodb"]["Keys"] for found in drain(streams, at)] == [item("c")]
 
 
 def test_a_stream_survives_kill_9(tmp_path):
-    def start():
-        server = Server(["dev", "--port", "0", "--data", str(tmp_path / "data")], tmp_path)
-        while not (found := re.search(r"https?://[\w.\-]+:\d+", server.line(60))):
-            pass
-        region = Region("us-east-1", found.group(), "any", "any")
-        return server, region.client(), region.client("dynamodbstreams")
+    with serve(tmp_path, crash=True) as region:
+        client, streams = region.client(), region.client("dynamodbstreams")
+        on = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        client.create_table(**table_definition("killed", "pk", StreamSpecification=on))
+        client.get_waiter("table_exists").wait(TableName="killed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        arn = stream_of(client, "killed")
+        for n in range(50):
+            client.put_item(TableName="killed", Item=item(f"key {n % 10}", x=n))
+        shards, records = shards_of(streams, arn), everything(streams, arn)
+        assert len(records) == 50
+        at = {shard["ShardId"]: iterator(streams, arn, shard, "LATEST") for shard in shards}
 
-    server, client, streams = start()
-    on = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-    client.create_table(**table_definition("killed", "pk", StreamSpecification=on))
-    client.get_waiter("table_exists").wait(TableName="killed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    arn = stream_of(client, "killed")
-    for n in range(50):
-        client.put_item(TableName="killed", Item=item(f"key {n % 10}", x=n))
-    shards, records = shards_of(streams, arn), everything(streams, arn)
-    assert len(records) == 50
-    at = {shard["ShardId"]: iterator(streams, arn, shard, "LATEST") for shard in shards}
-    server.process.kill()
-    server.process.wait()
-
-    server, client, streams = start()
-    assert stream_of(client, "killed") == arn
-    assert shards_of(streams, arn) == shards
-    assert everything(streams, arn) == records
-    client.put_item(TableName="killed", Item=item("key 1", x="after"))
-    [(shard, record)] = [(shard, record) for shard in at for record in drain(streams, at[shard])]
-    assert record["dynamodb"]["OldImage"] == item("key 1", x=41)
-    before = [found["dynamodb"]["SequenceNumber"] for found in records if found["dynamodb"]["Keys"] == item("key 1")]
-    assert int(record["dynamodb"]["SequenceNumber"]) > max(map(int, before))
-    server.stop()
+    with serve(tmp_path) as region:
+        client, streams = region.client(), region.client("dynamodbstreams")
+        assert stream_of(client, "killed") == arn
+        assert shards_of(streams, arn) == shards
+        assert everything(streams, arn) == records
+        client.put_item(TableName="killed", Item=item("key 1", x="after"))
+        [(shard, record)] = [(shard, record) for shard in at for record in drain(streams, at[shard])]
+        assert record["dynamodb"]["OldImage"] == item("key 1", x=41)
+        of_key = [found["dynamodb"] for found in records if found["dynamodb"]["Keys"] == item("key 1")]
+        before = [found["SequenceNumber"] for found in of_key]
+        assert int(record["dynamodb"]["SequenceNumber"]) > max(map(int, before))

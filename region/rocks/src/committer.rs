@@ -20,14 +20,13 @@ use crate::{
     overlay::Overlay,
     queue::{Job, Queue, Waiting},
     row_cache::{Found, RowCache},
+    segments::Segments,
     store::Store,
     tail::Tail,
 };
 
 /// Logs whose ends are remembered; those of others are read again when they are needed.
 const LOGS_REMEMBERED_MAX: usize = 64 * 1024;
-/// Positions of a log that are trimmed before its emptied files are dropped.
-const TRIMMED_BEFORE_DROP: u64 = 64 * 1024;
 /// The last position that a log can have reached.
 const POSITION_MAX: u64 = u64::MAX / 2;
 /// Bytes of a write batch's framing around one write, about.
@@ -87,24 +86,27 @@ pub(crate) struct Committer {
     sync: bool,
     /// The logs in use, as of the batch being built.
     logs: HashMap<LogId, LogState>,
+    /// Where their records go, as of the same.
+    segments: Segments,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct LogState {
     end: Position,
     trimmed: Position,
-    /// Up to where files were dropped since the start.
-    dropped: Position,
+    /// The segment of its last stretch, if that goes on.
+    segment: Option<u64>,
 }
 
 type Answers = Vec<Result<Vec<Position>, StorageError>>;
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, sync: bool) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, segments: Segments, sync: bool) -> Self {
         Self {
             shared,
             sync,
             logs: HashMap::new(),
+            segments,
         }
     }
 
@@ -135,24 +137,18 @@ impl Committer {
                 self.shared.tail.trim(log, up_to);
             }
         }
-        let mut trims = Vec::new();
         let mut finished = Vec::with_capacity(jobs.len());
         for (Waiting { job, done, .. }, answer) in jobs.drain(..).zip(answers) {
             // A caller that dropped its future no longer wants the answer.
             let _ = done.send(answer);
-            match job {
-                Job::Commit(commit) => finished.push(commit),
-                Job::Trim(log, _) => trims.push(log),
-            }
+            finished.push(job);
         }
         if appended {
             self.shared.activity.send_modify(|count| *count = count.wrapping_add(1));
         }
         // Freed only now: nobody waits for it.
         drop(finished);
-        for log in trims {
-            self.drop_files(log);
-        }
+        self.segments.drop_dead(&self.shared.store);
         if self.logs.len() > LOGS_REMEMBERED_MAX {
             self.logs.clear();
         }
@@ -161,7 +157,11 @@ impl Committer {
     /// Builds a write batch of the jobs and writes it. Gives the answers and whether logs have grown.
     fn write(&mut self, jobs: &[Waiting]) -> Result<(Answers, bool), StorageError> {
         let shared = self.shared.clone();
-        let mut batch = Batch::new(&shared, jobs)?;
+        if self.segments.is_full() {
+            shared.store.flush_log()?;
+            self.segments.next();
+        }
+        let mut batch = Batch::new(&shared, &mut self.segments, jobs)?;
         let mut answers = Vec::with_capacity(jobs.len());
         let mut refused = 0;
         for Waiting { job, .. } in jobs {
@@ -196,19 +196,6 @@ impl Committer {
         self.shared.counters.failed(jobs.len() as u64);
         for Waiting { done, .. } in jobs.drain(..) {
             let _ = done.send(Err(error.clone()));
-        }
-    }
-
-    /// Drops the files of a log that trims have emptied, if there may be some.
-    fn drop_files(&mut self, log: LogId) {
-        let Some(state) = self.logs.get_mut(&log) else { return };
-        if state.trimmed.0 - state.dropped.0 < TRIMMED_BEFORE_DROP {
-            return;
-        }
-        state.dropped = state.trimmed;
-        // Compaction frees the space anyway, if later.
-        if let Err(error) = self.shared.store.drop_trimmed_files(log, state.trimmed) {
-            tracing::warn!(%error, log = log.0, "the files of a trimmed log were not dropped");
         }
     }
 }
@@ -257,6 +244,7 @@ impl Drop for Committer {
 struct Batch<'a> {
     store: &'a Store,
     rows: &'a RowCache,
+    segments: &'a mut Segments,
     data: &'a ColumnFamily,
     log: &'a ColumnFamily,
     meta: &'a ColumnFamily,
@@ -265,11 +253,13 @@ struct Batch<'a> {
     overlay: Option<Overlay>,
     /// Logs appended to.
     grown: BTreeSet<LogId>,
+    /// Stretches that trims have ended, by log and first position: the store still tells of them.
+    ended: BTreeSet<(LogId, Position)>,
     commits: u64,
 }
 
 impl<'a> Batch<'a> {
-    fn new(shared: &'a Shared, jobs: &[Waiting]) -> Result<Self, StorageError> {
+    fn new(shared: &'a Shared, segments: &'a mut Segments, jobs: &[Waiting]) -> Result<Self, StorageError> {
         let store = &shared.store;
         let size = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => waiting.bytes + FRAMING_BYTES * (commit.writes.len() + 2 * commit.appends.len()),
@@ -282,12 +272,14 @@ impl<'a> Batch<'a> {
         Ok(Self {
             store,
             rows: &shared.rows,
+            segments,
             data: store.family(DATA)?,
             log: store.family(LOG)?,
             meta: store.family(META)?,
             batch: WriteBatch::with_capacity_bytes(jobs.iter().map(size).sum()),
             overlay: jobs.iter().any(conditional).then(Overlay::default),
             grown: BTreeSet::new(),
+            ended: BTreeSet::new(),
             commits: 0,
         })
     }
@@ -313,8 +305,16 @@ impl<'a> Batch<'a> {
         for append in &commit.appends {
             let state = self.log_state(append.log, logs)?;
             state.end.0 += 1;
-            self.batch
-                .put_cf(self.log, layout::record_key(append.log, state.end), &append.record);
+            let segment = self.segments.current();
+            if state.segment != Some(segment) {
+                let key = layout::stretch_key(append.log, state.end);
+                self.batch.put_cf(self.meta, key, segment.to_be_bytes());
+                self.segments.stretch_begun();
+                state.segment = Some(segment);
+            }
+            let key = layout::record_key(segment, append.log, state.end);
+            self.batch.put_cf(self.log, key, &append.record);
+            self.segments.appended(key.len() + append.record.len());
             self.grown.insert(append.log);
             positions.push(state.end);
         }
@@ -352,12 +352,18 @@ impl<'a> Batch<'a> {
         let state = self.log_state(log, logs)?;
         let up_to = up_to.min(state.end);
         if up_to > state.trimmed {
-            let from = layout::record_key(log, Position(state.trimmed.0 + 1));
-            self.batch
-                .delete_range_cf(self.log, from, layout::record_key(log, Position(up_to.0 + 1)));
             self.batch
                 .put_cf(self.meta, layout::trim_key(log), up_to.0.to_be_bytes());
             state.trimmed = up_to;
+            // A stretch that this very batch begins is not seen, and ends with the next trim.
+            for (first, segment) in self.store.stretches_ended(log, up_to, state.end)? {
+                if !self.ended.insert((log, first)) {
+                    continue;
+                }
+                self.batch.delete_cf(self.meta, layout::stretch_key(log, first));
+                self.segments.stretch_ended(segment);
+                state.segment = state.segment.filter(|&current| current != segment);
+            }
         }
         Ok(Vec::new())
     }
@@ -378,7 +384,7 @@ impl<'a> Batch<'a> {
                 Ok(entry.insert(LogState {
                     end,
                     trimmed,
-                    dropped: trimmed,
+                    segment: None,
                 }))
             }
         }

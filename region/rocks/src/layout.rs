@@ -3,15 +3,18 @@
 //! | column family | key | value |
 //! | --- | --- | --- |
 //! | `data` | the engine key | the value |
-//! | `log` | log id u64 BE, position u64 BE | the record |
+//! | `log` | segment u64 BE, log id u64 BE, position u64 BE | the record |
 //! | `default` | 0x00 | [`FORMAT`], one byte |
 //! | `default` | 0x01, log id u64 BE | the log's last position, u64 BE |
 //! | `default` | 0x02, log id u64 BE | the position up to which the log was trimmed, u64 BE |
+//! | `default` | 0x03, log id u64 BE, position u64 BE | the segment that holds the log's records from there on, u64 BE |
+//!
+//! Segments are told of in [`crate::segments`].
 
 use geodynamo_storage::{LogId, Position, StorageError};
 
 /// The version of the layout; a store of another version is refused.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Column family of keys and values.
 pub(crate) const DATA: &str = "data";
@@ -25,6 +28,7 @@ pub(crate) const FORMAT_KEY: [u8; 1] = [0];
 
 const END: u8 = 1;
 const TRIM: u8 = 2;
+const STRETCH: u8 = 3;
 
 /// The key of a log's last position.
 pub(crate) fn end_key(log: LogId) -> [u8; 9] {
@@ -42,35 +46,53 @@ fn meta_key(kind: u8, log: LogId) -> [u8; 9] {
     key
 }
 
-/// The key of a log record.
-pub(crate) fn record_key(log: LogId, position: Position) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&log.0.to_be_bytes());
-    key[8..].copy_from_slice(&position.0.to_be_bytes());
+/// The key of the row that tells where a stretch of a log lies which begins at a position.
+pub(crate) fn stretch_key(log: LogId, first: Position) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[..9].copy_from_slice(&meta_key(STRETCH, log));
+    key[9..].copy_from_slice(&first.0.to_be_bytes());
     key
 }
 
-/// The key just behind a log's last possible record.
-pub(crate) fn behind_log(log: LogId) -> [u8; 17] {
-    let mut key = [0; 17];
-    key[..16].copy_from_slice(&record_key(log, Position(u64::MAX)));
+/// The first position of a stretch, from its row's key.
+pub(crate) fn first_of(key: &[u8]) -> Result<Position, StorageError> {
+    position_from(key.get(9..).unwrap_or_default())
+}
+
+/// Before and behind the rows of all logs' stretches.
+pub(crate) const STRETCHES: ([u8; 1], [u8; 1]) = ([STRETCH], [STRETCH + 1]);
+
+/// The key of a log record.
+pub(crate) fn record_key(segment: u64, log: LogId, position: Position) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&segment.to_be_bytes());
+    key[8..16].copy_from_slice(&log.0.to_be_bytes());
+    key[16..].copy_from_slice(&position.0.to_be_bytes());
     key
 }
 
 /// The position in a record's key.
 pub(crate) fn position_of(key: &[u8]) -> Result<Position, StorageError> {
-    match key.get(8..) {
-        Some(position) => position_from(position),
-        None => Err(damaged("a log record's key")),
-    }
+    position_from(key.get(16..).unwrap_or_default())
+}
+
+/// The segment in a record's key.
+pub(crate) fn segment_of(key: &[u8]) -> Result<u64, StorageError> {
+    number(key.get(..8).unwrap_or_default(), "a log record's key")
 }
 
 /// A position as stored.
 pub(crate) fn position_from(bytes: &[u8]) -> Result<Position, StorageError> {
-    bytes
-        .try_into()
-        .map(|bytes| Position(u64::from_be_bytes(bytes)))
-        .map_err(|_| damaged("a position"))
+    number(bytes, "a position").map(Position)
+}
+
+/// A segment's number as stored.
+pub(crate) fn segment_from(bytes: &[u8]) -> Result<u64, StorageError> {
+    number(bytes, "a segment")
+}
+
+fn number(bytes: &[u8], what: &str) -> Result<u64, StorageError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| damaged(what))
 }
 
 pub(crate) fn damaged(what: &str) -> StorageError {

@@ -7,6 +7,8 @@
 //! make a batch larger. RocksDB publishes a synced batch to readers only after the WAL's sync, so nothing is visible
 //! before it is durable, and a reader sees all of a commit or nothing.
 //!
+//! Log records go into segments, which keep compactions from writing them again and again (`segments.rs`).
+//!
 //! Reads run where they are called: most are answered from memory in microseconds, and a hand-over to another thread
 //! would cost more than it saves.
 //!
@@ -31,6 +33,7 @@ mod overlay;
 mod queue;
 mod row_cache;
 mod rows;
+mod segments;
 mod snapshot;
 mod store;
 mod tail;
@@ -45,6 +48,7 @@ pub use tail::TAIL_BYTES_MAX;
 use committer::{Committer, Shared};
 use queue::{Answer, Job};
 use row_cache::Found;
+use segments::Segments;
 use store::Store;
 
 /// Storage in RocksDB.
@@ -67,7 +71,8 @@ impl RocksEngine {
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StorageError> {
         let store = Store::open(path.as_ref(), &options)?;
         let shared = Arc::new(Shared::new(store, options.row_cache_bytes));
-        let committer = Committer::new(shared.clone(), options.sync);
+        let segments = Segments::open(&shared.store, options.log_segment_bytes())?;
+        let committer = Committer::new(shared.clone(), segments, options.sync);
         let thread = std::thread::Builder::new()
             .name("rocks-committer".into())
             .spawn(move || committer.run())

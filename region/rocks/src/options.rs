@@ -121,9 +121,15 @@ impl RocksOptions {
         options
     }
 
+    /// Bytes of log records after which the next segment begins: a memtable is flushed there.
+    pub(crate) fn log_segment_bytes(&self) -> usize {
+        self.memtable_bytes / 16 * 3
+    }
+
     fn log(&self, cache: &Cache) -> Options {
         let mut options = family(&blocks(cache, LOG_BLOCK_BYTES));
-        options.set_write_buffer_size(self.memtable_bytes / 4);
+        // Not filled: a segment, with the batch that passes its bytes and what a memtable adds to them, is less.
+        options.set_write_buffer_size(self.memtable_bytes / 2);
         options.set_max_write_buffer_number(4);
         options
     }

@@ -61,28 +61,50 @@ pub(crate) fn page<D: DBAccess>(
     Ok(page)
 }
 
-/// The records of an iterator bounded to one log.
-pub(crate) fn records<D: DBAccess>(
-    mut rows: DBRawIteratorWithThreadMode<'_, D>,
+/// Records of a log that are being gathered.
+#[derive(Debug)]
+pub(crate) struct Records {
+    pub(crate) found: Vec<LogRecord>,
+    bytes: usize,
     rows_max: usize,
     bytes_max: usize,
-) -> Result<Vec<LogRecord>, StorageError> {
-    let mut records = Vec::new();
-    let mut bytes = 0usize;
-    rows.seek_to_first();
-    while let Some((key, record)) = rows.item() {
-        bytes = bytes.saturating_add(record.len());
-        records.push(LogRecord {
-            position: position_of(key)?,
-            record: Bytes::copy_from_slice(record),
-        });
-        if records.len() >= rows_max || bytes >= bytes_max {
-            break;
+}
+
+impl Records {
+    /// None yet. At most so many are gathered, and none once so many bytes are reached.
+    pub(crate) fn new(rows_max: usize, bytes_max: usize) -> Self {
+        Self {
+            found: Vec::new(),
+            bytes: 0,
+            rows_max,
+            bytes_max,
         }
-        rows.next();
     }
-    rows.status().map_err(failed)?;
-    Ok(records)
+
+    /// Whether no more are wanted.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.found.is_empty() && (self.found.len() >= self.rows_max || self.bytes >= self.bytes_max)
+    }
+
+    /// Takes those of an iterator that is bounded to one stretch of a log.
+    pub(crate) fn take<D: DBAccess>(
+        &mut self,
+        mut rows: DBRawIteratorWithThreadMode<'_, D>,
+    ) -> Result<(), StorageError> {
+        rows.seek_to_first();
+        while let Some((key, record)) = rows.item() {
+            self.bytes = self.bytes.saturating_add(record.len());
+            self.found.push(LogRecord {
+                position: position_of(key)?,
+                record: Bytes::copy_from_slice(record),
+            });
+            if self.is_full() {
+                break;
+            }
+            rows.next();
+        }
+        rows.status().map_err(failed)
+    }
 }
 
 /// RocksDB's error as the engine's.

@@ -1,15 +1,17 @@
 //! The database: opening it, reading it, writing batches.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_storage::{LogId, LogRecord, Page, Position, Scan, StorageError};
-use rocksdb::{Cache, ColumnFamily, DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions, properties};
+use rocksdb::{
+    Cache, ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions, properties,
+};
 
 use crate::{
     RocksMetrics, RocksOptions,
     layout::{self, DATA, FORMAT, FORMAT_KEY, LOG, META},
-    rows::{self, failed},
+    rows::{self, Records, failed},
 };
 
 /// An open database. Clones share it.
@@ -117,18 +119,100 @@ impl Store {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<LogRecord>, StorageError> {
-        // Begins behind the trim, so as not to walk over its tombstones.
-        let Some(first) = after.max(self.log_trimmed(log)?).0.checked_add(1) else {
-            return Ok(Vec::new());
-        };
+        let mut trimmed = self.log_trimmed(log)?;
+        loop {
+            let Some(first) = after.max(trimmed).0.checked_add(1) else {
+                return Ok(Vec::new());
+            };
+            let mut records = Records::new(rows_max, bytes_max);
+            self.gather(log, Position(first), &mut records)?;
+            // A trim that came in between may have taken what the stretches told of; what lies behind it may be there.
+            let trimmed_now = self.log_trimmed(log)?;
+            if !records.found.is_empty() || trimmed_now == trimmed {
+                return Ok(records.found);
+            }
+            trimmed = trimmed_now;
+        }
+    }
+
+    /// Gathers a log's records from a position on.
+    fn gather(&self, log: LogId, first: Position, records: &mut Records) -> Result<(), StorageError> {
+        let mut stretches = self.stretches(log)?;
+        // The last one that begins no later holds the position.
+        stretches.seek_for_prev(layout::stretch_key(log, first));
+        if !stretches.valid() {
+            stretches.status().map_err(failed)?;
+            stretches.seek_to_first();
+        }
+        while let Some(segment) = stretches.value() {
+            let segment = layout::segment_from(segment)?;
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(layout::record_key(segment, log, first));
+            options.set_iterate_upper_bound(layout::record_key(segment, log, Position(u64::MAX)));
+            records.take(self.db.raw_iterator_cf_opt(self.family(LOG)?, options))?;
+            if records.is_full() {
+                return Ok(());
+            }
+            stretches.next();
+        }
+        stretches.status().map_err(failed)
+    }
+
+    /// The rows of a log's stretches.
+    fn stretches(&self, log: LogId) -> Result<DBRawIterator<'_>, StorageError> {
         let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(layout::record_key(log, Position(first)));
-        options.set_iterate_upper_bound(layout::behind_log(log));
-        rows::records(
-            self.db.raw_iterator_cf_opt(self.family(LOG)?, options),
-            rows_max,
-            bytes_max,
-        )
+        options.set_iterate_lower_bound(layout::stretch_key(log, Position::START));
+        options.set_iterate_upper_bound(layout::stretch_key(log, Position(u64::MAX)));
+        Ok(self.db.raw_iterator_cf_opt(self.family(META)?, options))
+    }
+
+    /// The stretches of a log that a trim up to a position ends: where each began, and its segment. The last one ends only
+    /// if that is the log's end.
+    pub(crate) fn stretches_ended(
+        &self,
+        log: LogId,
+        up_to: Position,
+        end: Position,
+    ) -> Result<Vec<(Position, u64)>, StorageError> {
+        let mut ended = Vec::new();
+        let mut stretches = self.stretches(log)?;
+        stretches.seek_to_first();
+        let mut open = None;
+        while let Some((key, segment)) = stretches.item() {
+            let (first, segment) = (layout::first_of(key)?, layout::segment_from(segment)?);
+            // Those before the next one's first have been trimmed.
+            ended.extend(open.take().filter(|_| first.0 <= up_to.0.saturating_add(1)));
+            if first > up_to {
+                return Ok(ended);
+            }
+            open = Some((first, segment));
+            stretches.next();
+        }
+        stretches.status().map_err(failed)?;
+        ended.extend(open.filter(|_| up_to >= end));
+        Ok(ended)
+    }
+
+    /// Tells of each stretch of any log in which segment it is.
+    pub(crate) fn for_each_stretch(&self, mut tell: impl FnMut(u64)) -> Result<(), StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(layout::STRETCHES.0);
+        options.set_iterate_upper_bound(layout::STRETCHES.1);
+        let mut stretches = self.db.raw_iterator_cf_opt(self.family(META)?, options);
+        stretches.seek_to_first();
+        while let Some(segment) = stretches.value() {
+            tell(layout::segment_from(segment)?);
+            stretches.next();
+        }
+        stretches.status().map_err(failed)
+    }
+
+    /// The newest segment that a record is in, trimmed or not.
+    pub(crate) fn last_segment(&self) -> Result<Option<u64>, StorageError> {
+        let mut records = self.db.raw_iterator_cf(self.family(LOG)?);
+        records.seek_to_last();
+        records.status().map_err(failed)?;
+        records.key().map(layout::segment_of).transpose()
     }
 
     pub(crate) fn log_end(&self, log: LogId) -> Result<Position, StorageError> {
@@ -154,12 +238,19 @@ impl Store {
         self.db.write_opt(batch, &options).map_err(failed)
     }
 
-    /// Drops the files that hold nothing but trimmed records of a log.
-    pub(crate) fn drop_trimmed_files(&self, log: LogId, up_to: Position) -> Result<(), StorageError> {
-        let (from, to) = (layout::record_key(log, Position::START), layout::record_key(log, up_to));
+    /// Drops the files that hold nothing but records of these segments.
+    pub(crate) fn drop_segments(&self, segments: Range<u64>) -> Result<(), StorageError> {
+        let (from, to) = (segments.start.to_be_bytes(), segments.end.to_be_bytes());
         self.db
             .delete_file_in_range_cf(self.family(LOG)?, from, to)
             .map_err(failed)
+    }
+
+    /// Lets what was appended to logs so far be written to a file of its own, in the background.
+    pub(crate) fn flush_log(&self) -> Result<(), StorageError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(false);
+        self.db.flush_cf_opt(self.family(LOG)?, &options).map_err(failed)
     }
 
     /// Writes all memtables out.

@@ -15,7 +15,7 @@ use quinn::{Connection, SendStream, VarInt};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -39,6 +39,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FRAMES_READ_AHEAD: usize = 64;
 /// The link's stream goes before copies' (whose priority is 0) when both have something to send.
 pub(crate) const LINK_PRIORITY: i32 = 10;
+/// Writes gather for so long before the link looks at them again. A round costs both sides about half a millisecond of
+/// processor, however few writes it takes: without this a peer that applied 6,000 writes a second spent two thirds of a
+/// core on more than a thousand rounds.
+const GATHER: Duration = Duration::from_millis(1);
 /// How often copies that are due are looked for besides when the catalog changes: one that broke off is taken up again.
 const COPIES_EVERY: Duration = Duration::from_secs(1);
 /// Why a link is down whose peer has closed its stream.
@@ -121,6 +125,9 @@ async fn drive<H: Host>(
     link.open_logs();
     let mut heard = Vec::with_capacity(FRAMES_READ_AHEAD);
     let mut copies_due = tokio::time::interval(COPIES_EVERY);
+    let gathered = sleep(Duration::ZERO);
+    tokio::pin!(gathered);
+    let mut gathering = false;
     loop {
         link.act()?;
         let timeout = link.sender.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
@@ -145,12 +152,16 @@ async fn drive<H: Host>(
             }
             written = write(&mut stream, link.out.rest()), if !link.out.is_empty() => link.wrote(written?),
             Some(order) = link.copies.join_next(), if !link.copies.is_empty() => link.copy_ended(order.ok()),
-            // While questions are under way writes gather: under load one round takes what many of them left.
-            changed = changed(&mut writes), if link.asking == 0 => {
+            // While questions are under way, and for a moment after the last ones, writes gather: under load one round takes
+            // what many of them left. The first write after a silence goes at once.
+            changed = changed(&mut writes), if link.asking == 0 && !gathering => {
                 changed?;
                 let written = *writes.borrow_and_update();
                 link.look_for_activity(written);
+                gathered.as_mut().reset(Instant::now() + GATHER);
+                gathering = true;
             }
+            () = &mut gathered, if gathering => gathering = false,
             changed = changed(&mut catalog) => { changed?; link.open_logs(); link.start_copies(); }
             _ = copies_due.tick() => { link.start_copies(); link.measure(); }
             () = sleep(Duration::from_millis(timeout.max(1))) => link.handle(Event::Tick),

@@ -116,7 +116,7 @@ impl Committer {
             self.carry_out(&mut jobs);
         }
         let result = if self.shared.queue.flush_wanted() {
-            self.shared.store.flush()
+            self.shared.store.flush(true)
         } else {
             Ok(())
         };
@@ -158,7 +158,7 @@ impl Committer {
     fn write(&mut self, jobs: &[Waiting]) -> Result<(Answers, bool), StorageError> {
         let shared = self.shared.clone();
         if self.segments.is_full() {
-            shared.store.flush_log()?;
+            shared.store.flush(false)?;
             self.segments.next();
         }
         let mut batch = Batch::new(&shared, &mut self.segments, jobs)?;
@@ -175,6 +175,7 @@ impl Committer {
         let appended = !batch.grown.is_empty();
         let (commits, batch) = batch.finish(&self.logs);
         let bytes = batch.size_in_bytes();
+        self.segments.writing(bytes);
         if !batch.is_empty() {
             if appended {
                 shared.tail.begin();
@@ -314,7 +315,6 @@ impl<'a> Batch<'a> {
             }
             let key = layout::record_key(segment, append.log, state.end);
             self.batch.put_cf(self.log, key, &append.record);
-            self.segments.appended(key.len() + append.record.len());
             self.grown.insert(append.log);
             positions.push(state.end);
         }

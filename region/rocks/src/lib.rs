@@ -71,7 +71,7 @@ impl RocksEngine {
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StorageError> {
         let store = Store::open(path.as_ref(), &options)?;
         let shared = Arc::new(Shared::new(store, options.row_cache_bytes));
-        let segments = Segments::open(&shared.store, options.log_segment_bytes())?;
+        let segments = Segments::open(&shared.store, options.turn_bytes())?;
         let committer = Committer::new(shared.clone(), segments, options.sync);
         let thread = std::thread::Builder::new()
             .name("rocks-committer".into())

@@ -22,9 +22,15 @@ const BLOCK_HASH_RATIO: f64 = 0.75;
 const FILE_BYTES: u64 = 32 * MIB as u64;
 /// Bytes that are written to files before they are given to the disk: no large write-back stands before a commit's sync.
 const SYNC_STEP_BYTES: u64 = 512 * 1024;
+/// Into steps of so many microseconds what may be written in the background is divided. A commit's sync waits for what
+/// the disk was given before, which is one step's at most.
+const BACKGROUND_STEP_MICROS: i64 = 5_000;
+/// One in so many times compactions are let go before flushes: RocksDB's own figure.
+const BACKGROUND_FAIRNESS: i32 = 10;
 /// WAL files that are kept to be written over. A sync of a file that does not grow changes nothing in the file system's
 /// journal: it takes half the time, and does not wait for the data of tables that are being written, which a commit of the
-/// journal would.
+/// journal would. RocksDB cuts each to what was written of it, so they are of use only if all are of one size: see
+/// [`RocksOptions::turn_bytes`].
 const WAL_FILES_RECYCLED: usize = 4;
 /// Files of RocksDB's own messages that are kept, and bytes of each.
 const INFO_FILES_MAX: usize = 2;
@@ -49,6 +55,9 @@ pub struct RocksOptions {
     pub open_files_max: u16,
     /// Flushes and compactions that run at once. 2 unless told.
     pub background_jobs: u8,
+    /// Bytes a second that flushes and compactions write at most, together; 0 for no limit. 128 MiB unless told. Without
+    /// one, 40 MB of memtables go to the disk at once, and the syncs of commits wait for them.
+    pub background_bytes_per_second: u64,
     /// Whether a commit waits for the disk. False is for tests that prove that it matters.
     pub sync: bool,
 }
@@ -62,6 +71,7 @@ impl Default for RocksOptions {
             wal_bytes_max: 192 * MIB as u64,
             open_files_max: 512,
             background_jobs: 2,
+            background_bytes_per_second: 128 * MIB as u64,
             sync: true,
         }
     }
@@ -86,6 +96,9 @@ impl RocksOptions {
         options.set_max_background_jobs(self.background_jobs.max(1).into());
         options.set_max_subcompactions(1);
         options.set_bytes_per_sync(SYNC_STEP_BYTES);
+        if let Ok(rate @ 1..) = i64::try_from(self.background_bytes_per_second) {
+            options.set_ratelimiter(rate, BACKGROUND_STEP_MICROS, BACKGROUND_FAIRNESS);
+        }
         options.set_compaction_readahead_size(MIB);
         options.set_skip_stats_update_on_db_open(true);
         options.set_stats_dump_period_sec(0);
@@ -116,27 +129,29 @@ impl RocksOptions {
         let mut options = family(&blocks);
         options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_PART);
         options.set_memtable_whole_key_filtering(true);
-        options.set_write_buffer_size(self.memtable_bytes / 2);
+        // None is filled before the turn: what is written is mostly of one kind, or less of each.
+        options.set_write_buffer_size(self.memtable_bytes);
         options.set_max_write_buffer_number(4);
         options
     }
 
-    /// Bytes of log records after which the next segment begins: a memtable is flushed there.
-    pub(crate) fn log_segment_bytes(&self) -> usize {
-        self.memtable_bytes / 16 * 3
+    /// Bytes of write batches after which all memtables are flushed, together: the next WAL begins, and the next segment of
+    /// the change logs. So WALs are of one size, and one is done with as soon as its memtables are written out. With what
+    /// memtables add to what is written, and the batch that passes it, this is less than they may take.
+    pub(crate) fn turn_bytes(&self) -> usize {
+        self.memtable_bytes / 8 * 5
     }
 
     fn log(&self, cache: &Cache) -> Options {
         let mut options = family(&blocks(cache, LOG_BLOCK_BYTES));
-        // Not filled: a segment, with the batch that passes its bytes and what a memtable adds to them, is less.
-        options.set_write_buffer_size(self.memtable_bytes / 2);
+        options.set_write_buffer_size(self.memtable_bytes);
         options.set_max_write_buffer_number(4);
         options
     }
 
     fn meta(&self, cache: &Cache) -> Options {
         let mut options = family(&blocks(cache, DATA_BLOCK_BYTES));
-        options.set_write_buffer_size(self.memtable_bytes / 16);
+        options.set_write_buffer_size(self.memtable_bytes / 4);
         options
     }
 }

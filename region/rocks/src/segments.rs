@@ -1,8 +1,8 @@
 //! Where the change logs' records lie: in segments, one after the other.
 //!
 //! The key of a record begins with the number of the segment that was being written when it came. So whatever is written
-//! later, to whichever log, has a greater key, and a memtable holds records of one segment only: it is flushed where the
-//! next one begins. Files then do not overlap, and RocksDB moves them down its levels without reading them. Keyed by log
+//! later, to whichever log, has a greater key, and a memtable holds records of one segment only: where the next one begins,
+//! memtables are flushed. Files then do not overlap, and RocksDB moves them down its levels without reading them. Keyed by log
 //! and position alone, every file would span all logs, and each compaction would write all that is kept of them anew.
 //!
 //! A log's records within one segment are a stretch of it; where each begins, and in which segment it lies, stands in a
@@ -21,7 +21,7 @@ use crate::store::Store;
 pub(crate) struct Segments {
     /// What is appended goes here.
     current: u64,
-    /// Bytes in the current one.
+    /// Bytes that were written since it began, to logs and else.
     bytes: usize,
     /// Bytes after which the next one begins.
     bytes_max: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// The segments of a store, of about so many bytes each. A new one is begun.
+    /// The segments of a store, each of what logs get of about so many bytes that are written. A new one is begun.
     pub(crate) fn open(store: &Store, bytes_max: usize) -> Result<Self, StorageError> {
         let mut stretches = BTreeMap::new();
         store.for_each_stretch(|segment| *stretches.entry(segment).or_insert(0) += 1)?;
@@ -77,8 +77,8 @@ impl Segments {
         self.stretches.insert(self.current, 0);
     }
 
-    /// So many bytes were appended to the current one.
-    pub(crate) fn appended(&mut self, bytes: usize) {
+    /// So many bytes are being written, to logs and else.
+    pub(crate) fn writing(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
@@ -101,7 +101,9 @@ impl Segments {
 
     /// Drops the files of segments that have no stretches any more. What of this is on disk must be so already.
     pub(crate) fn drop_dead(&mut self, store: &Store) {
-        let Some(&oldest) = self.stretches.keys().next() else { return };
+        let Some(&oldest) = self.stretches.keys().next() else {
+            return;
+        };
         let mut dead = std::mem::take(&mut self.dead);
         if dead.is_empty() {
             return;

@@ -246,19 +246,13 @@ impl Store {
             .map_err(failed)
     }
 
-    /// Lets what was appended to logs so far be written to a file of its own, in the background.
-    pub(crate) fn flush_log(&self) -> Result<(), StorageError> {
-        let mut options = FlushOptions::default();
-        options.set_wait(false);
-        self.db.flush_cf_opt(self.family(LOG)?, &options).map_err(failed)
-    }
-
-    /// Writes all memtables out.
-    pub(crate) fn flush(&self) -> Result<(), StorageError> {
+    /// Writes all memtables out; unless `wait`, in the background, and what is written from now on goes to new ones and a
+    /// new WAL.
+    pub(crate) fn flush(&self, wait: bool) -> Result<(), StorageError> {
         let families = [self.family(META)?, self.family(DATA)?, self.family(LOG)?];
-        self.db
-            .flush_cfs_opt(&families, &FlushOptions::default())
-            .map_err(failed)
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        self.db.flush_cfs_opt(&families, &options).map_err(failed)
     }
 
     /// Fills in what the database holds. A property that cannot be read counts zero.

@@ -474,6 +474,13 @@ async fn log_records_are_written_once() {
     const LOGS: u64 = 16;
     const ROUNDS: u64 = 800;
     let home = tempfile::tempdir().unwrap();
+    let open = |path: &Path| {
+        let options = RocksOptions {
+            memtable_bytes: 2 << 20,
+            ..small()
+        };
+        RocksEngine::open(path, options).unwrap()
+    };
     let engine = open(home.path());
     let append = |log: u64, i: u64| Append {
         log: LogId(log.wrapping_mul(0x9E37_79B9_7F4A_7C15)),

@@ -157,6 +157,9 @@ pub struct Storage {
     /// Whether a write is on disk before it is acknowledged. `false` loses acknowledged writes in a crash: for
     /// measurements and negative controls only.
     pub sync: bool,
+    /// What flushes and compactions write at most, together, in MiB a second; 0 for no limit. 64 for each core unless told.
+    /// Less keeps the disk free for the syncs of commits; too little, and writes wait.
+    pub background_mb_per_second: Option<Within<0, 65_536>>,
     /// Partitions of a new table.
     pub partitions_per_table: Within<1, 4096>,
     /// The largest item collection of a table with local indexes, in bytes.
@@ -437,6 +440,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             sync: true,
+            background_mb_per_second: None,
             partitions_per_table: Within::new(16),
             item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -201,6 +202,14 @@ fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> 
 /// Bytes of WAL to a byte of memtables. What is in the WAL is in memtables too, so much less would flush small ones; much
 /// more would only lengthen the start after a crash.
 const WAL_PER_MEMTABLE: u64 = 3;
+/// MiB a second that are written in the background, for each core. Each can make about half of that, in puts of small items.
+const BACKGROUND_MB_PER_CORE: u64 = 64;
+
+fn background_mb_per_second(config: &Config) -> u64 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let told = config.storage.background_mb_per_second.as_ref();
+    told.map_or(BACKGROUND_MB_PER_CORE * cores, |told| told.get())
+}
 
 fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
     let path = config.data_dir.join(DATABASE);
@@ -214,6 +223,7 @@ fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
         row_cache_bytes: config.memory.row_cache_mb.to_usize() << 20,
         memtable_bytes,
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
+        background_bytes_per_second: background_mb_per_second(config) << 20,
         sync: config.storage.sync,
         ..RocksOptions::default()
     };

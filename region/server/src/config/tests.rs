@@ -41,6 +41,7 @@ replication_mb = 16
 
 [storage]
 sync = false
+background_mb_per_second = 50
 partitions_per_table = 4
 item_collection_bytes = 5000
 

@@ -32,6 +32,8 @@ const BACKGROUND_FAIRNESS: i32 = 10;
 /// journal would. RocksDB cuts each to what was written of it, so they are of use only if all are of one size: see
 /// [`RocksOptions::turn_bytes`].
 const WAL_FILES_RECYCLED: usize = 4;
+/// Memtables of one kind that may wait to be written out before writes wait for them.
+const MEMTABLES_MAX: i32 = 4;
 /// Files of RocksDB's own messages that are kept, and bytes of each.
 const INFO_FILES_MAX: usize = 2;
 const INFO_FILE_BYTES_MAX: usize = 4 * MIB;
@@ -131,7 +133,6 @@ impl RocksOptions {
         options.set_memtable_whole_key_filtering(true);
         // None is filled before the turn: what is written is mostly of one kind, or less of each.
         options.set_write_buffer_size(self.memtable_bytes);
-        options.set_max_write_buffer_number(4);
         options
     }
 
@@ -145,7 +146,6 @@ impl RocksOptions {
     fn log(&self, cache: &Cache) -> Options {
         let mut options = family(&blocks(cache, LOG_BLOCK_BYTES));
         options.set_write_buffer_size(self.memtable_bytes);
-        options.set_max_write_buffer_number(4);
         options
     }
 
@@ -171,6 +171,7 @@ fn blocks(cache: &Cache, block_bytes: usize) -> BlockBasedOptions {
 fn family(blocks: &BlockBasedOptions) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(blocks);
+    options.set_max_write_buffer_number(MEMTABLES_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(FILE_BYTES);

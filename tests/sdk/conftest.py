@@ -147,8 +147,12 @@ secret_access_key = "hush"
 {settings}"""
     )
     server = Server(["serve", "--config", str(config)], folder)
-    ready = json.loads(server.line(START_S))
-    yield Region("us-east-1", f"http://{ready['data']}", "AKIDTESTS", "hush", ready["admin"])
+    try:
+        ready = json.loads(server.line(START_S))
+        yield Region("us-east-1", f"http://{ready['data']}", "AKIDTESTS", "hush", ready["admin"])
+    except BaseException:
+        server.kill()
+        raise
     if crash:
         server.kill()
     else:

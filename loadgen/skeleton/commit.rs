@@ -16,7 +16,7 @@ use crate::AnyError;
 /// Writers that wait at once; more than the bench has connections.
 const WAITING_MAX: usize = 4_096;
 /// As geodynamo's tables have it by default: bytes of a block, bits of bloom filter for each key.
-const BLOCK_BYTES: usize = 8 << 10;
+const BLOCK_BYTES: usize = 4 << 10;
 const BLOOM_BITS: f64 = 10.0;
 
 pub(crate) struct Store {

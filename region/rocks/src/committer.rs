@@ -401,3 +401,54 @@ impl<'a> Batch<'a> {
         (self.commits, self.batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use geodynamo_storage::Append;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::RocksOptions;
+
+    fn carry_out(committer: &mut Committer, jobs: Vec<Job>) {
+        let waiting = |job| {
+            let (done, answer) = oneshot::channel();
+            (Waiting { job, done, bytes: 0 }, answer)
+        };
+        let (mut jobs, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(waiting).unzip();
+        committer.carry_out(&mut jobs);
+        for mut answer in answers {
+            answer.try_recv().unwrap().unwrap();
+        }
+    }
+
+    fn append(log: u64) -> Job {
+        Job::Commit(Commit {
+            appends: vec![Append {
+                log: LogId(log),
+                record: Bytes::from(vec![7; 1000]),
+            }],
+            ..Commit::default()
+        })
+    }
+
+    /// Were it counted twice, the segment would be dropped with the other log's records.
+    #[test]
+    fn a_stretch_that_two_trims_of_a_batch_end_ends_once() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), &RocksOptions::default()).unwrap();
+        let shared = Arc::new(Shared::new(store, 0));
+        let segments = Segments::open(&shared.store, 1).unwrap();
+        let mut committer = Committer::new(shared.clone(), segments, true);
+        carry_out(&mut committer, vec![append(1), append(2)]);
+        carry_out(&mut committer, vec![append(1), append(1)]);
+        let trim = |log, up_to| Job::Trim(LogId(log), Position(up_to));
+        carry_out(&mut committer, vec![trim(1, 1), trim(1, 2)]);
+        assert!(committer.segments.keeps(0) && committer.segments.keeps(1));
+        let left = |log| shared.store.log_read(LogId(log), Position::START, 9, 1 << 20).unwrap();
+        assert_eq!((left(1).len(), left(2).len()), (1, 1));
+        carry_out(&mut committer, vec![trim(2, 1)]);
+        assert!(!committer.segments.keeps(0) && committer.segments.keeps(1));
+        assert_eq!((left(1).len(), left(2).len()), (1, 0));
+    }
+}

@@ -7,7 +7,8 @@
 //! make a batch larger. RocksDB publishes a synced batch to readers only after the WAL's sync, so nothing is visible
 //! before it is durable, and a reader sees all of a commit or nothing.
 //!
-//! Log records go into segments, which keep compactions from writing them again and again (`segments.rs`).
+//! Log records go into segments, which keep compactions from writing them again and again (`segments.rs`). After so many
+//! bytes (`RocksOptions::turn_bytes`) all memtables are flushed together: then the next segment and the next WAL begin.
 //!
 //! Reads run where they are called: most are answered from memory in microseconds, and a hand-over to another thread
 //! would cost more than it saves.

@@ -132,7 +132,7 @@ impl RocksOptions {
         let mut options = family(&blocks);
         options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_PART);
         options.set_memtable_whole_key_filtering(true);
-        // None is filled before the turn: what is written is mostly of one kind, or less of each.
+        // Room for a whole turn, should all that is written be of this kind.
         options.set_write_buffer_size(self.memtable_bytes);
         options
     }

@@ -66,6 +66,12 @@ impl Segments {
         self.bytes >= self.bytes_max
     }
 
+    /// Whether a segment's files are kept.
+    #[cfg(test)]
+    pub(crate) fn keeps(&self, segment: u64) -> bool {
+        self.stretches.contains_key(&segment)
+    }
+
     /// Begins the next one. Nothing may be appended to this one any more.
     pub(crate) fn next(&mut self) {
         if self.stretches.get(&self.current) == Some(&0) {

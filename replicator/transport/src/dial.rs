@@ -39,9 +39,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FRAMES_READ_AHEAD: usize = 64;
 /// The link's stream goes before copies' (whose priority is 0) when both have something to send.
 pub(crate) const LINK_PRIORITY: i32 = 10;
-/// Writes gather for so long before the link looks at them again. A round costs both sides about half a millisecond of
-/// processor, however few writes it takes: without this a peer that applied 6,000 writes a second spent two thirds of a
-/// core on more than a thousand rounds.
+/// Writes gather for so long before the link looks at them again. A round costs the peer about half a millisecond of
+/// processor, however few writes it takes: without this one that applied 6,000 writes a second spent 0.6 of a core on them,
+/// in 1,200 rounds (measured on two cores).
 const GATHER: Duration = Duration::from_millis(1);
 /// How often copies that are due are looked for besides when the catalog changes: one that broke off is taken up again.
 const COPIES_EVERY: Duration = Duration::from_secs(1);

@@ -44,6 +44,8 @@ pub struct Cluster {
     settings: Settings,
     /// One for each region, in the settings' order.
     pub nodes: Vec<Node>,
+    /// Their ports, held until the configuration is written, so that none is chosen twice, here or by a relay.
+    held: Vec<(TcpListener, TcpListener, UdpSocket)>,
 }
 
 /// One region's process, running or not.
@@ -68,7 +70,6 @@ pub struct Node {
 impl Cluster {
     /// Chooses free ports. Nothing is written yet: a relay between the regions has to know their ports first.
     pub fn new(settings: Settings) -> io::Result<Cluster> {
-        // All are held until all are chosen, so that none is chosen twice.
         let mut held = Vec::new();
         let mut nodes = Vec::new();
         for region in &settings.regions {
@@ -87,11 +88,12 @@ impl Cluster {
             });
             held.push((data, admin, replication));
         }
-        Ok(Cluster { settings, nodes })
+        Ok(Cluster { settings, nodes, held })
     }
 
     /// Writes certificates, topology and configurations. `via`: for (from, to), the relay to dial instead of the peer.
-    pub fn write(&self, via: &BTreeMap<(String, String), SocketAddr>) -> io::Result<()> {
+    pub fn write(&mut self, via: &BTreeMap<(String, String), SocketAddr>) -> io::Result<()> {
+        self.held.clear();
         let folder = &self.settings.folder;
         let linked = self.nodes.len() > 1;
         if linked {

@@ -73,7 +73,8 @@ impl Soak {
             .enable_all()
             .build()?;
         let wan = runtime.block_on(emulator(&cluster))?;
-        cluster.write(&relays(&cluster, &wan)?)?;
+        let via = relays(&cluster, &wan)?;
+        cluster.write(&via)?;
         cluster.start()?;
         let (here, peer) = (cluster.nodes[0].endpoint(), cluster.nodes[1].endpoint());
         runtime.block_on(async {

@@ -29,7 +29,7 @@ impl Regions {
     /// Writes all files and starts the emulator, but no region.
     pub async fn prepare(names: &[&str], sync: bool, more: &str) -> Result<Regions, Failure> {
         let folder = tempfile::Builder::new().prefix("geodynamo-test-").tempdir()?;
-        let cluster = Cluster::new(Settings {
+        let mut cluster = Cluster::new(Settings {
             binary: binary()?,
             folder: folder.path().to_owned(),
             regions: names.iter().map(|&name| name.to_owned()).collect(),

@@ -4,8 +4,9 @@
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    Change, Frame, Hlc, Identity, LogInfo, MergeKind, Origin, Past, Position, ReplicaId, Stamp, TableId, Version,
-    link::{Receiver, Sender, Violation, receiver, sender},
+    ApplyError, Change, Frame, Hlc, Identity, LogInfo, MergeKind, Origin, Past, Position, ReplicaId, Stamp, TableId,
+    Version,
+    link::{Receiver, Sender, Ticket, Violation, receiver, sender},
 };
 use proptest::prelude::*;
 use world::World;
@@ -476,4 +477,68 @@ fn a_receiver_takes_stretches_in_order() {
     receiver.handle(0, sent(2, 9, 11));
     assert_eq!(actions(&mut receiver), []);
     assert_eq!(receiver.cursor(log), Some(Position(6)));
+}
+
+/// A receiver that one log has been opened on, and the question for its cursor.
+fn opened(info: LogInfo) -> (Receiver, Ticket) {
+    let mut receiver = Receiver::new(identity("here", 1), "there", 1000, 0);
+    receiver.handle(0, receiver::Event::Frame(hello("test", "there", 2, 1)));
+    receiver.handle(0, receiver::Event::Frame(Frame::Open { logs: vec![info] }));
+    let ticket = asked(&mut receiver).expect("a question");
+    (receiver, ticket)
+}
+
+/// The cursor that the receiver asks for next, if it does.
+fn asked(receiver: &mut Receiver) -> Option<Ticket> {
+    std::iter::from_fn(|| receiver.poll_action()).find_map(|action| match action {
+        receiver::Action::LookUpCursor(ticket, _) => Some(ticket),
+        _ => None,
+    })
+}
+
+/// The host answers as of before a change of its catalog, and the answer is heard of after it: no other change need follow.
+#[test]
+fn a_change_of_the_catalog_during_a_question_is_not_missed() {
+    let info = LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9));
+    let (mut receiver, first) = opened(info);
+    receiver.handle(0, receiver::Event::Catalog);
+    assert_eq!(asked(&mut receiver), None, "the answer is on its way");
+    receiver.handle(0, receiver::Event::Cursor(first, None));
+    let second = asked(&mut receiver).expect("asked again at once");
+    receiver.handle(0, receiver::Event::Cursor(second, None));
+    assert_eq!(asked(&mut receiver), None, "it has not changed since");
+    receiver.handle(0, receiver::Event::Catalog);
+    let third = asked(&mut receiver).expect("asked again when it changes");
+    receiver.handle(0, receiver::Event::Cursor(third, Some(Position::START)));
+    assert_eq!(receiver.cursor(info.log), Some(Position::START));
+}
+
+/// The same where a batch is refused since the table is not known, and is known when that is heard of.
+#[test]
+fn a_change_of_the_catalog_during_an_apply_is_not_missed() {
+    let info = LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9));
+    let check = |changes_between: bool| {
+        let (mut receiver, ticket) = opened(info);
+        receiver.handle(0, receiver::Event::Cursor(ticket, Some(Position::START)));
+        let deltas = Frame::Deltas {
+            log: info.log,
+            after: Position::START,
+            up_to: Position(3),
+            epoch: 1,
+            deltas: vec![],
+            sent_ms: 0,
+        };
+        receiver.handle(0, receiver::Event::Frame(deltas));
+        let applying = std::iter::from_fn(|| receiver.poll_action()).last();
+        let Some(receiver::Action::Apply(ticket, _)) = applying else {
+            panic!("{applying:?}")
+        };
+        if changes_between {
+            receiver.handle(0, receiver::Event::Catalog);
+        }
+        receiver.handle(0, receiver::Event::Applied(ticket, Err(ApplyError::Unknown)));
+        asked(&mut receiver).is_some()
+    };
+    assert!(check(true));
+    assert!(!check(false), "the table is still unknown");
 }

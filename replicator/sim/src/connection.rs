@@ -358,18 +358,14 @@ impl World {
     pub(crate) fn answer_receiver(&mut self, id: ConnectionId, to: usize, epoch: u64, action: receiver::Action) {
         match action {
             receiver::Action::LookUpCursor(ticket, info) => {
-                let Some(connection) = self.connections.get_mut(&id) else {
-                    return;
-                };
-                let durable = self.replicas[connection.to].durable();
-                let known = durable
+                let durable = self.replicas[to].durable();
+                let cursor = durable
                     .copy
                     .started
                     .then(|| durable.cursor(info.log).unwrap_or_default());
-                connection
-                    .receiver
-                    .handle(self.now, receiver::Event::Cursor(ticket, known));
-                self.drive(id);
+                // The house may change between its answer and when the link hears of it.
+                let wait = self.rng.between(0, 4);
+                self.plan_in(wait, Event::Cursor { id, ticket, cursor });
             }
             receiver::Action::Apply(ticket, batch) => {
                 if !self.replicas[to].is_up || self.replicas[to].epoch != epoch {
@@ -403,6 +399,16 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Tells a receiver what the house knew of a log.
+    pub(crate) fn cursor(&mut self, id: ConnectionId, ticket: Ticket, cursor: Option<Position>) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let event = receiver::Event::Cursor(ticket, cursor);
+        connection.receiver.handle(self.now, event);
+        self.drive(id);
     }
 
     /// Tells a receiver what became of a batch.

@@ -230,7 +230,11 @@ impl World {
 
     /// What a copy's stream asked to store is durable.
     pub(crate) fn copy_stored(&mut self, id: CopyId) {
-        self.tell_catalog(JOINER);
+        let state = &self.replicas[JOINER].durable().copy;
+        // A link that missed this is not helped by each page of the copy.
+        if state.done || state.mark.is_none() {
+            self.tell_catalog(JOINER);
+        }
         let Some(copy) = self.copy.as_mut().filter(|copy| copy.id == id) else {
             return;
         };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use geodynamo_replicator_core::{
-    Millis,
+    Millis, Position,
     join::{JoinerAction, SourceAction},
-    link::{receiver, sender},
+    link::{Ticket, receiver, sender},
 };
 
 /// A connection, never used again.
@@ -48,6 +48,11 @@ pub(crate) enum Event {
         to: usize,
         epoch: u64,
         action: receiver::Action,
+    },
+    Cursor {
+        id: ConnectionId,
+        ticket: Ticket,
+        cursor: Option<Position>,
     },
     Dial {
         from: usize,

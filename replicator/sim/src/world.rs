@@ -147,6 +147,7 @@ impl World {
             Event::Tick(id) => self.tick(id),
             Event::AnswerSender(id, action) => self.answer_sender(id, action),
             Event::AnswerReceiver { id, to, epoch, action } => self.answer_receiver(id, to, epoch, action),
+            Event::Cursor { id, ticket, cursor } => self.cursor(id, ticket, cursor),
             Event::Dial { from, to } => self.dial(from, to),
             Event::Restart(region) => self.restart(region),
             Event::Heal(a, b) => self.heal(a, b),

@@ -49,7 +49,7 @@ struct Shared {
 impl Region {
     async fn start(table: &str, end: End) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("geodynamo-test-").tempdir()?;
-        let cluster = Cluster::new(Settings {
+        let mut cluster = Cluster::new(Settings {
             binary: binary()?,
             folder: folder.path().to_owned(),
             regions: vec!["us-east-1".to_owned()],

@@ -45,6 +45,8 @@ struct Ports {
     data: SocketAddr,
     admin: SocketAddr,
     replication: SocketAddr,
+    /// They are held until the region starts, so that nobody else gets one of them meanwhile: another region, or a relay.
+    held: (TcpListener, TcpListener, UdpSocket),
 }
 
 impl Cluster {
@@ -66,9 +68,9 @@ impl Cluster {
         fs::write(&path, &text)?;
         certs::make(&folder.join("certs"), &Topology::parse("topology.toml", &text)?)?;
         let mut regions = Vec::new();
-        for (name, ports) in REGIONS.into_iter().zip(&ports) {
+        for (name, ports) in REGIONS.into_iter().zip(ports) {
             let config = folder.join(format!("{name}.toml"));
-            fs::write(&config, region_config(name, ports))?;
+            fs::write(&config, region_config(name, &ports))?;
             regions.push(start_region(name, ports, &config)?);
         }
         let mut cluster = Self { regions, wan };
@@ -143,7 +145,8 @@ impl DemoRegion {
     }
 }
 
-fn start_region(name: &'static str, ports: &Ports, config: &Path) -> Result<DemoRegion, Box<dyn Error + Send + Sync>> {
+fn start_region(name: &'static str, ports: Ports, config: &Path) -> Result<DemoRegion, Box<dyn Error + Send + Sync>> {
+    drop(ports.held);
     let child = Command::new(std::env::current_exe()?)
         .args(["serve", "--stop-with-stdin", "--config"])
         .arg(config)
@@ -196,7 +199,7 @@ fn region_config(name: &str, ports: &Ports) -> String {
     )
 }
 
-/// Ports that are free now. Another process may take one before the region does; then the start says so.
+/// Ports that are free. Another process may take one in the moment before the region does; then the start says so.
 fn free_ports() -> std::io::Result<Ports> {
     let any = (Ipv4Addr::LOCALHOST, 0);
     let (data, admin, replication) = (TcpListener::bind(any)?, TcpListener::bind(any)?, UdpSocket::bind(any)?);
@@ -204,5 +207,6 @@ fn free_ports() -> std::io::Result<Ports> {
         data: data.local_addr()?,
         admin: admin.local_addr()?,
         replication: replication.local_addr()?,
+        held: (data, admin, replication),
     })
 }

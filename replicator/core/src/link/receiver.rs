@@ -80,6 +80,9 @@ pub struct Receiver {
     tickets: BTreeMap<Ticket, Question>,
     next_ticket: u64,
     applying: usize,
+    /// How often the host's catalog has changed. A question may be answered as of before a change and heard of after it:
+    /// a log that the answer leaves waiting is asked about again at once, or it would wait for a change that has been.
+    catalog: u64,
     /// How many [`Frame::Resume`] were sent.
     resumes: u32,
     /// What the peer may have on the way.
@@ -95,9 +98,17 @@ pub struct Receiver {
 
 /// What was asked of the host.
 #[derive(Clone, Copy, Debug)]
-enum Question {
-    Cursor(LogId),
-    Apply { log: LogId, weight: u64, up_to: Position },
+struct Question {
+    log: LogId,
+    /// [`Receiver::catalog`] when it was asked.
+    catalog: u64,
+    of: Topic,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Topic {
+    Cursor,
+    Apply { weight: u64, up_to: Position },
 }
 
 /// One log of the peer.
@@ -153,6 +164,7 @@ impl Receiver {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             applying: 0,
+            catalog: 0,
             resumes: 0,
             credit: credit_bytes.max(1),
             held: 0,
@@ -354,7 +366,7 @@ impl Receiver {
     }
 
     fn on_cursor(&mut self, ticket: Ticket, cursor: Option<Position>) {
-        let Some(Question::Cursor(log)) = self.tickets.remove(&ticket) else {
+        let Some(Question { log, catalog, .. }) = self.tickets.remove(&ticket) else {
             return;
         };
         let Some(incoming) = self.logs.get_mut(&log) else {
@@ -364,7 +376,7 @@ impl Receiver {
             return;
         }
         match cursor {
-            None => incoming.phase = Phase::Waiting,
+            None => self.wait(log, catalog),
             Some(position) => {
                 incoming.phase = Phase::Open;
                 (incoming.cursor, incoming.received) = (position, position);
@@ -374,9 +386,10 @@ impl Receiver {
     }
 
     fn on_applied(&mut self, now: Millis, ticket: Ticket, outcome: Result<Applied, ApplyError>) {
-        let Some(Question::Apply { log, weight, up_to }) = self.tickets.remove(&ticket) else {
+        let Some(Question { log, catalog, of }) = self.tickets.remove(&ticket) else {
             return;
         };
+        let Topic::Apply { weight, up_to } = of else { return };
         self.applying -= 1;
         self.give_back(weight);
         let Some(incoming) = self.logs.get_mut(&log) else {
@@ -395,25 +408,39 @@ impl Receiver {
                 self.enqueue(log);
             }
             Err(error) => {
-                let at = now.saturating_add(RETRY_MS);
-                incoming.phase = if error == ApplyError::Unknown {
-                    Phase::Waiting
-                } else {
-                    Phase::Paused(at)
-                };
-                if error == ApplyError::Stalled {
-                    self.stats.stalls += 1;
-                }
-                if error != ApplyError::Unknown {
-                    self.timers.insert((at, log));
-                }
                 self.drop_queue(log);
                 self.send(Frame::Pause { log });
+                match error {
+                    ApplyError::Unknown => self.wait(log, catalog),
+                    ApplyError::Stalled => {
+                        self.stats.stalls += 1;
+                        self.pause(log, now);
+                    }
+                    ApplyError::Failed(_) => self.pause(log, now),
+                }
             }
         }
     }
 
+    /// The host does not know the log's table, as of a state of its catalog.
+    fn wait(&mut self, log: LogId, catalog: u64) {
+        if catalog < self.catalog {
+            self.look_up(log);
+        } else if let Some(incoming) = self.logs.get_mut(&log) {
+            incoming.phase = Phase::Waiting;
+        }
+    }
+
+    fn pause(&mut self, log: LogId, now: Millis) {
+        let at = now.saturating_add(RETRY_MS);
+        if let Some(incoming) = self.logs.get_mut(&log) {
+            incoming.phase = Phase::Paused(at);
+            self.timers.insert((at, log));
+        }
+    }
+
     fn on_catalog(&mut self) {
+        self.catalog += 1;
         let waiting: Vec<LogId> = self
             .logs
             .iter()
@@ -456,17 +483,12 @@ impl Receiver {
             let Some((batch, weight)) = incoming.take_batch(peer) else {
                 continue;
             };
+            let up_to = batch.up_to;
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
             incoming.phase = Phase::Applying(ticket);
-            self.tickets.insert(
-                ticket,
-                Question::Apply {
-                    log,
-                    weight,
-                    up_to: batch.up_to,
-                },
-            );
+            let (catalog, of) = (self.catalog, Topic::Apply { weight, up_to });
+            self.tickets.insert(ticket, Question { log, catalog, of });
             self.applying += 1;
             self.actions.push_back(Action::Apply(ticket, batch));
         }
@@ -479,7 +501,8 @@ impl Receiver {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         incoming.phase = Phase::LookingUp(ticket);
-        self.tickets.insert(ticket, Question::Cursor(log));
+        let (catalog, of) = (self.catalog, Topic::Cursor);
+        self.tickets.insert(ticket, Question { log, catalog, of });
         self.actions.push_back(Action::LookUpCursor(ticket, incoming.info));
     }
 

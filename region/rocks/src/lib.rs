@@ -119,6 +119,37 @@ impl RocksEngine {
         }
         Ok(value)
     }
+
+    /// Rows that are in the cache from there, the others from the store, all of them at once.
+    fn get_some(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let store = self.store()?;
+        let mut found = Vec::with_capacity(keys.len());
+        let (mut places, mut wanted) = (Vec::new(), Vec::new());
+        for (place, key) in keys.iter().enumerate() {
+            let ticket = match self.shared.rows.get(key) {
+                Found::Row(value) => {
+                    found.push(Some(value));
+                    continue;
+                }
+                Found::Missing(ticket) => Some(ticket),
+                Found::Unknown => None,
+            };
+            found.push(None);
+            places.push((place, ticket));
+            wanted.push(key);
+        }
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let values = store.get_many(&wanted)?;
+        for (((place, ticket), key), value) in places.into_iter().zip(wanted).zip(values) {
+            if let (Some(ticket), Some(value)) = (ticket, &value) {
+                self.shared.rows.keep(&ticket, key, value);
+            }
+            found[place] = value;
+        }
+        Ok(found)
+    }
 }
 
 impl Engine for RocksEngine {
@@ -138,6 +169,10 @@ impl Engine for RocksEngine {
             // As of one moment, which the rows of the cache need not be of.
             _ => self.store()?.get_many(keys),
         }
+    }
+
+    async fn get_each(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.get_some(keys)
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {

@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// All as of one moment: RocksDB reads the keys of one call, in one column family, at one sequence number.
-    pub(crate) fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+    pub(crate) fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, StorageError> {
         let values = self
             .db
             .batched_multi_get_cf_opt(self.family(DATA)?, keys, false, &ReadOptions::default());

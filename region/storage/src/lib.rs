@@ -203,6 +203,12 @@ pub trait Engine: Send + Sync + 'static {
     /// The values of several keys, in their order, all as of one moment.
     fn get_many(&self, keys: &[Bytes]) -> impl Future<Output = Result<Vec<Option<Bytes>>, StorageError>> + Send;
 
+    /// The values of several keys, in their order, each as of a moment of its own, none before the call: for whoever has the
+    /// turn on them, or wants the newest there is. May cost less than [`Engine::get_many`].
+    fn get_each(&self, keys: &[Bytes]) -> impl Future<Output = Result<Vec<Option<Bytes>>, StorageError>> + Send {
+        self.get_many(keys)
+    }
+
     /// A page of a range, as of the last durable commit.
     fn scan(&self, scan: Scan) -> impl Future<Output = Result<Page, StorageError>> + Send;
 

@@ -286,7 +286,7 @@ impl<E: Engine> Tables<E> {
         let ats = ats.collect::<Result<Vec<_>>>()?;
         let place = |at: &ItemKey| keys::item(table.id(), at.route, &at.bytes);
         let engine_keys: Vec<_> = ats.iter().map(place).collect();
-        let found = self.engine().get_many(&engine_keys).await?;
+        let found = self.engine().get_each(&engine_keys).await?;
         let read = |found: Option<Bytes>| found.map(|bytes| Record::read(&bytes)).transpose();
         let held = ats
             .into_iter()

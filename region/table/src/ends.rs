@@ -44,7 +44,10 @@ impl LogEnds {
     }
 
     /// Logs can be read up to here. None is lowered: commits may be told of in another order than they took place.
-    pub(crate) fn raise(&self, logs: impl IntoIterator<Item = (LogId, Position)>) {
+    ///
+    /// `tell` is whether links have something to send of it. What they only pass over, as they do with what came from
+    /// other replicas, is counted silently: they come across it with what they are told of, or when they look by themselves.
+    pub(crate) fn raise(&self, logs: impl IntoIterator<Item = (LogId, Position)>, tell: bool) {
         let last = {
             let mut state = self.state.lock();
             for (log, position) in logs {
@@ -56,7 +59,7 @@ impl LogEnds {
         self.written.send_if_modified(|number| {
             let is_news = *number < last;
             *number = last.max(*number);
-            is_news
+            is_news && tell
         });
     }
 
@@ -69,7 +72,7 @@ impl LogEnds {
             .collect()
     }
 
-    /// Tells the number of every growth.
+    /// Tells the number of the last growth, whenever there is something to send.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }
@@ -110,18 +113,27 @@ mod tests {
         let ends = LogEnds::default();
         let mut watch = ends.watch();
         assert_eq!((ends.get(A), ends.grown_since(0)), (None, vec![]));
-        ends.raise([(A, Position(3)), (B, Position(1))]);
+        ends.raise([(A, Position(3)), (B, Position(1))], true);
         assert!(watch.has_changed().unwrap());
         let number = *watch.borrow_and_update();
         assert_eq!(ends.grown_since(0), [(A, Position(3)), (B, Position(1))]);
         assert_eq!(ends.grown_since(number), []);
-        ends.raise([(A, Position(5))]);
+        ends.raise([(A, Position(5))], true);
         assert_eq!(ends.grown_since(number), [(A, Position(5))]);
         // Told of in another order than they took place.
         let number = *watch.borrow_and_update();
-        ends.raise([(A, Position(4)), (B, Position(1))]);
+        ends.raise([(A, Position(4)), (B, Position(1))], true);
         assert!(!watch.has_changed().unwrap());
         assert_eq!((ends.get(A), ends.grown_since(number)), (Some(Position(5)), vec![]));
         assert_eq!(ends.state.lock().grown.len(), 2, "one entry for each log");
+        // Nothing to send: nobody is woken, but whoever looks finds it.
+        ends.raise([(B, Position(2))], false);
+        assert!(!watch.has_changed().unwrap());
+        assert_eq!(ends.grown_since(number), [(B, Position(2))]);
+        let silent = *watch.borrow();
+        assert_eq!(ends.grown_since(silent), []);
+        ends.raise([(A, Position(6))], true);
+        assert!(watch.has_changed().unwrap());
+        assert_eq!(ends.grown_since(silent), [(A, Position(6))]);
     }
 }

@@ -25,7 +25,7 @@ impl<E: Engine> Tables<E> {
         self.ends.get(log).unwrap_or_default()
     }
 
-    /// The number of the last growth of a log: changes whenever something readable was added to one.
+    /// The number of the last growth of a log: changes whenever something was added to one that links have to send.
     pub fn writes(&self) -> watch::Receiver<u64> {
         self.ends.watch()
     }
@@ -82,7 +82,7 @@ impl<E: Engine> Tables<E> {
         let engine_keys = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut versions = Vec::with_capacity(wanted.len());
         let mut bytes = 0;
-        for found in self.engine().get_many(&engine_keys).await? {
+        for found in self.engine().get_each(&engine_keys).await? {
             bytes += found.as_ref().map_or(0, Bytes::len);
             let record = found.map(|bytes| Record::read(&bytes)).transpose()?;
             versions.push(record.map(Record::into_version));

@@ -468,7 +468,7 @@ impl<E: Engine> Tables<E> {
         for partition in 0..table.partitions().partitions() {
             let log = self.log_of(table, partition);
             let end = self.engine.log_end(log).await?;
-            self.ends.raise([(LogId(log.0), Position(end.0))]);
+            self.ends.raise([(LogId(log.0), Position(end.0))], true);
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ impl<E: Engine> Tables<E> {
             .map(|(action, at)| keys::item(action.table.id(), at.route, &at.bytes))
             .collect();
         let mut current = Vec::with_capacity(actions.len());
-        for found in self.engine().get_many(&engine_keys).await? {
+        for found in self.engine().get_each(&engine_keys).await? {
             current.push(found.map(|bytes| Record::read(&bytes)).transpose()?);
         }
         let prepared = prepare_all(actions, ats, current, &involved)?;

@@ -59,6 +59,8 @@ pub(crate) struct Staged {
     /// The transaction that the changes are part of.
     pub(crate) transaction: Option<TransactionId>,
     counts: SmallVec<[Count; 1]>,
+    /// Whether links have any of the changes to send.
+    to_send: bool,
     /// What changes of item collections, in tables with local indexes.
     pub(crate) collections: Vec<CollectionChange>,
 }
@@ -321,6 +323,7 @@ impl<E: Engine> Tables<E> {
             body,
         };
         let log = self.log_of(table, table.partitions().partition_of(at.route));
+        staged.to_send |= origin == Origin::Local;
         staged.commit.appends.push(Append {
             log,
             record: change.encode().into(),
@@ -336,6 +339,7 @@ impl<E: Engine> Tables<E> {
             commit,
             counts,
             collections,
+            to_send,
             ..
         } = staged;
         let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
@@ -351,7 +355,7 @@ impl<E: Engine> Tables<E> {
         }
         if !logs.is_empty() {
             let positions = positions.into_iter().map(|position| Position(position.0));
-            self.ends.raise(logs.into_iter().zip(positions));
+            self.ends.raise(logs.into_iter().zip(positions), to_send);
         }
         Ok(())
     }

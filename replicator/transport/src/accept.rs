@@ -15,7 +15,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName},
     server::ParsedCertificate,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     Host,
@@ -25,14 +25,13 @@ use crate::{
     dial::LINK_PRIORITY,
     metrics::{LinkMetrics, add},
     replicator::Shared,
+    tick::Tick,
     unsent::Unsent,
     wire,
 };
 
 /// The most connections from peers at a time. A cluster has a handful of regions; a reconnect may overlap its predecessor.
 const CONNECTIONS_MAX: usize = 256;
-/// Frames read ahead of the link's state machine. Credit bounds their bytes.
-const FRAMES_READ_AHEAD: usize = 16;
 /// How long a connection may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the round trip is read for the metrics.
@@ -142,44 +141,33 @@ async fn drive<H: Host>(
     metrics: &Arc<LinkMetrics>,
     connection: &Connection,
     mut stream: SendStream,
-    mut incoming: RecvStream,
+    incoming: RecvStream,
     hello: Frame,
 ) -> Result<(), String> {
     stream.set_priority(LINK_PRIORITY).map_err(|error| error.to_string())?;
-    let (frames_in, mut frames) = mpsc::channel(FRAMES_READ_AHEAD);
-    let mut reader = JoinSet::new();
-    reader.spawn(async move {
-        loop {
-            let frame = wire::read::<Frame>(&mut incoming).await;
-            let is_last = !matches!(frame, Ok(Some(_)));
-            if frames_in.send(frame).await.is_err() || is_last {
-                return;
-            }
-        }
-    });
+    let mut frames = wire::Frames::new(incoming);
     let mut receiver = Receiver::new(shared.own.clone(), region, shared.credit_bytes, shared.now());
     receiver.handle(shared.now(), Event::Frame(hello));
     let mut catalog = shared.host.catalog();
     let mut shutdown = shared.shutdown.clone();
     let mut measured = tokio::time::interval(MEASURE_EVERY);
-    let mut jobs: JoinSet<Vec<Event>> = JoinSet::new();
+    let mut jobs = Jobs(JoinSet::new());
     let mut out = Unsent::default();
-    let mut heard = Vec::with_capacity(FRAMES_READ_AHEAD);
+    let mut heard = Vec::new();
+    let mut tick = Tick::new();
     let outcome = loop {
         if let Err(error) = act(shared, &mut receiver, &mut jobs, &mut out, metrics) {
             break Err(error);
         }
-        let timeout = receiver.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
+        tick.arm(shared.now(), receiver.poll_timeout().unwrap_or(0));
         tokio::select! {
             // All that is there: what came together is applied together.
-            _ = frames.recv_many(&mut heard, FRAMES_READ_AHEAD) => {
-                match take_in(&mut heard, &mut receiver, shared.now(), metrics) {
-                    Ok(true) => {}
-                    Ok(false) => break Ok(()),
-                    Err(error) => break Err(error.to_string()),
-                }
-            }
-            Some(events) = jobs.join_next(), if !jobs.is_empty() => match events {
+            read = frames.read(&mut heard) => match read {
+                Ok(()) if heard.is_empty() => break Ok(()),
+                Ok(()) => heard.drain(..).for_each(|frame| take_in(frame, &mut receiver, shared.now(), metrics)),
+                Err(error) => break Err(error.to_string()),
+            },
+            Some(events) = jobs.0.join_next(), if !jobs.0.is_empty() => match events {
                 Ok(events) => events.into_iter().for_each(|event| receiver.handle(shared.now(), event)),
                 Err(error) => break Err(format!("applying failed: {error}")),
             },
@@ -199,41 +187,36 @@ async fn drive<H: Host>(
                 let rtt_us = u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX);
                 metrics.rtt_us.store(rtt_us, Relaxed);
             }
-            () = sleep(Duration::from_millis(timeout.max(1))) => receiver.handle(shared.now(), Event::Tick),
+            () = tick.gone_off() => receiver.handle(shared.now(), Event::Tick),
         }
     };
     // What is being applied is not torn off; its acknowledgement may be lost, which is harmless.
-    while jobs.join_next().await.is_some() {}
+    while jobs.0.join_next().await.is_some() {}
     outcome
 }
 
-/// Gives the receiver the frames that were heard; false if the peer has ended the link.
-fn take_in(
-    heard: &mut Vec<Result<Option<Frame>, wire::WireError>>,
-    receiver: &mut Receiver,
-    now: Millis,
-    metrics: &LinkMetrics,
-) -> Result<bool, wire::WireError> {
-    // Nothing was heard only where the reader is gone, and it says why before it goes.
-    let mut is_open = !heard.is_empty();
-    for frame in heard.drain(..) {
-        let Some(frame) = frame? else {
-            is_open = false;
-            break;
-        };
-        if let Frame::Deltas { deltas, .. } = &frame {
-            add(&metrics.deltas_received, deltas.len() as u64);
-        }
-        receiver.handle(now, Event::Frame(frame));
+/// What a link asks of the host. Once begun it goes to its end, also where the link is dropped: a half of an apply is
+/// nothing that a table could do with.
+struct Jobs(JoinSet<Vec<Event>>);
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.0.detach_all();
     }
-    Ok(is_open)
+}
+
+fn take_in(frame: Frame, receiver: &mut Receiver, now: Millis, metrics: &LinkMetrics) {
+    if let Frame::Deltas { deltas, .. } = &frame {
+        add(&metrics.deltas_received, deltas.len() as u64);
+    }
+    receiver.handle(now, Event::Frame(frame));
 }
 
 /// Does what the receiver wants done.
 fn act<H: Host>(
     shared: &Arc<Shared<H>>,
     receiver: &mut Receiver,
-    jobs: &mut JoinSet<Vec<Event>>,
+    Jobs(jobs): &mut Jobs,
     out: &mut Unsent,
     metrics: &Arc<LinkMetrics>,
 ) -> Result<(), String> {

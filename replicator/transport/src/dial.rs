@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -13,7 +15,7 @@ use geodynamo_replicator_core::{
 };
 use quinn::{Connection, SendStream, VarInt};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -25,6 +27,7 @@ use crate::{
     copy,
     metrics::{LinkMetrics, add},
     replicator::Shared,
+    tick::Tick,
     unsent::Unsent,
     wire,
 };
@@ -35,16 +38,18 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// How long one attempt to connect may take: several round trips of the longest way around the world.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Frames read ahead of the link's state machine; acknowledgements are small.
-const FRAMES_READ_AHEAD: usize = 64;
 /// The link's stream goes before copies' (whose priority is 0) when both have something to send.
 pub(crate) const LINK_PRIORITY: i32 = 10;
 /// Writes gather for so long before the link looks at them again. A round costs the peer about half a millisecond of
 /// processor, however few writes it takes: without this one that applied 6,000 writes a second spent 0.6 of a core on them,
 /// in 1,200 rounds (measured on two cores).
 const GATHER: Duration = Duration::from_millis(1);
-/// How often copies that are due are looked for besides when the catalog changes: one that broke off is taken up again.
-const COPIES_EVERY: Duration = Duration::from_secs(1);
+/// How many times in a row the host is asked while nothing else of the link goes on, as it is asked where it answers from
+/// memory: which changes there are, and their keys' versions, twice each. A task and its wake-ups would cost more than that.
+const WAVES_AT_ONCE_MAX: usize = 4;
+/// How often a link looks by itself: for copies that are due, one of which may have broken off, and for changes in its logs
+/// that it only passes over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Why a link is down whose peer has closed its stream.
 const PEER_ENDED: &str = "the peer ended the link";
 
@@ -105,41 +110,29 @@ async fn drive<H: Host>(
     metrics: &Arc<LinkMetrics>,
     connection: &Connection,
 ) -> Result<(), String> {
-    let (mut stream, mut incoming) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    let (mut stream, incoming) = connection.open_bi().await.map_err(|error| error.to_string())?;
     stream.set_priority(LINK_PRIORITY).map_err(|error| error.to_string())?;
-    // All tasks of this connection are in join sets: they end with it.
-    let mut reader = JoinSet::new();
-    let (frames_in, mut frames) = mpsc::channel(FRAMES_READ_AHEAD);
-    reader.spawn(async move {
-        loop {
-            let frame = wire::read::<Frame>(&mut incoming).await;
-            let is_last = !matches!(frame, Ok(Some(_)));
-            if frames_in.send(frame).await.is_err() || is_last {
-                return;
-            }
-        }
-    });
+    let mut frames = wire::Frames::new(incoming);
     let mut link = Link::new(shared, peer, metrics, connection);
     let mut writes = shared.host.writes();
     let mut catalog = shared.host.catalog();
     link.open_logs();
-    let mut heard = Vec::with_capacity(FRAMES_READ_AHEAD);
-    let mut copies_due = tokio::time::interval(COPIES_EVERY);
+    let mut heard = Vec::new();
+    let mut look = tokio::time::interval(LOOK_EVERY);
     let gathered = sleep(Duration::ZERO);
     tokio::pin!(gathered);
     let mut gathering = false;
+    let mut tick = Tick::new();
     loop {
         link.act()?;
-        let timeout = link.sender.poll_timeout().unwrap_or(0).saturating_sub(shared.now());
+        tick.arm(shared.now(), link.sender.poll_timeout().unwrap_or(0));
         tokio::select! {
-            count = frames.recv_many(&mut heard, FRAMES_READ_AHEAD) => {
-                if count == 0 {
+            read = frames.read(&mut heard) => {
+                read.map_err(|error| error.to_string())?;
+                if heard.is_empty() {
                     return Err(PEER_ENDED.into());
                 }
-                for frame in heard.drain(..) {
-                    let frame = frame.map_err(|error| error.to_string())?.ok_or(PEER_ENDED)?;
-                    link.handle(Event::Frame(frame));
-                }
+                heard.drain(..).for_each(|frame| link.handle(Event::Frame(frame)));
             }
             Some(done) = link.jobs.join_next(), if !link.jobs.is_empty() => {
                 match done.map_err(|error| format!("a question to the host failed: {error}"))? {
@@ -163,8 +156,14 @@ async fn drive<H: Host>(
             }
             () = &mut gathered, if gathering => gathering = false,
             changed = changed(&mut catalog) => { changed?; link.open_logs(); link.start_copies(); }
-            _ = copies_due.tick() => { link.start_copies(); link.measure(); }
-            () = sleep(Duration::from_millis(timeout.max(1))) => link.handle(Event::Tick),
+            _ = look.tick() => {
+                // What is only passed over is not told of, and is looked for here.
+                let written = *writes.borrow();
+                link.look_for_activity(written);
+                link.start_copies();
+                link.measure();
+            }
+            () = tick.gone_off() => link.handle(Event::Tick),
         }
     }
 }
@@ -223,7 +222,7 @@ async fn write(stream: &mut SendStream, rest: &[u8]) -> Result<usize, String> {
     stream.write(rest).await.map_err(|error| error.to_string())
 }
 
-/// A connection's sender and what it waits for.
+/// A connection's sender and what it waits for. Its tasks end with it.
 struct Link<'a, H> {
     shared: &'a Arc<Shared<H>>,
     peer: &'a PeerConfig,
@@ -281,6 +280,18 @@ impl<'a, H: Host> Link<'a, H> {
 
     /// Does what the sender wants done.
     fn act(&mut self) -> Result<(), String> {
+        for wave in 0..=WAVES_AT_ONCE_MAX {
+            self.follow()?;
+            if !self.ask(wave < WAVES_AT_ONCE_MAX) {
+                break;
+            }
+        }
+        self.pass_acks_on();
+        Ok(())
+    }
+
+    /// Follows the sender's actions; its questions gather.
+    fn follow(&mut self) -> Result<(), String> {
         while let Some(action) = self.sender.poll_action() {
             match action {
                 Action::Send(frame) => {
@@ -337,28 +348,33 @@ impl<'a, H: Host> Link<'a, H> {
                 Action::Disconnect(violation) => return Err(violation.to_string()),
             }
         }
-        self.ask();
-        self.pass_acks_on();
         Ok(())
     }
 
-    /// Puts the questions that have gathered to the host, all in one task: most are answered within microseconds.
-    fn ask(&mut self) {
+    /// Puts the questions that have gathered to the host, and gives whether it has answered. If it does not answer at once,
+    /// or is not to, a task waits for all the answers.
+    fn ask(&mut self, at_once: bool) -> bool {
         if self.questions.is_empty() {
-            return;
+            return false;
         }
         let (host, questions) = (Arc::clone(&self.shared.host), std::mem::take(&mut self.questions));
-        self.asking += 1;
-        self.jobs.spawn(async move {
+        let mut asking = Box::pin(async move {
             let mut answers = Vec::with_capacity(questions.len());
             for question in questions {
                 answers.push(question.put(host.as_ref()).await);
             }
-            Done::Answers(answers)
+            answers
         });
+        if at_once && let Some(answers) = poll_once(asking.as_mut()) {
+            answers.into_iter().for_each(|answer| self.handle(answer));
+            return true;
+        }
+        self.asking += 1;
+        self.jobs.spawn(async move { Done::Answers(asking.await) });
+        false
     }
 
-    /// One task at a time, which takes all that has gathered: under load acknowledgements are passed on in bundles.
+    /// Where the host does not take them at once, one task at a time takes all that has gathered.
     fn pass_acks_on(&mut self) {
         let Some(peer) = self.sender.peer().filter(|_| !self.acking && !self.acks.is_empty()) else {
             return;
@@ -366,12 +382,19 @@ impl<'a, H: Host> Link<'a, H> {
         self.acking = true;
         let (host, peer): (_, Peer) = (Arc::clone(&self.shared.host), peer.clone());
         let acks = std::mem::take(&mut self.acks);
-        self.jobs.spawn(async move {
+        let mut passing = Box::pin(async move {
             for (log, position) in acks {
                 host.acked(&peer, log, position).await;
             }
-            Done::AcksPassedOn
         });
+        if poll_once(passing.as_mut()).is_some() {
+            self.acking = false;
+        } else {
+            self.jobs.spawn(async move {
+                passing.await;
+                Done::AcksPassedOn
+            });
+        }
     }
 
     fn wrote(&mut self, bytes: usize) {
@@ -460,6 +483,14 @@ impl<'a, H: Host> Link<'a, H> {
         self.metrics.packets_lost.store(path.lost_packets, Relaxed);
         self.metrics.congestion_events.store(path.congestion_events, Relaxed);
         self.metrics.window_bytes.store(path.cwnd, Relaxed);
+    }
+}
+
+/// The output of a future that is ready at once. If it is not, it may be awaited later.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 

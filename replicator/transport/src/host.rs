@@ -21,7 +21,8 @@ pub trait Host: Send + Sync + 'static {
     /// This node's wall clock, in milliseconds since the Unix epoch.
     fn now_ms(&self) -> Millis;
 
-    /// The number of the last write: grows whenever something readable was added to any change log (after it is durable).
+    /// The number of the last write to a change log. Changes whenever something that links have to send was added to any,
+    /// once it is durable; the number may count other additions too.
     fn writes(&self) -> watch::Receiver<u64>;
 
     /// Changes its value whenever an answer of [`Host::logs_to`], [`Host::cursor`] or [`Host::copies_due`] may have changed.
@@ -68,7 +69,7 @@ pub trait Host: Send + Sync + 'static {
     fn cursor(&self, peer: &Peer, info: &LogInfo) -> impl Future<Output = Result<Option<Position>, HostError>> + Send;
 
     /// Applies stretches of several of a peer's logs of one table durably (see [`Batch`]), and answers for each in their
-    /// order. All of them are one commit: under load that is what makes a link cheap.
+    /// order. All of them are one commit: under load that is what makes a link cheap. Once begun it is not dropped.
     fn apply(&self, batches: Vec<Batch>) -> impl Future<Output = Vec<Result<Applied, ApplyError>>> + Send;
 
     /// The source's side of a copy, first: whether `region` may have it, and every cursor and own log end of the table,

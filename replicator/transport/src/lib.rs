@@ -13,6 +13,7 @@ mod dial;
 pub mod host;
 pub mod metrics;
 mod replicator;
+mod tick;
 mod unsent;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, io, thread::LocalKey};
 
+use bytes::Bytes;
 use geodynamo_replicator_core::frame::{self, FLAG_PLAIN, FLAG_ZSTD, FRAME_BYTES_MAX, FrameError};
 use quinn::{ReadExactError, RecvStream};
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,6 +12,14 @@ use zstd::bulk::{Compressor, Decompressor};
 const COMPRESS_FROM_BYTES: usize = 4096;
 /// zstd's level: the fastest that is worth its time on a WAN.
 const COMPRESSION_LEVEL: i32 = 1;
+/// Bytes of a frame's length, before it.
+const LENGTH_BYTES: usize = 4;
+/// The most frames that are taken from a stream at a time.
+const FRAMES_AT_ONCE_MAX: usize = 64;
+/// The most packets' data that is taken from a stream at a time.
+const CHUNKS_AT_ONCE_MAX: usize = 64;
+/// Room that is kept for what comes when nothing is left of what came.
+const ROOM_BYTES_MAX: usize = 256 * 1024;
 /// The flag and the uncompressed length before compressed bytes.
 const ZSTD_HEAD_BYTES: usize = 5;
 
@@ -58,7 +67,7 @@ pub(crate) fn append<T: Serialize>(out: &mut Vec<u8>, frame: &T) -> Result<(), W
 
 /// Reads the next frame; `None` at the stream's end. Not safe to cancel.
 pub(crate) async fn read<T: DeserializeOwned>(stream: &mut RecvStream) -> Result<Option<T>, WireError> {
-    let mut length = [0; 4];
+    let mut length = [0; LENGTH_BYTES];
     match stream.read_exact(&mut length).await {
         Ok(()) => {}
         Err(ReadExactError::FinishedEarly(0)) => return Ok(None),
@@ -71,6 +80,67 @@ pub(crate) async fn read<T: DeserializeOwned>(stream: &mut RecvStream) -> Result
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).await.map_err(WireError::Stream)?;
     parse(&bytes).map(Some)
+}
+
+/// The frames of a stream, as they come.
+pub(crate) struct Frames {
+    stream: RecvStream,
+    /// What has come, from `taken` on not yet taken: a few frames, or a part of one.
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Frames {
+    pub(crate) fn new(stream: RecvStream) -> Self {
+        Self {
+            stream,
+            bytes: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// Appends the frames that have come, up to [`FRAMES_AT_ONCE_MAX`]; waits for one if there is none. Appends nothing at
+    /// the stream's end. Safe to cancel.
+    pub(crate) async fn read<T: DeserializeOwned>(&mut self, heard: &mut Vec<T>) -> Result<(), WireError> {
+        loop {
+            while heard.len() < FRAMES_AT_ONCE_MAX
+                && let Some((frame, length)) = first_of(self.bytes.get(self.taken..).unwrap_or_default())?
+            {
+                heard.push(parse(frame)?);
+                self.taken += length;
+            }
+            if !heard.is_empty() {
+                return Ok(());
+            }
+            // What is left is a part of a frame.
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+            if self.bytes.is_empty() {
+                self.bytes.shrink_to(ROOM_BYTES_MAX);
+            }
+            let mut chunks = [const { Bytes::new() }; CHUNKS_AT_ONCE_MAX];
+            match self.stream.read_chunks(&mut chunks).await {
+                Ok(Some(count)) => chunks[..count]
+                    .iter()
+                    .for_each(|chunk| self.bytes.extend_from_slice(chunk)),
+                Ok(None) if self.bytes.is_empty() => return Ok(()),
+                Ok(None) => return Err(WireError::Stream(ReadExactError::FinishedEarly(self.bytes.len()))),
+                Err(error) => return Err(WireError::Stream(ReadExactError::ReadError(error))),
+            }
+        }
+    }
+}
+
+/// The first frame of some bytes, and how many it takes with its length; `None` while a part of it is missing.
+fn first_of(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, WireError> {
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(FrameError::Long(length).into());
+    }
+    Ok(rest.get(..length).map(|frame| (frame, LENGTH_BYTES + length)))
 }
 
 /// The compressed form, if it is worth it.
@@ -152,6 +222,29 @@ mod tests {
         check(vec![7; 10], FLAG_PLAIN);
         check(vec![7; 5_000], FLAG_ZSTD);
         check(noise, FLAG_PLAIN);
+    }
+
+    /// Frames that come in pieces are whole only with their last byte; one that would be too long is refused at once.
+    #[test]
+    fn the_first_frame_is_found() {
+        let mut out = Vec::new();
+        append(&mut out, &request(vec![7; 10])).unwrap();
+        let first = out.len();
+        append(&mut out, &request(vec![8; 5_000])).unwrap();
+        for end in 0..first {
+            assert!(first_of(&out[..end]).unwrap().is_none());
+        }
+        for end in first..out.len() {
+            let (frame, length) = first_of(&out[..end]).unwrap().unwrap();
+            assert_eq!(
+                (parse::<CopyFrame>(frame).unwrap(), length),
+                (request(vec![7; 10]), first)
+            );
+        }
+        assert!(first_of(&out[first..out.len() - 1]).unwrap().is_none());
+        assert!(first_of(&out[first..]).unwrap().is_some());
+        let long = u32::try_from(FRAME_BYTES_MAX + 1).unwrap().to_be_bytes();
+        assert!(first_of(&long).is_err());
     }
 
     #[test]

@@ -136,6 +136,10 @@ impl Engine for Broken {
         self.inner.get_many(keys).await
     }
 
+    async fn get_each(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.inner.get_each(keys).await
+    }
+
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
         if self.fault == Fault::ScanOfNoRows && scan.rows_max == 0 {
             return Ok(Page {

@@ -56,6 +56,10 @@ impl Engine for Gated {
         self.engine.get_many(keys).await
     }
 
+    async fn get_each(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.engine.get_each(keys).await
+    }
+
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
         self.engine.scan(scan).await
     }

@@ -33,6 +33,10 @@ const BACKGROUND_FAIRNESS: i32 = 10;
 /// journal would. RocksDB cuts each to what was written of it, so they are of use only if all are of one size: see
 /// [`RocksOptions::turn_bytes`].
 const WAL_FILES_RECYCLED: usize = 4;
+/// Files of rows that gather at level 0 before they are merged into the next level. A turn's are of some 10 MB, since the
+/// change logs take most of it, and the level below holds 128 MB and more, all of which random overwrites touch: RocksDB's own
+/// four would rewrite it for 40 MB.
+const DATA_FILES_AT_LEVEL_0: i32 = 8;
 /// Memtables of one kind that may wait to be written out before writes wait for them.
 const MEMTABLES_MAX: i32 = 4;
 /// Files of RocksDB's own messages that are kept, and bytes of each.
@@ -134,6 +138,7 @@ impl RocksOptions {
         options.set_memtable_whole_key_filtering(true);
         // Room for a whole turn, should all that is written be of this kind.
         options.set_write_buffer_size(self.memtable_bytes);
+        options.set_level_zero_file_num_compaction_trigger(DATA_FILES_AT_LEVEL_0);
         options
     }
 

@@ -55,11 +55,11 @@ impl LogEnds {
             }
             state.last
         };
-        // Without the lock: whoever looks at the number may hold its lock while they ask what has grown.
+        // Without the lock: whoever looks at the number may hold its lock while they ask what has grown. Told also if the
+        // number stays: what is to be sent may have been counted by another's silent growth, which came first.
         self.written.send_if_modified(|number| {
-            let is_news = *number < last;
             *number = last.max(*number);
-            is_news && tell
+            tell
         });
     }
 
@@ -123,10 +123,10 @@ mod tests {
         // Told of in another order than they took place.
         let number = *watch.borrow_and_update();
         ends.raise([(A, Position(4)), (B, Position(1))], true);
-        assert!(!watch.has_changed().unwrap());
         assert_eq!((ends.get(A), ends.grown_since(number)), (Some(Position(5)), vec![]));
         assert_eq!(ends.state.lock().grown.len(), 2, "one entry for each log");
         // Nothing to send: nobody is woken, but whoever looks finds it.
+        watch.mark_unchanged();
         ends.raise([(B, Position(2))], false);
         assert!(!watch.has_changed().unwrap());
         assert_eq!(ends.grown_since(number), [(B, Position(2))]);
@@ -135,5 +135,12 @@ mod tests {
         ends.raise([(A, Position(6))], true);
         assert!(watch.has_changed().unwrap());
         assert_eq!(ends.grown_since(silent), [(A, Position(6))]);
+        // What comes behind what is to be sent is told of first: that must not swallow it.
+        let number = *watch.borrow_and_update();
+        ends.raise([(A, Position(8))], false);
+        assert!(!watch.has_changed().unwrap());
+        ends.raise([(A, Position(7))], true);
+        assert!(watch.has_changed().unwrap());
+        assert_eq!(ends.grown_since(number), [(A, Position(8))]);
     }
 }

@@ -102,6 +102,8 @@ impl Frames {
     /// Appends the frames that have come, up to [`FRAMES_AT_ONCE_MAX`]; waits for one if there is none. Appends nothing at
     /// the stream's end. Safe to cancel.
     pub(crate) async fn read<T: DeserializeOwned>(&mut self, heard: &mut Vec<T>) -> Result<(), WireError> {
+        // Whoever sends faster than is taken in does not keep the thread.
+        tokio::task::coop::consume_budget().await;
         loop {
             while heard.len() < FRAMES_AT_ONCE_MAX
                 && let Some((frame, length)) = first_of(self.bytes.get(self.taken..).unwrap_or_default())?

@@ -26,6 +26,8 @@ pub(crate) const GATHER_MAX: Duration = Duration::from_micros(500);
 /// A batch of so many commits is not waited for: a sync costs each of them little, and callers that are kept waiting would be
 /// missed at the next one.
 pub(crate) const GATHER_JOBS: usize = 8;
+/// Nor is one of so many bytes, as peers' deltas make them: there the sync is the lesser part.
+pub(crate) const GATHER_BYTES: usize = 64 * 1024;
 
 /// What the committer does.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ struct State {
     bytes: usize,
     /// For how many jobs the committer waits; 0 while it does not wait.
     awaited: usize,
-    /// How many jobs were in the last batch.
+    /// How many jobs were in the last batch; 0 if it was large (see [`GATHER_BYTES`]).
     last: usize,
     /// How many callers wait for room.
     crowd: usize,
@@ -125,7 +127,7 @@ impl Queue {
             bytes = bytes.saturating_add(waiting.bytes);
             batch.push(waiting);
         }
-        state.last = batch.len();
+        state.last = if bytes < GATHER_BYTES { batch.len() } else { 0 };
         state.bytes = state.bytes.saturating_sub(bytes);
         if state.crowd > 0 && !state.is_full() {
             self.room.notify_all();
@@ -238,6 +240,9 @@ mod tests {
         take(GATHER_JOBS);
         let few = || [take(GATHER_JOBS), take(1)][1];
         assert!((0..100).map(|_| few()).min() < Some(GATHER_MAX), "many enough");
+        (0..2).for_each(|_| drop(queue.push(put(GATHER_BYTES)).unwrap()));
+        assert!(queue.take(&mut Vec::new()));
+        assert_eq!(queue.state.lock().last, 0, "large enough");
     }
 
     /// The one that completes the batch ends the wait.

@@ -47,6 +47,9 @@ const GATHER: Duration = Duration::from_millis(1);
 /// How many times in a row the host is asked while nothing else of the link goes on, as it is asked where it answers from
 /// memory: which changes there are, and their keys' versions, twice each. A task and its wake-ups would cost more than that.
 const WAVES_AT_ONCE_MAX: usize = 4;
+/// A link that reads so many changes of a log at a time is behind: its questions take long, and are left to tasks, so that it
+/// sends meanwhile.
+const CHANGES_BEHIND: usize = 256;
 /// How often a link looks by itself: for copies that are due, one of which may have broken off, and for changes in its logs
 /// that it only passes over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -138,7 +141,7 @@ async fn drive<H: Host>(
                 match done.map_err(|error| format!("a question to the host failed: {error}"))? {
                     Done::Answers(answers) => {
                         link.asking -= 1;
-                        answers.into_iter().for_each(|answer| link.handle(answer));
+                        link.take(answers);
                     }
                     Done::AcksPassedOn => link.acking = false,
                 }
@@ -234,6 +237,8 @@ struct Link<'a, H> {
     questions: Vec<Question>,
     /// Tasks that ask the host.
     asking: usize,
+    /// Whether there is much to read: see [`CHANGES_BEHIND`].
+    is_behind: bool,
     /// Frames to be written. Bounded by the peer's credit.
     out: Unsent,
     ends: BTreeMap<LogId, Position>,
@@ -263,6 +268,7 @@ impl<'a, H: Host> Link<'a, H> {
             jobs: JoinSet::new(),
             questions: Vec::new(),
             asking: 0,
+            is_behind: false,
             out: Unsent::default(),
             ends: BTreeMap::new(),
             written: 0,
@@ -365,13 +371,28 @@ impl<'a, H: Host> Link<'a, H> {
             }
             answers
         });
-        if at_once && let Some(answers) = poll_once(asking.as_mut()) {
-            answers.into_iter().for_each(|answer| self.handle(answer));
+        if at_once
+            && !self.is_behind
+            && let Some(answers) = poll_once(asking.as_mut())
+        {
+            self.take(answers);
             return true;
         }
         self.asking += 1;
         self.jobs.spawn(async move { Done::Answers(asking.await) });
         false
+    }
+
+    /// Takes the host's answers.
+    fn take(&mut self, answers: Vec<Event>) {
+        let changes = |answer: &Event| match answer {
+            Event::Log(_, changes) => Some(changes.len()),
+            _ => None,
+        };
+        if let Some(most) = answers.iter().filter_map(changes).max() {
+            self.is_behind = most >= CHANGES_BEHIND;
+        }
+        answers.into_iter().for_each(|answer| self.handle(answer));
     }
 
     /// Where the host does not take them at once, one task at a time takes all that has gathered.

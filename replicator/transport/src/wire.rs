@@ -16,6 +16,8 @@ const COMPRESSION_LEVEL: i32 = 1;
 const LENGTH_BYTES: usize = 4;
 /// The most frames that are taken from a stream at a time.
 const FRAMES_AT_ONCE_MAX: usize = 64;
+/// No more frames are taken at a time once they have so many bytes: what has come is worked on while more comes.
+const BYTES_AT_ONCE: usize = 64 * 1024;
 /// The most packets' data that is taken from a stream at a time.
 const CHUNKS_AT_ONCE_MAX: usize = 64;
 /// Room that is kept for what comes when nothing is left of what came.
@@ -105,7 +107,9 @@ impl Frames {
         // Whoever sends faster than is taken in does not keep the thread.
         tokio::task::coop::consume_budget().await;
         loop {
+            let enough = self.taken.saturating_add(BYTES_AT_ONCE);
             while heard.len() < FRAMES_AT_ONCE_MAX
+                && self.taken < enough
                 && let Some((frame, length)) = first_of(self.bytes.get(self.taken..).unwrap_or_default())?
             {
                 heard.push(parse(frame)?);

@@ -245,30 +245,19 @@ mod tests {
         assert_eq!(queue.state.lock().last, 0, "large enough");
     }
 
-    /// The one that completes the batch ends the wait.
+    /// The one that completes the batch ends the committer's wait, as does one that fills the queue; no other does.
     #[test]
-    fn who_comes_back_is_not_waited_for_any_longer() {
-        let queue = Arc::new(Queue::default());
-        (0..2).for_each(|_| drop(queue.push(put(1)).unwrap()));
-        assert!(queue.take(&mut Vec::new()));
-        queue.push(put(1)).unwrap();
-        let committer = std::thread::spawn({
-            let queue = queue.clone();
-            move || {
-                let mut batch = Vec::new();
-                queue.take(&mut batch);
-                batch.len()
-            }
-        });
-        // It may have waited for long enough before.
-        let _ = queue.push(put(1));
-        let taken = committer.join().unwrap();
-        assert_eq!(taken + queue.load().0, 2);
-        // Full is enough, however few they are.
-        (0..2).for_each(|_| drop(queue.push(put(1)).unwrap()));
-        queue.state.lock().last = 9;
-        queue.push(put(QUEUE_BYTES_MAX)).unwrap();
-        assert!(queue.take(&mut Vec::new()));
+    fn the_committer_is_woken_when_all_have_come() {
+        let queue = Queue::default();
+        let awaited_after = |awaited: usize, bytes: usize| {
+            queue.state.lock().awaited = awaited;
+            drop(queue.push(put(bytes)).unwrap());
+            queue.state.lock().awaited
+        };
+        assert_eq!(awaited_after(2, 1), 2, "one of two");
+        assert_eq!(awaited_after(2, 1), 0, "both");
+        assert_eq!(awaited_after(0, 1), 0, "it does not wait");
+        assert_eq!(awaited_after(9, QUEUE_BYTES_MAX), 0, "there is room for no more");
     }
 
     #[test]

@@ -33,25 +33,13 @@ pub(super) async fn reads_and_writes<E: Engine>(engine: E) {
         None,
         "too long a key is not there"
     );
-    assert_eq!(
-        engine
-            .get_many(&[c.clone(), key("x"), a.clone(), c.clone()])
-            .await
-            .unwrap(),
-        [Some(bytes("3")), None, Some(bytes("1")), Some(bytes("3"))],
-        "get_many answers in the keys' order"
-    );
+    let keys = [c.clone(), key("x"), a.clone(), c.clone()];
+    let values = [Some(bytes("3")), None, Some(bytes("1")), Some(bytes("3"))];
+    assert_eq!(engine.get_many(&keys).await.unwrap(), values, "in the keys' order");
     assert_eq!(engine.get_many(&[]).await.unwrap(), [], "get_many of nothing");
     // Twice: what was read may be kept somewhere.
     for _ in 0..2 {
-        assert_eq!(
-            engine
-                .get_each(&[c.clone(), key("x"), a.clone(), c.clone()])
-                .await
-                .unwrap(),
-            [Some(bytes("3")), None, Some(bytes("1")), Some(bytes("3"))],
-            "get_each answers in the keys' order"
-        );
+        assert_eq!(engine.get_each(&keys).await.unwrap(), values, "in the keys' order");
     }
     assert_eq!(engine.get_each(&[]).await.unwrap(), [], "get_each of nothing");
 

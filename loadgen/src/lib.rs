@@ -6,6 +6,7 @@
 //! with the constant parts prepared, one thread for all connections by default. It knows DynamoDB's protocol, nothing of
 //! geodynamo's code.
 
+mod alarm;
 pub mod client;
 pub mod cluster;
 pub mod load;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::sync::Semaphore;
 
+use crate::alarm::Alarm;
 use crate::client::{Connection, Endpoint};
 use crate::workload::{Requests, Workload};
 
@@ -76,8 +77,10 @@ impl Outcome {
 
 /// Latencies above this are recorded as this.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
-/// How often an open loop releases the requests that are due. Timers of the runtime are coarser (1 ms).
+/// How often an open loop releases the requests that are due, its threads in turn.
 const PACE: Duration = Duration::from_micros(200);
+/// How often the backlog is sampled.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 /// A histogram of nanoseconds, 1 µs to 60 s, three digits.
 pub fn latency_histogram() -> Histogram<u64> {
@@ -88,17 +91,22 @@ pub fn latency_histogram() -> Histogram<u64> {
 
 /// Runs a plan to its end on threads of its own; blocks. Fails if a thread cannot be made or no connection opens.
 pub fn run(plan: &Plan) -> io::Result<Outcome> {
-    let shared = Arc::new(Shared::new(plan));
     let threads = plan.threads.clamp(1, plan.connections.max(1));
-    let workers: Vec<_> = (0..threads)
-        .map(|thread| {
-            let (plan, shared) = (plan.clone(), shared.clone());
+    // Connections are opened before this.
+    let start = Instant::now() + Duration::from_millis(200);
+    let turns: Vec<_> = (0..threads)
+        .map(|thread| Arc::new(Turns::new(plan, start, thread, threads)))
+        .collect();
+    let workers: Vec<_> = turns
+        .iter()
+        .map(|turns| {
+            let (plan, turns) = (plan.clone(), turns.clone());
             std::thread::Builder::new()
-                .name(format!("load-{thread}"))
-                .spawn(move || client_thread(&plan, &shared, thread, threads))
+                .name(format!("load-{}", turns.thread))
+                .spawn(move || client_thread(&plan, &turns))
         })
         .collect::<io::Result<_>>()?;
-    let pacer = pace(plan, &shared);
+    let backlog = watch(plan, start, &turns);
     let mut outcome = Outcome {
         done: 0,
         answered: 0,
@@ -106,7 +114,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
         first_error: None,
         elapsed: plan.duration,
         latency_ns: latency_histogram(),
-        backlog: pacer,
+        backlog,
     };
     for worker in workers {
         let part = worker
@@ -124,10 +132,12 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     Ok(outcome)
 }
 
-/// What the pacer and the connections share.
-struct Shared {
+/// The turns of one thread's connections. An open loop's requests are dealt out among the threads.
+struct Turns {
+    thread: usize,
+    threads: usize,
     start: Instant,
-    /// Open loop: the nanoseconds between two requests.
+    /// Open loop: the nanoseconds between two requests, of all threads.
     period_ns: Option<f64>,
     /// Open loop: requests that are due and not taken.
     due: Semaphore,
@@ -136,46 +146,84 @@ struct Shared {
     stop: AtomicBool,
 }
 
-impl Shared {
-    fn new(plan: &Plan) -> Shared {
-        Shared {
-            // Connections are opened before this.
-            start: Instant::now() + Duration::from_millis(200),
+impl Turns {
+    fn new(plan: &Plan, start: Instant, thread: usize, threads: usize) -> Turns {
+        Turns {
+            thread,
+            threads,
+            start,
             period_ns: plan.rate.map(|rate| 1e9 / rate),
             due: Semaphore::new(0),
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         }
     }
-}
 
-/// Releases what is due until the time is up; gives the samples of the backlog.
-fn pace(plan: &Plan, shared: &Shared) -> Vec<u64> {
-    let measured_from = shared.start + plan.warm_up;
-    let end = measured_from + plan.duration;
-    let mut backlog = Vec::new();
-    let mut released = 0_u64;
-    let mut next_sample = measured_from;
-    while Instant::now() < end {
-        if let Some(period_ns) = shared.period_ns {
-            let due = (shared.start.elapsed().as_nanos() as f64 / period_ns) as u64;
+    /// When a request of this thread is due after the start, in nanoseconds.
+    fn due_ns(&self, number: u64, period_ns: f64) -> f64 {
+        (number as f64 * self.threads as f64 + self.thread as f64) * period_ns
+    }
+
+    /// How many requests of this thread are due within so many nanoseconds of the start.
+    fn due_within(&self, elapsed_ns: f64, period_ns: f64) -> u64 {
+        let first = self.due_ns(0, period_ns);
+        if elapsed_ns < first {
+            return 0;
+        }
+        ((elapsed_ns - first) / (period_ns * self.threads as f64)) as u64 + 1
+    }
+
+    /// Releases what is due until the run is over.
+    async fn release(&self, period_ns: f64) -> io::Result<()> {
+        let alarm = Alarm::new()?;
+        let first = self.start + PACE * self.thread as u32;
+        alarm.set(
+            first.saturating_duration_since(Instant::now()),
+            PACE * self.threads as u32,
+        )?;
+        let mut released = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            alarm.gone_off().await?;
+            let due = self.due_within(self.start.elapsed().as_nanos() as f64, period_ns);
             // A semaphore holds a limited number of permits; a backlog that large is no backlog to measure.
-            if due > released && shared.due.available_permits() < Semaphore::MAX_PERMITS / 2 {
-                shared.due.add_permits((due - released) as usize);
+            if due > released && self.due.available_permits() < Semaphore::MAX_PERMITS / 2 {
+                self.due.add_permits((due - released) as usize);
                 released = due;
             }
-            if Instant::now() >= next_sample {
-                backlog.push(shared.due.available_permits() as u64);
-                next_sample += Duration::from_millis(100);
-            }
-            std::thread::sleep(PACE);
-        } else {
-            std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(())
     }
-    shared.stop.store(true, Ordering::Relaxed);
-    // Wakes those who wait for a turn.
-    shared.due.close();
+
+    /// When the next request's latency starts: now, or when it was due. None when the run is over.
+    async fn next(&self) -> Option<Instant> {
+        let Some(period_ns) = self.period_ns else {
+            return Some(Instant::now());
+        };
+        self.due.acquire().await.ok()?.forget();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Some(self.start + Duration::from_nanos(self.due_ns(number, period_ns) as u64))
+    }
+}
+
+/// Waits until the time is up, and ends the run; gives the samples of the backlog.
+fn watch(plan: &Plan, start: Instant, turns: &[Arc<Turns>]) -> Vec<u64> {
+    let mut backlog = Vec::new();
+    let mut next = start + plan.warm_up;
+    let end = next + plan.duration;
+    while next < end {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        backlog.push(turns.iter().map(|turns| turns.due.available_permits() as u64).sum());
+        next += SAMPLE_EVERY;
+    }
+    std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    for turns in turns {
+        turns.stop.store(true, Ordering::Relaxed);
+        // Wakes those who wait for a turn.
+        turns.due.close();
+    }
+    if plan.rate.is_none() {
+        backlog.clear();
+    }
     backlog
 }
 
@@ -187,16 +235,19 @@ struct Tally {
     latency_ns: Histogram<u64>,
 }
 
-fn client_thread(plan: &Plan, shared: &Arc<Shared>, thread: usize, threads: usize) -> io::Result<Vec<Tally>> {
+fn client_thread(plan: &Plan, turns: &Arc<Turns>) -> io::Result<Vec<Tally>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let tasks: Vec<_> = (thread..plan.connections)
-            .step_by(threads)
+        let tasks: Vec<_> = (turns.thread..plan.connections)
+            .step_by(turns.threads)
             .map(|number| {
-                let (plan, shared) = (plan.clone(), shared.clone());
-                tokio::spawn(async move { converse(&plan, &shared, number as u64).await })
+                let (plan, turns) = (plan.clone(), turns.clone());
+                tokio::spawn(async move { converse(&plan, &turns, number as u64).await })
             })
             .collect();
+        if let Some(period_ns) = turns.period_ns {
+            turns.release(period_ns).await?;
+        }
         let mut tallies = Vec::new();
         for task in tasks {
             tallies.push(task.await.map_err(io::Error::other)?);
@@ -206,7 +257,7 @@ fn client_thread(plan: &Plan, shared: &Arc<Shared>, thread: usize, threads: usiz
 }
 
 /// One connection's requests, until the time is up.
-async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
+async fn converse(plan: &Plan, turns: &Turns, number: u64) -> Tally {
     let mut tally = Tally {
         done: 0,
         answered: 0,
@@ -217,11 +268,11 @@ async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
     let seed = plan.seed.wrapping_mul(1_000_003) + number;
     let mut requests = Requests::of_connection(plan.workload.clone(), seed, number, plan.connections as u64);
     let mut connection = None;
-    tokio::time::sleep_until(shared.start.into()).await;
-    let measured_from = shared.start + plan.warm_up;
+    tokio::time::sleep_until(turns.start.into()).await;
+    let measured_from = turns.start + plan.warm_up;
     let end = measured_from + plan.duration;
-    while !shared.stop.load(Ordering::Relaxed) {
-        let Some(from) = turn(shared).await else { break };
+    while !turns.stop.load(Ordering::Relaxed) {
+        let Some(from) = turns.next().await else { break };
         let open = match &mut connection {
             Some(open) => open,
             None => match Connection::open(&plan.endpoint).await {
@@ -260,19 +311,55 @@ async fn converse(plan: &Plan, shared: &Shared, number: u64) -> Tally {
     tally
 }
 
-/// When the next request's latency starts: now, or when it was due. None when the run is over.
-async fn turn(shared: &Shared) -> Option<Instant> {
-    let Some(period_ns) = shared.period_ns else {
-        return Some(Instant::now());
-    };
-    shared.due.acquire().await.ok()?.forget();
-    let number = shared.next.fetch_add(1, Ordering::Relaxed);
-    Some(shared.start + Duration::from_nanos((number as f64 * period_ns) as u64))
-}
-
 impl Tally {
     fn note_error(&mut self, what: String) {
         self.errors += 1;
         self.first_error.get_or_insert(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every request is due once, in one thread, and is released when it is due and not before.
+    #[test]
+    fn an_open_loop_is_dealt_out_among_threads() {
+        let plan = Plan {
+            endpoint: Endpoint {
+                address: ([127, 0, 0, 1], 1).into(),
+                credentials: crate::signer::Credentials {
+                    access_key_id: "a".into(),
+                    secret_access_key: "s".into(),
+                    region: "r".into(),
+                },
+            },
+            workload: Workload {
+                table: "t".into(),
+                mix: vec![],
+                keys: 1,
+                collection: None,
+                item_bytes: 1,
+            },
+            connections: 9,
+            threads: 3,
+            rate: Some(1e9 / 100.0),
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            seed: 1,
+        };
+        let turns = [0, 1, 2].map(|thread| Turns::new(&plan, Instant::now(), thread, 3));
+        let mut due: Vec<_> = turns
+            .iter()
+            .flat_map(|turns| (0..10).map(|number| turns.due_ns(number, 100.0) as u64))
+            .collect();
+        due.sort_unstable();
+        assert_eq!(due, (0..30).map(|number| number * 100).collect::<Vec<_>>());
+        let within = |elapsed: f64| turns.each_ref().map(|turns| turns.due_within(elapsed, 100.0));
+        assert_eq!(within(0.0), [1, 0, 0]);
+        assert_eq!(within(99.0), [1, 0, 0]);
+        assert_eq!(within(100.0), [1, 1, 0]);
+        assert_eq!(within(300.0), [2, 1, 1]);
+        assert_eq!(within(2_999.0), [10, 10, 10]);
     }
 }

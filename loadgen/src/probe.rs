@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
+use crate::alarm::Alarm;
 use crate::client::{Connection, Endpoint};
 use crate::load::latency_histogram;
 
@@ -39,12 +40,16 @@ pub struct Visibility {
 
 /// A probe that is not visible by then is an error.
 const VISIBLE_MAX: Duration = Duration::from_secs(60);
+/// The pause between two looks. Looks without one would take a good part of the processor that they share with what they
+/// look at.
+const LOOK_PAUSE: Duration = Duration::from_micros(250);
 
 impl Probe {
     /// Writes probes one after the other and looks for each until it is there.
     pub async fn run(&self) -> io::Result<Visibility> {
         let mut writer = Connection::open(&self.from).await?;
         let mut reader = Connection::open(&self.to).await?;
+        let alarm = Alarm::new()?;
         let mut seen = Visibility {
             after_ack_ns: latency_histogram(),
             after_send_ns: latency_histogram(),
@@ -64,7 +69,7 @@ impl Probe {
                 return Err(io::Error::other(format!("a probe was refused: {body}")));
             }
             let acknowledged = Instant::now();
-            self.wait_for(&mut reader, get.as_bytes(), &key).await?;
+            self.wait_for(&mut reader, &alarm, get.as_bytes(), &key).await?;
             let after_ack = acknowledged.elapsed();
             seen.after_ack_ns.saturating_record(after_ack.as_nanos() as u64);
             seen.after_send_ns.saturating_record(sent.elapsed().as_nanos() as u64);
@@ -75,9 +80,8 @@ impl Probe {
         Ok(seen)
     }
 
-    /// One look follows the other: the shortest sleep of tokio's would add a millisecond or two to each. A look's own round
-    /// trip is part of what is reported.
-    async fn wait_for(&self, reader: &mut Connection, get: &[u8], key: &str) -> io::Result<()> {
+    /// A look's own round trip is part of what is reported, and so is the pause before it.
+    async fn wait_for(&self, reader: &mut Connection, alarm: &Alarm, get: &[u8], key: &str) -> io::Result<()> {
         let deadline = Instant::now() + VISIBLE_MAX;
         loop {
             let reply = reader.call("DynamoDB_20120810.GetItem", get).await?;
@@ -90,6 +94,7 @@ impl Probe {
                     "{key} did not become visible within {VISIBLE_MAX:?}"
                 )));
             }
+            alarm.sleep(LOOK_PAUSE).await?;
         }
     }
 }

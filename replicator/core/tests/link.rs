@@ -4,13 +4,14 @@
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    ApplyError, Change, Frame, Hlc, Identity, LogInfo, MergeKind, Origin, Past, Position, ReplicaId, Stamp, TableId,
-    Version,
-    link::{Receiver, Sender, Ticket, Violation, receiver, sender},
+    Change, Frame, Hlc, LogInfo, MergeKind, Origin, Past, Position, ReplicaId, Stamp, TableId, Version,
+    link::{Receiver, Sender, Violation, receiver, sender},
 };
+use greeting::{hello, identity};
 use proptest::prelude::*;
 use world::World;
 
+mod greeting;
 mod world;
 
 #[derive(Clone, Debug)]
@@ -198,24 +199,6 @@ fn a_peer_that_knew_of_the_end_first_gets_the_log_from_there() {
     assert!(!world.replicas[1].store.is_empty());
 }
 
-fn identity(region: &str, replica: u64) -> Identity {
-    Identity {
-        cluster: "test".into(),
-        region: region.into(),
-        replica: ReplicaId(replica),
-    }
-}
-
-fn hello(cluster: &str, region: &str, replica: u64, protocol: u16) -> Frame {
-    Frame::Hello {
-        protocol,
-        cluster: cluster.into(),
-        region: region.into(),
-        replica: ReplicaId(replica),
-        now_ms: 0,
-    }
-}
-
 #[test]
 fn receivers_refuse_strangers() {
     let check = |frames: Vec<Frame>, expect: Violation| {
@@ -383,162 +366,4 @@ fn a_sender_reads_further_than_it_was_told() {
         Some(sender::Action::Acked(log, Position(3)))
     );
     assert_eq!(sender.backlog(), 0);
-}
-
-/// Frames that come twice, too early or overlapping are harmless and give their credit back.
-#[test]
-fn a_receiver_takes_stretches_in_order() {
-    let info = LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9));
-    let log = info.log;
-    let mut receiver = Receiver::new(identity("here", 1), "there", 16, 0);
-    let frame = |frame| receiver::Event::Frame(frame);
-    let sent = |epoch, after, up_to| {
-        frame(Frame::Deltas {
-            log,
-            after: Position(after),
-            up_to: Position(up_to),
-            epoch,
-            deltas: vec![],
-            sent_ms: 0,
-        })
-    };
-    let stretch = |after, up_to| sent(1, after, up_to);
-    let actions = |receiver: &mut Receiver| std::iter::from_fn(|| receiver.poll_action()).collect::<Vec<_>>();
-    receiver.handle(0, frame(hello("test", "there", 2, 1)));
-    receiver.handle(0, frame(Frame::Open { logs: vec![info] }));
-    let receiver::Action::LookUpCursor(ticket, _) = actions(&mut receiver).pop().unwrap() else {
-        panic!("no question")
-    };
-    receiver.handle(0, sent(0, 0, 3));
-    receiver.handle(0, receiver::Event::Cursor(ticket, Some(Position(4))));
-    let resume = receiver::Action::Send(Frame::Resume {
-        log,
-        position: Position(4),
-        epoch: 1,
-    });
-    assert_eq!(
-        actions(&mut receiver),
-        [receiver::Action::Send(Frame::Credit { bytes: 64 }), resume]
-    );
-
-    // Too early: sent before the sender heard from where.
-    receiver.handle(0, sent(0, 6, 8));
-    assert_eq!(
-        actions(&mut receiver),
-        [receiver::Action::Send(Frame::Credit { bytes: 64 })]
-    );
-    // Overlapping: the batch says only what is new.
-    receiver.handle(0, stretch(2, 6));
-    let applying = actions(&mut receiver);
-    let [receiver::Action::Apply(ticket, batch)] = &applying[..] else {
-        panic!("{applying:?}")
-    };
-    assert_eq!((batch.after, batch.up_to), (Position(4), Position(6)));
-    // Two more come meanwhile: joined into one batch afterwards.
-    receiver.handle(0, stretch(6, 8));
-    receiver.handle(0, stretch(8, 9));
-    assert_eq!(actions(&mut receiver), []);
-    receiver.handle(0, receiver::Event::Applied(*ticket, Ok(Default::default())));
-    let after = actions(&mut receiver);
-    let ack = |up_to| {
-        receiver::Action::Send(Frame::Ack {
-            log,
-            up_to: Position(up_to),
-        })
-    };
-    assert_eq!(
-        after[..2],
-        [receiver::Action::Send(Frame::Credit { bytes: 64 }), ack(6)]
-    );
-    let receiver::Action::Apply(_, batch) = &after[2] else {
-        panic!("{after:?}")
-    };
-    assert_eq!((batch.after, batch.up_to), (Position(6), Position(9)));
-    // Twice: acknowledged again, as far as it is durable.
-    receiver.handle(0, stretch(2, 5));
-    assert_eq!(
-        actions(&mut receiver),
-        [receiver::Action::Send(Frame::Credit { bytes: 64 }), ack(6)]
-    );
-    // A gap: asked to go back, once.
-    receiver.handle(0, stretch(12, 13));
-    receiver.handle(0, stretch(13, 14));
-    let credit = receiver::Action::Send(Frame::Credit { bytes: 64 });
-    let resume = receiver::Action::Send(Frame::Resume {
-        log,
-        position: Position(9),
-        epoch: 2,
-    });
-    assert_eq!(actions(&mut receiver), [credit.clone(), resume, credit.clone()]);
-    // What was sent before the sender heard of that is dropped, even if it would fit: a stretch that is sent again may
-    // hold newer versions, and what follows it relies on them.
-    receiver.handle(0, stretch(9, 12));
-    assert_eq!(actions(&mut receiver), [credit]);
-    receiver.handle(0, sent(2, 9, 11));
-    assert_eq!(actions(&mut receiver), []);
-    assert_eq!(receiver.cursor(log), Some(Position(6)));
-}
-
-/// A receiver that one log has been opened on, and the question for its cursor.
-fn opened(info: LogInfo) -> (Receiver, Ticket) {
-    let mut receiver = Receiver::new(identity("here", 1), "there", 1000, 0);
-    receiver.handle(0, receiver::Event::Frame(hello("test", "there", 2, 1)));
-    receiver.handle(0, receiver::Event::Frame(Frame::Open { logs: vec![info] }));
-    let ticket = asked(&mut receiver).expect("a question");
-    (receiver, ticket)
-}
-
-/// The cursor that the receiver asks for next, if it does.
-fn asked(receiver: &mut Receiver) -> Option<Ticket> {
-    std::iter::from_fn(|| receiver.poll_action()).find_map(|action| match action {
-        receiver::Action::LookUpCursor(ticket, _) => Some(ticket),
-        _ => None,
-    })
-}
-
-/// The host answers as of before a change of its catalog, and the answer is heard of after it: no other change need follow.
-#[test]
-fn a_change_of_the_catalog_during_a_question_is_not_missed() {
-    let info = LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9));
-    let (mut receiver, first) = opened(info);
-    receiver.handle(0, receiver::Event::Catalog);
-    assert_eq!(asked(&mut receiver), None, "the answer is on its way");
-    receiver.handle(0, receiver::Event::Cursor(first, None));
-    let second = asked(&mut receiver).expect("asked again at once");
-    receiver.handle(0, receiver::Event::Cursor(second, None));
-    assert_eq!(asked(&mut receiver), None, "it has not changed since");
-    receiver.handle(0, receiver::Event::Catalog);
-    let third = asked(&mut receiver).expect("asked again when it changes");
-    receiver.handle(0, receiver::Event::Cursor(third, Some(Position::START)));
-    assert_eq!(receiver.cursor(info.log), Some(Position::START));
-}
-
-/// The same where a batch is refused since the table is not known, and is known when that is heard of.
-#[test]
-fn a_change_of_the_catalog_during_an_apply_is_not_missed() {
-    let info = LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9));
-    let check = |changes_between: bool| {
-        let (mut receiver, ticket) = opened(info);
-        receiver.handle(0, receiver::Event::Cursor(ticket, Some(Position::START)));
-        let deltas = Frame::Deltas {
-            log: info.log,
-            after: Position::START,
-            up_to: Position(3),
-            epoch: 1,
-            deltas: vec![],
-            sent_ms: 0,
-        };
-        receiver.handle(0, receiver::Event::Frame(deltas));
-        let applying = std::iter::from_fn(|| receiver.poll_action()).last();
-        let Some(receiver::Action::Apply(ticket, _)) = applying else {
-            panic!("{applying:?}")
-        };
-        if changes_between {
-            receiver.handle(0, receiver::Event::Catalog);
-        }
-        receiver.handle(0, receiver::Event::Applied(ticket, Err(ApplyError::Unknown)));
-        asked(&mut receiver).is_some()
-    };
-    assert!(check(true));
-    assert!(!check(false), "the table is still unknown");
 }

@@ -8,6 +8,7 @@
 //! `now` must not go back within a connection. It is also what frames say the time is, so it should be near the wall
 //! clock's milliseconds.
 
+mod incoming;
 mod outgoing;
 pub mod receiver;
 pub mod sender;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{LOGS_PER_LINK_MAX, SILENCE_MS_MAX, Ticket, Violation, check_peer};
+use super::{
+    LOGS_PER_LINK_MAX, SILENCE_MS_MAX, Ticket, Violation, check_peer,
+    incoming::{Incoming, Phase, Stretch},
+};
 use crate::{
-    delta::Delta,
     frame::{DELTAS_PER_FRAME_MAX, FRAME_BYTES_MAX, Frame, LOGS_PER_OPEN_MAX, PROTOCOL},
     host::{Applied, ApplyError, Batch, Identity, Peer},
     ids::{LogId, LogInfo, Position},
@@ -16,8 +18,15 @@ use crate::{
 pub const CREDIT_BYTES: u64 = 8 * 1024 * 1024;
 /// The most batches of one link that are being applied at a time: one a log.
 pub const APPLYING_MAX: usize = 16;
-/// About the most bytes that are applied in one batch, in the unit of [`Delta::weight`].
+/// About the most bytes that are applied in one batch, in the unit of [`Delta::weight`](crate::Delta::weight).
 pub const APPLY_BYTES: u64 = 1024 * 1024;
+/// While batches are being applied, what comes gathers for the next round of them until it is so many bytes, in the unit of
+/// [`Delta::weight`](crate::Delta::weight). A commit costs this node about the same whether it takes one log's deltas or all
+/// logs': under load one is made as soon as the one before is durable, of all that came meanwhile.
+pub const ROUND_BYTES: u64 = 64 * 1024;
+/// What has come is not kept back for longer than this by what is being applied, in milliseconds: one table's long apply
+/// holds up no other's.
+pub const ROUND_MS: Millis = 5;
 /// How long after a full parking space or a failure a log is asked for again, in milliseconds.
 pub const RETRY_MS: Millis = 500;
 /// Credit is given back in steps of at least this part of the whole.
@@ -79,7 +88,13 @@ pub struct Receiver {
     timers: BTreeSet<(Millis, LogId)>,
     tickets: BTreeMap<Ticket, Question>,
     next_ticket: u64,
+    /// Batches that are being applied, and their weight.
     applying: usize,
+    applying_bytes: u64,
+    /// When the last round began.
+    round: Millis,
+    /// When something was last told.
+    now: Millis,
     /// How often the host's catalog has changed. A question may be answered as of before a change and heard of after it:
     /// a log that the answer leaves waiting is asked about again at once, or it would wait for a change that has been.
     catalog: u64,
@@ -111,45 +126,6 @@ enum Topic {
     Apply { weight: u64, up_to: Position },
 }
 
-/// One log of the peer.
-#[derive(Debug)]
-struct Incoming {
-    info: LogInfo,
-    phase: Phase,
-    /// Durably applied up to here.
-    cursor: Position,
-    /// Taken in up to here.
-    received: Position,
-    queue: VecDeque<Stretch>,
-    queued: bool,
-    /// Which [`Frame::Resume`] was the last. What the sender sent before it heard of it is dropped: a stretch that is sent
-    /// again may hold newer versions than the same stretch held before, and later ones rely on it.
-    epoch: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The host is being asked for the cursor.
-    LookingUp(Ticket),
-    /// The table is not known here yet: waits for the catalog to change.
-    Waiting,
-    /// Frames are taken in.
-    Open,
-    /// Frames are taken in; a batch is being applied.
-    Applying(Ticket),
-    /// Full or failed: waits for its time.
-    Paused(Millis),
-}
-
-#[derive(Debug)]
-struct Stretch {
-    after: Position,
-    up_to: Position,
-    deltas: Vec<Delta>,
-    weight: u64,
-    sent_ms: Millis,
-}
-
 impl Receiver {
     /// A receiver for a new connection from a node whose certificate names `peer_region`.
     pub fn new(own: Identity, peer_region: &str, credit_bytes: u64, now: Millis) -> Self {
@@ -164,6 +140,9 @@ impl Receiver {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             applying: 0,
+            applying_bytes: 0,
+            round: now,
+            now,
             catalog: 0,
             resumes: 0,
             credit: credit_bytes.max(1),
@@ -180,6 +159,7 @@ impl Receiver {
         if self.closed {
             return;
         }
+        self.now = now;
         match event {
             Event::Frame(frame) => {
                 self.heard = now;
@@ -192,18 +172,24 @@ impl Receiver {
             Event::Catalog => self.on_catalog(),
             Event::Tick => self.on_tick(now),
         }
-        self.pump();
     }
 
-    /// The next thing to do, until there is none.
+    /// The next thing to do, until there is none. A round of batches to apply begins here, so with all that was told before.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() {
+            self.pump();
+        }
         self.actions.pop_front()
     }
 
     /// When [`Event::Tick`] is wanted at the latest.
     pub fn poll_timeout(&self) -> Option<Millis> {
         let log = self.timers.first().map_or(Millis::MAX, |&(at, _)| at);
-        (!self.closed).then_some(log.min(self.heard.saturating_add(SILENCE_MS_MAX)))
+        let round = match self.gathers() && !self.ready.is_empty() {
+            true => self.round.saturating_add(ROUND_MS),
+            false => Millis::MAX,
+        };
+        (!self.closed).then_some(log.min(round).min(self.heard.saturating_add(SILENCE_MS_MAX)))
     }
 
     /// The peer, once it has introduced itself.
@@ -391,6 +377,7 @@ impl Receiver {
         };
         let Topic::Apply { weight, up_to } = of else { return };
         self.applying -= 1;
+        self.applying_bytes = self.applying_bytes.saturating_sub(weight);
         self.give_back(weight);
         let Some(incoming) = self.logs.get_mut(&log) else {
             return;
@@ -470,7 +457,13 @@ impl Receiver {
 
     /// Applies what was taken in: one batch a log at a time, several logs side by side.
     fn pump(&mut self) {
-        let Some(peer) = &self.peer else { return };
+        let Some(peer) = self.peer.as_ref().filter(|_| !self.closed) else {
+            return;
+        };
+        if self.gathers() || self.ready.is_empty() {
+            return;
+        }
+        self.round = self.now;
         while self.applying < APPLYING_MAX {
             let Some(log) = self.ready.pop_front() else { return };
             let Some(incoming) = self.logs.get_mut(&log) else {
@@ -490,8 +483,15 @@ impl Receiver {
             let (catalog, of) = (self.catalog, Topic::Apply { weight, up_to });
             self.tickets.insert(ticket, Question { log, catalog, of });
             self.applying += 1;
+            self.applying_bytes = self.applying_bytes.saturating_add(weight);
             self.actions.push_back(Action::Apply(ticket, batch));
         }
+    }
+
+    /// Whether what comes waits for what is being applied.
+    fn gathers(&self) -> bool {
+        let queued = self.held.saturating_sub(self.applying_bytes);
+        self.applying > 0 && queued < ROUND_BYTES && self.now < self.round.saturating_add(ROUND_MS)
     }
 
     fn look_up(&mut self, log: LogId) {
@@ -559,31 +559,5 @@ impl Receiver {
 
     fn send(&mut self, frame: Frame) {
         self.actions.push_back(Action::Send(frame));
-    }
-}
-
-impl Incoming {
-    /// Joins what was taken in, up to [`APPLY_BYTES`], into one batch: a log that is written faster than it syncs then
-    /// pays one sync for many frames.
-    fn take_batch(&mut self, peer: &Peer) -> Option<(Batch, u64)> {
-        let first = self.queue.pop_front()?;
-        let mut weight = first.weight;
-        let mut batch = Batch {
-            log: self.info,
-            from: peer.clone(),
-            after: first.after,
-            up_to: first.up_to,
-            deltas: first.deltas,
-            sent_ms: first.sent_ms,
-        };
-        while let Some(next) = self.queue.front()
-            && weight + next.weight <= APPLY_BYTES
-            && let Some(next) = self.queue.pop_front()
-        {
-            weight += next.weight;
-            batch.up_to = next.up_to;
-            batch.deltas.extend(next.deltas);
-        }
-        Some((batch, weight))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ pub(crate) enum Tuning {
     /// As geodynamo's: cache, block size, compression and bloom filters. Where what is read is in tables, not in memory.
     Alike,
 }
+
+/// Bytes of a file that are read at a time.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Both servers, running.
 pub(crate) struct Pair {
@@ -98,6 +102,12 @@ impl Pair {
         self.wait_idle()
     }
 
+    /// Reads both folders' files, so that what a server reads of them is in the system's memory. Fails as reading does; files
+    /// that go meanwhile are passed over.
+    pub(crate) fn warm(&self) -> io::Result<()> {
+        read_files(&self.folder)
+    }
+
     /// Waits until both have compacted what was written.
     pub(crate) fn wait_idle(&self) -> io::Result<()> {
         self.sides()
@@ -109,6 +119,27 @@ impl Pair {
     pub(crate) fn sides(&self) -> [&Side; 2] {
         [&self.skeleton, &self.geodynamo]
     }
+}
+
+/// Reads all files under a folder.
+fn read_files(folder: &Path) -> io::Result<()> {
+    let (mut folders, mut piece) = (vec![folder.to_owned()], vec![0; PIECE_BYTES]);
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mut file = match File::open(path) {
+                Err(error) if is_gone(&error) => continue,
+                file => file?,
+            };
+            while file.read(&mut piece)? > 0 {}
+        }
+    }
+    Ok(())
 }
 
 /// Regions in a folder of their own.

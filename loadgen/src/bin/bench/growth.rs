@@ -24,10 +24,20 @@ const SMALL: u64 = 10_000;
 const OPERATIONS: [Operation; 4] = [Operation::Get, Operation::Put, Operation::Update, Operation::Query];
 const CONNECTIONS: usize = 32;
 /// A cost counts as flat while it is no more than so many times the small table's, or so many times what RocksDB's own
-/// has become.
+/// has become, for the same work: see [`of_rocksdb`].
 const GROWTH_MAX: f64 = 1.25;
 /// Bytes of disk for each item of both servers, with room for compactions.
 const DISK_BYTES_PER_ITEM: u64 = 2_000;
+
+/// The skeleton's operation that asks the same of RocksDB. DynamoDB's put has to know the item before, which its capacity, the
+/// table's size, streams and the version that replicas merge follow from: a get and a put, which is the skeleton's update. The
+/// skeleton's put only writes.
+fn of_rocksdb(operation: Operation) -> Operation {
+    match operation {
+        Operation::Put => Operation::Update,
+        other => other,
+    }
+}
 
 /// An operation at some size: the skeleton, geodynamo; each with the small table and with the large one.
 struct Line {
@@ -85,12 +95,13 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
             large.wait_idle()?;
         }
     }
-    let kept = lines.iter().all(Line::is_flat);
+    let kept = lines.iter().all(|line| line.is_flat(&lines));
     println!(
-        "\n    processor time wanted: within {GROWTH_MAX} × the small table's, or × what RocksDB's own has become: {}",
+        "\n    processor time wanted: within {GROWTH_MAX} × the small table's, or × what RocksDB's own has become (for a put, \
+         which reads the item before, the skeleton's update: a get and a put): {}",
         verdict(kept)
     );
-    Ok(lines.iter().map(Line::to_json).collect())
+    Ok(lines.iter().map(|line| line.to_json(&lines)).collect())
 }
 
 fn heading() -> String {
@@ -106,9 +117,11 @@ impl Line {
             .map(|[small, large]| large.cpu_us() / small.cpu_us())
     }
 
-    fn is_flat(&self) -> bool {
-        let [bare, ours] = self.growth();
-        ours <= GROWTH_MAX * bare.max(1.0)
+    /// As measured beside the other lines.
+    fn is_flat(&self, lines: &[Line]) -> bool {
+        let alike = |line: &&Line| line.size == self.size && line.operation == of_rocksdb(self.operation);
+        let bare = lines.iter().find(alike).map_or(1.0, |line| line.growth()[0]);
+        self.growth()[1] <= GROWTH_MAX * bare.max(1.0)
     }
 
     fn row(&self) -> String {
@@ -127,7 +140,7 @@ impl Line {
         row
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, lines: &[Line]) -> Value {
         let side = |[small, large]: &[Samples; 2]| {
             json!({
                 "rate": large.rate(), "cpu_us": large.cpu_us(),
@@ -135,7 +148,7 @@ impl Line {
             })
         };
         json!({
-            "operation": self.operation, "items": self.size, "small_items": SMALL, "flat": self.is_flat(),
+            "operation": self.operation, "items": self.size, "small_items": SMALL, "flat": self.is_flat(lines),
             "skeleton": side(&self.sides[0]), "geodynamo": side(&self.sides[1]),
         })
     }

@@ -17,7 +17,7 @@ use geodynamo_loadgen::workload::Workload;
 /// Connections that fill tables.
 const FILLING: usize = 32;
 /// A server has compacted what it was filled with within this time.
-const IDLE_MAX: Duration = Duration::from_secs(600);
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(600);
 /// The skeleton's block cache where the data may be larger than it: what a region has by default for blocks and memtables.
 const CACHE_MB: u32 = 96 + 64;
 

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use geodynamo_loadgen::client::{Connection, Endpoint};
-use geodynamo_loadgen::cluster::Cluster;
+use geodynamo_loadgen::cluster::{Cluster, Node};
 use geodynamo_loadgen::load::{Outcome, run};
 use geodynamo_loadgen::probe::{Probe, Visibility};
+use geodynamo_loadgen::process::wait_idle;
 use geodynamo_loadgen::report::median;
 use geodynamo_loadgen::tables;
 use geodynamo_loadgen::workload::Operation;
 use serde_json::{Value, json};
 
 use crate::effort::{Effort, TABLE};
-use crate::pair::{block_on, settings};
+use crate::pair::{IDLE_MAX, block_on, settings};
 use crate::verdict::{no_errors, verdict};
 
 /// After the one-way delay, p99.
@@ -158,11 +159,13 @@ fn drive(
     Ok((outcome, seen.ok()))
 }
 
-/// Waits until the peer has caught up.
+/// Waits until the peer has caught up and both have compacted what was written: a rate is looked at for itself, not for what
+/// was left of the rate before.
 fn settle(cluster: &Cluster) -> io::Result<()> {
     for _ in 0..120 {
         if cluster.nodes[0].digest(TABLE)? == cluster.nodes[1].digest(TABLE)? {
-            return Ok(());
+            let running = cluster.nodes.iter().filter_map(Node::pid);
+            return running.into_iter().try_for_each(|pid| wait_idle(pid, IDLE_MAX));
         }
         std::thread::sleep(Duration::from_secs(1));
     }

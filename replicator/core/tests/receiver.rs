@@ -121,64 +121,129 @@ fn asked(receiver: &mut Receiver) -> Option<Ticket> {
     })
 }
 
-/// While a log is being applied, the others' deltas gather for the next round: until it is done, or they are many, or it takes
-/// long.
-#[test]
-fn what_comes_while_a_round_is_applied_gathers() {
-    let infos = [0, 1, 2].map(|partition| LogInfo::new(ReplicaId(2), TableId(1), partition, (0, 9)));
-    let begun = |receiver: &mut Receiver| -> Vec<(u16, Ticket)> {
-        let applies = std::iter::from_fn(|| receiver.poll_action()).filter_map(|action| match action {
-            receiver::Action::Apply(ticket, batch) => Some((batch.log.partition, ticket)),
-            _ => None,
-        });
-        applies.collect()
-    };
-    let logs = |begun: &[(u16, Ticket)]| begun.iter().map(|(log, _)| *log).collect::<Vec<_>>();
-    let check = |meanwhile: u64, now: u64, at_once: bool| {
-        let mut receiver = Receiver::new(identity("here", 1), "there", 1000, 0);
+/// A receiver with a peer's logs open: log 0 to 31 of table 1, and one of table 2.
+struct Rounds {
+    receiver: Receiver,
+    logs: Vec<LogInfo>,
+    ends: Vec<u64>,
+}
+
+impl Rounds {
+    fn new() -> Self {
+        let info = |table, partition| LogInfo::new(ReplicaId(2), TableId(table), partition, (0, 9));
+        let logs: Vec<_> = (0..32)
+            .map(|partition| info(1, partition))
+            .chain([info(2, 0)])
+            .collect();
+        let mut receiver = Receiver::new(identity("here", 1), "there", 1 << 20, 0);
         receiver.handle(0, receiver::Event::Frame(hello("test", "there", 2, 1)));
-        receiver.handle(0, receiver::Event::Frame(Frame::Open { logs: infos.to_vec() }));
+        receiver.handle(0, receiver::Event::Frame(Frame::Open { logs: logs.clone() }));
         while let Some(ticket) = asked(&mut receiver) {
             receiver.handle(0, receiver::Event::Cursor(ticket, Some(Position(0))));
         }
-        let send = |receiver: &mut Receiver, now, log: usize, position: u64| {
+        let ends = vec![0; logs.len()];
+        Self { receiver, logs, ends }
+    }
+
+    /// So many stretches of a log come, each of the least weight.
+    fn send(&mut self, now: u64, log: usize, count: u64) {
+        for _ in 0..count {
+            let after = self.ends[log];
+            self.ends[log] += 1;
             let stretch = Frame::Deltas {
-                log: infos[log].log,
-                after: Position(position),
-                up_to: Position(position + 1),
+                log: self.logs[log].log,
+                after: Position(after),
+                up_to: Position(after + 1),
+                // Each log was opened in its turn.
                 epoch: log as u32 + 1,
                 deltas: vec![],
                 sent_ms: 0,
             };
-            receiver.handle(now, receiver::Event::Frame(stretch));
-        };
-        send(&mut receiver, 0, 0, 0);
-        send(&mut receiver, 0, 1, 0);
-        let first = begun(&mut receiver);
-        assert_eq!(logs(&first), [0, 1], "all that came together");
-        (0..meanwhile).for_each(|position| send(&mut receiver, 0, 2, position));
-        send(&mut receiver, 0, 0, 1);
-        if now > 0 {
-            assert_eq!(begun(&mut receiver), []);
-            assert_eq!(receiver.poll_timeout(), Some(receiver::ROUND_MS));
-            receiver.handle(now, receiver::Event::Tick);
+            self.receiver.handle(now, receiver::Event::Frame(stretch));
         }
-        let second = begun(&mut receiver);
-        assert_eq!(logs(&second), if at_once { vec![2] } else { vec![] });
-        for (done, expect) in [(first[0].1, 0), (first[1].1, if at_once { 0 } else { 2 })] {
-            receiver.handle(now, receiver::Event::Applied(done, Ok(Default::default())));
-            assert_eq!(
-                begun(&mut receiver).len(),
-                expect,
-                "the round is not done before all of it is"
-            );
+    }
+
+    /// The logs whose batches begin, and the tickets of those.
+    fn begun(&mut self) -> (Vec<usize>, Vec<Ticket>) {
+        let applies = std::iter::from_fn(|| self.receiver.poll_action()).filter_map(|action| match action {
+            receiver::Action::Apply(ticket, batch) => {
+                let log = self.logs.iter().position(|info| info.log == batch.log.log)?;
+                Some((log, ticket))
+            }
+            _ => None,
+        });
+        applies.unzip()
+    }
+
+    fn done(&mut self, now: u64, ticket: Ticket) {
+        self.receiver
+            .handle(now, receiver::Event::Applied(ticket, Ok(Default::default())));
+    }
+}
+
+/// While some of a table's logs are being applied, the others' deltas gather for the next round.
+#[test]
+fn what_comes_of_a_table_gathers_while_it_is_applied() {
+    let mut rounds = Rounds::new();
+    rounds.send(0, 0, 1);
+    rounds.send(0, 1, 1);
+    let (logs, tickets) = rounds.begun();
+    assert_eq!(logs, [0, 1], "all that came together");
+    rounds.send(0, 2, 1);
+    rounds.send(0, 0, 1);
+    assert_eq!(rounds.begun().0, [] as [usize; 0]);
+    rounds.done(1, tickets[0]);
+    assert_eq!(rounds.begun().0, [] as [usize; 0], "the round is not over");
+    rounds.send(1, 32, 1);
+    assert_eq!(rounds.begun().0, [32], "another table's");
+    rounds.done(1, tickets[1]);
+    assert_eq!(rounds.begun().0, [2, 0], "the next round");
+}
+
+/// It does not gather for long, nor if it is much, nor once the peer's last frame has come.
+#[test]
+fn what_gathers_begins_in_time() {
+    let least = receiver::ROUND_BYTES.div_ceil(Frame::weight_of(&[]));
+    let check = |count: u64, event: Option<(u64, receiver::Event)>, expect: bool| {
+        let mut rounds = Rounds::new();
+        rounds.send(0, 0, 1);
+        rounds.begun();
+        rounds.send(0, 1, count);
+        if let Some((now, event)) = event.clone() {
+            assert_eq!(rounds.begun().0, [] as [usize; 0]);
+            assert_eq!(rounds.receiver.poll_timeout(), Some(receiver::ROUND_MS));
+            rounds.receiver.handle(now, event);
         }
+        assert_eq!(!rounds.begun().0.is_empty(), expect, "{count} at {event:?}");
+        // Nothing gathers any more, or it is still waited for.
+        assert_eq!(rounds.receiver.poll_timeout() > Some(receiver::ROUND_MS), expect);
     };
-    let empty = Frame::weight_of(&[]);
-    check(1, 0, false);
-    check(receiver::ROUND_BYTES / empty, 0, true);
-    check(1, receiver::ROUND_MS - 1, false);
-    check(1, receiver::ROUND_MS, true);
+    let tick = |now| Some((now, receiver::Event::Tick));
+    check(least - 1, None, false);
+    check(least, None, true);
+    check(1, tick(receiver::ROUND_MS - 1), false);
+    check(1, tick(receiver::ROUND_MS), true);
+    check(1, Some((0, receiver::Event::End)), true);
+}
+
+/// As many are applied at a time as may be; those that have waited for room long enough begin as soon as there is some.
+#[test]
+fn logs_that_found_no_room_begin_when_there_is() {
+    let mut rounds = Rounds::new();
+    (0..receiver::APPLYING_MAX + 2).for_each(|log| rounds.send(0, log, 1));
+    let (logs, tickets) = rounds.begun();
+    assert_eq!(logs.len(), receiver::APPLYING_MAX);
+    let late = receiver::ROUND_MS + 1;
+    rounds.receiver.handle(late, receiver::Event::Tick);
+    assert_eq!(rounds.begun().0, [] as [usize; 0]);
+    assert!(
+        rounds.receiver.poll_timeout() > Some(late + receiver::ROUND_MS),
+        "time makes no room"
+    );
+    rounds.done(late, tickets[0]);
+    assert_eq!(rounds.begun().0, [receiver::APPLYING_MAX]);
+    rounds.done(late, tickets[1]);
+    assert_eq!(rounds.begun().0, [receiver::APPLYING_MAX + 1]);
 }
 
 /// The host answers as of before a change of its catalog, and the answer is heard of after it: no other change need follow.

@@ -144,6 +144,10 @@ impl World {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
+        // One that was planned before an earlier one was: that one is gone by, and has planned anew.
+        if connection.tick_at != Some(now) {
+            return;
+        }
         connection.tick_at = None;
         connection.sender.handle(now, sender::Event::Tick);
         connection.receiver.handle(now, receiver::Event::Tick);
@@ -169,10 +173,10 @@ impl World {
         };
         let timeouts = [connection.sender.poll_timeout(), connection.receiver.poll_timeout()];
         if let Some(at) = timeouts.into_iter().flatten().min()
+            && let at = at.max(self.now + 1)
             && connection.tick_at.is_none_or(|planned| at < planned)
         {
             connection.tick_at = Some(at);
-            let at = at.max(self.now + 1);
             self.agenda.plan(at, Event::Tick(id));
         }
     }

@@ -190,7 +190,9 @@ async fn drive<H: Host>(
             () = tick.gone_off() => receiver.handle(shared.now(), Event::Tick),
         }
     };
-    // What is being applied is not torn off; its acknowledgement may be lost, which is harmless.
+    // What has come is applied, and what is being applied is not torn off; acknowledgements may be lost, which is harmless.
+    receiver.handle(shared.now(), Event::End);
+    let _ = act(shared, &mut receiver, &mut jobs, &mut out, metrics);
     while jobs.0.join_next().await.is_some() {}
     outcome
 }

@@ -20,8 +20,12 @@ pub(super) struct Incoming {
     /// Taken in up to here.
     pub(super) received: Position,
     pub(super) queue: VecDeque<Stretch>,
+    /// The weight of what is in the queue.
+    pub(super) bytes: u64,
+    /// Whether it waits for its turn to be applied, and since when.
     pub(super) queued: bool,
-    /// Which [`Frame::Resume`] was the last. What the sender sent before it heard of it is dropped: a stretch that is sent
+    pub(super) since: Millis,
+    /// Which [`Frame::Resume`](crate::Frame::Resume) was the last. What the sender sent before it heard of it is dropped: a stretch that is sent
     /// again may hold newer versions than the same stretch held before, and later ones rely on it.
     pub(super) epoch: u32,
 }
@@ -71,6 +75,7 @@ impl Incoming {
             batch.up_to = next.up_to;
             batch.deltas.extend(next.deltas);
         }
+        self.bytes = self.bytes.saturating_sub(weight);
         Some((batch, weight))
     }
 }

@@ -11,6 +11,7 @@
 mod incoming;
 mod outgoing;
 pub mod receiver;
+mod rounds;
 pub mod sender;
 
 use crate::{

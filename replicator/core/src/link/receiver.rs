@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::{
     LOGS_PER_LINK_MAX, SILENCE_MS_MAX, Ticket, Violation, check_peer,
     incoming::{Incoming, Phase, Stretch},
+    rounds::Rounds,
 };
 use crate::{
     frame::{DELTAS_PER_FRAME_MAX, FRAME_BYTES_MAX, Frame, LOGS_PER_OPEN_MAX, PROTOCOL},
     host::{Applied, ApplyError, Batch, Identity, Peer},
-    ids::{LogId, LogInfo, Position},
+    ids::{LogId, LogInfo, Position, TableId},
     stamp::Millis,
 };
 
@@ -20,12 +21,12 @@ pub const CREDIT_BYTES: u64 = 8 * 1024 * 1024;
 pub const APPLYING_MAX: usize = 16;
 /// About the most bytes that are applied in one batch, in the unit of [`Delta::weight`](crate::Delta::weight).
 pub const APPLY_BYTES: u64 = 1024 * 1024;
-/// While batches are being applied, what comes gathers for the next round of them until it is so many bytes, in the unit of
-/// [`Delta::weight`](crate::Delta::weight). A commit costs this node about the same whether it takes one log's deltas or all
-/// logs': under load one is made as soon as the one before is durable, of all that came meanwhile.
+/// While batches of a table are being applied, what comes of its other logs gathers for the next round, but not of a log
+/// that has so many bytes, in the unit of [`Delta::weight`](crate::Delta::weight). A commit costs this node about the same
+/// whether it takes one log's deltas or all those of a table: under load one is made as soon as the one before is durable, of
+/// what came meanwhile.
 pub const ROUND_BYTES: u64 = 64 * 1024;
-/// What has come is not kept back for longer than this by what is being applied, in milliseconds: one table's long apply
-/// holds up no other's.
+/// Nothing gathers for longer than this, in milliseconds.
 pub const ROUND_MS: Millis = 5;
 /// How long after a full parking space or a failure a log is asked for again, in milliseconds.
 pub const RETRY_MS: Millis = 500;
@@ -45,6 +46,8 @@ pub enum Event {
     Catalog,
     /// Time has passed: see [`Receiver::poll_timeout`].
     Tick,
+    /// No more frames will come: what has come gathers no longer.
+    End,
 }
 
 /// What a receiver wants done.
@@ -88,13 +91,15 @@ pub struct Receiver {
     timers: BTreeSet<(Millis, LogId)>,
     tickets: BTreeMap<Ticket, Question>,
     next_ticket: u64,
-    /// Batches that are being applied, and their weight.
+    /// Batches that are being applied: all, and each table's.
     applying: usize,
-    applying_bytes: u64,
-    /// When the last round began.
-    round: Millis,
+    rounds: Rounds,
+    /// When what gathers is to begin at the latest; never if nothing does.
+    gathered: Millis,
     /// When something was last told.
     now: Millis,
+    /// Whether the peer's last frame has come.
+    ended: bool,
     /// How often the host's catalog has changed. A question may be answered as of before a change and heard of after it:
     /// a log that the answer leaves waiting is asked about again at once, or it would wait for a change that has been.
     catalog: u64,
@@ -123,7 +128,11 @@ struct Question {
 #[derive(Clone, Copy, Debug)]
 enum Topic {
     Cursor,
-    Apply { weight: u64, up_to: Position },
+    Apply {
+        table: TableId,
+        weight: u64,
+        up_to: Position,
+    },
 }
 
 impl Receiver {
@@ -140,9 +149,10 @@ impl Receiver {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             applying: 0,
-            applying_bytes: 0,
-            round: now,
+            rounds: Rounds::default(),
+            gathered: Millis::MAX,
             now,
+            ended: false,
             catalog: 0,
             resumes: 0,
             credit: credit_bytes.max(1),
@@ -171,10 +181,11 @@ impl Receiver {
             Event::Applied(ticket, outcome) => self.on_applied(now, ticket, outcome),
             Event::Catalog => self.on_catalog(),
             Event::Tick => self.on_tick(now),
+            Event::End => self.ended = true,
         }
     }
 
-    /// The next thing to do, until there is none. A round of batches to apply begins here, so with all that was told before.
+    /// The next thing to do, until there is none. Rounds of batches to apply begin here, so with all that was told before.
     pub fn poll_action(&mut self) -> Option<Action> {
         if self.actions.is_empty() {
             self.pump();
@@ -185,11 +196,8 @@ impl Receiver {
     /// When [`Event::Tick`] is wanted at the latest.
     pub fn poll_timeout(&self) -> Option<Millis> {
         let log = self.timers.first().map_or(Millis::MAX, |&(at, _)| at);
-        let round = match self.gathers() && !self.ready.is_empty() {
-            true => self.round.saturating_add(ROUND_MS),
-            false => Millis::MAX,
-        };
-        (!self.closed).then_some(log.min(round).min(self.heard.saturating_add(SILENCE_MS_MAX)))
+        let silence = self.heard.saturating_add(SILENCE_MS_MAX);
+        (!self.closed).then_some(log.min(self.gathered).min(silence))
     }
 
     /// The peer, once it has introduced itself.
@@ -292,7 +300,9 @@ impl Receiver {
                 cursor,
                 received,
                 queue,
+                bytes: 0,
                 queued: false,
+                since: 0,
                 epoch: 0,
             };
             self.logs.insert(info.log, log);
@@ -334,6 +344,7 @@ impl Receiver {
         } else {
             stretch.after = incoming.received;
             incoming.received = stretch.up_to;
+            incoming.bytes = incoming.bytes.saturating_add(stretch.weight);
             incoming.queue.push_back(stretch);
             self.enqueue(log);
         }
@@ -375,9 +386,11 @@ impl Receiver {
         let Some(Question { log, catalog, of }) = self.tickets.remove(&ticket) else {
             return;
         };
-        let Topic::Apply { weight, up_to } = of else { return };
+        let Topic::Apply { table, weight, up_to } = of else {
+            return;
+        };
         self.applying -= 1;
-        self.applying_bytes = self.applying_bytes.saturating_sub(weight);
+        self.rounds.end(table);
         self.give_back(weight);
         let Some(incoming) = self.logs.get_mut(&log) else {
             return;
@@ -455,20 +468,38 @@ impl Receiver {
         }
     }
 
-    /// Applies what was taken in: one batch a log at a time, several logs side by side.
+    /// Applies what was taken in: one batch a log at a time, several logs side by side. What a table's round in flight keeps
+    /// back goes to the end of those that are ready: it is little, at most the other logs of tables that are being applied.
     fn pump(&mut self) {
+        self.gathered = Millis::MAX;
         let Some(peer) = self.peer.as_ref().filter(|_| !self.closed) else {
             return;
         };
-        if self.gathers() || self.ready.is_empty() {
-            return;
-        }
-        self.round = self.now;
-        while self.applying < APPLYING_MAX {
+        // Their rounds begin here, so with all that is ready of them.
+        let mut beginning: Vec<TableId> = Vec::new();
+        for _ in 0..self.ready.len() {
+            if self.applying >= APPLYING_MAX {
+                // The next that is done lets others begin.
+                self.gathered = Millis::MAX;
+                return;
+            }
             let Some(log) = self.ready.pop_front() else { return };
             let Some(incoming) = self.logs.get_mut(&log) else {
                 continue;
             };
+            let table = incoming.info.table;
+            if incoming.phase == Phase::Open
+                && self.rounds.has(table)
+                && let until = incoming.since.saturating_add(ROUND_MS)
+                && self.now < until
+                && incoming.bytes < ROUND_BYTES
+                && !self.ended
+                && !beginning.contains(&table)
+            {
+                self.gathered = self.gathered.min(until);
+                self.ready.push_back(log);
+                continue;
+            }
             incoming.queued = false;
             if incoming.phase != Phase::Open {
                 continue;
@@ -480,18 +511,15 @@ impl Receiver {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
             incoming.phase = Phase::Applying(ticket);
-            let (catalog, of) = (self.catalog, Topic::Apply { weight, up_to });
+            let (catalog, of) = (self.catalog, Topic::Apply { table, weight, up_to });
             self.tickets.insert(ticket, Question { log, catalog, of });
             self.applying += 1;
-            self.applying_bytes = self.applying_bytes.saturating_add(weight);
+            self.rounds.begin(table);
+            if !beginning.contains(&table) {
+                beginning.push(table);
+            }
             self.actions.push_back(Action::Apply(ticket, batch));
         }
-    }
-
-    /// Whether what comes waits for what is being applied.
-    fn gathers(&self) -> bool {
-        let queued = self.held.saturating_sub(self.applying_bytes);
-        self.applying > 0 && queued < ROUND_BYTES && self.now < self.round.saturating_add(ROUND_MS)
     }
 
     fn look_up(&mut self, log: LogId) {
@@ -521,6 +549,7 @@ impl Receiver {
             return;
         };
         incoming.received = incoming.cursor;
+        incoming.bytes = 0;
         let dropped = std::mem::take(&mut incoming.queue);
         for stretch in dropped {
             self.drop_held(stretch.weight, stretch.deltas.len() as u64);
@@ -548,6 +577,7 @@ impl Receiver {
             && !incoming.queued
         {
             incoming.queued = true;
+            incoming.since = self.now;
             self.ready.push_back(log);
         }
     }

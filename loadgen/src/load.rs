@@ -77,8 +77,11 @@ impl Outcome {
 
 /// Latencies above this are recorded as this.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
-/// How often an open loop releases the requests that are due, its threads in turn.
+/// How often an open loop releases the requests that are due, if it has one thread; more take turns, up to
+/// [`PACERS_IN_TURN`] of them.
 const PACE: Duration = Duration::from_micros(200);
+/// A request waits to be released no longer than so many times [`PACE`], however many threads there are.
+const PACERS_IN_TURN: u32 = 2;
 /// How often the backlog is sampled.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
@@ -89,10 +92,11 @@ pub fn latency_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, LATENCY_NS_MAX, 3).expect("valid bounds")
 }
 
-/// Runs a plan to its end on threads of its own; blocks. Fails if a thread cannot be made or no connection opens.
+/// Runs a plan to its end on threads of its own; blocks. Fails if a thread or a timer cannot be made; connections that do not
+/// open count as errors.
 pub fn run(plan: &Plan) -> io::Result<Outcome> {
     let threads = plan.threads.clamp(1, plan.connections.max(1));
-    // Connections are opened before this.
+    // Threads have begun by then.
     let start = Instant::now() + Duration::from_millis(200);
     let turns: Vec<_> = (0..threads)
         .map(|thread| Arc::new(Turns::new(plan, start, thread, threads)))
@@ -132,14 +136,18 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     Ok(outcome)
 }
 
-/// The turns of one thread's connections. An open loop's requests are dealt out among the threads.
+/// The turns of one thread's connections. An open loop's requests are dealt out among all connections, one after the other;
+/// those of a thread's share its turns.
 struct Turns {
     thread: usize,
     threads: usize,
+    /// Of all threads, and of this one.
+    connections: u64,
+    own: u64,
     start: Instant,
     /// Open loop: the nanoseconds between two requests, of all threads.
     period_ns: Option<f64>,
-    /// Open loop: requests that are due and not taken.
+    /// Open loop: requests that have been released and not taken.
     due: Semaphore,
     /// Open loop: the number of the next request.
     next: AtomicU64,
@@ -151,6 +159,8 @@ impl Turns {
         Turns {
             thread,
             threads,
+            connections: plan.connections as u64,
+            own: (thread..plan.connections).step_by(threads).len() as u64,
             start,
             period_ns: plan.rate.map(|rate| 1e9 / rate),
             due: Semaphore::new(0),
@@ -161,26 +171,33 @@ impl Turns {
 
     /// When a request of this thread is due after the start, in nanoseconds.
     fn due_ns(&self, number: u64, period_ns: f64) -> f64 {
-        (number as f64 * self.threads as f64 + self.thread as f64) * period_ns
+        let own = self.own.max(1);
+        let (cycle, place) = (number / own, number % own);
+        (cycle * self.connections + place * self.threads as u64 + self.thread as u64) as f64 * period_ns
     }
 
     /// How many requests of this thread are due within so many nanoseconds of the start.
     fn due_within(&self, elapsed_ns: f64, period_ns: f64) -> u64 {
-        let first = self.due_ns(0, period_ns);
-        if elapsed_ns < first {
-            return 0;
-        }
-        ((elapsed_ns - first) / (period_ns * self.threads as f64)) as u64 + 1
+        let due = (elapsed_ns / period_ns) as u64 + 1;
+        let (cycles, rest) = (due / self.connections.max(1), due % self.connections.max(1));
+        let of_rest = rest.saturating_sub(self.thread as u64).div_ceil(self.threads as u64);
+        cycles * self.own + of_rest
+    }
+
+    /// Requests of this thread that are due and not taken.
+    fn backlog(&self) -> u64 {
+        let due = |period_ns| self.due_within(self.start.elapsed().as_nanos() as f64, period_ns);
+        let taken = self.next.load(Ordering::Relaxed);
+        self.period_ns
+            .map_or(0, |period_ns| due(period_ns).saturating_sub(taken))
     }
 
     /// Releases what is due until the run is over.
     async fn release(&self, period_ns: f64) -> io::Result<()> {
         let alarm = Alarm::new()?;
-        let first = self.start + PACE * self.thread as u32;
-        alarm.set(
-            first.saturating_duration_since(Instant::now()),
-            PACE * self.threads as u32,
-        )?;
+        let period = PACE * PACERS_IN_TURN.min(self.threads as u32);
+        let first = self.start + period * self.thread as u32 / self.threads as u32;
+        alarm.set(first.saturating_duration_since(Instant::now()), period)?;
         let mut released = 0;
         while !self.stop.load(Ordering::Relaxed) {
             alarm.gone_off().await?;
@@ -212,7 +229,7 @@ fn watch(plan: &Plan, start: Instant, turns: &[Arc<Turns>]) -> Vec<u64> {
     let end = next + plan.duration;
     while next < end {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        backlog.push(turns.iter().map(|turns| turns.due.available_permits() as u64).sum());
+        backlog.push(turns.iter().map(|turns| turns.backlog()).sum());
         next += SAMPLE_EVERY;
     }
     std::thread::sleep(end.saturating_duration_since(Instant::now()));
@@ -322,10 +339,8 @@ impl Tally {
 mod tests {
     use super::*;
 
-    /// Every request is due once, in one thread, and is released when it is due and not before.
-    #[test]
-    fn an_open_loop_is_dealt_out_among_threads() {
-        let plan = Plan {
+    fn plan() -> Plan {
+        Plan {
             endpoint: Endpoint {
                 address: ([127, 0, 0, 1], 1).into(),
                 credentials: crate::signer::Credentials {
@@ -347,7 +362,13 @@ mod tests {
             warm_up: Duration::ZERO,
             duration: Duration::from_secs(1),
             seed: 1,
-        };
+        }
+    }
+
+    /// Every request is due once, in one thread, and is released when it is due and not before.
+    #[test]
+    fn an_open_loop_is_dealt_out_among_threads() {
+        let plan = plan();
         let turns = [0, 1, 2].map(|thread| Turns::new(&plan, Instant::now(), thread, 3));
         let mut due: Vec<_> = turns
             .iter()
@@ -361,5 +382,73 @@ mod tests {
         assert_eq!(within(100.0), [1, 1, 0]);
         assert_eq!(within(300.0), [2, 1, 1]);
         assert_eq!(within(2_999.0), [10, 10, 10]);
+        // Threads whose connections are not as many get as many requests for each.
+        let plan = Plan { connections: 4, ..plan };
+        let turns = [0, 1, 2].map(|thread| Turns::new(&plan, Instant::now(), thread, 3));
+        let within = |elapsed: f64| turns.each_ref().map(|turns| turns.due_within(elapsed, 100.0));
+        assert_eq!(within(300.0), [2, 1, 1]);
+        assert_eq!(within(799.0), [4, 2, 2]);
+        let due = |number| turns.each_ref().map(|turns| turns.due_ns(number, 1.0) as u64);
+        assert_eq!([due(0), due(1), due(2)], [[0, 1, 2], [3, 5, 6], [4, 9, 10]]);
+    }
+
+    /// A server that answers at once: all that was due is asked, and nothing is left over.
+    #[test]
+    fn an_open_loop_asks_what_is_due() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            use std::io::{BufRead as _, Read as _, Write as _};
+            let serve = |stream: std::net::TcpStream| {
+                let mut reader = std::io::BufReader::new(stream);
+                loop {
+                    let (mut line, mut length) = (String::new(), 0);
+                    while line != "\r\n" {
+                        line.clear();
+                        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        if let Some((name, value)) = line.split_once(':')
+                            && name.eq_ignore_ascii_case("content-length")
+                        {
+                            length = value.trim().parse().unwrap();
+                        }
+                    }
+                    reader.read_exact(&mut vec![0; length]).unwrap();
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                    reader.get_mut().write_all(answer).unwrap();
+                }
+            };
+            // As many as the run opens.
+            let streams: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+            std::thread::scope(|scope| {
+                for stream in streams {
+                    scope.spawn(move || serve(stream));
+                }
+            });
+        });
+        let outcome = run(&Plan {
+            endpoint: Endpoint {
+                address,
+                ..plan().endpoint
+            },
+            workload: Workload {
+                mix: vec![(crate::workload::Operation::Get, 1)],
+                ..plan().workload
+            },
+            connections: 3,
+            threads: 2,
+            rate: Some(1_000.0),
+            warm_up: Duration::ZERO,
+            duration: Duration::from_millis(500),
+            seed: 1,
+        })
+        .unwrap();
+        server.join().unwrap();
+        assert_eq!((outcome.errors, outcome.first_error), (0, None));
+        // A machine that stands still at the end leaves some unasked.
+        assert!((250..=500).contains(&outcome.answered), "{} answered", outcome.answered);
+        assert_eq!(outcome.backlog.len(), 5);
+        assert!(outcome.latency_ns.min() < 5_000_000);
     }
 }

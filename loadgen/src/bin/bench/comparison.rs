@@ -18,9 +18,19 @@ use crate::verdict::no_errors;
 pub(crate) struct Samples {
     rates: Vec<f64>,
     cpu_us: Vec<f64>,
+    /// The first run's seed is the next.
+    seed: u64,
 }
 
 impl Samples {
+    /// No runs yet; theirs will be the seeds after this one. Runs of one seed draw the same keys.
+    pub(crate) fn after_seed(seed: u64) -> Samples {
+        Samples {
+            seed,
+            ..Samples::default()
+        }
+    }
+
     /// Runs the workload once more.
     pub(crate) fn add(
         &mut self,
@@ -29,7 +39,7 @@ impl Samples {
         workload: &Workload,
         connections: usize,
     ) -> io::Result<()> {
-        let seed = self.rates.len() as u64 + 1;
+        let seed = self.seed + self.rates.len() as u64 + 1;
         let used = || cpu_time(side.pid).ok_or_else(|| io::Error::other("a server is gone"));
         let before = used()?;
         let outcome = run(&effort.plan(&side.endpoint, workload, connections, seed))?;

@@ -1,8 +1,8 @@
 //! What a request costs as the table grows, against a table of 10,000 items.
 //!
 //! RocksDB itself takes longer where the data is larger than its cache, so the skeleton's figures stand beside
-//! geodynamo's: both have caches of the same size. It is the servers' work that is compared, not the disk's: the large table's
-//! files are read before each sample, since a system that has not been asked for them for a while may have put them away, and
+//! geodynamo's: both have caches of the same size. It is the servers' work that is compared, not the disk's: a server's files
+//! are read before each sample of it, since a system that has not been asked for them for a while may have put them away, and
 //! who comes first would pay for all. The small table is in servers of its own and is measured anew beside
 //! every large one, by turns with it, so that what else the machine does meanwhile cannot make a difference.
 
@@ -26,6 +26,8 @@ const CONNECTIONS: usize = 32;
 /// A cost counts as flat while it is no more than so many times the small table's, or so many times what RocksDB's own
 /// has become, for the same work: see [`of_rocksdb`].
 const GROWTH_MAX: f64 = 1.25;
+/// More than the runs of a line.
+const SEEDS_FOR_EACH: u64 = 1_000;
 /// Bytes of disk for each item of both servers, with room for compactions.
 const DISK_BYTES_PER_ITEM: u64 = 2_000;
 
@@ -39,11 +41,12 @@ fn of_rocksdb(operation: Operation) -> Operation {
     }
 }
 
-/// An operation at some size: the skeleton, geodynamo; each with the small table and with the large one.
+/// An operation at some size: the skeleton, geodynamo, and the skeleton's work of the same kind (see [`of_rocksdb`]); each with
+/// the small table and with the large one.
 struct Line {
     operation: Operation,
     size: u64,
-    sides: [[Samples; 2]; 2],
+    sides: [[Samples; 2]; 3],
 }
 
 /// Measures all sizes, as far as the disk has room for them.
@@ -60,7 +63,7 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
         effort.runs
     );
     let mut lines = Vec::new();
-    let mut filled = 0;
+    let (mut filled, mut seed) = (0, 0);
     for &size in &effort.sizes {
         if free_bytes(folder)? < (size - filled) * DISK_BYTES_PER_ITEM {
             println!("{size} items: left out, for the disk has no room for them");
@@ -77,15 +80,26 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
             heading()
         );
         for operation in OPERATIONS {
+            // Keys of its own: those that others have just drawn lie in memory.
+            let mut keys_of_own = || {
+                seed += SEEDS_FOR_EACH;
+                [(); 2].map(|()| Samples::after_seed(seed))
+            };
+            let own = keys_of_own();
             let mut line = Line {
                 operation,
                 size,
-                sides: Default::default(),
+                sides: [own.clone(), own, keys_of_own()],
             };
             for _ in 0..effort.runs {
                 for (pair, keys, place) in [(&small, SMALL, 0), (&large, size, 1)] {
-                    pair.warm()?;
-                    for (side, samples) in pair.sides().into_iter().zip(&mut line.sides) {
+                    let [skeleton, geodynamo] = pair.sides();
+                    let alike = of_rocksdb(operation);
+                    let sides = [(skeleton, operation), (geodynamo, operation), (skeleton, alike)];
+                    // The third is most often the first.
+                    let count = if alike == operation { 2 } else { 3 };
+                    for ((side, operation), samples) in sides.into_iter().zip(&mut line.sides).take(count) {
+                        side.warm()?;
                         samples[place].add(effort, side, &workload(operation, keys), CONNECTIONS)?;
                     }
                 }
@@ -95,13 +109,13 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
             large.wait_idle()?;
         }
     }
-    let kept = lines.iter().all(|line| line.is_flat(&lines));
+    let kept = lines.iter().all(Line::is_flat);
     println!(
         "\n    processor time wanted: within {GROWTH_MAX} × the small table's, or × what RocksDB's own has become (for a put, \
          which reads the item before, the skeleton's update: a get and a put): {}",
         verdict(kept)
     );
-    Ok(lines.iter().map(|line| line.to_json(&lines)).collect())
+    Ok(lines.iter().map(Line::to_json).collect())
 }
 
 fn heading() -> String {
@@ -110,18 +124,23 @@ fn heading() -> String {
 }
 
 impl Line {
-    /// The large table's processor time as a multiple of the small one's: the skeleton's, geodynamo's.
-    fn growth(&self) -> [f64; 2] {
-        self.sides
-            .each_ref()
-            .map(|[small, large]| large.cpu_us() / small.cpu_us())
+    /// The large table's processor time as a multiple of the small one's: the skeleton's, geodynamo's, and the skeleton's for the
+    /// same work.
+    fn growth(&self) -> [f64; 3] {
+        let of = |[small, large]: &[Samples; 2]| large.cpu_us() / small.cpu_us();
+        let [skeleton, geodynamo, alike] = &self.sides;
+        let alike = if self.is_alike() { skeleton } else { alike };
+        [of(skeleton), of(geodynamo), of(alike)]
     }
 
-    /// As measured beside the other lines.
-    fn is_flat(&self, lines: &[Line]) -> bool {
-        let alike = |line: &&Line| line.size == self.size && line.operation == of_rocksdb(self.operation);
-        let bare = lines.iter().find(alike).map_or(1.0, |line| line.growth()[0]);
-        self.growth()[1] <= GROWTH_MAX * bare.max(1.0)
+    /// Whether the skeleton's operation is the same work.
+    fn is_alike(&self) -> bool {
+        of_rocksdb(self.operation) == self.operation
+    }
+
+    fn is_flat(&self) -> bool {
+        let [_, ours, bare] = self.growth();
+        ours <= GROWTH_MAX * bare.max(1.0)
     }
 
     fn row(&self) -> String {
@@ -137,10 +156,13 @@ impl Line {
                 growth[place]
             );
         }
+        if !self.is_alike() {
+            row += &format!("   a get and a put of it: × {:.2}", growth[2]);
+        }
         row
     }
 
-    fn to_json(&self, lines: &[Line]) -> Value {
+    fn to_json(&self) -> Value {
         let side = |[small, large]: &[Samples; 2]| {
             json!({
                 "rate": large.rate(), "cpu_us": large.cpu_us(),
@@ -148,7 +170,8 @@ impl Line {
             })
         };
         json!({
-            "operation": self.operation, "items": self.size, "small_items": SMALL, "flat": self.is_flat(lines),
+            "operation": self.operation, "items": self.size, "small_items": SMALL, "flat": self.is_flat(),
+            "rocksdb_growth": self.growth()[2],
             "skeleton": side(&self.sides[0]), "geodynamo": side(&self.sides[1]),
         })
     }

@@ -51,6 +51,16 @@ pub(crate) struct Pair {
 pub(crate) struct Side {
     pub(crate) endpoint: Endpoint,
     pub(crate) pid: u32,
+    /// Where its data is.
+    folder: PathBuf,
+}
+
+impl Side {
+    /// Reads its files, so that what it reads of them is in the system's memory. Fails as reading does; what goes meanwhile is
+    /// passed over.
+    pub(crate) fn warm(&self) -> io::Result<()> {
+        read_files(&self.folder)
+    }
 }
 
 impl Pair {
@@ -102,12 +112,6 @@ impl Pair {
         self.wait_idle()
     }
 
-    /// Reads both folders' files, so that what a server reads of them is in the system's memory. Fails as reading does; files
-    /// that go meanwhile are passed over.
-    pub(crate) fn warm(&self) -> io::Result<()> {
-        read_files(&self.folder)
-    }
-
     /// Waits until both have compacted what was written.
     pub(crate) fn wait_idle(&self) -> io::Result<()> {
         self.sides()
@@ -126,7 +130,11 @@ fn read_files(folder: &Path) -> io::Result<()> {
     let (mut folders, mut piece) = (vec![folder.to_owned()], vec![0; PIECE_BYTES]);
     let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if is_gone(&error) => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
@@ -167,11 +175,13 @@ fn region(cluster: &Cluster) -> io::Result<Side> {
     Ok(Side {
         endpoint: node.endpoint(),
         pid: node.pid().ok_or_else(|| io::Error::other("the region does not run"))?,
+        folder: node.data_dir.clone(),
     })
 }
 
 fn start_skeleton(folder: &Path, tuning: Tuning) -> io::Result<(Server, Side)> {
-    let mut arguments: Vec<OsString> = vec!["--data".into(), folder.join("skeleton").into()];
+    let data = folder.join("skeleton");
+    let mut arguments: Vec<OsString> = vec!["--data".into(), data.clone().into()];
     if tuning == Tuning::Alike {
         arguments.extend(["--cache-mb".into(), CACHE_MB.to_string().into()]);
     }
@@ -185,5 +195,10 @@ fn start_skeleton(folder: &Path, tuning: Tuning) -> io::Result<(Server, Side)> {
     };
     let address = address.ok_or_else(|| io::Error::other("the skeleton did not say where it listens"))?;
     let (pid, endpoint) = (server.pid(), Endpoint { address, credentials });
-    Ok((server, Side { endpoint, pid }))
+    let side = Side {
+        endpoint,
+        pid,
+        folder: data,
+    };
+    Ok((server, side))
 }

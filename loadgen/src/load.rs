@@ -446,8 +446,9 @@ mod tests {
         .unwrap();
         server.join().unwrap();
         assert_eq!((outcome.errors, outcome.first_error), (0, None));
-        // A machine that stands still at the end leaves some unasked.
-        assert!((250..=500).contains(&outcome.answered), "{} answered", outcome.answered);
+        // A machine that stands still at the end leaves some unasked, or asks some more.
+        let answered = outcome.answered;
+        assert!((250..1_000).contains(&answered), "{answered} answered");
         assert_eq!(outcome.backlog.len(), 5);
         assert!(outcome.latency_ns.min() < 5_000_000);
     }

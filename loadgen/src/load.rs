@@ -392,7 +392,7 @@ mod tests {
         assert_eq!([due(0), due(1), due(2)], [[0, 1, 2], [3, 5, 6], [4, 9, 10]]);
     }
 
-    /// A server that answers at once: all that was due is asked, and nothing is left over.
+    /// Against a server that answers at once: requests are asked as they fall due, on every connection, none of them twice.
     #[test]
     fn an_open_loop_asks_what_is_due() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -12,8 +12,8 @@ const MIB: usize = 1024 * 1024;
 /// 14 µs in a table of 10 million items.
 const DATA_BLOCK_BYTES: usize = 4 * 1024;
 /// Keys of a block's index after which one is written whole, the others as what they do not share with the one before. Keys
-/// have a long part in common, their table's and often their partition key's: in a table of 10 million items whole keys would
-/// take some 60 MB of the cache, these a third of that.
+/// have a long part in common, their table's and often their partition key's. By reckoning, not by measurement: in a table of
+/// 10 million items whole keys would take some 60 MB of the cache, these a third of that.
 const INDEX_RESTART_KEYS: i32 = 16;
 /// Bytes of a log block: logs are read in sequence.
 const LOG_BLOCK_BYTES: usize = 64 * 1024;

@@ -126,6 +126,7 @@ struct Rounds {
     receiver: Receiver,
     logs: Vec<LogInfo>,
     ends: Vec<u64>,
+    epochs: Vec<u32>,
 }
 
 impl Rounds {
@@ -142,7 +143,14 @@ impl Rounds {
             receiver.handle(0, receiver::Event::Cursor(ticket, Some(Position(0))));
         }
         let ends = vec![0; logs.len()];
-        Self { receiver, logs, ends }
+        // Each was opened in its turn.
+        let epochs = (1..=logs.len() as u32).collect();
+        Self {
+            receiver,
+            logs,
+            ends,
+            epochs,
+        }
     }
 
     /// So many stretches of a log come, each of the least weight.
@@ -154,8 +162,7 @@ impl Rounds {
                 log: self.logs[log].log,
                 after: Position(after),
                 up_to: Position(after + 1),
-                // Each log was opened in its turn.
-                epoch: log as u32 + 1,
+                epoch: self.epochs[log],
                 deltas: vec![],
                 sent_ms: 0,
             };
@@ -173,6 +180,18 @@ impl Rounds {
             _ => None,
         });
         applies.unzip()
+    }
+
+    /// A log is sent from its start again.
+    fn resumed(&mut self, log: usize, ticket: Ticket) {
+        self.receiver
+            .handle(0, receiver::Event::Cursor(ticket, Some(Position(0))));
+        self.ends[log] = 0;
+        let resume = std::iter::from_fn(|| self.receiver.poll_action()).find_map(|action| match action {
+            receiver::Action::Send(Frame::Resume { epoch, .. }) => Some(epoch),
+            _ => None,
+        });
+        self.epochs[log] = resume.unwrap();
     }
 
     fn done(&mut self, now: u64, ticket: Ticket) {
@@ -203,27 +222,60 @@ fn what_comes_of_a_table_gathers_while_it_is_applied() {
 /// It does not gather for long, nor if it is much, nor once the peer's last frame has come.
 #[test]
 fn what_gathers_begins_in_time() {
+    const BEGUN: u64 = 100;
     let least = receiver::ROUND_BYTES.div_ceil(Frame::weight_of(&[]));
     let check = |count: u64, event: Option<(u64, receiver::Event)>, expect: bool| {
         let mut rounds = Rounds::new();
-        rounds.send(0, 0, 1);
+        rounds.send(BEGUN, 0, 1);
         rounds.begun();
-        rounds.send(0, 1, count);
+        rounds.send(BEGUN, 1, count);
         if let Some((now, event)) = event.clone() {
             assert_eq!(rounds.begun().0, [] as [usize; 0]);
-            assert_eq!(rounds.receiver.poll_timeout(), Some(receiver::ROUND_MS));
+            assert_eq!(rounds.receiver.poll_timeout(), Some(BEGUN + receiver::ROUND_MS));
             rounds.receiver.handle(now, event);
         }
         assert_eq!(!rounds.begun().0.is_empty(), expect, "{count} at {event:?}");
         // Nothing gathers any more, or it is still waited for.
-        assert_eq!(rounds.receiver.poll_timeout() > Some(receiver::ROUND_MS), expect);
+        assert_eq!(
+            rounds.receiver.poll_timeout() > Some(BEGUN + receiver::ROUND_MS),
+            expect
+        );
     };
-    let tick = |now| Some((now, receiver::Event::Tick));
+    let tick = |now| Some((BEGUN + now, receiver::Event::Tick));
     check(least - 1, None, false);
     check(least, None, true);
     check(1, tick(receiver::ROUND_MS - 1), false);
     check(1, tick(receiver::ROUND_MS), true);
-    check(1, Some((0, receiver::Event::End)), true);
+    check(1, Some((BEGUN, receiver::Event::End)), true);
+}
+
+/// What has been applied, or dropped, is not counted as waiting: after much of it a little gathers as before.
+#[test]
+fn what_is_done_does_not_count_as_waiting() {
+    let most = receiver::ROUND_BYTES / Frame::weight_of(&[]);
+    let gathers_after = |much: fn(&mut Rounds, u64)| {
+        let mut rounds = Rounds::new();
+        much(&mut rounds, most);
+        rounds.send(0, 0, 1);
+        assert_eq!(rounds.begun().0, [0]);
+        rounds.send(0, 1, 1);
+        rounds.begun().0.is_empty()
+    };
+    assert!(gathers_after(|rounds, most| {
+        rounds.send(0, 1, most);
+        let ticket = rounds.begun().1[0];
+        rounds.done(0, ticket);
+    }));
+    assert!(gathers_after(|rounds, most| {
+        rounds.send(0, 1, 1);
+        let ticket = rounds.begun().1[0];
+        rounds.send(0, 1, most);
+        let refused = Err(ApplyError::Unknown);
+        rounds.receiver.handle(0, receiver::Event::Catalog);
+        rounds.receiver.handle(0, receiver::Event::Applied(ticket, refused));
+        let ticket = asked(&mut rounds.receiver).unwrap();
+        rounds.resumed(1, ticket);
+    }));
 }
 
 /// As many are applied at a time as may be; those that have waited for room long enough begin as soon as there is some.

@@ -25,8 +25,8 @@ pub(super) struct Incoming {
     /// Whether it waits for its turn to be applied, and since when.
     pub(super) queued: bool,
     pub(super) since: Millis,
-    /// Which [`Frame::Resume`](crate::Frame::Resume) was the last. What the sender sent before it heard of it is dropped: a stretch that is sent
-    /// again may hold newer versions than the same stretch held before, and later ones rely on it.
+    /// Which [`Frame::Resume`](crate::Frame::Resume) was the last. What the sender sent before it heard of it is dropped: a
+    /// stretch that is sent again may hold newer versions than the same stretch held before, and later ones rely on it.
     pub(super) epoch: u32,
 }
 

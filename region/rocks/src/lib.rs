@@ -16,7 +16,8 @@
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
 //! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were read lately:
-//! reads of one key come from there if they can. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
+//! reads of one key come from there if they can. Once either is full, few reads of single rows bring in what they found
+//! (`admission.rs`), and scans of [`Scan::once`] bring in nothing. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
 //! [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
 
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
@@ -26,6 +27,7 @@ use geodynamo_storage::{Commit, Engine, LogId, LogRecord, Page, Position, Scan, 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+mod admission;
 mod committer;
 mod layout;
 mod metrics;
@@ -115,7 +117,7 @@ impl RocksEngine {
         };
         let value = store.get(key)?;
         if let (Some(ticket), Some(value)) = (ticket, &value) {
-            self.shared.rows.keep(&ticket, key, value);
+            self.shared.rows.keep(&ticket, key, value, admission::is_lucky());
         }
         Ok(value)
     }
@@ -144,7 +146,7 @@ impl RocksEngine {
         let values = store.get_many(&wanted)?;
         for (((place, ticket), key), value) in places.into_iter().zip(wanted).zip(values) {
             if let (Some(ticket), Some(value)) = (ticket, &value) {
-                self.shared.rows.keep(&ticket, key, value);
+                self.shared.rows.keep(&ticket, key, value, admission::is_lucky());
             }
             found[place] = value;
         }

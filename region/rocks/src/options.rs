@@ -89,10 +89,15 @@ impl Default for RocksOptions {
 }
 
 impl RocksOptions {
+    /// Bytes of the cache: blocks, and memtables, which are charged to it. So that what is together stays under one limit.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.block_cache_bytes.saturating_add(self.memtable_bytes)
+    }
+
     /// The database's options, and the cache that must live as long as it.
     pub(crate) fn database(&self) -> (Options, Cache) {
         // Looking a block up takes no lock in this cache. 0: it learns how large blocks are.
-        let cache = Cache::new_hyper_clock_cache(self.block_cache_bytes.saturating_add(self.memtable_bytes), 0);
+        let cache = Cache::new_hyper_clock_cache(self.cache_bytes(), 0);
         // Memtables are charged to the cache: together they stay under one limit. No stall: a flush that lags is met by
         // RocksDB's own slowing of writes.
         let memtables =

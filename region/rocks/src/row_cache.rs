@@ -115,14 +115,16 @@ impl RowCache {
         })
     }
 
-    /// Keeps what a reader found in the store after it got the ticket, unless that may be old by now.
-    pub(crate) fn keep(&self, ticket: &Ticket, key: &[u8], value: &Bytes) {
+    /// Keeps what a reader found in the store after it got the ticket, unless that may be old by now. If other rows must make
+    /// room for it, only a lucky one is kept: see [`crate::admission`].
+    pub(crate) fn keep(&self, ticket: &Ticket, key: &[u8], value: &Bytes, lucky: bool) {
         if !fits(key, value) {
             return;
         }
         let Some(bucket) = self.bucket(ticket.hash) else { return };
         let mut bucket = bucket.lock();
-        if bucket.version == ticket.version && bucket.row(ticket.hash, key).is_none() {
+        let wanted = lucky || bucket.has_room(charge(key, value));
+        if wanted && bucket.version == ticket.version && bucket.row(ticket.hash, key).is_none() {
             bucket.put(ticket.hash, Bytes::copy_from_slice(key), value.clone());
         }
     }
@@ -241,6 +243,11 @@ impl Bucket {
         }
     }
 
+    /// Whether a row of so many bytes displaces no other.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.rows.iter().any(Option::is_none) && self.bytes() + bytes <= BUCKET_BYTES
+    }
+
     fn bytes(&self) -> usize {
         self.rows.iter().flatten().map(Row::bytes).sum()
     }
@@ -303,7 +310,7 @@ mod tests {
     /// As a reader does that finds this in the store.
     fn read(cache: &RowCache, key: &str, value: &str) {
         let ticket = ticket(cache, key);
-        cache.keep(&ticket, key.as_bytes(), &bytes(value));
+        cache.keep(&ticket, key.as_bytes(), &bytes(value), true);
     }
 
     #[test]
@@ -341,11 +348,11 @@ mod tests {
         cache.begin(&writes);
         assert!(matches!(cache.get(b"a"), Found::Unknown));
         assert_eq!(get(&cache, "b").as_deref(), Some("2"), "nobody writes to it");
-        cache.keep(&before, b"c", &bytes("old"));
+        cache.keep(&before, b"c", &bytes("old"), true);
         assert!(matches!(cache.get(b"c"), Found::Unknown), "a write has begun since");
         cache.end(writes.iter());
         assert_eq!(get(&cache, "a").as_deref(), Some("3"));
-        cache.keep(&before, b"c", &bytes("old"));
+        cache.keep(&before, b"c", &bytes("old"), true);
         assert_eq!(get(&cache, "c"), None, "a write has ended since");
     }
 
@@ -353,8 +360,8 @@ mod tests {
     fn what_was_read_is_kept_once() {
         let cache = one();
         let (first, second) = (ticket(&cache, "a"), ticket(&cache, "a"));
-        cache.keep(&first, b"a", &bytes("1"));
-        cache.keep(&second, b"a", &bytes("1"));
+        cache.keep(&first, b"a", &bytes("1"), true);
+        cache.keep(&second, b"a", &bytes("1"), true);
         assert_eq!(get(&cache, "a").as_deref(), Some("1"));
         assert_eq!(cache.usage().bytes, ROW_BYTES + 2);
     }
@@ -375,11 +382,39 @@ mod tests {
         cache.end(writes.iter());
         assert_eq!((get(&cache, "a"), get(&cache, "b")), (None, None));
         assert_eq!(get(&cache, "d").as_deref(), Some("1"), "it is not of the range");
-        cache.keep(&before, b"c", &bytes("old"));
+        cache.keep(&before, b"c", &bytes("old"), true);
         assert_eq!(get(&cache, "c"), None);
         read(&cache, "c", "2");
         write(&cache, &[Write::DeleteRange(bytes("c"), bytes("c"))]);
         assert_eq!(get(&cache, "c").as_deref(), Some("2"), "the range was empty");
+    }
+
+    #[test]
+    fn rows_make_room_for_lucky_ones_only() {
+        let cache = one();
+        let places = ["a", "b", "c", "d"];
+        assert_eq!(places.len(), WAYS);
+        for key in places {
+            let ticket = ticket(&cache, key);
+            cache.keep(&ticket, key.as_bytes(), &bytes("1"), false);
+        }
+        assert!(places.iter().all(|key| get(&cache, key).is_some()), "there was room");
+        let unlucky = ticket(&cache, "e");
+        cache.keep(&unlucky, b"e", &bytes("1"), false);
+        assert_eq!(get(&cache, "e"), None);
+        assert!(places.iter().all(|key| get(&cache, key).is_some()));
+        read(&cache, "e", "1");
+        assert!(get(&cache, "e").is_some() && get(&cache, "a").is_none());
+        // A free place is not enough for a row of too many bytes.
+        write(&cache, &[Write::Delete(bytes("e"))]);
+        let large = "x".repeat(BUCKET_BYTES / 2);
+        let wide = ticket(&cache, "f");
+        cache.keep(&wide, b"f", &bytes(&large), false);
+        assert!(get(&cache, "f").is_some(), "they are small");
+        write(&cache, &[Write::Delete(bytes("b"))]);
+        let wide = ticket(&cache, "g");
+        cache.keep(&wide, b"g", &bytes(&large), false);
+        assert_eq!(get(&cache, "g"), None);
     }
 
     #[test]

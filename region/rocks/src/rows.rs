@@ -11,6 +11,7 @@ use crate::layout::position_of;
 /// How an iterator for a scan is to be made: with its bounds, so it never reads what lies outside.
 pub(crate) fn read_options(scan: &Scan) -> ReadOptions {
     let mut options = ReadOptions::default();
+    options.fill_cache(!scan.once);
     match &scan.from {
         Bound::Unbounded => {}
         Bound::Included(from) => options.set_iterate_lower_bound(&from[..]),

@@ -1,6 +1,14 @@
 //! The database: opening it, reading it, writing batches.
 
-use std::{fmt, ops::Range, path::Path, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use geodynamo_storage::{LogId, LogRecord, Page, Position, Scan, StorageError};
@@ -9,7 +17,7 @@ use rocksdb::{
 };
 
 use crate::{
-    RocksMetrics, RocksOptions,
+    RocksMetrics, RocksOptions, admission,
     layout::{self, DATA, FORMAT, FORMAT_KEY, LOG, META},
     rows::{self, Records, failed},
 };
@@ -19,6 +27,32 @@ use crate::{
 pub(crate) struct Store {
     db: Arc<DB>,
     cache: Cache,
+    single: Arc<Single>,
+}
+
+/// How single rows are read.
+struct Single {
+    /// So that what is read from disk, of data, indexes and filters, stays in the block cache.
+    keeping: ReadOptions,
+    /// So that it does not.
+    passing: ReadOptions,
+    /// The cache is full when so many bytes of it are used.
+    full_bytes: usize,
+    /// Whether the cache has been full. It hardly gets emptier again.
+    is_full: AtomicBool,
+}
+
+impl Single {
+    fn new(options: &RocksOptions) -> Self {
+        let mut passing = ReadOptions::default();
+        passing.fill_cache(false);
+        Self {
+            keeping: ReadOptions::default(),
+            passing,
+            full_bytes: options.cache_bytes() / 16 * 15,
+            is_full: AtomicBool::new(false),
+        }
+    }
 }
 
 impl fmt::Debug for Store {
@@ -37,6 +71,7 @@ impl Store {
         let store = Self {
             db: Arc::new(db),
             cache,
+            single: Arc::new(Single::new(options)),
         };
         store.check_format(options.sync)?;
         Ok(store)
@@ -80,21 +115,46 @@ impl Store {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let value = self.db.get_pinned_cf(self.family(DATA)?, key).map_err(failed)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        let options = self.single_options();
+        let value = self.db.get_pinned_cf_opt(self.family(DATA)?, key, options);
+        Ok(value.map_err(failed)?.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// For a read of single rows.
+    fn single_options(&self) -> &ReadOptions {
+        if self.keeps_blocks() {
+            &self.single.keeping
+        } else {
+            &self.single.passing
+        }
+    }
+
+    /// Whether a read of single rows leaves what it read from disk in the block cache: see [`admission`].
+    pub(crate) fn keeps_blocks(&self) -> bool {
+        let is_full = &self.single.is_full;
+        if admission::is_lucky() {
+            // How full it is costs more to ask than each read should pay.
+            if !is_full.load(Ordering::Relaxed) && self.cache.get_usage() >= self.single.full_bytes {
+                is_full.store(true, Ordering::Relaxed);
+            }
+            return true;
+        }
+        !is_full.load(Ordering::Relaxed)
     }
 
     /// Whether a key has a value, or none.
     pub(crate) fn holds(&self, key: &[u8], expect: Option<&Bytes>) -> Result<bool, StorageError> {
-        let value = self.db.get_pinned_cf(self.family(DATA)?, key).map_err(failed)?;
-        Ok(value.as_deref() == expect.map(|expect| &expect[..]))
+        let options = self.single_options();
+        let value = self.db.get_pinned_cf_opt(self.family(DATA)?, key, options);
+        Ok(value.map_err(failed)?.as_deref() == expect.map(|expect| &expect[..]))
     }
 
     /// All as of one moment: RocksDB reads the keys of one call, in one column family, at one sequence number.
     pub(crate) fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let options = self.single_options();
         let values = self
             .db
-            .batched_multi_get_cf_opt(self.family(DATA)?, keys, false, &ReadOptions::default());
+            .batched_multi_get_cf_opt(self.family(DATA)?, keys, false, options);
         values
             .into_iter()
             .map(|value| Ok(value.map_err(failed)?.map(|value| Bytes::copy_from_slice(&value))))

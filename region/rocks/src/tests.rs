@@ -53,6 +53,7 @@ fn everything() -> Scan {
         direction: Direction::Forward,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+        once: false,
     }
 }
 
@@ -137,6 +138,63 @@ async fn no_read_goes_back() {
         metrics.row_cache_hits > 0 && metrics.row_cache_misses > 0,
         "{metrics:?}"
     );
+}
+
+/// Puts rows of 8 KiB that cannot be compressed, and writes them out.
+async fn fill(home: &Path, rows: u64) {
+    let engine = open(home);
+    let mut random = xxhash_rust::xxh3::Xxh3::new();
+    for row in 0..rows {
+        let block = std::iter::repeat_with(|| {
+            random.update(&row.to_be_bytes());
+            random.digest128().to_be_bytes()
+        });
+        let value: Vec<u8> = block.take(512).flatten().collect();
+        let commit = Commit {
+            writes: vec![Write::Put(key(&row.to_string()), value.into())],
+            ..Commit::default()
+        };
+        engine.commit(commit).await.unwrap();
+    }
+    engine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_cache_takes_in_what_few_reads_found() {
+    const ROWS: u64 = 4_000;
+    let home = tempfile::tempdir().unwrap();
+    // More than the cache holds.
+    fill(home.path(), ROWS).await;
+    let engine = open(home.path());
+    let keeping = |reads: u32| {
+        let store = engine.store().unwrap();
+        (0..reads).filter(|_| store.keeps_blocks()).count()
+    };
+    assert_eq!(keeping(1_000), 1_000, "nothing has been read");
+    for row in 0..ROWS {
+        assert!(engine.get(&key(&row.to_string())).await.unwrap().is_some());
+    }
+    let (reads, due) = (80_000, 80_000 / admission::ONE_IN as usize);
+    let kept = keeping(reads);
+    assert!((due * 9 / 10..due * 11 / 10).contains(&kept), "{kept} of {reads}");
+}
+
+#[tokio::test]
+async fn what_is_read_once_is_not_kept() {
+    let home = tempfile::tempdir().unwrap();
+    fill(home.path(), 500).await;
+    let engine = open(home.path());
+    let kept = || engine.metrics().cache_bytes;
+    let before = kept();
+    let all = Scan {
+        once: true,
+        ..everything()
+    };
+    assert_eq!(engine.scan(all.clone()).await.unwrap().rows.len(), 500);
+    assert_eq!(engine.snapshot().scan(all).await.unwrap().rows.len(), 500);
+    assert!(kept() < before + (1 << 20), "{} after {before}", kept());
+    engine.scan(everything()).await.unwrap();
+    assert!(kept() > before + (3 << 20), "{} after {before}", kept());
 }
 
 /// A copy of the files, made while the engine is open, is what a crash leaves.

@@ -141,6 +141,9 @@ pub struct Scan {
     pub rows_max: usize,
     /// The most bytes of keys and values; the row that reaches it is the last.
     pub bytes_max: usize,
+    /// Whether what is read will hardly be read again soon, as by one who goes through a whole table: an engine need not
+    /// keep it in memory, where it would displace what is read often.
+    pub once: bool,
 }
 
 /// What a scan found.

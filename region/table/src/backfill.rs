@@ -77,6 +77,7 @@ impl<E: Engine> Tables<E> {
                 direction: Direction::Forward,
                 rows_max: PAGE_ROWS,
                 bytes_max: PAGE_BYTES,
+                once: true,
             })
             .await?;
         let engine_keys: Vec<Bytes> = page.rows.into_iter().map(|(key, _)| key).collect();

@@ -243,6 +243,7 @@ impl<E: Engine> Tables<E> {
             direction: Direction::Forward,
             rows_max: PAGE_ROWS_MAX,
             bytes_max: bytes_max.max(1),
+            once: true,
         };
         // What is parked goes with the first page, for it may be of keys that have no item yet. It is listed before the
         // items are read: one that is released in between is among them.

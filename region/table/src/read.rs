@@ -247,6 +247,7 @@ impl<E: Engine> Tables<E> {
                 },
                 rows_max: (reading.limit - page.scanned).min(CHUNK_ROWS),
                 bytes_max: PAGE_BYTES_MAX,
+                once: false,
             };
             let chunk = self.engine().scan(scan).await?;
             let last = chunk.rows.last().map(|(key, _)| key.clone());
@@ -377,7 +378,7 @@ impl<E: Engine> Tables<E> {
     }
 }
 
-/// Every key of a range, for callers that go through a whole table.
+/// Every key of a range, for callers that go through a whole table, once.
 pub(crate) fn whole(from: Bytes, to: Bytes, rows_max: usize, bytes_max: usize) -> Scan {
     Scan {
         from: Bound::Included(from),
@@ -385,5 +386,6 @@ pub(crate) fn whole(from: Bytes, to: Bytes, rows_max: usize, bytes_max: usize) -
         direction: Direction::Forward,
         rows_max,
         bytes_max,
+        once: true,
     }
 }

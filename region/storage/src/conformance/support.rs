@@ -65,6 +65,7 @@ pub(super) fn range(from: Bound<Bytes>, to: Bound<Bytes>) -> Scan {
         direction: Direction::Forward,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+        once: false,
     }
 }
 

@@ -26,6 +26,7 @@ async fn values(engine: &MemoryEngine) -> Vec<Bytes> {
         direction: crate::Direction::Forward,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+        once: false,
     };
     let rows: Vec<Bytes> = engine
         .scan(all)

@@ -119,6 +119,7 @@ async fn entries<E: Engine>(tables: &Arc<Tables<E>>) -> usize {
         direction: Direction::Forward,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+        once: false,
     };
     tables.engine().scan(scan).await.unwrap().rows.len()
 }

@@ -421,6 +421,7 @@ pub(crate) async fn owners(region: &Region) -> BTreeSet<u64> {
         direction: Direction::Forward,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+        once: false,
     };
     let rows = MemoryEngine::scan(region.engine(), scan).await.unwrap().rows;
     let owner = |key: &[u8]| u64::from_be_bytes(key[1..9].try_into().unwrap());

@@ -280,5 +280,6 @@ fn everything_of_streams() -> geodynamo_storage::Scan {
         direction: geodynamo_storage::Direction::Forward,
         rows_max: usize::MAX,
         bytes_max: usize::MAX,
+        once: false,
     }
 }

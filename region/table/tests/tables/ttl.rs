@@ -388,6 +388,7 @@ async fn rows(tables: &Region) -> (usize, usize) {
             direction: Default::default(),
             rows_max: 1_000,
             bytes_max: 1 << 20,
+            once: false,
         };
         tables.engine().scan(scan).await.unwrap().rows
     };

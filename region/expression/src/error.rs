@@ -436,6 +436,9 @@ pub enum UpdateError {
     /// An operand of a wrong type.
     #[error("An operand in the update expression has an incorrect data type")]
     OperandType,
+    /// What is set and added, or a list that is appended to, is larger than an item may be.
+    #[error("Item size to update has exceeded the maximum allowed size")]
+    TooLarge,
     /// A sum or difference that no number holds.
     #[error(transparent)]
     Number(#[from] NumberError),

@@ -86,12 +86,13 @@ impl KeyCondition {
     fn try_resolve(self, partition_key: &[&str], sort_key: &[&str]) -> Result<ResolvedKeyCondition, KeyConditionFault> {
         let mut tests = self.tests;
         let several = partition_key.len() > 1 || sort_key.len() > 1;
-        if tests.len() > 2 && !several {
-            return Err(KeyConditionFault::Count);
-        }
+        // The first thing that is found: a range given by its two ends is told what is wrong with it.
         let twice = |(at, test): (usize, &KeyTest)| tests[..at].iter().any(|other| other.attribute == test.attribute);
         if tests.iter().enumerate().any(twice) {
             return Err(KeyConditionFault::OneConditionPerKey);
+        }
+        if tests.len() > 2 && !several {
+            return Err(KeyConditionFault::Count);
         }
         let missed = |attribute: &str| KeyConditionFault::MissedKey {
             attribute: attribute.to_owned(),

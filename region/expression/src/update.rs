@@ -50,10 +50,12 @@ impl Update {
     /// The item after the update. An item that is not there is an empty one (with its key).
     ///
     /// All operands are read from the old item. An element set beyond a list's end is appended; elements removed are
-    /// counted in the old list. A set with nothing left in it is removed. Sizes and nesting of the result are not checked.
+    /// counted in the old list. A set with nothing left in it is removed. The nesting of the result is not checked, nor its
+    /// size but for what the update brings.
     ///
     /// # Errors
-    /// If the old item lacks what the update needs, or it is of another type. The item is then not changed at all.
+    /// If the old item lacks what the update needs, or it is of another type, or what is set and added is larger than an item
+    /// may be. The item is then not changed at all.
     pub fn apply(&self, old: &Item) -> Result<Item, UpdateError> {
         update_apply::apply(self, old)
     }

@@ -1,5 +1,6 @@
 //! Updates of items.
 
+use geodynamo_item::size::{self, ITEM_BYTES_MAX};
 use geodynamo_item::{AttributeValue, Item};
 
 use crate::error::UpdateError;
@@ -12,8 +13,12 @@ pub(crate) fn apply(update: &Update, old: &Item) -> Result<Item, UpdateError> {
     let mut beyond: Vec<(&Path, AttributeValue)> = Vec::new();
     // Removals wait, too: until then every index means what it meant in the old item.
     let mut removals: Vec<&Path> = Vec::new();
+    // What is set and added stands beside each other in the new item: no path overlaps another. So nothing of what follows
+    // makes it small enough again, and what one request makes of a little text stays small.
+    let mut room = Room(ITEM_BYTES_MAX);
     for (path, operand) in &update.set {
         let value = work_out(operand, old)?;
+        room.take(&value)?;
         put(&mut new, path, value, &mut beyond)?;
     }
     for path in &update.remove {
@@ -23,6 +28,7 @@ pub(crate) fn apply(update: &Update, old: &Item) -> Result<Item, UpdateError> {
     }
     for (path, value) in &update.add {
         let sum = add(path.find(old), value)?;
+        room.take(&sum)?;
         put(&mut new, path, sum, &mut beyond)?;
     }
     for (path, value) in &update.delete {
@@ -58,6 +64,16 @@ pub(crate) fn apply(update: &Update, old: &Item) -> Result<Item, UpdateError> {
     Ok(new)
 }
 
+/// Bytes that the values of an update may still take.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, value: &AttributeValue) -> Result<(), UpdateError> {
+        self.0 = self.0.checked_sub(size::value(value)).ok_or(UpdateError::TooLarge)?;
+        Ok(())
+    }
+}
+
 /// An operand's value. Recurs as deep as the operand, which the parser bounds.
 fn work_out(operand: &UpdateOperand, old: &Item) -> Result<AttributeValue, UpdateError> {
     match operand {
@@ -70,7 +86,10 @@ fn work_out(operand: &UpdateOperand, old: &Item) -> Result<AttributeValue, Updat
         UpdateOperand::ListAppend(first, second) => match (work_out(first, old)?, work_out(second, old)?) {
             (AttributeValue::L(mut list), AttributeValue::L(more)) => {
                 list.extend(more);
-                Ok(AttributeValue::L(list))
+                let list = AttributeValue::L(list);
+                // It is in what is set, which is refused then: lists of lists would double at each call.
+                Room(ITEM_BYTES_MAX).take(&list)?;
+                Ok(list)
             }
             _ => Err(UpdateError::OperandType),
         },

@@ -8,6 +8,9 @@
 
 use crate::{AttributeValue, Item, Number};
 
+/// The largest item. Source: "Constraints in Amazon DynamoDB" in the developer guide.
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+
 /// The overhead of a list or a map.
 pub(crate) const CONTAINER: usize = 3;
 /// The overhead of each element of a list or map.

@@ -60,6 +60,7 @@ pub use collections::COLLECTION_BYTES_MAX;
 pub use description::{Description, IndexDescription, ReplicaDescription};
 pub use digest::{Digest, PartDigest};
 pub use error::{Result, TableError};
+pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
 pub use index_state::IndexBuild;
@@ -75,7 +76,7 @@ pub use streams::{
     StreamRecord, parse_stream_label, stream_label,
 };
 pub use sweep::Swept;
-pub use table::{ITEM_BYTES_MAX, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
+pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
 pub use tables::{Counts, Options, Tables};
 pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled};
 pub use token::{ClientToken, TOKEN_VALID_MS};

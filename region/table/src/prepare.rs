@@ -2,12 +2,9 @@
 
 use bytes::Bytes;
 use geodynamo_expression::Update;
-use geodynamo_item::{Item, MAX_NESTING, codec};
+use geodynamo_item::{Item, MAX_NESTING, codec, size::ITEM_BYTES_MAX};
 
-use crate::{
-    Result, StoredItem, Table, TableError, index::entry_size, record::Record, table::ITEM_BYTES_MAX,
-    write::WriteOptions,
-};
+use crate::{Result, StoredItem, Table, TableError, index::entry_size, record::Record, write::WriteOptions};
 
 /// What is done to a key.
 pub(crate) enum Action<'a> {

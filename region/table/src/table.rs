@@ -27,8 +27,6 @@ use crate::{
 pub const PARTITION_KEY_BYTES_MAX: usize = 2048;
 /// The longest sort key, in bytes.
 pub const SORT_KEY_BYTES_MAX: usize = 1024;
-/// The largest item, by DynamoDB's size formula.
-pub const ITEM_BYTES_MAX: usize = 400 * 1024;
 
 /// How far a table has come in its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,37 +328,24 @@ impl Table {
 
     /// Checks the attributes that are keys of an index: of the right type, not empty, not too long.
     fn check_index_keys(&self, item: &Item) -> Result<()> {
-        self.check_index_keys_of(item, empty_index_key)
+        self.check_index_keys_of(item, WrittenBy::Put)
     }
 
-    /// The same of an item that an update made; an empty key is told in other words then.
+    /// The same of an item that an update made.
     pub(crate) fn check_updated_index_keys(&self, item: &Item) -> Result<()> {
-        self.check_index_keys_of(item, |_, _, value| {
-            TableError::Validation(format!(
-                "One or more parameter values are not valid. The update expression attempted to update a secondary index \
-                 key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty {} \
-                 value.",
-                kind_word(value)
-            ))
-        })
+        self.check_index_keys_of(item, WrittenBy::Update)
     }
 
-    fn check_index_keys_of(&self, item: &Item, empty: EmptyIndexKey) -> Result<()> {
+    fn check_index_keys_of(&self, item: &Item, by: WrittenBy) -> Result<()> {
         for index in self.demanding_indexes() {
             for (attribute, partition) in index.keys.roles() {
                 let Some(value) = item.get(&attribute.name) else {
                     continue;
                 };
                 if value.kind() != attribute.kind.attribute_type() {
-                    return Err(TableError::invalid(format!(
-                        "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
-                        attribute.name,
-                        attribute.kind.code(),
-                        value.kind().code(),
-                        index.name
-                    )));
+                    return Err(by.wrong_type(index, attribute, value));
                 }
-                check_index_key_value(index, attribute, value, partition, empty)?;
+                check_index_key_value(index, attribute, value, partition, by)?;
             }
         }
         Ok(())
@@ -371,7 +356,7 @@ impl Table {
         for index in self.demanding_indexes() {
             for (attribute, partition) in index.keys.roles() {
                 if let Some(value) = item.get(&attribute.name) {
-                    check_index_key_value(index, attribute, value, partition, empty_index_key)?;
+                    check_index_key_value(index, attribute, value, partition, WrittenBy::Put)?;
                 }
             }
         }
@@ -401,17 +386,59 @@ impl Table {
     }
 }
 
-/// Says that a key of an index is empty.
-type EmptyIndexKey = fn(&IndexDefinition, &KeyAttribute, &AttributeValue) -> TableError;
+/// What made an item: refusals of its index keys are in words of their own for each. Those of updates are among the reasons
+/// of TransactionCanceledException in the API reference.
+#[derive(Clone, Copy)]
+enum WrittenBy {
+    Put,
+    Update,
+}
 
-fn empty_index_key(index: &IndexDefinition, attribute: &KeyAttribute, value: &AttributeValue) -> TableError {
-    TableError::Validation(format!(
-        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
-         AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, IndexKey: {}",
-        kind_word(value),
-        index.name,
-        attribute.name
-    ))
+impl WrittenBy {
+    fn wrong_type(self, index: &IndexDefinition, attribute: &KeyAttribute, value: &AttributeValue) -> TableError {
+        match self {
+            Self::Put => TableError::invalid(format!(
+                "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
+                attribute.name,
+                attribute.kind.code(),
+                value.kind().code(),
+                index.name
+            )),
+            Self::Update => TableError::Validation(
+                "The update expression attempted to update the secondary index key to unsupported type".into(),
+            ),
+        }
+    }
+
+    fn empty(self, index: &IndexDefinition, attribute: &KeyAttribute, value: &AttributeValue) -> TableError {
+        let kind = kind_word(value);
+        TableError::Validation(match self {
+            Self::Put => format!(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not \
+                 supported. The AttributeValue for a key attribute cannot contain an empty {kind} value. IndexName: {}, \
+                 IndexKey: {}",
+                index.name, attribute.name
+            ),
+            Self::Update => format!(
+                "One or more parameter values are not valid. The update expression attempted to update a secondary index \
+                 key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty \
+                 {kind} value."
+            ),
+        })
+    }
+
+    /// Of a put, as the service is quoted (wellcomecollection/platform, issue 2285).
+    fn too_long(self, index: &IndexDefinition, attribute: &KeyAttribute, bytes: usize, bytes_max: usize) -> TableError {
+        match self {
+            Self::Put => TableError::invalid(format!(
+                "Size limit exceeded for Index Key {} Actual Size: {bytes} bytes Max Size: {bytes_max} bytes IndexName: {}",
+                attribute.name, index.name
+            )),
+            Self::Update => TableError::Validation(
+                "The update expression attempted to update the secondary index key beyond allowed size limits".into(),
+            ),
+        }
+    }
 }
 
 fn check_index_key_value(
@@ -419,14 +446,14 @@ fn check_index_key_value(
     attribute: &KeyAttribute,
     value: &AttributeValue,
     partition: bool,
-    empty: EmptyIndexKey,
+    by: WrittenBy,
 ) -> Result<()> {
-    let len = key_len(value);
+    let (len, max) = (key_len(value), key_max(partition));
     if len == 0 {
-        return Err(empty(index, attribute, value));
+        return Err(by.empty(index, attribute, value));
     }
-    if len > key_max(partition) {
-        return Err(too_long(partition));
+    if len > max {
+        return Err(by.too_long(index, attribute, len, max));
     }
     Ok(())
 }

@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use geodynamo_expression::{Condition, Update};
-use geodynamo_item::{Item, size};
+use geodynamo_item::{
+    Item,
+    size::{self, ITEM_BYTES_MAX},
+};
 use geodynamo_replicator_core::TransactionId;
 use geodynamo_storage::Engine;
 
@@ -21,7 +24,6 @@ use crate::{
     order::latch_of,
     prepare::{Action, Prepared, check_update, prepare},
     record::Record,
-    table::ITEM_BYTES_MAX,
     token::{ClientToken, Tokens},
     write::{Staged, WriteOptions},
 };

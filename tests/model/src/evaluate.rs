@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use crate::{
-    expression::{Condition, Operand, Path, SortCondition, Step, size_of},
+    expression::{Condition, KeyCondition, Operand, Path, Step, size_of},
     fault::Fault,
     value::{Item, Value},
 };
@@ -50,12 +50,12 @@ pub(crate) fn holds(condition: &Condition, item: &Item, fault: Option<Fault>) ->
     }
 }
 
-/// Whether a sort key meets a query's condition.
-pub(crate) fn sort_holds(condition: &SortCondition, value: &Value, fault: Option<Fault>) -> bool {
+/// Whether a key attribute meets a query's condition.
+pub(crate) fn key_holds(condition: &KeyCondition, value: &Value, fault: Option<Fault>) -> bool {
     match condition {
-        SortCondition::Compare(operator, other) => compares(operator, value, other, fault),
-        SortCondition::Between(low, high) => compares(">=", value, low, fault) && compares("<=", value, high, fault),
-        SortCondition::BeginsWith(prefix) => begins_with(value, prefix, fault),
+        KeyCondition::Compare(operator, other) => compares(operator, value, other, fault),
+        KeyCondition::Between(low, high) => compares(">=", value, low, fault) && compares("<=", value, high, fault),
+        KeyCondition::BeginsWith(prefix) => begins_with(value, prefix, fault),
     }
 }
 

@@ -44,9 +44,12 @@ pub(crate) enum Condition {
     Contains(Operand, Operand),
 }
 
-/// What a query asks of the sort key.
+/// What a query asks of key attributes, by their names: of the partition key's first.
+pub(crate) type KeyTests = Vec<(String, KeyCondition)>;
+
+/// What a query asks of one key attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SortCondition {
+pub(crate) enum KeyCondition {
     /// `=`, `<`, `<=`, `>` or `>=`
     Compare(&'static str, Value),
     Between(Value, Value),
@@ -104,7 +107,14 @@ impl Path {
     }
 }
 
-impl SortCondition {
+impl KeyCondition {
+    pub(crate) fn equal(&self) -> Option<&Value> {
+        match self {
+            Self::Compare("=", value) => Some(value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn values(&self) -> Vec<&Value> {
         match self {
             Self::Compare(_, value) | Self::BeginsWith(value) => vec![value],

@@ -44,6 +44,9 @@ pub enum Fault {
     SelectsOverSeveralKeysHaveNoPages,
     BothKindsOfParametersGoTogether,
     TokensAreValidForEver,
+    IndexesAreOrderedByOneSortAttribute,
+    IndexesNeedOnePartitionAttribute,
+    SelectsByKeysOfSeveralAttributesScan,
 }
 
 impl Fault {
@@ -89,5 +92,8 @@ impl Fault {
         Self::InsertsReplace,
         Self::SelectsOverSeveralKeysHaveNoPages,
         Self::BothKindsOfParametersGoTogether,
+        Self::IndexesAreOrderedByOneSortAttribute,
+        Self::IndexesNeedOnePartitionAttribute,
+        Self::SelectsByKeysOfSeveralAttributesScan,
     ];
 }

@@ -1,7 +1,7 @@
 //! Random tables and requests, from a seed and from what the tables hold.
 
 use crate::{
-    expression::{Condition, Operand, Path, SortCondition, Step, Term, Update},
+    expression::{Condition, KeyCondition, KeyTests, Operand, Path, Step, Term, Update},
     model::Model,
     request::{Action, BatchGet, Mistake, Read, Request, Write},
     rng::Rng,

@@ -149,15 +149,24 @@ impl Model {
         });
         let mut rows: Vec<_> = entries.collect();
         rows.sort_by(|one, two| one.0.cmp(&two.0));
+        if self.is(Fault::IndexesAreOrderedByOneSortAttribute) {
+            let mut by = index.clone();
+            by.keys.sort.truncate(1);
+            rows.sort_by_cached_key(|(_, entry)| Place::in_index(keys, &by, entry));
+        }
         rows
     }
 
     /// What an index has of an item.
     fn entry(&self, keys: &Keys, index: &Index, item: &Item) -> Option<Item> {
-        let sparse = !self.is(Fault::IndexesAreNotSparse) || !item.contains_key(&index.keys.partition.name);
+        let mut needed = index.keys.clone();
+        if self.is(Fault::IndexesNeedOnePartitionAttribute) {
+            needed.partition.truncate(1);
+        }
+        let sparse = !self.is(Fault::IndexesAreNotSparse) || !item.contains_key(needed.partition_name());
         let typed = !self.is(Fault::IndexesHaveKeysOfWrongTypes);
-        let there = index.keys.attributes().all(|key| item.contains_key(&key.name));
-        if sparse && !(index.keys.fit(item) || !typed && there) {
+        let there = needed.attributes().all(|key| item.contains_key(&key.name));
+        if sparse && !(needed.fit(item) || !typed && there) {
             return None;
         }
         let whole = self.is(Fault::KeysOnlyIndexesHaveEverything);

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A place among a table's items or an index's entries: first by the partition key's hash, as ARCHITECTURE.md has it, then
-/// by keys: an index's, then the table's.
+/// by the attributes of the keys, one after the other: an index's, then the table's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     hash: u64,
@@ -27,7 +27,7 @@ impl Place {
     pub(crate) fn of(keys: &Keys, item: &Item) -> Self {
         let values = values(keys, item);
         Self {
-            hash: values.first().map_or(0, |key| hash(&key.0)),
+            hash: hash(&values[..keys.partition.len()]),
             keys: values,
         }
     }
@@ -36,7 +36,7 @@ impl Place {
     pub(crate) fn in_index(table: &Keys, index: &Index, item: &Item) -> Self {
         let own = values(&index.keys, item);
         Self {
-            hash: own.first().map_or(0, |key| hash(&key.0)),
+            hash: hash(&own[..index.keys.partition.len()]),
             keys: own.into_iter().chain(values(table, item)).collect(),
         }
     }
@@ -61,18 +61,24 @@ fn values(keys: &Keys, item: &Item) -> Vec<KeyValue> {
 }
 
 /// Where a partition key is placed is geodynamo's choice, not DynamoDB's: the one thing that the model takes from it.
-fn hash(value: &Value) -> u64 {
-    let value = match value {
-        Value::N(number) => match number.to_string().parse() {
-            Ok(number) => AttributeValue::N(number),
-            Err(_) => return 0,
-        },
-        Value::S(text) => return partition_hash(text.as_bytes()),
-        Value::B(bytes) => return partition_hash(bytes),
-        _ => return 0,
-    };
+fn hash(partition: &[KeyValue]) -> u64 {
     let mut bytes = Vec::new();
-    geodynamo_item::key::write_final(&mut bytes, &value);
+    for KeyValue(value) in partition {
+        let value = match value {
+            Value::N(number) => match number.to_string().parse() {
+                Ok(number) => AttributeValue::N(number),
+                Err(_) => return 0,
+            },
+            Value::S(text) => AttributeValue::S(text.as_str().into()),
+            Value::B(bytes) => AttributeValue::B(bytes.clone().into()),
+            _ => return 0,
+        };
+        if partition.len() == 1 {
+            geodynamo_item::key::write_final(&mut bytes, &value);
+        } else {
+            geodynamo_item::key::write_terminated(&mut bytes, &value);
+        }
+    }
     partition_hash(&bytes)
 }
 

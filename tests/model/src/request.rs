@@ -3,10 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use crate::{
-    expression::{Condition, Path, SortCondition, Update},
+    expression::{Condition, KeyTests, Path, Update},
     schema::{Schema, name_of},
     text::Texts,
-    value::{Item, Value, item_json},
+    value::{Item, item_json},
 };
 
 pub(crate) mod changes;
@@ -87,12 +87,12 @@ impl Write {
     }
 }
 
-/// A Query, if it has a partition key; or a Scan.
+/// A Query, if it asks something of keys; or a Scan.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
     pub(crate) table: usize,
     pub(crate) index: Option<String>,
-    pub(crate) query: Option<(Value, Option<SortCondition>)>,
+    pub(crate) query: Option<KeyTests>,
     pub(crate) filter: Option<Condition>,
     pub(crate) projection: Option<Vec<Path>>,
     pub(crate) select: Option<&'static str>,
@@ -160,6 +160,9 @@ impl Request {
             Action::Write { write, .. } if matches!(**write, Write::Older(..)) => "with older parameters",
             Action::BatchGet(list) if list.iter().any(|wanted| wanted.attributes) => "with older parameters",
             _ if self.older.is_some() => "with older parameters",
+            Action::Read(read) if read.query.as_ref().is_some_and(|tests| tests.len() > 2) => {
+                "by keys of several attributes"
+            }
             Action::TransactWrite(Transaction { token: Some(_), .. })
             | Action::ExecuteTransaction(StatementTransaction { token: Some(_), .. }) => "with a token",
             Action::Execute(execute) => execute.stated.statement.kind(),
@@ -279,7 +282,7 @@ impl Request {
             }
         }
         if let Some(older) = &self.older {
-            self.write_older(older, schemas, &mut body);
+            self.write_older(older, &mut body);
         }
         texts.finish(&mut body);
         if matches!(self.action, Action::Write { .. } | Action::Read(_)) {
@@ -300,10 +303,8 @@ impl Request {
             body["IndexName"] = index.as_str().into();
         }
         let by_expression = !self.older.as_ref().is_some_and(|older| older.keys);
-        if let Some((partition, sort)) = read.query.as_ref().filter(|_| by_expression) {
-            let (name, sort_name) = read.key_names(schemas);
-            let sort = sort.as_ref().map(|sort| (sort_name, sort));
-            body["KeyConditionExpression"] = texts.key_condition((name, partition), sort).into();
+        if let Some(tests) = read.query.as_ref().filter(|_| by_expression) {
+            body["KeyConditionExpression"] = texts.key_condition(tests).into();
         }
         if let Some(filter) = &read.filter {
             body["FilterExpression"] = self.mistaken(texts.condition(filter)).into();

@@ -11,11 +11,11 @@ pub(crate) struct KeyAttribute {
     pub(crate) kind: &'static str,
 }
 
-/// The keys of a table or an index.
+/// The keys of a table or an index: one attribute each, if there is a sort key, but for those of global indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
-    pub(crate) partition: KeyAttribute,
-    pub(crate) sort: Option<KeyAttribute>,
+    pub(crate) partition: Vec<KeyAttribute>,
+    pub(crate) sort: Vec<KeyAttribute>,
 }
 
 /// What an index has beside keys.
@@ -52,7 +52,17 @@ pub(crate) fn name_of(schemas: &[Schema], table: usize) -> &str {
 
 impl Keys {
     pub(crate) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.partition).chain(&self.sort)
+        self.partition.iter().chain(&self.sort)
+    }
+
+    /// The name of the partition key's first attribute: a table's only one.
+    pub(crate) fn partition_name(&self) -> &str {
+        self.partition.first().map_or("", |key| key.name.as_str())
+    }
+
+    /// Whether a key has several attributes.
+    pub(crate) fn has_several(&self) -> bool {
+        self.partition.len() > 1 || self.sort.len() > 1
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -67,11 +77,11 @@ impl Keys {
     }
 
     fn json(&self) -> Json {
-        let kinds = ["HASH", "RANGE"].into_iter();
-        let elements = self.attributes().zip(kinds);
-        elements
-            .map(|(key, kind)| json!({ "AttributeName": key.name, "KeyType": kind }))
-            .collect()
+        let of = |keys: &[KeyAttribute], kind: &str| -> Vec<Json> {
+            let element = |key: &KeyAttribute| json!({ "AttributeName": key.name, "KeyType": kind });
+            keys.iter().map(element).collect()
+        };
+        Json::Array([of(&self.partition, "HASH"), of(&self.sort, "RANGE")].concat())
     }
 }
 
@@ -99,6 +109,14 @@ impl Index {
 impl Schema {
     pub(crate) fn index(&self, name: &str) -> Option<&Index> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// The keys that a read goes by; `None` if there is no such index.
+    pub(crate) fn keys_of(&self, index: Option<&str>) -> Option<&Keys> {
+        match index {
+            None => Some(&self.keys),
+            Some(name) => self.index(name).map(|index| &index.keys),
+        }
     }
 
     /// The index that is being filled.

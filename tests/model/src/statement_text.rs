@@ -1,8 +1,8 @@
 //! PartiQL statements as text, with their parameters: many texts for one statement.
 
 use crate::{
-    expression::{Condition, Operand, Path, SortCondition, Step, Term, Update},
-    request::statements::{Select, Sorts, Statement},
+    expression::{Condition, KeyCondition, Operand, Path, Step, Term, Update},
+    request::statements::{Select, StatedTest, Statement},
     rng::Rng,
     schema::{Schema, name_of},
     text::PLAIN,
@@ -88,10 +88,9 @@ impl StatementText {
 
     fn select(&mut self, select: &Select, schemas: &[Schema]) -> String {
         let schema = schemas.get(select.table);
-        let index = select.index.as_ref().and_then(|name| schema?.index(name));
-        let keys = index.map(|index| &index.keys).or(schema.map(|schema| &schema.keys));
-        let partition = keys.map_or("pk", |keys| keys.partition.name.as_str());
-        let sort = keys.and_then(|keys| keys.sort.as_ref());
+        let keys = schema.and_then(|schema| schema.keys_of(select.index.as_deref()));
+        let partition = keys.map_or("pk", |keys| keys.partition_name());
+        let sort = keys.and_then(|keys| keys.sort.first());
         let sort = sort.map_or("sk", |key| key.name.as_str());
 
         let columns = match &select.columns {
@@ -107,13 +106,12 @@ impl StatementText {
         }
         let mut text = self.words(&["SELECT", &columns, "FROM", &source]);
         let mut parts = Vec::new();
-        if !select.partitions.is_empty() {
-            parts.push(self.one_of(partition, &select.partitions));
-        }
-        match &select.sort {
-            None => {}
-            Some(Sorts::One(condition)) => parts.push(self.sort_condition(sort, condition)),
-            Some(Sorts::In(list)) => parts.push(self.one_of(sort, list)),
+        for (name, test) in &select.tests {
+            parts.push(match test {
+                StatedTest::Is(KeyCondition::Compare("=", value)) => self.equals(name, value),
+                StatedTest::Is(condition) => self.key_condition(name, condition),
+                StatedTest::In(values) => self.one_of(name, values),
+            });
         }
         if let Some(filter) = &select.filter {
             parts.push(self.within(filter, 1));
@@ -136,11 +134,8 @@ impl StatementText {
         text
     }
 
-    /// That an attribute is one of these: said by `=`, `IN` or `OR`.
+    /// That an attribute is one of these: said by `IN` or `OR`.
     fn one_of(&mut self, name: &str, values: &[Value]) -> String {
-        if let [value] = values {
-            return self.equals(name, value);
-        }
         if self.rng.percent(20) {
             let parts: Vec<_> = values.iter().map(|value| self.equals(name, value)).collect();
             return format!("({})", parts.join(" OR "));
@@ -164,18 +159,18 @@ impl StatementText {
         }
     }
 
-    fn sort_condition(&mut self, name: &str, condition: &SortCondition) -> String {
+    fn key_condition(&mut self, name: &str, condition: &KeyCondition) -> String {
         let name = self.name(name);
         match condition {
-            SortCondition::Compare(operator, value) => {
+            KeyCondition::Compare(operator, value) => {
                 let value = self.value(value);
                 self.infix(operator, &name, &value)
             }
-            SortCondition::Between(low, high) => {
+            KeyCondition::Between(low, high) => {
                 let (low, high) = (self.value(low), self.value(high));
                 self.words(&[&name, "BETWEEN", &low, "AND", &high])
             }
-            SortCondition::BeginsWith(prefix) => {
+            KeyCondition::BeginsWith(prefix) => {
                 let prefix = self.value(prefix);
                 format!("begins_with({name}, {prefix})")
             }

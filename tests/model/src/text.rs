@@ -3,13 +3,15 @@
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    expression::{Condition, Operand, Path, SortCondition, Step, Term, Update},
+    expression::{Condition, KeyCondition, KeyTests, Operand, Path, Step, Term, Update},
     rng::Rng,
     value::Value,
 };
 
 /// Names that may stand in an expression as they are.
-pub(crate) const PLAIN: &[&str] = &["pk", "sk", "a", "b", "c", "d", "e1", "ix1", "ix2", "ix3", "ix4", "ix5"];
+pub(crate) const PLAIN: &[&str] = &[
+    "pk", "sk", "a", "b", "c", "d", "e1", "ix1", "ix2", "ix3", "ix4", "ix5", "ix6",
+];
 
 /// A request's names and values as they gather.
 pub(crate) struct Texts {
@@ -53,33 +55,40 @@ impl Texts {
         self.list(&paths)
     }
 
-    pub(crate) fn key_condition(&mut self, partition: (&str, &Value), sort: Option<(&str, &SortCondition)>) -> String {
-        let path = self.name(partition.0);
-        let value = self.value(partition.1);
-        let first = self.comparison("=", path, value);
-        let Some((name, condition)) = sort else {
-            return first;
-        };
+    pub(crate) fn key_condition(&mut self, tests: &KeyTests) -> String {
+        let mut parts = Vec::new();
+        for (name, condition) in tests {
+            let part = self.key_test(name, condition);
+            parts.push(self.perhaps_enclosed(part));
+        }
+        // They may stand in any order.
+        if self.rng.percent(30) {
+            let turn = self.rng.below(parts.len());
+            parts.rotate_left(turn);
+            parts.reverse();
+        }
+        let mut words = Vec::new();
+        for part in &parts {
+            words.extend(["AND", part]);
+        }
+        self.words(words.get(1..).unwrap_or_default())
+    }
+
+    fn key_test(&mut self, name: &str, condition: &KeyCondition) -> String {
         let path = self.name(name);
-        let second = match condition {
-            SortCondition::Compare(operator, value) => {
+        match condition {
+            KeyCondition::Compare(operator, value) => {
                 let value = self.value(value);
                 self.comparison(operator, path, value)
             }
-            SortCondition::Between(low, high) => {
+            KeyCondition::Between(low, high) => {
                 let (low, high) = (self.value(low), self.value(high));
                 self.words(&[&path, "BETWEEN", &low, "AND", &high])
             }
-            SortCondition::BeginsWith(prefix) => {
+            KeyCondition::BeginsWith(prefix) => {
                 let prefix = self.value(prefix);
                 self.call("begins_with", &[path, prefix])
             }
-        };
-        let (first, second) = (self.perhaps_enclosed(first), self.perhaps_enclosed(second));
-        if self.rng.percent(30) {
-            self.words(&[&second, "AND", &first])
-        } else {
-            self.words(&[&first, "AND", &second])
         }
     }
 

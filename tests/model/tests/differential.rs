@@ -9,7 +9,7 @@ const REQUESTS: usize = 100_000;
 /// Requests of one world.
 const WORLD_REQUESTS: usize = 500;
 /// Requests within which a planted fault is found, whichever it is.
-const FAULT_REQUESTS_MAX: usize = 6_000;
+const FAULT_REQUESTS_MAX: usize = 10_000;
 
 /// What the whole run is made of, each kind with successes and with refusals.
 const KINDS: &[Kind] = &[
@@ -23,6 +23,7 @@ const KINDS: &[Kind] = &[
     ("GetItem", "with older parameters"),
     ("Query", ""),
     ("Query", "with older parameters"),
+    ("Query", "by keys of several attributes"),
     ("Scan", ""),
     ("Scan", "with older parameters"),
     ("BatchGetItem", ""),
@@ -33,6 +34,7 @@ const KINDS: &[Kind] = &[
     ("TransactGetItems", ""),
     ("ExecuteStatement", "SELECT"),
     ("ExecuteStatement", "SELECT from an index"),
+    ("ExecuteStatement", "SELECT by keys of several attributes"),
     ("ExecuteStatement", "INSERT"),
     ("ExecuteStatement", "UPDATE"),
     ("ExecuteStatement", "DELETE"),
@@ -42,6 +44,7 @@ const KINDS: &[Kind] = &[
     ("ExecuteTransaction", "of writes"),
     ("ExecuteTransaction", "with a token"),
     ("UpdateTable", "that adds an index"),
+    ("UpdateTable", "that adds an index with keys of several attributes"),
     ("UpdateTable", "that removes an index"),
     ("DescribeTable", ""),
     ("UpdateTimeToLive", ""),

@@ -49,12 +49,23 @@ def test_what_is_over_16_megabytes_is_left(wire, plain, pk):
     answer = wire("BatchGetItem", RequestItems={plain: request})
     found = [item["pk"]["S"] for item in answer["Responses"][plain]]
     # The limit is on what is read, not on what the projection leaves of it.
-    assert len(found) == 16 * 1024 * 1024 // 400_016
+    assert len(found) == 16_000_000 // 400_016
     left = answer["UnprocessedKeys"]
     assert left == {plain: {**request, "Keys": key(*(name for name in names if name not in found))}}
     rest = wire("BatchGetItem", RequestItems=left)
     assert rest["UnprocessedKeys"] == {}
     assert sorted(found + [item["pk"]["S"] for item in rest["Responses"][plain]]) == sorted(names)
+
+
+def test_of_100_items_of_300_kilobytes_52_come(wire, plain, pk):
+    """The API reference's own example. Items of 300 KB: `pk`, `v` and their values."""
+    names = [f"{pk}-{number:02}" for number in range(100)]
+    for name in names:
+        wire("PutItem", TableName=plain, Item={"pk": s(name), "v": s("x" * (300 * 1024 - 3 - len(name)))})
+    request = {plain: {"Keys": key(*names), "ProjectionExpression": "pk"}}
+    answer = wire("BatchGetItem", RequestItems=request)
+    assert len(answer["Responses"][plain]) == 52
+    assert len(answer["UnprocessedKeys"][plain]["Keys"]) == 48
 
 
 @pytest.mark.parametrize(("consistent", "units"), [(False, 0.5), (True, 1.0)])
@@ -152,3 +163,11 @@ def test_no_table(wire, plain):
     items = {plain: {"Keys": key("a")}, "no-such-table": {"Keys": key("a")}}
     refused = wire.refusal("BatchGetItem", RequestItems=items)
     assert refused == "ResourceNotFoundException: Requested resource not found"
+
+
+def test_a_table_by_its_name_and_its_arn_is_one_table(wire, plain):
+    arn = wire("DescribeTable", TableName=plain)["Table"]["TableArn"]
+    refused = wire.refusal("BatchGetItem", RequestItems={plain: {"Keys": key("a")}, arn: {"Keys": key("b", "a")}})
+    assert refused == invalid("Provided list of item keys contains duplicates")
+    answer = wire("BatchGetItem", RequestItems={plain: {"Keys": key("a")}, arn: {"Keys": key("b")}})
+    assert answer["UnprocessedKeys"] == {}

@@ -164,3 +164,13 @@ def test_item_collection_metrics(wire, plain, indexed, pk):
     collections = sorted(each["ItemCollectionKey"]["pk"]["S"] for each in metrics[indexed])
     assert collections == [pk, pk + "-"]
     assert all(each["SizeEstimateRangeGB"] == [0.0, 1.0] for each in metrics[indexed])
+
+
+def test_a_table_by_its_name_and_its_arn_is_one_table(wire, sorted_table, pk):
+    arn = wire("DescribeTable", TableName=sorted_table)["Table"]["TableArn"]
+    one, other = {"pk": s(pk), "sk": s("a")}, {"pk": s(pk), "sk": s("b")}
+    delete, puts = {"DeleteRequest": {"Key": one}}, [{"PutRequest": {"Item": item}} for item in (other, one)]
+    refused = wire.refusal("BatchWriteItem", RequestItems={sorted_table: [delete], arn: puts})
+    assert refused == invalid("Provided list of item keys contains duplicates")
+    wire("BatchWriteItem", RequestItems={sorted_table: [delete], arn: puts[:1]})
+    assert wire("GetItem", TableName=sorted_table, Key=other)["Item"] == other

@@ -152,11 +152,15 @@ def test_the_longest_keys(wire, sorted_table):
         ),
         (
             {"gp": s("p" * 2049), "gs": n(1)},
-            parameters("Size of hashkey has exceeded the maximum size limit of2048 bytes"),
+            parameters(
+                "Size limit exceeded for Index Key gp Actual Size: 2049 bytes Max Size: 2048 bytes IndexName: g-all"
+            ),
         ),
         (
-            {"ls": s("s" * 1025)},
-            parameters("Aggregated size of all range keys has exceeded the size limit of 1024 bytes"),
+            {"ls": s("é" * 513)},
+            parameters(
+                "Size limit exceeded for Index Key ls Actual Size: 1026 bytes Max Size: 1024 bytes IndexName: l-all"
+            ),
         ),
     ],
     ids=str,

@@ -241,8 +241,16 @@ def test_conditions(wire, plain, pk):
         ("SET pk = :v", {"v": s("b")}, parameters("Cannot update attribute pk. This attribute is part of the key")),
         ("REMOVE sk", {}, parameters("Cannot update attribute sk. This attribute is part of the key")),
         ("SET x = :v, sk = :v", {"v": s("b")}, parameters("Cannot update attribute sk. This attribute is part of the key")),
-        ("SET gp = :v", {"v": n(1)}, parameters("Type mismatch for Index Key gp Expected: S Actual: N IndexName: g-all")),
-        ("ADD ls :v", {"v": n(1)}, parameters("Type mismatch for Index Key ls Expected: S Actual: N IndexName: l-all")),
+        (
+            "SET gp = :v",
+            {"v": n(1)},
+            invalid("The update expression attempted to update the secondary index key to unsupported type"),
+        ),
+        (
+            "ADD ls :v",
+            {"v": n(1)},
+            invalid("The update expression attempted to update the secondary index key to unsupported type"),
+        ),
         (
             "SET gp = :v",
             {"v": s("")},
@@ -264,7 +272,12 @@ def test_conditions(wire, plain, pk):
         (
             "SET ls = :v",
             {"v": s("s" * 1025)},
-            parameters("Aggregated size of all range keys has exceeded the size limit of 1024 bytes"),
+            invalid("The update expression attempted to update the secondary index key beyond allowed size limits"),
+        ),
+        (
+            "SET gp = :v",
+            {"v": s("p" * 2049)},
+            invalid("The update expression attempted to update the secondary index key beyond allowed size limits"),
         ),
     ],
     ids=lambda value: str(value)[:60],

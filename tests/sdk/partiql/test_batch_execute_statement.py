@@ -10,6 +10,7 @@ def test_batch_of_reads(client, music, songs):
             ("SELECT * FROM {t} WHERE artist = ? AND song = ?", {"S": "ada"}, {"N": "3"}),
             "SELECT title, notes[0] FROM {t} WHERE artist = 'bob' AND song = 4",
             "SELECT * FROM {t} WHERE artist = 'nobody' AND song = 4",
+            "SELECT nothing FROM {t} WHERE artist = 'bob' AND song = 4",
             "SELECT * FROM {t} WHERE artist = 'ada' AND song = 4 AND prize = true",
             "SELECT * FROM {t} WHERE artist = 'ada' AND song = 4 AND prize = false",
             "SELECT * FROM {t} WHERE artist = 'ada'",
@@ -27,6 +28,8 @@ def test_batch_of_reads(client, music, songs):
         {"TableName": music, "Item": song("ada", 3)},
         {"TableName": music, "Item": {"title": {"S": "bob's no. 4"}, "notes[0]": {"N": "4"}}},
         {"TableName": music},
+        # It is there, and has nothing of what was asked for.
+        {"TableName": music, "Item": {}},
         {"TableName": music, "Item": song("ada", 4)},
         {"TableName": music},
         {"TableName": music, "Error": several},
@@ -39,7 +42,7 @@ def test_batch_of_reads(client, music, songs):
         },
         {"Error": {"Code": "ResourceNotFound", "Message": "Requested resource not found"}},
     ]
-    assert [one["CapacityUnits"] for one in reply["ConsumedCapacity"]] == [0.5] * 5
+    assert [one["CapacityUnits"] for one in reply["ConsumedCapacity"]] == [0.5] * 6
 
 
 def test_batch_of_writes(client, music, one):

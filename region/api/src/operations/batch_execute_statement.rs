@@ -137,7 +137,8 @@ impl Writes {
     async fn run<E: Engine>(self, tables: &Tables<E>) -> (Arc<Table>, Vec<(usize, Done)>) {
         let mut done = Vec::with_capacity(self.list.len());
         for (at, action, old_on_failure) in self.list {
-            done.push((at, write(tables, &self.table, action, old_on_failure).await));
+            let written = write(tables, &self.table, action, old_on_failure).await;
+            done.push((at, written.map(|(item, capacity)| (unless_empty(item), capacity))));
         }
         (self.table, done)
     }
@@ -147,7 +148,8 @@ impl Outcome {
     fn finish(&mut self, table: &str, done: Done, asked: &Option<CompactString>) {
         match done {
             Ok((item, capacity)) => {
-                self.response.item = unless_empty(item);
+                // Of a read, an item that has nothing of what was asked for is an empty one: it is there.
+                self.response.item = item;
                 self.consumed = consumed(table, asked, &capacity);
             }
             Err(error) => self.response.error = Some(batch_error(&error)),

@@ -159,9 +159,11 @@ fn plan<E: Engine>(
         ));
     }
     let mut planned = Vec::with_capacity(items.len());
+    // By table: one may be there twice, by its name and by its ARN.
+    let mut all_keys: BTreeMap<u64, Vec<Item>> = BTreeMap::new();
     for (name, requests) in items {
         let table = api.tables.table(api.table_of(&name)?)?;
-        let mut keys: Vec<Item> = Vec::with_capacity(requests.len());
+        let keys = all_keys.entry(table.id()).or_default();
         let mut writes = Vec::with_capacity(requests.len());
         let mut collections = Vec::new();
         for request in requests {

@@ -58,6 +58,10 @@ fn what_is_no_key_condition() {
         ),
         (
             "pk = :s AND sk > :one AND sk < :five",
+            "KeyConditionExpressions must only contain one condition per key",
+        ),
+        (
+            "pk = :s AND sk > :one AND another < :five",
             "Conditions can be of length 1 or 2 only",
         ),
         (

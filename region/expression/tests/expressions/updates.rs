@@ -1,7 +1,12 @@
 //! Updates of items.
 
-use geodynamo_expression::Update;
-use geodynamo_item::{AttributeValue, Item};
+use std::collections::BTreeMap;
+
+use geodynamo_expression::{Context, Update, UpdateError};
+use geodynamo_item::{
+    AttributeValue, Item,
+    size::{self, ITEM_BYTES_MAX},
+};
 
 use crate::values::*;
 
@@ -192,6 +197,40 @@ fn sums_out_of_range() {
     let update = Update::parse("SET a = a + b", &mut given.context()).unwrap();
     let error = update.apply(&big).unwrap_err().to_string();
     assert!(error.starts_with("Number overflow"), "{error}");
+}
+
+/// What an update makes on its way is not much more than an item, whatever it says: these would make 250 times a megabyte.
+#[test]
+fn what_it_brings_is_no_larger_than_an_item() {
+    let half = ITEM_BYTES_MAX / 2;
+    // With the overhead of a list of one element, half as large as an item may be.
+    let given = item([
+        (":l", l([s(&"x".repeat(half - 4))])),
+        (":set", ss(&[&"y".repeat(half)])),
+    ]);
+    let apply = |text: &str, old: &Item| {
+        let mut context = Context::of(None::<&BTreeMap<String, String>>, Some(&given)).unwrap();
+        Update::parse(text, &mut context).unwrap().apply(old)
+    };
+    let nested = (0..250).fold(":l".to_owned(), |inner, _| format!("list_append(:l,{inner})"));
+    let many: Vec<_> = (0..250).map(|at| format!("a{at} = :l")).collect();
+    let old = item([("a", n("1")), ("lots", s(&"z".repeat(ITEM_BYTES_MAX)))]);
+    for text in [
+        &format!("SET a = {nested}"),
+        &format!("SET {}", many.join(", ")),
+        "SET b = :l, c = :l, d = a",
+        "SET b = :l, c = :l ADD d :set",
+        "SET b = list_append(:l, list_append(:l, :l)), c = nowhere",
+        "SET b = lots, c = a",
+    ] {
+        assert_eq!(apply(text, &old), Err(UpdateError::TooLarge), "{text:.60}");
+    }
+    // Up to the limit it may be; what the old item loses makes room for it.
+    let after = apply("SET b = :l, c = :l REMOVE lots, a", &old).unwrap();
+    assert_eq!(size::item(&after), ITEM_BYTES_MAX + 2);
+    let after = apply("SET lots = :l ADD d :set", &old).unwrap();
+    let names_and_a = "lots".len() + "d".len() + size::attribute("a", &n("1"));
+    assert_eq!(size::item(&after), ITEM_BYTES_MAX + names_and_a);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Random changes of tables, and of time.
 
-use super::{Action, Generator, Keys, Rng, tables};
+use super::{Action, Generator, tables};
 use crate::{
     request::changes::{Event, TableRequest},
     schema::KeyAttribute,
@@ -74,7 +74,7 @@ impl Generator<'_> {
             .chain(leaving.iter().flat_map(|index| index.keys.attributes()))
             .cloned()
             .collect();
-        let pick = |rng: &mut Rng| {
+        let keys = tables::global_keys(self.rng, |rng| {
             if rng.percent(20) {
                 return rng.choose(&defined).clone();
             }
@@ -84,13 +84,7 @@ impl Generator<'_> {
                 name: name.into(),
                 kind: rng.pick(tables::KINDS),
             })
-        };
-        let partition = pick(self.rng);
-        let sort = self.rng.percent(50).then(|| pick(self.rng));
-        let keys = Keys {
-            sort: sort.filter(|sort| sort.name != partition.name),
-            partition,
-        };
+        });
         let there: Vec<_> = schema.indexes.iter().map(|index| index.name.clone()).collect();
         let mut name = format!("global-{}", self.rng.below(8));
         for _ in 0..4 {

@@ -69,6 +69,10 @@ impl Generator<'_> {
                 let schema = self.schema(read.table).clone();
                 let index = read.index.as_ref().and_then(|name| schema.index(name));
                 let keys = index.map_or(&schema.keys, |index| &index.keys);
+                // AWS's documents tell of KeyConditions with one attribute of each key only.
+                if read.query.is_some() && keys.has_several() {
+                    return None;
+                }
                 if let Some(paths) = &mut read.projection {
                     flatten(paths);
                     older.attributes = self.rng.percent(90);

@@ -1,31 +1,68 @@
 //! Random queries and scans.
 
-use super::{Generator, Index, Item, Keys, Read, SortCondition, Value};
-use crate::{expression::condition_paths, schema::Projection};
+use super::{Generator, Index, Item, KeyCondition, KeyTests, Keys, Read, Value};
+use crate::schema::Projection;
 
 impl Generator<'_> {
     pub(super) fn query(&mut self) -> Read {
         let (mut read, keys, item) = self.read();
-        let partition = match item.get(&keys.partition.name) {
-            Some(value) => value.clone(),
-            None if self.rng.below(40) == 0 => self.value(0),
-            None => self.key_value(keys.partition.kind),
-        };
-        let sort = keys.sort.as_ref().filter(|_| self.rng.percent(60)).map(|key| {
-            let there = item.get(&key.name).cloned();
-            self.sort_condition(key.kind, there)
-        });
-        read.query = Some((partition.clone(), sort.clone()));
+        let tests = self.key_tests(&keys, &item);
         read.forward = self.rng.pick(&[None, Some(true), Some(false), Some(false)]);
-        if let Some(start) = self.start(&read) {
+        if let Some(mut start) = self.start(&read) {
             // A start outside of what is asked for is refused: seldom wanted.
-            let mut start = start;
-            if !self.rng.percent(4) {
-                start.insert(keys.partition.name.clone(), partition);
+            for (name, test) in &tests {
+                if let Some(value) = test.equal().filter(|_| !self.rng.percent(4)) {
+                    start.insert(name.clone(), value.clone());
+                }
             }
             read.start = Some(start);
         }
+        read.query = Some(tests);
         read
+    }
+
+    /// What a query asks of keys: `=` of the partition key's attributes and of the sort key's first ones, anything of the
+    /// last of those.
+    fn key_tests(&mut self, keys: &Keys, item: &Item) -> KeyTests {
+        let mut tests = KeyTests::new();
+        let sorts = match keys.sort.len() {
+            0 => 0,
+            1 if self.rng.percent(60) => 1,
+            len if len > 1 => self.rng.below(len + 1).min(self.rng.below(len + 1)),
+            _ => 0,
+        };
+        let equals = keys.partition.len() + sorts.saturating_sub(1);
+        for (at, key) in keys.attributes().take(keys.partition.len() + sorts).enumerate() {
+            let there = item.get(&key.name).cloned();
+            let test = if at < equals {
+                KeyCondition::Compare(
+                    "=",
+                    match there {
+                        Some(value) => value,
+                        None if self.rng.below(40) == 0 => self.value(0),
+                        None => self.key_value(key.kind),
+                    },
+                )
+            } else {
+                self.key_condition(key.kind, there)
+            };
+            tests.push((key.name.clone(), test));
+        }
+        if keys.has_several() && self.rng.percent(6) {
+            self.spoil_tests(&mut tests);
+        }
+        tests
+    }
+
+    /// Makes it something that is mostly refused: with a gap, another operator than `=`, or one attribute twice.
+    fn spoil_tests(&mut self, tests: &mut KeyTests) {
+        let at = self.rng.below(tests.len());
+        let (name, test) = tests[at].clone();
+        match (self.rng.below(3), test) {
+            (0, _) => drop(tests.remove(at)),
+            (1, KeyCondition::Compare(_, value)) => tests[at].1 = KeyCondition::Compare(">=", value),
+            (_, test) => tests.push((name, test)),
+        }
     }
 
     pub(super) fn scan(&mut self) -> Read {
@@ -46,21 +83,14 @@ impl Generator<'_> {
         let index: Option<Index> =
             (!schema.indexes.is_empty() && self.rng.percent(55)).then(|| self.rng.choose(&schema.indexes).clone());
         let keys = index.as_ref().map_or(&schema.keys, |index| &index.keys).clone();
-        let item = self.some_item(table, 90);
+        let item = self.item_with(table, &keys);
+        // A query's filter on its keys is refused, and on what the index does not have: seldom wanted.
         let filter = self.rng.percent(45).then(|| {
-            // A query's filter on its keys is refused, and on what the index does not have: seldom wanted.
-            let mut filter = self.condition(1, Some(&item));
-            for _ in 0..8 {
-                let mut paths = Vec::new();
-                condition_paths(&filter, &mut paths);
-                let fits = |name: &str| index.as_ref().is_none_or(|index| index.projects(&schema.keys, name));
-                if self.rng.percent(3) || paths.iter().all(|path| !keys.has(&path.root) && fits(&path.root)) {
-                    break;
-                }
-                filter = self.condition(1, Some(&item));
-            }
-            filter
+            let lax = self.rng.percent(8);
+            let fits = |name: &str| index.as_ref().is_none_or(|index| index.projects(&schema.keys, name));
+            self.fitting(1, &item, &keys, |path| keys.has(&path.root) && !lax, fits)
         });
+        let filter = filter.flatten();
         let projection = self.rng.percent(25).then(|| {
             let mut projection = self.projection(Some(&item));
             if let Some(index) = index.as_ref().filter(|index| index.global && !self.rng.percent(3)) {
@@ -116,7 +146,7 @@ impl Generator<'_> {
         (read, keys, item)
     }
 
-    pub(super) fn sort_condition(&mut self, kind: &str, there: Option<Value>) -> SortCondition {
+    pub(super) fn key_condition(&mut self, kind: &str, there: Option<Value>) -> KeyCondition {
         let mut value = match there {
             Some(value) if self.rng.percent(60) => value,
             _ => self.key_value(kind),
@@ -125,19 +155,19 @@ impl Generator<'_> {
             value = self.value(1);
         }
         match self.rng.below(8) {
-            at @ 0..5 => SortCondition::Compare(["=", "<", "<=", ">", ">="][at], value),
+            at @ 0..5 => KeyCondition::Compare(["=", "<", "<=", ">", ">="][at], value),
             5..7 => {
                 let mut other = self.key_value(kind);
                 if value.order(&other).is_some_and(std::cmp::Ordering::is_gt) && !self.rng.percent(4) {
                     std::mem::swap(&mut value, &mut other);
                 }
-                SortCondition::Between(value, other)
+                KeyCondition::Between(value, other)
             }
             _ => match value {
-                Value::S(text) => SortCondition::BeginsWith(Value::S(text.chars().take(1).collect())),
-                Value::B(bytes) => SortCondition::BeginsWith(Value::B(bytes.into_iter().take(1).collect())),
-                value if self.rng.percent(5) => SortCondition::BeginsWith(value),
-                value => SortCondition::Compare("<=", value),
+                Value::S(text) => KeyCondition::BeginsWith(Value::S(text.chars().take(1).collect())),
+                Value::B(bytes) => KeyCondition::BeginsWith(Value::B(bytes.into_iter().take(1).collect())),
+                value if self.rng.percent(5) => KeyCondition::BeginsWith(value),
+                value => KeyCondition::Compare("<=", value),
             },
         }
     }

@@ -1,12 +1,12 @@
 //! Random PartiQL statements.
 
-use super::{Action, Condition, Generator, Item, Path, SortCondition, Term, Update, Value};
+use super::{Action, Condition, Generator, Item, KeyCondition, Path, Term, Update, Value};
 use crate::{
     evaluate,
     expression::condition_paths,
     model::column,
-    request::statements::{Execute, Select, Sorts, Stated, Statement, StatementMistake, StatementTransaction},
-    schema::{Index, Keys},
+    request::statements::{Execute, Select, Stated, StatedTest, Statement, StatementMistake, StatementTransaction},
+    schema::{Index, KeyAttribute, Keys},
 };
 
 impl Generator<'_> {
@@ -88,35 +88,17 @@ impl Generator<'_> {
         let index: Option<Index> =
             (!schema.indexes.is_empty() && self.rng.percent(40)).then(|| self.rng.choose(&schema.indexes).clone());
         let keys = index.as_ref().map_or(&schema.keys, |index| &index.keys).clone();
-        let item = self.some_item(table, 90);
+        let item = self.item_with(table, &keys);
         let scans = self.rng.percent(25);
-        let partitions = if scans {
+        let tests = if scans {
             Vec::new()
         } else {
-            let there = item.get(&keys.partition.name).cloned();
-            self.key_values(keys.partition.kind, there, 30)
+            self.stated_tests(&keys, &item)
         };
-        let sort = keys
-            .sort
-            .as_ref()
-            .filter(|_| !scans && self.rng.percent(60))
-            .map(|key| {
-                let there = item.get(&key.name).cloned();
-                if self.rng.percent(40) {
-                    Sorts::In(self.key_values(key.kind, there, 100))
-                } else {
-                    Sorts::One(self.sort_condition(key.kind, there))
-                }
-            });
-        // Of a number there is no beginning: that is a filter, which nothing passes.
-        let sort = sort.filter(|sort| {
-            let begins = matches!(sort, Sorts::One(SortCondition::BeginsWith(_)));
-            !begins || keys.sort.as_ref().is_some_and(|key| key.kind != "N")
-        });
         let fits = |name: &str| index.as_ref().is_none_or(|index| index.projects(&schema.keys, name));
         let unfit = |path: &Path| {
-            let sort = keys.sort.as_ref().is_some_and(|sort| sort.name == path.root);
-            path.root == keys.partition.name || sort && !scans
+            let of = |keys: &[KeyAttribute]| keys.iter().any(|key| key.name == path.root);
+            of(&keys.partition) || of(&keys.sort) && !scans
         };
         let filter = self
             .rng
@@ -137,10 +119,11 @@ impl Generator<'_> {
             });
             paths
         });
-        let several = partitions.len() > 1;
-        let orders = !scans || self.rng.percent(4);
+        let several = matches!(tests.first(), Some((_, StatedTest::In(_))));
+        // Of keys of several attributes it is refused, as of scans.
+        let orders = !scans && !keys.has_several() || self.rng.percent(4);
         let by_partition = (orders && self.rng.percent(15)).then(|| self.rng.percent(50));
-        let by_sort = keys.sort.is_some() && orders && self.rng.percent(25) && (!several || by_partition.is_some());
+        let by_sort = !keys.sort.is_empty() && orders && self.rng.percent(25) && (!several || by_partition.is_some());
         let name = index.map(|index| index.name);
         Select {
             table,
@@ -150,16 +133,45 @@ impl Generator<'_> {
                 name
             },
             columns: columns.filter(|paths| !paths.is_empty()),
-            partitions,
-            sort,
+            tests,
             filter,
             by_partition,
             by_sort: by_sort.then(|| self.rng.percent(60)),
         }
     }
 
-    /// A condition without what a WHERE clause's keys are found by, and mostly only about what an index has.
-    fn fitting(
+    /// What a SELECT asks of keys: mostly what a query could go by.
+    fn stated_tests(&mut self, keys: &Keys, item: &Item) -> Vec<(String, StatedTest)> {
+        let mut tests = Vec::new();
+        let several = keys.has_several();
+        for key in &keys.partition {
+            let there = item.get(&key.name).cloned();
+            // Of keys of several attributes it is a scan without one of them, or with several values of one.
+            if several && self.rng.percent(6) {
+                continue;
+            }
+            let values = self.key_values(key.kind, there, if several { 5 } else { 30 });
+            tests.push((key.name.clone(), one_of(values)));
+        }
+        for key in &keys.sort {
+            if self.rng.percent(if several { 25 } else { 40 }) {
+                continue;
+            }
+            let there = item.get(&key.name).cloned();
+            let test = match self.rng.below(100) {
+                0..40 if several => one_of(self.key_values(key.kind, there, 0)),
+                0..40 => one_of(self.key_values(key.kind, there, 100)),
+                40..48 if several => one_of(self.key_values(key.kind, there, 100)),
+                _ => StatedTest::Is(self.key_condition(key.kind, there)),
+            };
+            tests.push((key.name.clone(), test));
+        }
+        tests
+    }
+
+    /// A condition without what is unfit (what a WHERE clause's keys are found by, say), and mostly only about what an index
+    /// has.
+    pub(super) fn fitting(
         &mut self,
         depth: usize,
         item: &Item,
@@ -209,14 +221,14 @@ impl Generator<'_> {
             .percent(30)
             .then(|| self.fitting(1, &item, &keys, |path| keys.has(&path.root), |_| true))
             .flatten();
-        let sort = keys.sort.as_ref().and_then(|sort| key.get(&sort.name).cloned());
+        let test = |name: &str| Some((name.to_owned(), one_of(vec![key.get(name)?.clone()])));
+        let tests = keys.attributes().filter_map(|key| test(&key.name)).collect();
         let columns = self.rng.percent(30).then(|| vec![self.path(Some(&item))]);
         Select {
             table,
             index: None,
             columns,
-            partitions: key.get(&keys.partition.name).cloned().into_iter().collect(),
-            sort: sort.map(|value| Sorts::One(SortCondition::Compare("=", value))),
+            tests,
             filter,
             by_partition: None,
             by_sort: None,
@@ -320,15 +332,8 @@ impl Generator<'_> {
         let keys = &self.schema(statement.table()).keys;
         match statement {
             Statement::Select(select) => {
-                let sort = match &select.sort {
-                    Some(Sorts::One(SortCondition::Compare(_, value))) => Some(value.clone()),
-                    _ => None,
-                };
-                let sort = sort.map(|value| ("sort".to_owned(), value));
-                let partition = select.partitions.first().cloned();
-                sort.into_iter()
-                    .chain(partition.map(|value| ("partition".to_owned(), value)))
-                    .collect()
+                let equal = |(name, test): &(String, StatedTest)| Some((name.clone(), test.equal()?.clone()));
+                select.tests.iter().filter_map(equal).collect()
             }
             Statement::Insert { item: key, .. }
             | Statement::Update { key, .. }
@@ -339,6 +344,13 @@ impl Generator<'_> {
                 key
             }
         }
+    }
+}
+
+fn one_of(mut values: Vec<Value>) -> StatedTest {
+    match values.pop() {
+        Some(value) if values.is_empty() => StatedTest::Is(KeyCondition::Compare("=", value)),
+        last => StatedTest::In(values.into_iter().chain(last).collect()),
     }
 }
 

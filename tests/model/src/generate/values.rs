@@ -1,6 +1,6 @@
 //! Random keys, values and items, from small pools, so that they meet often.
 
-use super::{Generator, Item, NAMES, Value};
+use super::{Generator, Item, Keys, NAMES, Value};
 use crate::number::Number;
 
 const KEY_STRINGS: &[&str] = &["a", "ab", "b", "é", "a\u{0}", "a\u{0}b", "zz"];
@@ -56,9 +56,16 @@ impl Generator<'_> {
     /// An item to put.
     pub(super) fn item(&mut self, table: usize) -> Item {
         let mut item = self.key(table);
+        // Keys of several attributes need them all, and seldom meet if each is chosen for itself.
+        let (indexed, alike) = self.rng.pick(&[(70, 0), (70, 50), (100, 80), (100, 95)]);
+        let neighbour = self.some_item(table, 100);
         for key in self.schema(table).clone().key_attributes() {
-            if !item.contains_key(&key.name) && key.name.starts_with("ix") && self.rng.percent(70) {
-                item.insert(key.name.clone(), self.index_value(key.kind));
+            if !item.contains_key(&key.name) && key.name.starts_with("ix") && self.rng.percent(indexed) {
+                let value = match neighbour.get(&key.name) {
+                    Some(value) if value.kind() == key.kind && self.rng.percent(alike) => value.clone(),
+                    _ => self.index_value(key.kind),
+                };
+                item.insert(key.name.clone(), value);
             }
         }
         // What an index may come to go by has any type until then.
@@ -109,6 +116,18 @@ impl Generator<'_> {
         } else {
             Item::new()
         }
+    }
+
+    /// An item to ask about, mostly one that has these keys.
+    pub(super) fn item_with(&mut self, table: usize, keys: &Keys) -> Item {
+        let mut item = self.some_item(table, 90);
+        for _ in 0..3 {
+            if keys.fit(&item) {
+                break;
+            }
+            item = self.some_item(table, 90);
+        }
+        item
     }
 
     pub(super) fn key_value(&mut self, kind: &str) -> Value {

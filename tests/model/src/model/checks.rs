@@ -5,7 +5,7 @@ use crate::{
     expression::{self, Condition, Path, Update},
     older,
     request::{Mistake, Write},
-    schema::{Index, Schema},
+    schema::{Index, KeyAttribute, Schema},
     value::{Item, Value, item_size},
 };
 
@@ -91,11 +91,21 @@ pub(super) fn item(schema: &Schema, item: &Item) -> Vec<Refusal> {
             Some(_) => {}
         }
     }
-    refusals.extend(index_keys(schema, item, empty_index_key));
+    refusals.extend(index_keys(schema, item, wrong_index_key, empty_index_key));
     if item_size(item) > ITEM_BYTES_MAX {
         refusals.push(Refusal::invalid(TOO_LARGE));
     }
     refusals
+}
+
+fn wrong_index_key(index: &Index, key: &KeyAttribute, value: &Value) -> Refusal {
+    invalid(format!(
+        "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
+        key.name,
+        key.kind,
+        value.kind(),
+        index.name
+    ))
 }
 
 fn empty_index_key(index: &str, key: &str, value: &Value) -> String {
@@ -122,7 +132,10 @@ pub(super) fn empty_index_keys(schema: &Schema, item: &Item) -> Vec<Refusal> {
 
 /// Of an item as an update leaves it.
 pub(super) fn updated(schema: &Schema, item: &Item) -> Vec<Refusal> {
-    index_keys(schema, item, |_, _, value| {
+    let wrong_type = |_: &Index, _: &KeyAttribute, _: &Value| {
+        Refusal::invalid("The update expression attempted to update the secondary index key to unsupported type")
+    };
+    index_keys(schema, item, wrong_type, |_, _, value| {
         format!(
             "One or more parameter values are not valid. The update expression attempted to update a secondary index key to \
              a value that is not supported. The AttributeValue for a key attribute cannot contain an empty {} value.",
@@ -131,22 +144,21 @@ pub(super) fn updated(schema: &Schema, item: &Item) -> Vec<Refusal> {
     })
 }
 
-/// Of the attributes that indexes go by; an empty one is told in the words of the request.
+/// Of the attributes that indexes go by; what is wrong with one is told in the words of the request.
 ///
 /// The guide, on index key violations: "After the backfilling phase completes, all writes to items that violate the new
 /// index's key schema will be rejected"; not before.
-fn index_keys(schema: &Schema, item: &Item, empty: fn(&str, &str, &Value) -> String) -> Vec<Refusal> {
+fn index_keys(
+    schema: &Schema,
+    item: &Item,
+    wrong_type: fn(&Index, &KeyAttribute, &Value) -> Refusal,
+    empty: fn(&str, &str, &Value) -> String,
+) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for index in schema.indexes.iter().filter(|index| !index.filling) {
         for key in index.keys.attributes() {
             match item.get(&key.name) {
-                Some(value) if value.kind() != key.kind => refusals.push(invalid(format!(
-                    "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
-                    key.name,
-                    key.kind,
-                    value.kind(),
-                    index.name
-                ))),
+                Some(value) if value.kind() != key.kind => refusals.push(wrong_type(index, key, value)),
                 Some(value) if value.is_empty_key() => {
                     refusals.push(Refusal::invalid(empty(&index.name, &key.name, value)));
                 }

@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{
     evaluate,
-    expression::{Path, SortCondition, condition_paths},
+    expression::{KeyCondition, KeyTests, Path, condition_paths},
     older::{self, test_refusals},
     request::{
         Read,
-        older::{Older, sort_test},
+        older::{Older, key_test},
     },
-    schema::{Keys, Projection},
+    schema::{KeyAttribute, Keys, Projection},
     value::Value,
 };
 
@@ -148,7 +148,7 @@ impl Model {
         let fetches = index.is_some_and(|index| !index.global && fetches(read, schema, index));
         let mut rows = self.rows(read.table, index);
         let keys = index.map_or(&schema.keys, |index| &index.keys);
-        rows.retain(|(place, item)| self.wanted(read, keys, place, item));
+        rows.retain(|(place, item)| self.wanted(read, place, item));
         if read.forward == Some(false) {
             rows.reverse();
             if self.is(Fault::DescendingQueriesKeepTies) {
@@ -204,18 +204,15 @@ impl Model {
         page
     }
 
-    fn wanted(&self, read: &Read, keys: &Keys, place: &Place, item: &Item) -> bool {
+    fn wanted(&self, read: &Read, place: &Place, item: &Item) -> bool {
         let in_segment = read
             .segment
             .is_none_or(|(segment, total)| place.segment(total) == segment);
-        let in_query = read.query.as_ref().is_none_or(|(partition, sort)| {
-            let meets = |condition: &SortCondition| {
-                let value = keys.sort.as_ref().and_then(|key| item.get(&key.name));
-                value.is_some_and(|value| evaluate::sort_holds(condition, value, self.fault))
-            };
-            item.get(&keys.partition.name) == Some(partition) && sort.as_ref().is_none_or(meets)
-        });
-        in_segment && in_query
+        let meets = |(name, condition): &(String, KeyCondition)| {
+            let value = item.get(name);
+            value.is_some_and(|value| evaluate::key_holds(condition, value, self.fault))
+        };
+        in_segment && read.query.iter().flatten().all(meets)
     }
 
     fn refusals(&self, request: &Request, read: &Read, schema: Option<&Schema>, start: Option<&Item>) -> Vec<Refusal> {
@@ -233,16 +230,19 @@ impl Model {
             )));
         }
         match (&read.query, older) {
-            (Some((_, sort)), Some(older)) if older.keys => {
+            (Some(tests), Some(older)) if older.keys => {
                 if older.keys_operator != "EQ" {
                     refusals.push(Refusal::invalid(
                         "Attempted conditional constraint is not an indexable operation",
                     ));
                 }
-                refusals.extend(sort.iter().flat_map(|sort| test_refusals("", &sort_test(sort))));
+                refusals.extend(tests.iter().flat_map(|(_, test)| test_refusals("", &key_test(test))));
             }
-            (Some((_, Some(sort))), _) => refusals.extend(sort_refusals(sort)),
-            _ => {}
+            (Some(tests), _) if tests.is_empty() => refusals.push(Refusal::invalid(
+                "Invalid KeyConditionExpression: The expression can not be empty;",
+            )),
+            (Some(tests), _) => refusals.extend(tests.iter().flat_map(|(_, test)| test_refusal(test))),
+            (None, _) => {}
         }
         let parameter = if by_attributes {
             "AttributesToGet"
@@ -267,11 +267,10 @@ impl Model {
             }
             _ => {}
         }
-        refusals.extend(
-            schema
-                .map(|schema| self.table_refusals(read, older, schema, start))
-                .unwrap_or_default(),
-        );
+        if let Some(schema) = schema {
+            refusals.extend(self.table_refusals(read, older, schema, start));
+            refusals.extend(key_filter_refusals(read, older, schema));
+        }
         refusals
     }
 
@@ -317,21 +316,13 @@ impl Model {
             }
         }
         let keys = index.map_or(&schema.keys, |index| &index.keys);
-        let mut paths = Vec::new();
-        if let Some(filter) = &read.filter {
-            condition_paths(filter, &mut paths);
-        }
-        let tested: Vec<_> = older
-            .iter()
-            .flat_map(|older| &older.tests)
-            .map(|(name, _)| Path::top(name))
-            .collect();
-        if read.query.is_some() && tested.iter().any(|path| keys.has(&path.root)) {
-            // How QueryFilter is told that it may not have a key, the documents do not say.
-            refusals.push(Refusal::invalid(""));
-        }
-        let filtered: Vec<&Path> = paths.iter().copied().chain(&tested).collect();
         if let Some(index) = index {
+            let tested = older.iter().flat_map(|older| &older.tests);
+            let tested: Vec<_> = tested.map(|(name, _)| Path::top(name)).collect();
+            let mut filtered: Vec<_> = tested.iter().collect();
+            if let Some(filter) = &read.filter {
+                condition_paths(filter, &mut filtered);
+            }
             let words = format!(
                 "Secondary index {} does not project one or more filter attributes:",
                 index.name
@@ -347,14 +338,8 @@ impl Model {
                 &words,
             ));
         }
-        if let Some((partition, sort)) = &read.query {
-            refusals.extend(query_refusals(keys, partition, sort.as_ref()));
-            for path in paths.into_iter().filter(|path| keys.has(&path.root)) {
-                refusals.push(Refusal::invalid(format!(
-                    "Filter Expression can only contain non-primary key attributes: Primary key attribute: {}",
-                    path.root
-                )));
-            }
+        if let Some(tests) = &read.query {
+            refusals.extend(query_refusals(keys, tests));
         }
         if let Some(start) = start
             && !self.can_start(read, schema, index, start)
@@ -372,7 +357,7 @@ impl Model {
             return false;
         }
         let place = place_of(schema, index, start);
-        self.wanted(read, own.unwrap_or(&schema.keys), &place, start)
+        self.wanted(read, &place, start)
     }
 }
 
@@ -406,8 +391,31 @@ fn key_of(schema: &Schema, index: Option<&Index>, item: &Item) -> Item {
     keys.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// What is wrong with a condition on the sort key, whatever the table's keys are.
-pub(super) fn sort_refusals(sort: &SortCondition) -> Vec<Refusal> {
+/// A Query's filter may not be on the keys that it goes by.
+fn key_filter_refusals(read: &Read, older: Option<&Older>, schema: &Schema) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let keys = read.query.as_ref().and_then(|_| schema.keys_of(read.index.as_deref()));
+    let Some(keys) = keys else { return refusals };
+    let mut tested = older.into_iter().flat_map(|older| &older.tests);
+    if tested.any(|(name, _)| keys.has(name)) {
+        // How QueryFilter is told that, the documents do not say.
+        refusals.push(Refusal::invalid(""));
+    }
+    let mut paths = Vec::new();
+    if let Some(filter) = &read.filter {
+        condition_paths(filter, &mut paths);
+    }
+    for path in paths.into_iter().filter(|path| keys.has(&path.root)) {
+        refusals.push(Refusal::invalid(format!(
+            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {}",
+            path.root
+        )));
+    }
+    refusals
+}
+
+/// What is wrong with a condition on a key attribute, whatever the table's keys are.
+fn test_refusal(test: &KeyCondition) -> Option<Refusal> {
     let typed = |operator: &str, value: &Value, fits: bool| {
         (!fits).then(|| {
             Refusal::invalid(format!(
@@ -417,40 +425,38 @@ pub(super) fn sort_refusals(sort: &SortCondition) -> Vec<Refusal> {
             ))
         })
     };
-    match sort {
-        SortCondition::Compare(operator, value) => typed(operator, value, *operator == "=" || value.has_order())
-            .into_iter()
-            .collect(),
-        SortCondition::BeginsWith(prefix) => typed("begins_with", prefix, matches!(prefix, Value::S(_) | Value::B(_)))
-            .into_iter()
-            .collect(),
-        SortCondition::Between(low, high) => {
+    match test {
+        KeyCondition::Compare(operator, value) => typed(operator, value, *operator == "=" || value.has_order()),
+        KeyCondition::BeginsWith(prefix) => typed("begins_with", prefix, matches!(prefix, Value::S(_) | Value::B(_))),
+        KeyCondition::Between(low, high) => {
             let ordered = low.order(high).is_some_and(std::cmp::Ordering::is_le);
-            (!ordered).then(|| Refusal::invalid("")).into_iter().collect()
+            (!ordered).then(|| Refusal::invalid(""))
         }
     }
 }
 
-pub(super) fn query_refusals(keys: &Keys, partition: &Value, sort: Option<&SortCondition>) -> Vec<Refusal> {
+/// The guide, on keys of several attributes: each attribute of the partition key has its `=`, then those of the sort key may
+/// have conditions from left to right, all but the last one `=`.
+fn query_refusals(keys: &Keys, tests: &KeyTests) -> Vec<Refusal> {
+    let find = |key: &KeyAttribute| tests.iter().find(|(name, _)| *name == key.name).map(|(_, test)| test);
+    let equal = |key: &KeyAttribute| find(key).is_some_and(|test| test.equal().is_some());
+    let sorts = keys.sort.iter().take_while(|key| find(key).is_some()).count();
+    let before_last = keys.sort.iter().take(sorts.saturating_sub(1));
     let mut refusals = Vec::new();
-    let mut check = |name: &str, kind: &str, value: &Value| {
-        if value.kind() != kind {
-            refusals.push(Refusal::invalid(
-                "One or more parameter values were invalid: Condition parameter type does not match schema type",
-            ));
-        } else if value.is_empty_key() {
-            refusals.push(checks::empty_key(value, name));
+    // Too many: one attribute twice, one behind a gap, or one that is no key.
+    if !keys.partition.iter().chain(before_last).all(equal) || tests.len() != keys.partition.len() + sorts {
+        refusals.push(Refusal::invalid(""));
+    }
+    for key in keys.attributes() {
+        for value in find(key).into_iter().flat_map(KeyCondition::values) {
+            if value.kind() != key.kind {
+                refusals.push(Refusal::invalid(
+                    "One or more parameter values were invalid: Condition parameter type does not match schema type",
+                ));
+            } else if value.is_empty_key() {
+                refusals.push(checks::empty_key(value, &key.name));
+            }
         }
-    };
-    check(&keys.partition.name, keys.partition.kind, partition);
-    match (sort, &keys.sort) {
-        (Some(sort), Some(key)) => sort
-            .values()
-            .into_iter()
-            .for_each(|value| check(&key.name, key.kind, value)),
-        // A condition on a sort key that there is none of.
-        (Some(_), None) => refusals.push(Refusal::invalid("")),
-        (None, _) => {}
     }
     refusals
 }

@@ -8,17 +8,14 @@ use super::{
 use crate::{
     answer::Each,
     evaluate,
-    expression::{self, Condition, Path, SortCondition, Step},
-    model::{
-        Place,
-        read::{PAGE_BYTES_MAX, sort_refusals},
-    },
+    expression::{self, Condition, KeyCondition, KeyTests, Path, Step},
+    model::{Place, read::PAGE_BYTES_MAX},
     request::{
         Read,
-        statements::{Execute, Select, Sorts, Stated, Statement, StatementMistake, StatementTransaction},
+        statements::{Execute, Select, Stated, StatedTest, Statement, StatementMistake, StatementTransaction},
         transactions::{self, Transaction},
     },
-    value::Value,
+    schema::{KeyAttribute, Keys},
 };
 
 /// The guide's page on `IN`: "results are returned in pages of up to 10 items" if it is on keys.
@@ -59,12 +56,17 @@ impl Model {
         start: Option<&Start>,
     ) -> Refused<(Json, Option<Start>)> {
         let mut refusals = faults(&execute.stated);
-        let schema = self.schemas.get(select.table);
+        let Some(schema) = self.schemas.get(select.table) else {
+            refusals.push(Refusal::no_table());
+            return Err(refusals);
+        };
+        let keys = schema.keys_of(select.index.as_deref()).unwrap_or(&schema.keys);
+        let (ranges, filter) = self.plan(select, keys);
         let mut read = Read {
             table: select.table,
             index: select.index.clone(),
             query: None,
-            filter: select.filter.clone(),
+            filter,
             projection: select.columns.clone(),
             select: None,
             limit: execute.limit,
@@ -74,19 +76,14 @@ impl Model {
             segment: None,
             pages: 1,
         };
-        let ranges = ranges(select);
-        let Some(schema) = schema else {
-            refusals.push(Refusal::no_table());
-            return Err(refusals);
-        };
         if ranges.is_empty() {
             refusals.extend(self.table_refusals(&read, None, schema, None));
-            if select.by_partition.is_some() || select.by_sort.is_some() {
-                refusals.push(Refusal::invalid(match select.filter {
-                    None if select.sort.is_none() => {
-                        "Must have WHERE clause in the statement when using ORDER BY clause."
-                    }
-                    _ => {
+            if is_ordered(select) {
+                refusals.push(Refusal::invalid(match read.filter {
+                    // How that is told of keys of several attributes is not known.
+                    _ if keys.has_several() => "",
+                    None => "Must have WHERE clause in the statement when using ORDER BY clause.",
+                    Some(_) => {
                         "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY \
                          clause."
                     }
@@ -101,8 +98,6 @@ impl Model {
             return Err(refusals);
         }
 
-        let index = select.index.as_ref().and_then(|name| schema.index(name));
-        let keys = index.map_or(&schema.keys, |index| &index.keys);
         let (first, mut from) = start.map_or((0, None), |start| (start.range, start.key.clone()));
         let mut left = execute.limit.unwrap_or(usize::MAX);
         let mut items = Vec::new();
@@ -127,8 +122,8 @@ impl Model {
                 break;
             }
             // Of a table, a whole key is one item's: there is nothing behind it.
-            let exact = matches!(&range.1, Some(SortCondition::Compare("=", _)));
-            let sole = index.is_none() && (keys.sort.is_none() || exact);
+            let exact = range.iter().filter(|(_, test)| test.equal().is_some()).count();
+            let sole = select.index.is_none() && exact == keys.attributes().count();
             read.query = Some(range.clone());
             read.limit = Some(left);
             let page = self.page(&read, None, from.take().as_ref());
@@ -210,7 +205,7 @@ impl Model {
     fn action(&self, stated: &Stated) -> Option<transactions::Action> {
         let table = stated.statement.table();
         let keys = &self.schemas[table].keys;
-        let partition = Path::top(&keys.partition.name);
+        let partition = Path::top(keys.partition_name());
         let there = Condition::Exists(partition.clone());
         let named = |key: &Item| keys.attributes().all(|attribute| key.contains_key(&attribute.name));
         let both = |rest: &Option<Condition>| match rest {
@@ -318,9 +313,7 @@ impl Model {
             table: self.read_units(found.map_or(0, item_size), stated.consistent),
             ..Capacity::default()
         };
-        // A batch leaves an item without attributes out, as all its responses do.
-        let shown = self.shown_one(select, found).filter(|item| !item.is_empty());
-        Ok((shown, capacity))
+        Ok((self.shown_one(select, found), capacity))
     }
 
     fn shown_one(&self, select: &Select, found: Option<&Item>) -> Option<Item> {
@@ -331,18 +324,64 @@ impl Model {
     /// The whole key that a SELECT names by equality, if it does.
     fn key_of(&self, select: &Select) -> Option<Item> {
         let keys = &self.schemas.get(select.table)?.keys;
-        let ordered = select.by_partition.is_some() || select.by_sort.is_some();
-        let ([partition], None, false) = (&select.partitions[..], &select.index, ordered) else {
+        if select.index.is_some() || is_ordered(select) {
             return None;
-        };
-        let mut key = Item::from([(keys.partition.name.clone(), partition.clone())]);
-        if let Some(sort) = &keys.sort {
-            let Some(Sorts::One(SortCondition::Compare("=", value))) = &select.sort else {
-                return None;
-            };
-            key.insert(sort.name.clone(), value.clone());
         }
-        Some(key)
+        let value = |key: &KeyAttribute| {
+            let (_, test) = select.tests.iter().find(|(name, _)| *name == key.name)?;
+            Some((key.name.clone(), test.equal()?.clone()))
+        };
+        keys.attributes().map(value).collect()
+    }
+
+    /// The queries that a SELECT is, in the order of reading, none if it is a scan; and what is left to the filter.
+    ///
+    /// Of keys of one attribute, it is one for each value of the partition key, with each of the sort key's. Of several,
+    /// docs/differences.md: "a query if each attribute of the partition key has its `=`, else a scan; no ORDER BY".
+    fn plan(&self, select: &Select, keys: &Keys) -> (Vec<KeyTests>, Option<Condition>) {
+        let several = keys.has_several();
+        let mut left: Vec<_> = select.tests.iter().collect();
+        let mut ranges = vec![KeyTests::new()];
+        let mut take = |key: &KeyAttribute, partition: bool, by: Option<bool>| {
+            let fits = |(_, test): &&(String, StatedTest)| narrows(test, key, several, partition);
+            let at = left.iter().position(|test| test.0 == key.name && fits(test))?;
+            Some(alternatives(&left.remove(at).1, by))
+        };
+        let mut with = |key: &KeyAttribute, tests: &[KeyCondition]| {
+            let longer = |range: &KeyTests| {
+                let of = |test: &KeyCondition| [&range[..], &[(key.name.clone(), test.clone())]].concat();
+                tests.iter().map(of).collect::<Vec<_>>()
+            };
+            ranges = ranges.iter().flat_map(longer).collect();
+        };
+        let mut scans = several && (is_ordered(select) || self.is(Fault::SelectsByKeysOfSeveralAttributesScan));
+        for key in &keys.partition {
+            match take(key, true, select.by_partition) {
+                Some(tests) => with(key, &tests),
+                None => scans = true,
+            }
+        }
+        for key in &keys.sort {
+            // The sort key's values are read in its order.
+            let Some(tests) = take(key, false, Some(select.by_sort == Some(true))) else {
+                break;
+            };
+            with(key, &tests);
+            if tests.iter().any(|test| test.equal().is_none()) {
+                break;
+            }
+        }
+        if scans {
+            left = select.tests.iter().collect();
+            ranges.clear();
+        }
+        let conditions = left.into_iter().map(|(name, test)| test.condition(name));
+        let mut conditions: Vec<_> = conditions.chain(select.filter.clone()).collect();
+        let filter = match conditions.len() {
+            0 | 1 => conditions.pop(),
+            _ => Some(Condition::And(conditions)),
+        };
+        (ranges, filter)
     }
 
     pub(super) fn execute_transaction(
@@ -434,35 +473,42 @@ fn key_wanted(operation: &str) -> Refusal {
     ))
 }
 
-/// Every partition key with every condition on the sort key, in the order of reading; none for a scan.
-fn ranges(select: &Select) -> Vec<(Value, Option<SortCondition>)> {
-    let ordered = |values: &[Value], descending: Option<bool>| {
-        let mut list: Vec<Value> = Vec::new();
-        for value in values {
-            if !list.contains(value) {
-                list.push(value.clone());
-            }
-        }
-        if let Some(descending) = descending {
-            list.sort_by(|one, two| one.order(two).unwrap_or(std::cmp::Ordering::Equal));
-            if descending {
-                list.reverse();
-            }
-        }
-        list
+fn is_ordered(select: &Select) -> bool {
+    select.by_partition.is_some() || select.by_sort.is_some()
+}
+
+/// Whether a query goes by what a SELECT asks of a key attribute. What it does not go by is left to the filter: beginnings
+/// of numbers, which there are none of; of keys of several attributes, all beginnings and several values.
+fn narrows(test: &StatedTest, key: &KeyAttribute, several: bool, partition: bool) -> bool {
+    match test {
+        StatedTest::In(_) => !several,
+        StatedTest::Is(KeyCondition::Compare("=", _)) => true,
+        StatedTest::Is(KeyCondition::BeginsWith(_)) => !partition && !several && key.kind != "N",
+        StatedTest::Is(_) => !partition,
+    }
+}
+
+/// What is asked for one after the other: each value once, in the order of the key's if that is wanted, descending or not.
+fn alternatives(test: &StatedTest, descending: Option<bool>) -> Vec<KeyCondition> {
+    let values = match test {
+        StatedTest::Is(condition) => return vec![condition.clone()],
+        StatedTest::In(values) => values,
     };
-    let sorts: Vec<Option<SortCondition>> = match &select.sort {
-        None => vec![None],
-        Some(Sorts::One(condition)) => vec![Some(condition.clone())],
-        // The sort key's values are read in its order.
-        Some(Sorts::In(values)) => ordered(values, Some(select.by_sort == Some(true)))
-            .into_iter()
-            .map(|value| Some(SortCondition::Compare("=", value)))
-            .collect(),
-    };
-    let partitions = ordered(&select.partitions, select.by_partition);
-    let with_sorts = |partition: Value| sorts.iter().map(move |sort| (partition.clone(), sort.clone()));
-    partitions.into_iter().flat_map(with_sorts).collect()
+    let mut list = Vec::new();
+    for value in values {
+        if !list.contains(value) {
+            list.push(value.clone());
+        }
+    }
+    if let Some(descending) = descending {
+        list.sort_by(|one, two| one.order(two).unwrap_or(std::cmp::Ordering::Equal));
+        if descending {
+            list.reverse();
+        }
+    }
+    list.into_iter()
+        .map(|value| KeyCondition::Compare("=", value))
+        .collect()
 }
 
 /// What a SELECT shows of an item: a path under its last attribute's name and the indexes behind it.
@@ -501,8 +547,8 @@ fn faults(stated: &Stated) -> Vec<Refusal> {
         Statement::Select(select) => {
             let paths: Vec<_> = select.columns.iter().flatten().collect();
             expression::overlap_faults(&paths, &mut faults);
-            if let Some(Sorts::One(sort)) = &select.sort {
-                faults.extend(sort_refusals(sort).into_iter().map(|_| String::new()));
+            for (name, test) in &select.tests {
+                expression::condition_faults(&test.condition(name), &mut faults);
             }
             select.filter.as_ref()
         }

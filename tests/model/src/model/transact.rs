@@ -299,7 +299,7 @@ impl Model {
         let mut shown = json!({});
         for action in actions.iter().filter(|action| !matches!(action.write, Write::Check(_))) {
             let schema: &Schema = &self.schemas[action.table];
-            let partition = &action.write.item()[&schema.keys.partition.name];
+            let partition = &action.write.item()[schema.keys.partition_name()];
             if !schema.has_local() || seen.contains(&(action.table, partition)) {
                 continue;
             }

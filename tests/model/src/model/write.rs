@@ -53,7 +53,7 @@ impl Model {
             reply["ConsumedCapacity"] = shown;
         }
         if request.metrics && schema.has_local() {
-            reply["ItemCollectionMetrics"] = metrics(&schema, &write.item()[&schema.keys.partition.name]);
+            reply["ItemCollectionMetrics"] = metrics(&schema, &write.item()[schema.keys.partition_name()]);
         }
         Ok(reply)
     }
@@ -187,7 +187,7 @@ impl Model {
                     continue;
                 }
                 capacity.add(&self.replace(*table, &schema, place, old.as_ref(), new));
-                let partition = &item[&schema.keys.partition.name];
+                let partition = &item[schema.keys.partition_name()];
                 if !collections.contains(&partition) {
                     collections.push(partition);
                 }
@@ -281,8 +281,8 @@ fn key_of(schema: &Schema, item: &Item) -> Item {
 
 /// No collection here comes near a gigabyte.
 pub(super) fn metrics(schema: &Schema, partition: &Value) -> Json {
-    let name = &schema.keys.partition.name;
-    json!({ "ItemCollectionKey": { name.as_str(): partition.json() }, "SizeEstimateRangeGB": [0.0, 1.0] })
+    let name = schema.keys.partition_name();
+    json!({ "ItemCollectionKey": { name: partition.json() }, "SizeEstimateRangeGB": [0.0, 1.0] })
 }
 
 impl Expected {

@@ -46,6 +46,9 @@ impl TableRequest {
 
     pub(super) fn form(&self) -> &'static str {
         match self {
+            Self::AddIndex(_, index) if index.keys.has_several() => {
+                "that adds an index with keys of several attributes"
+            }
             Self::AddIndex(..) => "that adds an index",
             Self::RemoveIndex(..) => "that removes an index",
             _ => "",

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Action, Read, Request, Write};
-use crate::{expression::SortCondition, schema::Schema, value::Value};
+use super::{Action, Request, Write};
+use crate::{expression::KeyCondition, value::Value};
 
 /// A request's older parameters, but for `AttributeUpdates`, which are a write of their own.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +133,7 @@ impl Request {
     }
 
     /// Adds the older parameters to the body.
-    pub(super) fn write_older(&self, older: &Older, schemas: &[Schema], body: &mut Json) {
+    pub(super) fn write_older(&self, older: &Older, body: &mut Json) {
         let tests = older.tests.iter().map(|(name, test)| (name.clone(), test.json()));
         let tests: Map<_, _> = tests.collect();
         if !tests.is_empty() {
@@ -149,38 +149,25 @@ impl Request {
         }
         if let Action::Read(read) = &self.action
             && older.keys
-            && let Some((partition, sort)) = &read.query
+            && let Some(tests) = &read.query
         {
-            let (partition_name, sort_name) = read.key_names(schemas);
             let mut conditions = Map::new();
-            let test = Test::Compare(older.keys_operator, vec![partition.clone()]);
-            conditions.insert(partition_name.into(), test.json());
-            if let Some(sort) = sort {
-                conditions.insert(sort_name.into(), sort_test(sort).json());
+            for (at, (name, condition)) in tests.iter().enumerate() {
+                let test = match key_test(condition) {
+                    Test::Compare(_, values) if at == 0 => Test::Compare(older.keys_operator, values),
+                    test => test,
+                };
+                conditions.insert(name.clone(), test.json());
             }
             body["KeyConditions"] = conditions.into();
         }
     }
 }
 
-impl Read {
-    /// The names of the keys that a query goes by.
-    pub(crate) fn key_names<'s>(&self, schemas: &'s [Schema]) -> (&'s str, &'s str) {
-        let schema = schemas.get(self.table);
-        let index = self.index.as_ref().and_then(|name| schema?.index(name));
-        let keys = index.map(|index| &index.keys).or(schema.map(|schema| &schema.keys));
-        let sort = keys.and_then(|keys| keys.sort.as_ref());
-        (
-            keys.map_or("pk", |keys| keys.partition.name.as_str()),
-            sort.map_or("sk", |key| key.name.as_str()),
-        )
-    }
-}
-
-/// A query's condition on its sort key as one of `KeyConditions`.
-pub(crate) fn sort_test(sort: &SortCondition) -> Test {
-    match sort {
-        SortCondition::Compare(operator, value) => {
+/// A query's condition on a key attribute as one of `KeyConditions`.
+pub(crate) fn key_test(condition: &KeyCondition) -> Test {
+    match condition {
+        KeyCondition::Compare(operator, value) => {
             let operator = match *operator {
                 "=" => "EQ",
                 "<" => "LT",
@@ -190,7 +177,7 @@ pub(crate) fn sort_test(sort: &SortCondition) -> Test {
             };
             Test::Compare(operator, vec![value.clone()])
         }
-        SortCondition::Between(low, high) => Test::Compare("BETWEEN", vec![low.clone(), high.clone()]),
-        SortCondition::BeginsWith(prefix) => Test::Compare("BEGINS_WITH", vec![prefix.clone()]),
+        KeyCondition::Between(low, high) => Test::Compare("BETWEEN", vec![low.clone(), high.clone()]),
+        KeyCondition::BeginsWith(prefix) => Test::Compare("BEGINS_WITH", vec![prefix.clone()]),
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::Request;
 use crate::{
-    expression::{Condition, Path, SortCondition, Update},
+    expression::{Condition, KeyCondition, Operand, Path, Update},
     schema::Schema,
     statement_text::StatementText,
     value::{Item, Value},
@@ -41,27 +41,49 @@ pub(crate) enum Statement {
     },
 }
 
-/// A SELECT. What it asks of keys stands apart from the filter, which does not ask the partition key for equality.
+/// A SELECT. What it asks of keys stands apart from the filter, which asks nothing of them that a query could go by.
 #[derive(Clone, Debug)]
 pub(crate) struct Select {
     pub(crate) table: usize,
     pub(crate) index: Option<String>,
     pub(crate) columns: Option<Vec<Path>>,
-    /// The partition keys that it names; none for a scan.
-    pub(crate) partitions: Vec<Value>,
-    pub(crate) sort: Option<Sorts>,
+    /// What it asks of key attributes, by their names.
+    pub(crate) tests: Vec<(String, StatedTest)>,
     pub(crate) filter: Option<Condition>,
-    /// `ORDER BY` the partition key, and whether descending.
+    /// `ORDER BY` the partition key (its first attribute), and whether descending.
     pub(crate) by_partition: Option<bool>,
-    /// `ORDER BY` the sort key, and whether descending.
+    /// `ORDER BY` the sort key (its first attribute), and whether descending.
     pub(crate) by_sort: Option<bool>,
 }
 
-/// What a SELECT asks of the sort key.
+/// What a SELECT asks of a key attribute.
 #[derive(Clone, Debug)]
-pub(crate) enum Sorts {
-    One(SortCondition),
+pub(crate) enum StatedTest {
+    Is(KeyCondition),
+    /// One of several values.
     In(Vec<Value>),
+}
+
+impl StatedTest {
+    /// The one value that it asks for.
+    pub(crate) fn equal(&self) -> Option<&Value> {
+        match self {
+            Self::Is(condition) => condition.equal(),
+            Self::In(_) => None,
+        }
+    }
+
+    /// As a filter.
+    pub(crate) fn condition(&self, name: &str) -> Condition {
+        let path = Operand::Path(Path::top(name));
+        let value = |value: &Value| Operand::Value(value.clone());
+        match self {
+            Self::Is(KeyCondition::Compare(operator, other)) => Condition::Compare(operator, path, value(other)),
+            Self::Is(KeyCondition::Between(low, high)) => Condition::Between(path, value(low), value(high)),
+            Self::Is(KeyCondition::BeginsWith(prefix)) => Condition::BeginsWith(path, value(prefix)),
+            Self::In(values) => Condition::In(path, values.iter().map(value).collect()),
+        }
+    }
 }
 
 /// A statement as it is sent.
@@ -106,6 +128,7 @@ impl Statement {
 
     pub(crate) fn kind(&self) -> &'static str {
         match self {
+            Self::Select(select) if select.tests.len() > 2 => "SELECT by keys of several attributes",
             Self::Select(select) if select.index.is_some() => "SELECT from an index",
             Self::Select(_) => "SELECT",
             Self::Insert { .. } => "INSERT",

@@ -50,8 +50,8 @@ impl Update {
     /// The item after the update. An item that is not there is an empty one (with its key).
     ///
     /// All operands are read from the old item. An element set beyond a list's end is appended; elements removed are
-    /// counted in the old list. A set with nothing left in it is removed. The nesting of the result is not checked, nor its
-    /// size but for what the update brings.
+    /// counted in the old list. A set with nothing left in it is removed. Of the result's nesting
+    /// and size nothing is checked but that what is set and added is not much larger than an item may be.
     ///
     /// # Errors
     /// If the old item lacks what the update needs, or it is of another type, or what is set and added is larger than an item
@@ -71,6 +71,15 @@ impl Update {
     /// Whether it changes this top-level attribute, or something in it. It must not, if the attribute is of the table's key.
     pub fn touches(&self, attribute: &str) -> bool {
         self.paths().any(|path| path.root == attribute)
+    }
+
+    /// Whether the update itself tells of which type an attribute will be, whatever is in the item.
+    pub fn tells_type_of(&self, attribute: &str) -> bool {
+        let is_it = |path: &Path| path.root == attribute && path.steps.is_empty();
+        let of_item =
+            |operand: &UpdateOperand| matches!(operand, UpdateOperand::Path(_) | UpdateOperand::IfNotExists(..));
+        let mut set = self.set.iter();
+        set.any(|(path, operand)| is_it(path) && !of_item(operand)) || self.add.iter().any(|(path, _)| is_it(path))
     }
 
     /// Whether it only takes attributes or elements away. Of an item that is not there it then makes none.

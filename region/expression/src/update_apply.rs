@@ -13,12 +13,9 @@ pub(crate) fn apply(update: &Update, old: &Item) -> Result<Item, UpdateError> {
     let mut beyond: Vec<(&Path, AttributeValue)> = Vec::new();
     // Removals wait, too: until then every index means what it meant in the old item.
     let mut removals: Vec<&Path> = Vec::new();
-    // What is set and added stands beside each other in the new item: no path overlaps another. So nothing of what follows
-    // makes it small enough again, and what one request makes of a little text stays small.
-    let mut room = Room(ITEM_BYTES_MAX);
+    let mut room = Room(ITEM_BYTES_MAX + OVERHEAD_BYTES);
     for (path, operand) in &update.set {
-        let value = work_out(operand, old)?;
-        room.take(&value)?;
+        let value = work_out(operand, old, &mut room)?;
         put(&mut new, path, value, &mut beyond)?;
     }
     for path in &update.remove {
@@ -64,41 +61,75 @@ pub(crate) fn apply(update: &Update, old: &Item) -> Result<Item, UpdateError> {
     Ok(new)
 }
 
-/// Bytes that the values of an update may still take.
+/// Bytes that values may have of which an item has none: lists that are appended are one list in the end, and have its overhead
+/// once.
+const OVERHEAD_BYTES: usize = 4096;
+
+/// Bytes that the values which an update sets and adds may still take. They stand beside each other in the new item, for no path
+/// overlaps another: if they take too many, the item is too large whatever else is done to it. They are taken before anything is
+/// copied, so that a little text does not make hundreds of copies of a large value. How large the item may be exactly is for
+/// who stores it to say.
 struct Room(usize);
 
 impl Room {
     fn take(&mut self, value: &AttributeValue) -> Result<(), UpdateError> {
-        self.0 = self.0.checked_sub(size::value(value)).ok_or(UpdateError::TooLarge)?;
+        // A number is small, and a sum of many is one.
+        if !matches!(value, AttributeValue::N(_)) {
+            self.0 = self.0.checked_sub(size::value(value)).ok_or(UpdateError::TooLarge)?;
+        }
         Ok(())
+    }
+
+    /// A copy of the value, if there is room for it.
+    fn copy(&mut self, value: &AttributeValue) -> Result<AttributeValue, UpdateError> {
+        self.take(value)?;
+        Ok(value.clone())
     }
 }
 
 /// An operand's value. Recurs as deep as the operand, which the parser bounds.
-fn work_out(operand: &UpdateOperand, old: &Item) -> Result<AttributeValue, UpdateError> {
+fn work_out(operand: &UpdateOperand, old: &Item, room: &mut Room) -> Result<AttributeValue, UpdateError> {
     match operand {
-        UpdateOperand::Path(path) => path.find(old).cloned().ok_or(UpdateError::MissingAttribute),
-        UpdateOperand::Value(value) => Ok(value.clone()),
+        UpdateOperand::Path(path) => room.copy(path.find(old).ok_or(UpdateError::MissingAttribute)?),
+        UpdateOperand::Value(value) => room.copy(value),
         UpdateOperand::IfNotExists(path, otherwise) => match path.find(old) {
-            Some(value) => Ok(value.clone()),
-            None => work_out(otherwise, old),
+            Some(value) => room.copy(value),
+            None => work_out(otherwise, old, room),
         },
-        UpdateOperand::ListAppend(first, second) => match (work_out(first, old)?, work_out(second, old)?) {
-            (AttributeValue::L(mut list), AttributeValue::L(more)) => {
-                list.extend(more);
-                let list = AttributeValue::L(list);
-                // It is in what is set, which is refused then: lists of lists would double at each call.
-                Room(ITEM_BYTES_MAX).take(&list)?;
-                Ok(list)
-            }
-            _ => Err(UpdateError::OperandType),
-        },
-        UpdateOperand::Plus(left, right) => match (work_out(left, old)?, work_out(right, old)?) {
+        UpdateOperand::ListAppend(..) => {
+            let mut list = Vec::new();
+            append(operand, old, room, &mut list)?;
+            Ok(AttributeValue::L(list))
+        }
+        UpdateOperand::Plus(left, right) => match (work_out(left, old, room)?, work_out(right, old, room)?) {
             (AttributeValue::N(left), AttributeValue::N(right)) => Ok(AttributeValue::N(left.add(right)?)),
             _ => Err(UpdateError::OperandType),
         },
-        UpdateOperand::Minus(left, right) => match (work_out(left, old)?, work_out(right, old)?) {
+        UpdateOperand::Minus(left, right) => match (work_out(left, old, room)?, work_out(right, old, room)?) {
             (AttributeValue::N(left), AttributeValue::N(right)) => Ok(AttributeValue::N(left.sub(right)?)),
+            _ => Err(UpdateError::OperandType),
+        },
+    }
+}
+
+/// Appends the list that an operand is: each element is copied once, however many calls are within each other.
+fn append(
+    operand: &UpdateOperand,
+    old: &Item,
+    room: &mut Room,
+    list: &mut Vec<AttributeValue>,
+) -> Result<(), UpdateError> {
+    match operand {
+        UpdateOperand::ListAppend(first, second) => {
+            append(first, old, room, list)?;
+            append(second, old, room, list)
+        }
+        UpdateOperand::IfNotExists(path, otherwise) if path.find(old).is_none() => append(otherwise, old, room, list),
+        _ => match work_out(operand, old, room)? {
+            AttributeValue::L(more) => {
+                list.extend(more);
+                Ok(())
+            }
             _ => Err(UpdateError::OperandType),
         },
     }

@@ -36,9 +36,9 @@ struct Single {
     keeping: ReadOptions,
     /// So that it does not.
     passing: ReadOptions,
-    /// The cache is full when so many bytes of it are used.
+    /// The cache is full when so many bytes of it are used, memtables included.
     full_bytes: usize,
-    /// Whether the cache has been full. It hardly gets emptier again.
+    /// Whether the cache was full when it was asked last.
     is_full: AtomicBool,
 }
 
@@ -133,9 +133,10 @@ impl Store {
     pub(crate) fn keeps_blocks(&self) -> bool {
         let is_full = &self.single.is_full;
         if admission::is_lucky() {
-            // How full it is costs more to ask than each read should pay.
-            if !is_full.load(Ordering::Relaxed) && self.cache.get_usage() >= self.single.full_bytes {
-                is_full.store(true, Ordering::Relaxed);
+            // To ask how full it is costs more than each read should pay.
+            let full = self.cache.get_usage() >= self.single.full_bytes;
+            if full != is_full.load(Ordering::Relaxed) {
+                is_full.store(full, Ordering::Relaxed);
             }
             return true;
         }

@@ -144,17 +144,17 @@ async fn no_read_goes_back() {
 async fn fill(home: &Path, rows: u64) {
     let engine = open(home);
     let mut random = xxhash_rust::xxh3::Xxh3::new();
+    let mut commit = Commit::default();
     for row in 0..rows {
         let block = std::iter::repeat_with(|| {
             random.update(&row.to_be_bytes());
             random.digest128().to_be_bytes()
         });
         let value: Vec<u8> = block.take(512).flatten().collect();
-        let commit = Commit {
-            writes: vec![Write::Put(key(&row.to_string()), value.into())],
-            ..Commit::default()
-        };
-        engine.commit(commit).await.unwrap();
+        commit.writes.push(Write::Put(key(&row.to_string()), value.into()));
+        if commit.writes.len() == 100 || row + 1 == rows {
+            engine.commit(std::mem::take(&mut commit)).await.unwrap();
+        }
     }
     engine.close().await.unwrap();
 }

@@ -77,7 +77,8 @@ impl<E: Engine> Tables<E> {
                 direction: Direction::Forward,
                 rows_max: PAGE_ROWS,
                 bytes_max: PAGE_BYTES,
-                once: true,
+                // The same rows are read again at once, by their keys.
+                once: false,
             })
             .await?;
         let engine_keys: Vec<Bytes> = page.rows.into_iter().map(|(key, _)| key).collect();

@@ -103,7 +103,7 @@ fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> 
         Some(update) => applied(update, base)?,
         None => base.clone(),
     };
-    table.check_updated_index_keys(&item)?;
+    table.check_updated_index_keys(&item, update)?;
     // An update can nest deeper than any value that came with it.
     if item.iter().any(|(_, value)| !value.nests_within(MAX_NESTING)) {
         return Err(TableError::Validation(

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{Origin, Past};
-use geodynamo_storage::{Engine, Write};
+use geodynamo_storage::{Engine, Scan, Write};
 
 use crate::{
     Result, StoredItem, Table, Tables,
@@ -64,7 +64,11 @@ impl<E: Engine> Tables<E> {
         };
         let (mut from, to) = keys::owner_range(space::EXPIRY, table.id(), 0, last);
         for _ in 0..COMMITS_PER_ROUND {
-            let scan = read::whole(from, to.clone(), ROWS_PER_COMMIT, BYTES_PER_COMMIT);
+            // The beginning is read again in every round.
+            let scan = Scan {
+                once: false,
+                ..read::whole(from, to.clone(), ROWS_PER_COMMIT, BYTES_PER_COMMIT)
+            };
             let page = self.engine().scan(scan).await?;
             let Some((key, _)) = page.rows.last() else {
                 return Ok(());

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use geodynamo_expression::Update;
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_topology::partition::PartitionMap;
 
@@ -332,11 +333,11 @@ impl Table {
     }
 
     /// The same of an item that an update made.
-    pub(crate) fn check_updated_index_keys(&self, item: &Item) -> Result<()> {
-        self.check_index_keys_of(item, WrittenBy::Update)
+    pub(crate) fn check_updated_index_keys(&self, item: &Item, update: Option<&Update>) -> Result<()> {
+        self.check_index_keys_of(item, WrittenBy::Update(update))
     }
 
-    fn check_index_keys_of(&self, item: &Item, by: WrittenBy) -> Result<()> {
+    fn check_index_keys_of(&self, item: &Item, by: WrittenBy<'_>) -> Result<()> {
         for index in self.demanding_indexes() {
             for (attribute, partition) in index.keys.roles() {
                 let Some(value) = item.get(&attribute.name) else {
@@ -389,24 +390,27 @@ impl Table {
 /// What made an item: refusals of its index keys are in words of their own for each. Those of updates are among the reasons
 /// of TransactionCanceledException in the API reference.
 #[derive(Clone, Copy)]
-enum WrittenBy {
+enum WrittenBy<'a> {
     Put,
-    Update,
+    Update(Option<&'a Update>),
 }
 
-impl WrittenBy {
+impl WrittenBy<'_> {
+    /// A value of the request is told as a put's is, one that the update takes from the item in the update's own words.
     fn wrong_type(self, index: &IndexDefinition, attribute: &KeyAttribute, value: &AttributeValue) -> TableError {
         match self {
-            Self::Put => TableError::invalid(format!(
+            Self::Update(update) if !update.is_some_and(|update| update.tells_type_of(&attribute.name)) => {
+                TableError::Validation(
+                    "The update expression attempted to update the secondary index key to unsupported type".into(),
+                )
+            }
+            Self::Put | Self::Update(_) => TableError::invalid(format!(
                 "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {}",
                 attribute.name,
                 attribute.kind.code(),
                 value.kind().code(),
                 index.name
             )),
-            Self::Update => TableError::Validation(
-                "The update expression attempted to update the secondary index key to unsupported type".into(),
-            ),
         }
     }
 
@@ -419,7 +423,7 @@ impl WrittenBy {
                  IndexKey: {}",
                 index.name, attribute.name
             ),
-            Self::Update => format!(
+            Self::Update(_) => format!(
                 "One or more parameter values are not valid. The update expression attempted to update a secondary index \
                  key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty \
                  {kind} value."
@@ -434,7 +438,7 @@ impl WrittenBy {
                 "Size limit exceeded for Index Key {} Actual Size: {bytes} bytes Max Size: {bytes_max} bytes IndexName: {}",
                 attribute.name, index.name
             )),
-            Self::Update => TableError::Validation(
+            Self::Update(_) => TableError::Validation(
                 "The update expression attempted to update the secondary index key beyond allowed size limits".into(),
             ),
         }
@@ -446,7 +450,7 @@ fn check_index_key_value(
     attribute: &KeyAttribute,
     value: &AttributeValue,
     partition: bool,
-    by: WrittenBy,
+    by: WrittenBy<'_>,
 ) -> Result<()> {
     let (len, max) = (key_len(value), key_max(partition));
     if len == 0 {

@@ -342,19 +342,22 @@ fn prepare_all(
                 let (before, after) = prepared.sizes()?;
                 let size = before.unwrap_or(0).max(after.unwrap_or(0));
                 bytes += size;
-                all.push(PreparedAction {
-                    table,
-                    at,
-                    prepared,
-                    writes,
-                    size,
-                });
+                // Of what is too much, only the reasons are still of interest.
+                if bytes <= TRANSACTION_BYTES_MAX {
+                    all.push(PreparedAction {
+                        table,
+                        at,
+                        prepared,
+                        writes,
+                        size,
+                    });
+                }
                 reasons.push(None);
             }
             Err(error) => reasons.push(Some(reason(error)?)),
         }
     }
-    if all.len() < reasons.len() {
+    if reasons.iter().any(Option::is_some) {
         return Err(TableError::TransactionCanceled(reasons));
     }
     check_bytes(bytes)?;

@@ -76,6 +76,15 @@ pub(crate) struct Update {
     pub(crate) delete: Vec<(Path, Value)>,
 }
 
+impl Update {
+    /// Whether what an attribute is set to, or added to it, has a type that does not depend on the item.
+    pub(crate) fn tells_type_of(&self, name: &str) -> bool {
+        let is_it = |path: &Path| path.steps.is_empty() && path.root == name;
+        let set = |(path, term): &(Path, Term)| is_it(path) && !matches!(term, Term::Path(_) | Term::IfNotExists(..));
+        self.set.iter().any(set) || self.add.iter().any(|(path, _)| is_it(path))
+    }
+}
+
 impl Path {
     pub(crate) fn top(name: &str) -> Self {
         Self {

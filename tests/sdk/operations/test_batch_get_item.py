@@ -169,5 +169,7 @@ def test_a_table_by_its_name_and_its_arn_is_one_table(wire, plain):
     arn = wire("DescribeTable", TableName=plain)["Table"]["TableArn"]
     refused = wire.refusal("BatchGetItem", RequestItems={plain: {"Keys": key("a")}, arn: {"Keys": key("b", "a")}})
     assert refused == invalid("Provided list of item keys contains duplicates")
-    answer = wire("BatchGetItem", RequestItems={plain: {"Keys": key("a")}, arn: {"Keys": key("b")}})
+    request = {plain: {"Keys": key("a")}, arn: {"Keys": key("b")}}
+    answer = wire("BatchGetItem", RequestItems=request, ReturnConsumedCapacity="TOTAL")
+    assert answer["ConsumedCapacity"] == [{"TableName": plain, "CapacityUnits": 1.0}]
     assert answer["UnprocessedKeys"] == {}

@@ -172,5 +172,7 @@ def test_a_table_by_its_name_and_its_arn_is_one_table(wire, sorted_table, pk):
     delete, puts = {"DeleteRequest": {"Key": one}}, [{"PutRequest": {"Item": item}} for item in (other, one)]
     refused = wire.refusal("BatchWriteItem", RequestItems={sorted_table: [delete], arn: puts})
     assert refused == invalid("Provided list of item keys contains duplicates")
-    wire("BatchWriteItem", RequestItems={sorted_table: [delete], arn: puts[:1]})
+    request = {sorted_table: [delete], arn: puts[:1]}
+    answer = wire("BatchWriteItem", RequestItems=request, ReturnConsumedCapacity="TOTAL")
+    assert answer["ConsumedCapacity"] == [{"TableName": sorted_table, "CapacityUnits": 2.0}]
     assert wire("GetItem", TableName=sorted_table, Key=other)["Item"] == other

@@ -241,16 +241,8 @@ def test_conditions(wire, plain, pk):
         ("SET pk = :v", {"v": s("b")}, parameters("Cannot update attribute pk. This attribute is part of the key")),
         ("REMOVE sk", {}, parameters("Cannot update attribute sk. This attribute is part of the key")),
         ("SET x = :v, sk = :v", {"v": s("b")}, parameters("Cannot update attribute sk. This attribute is part of the key")),
-        (
-            "SET gp = :v",
-            {"v": n(1)},
-            invalid("The update expression attempted to update the secondary index key to unsupported type"),
-        ),
-        (
-            "ADD ls :v",
-            {"v": n(1)},
-            invalid("The update expression attempted to update the secondary index key to unsupported type"),
-        ),
+        ("SET gp = :v", {"v": n(1)}, parameters("Type mismatch for Index Key gp Expected: S Actual: N IndexName: g-all")),
+        ("ADD ls :v", {"v": n(1)}, parameters("Type mismatch for Index Key ls Expected: S Actual: N IndexName: l-all")),
         (
             "SET gp = :v",
             {"v": s("")},
@@ -287,6 +279,17 @@ def test_keys_of_the_table_and_of_indexes(wire, indexed, pk, expression, given, 
     update = {"TableName": indexed, "Key": key, "UpdateExpression": expression}
     assert wire.refusal("UpdateItem", **update, **values(**given)) == says
     assert wire("GetItem", TableName=indexed, Key=key) == {}
+
+
+@pytest.mark.parametrize("operand", ["amount", "if_not_exists(amount, :v)"])
+def test_an_index_key_taken_from_the_item_has_a_type_that_only_the_item_tells(wire, indexed, pk, operand):
+    key = {"pk": s(pk), "sk": s("a")}
+    wire("PutItem", TableName=indexed, Item={**key, "amount": n(1)})
+    update = {"TableName": indexed, "Key": key, "UpdateExpression": f"SET gp = {operand}"}
+    given = values(v=s("a")) if ":v" in operand else {}
+    assert wire.refusal("UpdateItem", **update, **given) == invalid(
+        "The update expression attempted to update the secondary index key to unsupported type"
+    )
 
 
 def test_an_item_grows_up_to_the_limits(wire, plain, pk):

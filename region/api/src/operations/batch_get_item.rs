@@ -60,7 +60,8 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
     let wanted = plan(api, input.request_items.unwrap_or_default())?;
     let mut writer = Writer::with_capacity(4096);
     let mut left = BTreeMap::new();
-    let mut capacities = Vec::new();
+    // By table: one may be there twice, by its name and by its ARN.
+    let mut capacities: Vec<(Arc<Table>, Capacity)> = Vec::new();
     let mut bytes = 0;
     let (mut processed, mut throttled) = (0, None);
     writer.begin_object();
@@ -104,7 +105,10 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
             table: units,
             ..Capacity::default()
         };
-        capacities.extend(consumed(table.name(), &input.return_consumed_capacity, &capacity));
+        match capacities.iter_mut().find(|(of, _)| of.id() == table.id()) {
+            Some((_, sum)) => sum.add(&capacity),
+            None => capacities.push((table, capacity)),
+        }
         let rest = keys[done..].to_vec();
         if !rest.is_empty() {
             left.insert(
@@ -122,6 +126,10 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
     }
     writer.end_object();
     write_member("UnprocessedKeys", &Some(left), &mut writer);
+    let consumed = capacities
+        .iter()
+        .filter_map(|(table, capacity)| consumed(table.name(), &input.return_consumed_capacity, capacity));
+    let capacities: Vec<_> = consumed.collect();
     write_member(
         "ConsumedCapacity",
         &Some(capacities).filter(|list| !list.is_empty()),

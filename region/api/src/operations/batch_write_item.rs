@@ -44,7 +44,7 @@ enum Put {
 
 /// The writes of one table.
 struct Writes {
-    /// As the request names it.
+    /// As the request names it first.
     name: CompactString,
     table: Arc<Table>,
     writes: Vec<Put>,
@@ -158,7 +158,7 @@ fn plan<E: Engine>(
             "Too many items requested for the BatchWriteItem call",
         ));
     }
-    let mut planned = Vec::with_capacity(items.len());
+    let mut planned: Vec<Writes> = Vec::with_capacity(items.len());
     // By table: one may be there twice, by its name and by its ARN.
     let mut all_keys: BTreeMap<u64, Vec<Item>> = BTreeMap::new();
     for (name, requests) in items {
@@ -187,22 +187,36 @@ fn plan<E: Engine>(
             if keys.contains(&key) {
                 return Err(ApiError::duplicate_keys());
             }
-            if let Some(partition) = collection_key(&table, asked_metrics, &key)
-                && !collections.contains(&partition)
-            {
-                collections.push(partition);
-            }
+            collections.extend(collection_key(&table, asked_metrics, &key));
             keys.push(key);
             writes.push(write);
         }
-        planned.push(Writes {
-            name,
-            table,
-            writes,
-            collections,
-        });
+        match planned.iter_mut().find(|of| of.table.id() == table.id()) {
+            Some(of) => of.add(writes, collections),
+            None => {
+                let mut of = Writes {
+                    name,
+                    table,
+                    writes: Vec::new(),
+                    collections: Vec::new(),
+                };
+                of.add(writes, collections);
+                planned.push(of);
+            }
+        }
     }
     Ok(planned)
+}
+
+impl Writes {
+    fn add(&mut self, writes: Vec<Put>, collections: Vec<AttributeValue>) {
+        self.writes.extend(writes);
+        for partition in collections {
+            if !self.collections.contains(&partition) {
+                self.collections.push(partition);
+            }
+        }
+    }
 }
 
 /// Refuses what is wrong with a write whatever its table is.

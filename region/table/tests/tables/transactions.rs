@@ -120,7 +120,9 @@ async fn a_cancelled_transaction_changes_nothing_and_gives_a_reason_for_each_act
         Some(failed),
         Some("The provided expression refers to an attribute that does not exist in the item"),
         Some("Item size to update has exceeded the maximum allowed size"),
-        Some("The update expression attempted to update the secondary index key to unsupported type"),
+        Some(
+            "One or more parameter values were invalid: Type mismatch for Index Key g Expected: S Actual: N IndexName: by-g",
+        ),
         None,
     ];
     assert_eq!(shown.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);

@@ -130,9 +130,12 @@ pub(super) fn empty_index_keys(schema: &Schema, item: &Item) -> Vec<Refusal> {
     refusals
 }
 
-/// Of an item as an update leaves it.
-pub(super) fn updated(schema: &Schema, item: &Item) -> Vec<Refusal> {
-    let wrong_type = |_: &Index, _: &KeyAttribute, _: &Value| {
+/// Of an item as an update leaves it. `of_request` tells the attributes whose types the request itself tells.
+pub(super) fn updated(schema: &Schema, item: &Item, of_request: &dyn Fn(&str) -> bool) -> Vec<Refusal> {
+    let wrong_type = |index: &Index, key: &KeyAttribute, value: &Value| {
+        if of_request(&key.name) {
+            return wrong_index_key(index, key, value);
+        }
         Refusal::invalid("The update expression attempted to update the secondary index key to unsupported type")
     };
     index_keys(schema, item, wrong_type, |_, _, value| {
@@ -151,7 +154,7 @@ pub(super) fn updated(schema: &Schema, item: &Item) -> Vec<Refusal> {
 fn index_keys(
     schema: &Schema,
     item: &Item,
-    wrong_type: fn(&Index, &KeyAttribute, &Value) -> Refusal,
+    wrong_type: impl Fn(&Index, &KeyAttribute, &Value) -> Refusal,
     empty: fn(&str, &str, &Value) -> String,
 ) -> Vec<Refusal> {
     let mut refusals = Vec::new();

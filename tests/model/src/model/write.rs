@@ -103,7 +103,12 @@ impl Model {
                     _ => Ok(before.clone()),
                 };
                 let after = after.map_err(|texts| texts.into_iter().map(Refusal::invalid).collect::<Vec<_>>())?;
-                let refusals = checks::updated(schema, &after);
+                let of_request = |name: &str| match write {
+                    Write::Update(_, Some(change)) => change.tells_type_of(name),
+                    Write::Older(_, changes) => changes.iter().any(|(attribute, _)| attribute == name),
+                    _ => false,
+                };
+                let refusals = checks::updated(schema, &after, &of_request);
                 if !refusals.is_empty() {
                     return Err(refusals);
                 }

@@ -4,7 +4,7 @@ use geodynamo_item::{AttributeValue, Item, MAX_NAME, size};
 use smallvec::SmallVec;
 
 use crate::lexer::is_key_byte;
-use crate::limits::{PLACEHOLDER_BYTES, SUBSTITUTION_BYTES};
+use crate::limits::{PLACEHOLDER_BYTES, REPEATED_BYTES, SUBSTITUTION_BYTES};
 use crate::{ExpressionError, PlaceholderFault, Refusal};
 
 /// ExpressionAttributeNames and ExpressionAttributeValues of one request.
@@ -15,6 +15,16 @@ use crate::{ExpressionError, PlaceholderFault, Refusal};
 pub struct Context<'a> {
     names: Option<Table<'a, &'a str>>,
     values: Option<Table<'a, &'a AttributeValue>>,
+    /// Bytes of values that were used before.
+    repeated: usize,
+}
+
+/// What `:key` stands for.
+pub(crate) enum Given<'a> {
+    Value(&'a AttributeValue),
+    /// There is one, but see [`REPEATED_BYTES`].
+    TooOften,
+    Nothing,
 }
 
 /// Sorted by key.
@@ -180,12 +190,21 @@ impl<'a> Context<'a> {
 
     /// The attribute's name for `#key`.
     pub(crate) fn name(&mut self, key: &str) -> Option<&'a str> {
-        look_up(self.names.as_mut(), key)
+        look_up(self.names.as_mut(), key).map(|(name, _)| name)
     }
 
     /// The value for `:key`.
-    pub(crate) fn value(&mut self, key: &str) -> Option<&'a AttributeValue> {
-        look_up(self.values.as_mut(), key)
+    pub(crate) fn value(&mut self, key: &str) -> Given<'a> {
+        let Some((value, again)) = look_up(self.values.as_mut(), key) else {
+            return Given::Nothing;
+        };
+        if again && self.repeated <= REPEATED_BYTES {
+            self.repeated += size::value(value);
+        }
+        if self.repeated > REPEATED_BYTES {
+            return Given::TooOften;
+        }
+        Given::Value(value)
     }
 }
 
@@ -204,12 +223,13 @@ fn is_key(key: &str, sign: u8) -> bool {
     }
 }
 
-fn look_up<T: Copy>(table: Option<&mut Table<'_, T>>, key: &str) -> Option<T> {
+/// What the key stands for, and whether it was used before.
+fn look_up<T: Copy>(table: Option<&mut Table<'_, T>>, key: &str) -> Option<(T, bool)> {
     let table = table?;
     let at = table.binary_search_by(|entry| entry.key.cmp(key)).ok()?;
     let entry = table.get_mut(at)?;
-    entry.used = true;
-    Some(entry.item)
+    let again = std::mem::replace(&mut entry.used, true);
+    Some((entry.item, again))
 }
 
 fn unused<T>(table: Option<&Table<'_, T>>) -> Vec<String> {

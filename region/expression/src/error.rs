@@ -161,6 +161,13 @@ pub enum Fault {
         /// With its `:`.
         value: String,
     },
+    /// Values that are used again and again, of more than [`REPEATED_BYTES`](crate::limits::REPEATED_BYTES) in all. DynamoDB's
+    /// documents know no such limit.
+    #[error(
+        "The expression repeats attribute values of too many bytes; the limit is {} bytes",
+        crate::limits::REPEATED_BYTES
+    )]
+    Repeated,
     /// An index that no list can have.
     #[error("List index is not within the allowable range; index: [{index}]")]
     ListIndex {
@@ -295,7 +302,7 @@ impl Fault {
             Self::FunctionMisused { .. } => 3,
             Self::Reserved { .. } => 4,
             Self::UndefinedName { .. } | Self::ListIndex { .. } | Self::PathDepth { .. } => 5,
-            Self::UndefinedValue { .. } => 6,
+            Self::UndefinedValue { .. } | Self::Repeated => 6,
             Self::OperandCount { .. } | Self::InOperands { .. } | Self::PathWanted { .. } => 7,
             Self::OperandType { .. } | Self::ActionOperandType { .. } | Self::TypeName { .. } => 8,
             Self::SameOperand { .. } | Self::BoundTypes { .. } | Self::BoundOrder { .. } => 9,

@@ -24,6 +24,10 @@ pub const PLACEHOLDER_BYTES: usize = 255;
 /// Bytes of all ExpressionAttributeNames and ExpressionAttributeValues of a request together, by the size formula.
 pub const SUBSTITUTION_BYTES: usize = 2 * 1024 * 1024;
 
+/// Bytes, by the size formula, of the values that a request's expressions use for a second time or more. Each use holds a copy:
+/// without this limit 300 of them would take hundreds of megabytes. It is our own.
+pub const REPEATED_BYTES: usize = SUBSTITUTION_BYTES;
+
 /// Characters of a PartiQL statement (the service model's `PartiQLStatement`).
 pub const STATEMENT_CHARACTERS: usize = 8192;
 

@@ -4,6 +4,7 @@ use geodynamo_item::{AttributeValue, Name};
 
 use crate::Context;
 use crate::condition_checks::Faults;
+use crate::context::Given;
 use crate::error::{ExpressionError, Fault, Parameter, Refusal};
 use crate::lexer::{Kind, Lexer, Token, quote};
 use crate::limits;
@@ -178,13 +179,13 @@ impl<'t> Parser<'t, '_, '_> {
     pub(crate) fn value(&mut self) -> Parsed<AttributeValue> {
         let token = self.expect(Kind::Value)?;
         let key = self.text_of(token);
-        Ok(match self.context.value(key) {
-            Some(value) => value.clone(),
-            None => {
-                self.note(Fault::UndefinedValue { value: key.to_owned() });
-                AttributeValue::Null // never seen: the fault is noted
-            }
-        })
+        let fault = match self.context.value(key) {
+            Given::Value(value) => return Ok(value.clone()),
+            Given::TooOften => Fault::Repeated,
+            Given::Nothing => Fault::UndefinedValue { value: key.to_owned() },
+        };
+        self.note(fault);
+        Ok(AttributeValue::Null) // never seen: the fault is noted
     }
 
     /// A document path, resolved.

@@ -118,3 +118,30 @@ fn placeholders_need_expressions() {
     assert_eq!(message(with_values.check_given(true, true, missing)), "");
     assert_eq!(message(Context::new().check_given(false, false, missing)), "");
 }
+
+#[test]
+fn values_may_be_repeated_up_to_the_limit() {
+    let text = "x".repeat(1024 * 1024);
+    let values = item([(":v", s(&text)), (":n", n("1"))]);
+    let parse = |text: &str| {
+        let mut context = Context::of(None::<&BTreeMap<String, String>>, Some(&values)).unwrap();
+        let update = Update::parse(text, &mut context);
+        update.map(drop).map_err(|error| error.to_string())
+    };
+    // The first use, and two more.
+    let thrice = "SET a = :v, b = :v, c = :v";
+    assert_eq!(parse(thrice), Ok(()));
+    let refusal = "Invalid UpdateExpression: The expression repeats attribute values of too many bytes; the limit is 2097152 bytes";
+    assert_eq!(parse(&format!("{thrice}, d = :n, e = :n")), Err(refusal.into()));
+    assert_eq!(parse(&format!("{thrice} ADD d :v")), Err(refusal.into()));
+    let many: Vec<_> = (0..299).map(|at| format!("a{at} = :v")).collect();
+    assert_eq!(parse(&format!("SET {}", many.join(","))), Err(refusal.into()));
+    // All expressions of a request count together.
+    let mut context = Context::of(None::<&BTreeMap<String, String>>, Some(&values)).unwrap();
+    Update::parse(thrice, &mut context).unwrap();
+    let condition = Condition::parse(Parameter::Condition, "a = :v", &mut context);
+    assert_eq!(
+        condition.unwrap_err().to_string(),
+        "Invalid ConditionExpression: The expression repeats attribute values of too many bytes; the limit is 2097152 bytes"
+    );
+}

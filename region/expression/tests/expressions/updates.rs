@@ -212,9 +212,13 @@ fn what_it_brings_is_no_larger_than_an_item() {
         let mut context = Context::of(None::<&BTreeMap<String, String>>, Some(&given)).unwrap();
         Update::parse(text, &mut context).unwrap().apply(old)
     };
-    let nested = (0..250).fold(":l".to_owned(), |inner, _| format!("list_append(:l,{inner})"));
-    let many: Vec<_> = (0..250).map(|at| format!("a{at} = :l")).collect();
-    let old = item([("a", n("1")), ("lots", s(&"z".repeat(ITEM_BYTES_MAX)))]);
+    let nested = (0..250).fold("li".to_owned(), |inner, _| format!("list_append(li,{inner})"));
+    let many: Vec<_> = (0..250).map(|at| format!("a{at} = li")).collect();
+    let old = item([
+        ("a", n("1")),
+        ("li", l([s(&"x".repeat(half))])),
+        ("lots", s(&"z".repeat(ITEM_BYTES_MAX))),
+    ]);
     for text in [
         &format!("SET a = {nested}"),
         &format!("SET {}", many.join(", ")),
@@ -227,9 +231,9 @@ fn what_it_brings_is_no_larger_than_an_item() {
         assert!(matches!(apply(text, &old), Err(UpdateError::TooLarge)), "{text:.60}");
     }
     // Up to the limit it may be; what the old item loses makes room for it.
-    let after = apply("SET b = :l, c = :l REMOVE lots, a", &old).unwrap();
+    let after = apply("SET b = :l, c = :l REMOVE lots, a, li", &old).unwrap();
     assert_eq!(size::item(&after), ITEM_BYTES_MAX + 2);
-    let after = apply("SET lots = :l ADD d :set", &old).unwrap();
+    let after = apply("SET lots = :l ADD d :set REMOVE li", &old).unwrap();
     let names_and_a = "lots".len() + "d".len() + size::attribute("a", &n("1"));
     assert_eq!(size::item(&after), ITEM_BYTES_MAX + names_and_a);
 }

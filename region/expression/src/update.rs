@@ -50,8 +50,8 @@ impl Update {
     /// The item after the update. An item that is not there is an empty one (with its key).
     ///
     /// All operands are read from the old item. An element set beyond a list's end is appended; elements removed are
-    /// counted in the old list. A set with nothing left in it is removed. Of the result's nesting
-    /// and size nothing is checked but that what is set and added is not much larger than an item may be.
+    /// counted in the old list. A set with nothing left in it is removed. Of the result's
+    /// nesting and size nothing is checked but that what is set and added is not much larger than an item may be.
     ///
     /// # Errors
     /// If the old item lacks what the update needs, or it is of another type, or what is set and added is larger than an item

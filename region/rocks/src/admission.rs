@@ -3,9 +3,9 @@
 //! Where a table is far larger than its caches, what a read of one row brings in is most often gone before it is read
 //! again, and both its coming and the going of what it displaces touch memory that lies in no cache of the processor. So
 //! once a cache is full, one in [`ONE_IN`] of such reads brings in what it found, by chance: what is read often still comes
-//! in soon, and stays for longer. What the others find on their way is not kept either, indexes and filters of files included:
-//! until a file's are in, some reads pay for all of them. (Bimodal insertion: Qureshi et al., "Adaptive Insertion Policies for High Performance
-//! Caching", ISCA 2007.)
+//! in soon, and stays for longer. What the others find on their way is not kept either, indexes and filters of files
+//! included: until a file's are in, some reads pay for all of them. (Bimodal insertion: Qureshi et al., "Adaptive Insertion
+//! Policies for High Performance Caching", ISCA 2007.)
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};

@@ -17,8 +17,8 @@
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
 //! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were read lately:
 //! reads of one key come from there if they can. Once either is full, few reads of single rows bring in what they found
-//! (`admission.rs`), and scans of [`Scan::once`] bring in nothing. The queue holds at most [`QUEUE_BYTES_MAX`] and one commit, and
-//! [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
+//! (`admission.rs`), and scans of [`Scan::once`] bring in nothing. The queue holds at most [`QUEUE_BYTES_MAX`] and one
+//! commit, and [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
 
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
 

@@ -177,6 +177,21 @@ async fn a_full_cache_takes_in_what_few_reads_found() {
     let (reads, due) = (80_000, 80_000 / admission::ONE_IN as usize);
     let kept = keeping(reads);
     assert!((due * 9 / 10..due * 11 / 10).contains(&kept), "{kept} of {reads}");
+    // What came in while there was room has stayed for the most part; what was read last has not come in.
+    rocksdb::perf::set_perf_stats(rocksdb::perf::PerfStatsLevel::EnableCount);
+    let mut counts = rocksdb::perf::PerfContext::default();
+    let mut blocks_read = Vec::new();
+    for rows in [0..100, ROWS - 100..ROWS] {
+        counts.reset();
+        for row in rows {
+            assert!(engine.get(&key(&row.to_string())).await.unwrap().is_some());
+        }
+        blocks_read.push(counts.metric(rocksdb::perf::PerfMetric::BlockReadCount));
+    }
+    assert!(
+        blocks_read[0] < 75 && blocks_read[1] > 50,
+        "{blocks_read:?} for 100 rows each"
+    );
 }
 
 #[tokio::test]

@@ -261,3 +261,34 @@ fn decode(value: &str) -> Cow<'_, str> {
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_may_be_separated_by_commas_or_blanks() {
+        for separator in [", ", ",", " ", "  ,  "] {
+            let parameters = [
+                "Credential=a/20150830/r/s/aws4_request",
+                "SignedHeaders=host",
+                "Signature=00",
+            ];
+            let value = format!("{ALGORITHM} {}", parameters.join(separator));
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            headers.insert("x-amz-date", "20150830T123600Z".parse().unwrap());
+            let request = Request {
+                method: "POST",
+                path: "/",
+                query: None,
+                authority: None,
+                headers: &headers,
+                body: b"",
+            };
+            let claim = Claim::read(&request).unwrap();
+            let read = (claim.scope.access_key_id(), &*claim.signed_headers, &*claim.signature);
+            assert_eq!(read, ("a", "host", "00"), "{separator:?}");
+        }
+    }
+}

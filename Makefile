@@ -7,14 +7,18 @@ CACHE := $(HOME)/.cache/geodynamo
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CCACHE_DIR ?= $(CACHE)/ccache
 export CCACHE_MAXSIZE ?= 3G
-# RocksDB is the longest compilation by far; the compiler cache keeps it across clones and profiles.
+# What other crates compile of C and C++; the compiler cache keeps it across clones and profiles.
 export CC := ccache gcc
 export CXX := ccache g++
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
+# RocksDB is the longest compilation by far: it is built once, apart from cargo, and linked by every profile.
+export ROCKSDB_STATIC := 1
+WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
+
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo test bench soak fmt build setup setup-python setup-test
+.PHONY: help demo test bench soak fmt build setup setup-python setup-rocksdb setup-test
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -27,28 +31,32 @@ help:
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
 
-test: setup setup-python setup-test
-	@"$$(scripts/python-env --path)/bin/python" scripts/test.py
+test: setup setup-python setup-test setup-rocksdb
+	@$(WITH_ROCKSDB) "$$(scripts/python-env --path)/bin/python" scripts/test.py
 
-bench: setup
-	@echo "== building release binaries (RocksDB comes from the compiler cache where it can)"
-	$(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
+bench: setup setup-rocksdb
+	@echo "== building release binaries"
+	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/bench" $(if $(BENCH_QUICK),--quick) $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
 
-soak: setup
+soak: setup setup-rocksdb
 	@echo "== building release binaries"
-	$(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
+	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/soak" $(if $(SOAK_ITEMS),--items $(SOAK_ITEMS))
 
 fmt: setup
 	cargo fmt --all
 
-build: setup
-	@echo "== building geodynamo (cold: about 15 minutes on two cores, nearly all of it RocksDB; warm: seconds)"
-	@$(CARGO) build --workspace --bin geodynamo
+build: setup setup-rocksdb
+	@echo "== building geodynamo"
+	@$(WITH_ROCKSDB) $(CARGO) build --workspace --bin geodynamo
 
 setup:
 	@scripts/setup
+
+# Fails here, with a reason, if the library cannot be built.
+setup-rocksdb: setup
+	@python3 scripts/rocksdb.py >/dev/null
 
 setup-python: setup
 	@scripts/python-env

@@ -91,6 +91,7 @@ catalogue! {
         "Requests that the data port refused before or instead of an operation: signatures, sizes, unknown operations"
         ("UserErrors");
     REQUEST_PANICS = Counter "request_panics" [] "Handlers that panicked" ("SystemErrors");
+    REQUEST_BUFFERED_BYTES = Gauge "request_buffered_bytes" [] "Memory that requests' bodies hold";
     CONNECTIONS_OPEN = Gauge "connections_open" [] "Connections of clients";
     CONNECTIONS = Counter "connections" [] "Connections that clients made";
 
@@ -116,7 +117,8 @@ catalogue! {
         "Time from a version's stamp, by its region's clock, until it is durable here" ("ReplicationLatency");
     REPLICATION_APPLY = Histogram "replication_apply_seconds" ["from_region"] "Time to apply a batch durably";
     REPLICATION_OLDEST_UNREPLICATED = Gauge "replication_oldest_unreplicated_seconds" ["peer_region"]
-        "Age of the oldest write of this region that the peer has not applied; 0 if it has applied all" ("AgeOfOldestUnreplicatedRecord");
+        "Age of the oldest write of this region that the peer has not applied; 0 if it has applied all"
+        ("AgeOfOldestUnreplicatedRecord");
     LINK_UP = Gauge "link_up" ["peer_region"] "1 while the peer is connected";
     LINK_CONNECTIONS = Counter "link_connections" ["peer_region"] "Connections made to the peer";
     LINK_SENT_BYTES = Counter "link_sent_bytes" ["peer_region"] "Bytes sent, after compression";
@@ -201,10 +203,25 @@ mod tests {
         let names: BTreeSet<_> = ALL.iter().map(Metric::full_name).collect();
         assert_eq!(names.len(), ALL.len());
         for metric in ALL {
-            for bad in ["milliseconds", "microseconds", "_ms", "_us", "kilobytes", "percent", "_total"] {
+            for bad in [
+                "milliseconds",
+                "microseconds",
+                "_ms",
+                "_us",
+                "kilobytes",
+                "percent",
+                "_total",
+            ] {
                 assert!(!metric.name.ends_with(bad), "{}: not a base unit", metric.name);
             }
-            assert!(metric.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", metric.name);
+            assert!(
+                metric
+                    .name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{}",
+                metric.name
+            );
             assert!(!metric.help.ends_with('.'), "{}: no full stop", metric.name);
         }
     }

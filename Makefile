@@ -18,7 +18,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo test bench soak fmt build setup setup-python setup-rocksdb setup-test
+.PHONY: help demo netns-demo netns-test docker-test test bench soak fmt build setup setup-python setup-rocksdb setup-test
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -27,9 +27,17 @@ help:
 	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
 	@echo "make soak    5 million items under a memory limit (release build)"
 	@echo "make fmt     format the code"
+	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
+	@echo "make docker-test  compose.yaml from building to volumes that survive, where a Docker engine answers"
 
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
+
+netns-demo netns-test: setup setup-python setup-test build
+	@"$$(scripts/python-env --path)/bin/python" scripts/netns.py $(@:netns-%=%)
+
+docker-test: setup setup-python
+	@"$$(scripts/python-env --path)/bin/python" scripts/docker_test.py
 
 test: setup setup-python setup-test setup-rocksdb
 	@$(WITH_ROCKSDB) "$$(scripts/python-env --path)/bin/python" scripts/test.py
@@ -49,7 +57,7 @@ fmt: setup
 
 build: setup setup-rocksdb
 	@echo "== building geodynamo"
-	@$(WITH_ROCKSDB) $(CARGO) build --workspace --bin geodynamo
+	@$(WITH_ROCKSDB) $(CARGO) build --bin geodynamo --bin geodynamo-wan
 
 setup:
 	@scripts/setup

@@ -440,6 +440,9 @@ def stat(title, description, query, unit, width, thresholds=(("green", None),)):
         "justifyMode": "auto",
         "orientation": "auto",
         "textMode": "auto",
+        "wideLayout": True,
+        "showPercentChange": False,
+        "percentChangeColorMode": "standard",
     }
     return panel("stat", title, description, [(query, "")], unit, width, 4, options=options, thresholds=thresholds)
 
@@ -533,7 +536,6 @@ def variable(name, label, query):
         "type": "query",
         "datasource": SOURCE,
         "query": {"query": query, "refId": "variable"},
-        "definition": query,
         "includeAll": True,
         "multi": True,
         "allValue": ".*",

@@ -139,19 +139,20 @@ def client(credentials):
     }
     home, *others = REGIONS
     clients[home].create_table(
-        TableName="t",
+        TableName="netns",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
     )
-    clients[home].get_waiter("table_exists").wait(TableName="t")
+    clients[home].get_waiter("table_exists").wait(TableName="netns")
     for region in others:
-        clients[home].update_table(TableName="t", ReplicaUpdates=[{"Create": {"RegionName": region}}])
+        until("the table takes an update", lambda: status(clients[home]) == "ACTIVE")
+        clients[home].update_table(TableName="netns", ReplicaUpdates=[{"Create": {"RegionName": region}}])
         until(f"the replica in {region} is ACTIVE", lambda region=region: status(clients[region]) == "ACTIVE")
     print("ok   one table in three regions", flush=True)
 
     for region in REGIONS:
-        clients[region].put_item(TableName="t", Item={"pk": {"S": f"from {region}"}})
+        clients[region].put_item(TableName="netns", Item={"pk": {"S": f"from {region}"}})
     for region in REGIONS:
         for other in REGIONS:
             until(f"{other} sees the write of {region}", lambda: has(clients[other], f"from {region}"))
@@ -160,7 +161,7 @@ def client(credentials):
     cut(home, others[0], True)
     for region in (home, others[0]):
         for place in range(10):
-            clients[region].put_item(TableName="t", Item={"pk": {"S": f"item {place}"}, "by": {"S": region}})
+            clients[region].put_item(TableName="netns", Item={"pk": {"S": f"item {place}"}, "by": {"S": region}})
     assert digest(home) != digest(others[0]), "the link is cut, and both sides hold the same"
     print("ok   both sides of a cut link take writes", flush=True)
     cut(home, others[0], False)
@@ -171,17 +172,17 @@ def client(credentials):
 
 def status(client):
     try:
-        return client.describe_table(TableName="t")["Table"]["TableStatus"]
+        return client.describe_table(TableName="netns")["Table"]["TableStatus"]
     except client.exceptions.ResourceNotFoundException:
         return None
 
 
 def has(client, key):
-    return "Item" in client.get_item(TableName="t", Key={"pk": {"S": key}}, ConsistentRead=True)
+    return "Item" in client.get_item(TableName="netns", Key={"pk": {"S": key}}, ConsistentRead=True)
 
 
 def digest(region):
-    with urllib.request.urlopen(f"http://{REGIONS[region]}.10:8001/digest?table=t", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{REGIONS[region]}.10:8001/digest?table=netns", timeout=10) as answer:
         return answer.read()
 
 

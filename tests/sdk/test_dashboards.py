@@ -1,7 +1,6 @@
 """Dashboards, alert rules and metrics, held against each other and against a Prometheus that scrapes regions under load."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,12 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import START_S, Region, Server, wait_until
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAFANA = ROOT / "grafana"
 RULES = GRAFANA / "prometheus" / "rules.yml"
-# A folder beside the checkout may hold Grafana's published JSON schemas; nothing of it is copied here.
-SCHEMAS = Path(os.environ.get("GRAFANA_SCHEMAS", ROOT.parent / "shared" / "grafana-schema"))
 DEADLINE_S = 60
 NAME = re.compile(r"\bgeodynamo_[a-z0-9_]+")
 # Metrics that no dashboard shows, each with its reason.
@@ -85,23 +84,31 @@ def test_panels_are_described_and_have_units():
             assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
 
 
-def test_dashboards_hold_against_grafanas_schema():
-    if not SCHEMAS.is_dir():
-        pytest.skip(f"SKIPPED: Grafana's schemas are not in {SCHEMAS}")
-    jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads((SCHEMAS / "dashboard.jsonschema.json").read_text())
-    panel_schema = {"$ref": "#/definitions/Panel", "definitions": schema["definitions"]}
+def test_grafanas_own_types_read_all_of_the_dashboards():
+    """Grafana's published SDK is made from its schemas: what it does not keep, Grafana does not know."""
     for name, dashboard in dashboards().items():
-        for panel in dashboard["panels"]:
-            if panel["type"] == "row":
-                continue
-            jsonschema.validate(panel, panel_schema)
-            own = SCHEMAS / f"{panel['type'].replace('-', '')}.jsonschema.json"
-            if own.exists():
-                definitions = json.loads(own.read_text())["definitions"]
-                if "Options" in definitions:
-                    wanted = {"$ref": "#/definitions/Options", "definitions": definitions}
-                    jsonschema.validate(panel["options"], wanted)
+        kept = json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard)))
+        assert list(lost(dashboard, kept, name)) == []
+
+
+def test_what_grafana_does_not_know_is_found():
+    kept = json.loads(JSONEncoder().encode(Dashboard.from_json({"title": "t", "panels": [], "colour": "red"})))
+    assert list(lost({"title": "t", "colour": "red"}, kept, "x")) == ["x/colour"]
+
+
+def lost(given, kept, place):
+    """Yields where something of `given` is missing or different in `kept`."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            if key in kept:
+                yield from lost(value, kept[key], f"{place}/{key}")
+            else:
+                yield f"{place}/{key}"
+    elif isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        for number, (a, b) in enumerate(zip(given, kept)):
+            yield from lost(a, b, f"{place}/{number}")
+    elif given != kept:
+        yield place
 
 
 def test_each_alert_has_a_runbook():
@@ -216,6 +223,7 @@ def watched(demo, tmp_path_factory):
     )
     client.get_waiter("table_exists").wait(TableName="watched")
     for other in others:
+        until("the table takes an update", lambda: is_active(home))
         client.update_table(TableName="watched", ReplicaUpdates=[{"Create": {"RegionName": other.name}}])
         until(f"a replica in {other.name}", lambda other=other: is_active(other))
     stop = threading.Event()
@@ -286,6 +294,9 @@ def test_every_rule_can_be_evaluated(watched):
         prometheus.query(rule["expr"])
 
 
+UNLIKELY = {"geodynamo_requests_refused_total"}
+
+
 def test_what_is_exported_is_what_is_documented(watched):
     demo, _ = watched
     known = catalogue()
@@ -295,7 +306,10 @@ def test_what_is_exported_is_what_is_documented(watched):
             for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", answer.read().decode(), re.MULTILINE):
                 suffix = {"counter": "_total", "info": "_info"}.get(kind, "")
                 exported[name + suffix] = kind
-    assert exported == known
+    # A counter by a label that did not occur has no line yet.
+    absent = {name: kind for name, kind in known.items() if name not in exported}
+    assert set(absent) <= UNLIKELY
+    assert exported | absent == known
 
 
 def test_a_cut_link_raises_an_alert_that_clears(watched):

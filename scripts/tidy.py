@@ -23,6 +23,7 @@ MAY_USE = {
     "replicator": {"replicator-core", "topology"},
     "json": set(),
     "item": {"json"},
+    "exchange": {"item", "json"},
     "expression": {"item"},
     "storage": set(),
     "rocks": {"storage"},
@@ -34,7 +35,7 @@ MAY_USE = {
 # They stand above all layers: what they may use is not bounded. Nothing may use them but each other's tests.
 ABOVE = {"geodynamo", "tests", "model", "fuzz"}
 # Crates that must hear of time, randomness and the network from their callers.
-PURE = {"topology", "replicator-core", "json", "item", "expression"}
+PURE = {"topology", "replicator-core", "json", "item", "exchange", "expression"}
 IMPURE = {"tokio", "rand", "quinn", "rocksdb", "hyper"}
 
 

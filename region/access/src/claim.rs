@@ -69,7 +69,12 @@ impl<'a> Claim<'a> {
         let text = std::str::from_utf8(value).unwrap_or_default();
         let (algorithm, parameters) = text.split_once(' ').unwrap_or((text, ""));
         let (mut credential, mut signature, mut signed_headers) = (None, None, None);
-        for part in parameters.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        // AWS's signers put a comma and a blank between parameters; either alone is taken, too.
+        for part in parameters
+            .split([',', ' '])
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let Some((name, value)) = part.split_once('=') else {
                 return Err(AccessError::NotAPair {
                     part: AccessError::quote(part.as_bytes()),

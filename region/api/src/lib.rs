@@ -8,6 +8,7 @@
 
 pub mod errors;
 pub mod generated;
+mod habits;
 mod operations;
 mod wire;
 
@@ -19,12 +20,15 @@ use geodynamo_table::Tables;
 
 pub use errors::ApiError;
 pub use generated::Operation;
+pub use habits::Habits;
 
 /// A region's API.
 #[derive(Clone)]
 pub struct Api<E: Engine> {
     tables: Arc<Tables<E>>,
     endpoint: String,
+    habits: Habits,
+    unbuilt: Arc<habits::Unbuilt>,
 }
 
 /// What is sent back.
@@ -48,7 +52,15 @@ impl<E: Engine> Api<E> {
         Self {
             tables,
             endpoint: endpoint.into(),
+            habits: Habits::default(),
+            unbuilt: Arc::default(),
         }
+    }
+
+    /// The same with other habits than DynamoDB's.
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Self {
+        Self { habits, ..self }
     }
 
     /// The tables.

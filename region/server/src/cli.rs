@@ -82,6 +82,10 @@ pub struct Dev {
     /// Throttle requests as DynamoDB does: by provisioned throughput, on-demand maximums, and the ceilings on hot keys
     #[arg(long)]
     pub throttle: bool,
+    /// Let tables and indexes pass through DynamoDB's states while they are made, changed and removed; without it, they are
+    /// there, or gone, when the request is answered
+    #[arg(long)]
+    pub delay_transient_statuses: bool,
 }
 
 /// Whether signatures are checked.
@@ -165,6 +169,7 @@ mod tests {
                 region: RegionName::new("us-east-1").unwrap(),
                 auth: Auth::Enforce,
                 throttle: false,
+                delay_transient_statuses: false,
             })),
         );
     }

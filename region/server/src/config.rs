@@ -14,6 +14,7 @@ use std::{
 };
 
 use geodynamo_access::Credential;
+use geodynamo_api::Habits;
 use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
@@ -73,6 +74,9 @@ pub struct Config {
     /// Where traces go. Without an endpoint there are none.
     #[serde(default)]
     pub otel: Otel,
+    /// What requests are answered otherwise than by DynamoDB. No file says so: `geodynamo dev` does.
+    #[serde(skip)]
+    pub habits: Habits,
 }
 
 /// Addresses, each `IP:port`; port 0 lets the operating system choose.
@@ -160,8 +164,9 @@ pub struct Storage {
     /// What flushes and compactions write at most, together, in MiB a second; 0 for no limit. 64 for each core unless told.
     /// Less keeps the disk free for the syncs of commits; too little, and writes wait.
     pub background_mb_per_second: Option<Within<0, 65_536>>,
-    /// Partitions of a new table.
-    pub partitions_per_table: Within<1, 4096>,
+    /// Partitions of a new table; 0 for as many as DynamoDB gives it for its throughput: four on demand, one for a small
+    /// provisioned table. A new stream has a shard for each.
+    pub partitions_per_table: Within<0, 4096>,
     /// The largest item collection of a table with local indexes, in bytes.
     pub item_collection_bytes: Within<1, 1_000_000_000_000>,
 }
@@ -351,6 +356,7 @@ impl Config {
             throttle: ThrottleEntry::default(),
             limits: LimitsEntry::default(),
             otel: Otel::default(),
+            habits: Habits::default(),
         }
     }
 
@@ -441,7 +447,7 @@ impl Default for Storage {
         Self {
             sync: true,
             background_mb_per_second: None,
-            partitions_per_table: Within::new(16),
+            partitions_per_table: Within::new(0),
             item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }
     }

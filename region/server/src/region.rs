@@ -144,7 +144,7 @@ impl Region {
             .and_then(|topology| topology.node(config.node.as_str()));
         let api = |bound: SocketAddr| {
             let endpoint = known.map_or_else(|| reachable(bound).to_string(), |(_, node)| node.data.to_string());
-            Api::new(Arc::clone(&tables), endpoint)
+            Api::new(Arc::clone(&tables), endpoint).with_habits(config.habits)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
         let ports = Ports::start(config, mode, api, admin, &registry, shutdown).await?;

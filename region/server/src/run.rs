@@ -13,6 +13,7 @@ use std::{
 };
 
 use geodynamo_access::Mode;
+use geodynamo_api::Habits;
 use geodynamo_topology::Topology;
 use serde_json::json;
 use tokio::{io::AsyncReadExt, runtime};
@@ -101,6 +102,10 @@ fn dev(arguments: &Dev) -> Done {
     let address = (arguments.host, arguments.port).into();
     let mut config = Config::alone(arguments.region.clone(), folder, address);
     config.throttle.enabled = arguments.throttle;
+    config.habits = Habits {
+        at_once: !arguments.delay_transient_statuses,
+        shows_unbuilt: true,
+    };
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {

@@ -17,7 +17,7 @@ use crate::{
         ReplicaStatus, Stream, StreamView, TableClass, Tags, Throughput,
     },
     table::TableStatus,
-    throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate},
+    throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate, initial_partitions},
     throughput_changes,
     write::{KeyChange, Staged},
 };
@@ -133,13 +133,17 @@ impl<E: Engine> Tables<E> {
             &global,
         )?);
         self.store_built_indexes(id, &global).await?;
+        let partitions = match self.options().partitions {
+            0 => initial_partitions(create.billing, create.throughput.warm),
+            told => told,
+        };
         let local = |(ordinal, index): (u8, NewIndex)| index.into_definition(IndexKind::Local(ordinal));
         let definition = Definition {
             name: create.name,
             created_ms: now,
             keys: create.keys,
             local_indexes: (0..).zip(create.local_indexes).map(local).collect(),
-            partitions: self.options().partitions,
+            partitions,
             uuid: (u128::from(stamp.time.0) << 64) | u128::from(stamp.replica.0),
         };
         let region = self.region().to_owned();
@@ -161,6 +165,7 @@ impl<E: Engine> Tables<E> {
                     enabled: true,
                     view,
                     label_ms,
+                    region: Some(region.clone()),
                 })?),
             ));
         }
@@ -218,17 +223,18 @@ impl<E: Engine> Tables<E> {
                         enabled: true,
                         view,
                         label_ms,
+                        region: Some(region.clone()),
                     })?),
                 ));
             }
             Some(None) if !on => {
                 return Err(TableError::Validation(
-                    "Table already has a disabled stream".to_owned() + ": TableName: " + name,
+                    "Table has no stream to disable".to_owned() + ": TableName: " + name,
                 ));
             }
             Some(None) if replicated => {
-                return Err(TableError::Validation(
-                    "Stream cannot be disabled while the table has replicas in other regions".into(),
+                return Err(TableError::invalid(
+                    "Disabling Stream is not allowed for a Global Table replica.",
                 ));
             }
             Some(None) => {
@@ -256,6 +262,7 @@ impl<E: Engine> Tables<E> {
                     enabled: true,
                     view: StreamView::NewAndOldImages,
                     label_ms,
+                    region: Some(region.clone()),
                 };
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }
@@ -350,9 +357,9 @@ impl<E: Engine> Tables<E> {
         let mut tags = table.tags(self.region());
         change(&mut tags);
         if tags.len() > TAGS_MAX {
-            return Err(TableError::Validation(format!(
-                "One or more parameter values were invalid: Too many tags: the limit is {TAGS_MAX}"
-            )));
+            return Err(TableError::Validation(
+                "Number of Tags exceed the current limit for the provided ResourceArn".into(),
+            ));
         }
         self.set_locked(
             table.id(),

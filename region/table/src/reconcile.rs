@@ -306,6 +306,21 @@ impl<E: Engine> Tables<E> {
         }
     }
 
+    /// Waits until a table is ACTIVE with all its indexes, or gone, for no longer than `limit`. Whether it is.
+    pub async fn await_settled(&self, table: u64, limit: Duration) -> bool {
+        let mut changed = self.catalog();
+        let settled = async {
+            loop {
+                let status = self.directory().by_id.get(&table).map(|table| table.status());
+                // Whoever changes the catalog is there as long as the tables are.
+                if matches!(status, None | Some(TableStatus::Active)) || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(limit, settled).await.is_ok()
+    }
+
     /// Whether a table is ACTIVE here and everywhere else it is said to be.
     pub fn is_settled(&self, name: &str) -> bool {
         self.table_named(name)

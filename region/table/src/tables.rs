@@ -28,7 +28,7 @@ use crate::{
     parked::{Parked, Parking},
     read,
     registers::{CATALOG, Registers, Setting},
-    schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
+    schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus, Stream},
     stats,
     streams::Streams,
     table::{Live, TableStatus},
@@ -53,7 +53,7 @@ pub struct Options {
     pub regions: Vec<String>,
     /// The account number in ARNs.
     pub account: String,
-    /// How many partitions a new table has.
+    /// How many partitions a new table has; 0 for as many as DynamoDB gives it for its throughput.
     pub partitions: u16,
     /// What may be parked.
     pub parking: ParkingLimits,
@@ -283,9 +283,20 @@ impl<E: Engine> Tables<E> {
 
     /// As DescribeTable shows it.
     pub fn describe(&self, name: &str) -> Result<Description> {
-        Ok(self
-            .table_named(name)?
-            .describe(self.region(), self.orderer.time.now_ms()))
+        let table = self.table_named(name)?;
+        let mut description = table.describe(self.region(), self.orderer.time.now_ms());
+        description.stream = description
+            .stream
+            .and_then(|setting| self.stream_here(table.id(), setting));
+        Ok(description)
+    }
+
+    /// A stream as it is in this region, with the label that it has here; none that has not begun here yet.
+    fn stream_here(&self, table: u64, setting: Stream) -> Option<Stream> {
+        let known = self.streams.label_of(table, setting.label_ms);
+        let own = setting.region.as_deref().is_none_or(|region| region == self.region());
+        let label_ms = known.or(Some(setting.label_ms).filter(|_| own))?;
+        Some(Stream { label_ms, ..setting })
     }
 
     /// Names behind `after`, at most `limit`; and the last of them if there are more.

@@ -119,7 +119,7 @@ EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the suppo
         ),
         (
             {"abc": {"Keys": []}},
-            "1 validation error detected: Value '[]' at 'requestItems.abc.member.keys' failed to satisfy constraint: "
+            "1 validation error detected: Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: "
             "Member must have length greater than or equal to 1",
         ),
         ({"PLAIN": {"Keys": [{"pk": {}}]}}, EMPTY),

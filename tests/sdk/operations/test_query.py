@@ -504,8 +504,8 @@ def test_capacity_of_indexes(wire, orders, query, consumed):
         ),
         (
             {"TableName": "abc", "Limit": 0},
-            "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value "
-            "greater than or equal to 1",
+            "1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater "
+            "than or equal to 1",
         ),
         (
             {"TableName": "abc", "ExclusiveStartKey": {"a": {}}, "QueryFilter": {}, "FilterExpression": ""},

@@ -185,6 +185,20 @@ fn takes_what_aws_signs() {
 }
 
 #[test]
+fn parameters_may_be_separated_by_commas_or_blanks() {
+    let verifier = verifier();
+    for separator in [",", " ", "  ,  "] {
+        let request = signed(b"{}").with_authorization(", ", separator);
+        assert!(verifier.verify(&request.request(), NOW).is_ok(), "{separator:?}");
+        let old = verifier.verify(&request.request(), NOW + 16 * 60);
+        assert!(
+            matches!(old, Err(AccessError::Expired { .. })),
+            "{separator:?}: {old:?}"
+        );
+    }
+}
+
+#[test]
 fn takes_what_our_signer_signs() {
     let mut signer = Signer::new(KEY, SECRET, REGION, HOST);
     for now in [NOW, NOW + 1, NOW + 24 * 3600, NOW] {

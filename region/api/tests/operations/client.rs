@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use geodynamo_api::Api;
+use geodynamo_api::{Api, Habits};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
@@ -44,6 +44,14 @@ impl Client {
         Self {
             api: Api::new(tables, "127.0.0.1:8000"),
             clock,
+        }
+    }
+
+    /// The same region by another habit.
+    pub(crate) fn with_habits(&self, habits: Habits) -> Self {
+        Self {
+            api: self.api.clone().with_habits(habits),
+            clock: Arc::clone(&self.clock),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use geodynamo_rocks::{Distribution, RocksEngine, RocksMetrics};
+use geodynamo_storage::Trouble;
 use geodynamo_table::Tables;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
@@ -26,6 +27,13 @@ impl Collector for RocksCollector {
             metrics.refused,
         )?;
         counter(e, "storage_commits_failed", "Commits that failed", metrics.failed)?;
+        counter(
+            e,
+            "storage_recoveries",
+            "How often writes were taken again after they had not been",
+            metrics.recoveries,
+        )?;
+        counter(e, "storage_reads_failed", "Reads that failed", metrics.reads_failed)?;
         counter(
             e,
             "storage_written_bytes",
@@ -110,6 +118,25 @@ impl Collector for RocksCollector {
             "What writes are slowed to; 0 if they are not",
             limit,
         )?;
+        gauge(
+            e,
+            "storage_reserve_bytes",
+            "Bytes kept in reserve for a full disk",
+            metrics.reserve_bytes,
+        )?;
+        gauge(
+            e,
+            "storage_free_bytes",
+            "Bytes that the file system has left",
+            metrics.free_bytes,
+        )?;
+        let help = "1 for the reason why no writes are taken, if they are not";
+        let mut unwritable = e.encode_descriptor("storage_unwritable", help, None, MetricType::Gauge)?;
+        for trouble in Trouble::ALL {
+            let labels = [("reason", trouble.name())];
+            let value = i64::from(metrics.trouble == Some(trouble));
+            unwritable.encode_family(&labels)?.encode_gauge(&value)?;
+        }
         gauge(
             e,
             "storage_writes_stopped",

@@ -290,6 +290,9 @@ def storage():
         of("Written", "Bytes of batches.", [(rate("geodynamo_storage_written_bytes_total"), "{{region}}")], "Bps"),
         of("Queue", "Jobs that wait for the committer.", [(f"geodynamo_storage_queue_jobs{{{REGION}}}", "{{region}}")], "none"),
         of("Queue, bytes", "Bytes of those jobs.", [(f"geodynamo_storage_queue_bytes{{{REGION}}}", "{{region}}")], "bytes"),
+        of("Not writable", "The reason why no writes are taken.", [(f"geodynamo_storage_unwritable{{{REGION}}}", "{{reason}}, {{region}}")], "none"),
+        of("Recoveries", "Writes were taken again after the disk had failed.", [(f"geodynamo_storage_recoveries_total{{{REGION}}}", "{{region}}")], "none"),
+        of("Failed reads", "Of the store.", [(rate("geodynamo_storage_reads_failed_total"), "{{region}}")], "ops"),
         row("Compaction"),
         of("Compaction's debt", "Bytes that it has to rewrite.", [(f"geodynamo_storage_compaction_pending_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         of("Writes slowed to", "0 if they are not.", [(f"geodynamo_storage_write_limit_bytes_per_second{{{REGION}}}", "{{region}}")], "Bps"),
@@ -305,6 +308,7 @@ def storage():
         of("Disk free", "In the file system of the data directory.", [
             (f"geodynamo_storage_disk_free_bytes{{{REGION}}}", "free, {{region}}"),
             (f"geodynamo_storage_disk_size_bytes{{{REGION}}}", "size, {{region}}"),
+            (f"geodynamo_storage_reserve_bytes{{{REGION}}}", "reserve, {{region}}"),
         ], "bytes"),
         of("Process memory", "Resident, and the most that was.", [
             (f"geodynamo_process_resident_memory_bytes{{{REGION}}}", "now, {{region}}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use geodynamo_access::Principal;
 use geodynamo_api::{Api, Operation};
-use geodynamo_storage::Engine;
+use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{TableError, Tables};
 use http::StatusCode;
 use serde_json::Value;
@@ -51,9 +51,12 @@ impl<E: Engine> Handler for Api<E> {
 pub struct TablesAdmin<E: Engine>(pub Arc<Tables<E>>);
 
 impl<E: Engine> Admin for TablesAdmin<E> {
-    /// The ports are bound after the tables are open, so who gets to ask gets a yes.
+    /// The ports are bound after the engine and the catalog are open, so what is left to ask is whether writes are taken.
     fn readiness(&self) -> Result<(), String> {
-        Ok(())
+        match &*self.0.engine().health().borrow() {
+            Health::Open => Ok(()),
+            trouble => Err(trouble.to_string()),
+        }
     }
 
     async fn digest(&self, table: &str) -> Result<Value, DigestError> {

@@ -116,6 +116,7 @@ impl Region {
                     tables: Arc::clone(&tables),
                     cluster: topology.cluster().as_str().to_owned(),
                     time,
+                    shutdown: shutdown.clone(),
                 };
                 let observer: Arc<dyn Observer> = ReplicationObserver::new(&registry);
                 let replicator = Replicator::start(
@@ -278,6 +279,7 @@ fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
         memtable_bytes,
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         background_bytes_per_second: background_mb_per_second(config) << 20,
+        reserve_bytes: config.storage.reserve_mb.get() << 20,
         sync: config.storage.sync,
         ..RocksOptions::default()
     };

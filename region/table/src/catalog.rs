@@ -406,6 +406,8 @@ impl<E: Engine> Tables<E> {
             };
             self.stage(&catalog, &change, &mut staged)?;
         }
+        // Settings are small, and the deletion of a table is among them.
+        staged.commit.makes_room = true;
         self.commit(staged).await?;
         drop(turn);
         self.refresh_locked(table).await

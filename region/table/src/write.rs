@@ -217,6 +217,8 @@ impl<E: Engine> Tables<E> {
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
         let record = new.write();
+        let is_first = staged.commit.appends.is_empty();
+        staged.commit.makes_room = new.item.is_none() && (is_first || staged.commit.makes_room);
         staged
             .commit
             .writes

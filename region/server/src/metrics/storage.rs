@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use geodynamo_rocks::{Distribution, RocksEngine, RocksMetrics};
+use geodynamo_storage::Trouble;
 use geodynamo_table::Tables;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
@@ -25,6 +26,8 @@ impl Collector for RocksCollector {
         counter(e, &catalogue::STORAGE_COMMITS, metrics.commits)?;
         counter(e, &catalogue::STORAGE_COMMITS_REFUSED, metrics.refused)?;
         counter(e, &catalogue::STORAGE_COMMITS_FAILED, metrics.failed)?;
+        counter(e, &catalogue::STORAGE_RECOVERIES, metrics.recoveries)?;
+        counter(e, &catalogue::STORAGE_READS_FAILED, metrics.reads_failed)?;
         counter(e, &catalogue::STORAGE_WRITTEN_BYTES, metrics.bytes_written)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_HITS, metrics.row_cache_hits)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_MISSES, metrics.row_cache_misses)?;
@@ -42,6 +45,14 @@ impl Collector for RocksCollector {
         gauge(e, &catalogue::STORAGE_COMPACTION_PENDING_BYTES, pending)?;
         let limit = metrics.write_rate_limit;
         gauge(e, &catalogue::STORAGE_WRITE_LIMIT, limit)?;
+        gauge(e, &catalogue::STORAGE_RESERVE_BYTES, metrics.reserve_bytes)?;
+        gauge(e, &catalogue::STORAGE_DISK_FREE_BYTES, metrics.free_bytes)?;
+        let mut unwritable = describe(e, &catalogue::STORAGE_UNWRITABLE)?;
+        for trouble in Trouble::ALL {
+            let labels = [("reason", trouble.name())];
+            let value = i64::from(metrics.trouble == Some(trouble));
+            unwritable.encode_family(&labels)?.encode_gauge(&value)?;
+        }
         gauge(e, &catalogue::STORAGE_WRITES_STOPPED, metrics.writes_stopped.into())
     }
 }

@@ -1,6 +1,12 @@
 //! What policies decide.
 
-use crate::{Caller, Effect, Policy, Request};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeSet};
+
+use smallvec::SmallVec;
+
+use crate::{
+    Caller, CallerKind, ContextValue, Effect, NamedPolicy, Policy, PolicyKind, Request, keys::Key, principal::Relation,
+};
 
 /// What a policy is to the request that it was asked about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -117,18 +123,218 @@ impl PolicySource {
 /// An account's root user may do everything in its own account that the resource's policy does not deny. A trust policy must
 /// allow the request, also within an account; other resource policies need to only if the caller is of another account.
 pub fn evaluate(caller: &Caller, resource_policy: Option<&Policy>, request: &Request<'_>) -> Decision {
-    let _ = (resource_policy, request);
-    if caller.is_root() {
+    if resource_policy.is_none() && caller.is_root() && *caller.account == *request.resource_account {
         return Decision::Allow;
     }
-    Decision::ImplicitDeny(PolicySource::Identity)
+    decide(&Asked::new(caller, request, None), resource_policy, None)
 }
 
 /// Decides as [`evaluate`] does, and tells what led to it. Slower: it looks at every statement.
 pub fn explain(caller: &Caller, resource_policy: Option<&Policy>, request: &Request<'_>) -> Explanation {
+    let missing = RefCell::default();
+    let mut matches = Vec::new();
+    let decision = decide(
+        &Asked::new(caller, request, Some(&missing)),
+        resource_policy,
+        Some(&mut matches),
+    );
     Explanation {
-        decision: evaluate(caller, resource_policy, request),
-        matches: Vec::new(),
-        missing_keys: Vec::new(),
+        decision,
+        matches,
+        missing_keys: missing.into_inner().into_iter().collect(),
+    }
+}
+
+/// What is asked, as statements see it.
+pub(crate) struct Asked<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) request: &'a Request<'a>,
+    /// In lower case.
+    action: SmallVec<[u8; 64]>,
+    /// Keys that were asked for in vain.
+    missing: Option<&'a RefCell<BTreeSet<String>>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(caller: &'a Caller, request: &'a Request<'a>, missing: Option<&'a RefCell<BTreeSet<String>>>) -> Self {
+        Self {
+            caller,
+            request,
+            action: request.action.bytes().map(|byte| byte.to_ascii_lowercase()).collect(),
+            missing,
+        }
+    }
+
+    /// The action in lower case.
+    pub(crate) fn action(&self) -> &str {
+        // It was text before: lower case of ASCII alone leaves it so.
+        std::str::from_utf8(&self.action).unwrap_or_default()
+    }
+
+    /// What the request has of a key.
+    pub(crate) fn get(&self, key: &Key) -> Option<ContextValue<'a>> {
+        let found = key.get(self.caller, self.request);
+        if let (None, Some(missing)) = (&found, self.missing) {
+            missing.borrow_mut().insert(key.name().to_owned());
+        }
+        found
+    }
+
+    /// The value of a single-valued key.
+    pub(crate) fn single(&self, key: &Key) -> Option<Cow<'a, str>> {
+        match self.get(key)? {
+            ContextValue::Single(value) => Some(value),
+            ContextValue::Multi(_) | ContextValue::Shared(_) => None,
+        }
+    }
+}
+
+/// What the policies of one source say.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    /// The first statement that denies.
+    denied: Option<StatementPlace>,
+    /// How close to the caller the closest statement that allows is.
+    allowed: Relation,
+}
+
+impl Verdict {
+    fn allows(self) -> bool {
+        self.allowed > Relation::None
+    }
+}
+
+/// Where the statements that apply are noted, if they are.
+type Matches<'m> = Option<&'m mut Vec<Match>>;
+
+fn decide(asked: &Asked<'_>, resource_policy: Option<&Policy>, mut matches: Matches<'_>) -> Decision {
+    let mut verdict = |source, policies: &mut dyn Iterator<Item = &Policy>| -> Verdict {
+        let mut verdict = Verdict {
+            denied: None,
+            allowed: Relation::None,
+        };
+        for (at, policy) in policies.enumerate() {
+            judge(asked, source, at, policy, &mut verdict, matches.as_deref_mut());
+        }
+        verdict
+    };
+    fn named(policies: &[NamedPolicy]) -> impl Iterator<Item = &Policy> {
+        policies.iter().map(|named| &*named.policy)
+    }
+    let own = &asked.caller.policies;
+    let identity = verdict(PolicySource::Identity, &mut named(&own.identity));
+    let resource = verdict(PolicySource::Resource, &mut resource_policy.into_iter());
+    let boundary = own
+        .boundary
+        .as_ref()
+        .map(|boundary| verdict(PolicySource::Boundary, &mut [&*boundary.policy].into_iter()));
+    // Who federates without a session policy has nothing.
+    let session = match (&own.session, &asked.caller.kind) {
+        (Some(session), _) => Some(&session[..]),
+        (None, CallerKind::FederatedUser) => Some(&[][..]),
+        (None, _) => None,
+    };
+    let session = session.map(|session| verdict(PolicySource::Session, &mut named(session)));
+
+    let denials = [
+        (PolicySource::Identity, Some(identity)),
+        (PolicySource::Resource, Some(resource)),
+        (PolicySource::Boundary, boundary),
+        (PolicySource::Session, session),
+    ];
+    for (source, verdict) in denials {
+        if let Some(place) = verdict.and_then(|verdict| verdict.denied) {
+            return Decision::ExplicitDeny(source, place);
+        }
+    }
+    let is_trust = resource_policy.is_some_and(|policy| policy.kind() == PolicyKind::Trust);
+    allowed(asked, is_trust, identity, resource, boundary, session)
+}
+
+/// What is decided if nothing denies.
+fn allowed(
+    asked: &Asked<'_>,
+    is_trust: bool,
+    identity: Verdict,
+    resource: Verdict,
+    boundary: Option<Verdict>,
+    session: Option<Verdict>,
+) -> Decision {
+    let same_account = match asked.caller.kind {
+        CallerKind::Root | CallerKind::User | CallerKind::AssumedRole { .. } | CallerKind::FederatedUser => {
+            *asked.caller.account == *asked.request.resource_account
+        }
+        // They have no policies of their own.
+        CallerKind::WebIdentity { .. } | CallerKind::Service | CallerKind::Anonymous => {
+            return if resource.allows() {
+                Decision::Allow
+            } else {
+                Decision::ImplicitDeny(PolicySource::Resource)
+            };
+        }
+    };
+    if (is_trust || !same_account) && !resource.allows() {
+        // Root too may assume only roles that trust it.
+        return Decision::ImplicitDeny(PolicySource::Resource);
+    }
+    if asked.caller.is_root() {
+        return Decision::Allow;
+    }
+    let by_resource = if same_account { resource.allowed } else { Relation::None };
+    if by_resource == Relation::Direct {
+        return Decision::Allow;
+    }
+    let sources = [
+        // What a resource allows a role is allowed to its sessions, within what else binds them.
+        (
+            PolicySource::Identity,
+            by_resource == Relation::Role || identity.allows(),
+        ),
+        (PolicySource::Boundary, boundary.is_none_or(Verdict::allows)),
+        (PolicySource::Session, session.is_none_or(Verdict::allows)),
+    ];
+    match sources.into_iter().find(|(_, allows)| !allows) {
+        Some((source, _)) => Decision::ImplicitDeny(source),
+        None => Decision::Allow,
+    }
+}
+
+fn judge(
+    asked: &Asked<'_>,
+    source: PolicySource,
+    at: usize,
+    policy: &Policy,
+    verdict: &mut Verdict,
+    mut matches: Matches<'_>,
+) {
+    for (statement_at, statement) in policy.statements.iter().enumerate() {
+        // What is decided already need not be looked at.
+        let decided = match statement.effect {
+            Effect::Allow => verdict.allowed == Relation::Direct,
+            Effect::Deny => verdict.denied.is_some(),
+        };
+        if decided && matches.is_none() {
+            continue;
+        }
+        let relation = statement.applies(asked);
+        // A statement about an account denies all who are in it.
+        if relation == Relation::None {
+            continue;
+        }
+        let place = StatementPlace {
+            policy: at,
+            statement: statement_at,
+        };
+        match statement.effect {
+            Effect::Allow => verdict.allowed = verdict.allowed.max(relation),
+            Effect::Deny => drop(verdict.denied.get_or_insert(place)),
+        }
+        if let Some(matches) = matches.as_deref_mut() {
+            matches.push(Match {
+                source,
+                place,
+                effect: statement.effect,
+            });
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>. The grammar is that of
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>.
 //!
-//! ```no_run
+//! ```
 //! # use std::sync::Arc;
 //! # use geodynamo_policy::{Caller, Decision, Environment, NamedPolicy, Policy, PolicyKind, Request, evaluate};
 //! let policy = Policy::parse(
@@ -36,10 +36,16 @@
 //! another in its place when it changes.
 
 mod caller;
+mod condition;
 mod error;
 mod evaluate;
+mod keys;
+mod parse;
 mod policy;
+mod principal;
 mod request;
+mod template;
+mod value;
 
 pub use crate::{
     caller::{Caller, CallerKind, CallerPolicies, NamedPolicy, Session},

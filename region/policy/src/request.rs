@@ -59,6 +59,8 @@ pub enum ContextValue<'a> {
     Single(Cow<'a, str>),
     /// A multi-valued key's, perhaps none.
     Multi(Vec<Cow<'a, str>>),
+    /// A multi-valued key's, kept by whoever was asked.
+    Shared(&'a [Cow<'a, str>]),
 }
 
 impl ContextValue<'_> {
@@ -67,6 +69,7 @@ impl ContextValue<'_> {
         match self {
             Self::Single(value) => std::slice::from_ref(value),
             Self::Multi(values) => values,
+            Self::Shared(values) => values,
         }
     }
 }

@@ -14,9 +14,9 @@ const UNAPPLIED_BYTES: usize = 1 << 20;
 
 impl<E: Engine> Tables<E> {
     /// The logs that a region must get: those of every table that has, or is admitting, a replica there, and the
-    /// catalog's.
+    /// system tables'.
     pub fn logs_to(&self, region: &str) -> Vec<LogInfo> {
-        let mut logs = self.logs_of(self.catalog_table());
+        let mut logs: Vec<_> = self.system().all().flat_map(|table| self.logs_of(table)).collect();
         for table in self.all() {
             if table.replicates_to(region) {
                 logs.extend(self.logs_of(&table));

@@ -1,25 +1,20 @@
 //! The control plane: making, changing and removing tables. Every change is a change of registers.
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{MergeKind, Origin, Past};
 use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Description, Result, TableError, Tables,
-    index::ItemKey,
-    keys,
-    order::latch_of,
-    record::Record,
     registers::{CATALOG, Setting, pack},
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, ReplicaEntry,
         ReplicaStatus, Stream, StreamView, TableClass, Tags, Throughput,
     },
+    system::SYSTEM_IDS,
     table::TableStatus,
     throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate, initial_partitions},
     throughput_changes,
-    write::{KeyChange, Staged},
 };
 
 /// The most tables in a region. AWS's default quota is 2,500.
@@ -116,8 +111,8 @@ impl<E: Engine> Tables<E> {
             named.extend_from_slice(what.as_bytes());
             xxh3_64(&named)
         };
-        // Zero is the catalog's id; a hash that happens to be zero takes the next number.
-        let id = unique("table").max(1);
+        // The least ids are the system tables'; a hash that happens to be one of them takes the next number.
+        let id = unique("table").max(SYSTEM_IDS);
         let mut changes: Vec<Change> = Vec::new();
         let mut global = Vec::new();
         for index in create.global_indexes {
@@ -373,41 +368,9 @@ impl<E: Engine> Tables<E> {
         if changes.is_empty() {
             return Ok(());
         }
-        let catalog = self.catalog_table().clone();
-        let ats: Vec<ItemKey> = changes.iter().map(|(setting, _)| setting.key(table)).collect();
-        let turn = self
-            .orderer()
-            .order_all(ats.iter().map(|at| latch_of(CATALOG, &at.bytes)).collect())
-            .await;
-        let mut staged = Staged::default();
-        for (at, (_, value)) in ats.iter().zip(changes) {
-            let current = self.engine().get(&keys::item(CATALOG, at.route, &at.bytes)).await?;
-            let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-            let stamp = self
-                .orderer()
-                .stamp(self.engine_arc(), current.as_ref().map(|record| record.stamp))
-                .await?;
-            let past = current
-                .as_ref()
-                .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
-            let new = Record {
-                stamp,
-                past,
-                kind: MergeKind::ItemLww,
-                item: value,
-            };
-            let change = KeyChange {
-                at,
-                old: current.as_ref(),
-                old_item: None,
-                new: &new,
-                new_item: None,
-                origin: Origin::Local,
-            };
-            self.stage(&catalog, &change, &mut staged)?;
-        }
-        self.commit(staged).await?;
-        drop(turn);
+        let at = |(setting, value): Change| (setting.key(table), value);
+        self.commit_system_rows(CATALOG, changes.into_iter().map(at).collect())
+            .await?;
         self.refresh_locked(table).await
     }
 

@@ -45,6 +45,7 @@ mod stats;
 mod stored;
 mod streams;
 mod sweep;
+mod system;
 mod table;
 mod tables;
 mod throttle;
@@ -76,6 +77,7 @@ pub use streams::{
     StreamRecord, parse_stream_label, stream_label,
 };
 pub use sweep::Swept;
+pub use system::SystemTable;
 pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
 pub use tables::{Counts, Options, Tables};
 pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled};

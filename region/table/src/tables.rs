@@ -28,10 +28,11 @@ use crate::{
     parked::{Parked, Parking},
     read,
     registers::{CATALOG, Registers, Setting},
-    schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus, Stream},
+    schema::{ReplicaEntry, ReplicaStatus, Stream},
     stats,
     streams::Streams,
-    table::{Live, TableStatus},
+    system::{SystemTables, is_system},
+    table::TableStatus,
     throttle::{Throttle, ThrottleOptions},
     transaction::Transactions,
     ttl::{ExpiryState, TtlOptions},
@@ -81,7 +82,7 @@ pub struct Tables<E: Engine> {
     directory: ArcSwap<Directory>,
     /// Held by whoever changes the catalog.
     pub(crate) catalog_lock: tokio::sync::Mutex<()>,
-    catalog_table: Arc<Table>,
+    system: SystemTables,
     pub(crate) cursors: Cursors,
     pub(crate) streams: Streams,
     parking: Parking,
@@ -190,7 +191,7 @@ impl<E: Engine> Tables<E> {
             transactions,
             directory: ArcSwap::default(),
             catalog_lock: tokio::sync::Mutex::default(),
-            catalog_table: Arc::new(catalog_table()?),
+            system: SystemTables::new()?,
             cursors,
             index_states,
             collections: Collections::default(),
@@ -205,7 +206,9 @@ impl<E: Engine> Tables<E> {
             expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
         });
-        tables.load_ends(&tables.catalog_table).await?;
+        for table in tables.system.all() {
+            tables.load_ends(table).await?;
+        }
         let registers = tables.load_registers().await?;
         for table in registers.keys() {
             tables.refresh(*table).await?;
@@ -322,10 +325,10 @@ impl<E: Engine> Tables<E> {
         self.directory.load().by_id.values().cloned().collect()
     }
 
-    /// A table that takes deltas: the catalog, or one with a replica here.
+    /// A table that takes deltas: a system table, or one with a replica here.
     pub(crate) fn replicated(&self, id: u64) -> Option<Arc<Table>> {
-        if id == CATALOG {
-            return Some(Arc::clone(&self.catalog_table));
+        if is_system(id) {
+            return self.system.get(id).cloned();
         }
         let directory = self.directory.load();
         directory
@@ -375,8 +378,8 @@ impl<E: Engine> Tables<E> {
         &self.counters
     }
 
-    pub(crate) fn catalog_table(&self) -> &Arc<Table> {
-        &self.catalog_table
+    pub(crate) fn system(&self) -> &SystemTables {
+        &self.system
     }
 
     /// Makes a table anew from its registers, as they are stored now.
@@ -530,7 +533,7 @@ async fn load<E: Engine>(engine: &E, space: u8) -> Result<Vec<(bytes::Bytes, byt
     load_range(engine, from, to).await
 }
 
-async fn load_range<E: Engine>(
+pub(crate) async fn load_range<E: Engine>(
     engine: &E,
     mut from: bytes::Bytes,
     to: bytes::Bytes,
@@ -563,33 +566,4 @@ async fn own_id<E: Engine>(engine: &E, new: ReplicaId) -> Result<ReplicaId> {
         })
         .await?;
     Ok(new)
-}
-
-/// The system table, which has no registers of its own.
-fn catalog_table() -> Result<Table> {
-    let partition = KeyAttribute {
-        name: "register".into(),
-        kind: KeyType::S,
-    };
-    let keys = KeySchema::new(partition, None);
-    let definition = Definition {
-        name: String::new(),
-        created_ms: 0,
-        keys,
-        local_indexes: Vec::new(),
-        partitions: 1,
-        uuid: 0,
-    };
-    let registers = Registers {
-        definition: Some(definition),
-        ..Registers::default()
-    };
-    let table = Table::new(
-        CATALOG,
-        registers,
-        TableStatus::Active,
-        IndexPhases::default(),
-        Arc::<Live>::default(),
-    );
-    table.ok_or_else(|| TableError::Corrupt("the system table cannot be made".into()))
 }

@@ -21,7 +21,7 @@ use crate::{
     order::latch_of,
     prepare::{Action, Prepared, check_update, prepare},
     record::Record,
-    registers::CATALOG,
+    system::is_system,
     table::Stats,
 };
 
@@ -204,8 +204,8 @@ impl<E: Engine> Tables<E> {
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
     pub(crate) fn stage(&self, table: &Table, change: &KeyChange<'_>, staged: &mut Staged) -> Result<()> {
         let KeyChange { at, old, new, .. } = change;
-        // The catalog's registers are not items.
-        let items = table.id() != CATALOG;
+        // System tables' rows are not items.
+        let items = !is_system(table.id());
         let size = |record: &Record| {
             record
                 .item
@@ -217,6 +217,8 @@ impl<E: Engine> Tables<E> {
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
         let record = new.write();
+        let is_first = staged.commit.appends.is_empty();
+        staged.commit.makes_room = new.item.is_none() && (is_first || staged.commit.makes_room);
         staged
             .commit
             .writes

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use geodynamo_api::{Api, Habits};
+use geodynamo_api::{Api, Call, Habits};
+use geodynamo_policy::Caller;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
@@ -84,9 +85,14 @@ impl Client {
             "DescribeStream" | "GetRecords" | "GetShardIterator" | "ListStreams" => "DynamoDBStreams",
             _ => "DynamoDB",
         };
+        let root = Caller::root("000000000000");
         let reply = self
             .api
-            .call(&format!("{service}_20120810.{operation}"), body.as_bytes())
+            .call(
+                Call::of(&root),
+                &format!("{service}_20120810.{operation}"),
+                body.as_bytes(),
+            )
             .await;
         assert_eq!(reply.error.is_some(), reply.status != 200);
         (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())

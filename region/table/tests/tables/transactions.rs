@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{Change, LogId, TableId};
-use geodynamo_storage::{MemoryEngine, Spanning};
+use geodynamo_storage::{MemoryEngine, Spanning, Trouble};
 use geodynamo_table::{
     ClientToken, NewIndex, TOKEN_VALID_MS, Table, TableError, Tables, TransactAction,
     TransactAction::{Check, Delete, Put, Update},
@@ -375,7 +375,7 @@ async fn what_a_failing_disk_swallows_is_swallowed_whole_and_its_token_too() {
     let first = open(MemoryEngine::new(Spanning::Yes)).await.unwrap();
     first.create_table(definition("t")).await.unwrap();
     let before = first.digest("t").await.unwrap();
-    first.engine().fail_writes("no space left on device");
+    first.engine().refuse_writes(Some(Trouble::WritesFail));
     let token = ClientToken::new("token", b"");
     let puts = |tables: &Region| {
         let table = tables.table("t").unwrap();

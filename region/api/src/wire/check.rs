@@ -51,9 +51,19 @@ static TABLE_ARN: Rule = Rule::Text {
     pattern: None,
 };
 
+/// Requests of which DynamoDB tells lengths and numbers that break a constraint in a newer form: without the value, and with
+/// names as they are in requests. Whether it also says how many violations there are.
+const NEWER: [(&str, bool); 2] = [("BatchGetItemInput", false), ("QueryInput", true)];
+
 /// Checks a whole request; gives the message of the `ValidationException`, if any.
 pub(crate) fn check_request<T: Structure>(request: &T) -> Option<String> {
-    let mut violations = Violations::default();
+    let mut violations = Violations {
+        newer: NEWER
+            .iter()
+            .find(|(name, _)| *name == T::NAME)
+            .map(|(_, counted)| *counted),
+        ..Violations::default()
+    };
     request.check_members(&mut Checker {
         path: &Path::Root,
         violations: &mut violations,
@@ -84,7 +94,12 @@ impl Checker<'_> {
         if let Some(rule) = rule {
             let violations = &mut *self.violations;
             value.broken(rule, &mut |constraint| {
-                if !violations.is_full() {
+                if violations.is_full() {
+                    return;
+                }
+                if let Some(counted) = violations.newer.filter(|_| rule.is_bound(&constraint)) {
+                    violations.add_newer(&path, &constraint, counted);
+                } else {
                     violations.add(&format!("'{}'", JavaText::of(value)), &path, &constraint);
                 }
             });
@@ -138,28 +153,62 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+impl Path<'_> {
+    /// With the members' names as they are in requests.
+    fn as_in_requests(&self) -> String {
+        let member = |name: &str| {
+            let (first, rest) = name.split_at_checked(1).unwrap_or_default();
+            format!("{}{rest}", first.to_ascii_uppercase())
+        };
+        match self {
+            Path::Root => String::new(),
+            Path::Member(Path::Root, name) => member(name),
+            Path::Member(parent, name) => format!("{}.{}", parent.as_in_requests(), member(name)),
+            Path::Element(parent, index) => format!("{}.{index}.member", parent.as_in_requests()),
+            Path::Entry(parent, key) => format!("{}.{key}.member", parent.as_in_requests()),
+        }
+    }
+}
+
 /// The violations found so far, at most [`VIOLATIONS_MAX`].
 #[derive(Debug, Default)]
-struct Violations(Vec<String>);
+struct Violations {
+    told: Vec<String>,
+    /// Whether the request is one of [`NEWER`], and what it says there.
+    newer: Option<bool>,
+    /// Whether the first does not say how many there are, if it is the only one.
+    uncounted: bool,
+}
 
 impl Violations {
     #[cold]
     fn add(&mut self, value: &str, path: &Path<'_>, constraint: &str) {
         if !self.is_full() {
-            self.0.push(format!(
+            self.told.push(format!(
                 "Value {value} at '{path}' failed to satisfy constraint: {constraint}"
             ));
         }
     }
 
+    #[cold]
+    fn add_newer(&mut self, path: &Path<'_>, constraint: &str, counted: bool) {
+        self.uncounted = !counted;
+        let path = path.as_in_requests();
+        self.told
+            .push(format!("Value at '{path}' failed to satisfy constraint: {constraint}"));
+    }
+
     fn is_full(&self) -> bool {
-        self.0.len() == VIOLATIONS_MAX
+        self.told.len() == VIOLATIONS_MAX
     }
 
     fn into_message(self) -> Option<String> {
-        let count = self.0.len();
+        let count = self.told.len();
+        if count == 1 && self.uncounted {
+            return self.told.into_iter().next();
+        }
         let errors = if count == 1 { "error" } else { "errors" };
-        (count > 0).then(|| format!("{count} validation {errors} detected: {}", self.0.join("; ")))
+        (count > 0).then(|| format!("{count} validation {errors} detected: {}", self.told.join("; ")))
     }
 }
 
@@ -224,6 +273,12 @@ impl Rule {
                 add(format!("Map value must satisfy constraint: [{}]", rule.describe()));
             }
         }
+    }
+
+    /// Whether this constraint of it is a bound of a number, or of the length of a list or a map.
+    fn is_bound(&self, constraint: &str) -> bool {
+        let bounded = matches!(self, Rule::Number { .. } | Rule::List { .. } | Rule::Map { .. });
+        bounded && constraint.starts_with("Member must have ")
     }
 
     /// The constraints, as the error of a container tells what its elements must keep to.

@@ -2,8 +2,9 @@
 
 use super::Value;
 
-/// The most bytes of one value that an error shows.
-pub(crate) const SHOWN_BYTES_MAX: usize = 2048;
+/// The most bytes of one value that an error shows. DynamoDB shows the whole of a list that is too long; so does this, but of
+/// a request that is mostly one list of small things, whose text would be many times as large.
+pub(crate) const SHOWN_BYTES_MAX: usize = 1024 * 1024;
 
 /// A value's text, cut at [`SHOWN_BYTES_MAX`].
 #[derive(Debug, Default)]

@@ -205,7 +205,7 @@ fn constraints() {
     );
     check::<QueryInput>(
         r#"{"TableName": "abc", "ReturnConsumedCapacity": "hi", "AttributesToGet": []}"#,
-        "2 validation errors detected: Value '[]' at 'attributesToGet' failed to satisfy constraint: Member must have \
+        "2 validation errors detected: Value at 'AttributesToGet' failed to satisfy constraint: Member must have \
          length greater than or equal to 1; Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: Member \
          must satisfy enum value set: [INDEXES, TOTAL, NONE]",
     );
@@ -218,6 +218,15 @@ fn constraints() {
         r#"{"RequestItems": {"abc": {}}}"#,
         "1 validation error detected: Value null at 'requestItems.abc.member.keys' failed to satisfy constraint: Member \
          must not be null",
+    );
+    let key = r#"{"a": {"S": "b"}}"#;
+    check::<BatchGetItemInput>(
+        &format!(
+            r#"{{"RequestItems": {{"abc": {{"Keys": [{}]}}}}}}"#,
+            [key; 101].join(",")
+        ),
+        "Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must have length less than or equal to \
+         100",
     );
     check::<BatchWriteItemInput>(
         r#"{"RequestItems": {"abc": []}}"#,
@@ -304,10 +313,17 @@ fn at_most_ten_violations_are_told() {
 }
 
 #[test]
-fn a_shown_value_is_cut() {
-    let json = format!(r#"{{"TableName": "{}"}}"#, "é".repeat(1 << 20));
-    let error = checked::<DescribeTableInput>(json.as_bytes()).unwrap_err();
-    assert!(error.message().len() < 5000, "{}", error.message().len());
+fn a_shown_value_is_cut_at_a_mebibyte() {
+    for (length, cut) in [(1 << 18, false), (1 << 20, true)] {
+        let json = format!(r#"{{"TableName": "{}"}}"#, "é".repeat(length));
+        let error = checked::<DescribeTableInput>(json.as_bytes()).unwrap_err();
+        assert_eq!(error.message().contains("..."), cut);
+        assert!(error.message().len() < 3 << 20, "{}", error.message().len());
+    }
+    // Small elements with long texts: what is shown of them is bounded all the same.
+    let json = format!(r#"{{"TransactItems": [{}]}}"#, vec!["{}"; 200_000].join(","));
+    let error = checked::<TransactWriteItemsInput>(json.as_bytes()).unwrap_err();
+    assert!(error.message().len() < 2 << 20, "{}", error.message().len());
 }
 
 #[test]

@@ -412,7 +412,7 @@ impl From<Option<TableError>> for CancellationReason {
                     item: None,
                 };
             }
-            TableError::ConditionFailed(item) => ("ConditionalCheckFailed", item.map(|item| *item)),
+            TableError::ConditionFailed(failed) => ("ConditionalCheckFailed", failed.item),
             TableError::ItemCollectionSize => ("ItemCollectionSizeLimitExceeded", None),
             TableError::TransactionConflict => ("TransactionConflict", None),
             _ => ("ValidationError", None),
@@ -440,7 +440,7 @@ impl From<TableError> for ApiError {
             TableError::ResourceNotFound(message) => Self::resource_not_found(message),
             TableError::ResourceInUse(message) => Self::resource_in_use(message),
             TableError::LimitExceeded(message) => Self::limit_exceeded(message),
-            TableError::ConditionFailed(item) => Self::conditional_check_failed(item.map(|item| *item)),
+            TableError::ConditionFailed(failed) => Self::conditional_check_failed(failed.item),
             TableError::Throttled(throttled) => Self::throttled(&throttled),
             TableError::ItemCollectionSize => Self::item_collection_size_limit_exceeded(),
             TableError::TransactionConflict => Self::transaction_conflict(),

@@ -60,7 +60,7 @@ pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
 pub use collections::COLLECTION_BYTES_MAX;
 pub use description::{Description, IndexDescription, ReplicaDescription};
 pub use digest::{Digest, PartDigest};
-pub use error::{Result, TableError};
+pub use error::{ConditionFailed, Result, TableError};
 pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};

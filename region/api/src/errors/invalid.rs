@@ -306,9 +306,21 @@ impl ApiError {
         )
     }
 
-    /// How DynamoDB says it is not known.
+    /// Of a schema of several attributes. Only parts of DynamoDB's text are known.
     pub(crate) fn key_attribute_twice(name: &str) -> Self {
-        Self::validation(format!("Invalid KeySchema: Duplicate key attribute: {name}"))
+        Self::validation(format!(
+            "Invalid KeySchema: Two elements in the KeySchema have the same name: {name}"
+        ))
+    }
+
+    /// Of a schema of several attributes. Only parts of DynamoDB's text are known.
+    pub(crate) fn hash_behind_range() -> Self {
+        Self::validation("Invalid KeySchema: All HASH key elements must precede all RANGE key elements")
+    }
+
+    /// Only parts of DynamoDB's text are known.
+    pub(crate) fn projected_twice(name: &str) -> Self {
+        Self::invalid(format!("Duplicate attribute name in NonKeyAttributes: {name}"))
     }
 
     /// How DynamoDB says it is not known.

@@ -201,6 +201,9 @@ fn key_names(elements: Option<Vec<generated::KeySchemaElement>>, of: KeysOf) -> 
     }
     let hash = |element: &generated::KeySchemaElement| element.key_type.as_deref() == Some("HASH");
     let hashes = elements.iter().take_while(|element| hash(element)).count();
+    if elements.len() > KEYS_MAX && elements[hashes..].iter().any(hash) {
+        return Err(ApiError::hash_behind_range());
+    }
     if hashes == 0 {
         return Err(ApiError::validation(
             "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
@@ -239,7 +242,12 @@ pub(super) fn index_projection(projection: Option<generated::Projection>) -> Res
     let listed = projection.non_key_attributes;
     match (projection.projection_type.as_deref(), listed) {
         (None, _) => Err(ApiError::invalid("Unknown ProjectionType: null")),
-        (Some("INCLUDE"), Some(names)) => Ok(Projection::Include(names.into_iter().map(Into::into).collect())),
+        (Some("INCLUDE"), Some(names)) => {
+            if let Some(twice) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+                return Err(ApiError::projected_twice(&names[twice]));
+            }
+            Ok(Projection::Include(names.into_iter().map(Into::into).collect()))
+        }
         (Some("INCLUDE"), None) => Err(ApiError::invalid(
             "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
         )),

@@ -18,10 +18,6 @@ const NAME_FIRST: [&str; 4] = [
     "UpdateTableInput",
 ];
 
-/// Members, by their requests, whose violations DynamoDB has told in another form since 2025: by the model's own names, and
-/// without the value.
-const TOLD_WITHOUT_VALUE: [(&str, &str); 2] = [("BatchGetItemInput", "keys"), ("QueryInput", "limit")];
-
 /// A shape's own constraints.
 #[derive(Debug)]
 pub(crate) enum Rule {
@@ -66,6 +62,10 @@ static TABLE_ARN: Rule = Rule::Text {
     pattern: None,
 };
 
+/// Requests of which DynamoDB tells lengths and numbers that break a constraint in a newer form: without the value, and with
+/// names as they are in requests. Whether it also says how many violations there are.
+const NEWER: [(&str, bool); 2] = [("BatchGetItemInput", false), ("QueryInput", true)];
+
 /// Checks a whole request; gives the message of the `ValidationException`, if any.
 pub(crate) fn check_request<T: Structure>(request: &T) -> Option<String> {
     let mut violations = Violations::of(T::NAME);
@@ -99,7 +99,7 @@ impl Checker<'_> {
             let violations = &mut *self.violations;
             value.broken(rule, &mut |constraint| {
                 if !violations.is_full() {
-                    violations.broken(value, &path, &constraint);
+                    violations.broken(value, &path, rule, &constraint);
                 }
             });
         }
@@ -191,6 +191,8 @@ struct Violations {
     /// Bytes of values that may still be shown.
     room: usize,
     nameless: bool,
+    /// Whether the first does not say how many there are, if it is the only one.
+    uncounted: bool,
 }
 
 impl Violations {
@@ -200,6 +202,7 @@ impl Violations {
             texts: Vec::new(),
             room: SHOWN_BYTES_MAX,
             nameless: false,
+            uncounted: false,
         }
     }
 
@@ -214,11 +217,11 @@ impl Violations {
 
     /// A member breaks a constraint.
     #[cold]
-    fn broken<T: Value>(&mut self, value: &T, path: &Path<'_>, constraint: &str) {
-        let without_value = path
-            .member()
-            .is_some_and(|name| TOLD_WITHOUT_VALUE.contains(&(self.request, name)));
-        let text = if without_value {
+    fn broken<T: Value>(&mut self, value: &T, path: &Path<'_>, rule: &Rule, constraint: &str) {
+        let newer = NEWER.iter().find(|(request, _)| *request == self.request);
+        let newer = newer.filter(|_| rule.is_bound(constraint));
+        let text = if let Some((_, counted)) = newer {
+            self.uncounted |= !counted;
             let path = InRequest(path);
             format!("Value at '{path}' failed to satisfy constraint: {constraint}")
         } else {
@@ -235,6 +238,14 @@ impl Violations {
         }
     }
 
+    #[cold]
+    fn add_newer(&mut self, path: &Path<'_>, constraint: &str, counted: bool) {
+        self.uncounted = !counted;
+        let path = path.as_in_requests();
+        self.told
+            .push(format!("Value at '{path}' failed to satisfy constraint: {constraint}"));
+    }
+
     fn is_full(&self) -> bool {
         self.texts.len() == VIOLATIONS_MAX
     }
@@ -244,6 +255,9 @@ impl Violations {
             return Some("The parameter 'TableName' is required but was not present in the request".into());
         }
         let count = self.texts.len();
+        if count == 1 && self.uncounted {
+            return self.texts.into_iter().next();
+        }
         let errors = if count == 1 { "error" } else { "errors" };
         (count > 0).then(|| format!("{count} validation {errors} detected: {}", self.texts.join("; ")))
     }
@@ -310,6 +324,12 @@ impl Rule {
                 add(format!("Map value must satisfy constraint: [{}]", rule.describe()));
             }
         }
+    }
+
+    /// Whether this constraint of it is a bound of a number, or of the length of a list or a map.
+    fn is_bound(&self, constraint: &str) -> bool {
+        let bounded = matches!(self, Rule::Number { .. } | Rule::List { .. } | Rule::Map { .. });
+        bounded && constraint.starts_with("Member must have ")
     }
 
     /// The constraints, as the error of a container tells what its elements must keep to.

@@ -205,7 +205,7 @@ fn constraints() {
     );
     check::<QueryInput>(
         r#"{"TableName": "abc", "ReturnConsumedCapacity": "hi", "AttributesToGet": []}"#,
-        "2 validation errors detected: Value '[]' at 'attributesToGet' failed to satisfy constraint: Member must have \
+        "2 validation errors detected: Value at 'AttributesToGet' failed to satisfy constraint: Member must have \
          length greater than or equal to 1; Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: Member \
          must satisfy enum value set: [INDEXES, TOTAL, NONE]",
     );
@@ -228,8 +228,8 @@ fn constraints() {
             r#"{{"RequestItems": {{"abc": {{"Keys": [{}]}}}}}}"#,
             vec!["{}"; 101].join(",")
         ),
-        "1 validation error detected: Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must \
-         have length less than or equal to 100",
+        "Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must have length less than or equal to \
+         100",
     );
     check::<QueryInput>(
         r#"{"TableName": "abc", "Limit": 0, "Select": "x"}"#,

@@ -89,8 +89,8 @@ def test_one_hundred_keys(wire, plain):
     hundred = [str(number) for number in range(100)]
     assert wire("BatchGetItem", RequestItems={plain: {"Keys": key(*hundred)}})["Responses"] == {plain: []}
     assert wire.refusal("BatchGetItem", RequestItems={plain: {"Keys": key(*hundred, "more")}}) == invalid(
-        f"1 validation error detected: Value at 'RequestItems.{plain}.member.Keys' failed to satisfy constraint: Member "
-        "must have length less than or equal to 100"
+        f"Value at 'RequestItems.{plain}.member.Keys' failed to satisfy constraint: Member must have length less than or "
+        "equal to 100"
     )
     items = {plain: {"Keys": key(*hundred)}, "another-table": {"Keys": key("more")}}
     assert wire.refusal("BatchGetItem", RequestItems=items) == invalid(
@@ -117,8 +117,8 @@ EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the suppo
         ),
         (
             {"abc": {"Keys": []}},
-            "1 validation error detected: Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: "
-            "Member must have length greater than or equal to 1",
+            "Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must have length greater than or "
+            "equal to 1",
         ),
         ({"PLAIN": {"Keys": [{"pk": {}}]}}, EMPTY),
         ({"PLAIN": {"Keys": [{}]}}, "The provided key element does not match the schema"),

@@ -238,14 +238,6 @@ impl Violations {
         }
     }
 
-    #[cold]
-    fn add_newer(&mut self, path: &Path<'_>, constraint: &str, counted: bool) {
-        self.uncounted = !counted;
-        let path = path.as_in_requests();
-        self.told
-            .push(format!("Value at '{path}' failed to satisfy constraint: {constraint}"));
-    }
-
     fn is_full(&self) -> bool {
         self.texts.len() == VIOLATIONS_MAX
     }

@@ -1,13 +1,16 @@
 //! The command line.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use geodynamo_topology::RegionName;
 
 /// A self-hosted, multi-region DynamoDB.
 #[derive(Clone, PartialEq, Debug, Parser)]
-#[command(name = "geodynamo", version, about, max_term_width = 100)]
+#[command(name = "geodynamo", version = crate::build::version(), about, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -25,6 +28,22 @@ pub enum Command {
     Demo(Demo),
     /// Makes the certificates that nodes show to each other
     Certs(Certs),
+    /// Asks a region whether it is ready; for health checks of containers
+    Health(Health),
+    /// Prints the table of metrics, as the documentation has it
+    #[command(hide = true)]
+    Metrics,
+}
+
+/// Arguments of `health`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Health {
+    /// The region's admin port
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: SocketAddr,
+    /// What to ask for
+    #[arg(long, default_value = "/readyz")]
+    pub path: String,
 }
 
 /// Arguments of `serve`.

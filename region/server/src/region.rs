@@ -6,7 +6,7 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use geodynamo_access::Mode;
@@ -24,12 +24,17 @@ use tokio::sync::watch;
 use crate::{
     api::TablesAdmin,
     config::{ClusterTls, Config, ThrottleEntry},
-    metrics::{LinkCollector, MetricsRegistry, ReplicationObserver, RocksCollector, TableCollector},
+    metrics::{
+        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, ReplicationLag, ReplicationObserver,
+        RocksCollector, TableCollector,
+    },
     peers::TablesHost,
     process::{Ports, StartError},
     shutdown::Shutdown,
 };
 
+/// How often the lag behind each peer is worked out.
+const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
 const DATABASE: &str = "db";
 
@@ -101,9 +106,10 @@ impl Region {
         registry.register(|registry| {
             registry.register_collector(Box::new(RocksCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
+            registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
         let (background, stop) = watch::channel(false);
-        tables.start_background(stop);
+        tables.start_background(stop.clone());
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
@@ -119,7 +125,16 @@ impl Region {
                     Some(observer),
                 )?;
                 let links = LinkCollector(replicator.metrics());
-                registry.register(|registry| registry.register_collector(Box::new(links)));
+                let lag = Arc::new(ReplicationLag::default());
+                registry.register(|registry| {
+                    registry.register_collector(Box::new(links));
+                    registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
+                });
+                let peers = topology
+                    .peers(&config.region)
+                    .map(|peer| peer.name.to_string())
+                    .collect();
+                tokio::spawn(watch_lag(Arc::clone(&tables), peers, lag, stop));
                 Some(replicator)
             }
             _ => None,
@@ -183,6 +198,45 @@ impl TimeSource for SystemClock {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {
+    let peers = topology.map(|topology| {
+        topology
+            .peers(&config.region)
+            .map(|peer| peer.name.to_string())
+            .collect()
+    });
+    IdentityCollector {
+        region: config.region.to_string(),
+        node: config.node.to_string(),
+        peers: peers.unwrap_or_default(),
+        data_dir: config.data_dir.clone(),
+        started: SystemTime::now(),
+    }
+}
+
+/// Asks the logs, every [`LAG_EVERY`], how old the oldest write is that each peer has not applied.
+async fn watch_lag(
+    tables: Arc<Tables<RocksEngine>>,
+    peers: Vec<String>,
+    lag: Arc<ReplicationLag>,
+    mut stop: watch::Receiver<bool>,
+) {
+    while tokio::time::timeout(LAG_EVERY, stop.wait_for(|stopped| *stopped))
+        .await
+        .is_err()
+    {
+        for peer in &peers {
+            match tables.oldest_unapplied(peer).await {
+                Ok(oldest) => {
+                    let age_ms = oldest.map_or(0, |oldest| tables.now_ms().saturating_sub(oldest));
+                    lag.set(peer, age_ms as f64 / 1000.0);
+                }
+                Err(error) => tracing::debug!(%error, peer, "the lag is not known"),
+            }
+        }
     }
 }
 

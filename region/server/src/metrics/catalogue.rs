@@ -148,16 +148,9 @@ catalogue! {
     STORAGE_COMMITS = Counter "storage_commits" [] "Commits carried out";
     STORAGE_COMMITS_REFUSED = Counter "storage_commits_refused" [] "Commits refused by a precondition";
     STORAGE_COMMITS_FAILED = Counter "storage_commits_failed" [] "Commits that failed";
-<<<<<<< HEAD
-    STORAGE_RECOVERIES = Counter "storage_recoveries" [] "How often writes were taken again after the disk had failed";
-    STORAGE_READS_FAILED = Counter "storage_reads_failed" [] "Reads that failed";
-    STORAGE_UNWRITABLE = Gauge "storage_unwritable" ["reason"] "1 for the reason why no writes are taken, if they are not";
-    STORAGE_RESERVE_BYTES = Gauge "storage_reserve_bytes" [] "Bytes kept in reserve for the day when the disk is full";
-=======
     STORAGE_READS_FAILED = Counter "storage_reads_failed" [] "Reads of the store that failed";
     STORAGE_RECOVERIES = Counter "storage_recoveries" []
         "How often writes were taken again after they had been refused";
->>>>>>> d
     STORAGE_WRITTEN_BYTES = Counter "storage_written_bytes" [] "Bytes of written batches";
     STORAGE_ROW_CACHE_HITS = Counter "storage_row_cache_hits" [] "Reads of single rows that the row cache answered";
     STORAGE_ROW_CACHE_MISSES = Counter "storage_row_cache_misses" []

@@ -13,7 +13,7 @@ use crate::{
 
 /// Whose keys a call is about: a user's or, where it names none, its caller's.
 enum Whose {
-    User(Principal),
+    User(Box<Principal>),
     /// The root user's: as they were, and as they become.
     Root(Vec<AccessKey>, Vec<AccessKey>),
 }
@@ -22,7 +22,7 @@ impl Whose {
     fn of(cx: &Context<'_>) -> Result<Self> {
         let caller = cx.call.caller;
         match cx.input.text("UserName").or(caller.user_name.as_deref()) {
-            Some(name) => Ok(Self::User(cx.held_named(Kind::User, name)?.entity.clone())),
+            Some(name) => Ok(Self::User(Box::new(cx.held_named(Kind::User, name)?.entity.clone()))),
             None if caller.is_root() => {
                 let keys: Vec<AccessKey> = cx.state().root_keys().values().cloned().collect();
                 Ok(Self::Root(keys.clone(), keys))

@@ -53,6 +53,7 @@ mod throughput_changes;
 mod token;
 mod transaction;
 mod ttl;
+mod update_size;
 mod write;
 
 pub use capacity::Capacity;

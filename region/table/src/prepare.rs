@@ -9,7 +9,7 @@ use geodynamo_item::{
 
 use crate::{
     ConditionFailed, Result, StoredItem, Table, TableError, capacity::write_units, index::entry_size, record::Record,
-    write::WriteOptions,
+    update_size, write::WriteOptions,
 };
 
 /// What is done to a key.
@@ -84,23 +84,24 @@ pub(crate) fn prepare(
             return Err(TableError::ConditionFailed(Box::new(ConditionFailed { item, units })));
         }
     }
+    let counted = match &action {
+        Action::Update { update, .. } if options.counts_actions => *update,
+        _ => None,
+    };
     let (new, too_large) = match action {
         Action::Put(item) => (Some(item), "Item size has exceeded the maximum allowed size"),
         Action::Delete | Action::Check => (None, ""),
-        // What only takes away makes no item; but a path that leads nowhere is refused as ever.
+        // Of nothing there is nothing to take away, whatever the paths are; and no item is made for that.
         Action::Update {
-            key,
-            update: Some(update),
-        } if old.is_none() && update.only_takes_away() => {
-            applied(update, key)?;
-            (None, "")
-        }
+            update: Some(update), ..
+        } if old.is_none() && update.only_takes_away() => (None, ""),
         Action::Update { key, update } => {
             let item = updated(table, old.as_ref().unwrap_or(key), update)?;
             (Some(item), "Item size to update has exceeded the maximum allowed size")
         }
     };
-    let encoded = new.as_ref().map(|item| encode(table, item, too_large)).transpose()?;
+    let encode = |item: &Item| encode(table, item, counted, too_large);
+    let encoded = new.as_ref().map(encode).transpose()?;
     Ok(Prepared {
         current,
         old,
@@ -148,12 +149,14 @@ fn applied(update: &Update, base: &Item) -> Result<Item> {
     applied.map_err(|error| TableError::Validation(error.to_string()))
 }
 
-/// An item's stored form; an item that is too large is refused.
-fn encode(table: &Table, item: &Item, too_large: &str) -> Result<Bytes> {
+/// An item's stored form; an item that is too large is refused, and so is what an update writes, if that counts.
+fn encode(table: &Table, item: &Item, counted: Option<&Update>, too_large: &str) -> Result<Bytes> {
     let mut out = Vec::with_capacity(512);
     codec::encode(item, &mut out);
     let stored = StoredItem::new(out.into());
-    if table.is_too_large(item, stored.size()?) {
+    let bytes = stored.size()?;
+    let writes_too_much = |update| update_size::is_too_large(update, item, bytes);
+    if table.is_too_large(item, bytes) || counted.is_some_and(writes_too_much) {
         return Err(TableError::Validation(too_large.into()));
     }
     Ok(stored.into_bytes())

@@ -326,7 +326,7 @@ impl<E: Engine> Tables<E> {
         Ok(page)
     }
 
-    /// The item as the page shows it; `None` if the filter leaves it out.
+    /// The item as the page shows it; `None` if the filter leaves it out, which is held against what the index has.
     async fn shown(
         &self,
         table: &Table,
@@ -334,8 +334,10 @@ impl<E: Engine> Tables<E> {
         stored: StoredItem,
         base_units: &mut f64,
     ) -> Result<Option<StoredItem>> {
-        let stored = if reading.fetch_base && reading.index.is_some() {
-            let key = table.key_of_item(&stored.decode()?)?;
+        let passes = |item: &Item| reading.filter.is_none_or(|filter| filter.evaluate(item));
+        if reading.fetch_base && reading.index.is_some() {
+            let entry = stored.decode()?;
+            let key = table.key_of_item(&entry)?;
             let base = self
                 .stored(&[keys::item(table.id(), key.route, &key.bytes)])
                 .await?
@@ -343,15 +345,12 @@ impl<E: Engine> Tables<E> {
                 .flatten();
             let Some(base) = base else { return Ok(None) };
             *base_units += read_units(base.size()?, reading.consistent);
-            base
-        } else {
-            stored
-        };
-        let Some(filter) = reading.filter else {
+            return Ok(passes(&entry).then_some(base));
+        }
+        if reading.filter.is_none() {
             return Ok(Some(stored));
-        };
-        let passes = filter.evaluate(&stored.decode()?);
-        Ok(passes.then_some(stored))
+        }
+        Ok(passes(&stored.decode()?).then_some(stored))
     }
 
     /// The items of these engine keys, in their order, all as of one moment.

@@ -40,6 +40,8 @@ pub struct WriteOptions<'a> {
     pub measures_failure: bool,
     /// Whether to wait for a transaction that is in progress on the item, instead of failing.
     pub waits: bool,
+    /// Whether what an update writes has a limit beside the item's: UpdateItem's has (`update_size.rs`).
+    pub counts_actions: bool,
 }
 
 /// What a write did.

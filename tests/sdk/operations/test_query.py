@@ -71,9 +71,18 @@ def test_key_conditions(wire, letters, condition, values, expect):
         ("pk = :p AND contains(sk, :p)", {}, "Invalid operator used in KeyConditionExpression: contains"),
         ("attribute_exists(pk)", None, "Invalid operator used in KeyConditionExpression: attribute_exists"),
         ("size(pk) = :p", {}, "KeyConditionExpressions cannot contain nested operations"),
-        ("pk.a = :p", {}, "KeyConditionExpressions cannot have conditions on nested attributes"),
+        (
+            "pk.a = :p",
+            {},
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
         (":p = :p", {}, "Invalid condition in KeyConditionExpression: No key attribute specified"),
-        ("pk = sk", None, "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"),
+        (
+            "pk = sk",
+            None,
+            "Invalid KeyConditionExpression: Invalid condition in KeyConditionExpression: Multiple attribute names used in one "
+            "condition",
+        ),
         (
             "pk = :p AND begins_with(:p, sk)",
             {},

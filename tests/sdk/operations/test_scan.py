@@ -174,13 +174,8 @@ SCHEMA = f"{INVALID}: The provided key element does not match the schema"
             "One or more parameter values were invalid: Global secondary index g-include does not project [unseen]",
         ),
         (
-            {"IndexName": "g-include", "FilterExpression": "attribute_exists(unseen)"},
-            "One or more parameter values were invalid: Secondary index g-include does not project one or more filter "
-            "attributes: [unseen]",
-        ),
-        (
             {"Select": "ALL_PROJECTED_ATTRIBUTES"},
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Scanning using an IndexName",
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
         ),
         (
             {"Select": "SPECIFIC_ATTRIBUTES"},
@@ -238,3 +233,20 @@ def test_a_page_ends_at_one_megabyte_before_filters(wire, shared_table):
 
 def test_no_table(wire):
     assert wire.refusal("Scan", TableName="no-such-table") == "ResourceNotFoundException: Requested resource not found"
+
+
+@pytest.mark.parametrize("index", ["g-include", "l-keys"])
+def test_what_an_index_does_not_have_is_missing_in_a_scan(wire, forest, index):
+    scan = {"TableName": forest, "IndexName": index}
+    assert wire("Scan", **scan, FilterExpression="attribute_exists(unseen)")["Count"] == 0
+    page = wire("Scan", **scan, FilterExpression="attribute_not_exists(unseen)")
+    assert (page["Count"], page["ScannedCount"]) == (40, 40)
+    older = {"ScanFilter": {"unseen": {"ComparisonOperator": "NOT_NULL"}}}
+    assert wire("Scan", **scan, **older)["Count"] == 0
+    statement = f'SELECT * FROM "{forest}"."{index}" WHERE unseen IS MISSING'
+    assert len(wire("ExecuteStatement", Statement=statement)["Items"]) == 40
+    # Also where the whole item is shown.
+    if index == "l-keys":
+        whole = {"Select": "ALL_ATTRIBUTES", "FilterExpression": "attribute_not_exists(unseen)"}
+        assert all("unseen" in item for item in wire("Scan", **scan, **whole)["Items"])
+        assert wire("Scan", **scan, **whole)["Count"] == 40

@@ -189,10 +189,9 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn projected_without_index(operation: &str) -> Self {
-        Self::validation(format!(
-            "ALL_PROJECTED_ATTRIBUTES can be used only when {operation} using an IndexName"
-        ))
+    /// Scan is told the same as Query.
+    pub(crate) fn projected_without_index() -> Self {
+        Self::validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
     }
 
     pub(crate) fn select_all_of_global_index(index: &str) -> Self {

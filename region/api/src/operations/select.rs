@@ -72,9 +72,6 @@ pub(super) async fn page<E: Engine>(
         return page_of_several(api, table, select, keys, filter, consistent, reading).await;
     }
     let plan = partiql::plan(select.condition.as_ref(), &select.order, key_names(schema))?;
-    if let Some(filter) = &plan.filter {
-        filters_projected(table, index, filter)?;
-    }
     let fetch_base = fetches(table, select, index)?;
     let Some(ranges) = &plan.ranges else {
         let request = ScanRequest {
@@ -88,6 +85,9 @@ pub(super) async fn page<E: Engine>(
         };
         return Ok(api.tables.scan(table, request).await?.into());
     };
+    if let Some(filter) = &plan.filter {
+        filters_projected(table, index, filter)?;
+    }
     check_ranges(schema, ranges)?;
     let source = Source {
         index: select.index.as_deref(),
@@ -239,7 +239,6 @@ fn fetches(table: &Table, select: &Select, index: Option<&IndexDefinition>) -> R
         expression: projection.is_some(),
         attributes: false,
         index: index.is_some(),
-        operation: "Querying",
     };
     let (_, fetches) = request.shown(table, index, projection)?;
     Ok(fetches)

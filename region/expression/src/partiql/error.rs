@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use geodynamo_item::{Name, NumberError};
+use geodynamo_item::{Name, NumberError, wire::EMPTY_NAME};
 
 use super::Returning;
 use crate::{ExpressionError, Fault};
@@ -85,6 +85,9 @@ pub enum StatementError {
         "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
     )]
     Nesting,
+    /// An item with an attribute without a name; as the wire form's refusal.
+    #[error("{EMPTY_NAME}")]
+    EmptyName,
     /// Two entries of one name in a map. *Ours.*
     #[error("Duplicate attribute name in map: {0}")]
     DuplicateName(Name),

@@ -9,7 +9,7 @@ use super::{Column, DeleteItem, Insert, Order, Returning, Select, Statement, Upd
 use crate::condition_checks::{Faults, call, check_between, check_comparison, check_distinct, size};
 use crate::function::Function;
 use crate::path::check_overlap;
-use crate::update_parser::check_type;
+use crate::update_parser::{check_appended, check_type};
 use crate::{Comparator, Condition, Fault, Operand, Parameter, Path, Refusal, Step, Update, UpdateOperand, limits};
 
 /// What a statement means. `text` is what it was parsed from.
@@ -204,13 +204,15 @@ impl Lower<'_> {
                 let condition = match kind {
                     Is::Missing if not => return Ok(Condition::Exists(path)),
                     Is::Missing => return Ok(Condition::NotExists(path)),
-                    Is::OneOf([kind]) => Condition::Type { path, kind: *kind },
                     Is::OneOf(kinds) => {
                         let of = |kind: &AttributeType| Condition::Type {
-                            path: path.clone(),
+                            value: Operand::Path(path.clone()),
                             kind: *kind,
                         };
-                        Condition::Or(kinds.iter().map(of).collect())
+                        match kinds {
+                            [kind] => of(kind),
+                            kinds => Condition::Or(kinds.iter().map(of).collect()),
+                        }
                     }
                 };
                 if not {
@@ -418,9 +420,7 @@ impl Lower<'_> {
         let function = Function::ListAppend.name();
         let [first, second] = exactly(function, operands)?;
         let (first, second) = (self.update_operand(first)?, self.update_operand(second)?);
-        for operand in [&first, &second] {
-            check_type(self, function, operand, AttributeType::L);
-        }
+        check_appended(self, [&first, &second]);
         Ok(UpdateOperand::ListAppend(Box::new(first), Box::new(second)))
     }
 
@@ -431,6 +431,9 @@ impl Lower<'_> {
             AttributeValue::M(item) => item,
             _ => return Err(StatementError::InsertValue(at)),
         };
+        if item.contains("") {
+            return Err(StatementError::EmptyName);
+        }
         if item.iter().all(|(_, value)| value.nests_within(MAX_NESTING)) {
             Ok(item)
         } else {

@@ -96,7 +96,16 @@ fn what_is_no_key_condition() {
         ),
         (
             "pk.x = :s",
-            "KeyConditionExpressions cannot have conditions on nested attributes",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
+        (
+            "pk = :s AND sk[0] BETWEEN :one AND :five",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
+        (
+            "pk = :s AND begins_with(sk, pk)",
+            "Invalid KeyConditionExpression: Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
+             condition",
         ),
         (
             ":s = :one",
@@ -104,7 +113,8 @@ fn what_is_no_key_condition() {
         ),
         (
             "pk = sk",
-            "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+            "Invalid KeyConditionExpression: Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
+             condition",
         ),
         (
             "pk = :s AND begins_with(:s, sk)",

@@ -172,6 +172,10 @@ fn statements_that_make_no_sense_are_refused() {
             "Incorrect operand type for operator or function; operator or function: list_append, operand type: N",
         ),
         (
+            "UPDATE t SET a = list_append([1], list_append(a, b)) WHERE pk = 1",
+            "The function is not allowed to be used this way in an expression; function: list_append",
+        ),
+        (
             "UPDATE t SET a = set_add(a, 1) WHERE pk = 1",
             "Incorrect operand type for operator or function; operator or function: set_add, operand type: N",
         ),

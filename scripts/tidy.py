@@ -27,6 +27,8 @@ MAY_USE = {
     "storage": set(),
     "rocks": {"storage"},
     "table": {"expression", "item", "json", "replicator-core", "storage", "topology"},
+    "archive": set(),
+    "recovery": {"archive", "replicator-core", "storage", "table"},
     "api": {"expression", "item", "json", "storage", "table"},
     "access": set(),
     "loadgen": {"access", "topology", "wan"},

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
-use geodynamo_table::Tables;
+use geodynamo_table::{Tables, recovery::Recovery};
 
 pub use errors::ApiError;
 pub use generated::Operation;
@@ -25,6 +25,7 @@ pub use generated::Operation;
 pub struct Api<E: Engine> {
     tables: Arc<Tables<E>>,
     endpoint: String,
+    recovery: Option<Arc<dyn Recovery>>,
 }
 
 /// What is sent back.
@@ -48,7 +49,14 @@ impl<E: Engine> Api<E> {
         Self {
             tables,
             endpoint: endpoint.into(),
+            recovery: None,
         }
+    }
+
+    /// The same, with backups.
+    pub fn with_recovery(mut self, recovery: Option<Arc<dyn Recovery>>) -> Self {
+        self.recovery = recovery;
+        self
     }
 
     /// The tables.

@@ -2,6 +2,7 @@
 
 mod latency;
 mod process;
+mod recovery;
 mod replication;
 mod storage;
 
@@ -19,6 +20,7 @@ use prometheus_client::{
 use self::latency::Latencies;
 pub use self::{
     latency::{LatencySummary, Outcome},
+    recovery::RecoveryCollector,
     replication::{LinkCollector, ReplicationObserver},
     storage::{RocksCollector, TableCollector},
 };

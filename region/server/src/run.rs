@@ -18,8 +18,8 @@ use tokio::{io::AsyncReadExt, runtime};
 use crate::{
     certs,
     cli::{Auth, Certs, Cli, Command, Dev, Serve},
-    config::{Config, CredentialEntry},
-    demo, files,
+    config::{ArchiveEntry, Config, CredentialEntry},
+    demo, files, recovery,
     region::{Region, reachable},
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
@@ -42,6 +42,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(arguments) => dev(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Certs(arguments) => certs(&arguments),
+        Command::Restore(arguments) => recovery::restore(&arguments),
+        Command::Archive(arguments) => recovery::archive(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +76,10 @@ fn serve(arguments: &Serve) -> Done {
         if config.credentials.is_empty() {
             tracing::warn!("no [[credentials]]: every request will be refused");
         }
+        match &config.archive {
+            Some(archive) => tracing::info!(archive = %archive.place(), "backups are kept"),
+            None => tracing::warn!("no [archive]: there are no backups, and no point-in-time recovery"),
+        }
         if !config.storage.sync {
             tracing::warn!("sync is off: a crash loses acknowledged writes");
         }
@@ -92,6 +98,7 @@ fn dev(arguments: &Dev) -> Done {
     let address = (arguments.host, arguments.port).into();
     let mut config = Config::alone(arguments.region.clone(), folder, address);
     config.throttle.enabled = arguments.throttle;
+    config.archive = Some(ArchiveEntry::in_folder(&config.data_dir.join("archive")));
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {

@@ -28,6 +28,8 @@ MAY_USE = {
     "storage": set(),
     "rocks": {"storage"},
     "table": {"expression", "item", "json", "replicator-core", "storage", "topology"},
+    "archive": set(),
+    "recovery": {"archive", "replicator-core", "storage", "table"},
     "api": {"expression", "item", "json", "policy", "storage", "table"},
     "policy": {"json"},
     "access": {"policy"},

@@ -1,6 +1,7 @@
 //! The error catalogue: one named constructor for each of DynamoDB's errors, with its status, its type and its texts.
 
 mod invalid;
+mod recovery;
 mod statements;
 mod throttled;
 

@@ -11,14 +11,12 @@ use std::{
 
 use compact_str::{CompactString, format_compact};
 use geodynamo_storage::Engine;
-use geodynamo_table::{TABLES_MAX, Table, TableError};
+use geodynamo_table::{TABLES_MAX, Table};
 
 use crate::{Api, errors::ApiError, generated};
 
 /// How long an answer waits until a table has come to the state that was asked for. Afterwards it tells how far that is.
 const SETTLED_MAX: Duration = Duration::from_secs(30);
-/// How far back point-in-time recovery reaches unless told otherwise, in days.
-const RECOVERY_DAYS: i32 = 35;
 
 /// What a region's API does otherwise than DynamoDB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +24,8 @@ pub struct Habits {
     /// CreateTable, UpdateTable and DeleteTable answer when the table and its indexes are there, or gone, as DynamoDB Local
     /// does: no state is passed through afterwards.
     pub at_once: bool,
-    /// Encryption with a key of KMS and point-in-time recovery are taken and shown, though neither is built: what CDK and
-    /// Terraform make of their templates sets them. The log says so once.
+    /// Encryption with a key of KMS is taken and shown, though it is not built: what CDK and Terraform make of their templates
+    /// sets it. The log says so once.
     pub shows_unbuilt: bool,
 }
 
@@ -44,8 +42,6 @@ pub(crate) struct Unbuilt {
 struct Asked {
     /// The ARN of the key.
     encryption: Option<CompactString>,
-    /// Since when, in milliseconds since the Unix epoch, and how many days back.
-    recovery: Option<(u64, i32)>,
 }
 
 impl Unbuilt {
@@ -58,8 +54,7 @@ impl Unbuilt {
         if !self.said.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 table = table.name(),
-                "encryption with a key and point-in-time recovery are taken and shown, but nothing is encrypted and nothing \
-                 can be recovered in this version of geodynamo"
+                "encryption with a key is taken and shown, but nothing is encrypted in this version of geodynamo"
             );
         }
         let mut asked = self.asked();
@@ -148,43 +143,6 @@ impl<E: Engine> Api<E> {
             kms_master_key_arn: Some(key),
             ..generated::SSEDescription::default()
         })
-    }
-
-    /// Switches the show of point-in-time recovery on or off; refuses to switch it on if that is not this API's habit.
-    pub(crate) fn note_recovery(
-        &self,
-        name: &str,
-        wanted: &generated::PointInTimeRecoverySpecification,
-    ) -> Result<(), ApiError> {
-        let on = wanted.point_in_time_recovery_enabled == Some(true);
-        if !self.habits.shows_unbuilt {
-            return if on {
-                Err(ApiError::parameter_not_offered("PointInTimeRecoveryEnabled"))
-            } else {
-                Ok(())
-            };
-        }
-        let table = self
-            .tables
-            .table_named(name)
-            .map_err(|_: TableError| ApiError::table_not_found(name))?;
-        let since = self.unbuilt.of(&table).recovery.map(|(since, _)| since);
-        let days = wanted.recovery_period_in_days.unwrap_or(RECOVERY_DAYS);
-        let recovery = on.then(|| (since.unwrap_or_else(|| self.tables.now_ms()), days));
-        if on || since.is_some() {
-            self.unbuilt.change(&table, |asked| asked.recovery = recovery);
-        }
-        Ok(())
-    }
-
-    /// Since when, in milliseconds since the Unix epoch, point-in-time recovery is shown as on, and how many days back.
-    pub(crate) fn shown_recovery(&self, name: &str) -> Option<(u64, i32)> {
-        let table = self
-            .tables
-            .table_named(name)
-            .ok()
-            .filter(|_| self.habits.shows_unbuilt)?;
-        self.unbuilt.of(&table).recovery
     }
 
     fn key_arn(&self, resource: &str) -> CompactString {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
-use geodynamo_table::Tables;
+use geodynamo_table::{Tables, recovery::Recovery};
 
 pub use call::{Authorization, Call};
 pub use errors::ApiError;
@@ -31,6 +31,7 @@ pub struct Api<E: Engine> {
     habits: Habits,
     unbuilt: Arc<habits::Unbuilt>,
     authorization: Authorization,
+    recovery: Option<Arc<dyn Recovery>>,
 }
 
 impl<E: Engine> Clone for Api<E> {
@@ -41,6 +42,7 @@ impl<E: Engine> Clone for Api<E> {
             habits: self.habits,
             unbuilt: Arc::clone(&self.unbuilt),
             authorization: self.authorization,
+            recovery: self.recovery.clone(),
         }
     }
 }
@@ -71,6 +73,7 @@ impl<E: Engine> Api<E> {
             habits: Habits::default(),
             unbuilt: Arc::default(),
             authorization: Authorization::Off,
+            recovery: None,
         }
     }
 
@@ -89,6 +92,12 @@ impl<E: Engine> Api<E> {
     /// Whether policies are asked.
     pub fn authorization(&self) -> Authorization {
         self.authorization
+    }
+
+    /// The same, with backups.
+    #[must_use]
+    pub fn with_recovery(self, recovery: Option<Arc<dyn Recovery>>) -> Self {
+        Self { recovery, ..self }
     }
 
     /// The tables.

@@ -33,6 +33,10 @@ pub enum Command {
     /// Prints the table of metrics, as the documentation has it
     #[command(hide = true)]
     Metrics,
+    /// Brings tables back from an archive into the data directory of a region that is not running
+    Restore(Restore),
+    /// Looks after an archive of backups
+    Archive(ArchiveArguments),
 }
 
 /// Arguments of `health`.
@@ -44,6 +48,57 @@ pub struct Health {
     /// What to ask for
     #[arg(long, default_value = "/readyz")]
     pub path: String,
+}
+
+/// Arguments of `restore`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Restore {
+    /// The archive: s3://BUCKET/PREFIX, or a folder. Keys and servers of S3 come from AWS's environment variables
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// The configuration file of the region that gets the tables
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The region whose tables they were; the configuration's if it is not told
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<RegionName>,
+    /// The moment, in seconds since the Unix epoch; the last one that each table has if it is not told
+    #[arg(long, value_name = "SECONDS")]
+    pub at: Option<u64>,
+    /// Only this table; may be told several times
+    #[arg(long = "table", value_name = "NAME")]
+    pub tables: Vec<String>,
+}
+
+/// Arguments of `archive`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ArchiveArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ArchiveCommand,
+}
+
+/// What to do with an archive.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// Reads every object and tells of those that are damaged
+    Verify(VerifyArchive),
+}
+
+/// Arguments of `archive verify`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct VerifyArchive {
+    /// The archive: s3://BUCKET/PREFIX, or a folder
+    #[arg(
+        long,
+        value_name = "ARCHIVE",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    pub from: Option<String>,
+    /// The configuration file that names it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `serve`.
@@ -152,6 +207,18 @@ mod tests {
         check("geodynamo dev --region EU", None);
         check("geodynamo dev --auth maybe", None);
         check("geodynamo certs --out x", None);
+        check("geodynamo archive verify", None);
+        check("geodynamo restore --from a", None);
+        check(
+            "geodynamo restore --from a --config c --table t --table u --at 7",
+            Some(Command::Restore(Restore {
+                from: "a".into(),
+                config: "c".into(),
+                region: None,
+                at: Some(7),
+                tables: vec!["t".into(), "u".into()],
+            })),
+        );
         check(
             "geodynamo certs --topology t --out x",
             Some(Command::Certs(Certs {

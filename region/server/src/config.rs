@@ -3,6 +3,7 @@
 //! TOML. Every field is checked while it is read, so a fault is reported with its line and the reason; a field that nobody
 //! knows is a fault. Paths are relative to the file's folder.
 
+mod archive;
 mod field;
 
 use std::{
@@ -19,6 +20,7 @@ use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, Throt
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
+pub use self::archive::ArchiveEntry;
 pub use self::field::{AccessKeyId, Account, Endpoint, FieldError, Secret, Within};
 use crate::data::Limits;
 
@@ -61,6 +63,8 @@ pub struct Config {
     /// What streams keep.
     #[serde(default)]
     pub streams: Streams,
+    /// Where backups are kept. Without it there are none.
+    pub archive: Option<ArchiveEntry>,
     /// How regions exchange what is written.
     #[serde(default)]
     pub replication: Replication,
@@ -356,6 +360,7 @@ impl Config {
             memory: Memory::default(),
             storage: Storage::default(),
             streams: Streams::default(),
+            archive: None,
             replication: Replication::default(),
             ttl: TtlEntry::default(),
             throttle: ThrottleEntry::default(),
@@ -400,6 +405,7 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let mut paths = vec![&mut self.data_dir];
         paths.extend(self.topology.as_mut());
+        paths.extend(self.archive.as_mut().and_then(ArchiveEntry::folder_mut));
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.cert, &mut tls.key]);
         }

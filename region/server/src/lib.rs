@@ -17,6 +17,7 @@ pub mod handler;
 pub mod metrics;
 pub mod peers;
 pub mod process;
+mod recovery;
 pub mod region;
 pub mod run;
 pub mod shutdown;

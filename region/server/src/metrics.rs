@@ -4,6 +4,7 @@ pub mod catalogue;
 mod identity;
 mod latency;
 mod process;
+mod recovery;
 mod replication;
 mod storage;
 
@@ -23,6 +24,7 @@ use self::latency::Latencies;
 pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
     latency::{LatencySummary, Outcome},
+    recovery::RecoveryCollector,
     replication::{LinkCollector, ReplicationObserver},
     storage::{RocksCollector, TableCollector},
 };

@@ -11,12 +11,15 @@ use std::{
 
 use geodynamo_access::Mode;
 use geodynamo_api::Api;
+use geodynamo_archive::{Archive, ArchiveError};
+use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
-    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, schema::Throughput,
+    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, recovery::Recovery,
+    schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
 use tokio::sync::watch;
@@ -25,8 +28,8 @@ use crate::{
     api::TablesAdmin,
     config::{ClusterTls, Config, ThrottleEntry},
     metrics::{
-        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, ReplicationLag, ReplicationObserver,
-        RocksCollector, TableCollector,
+        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
+        ReplicationObserver, RocksCollector, TableCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
@@ -37,6 +40,8 @@ use crate::{
 const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
 const DATABASE: &str = "db";
+/// How long a region that ends may take to put the last of its change logs into the archive.
+const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
 /// Why a region cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +78,9 @@ pub enum RegionError {
     /// What is in the data directory cannot be read.
     #[error("the tables cannot be opened: {0}")]
     Tables(#[from] TableError),
+    /// The archive cannot be used.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
@@ -87,6 +95,7 @@ pub struct Region {
     ports: Ports,
     replicator: Option<Replicator>,
     replication_address: Option<SocketAddr>,
+    recoveries: Option<Recoveries<RocksEngine>>,
     background: watch::Sender<bool>,
 }
 
@@ -109,7 +118,14 @@ impl Region {
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
         let (background, stop) = watch::channel(false);
+        // Before logs are trimmed.
+        let recoveries = recoveries(config, &tables)?;
         tables.start_background(stop.clone());
+        if let Some(recoveries) = &recoveries {
+            recoveries.start(stop.clone());
+            let collector = RecoveryCollector(recoveries.clone());
+            registry.register(|registry| registry.register_collector(Box::new(collector)));
+        }
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
@@ -145,7 +161,10 @@ impl Region {
             .and_then(|topology| topology.node(config.node.as_str()));
         let api = |bound: SocketAddr| {
             let endpoint = known.map_or_else(|| reachable(bound).to_string(), |(_, node)| node.data.to_string());
-            Api::new(Arc::clone(&tables), endpoint).with_habits(config.habits)
+            let recovery = recoveries.clone().map(|all| Arc::new(all) as Arc<dyn Recovery>);
+            Api::new(Arc::clone(&tables), endpoint)
+                .with_habits(config.habits)
+                .with_recovery(recovery)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
         let ports = Ports::start(config, mode, api, admin, &registry, shutdown).await?;
@@ -154,6 +173,7 @@ impl Region {
             ports,
             replicator,
             replication_address,
+            recoveries,
             background,
         })
     }
@@ -180,6 +200,14 @@ impl Region {
         if let Some(replicator) = self.replicator {
             replicator.shutdown().await;
         }
+        if let Some(recoveries) = &self.recoveries {
+            match tokio::time::timeout(LAST_SHIPPING, recoveries.ship()).await {
+                Ok(Ok(())) => {}
+                // They are shipped at the next start.
+                Ok(Err(error)) => tracing::warn!(%error, "the last changes were not archived"),
+                Err(_) => tracing::warn!("the last changes were not archived in time"),
+            }
+        }
         self.background.send_replace(true);
         if let Err(error) = self.tables.store_counts().await {
             // They are counted anew at the next start.
@@ -191,7 +219,7 @@ impl Region {
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
-struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl TimeSource for SystemClock {
     fn now_ms(&self) -> Millis {
@@ -266,7 +294,7 @@ fn background_mb_per_second(config: &Config) -> u64 {
     told.map_or(BACKGROUND_MB_PER_CORE * cores, |told| told.get())
 }
 
-fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
+pub(crate) fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
     let path = config.data_dir.join(DATABASE);
     fs::create_dir_all(&path).map_err(|source| RegionError::File {
         path: path.clone(),
@@ -286,7 +314,20 @@ fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
     RocksEngine::open(&path, options).map_err(|source| RegionError::Storage { path, source })
 }
 
-fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn TimeSource>) -> Options {
+fn recoveries(
+    config: &Config,
+    tables: &Arc<Tables<RocksEngine>>,
+) -> Result<Option<Recoveries<RocksEngine>>, ArchiveError> {
+    let Some(entry) = &config.archive else { return Ok(None) };
+    let archive = Archive::open(&entry.place())?;
+    let options = RecoveryOptions {
+        ship_ms: entry.ship_seconds.get() * 1000,
+        ..RecoveryOptions::default()
+    };
+    Ok(Some(Recoveries::new(Arc::clone(tables), archive, options)))
+}
+
+pub(crate) fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn TimeSource>) -> Options {
     let regions = match topology {
         None => vec![config.region.to_string()],
         Some(topology) => topology

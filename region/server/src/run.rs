@@ -21,9 +21,10 @@ use tokio::{io::AsyncReadExt, runtime};
 use crate::{
     certs,
     cli::{Auth, Certs, Cli, Command, Dev, Health, Serve},
-    config::{Config, CredentialEntry},
+    config::{ArchiveEntry, Config, CredentialEntry},
     demo, files,
     metrics::catalogue,
+    recovery,
     region::{Region, reachable},
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
@@ -52,6 +53,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Certs(arguments) => certs(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Metrics => metrics(),
+        Command::Restore(arguments) => recovery::restore(&arguments),
+        Command::Archive(arguments) => recovery::archive(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,6 +87,10 @@ fn serve(arguments: &Serve) -> Done {
         if config.credentials.is_empty() {
             tracing::warn!("no [[credentials]]: every request will be refused");
         }
+        match &config.archive {
+            Some(archive) => tracing::info!(archive = %archive.place(), "backups are kept"),
+            None => tracing::warn!("no [archive]: there are no backups, and no point-in-time recovery"),
+        }
         if !config.storage.sync {
             tracing::warn!("sync is off: a crash loses acknowledged writes");
         }
@@ -106,6 +113,7 @@ fn dev(arguments: &Dev) -> Done {
         at_once: !arguments.delay_transient_statuses,
         shows_unbuilt: true,
     };
+    config.archive = Some(ArchiveEntry::in_folder(&config.data_dir.join("archive")));
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {

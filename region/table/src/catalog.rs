@@ -91,6 +91,11 @@ pub(crate) type Change = (Setting, Option<Bytes>);
 impl<E: Engine> Tables<E> {
     /// Makes a table in this region. What it gives shows it CREATING; it is ACTIVE once this returns.
     pub async fn create_table(&self, create: CreateTable) -> Result<Description> {
+        self.create_with(create, Vec::new()).await
+    }
+
+    /// The same, with more registers, which are there from its first moment.
+    pub(crate) async fn create_with(&self, create: CreateTable, mut changes: Vec<Change>) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
         let directory = self.directory();
         if directory.by_name.contains_key(&create.name) {
@@ -113,7 +118,6 @@ impl<E: Engine> Tables<E> {
         };
         // The least ids are the system tables'; a hash that happens to be one of them takes the next number.
         let id = unique("table").max(SYSTEM_IDS);
-        let mut changes: Vec<Change> = Vec::new();
         let mut global = Vec::new();
         for index in create.global_indexes {
             let kind = IndexKind::Global(unique(&index.name).max(1));

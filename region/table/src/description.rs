@@ -6,6 +6,7 @@ use geodynamo_replicator_core::Millis;
 
 use crate::{
     Table,
+    recovery::Restore,
     schema::{
         Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, Stream, TableClass, Throughput,
     },
@@ -56,6 +57,8 @@ pub struct Description {
     pub bytes: u64,
     /// The replicas in other regions, by region.
     pub replicas: Vec<ReplicaDescription>,
+    /// What it was restored from, if it was, in this region.
+    pub restore: Option<Restore>,
 }
 
 /// What DescribeTable shows of an index.
@@ -134,6 +137,7 @@ impl Table {
             table_class: registers.table_class.get(region).cloned(),
             items,
             bytes,
+            restore: registers.restores.get(region).cloned(),
             replicas: self
                 .other_replicas(region)
                 .map(|(name, entry)| ReplicaDescription {

@@ -52,8 +52,13 @@ impl ItemKey {
         &self.bytes
     }
 
+    /// The hash of the partition key.
+    pub fn route(&self) -> u64 {
+        self.route
+    }
+
     /// The key that another replica sent: the route follows from the bytes.
-    pub(crate) fn from_bytes(bytes: Bytes) -> Result<Self> {
+    pub fn from_bytes(bytes: Bytes) -> Result<Self> {
         let end = bytes.windows(2).position(|pair| pair == [0, 1]);
         let mut partition = bytes.get(..end.unwrap_or(0)).unwrap_or_default().to_vec();
         // A zero byte is written as 0x00 0xFF; the terminator 0x00 0x01 stands nowhere else, for 0x01 never follows an

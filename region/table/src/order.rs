@@ -1,6 +1,12 @@
 //! The orderer: a write's turn on its keys, and its stamp.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use geodynamo_replicator_core::{Clock, ClockError, Hlc, Millis, ReplicaId, Stamp};
 use geodynamo_storage::{Commit, Engine, StorageError, Write};
@@ -33,6 +39,8 @@ pub(crate) struct Orderer {
     raised: Notify,
     raising: Mutex<bool>,
     failures: Mutex<Failures>,
+    /// The greatest time that a commit was given.
+    committed: AtomicU64,
     pub(crate) time: Arc<dyn TimeSource>,
 }
 
@@ -71,6 +79,7 @@ impl Orderer {
             raised: Notify::new(),
             raising: Mutex::new(false),
             failures: Mutex::default(),
+            committed: AtomicU64::new(0),
             time,
         })
     }
@@ -153,6 +162,18 @@ impl Orderer {
     /// Local time that never goes back: not before any stamp issued or observed, restarts included.
     pub(crate) fn now_ms(&self) -> Millis {
         self.time.now_ms().max(self.clock.lock().last().millis())
+    }
+
+    /// The time of a commit that is being made: no less than that of any commit that has ended.
+    pub(crate) fn commit_ms(&self) -> Millis {
+        let now = self.time.now_ms();
+        // Whoever must see a greater one had the gate, or a latch, of the one who gave it.
+        self.committed.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+
+    /// No commit gets a lesser time from here on.
+    pub(crate) fn commit_after(&self, ms: Millis) {
+        self.committed.fetch_max(ms, Ordering::Relaxed);
     }
 
     /// Takes note of a merged version's stamp.

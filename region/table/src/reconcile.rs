@@ -231,6 +231,9 @@ impl<E: Engine> Tables<E> {
             if !drained && self.orderer().time.now_ms() < since_ms.saturating_add(DRAIN_MS_MAX) {
                 return Ok(());
             }
+            if !self.holders.let_go(table) {
+                return Ok(());
+            }
             self.drop_data(table).await?;
         }
         let _changing = self.catalog_lock.lock().await;

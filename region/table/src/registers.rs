@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Result, TableError,
     index::ItemKey,
+    recovery::{PointInTime, Restore},
     schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, TableClass, Tags, Throughput, TimeToLive},
     throughput::{IndexCapacity, OnDemandLimits, Overrides, ThroughputHistory},
 };
@@ -55,6 +56,10 @@ pub(crate) enum Setting {
     Overrides(String),
     /// Tags in a region.
     Tags(String),
+    /// Point-in-time recovery in a region.
+    PointInTime(String),
+    /// What a region's replica was restored from.
+    Restore(String),
 }
 
 impl Setting {
@@ -77,6 +82,8 @@ impl Setting {
             Self::TableClass(region) => format!("class/{region}"),
             Self::Overrides(region) => format!("overrides/{region}"),
             Self::Tags(region) => format!("tags/{region}"),
+            Self::PointInTime(region) => format!("point-in-time/{region}"),
+            Self::Restore(region) => format!("restore/{region}"),
         };
         ItemKey {
             route: register_route(table),
@@ -114,6 +121,8 @@ impl Setting {
             Some(("class", region)) => Self::TableClass(region.into()),
             Some(("overrides", region)) => Self::Overrides(region.into()),
             Some(("tags", region)) => Self::Tags(region.into()),
+            Some(("point-in-time", region)) => Self::PointInTime(region.into()),
+            Some(("restore", region)) => Self::Restore(region.into()),
             Some(_) => return None,
         };
         Some((table, setting))
@@ -152,6 +161,8 @@ pub(crate) struct Registers {
     pub(crate) table_class: BTreeMap<String, TableClass>,
     pub(crate) overrides: BTreeMap<String, Overrides>,
     pub(crate) tags: BTreeMap<String, Tags>,
+    pub(crate) point_in_time: BTreeMap<String, PointInTime>,
+    pub(crate) restores: BTreeMap<String, Restore>,
 }
 
 impl Registers {
@@ -182,6 +193,8 @@ impl Registers {
             }
             Setting::Overrides(region) => drop(self.overrides.insert(region, unpack(value)?)),
             Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
+            Setting::PointInTime(region) => drop(self.point_in_time.insert(region, unpack(value)?)),
+            Setting::Restore(region) => drop(self.restores.insert(region, unpack(value)?)),
         }
         Ok(())
     }
@@ -216,7 +229,14 @@ impl Registers {
         settings.extend(self.table_class.keys().cloned().map(Setting::TableClass));
         settings.extend(self.overrides.keys().cloned().map(Setting::Overrides));
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
+        settings.extend(self.point_in_time.keys().cloned().map(Setting::PointInTime));
+        settings.extend(self.restores.keys().cloned().map(Setting::Restore));
         settings
+    }
+
+    /// Whether some of a region's replica is still missing, because it is being restored.
+    pub(crate) fn is_being_restored(&self, region: &str) -> bool {
+        self.restores.get(region).is_some_and(|restore| restore.in_progress)
     }
 
     /// The settings that concern one region only.
@@ -227,7 +247,9 @@ impl Registers {
             | Setting::DeletionProtection(of)
             | Setting::TableClass(of)
             | Setting::Overrides(of)
-            | Setting::Tags(of) => of == region,
+            | Setting::Tags(of)
+            | Setting::PointInTime(of)
+            | Setting::Restore(of) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
             Setting::Relay(member, source) => member == region || source == region,
             Setting::Definition
@@ -271,6 +293,8 @@ mod tests {
             Setting::TableClass("eu-west-1".into()),
             Setting::Overrides("eu-west-1".into()),
             Setting::Tags("eu-west-1".into()),
+            Setting::PointInTime("eu-west-1".into()),
+            Setting::Restore("eu-west-1".into()),
         ];
         for setting in settings {
             let key = setting.key(0xabc);

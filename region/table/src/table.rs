@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -77,6 +77,8 @@ pub(crate) struct Live {
     pub(crate) gate: tokio::sync::RwLock<Dropped>,
     /// What the open stream shows; none while there is none. It changes only while no write is under way.
     pub(crate) view: parking_lot::RwLock<Option<StreamView>>,
+    /// Whether every change carries the item as it became, for whoever archives the log. Read under the gate.
+    images: AtomicBool,
     /// Of the table, then of its indexes.
     pub(crate) table: Arc<Stats>,
     pub(crate) indexes: parking_lot::RwLock<BTreeMap<IndexKind, Arc<Stats>>>,
@@ -90,6 +92,16 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Whether every change carries the item as it became.
+    pub(crate) fn keeps_images(&self) -> bool {
+        self.images.load(Ordering::Relaxed)
+    }
+
+    /// Changes that: for all writes that begin from here on.
+    pub(crate) fn keep_images(&self, keep: bool) {
+        self.images.store(keep, Ordering::Relaxed);
+    }
+
     /// Whether writes maintain an index.
     pub(crate) fn maintains(&self, index: &IndexDefinition) -> bool {
         self.maintained.load().iter().any(|other| other.kind == index.kind)
@@ -231,6 +243,17 @@ impl Table {
     /// When it was made, in milliseconds since the Unix epoch.
     pub(crate) fn created_ms(&self) -> u64 {
         self.definition.created_ms
+    }
+
+    /// Whether every change of it carries the item as it became, for whoever archives its change logs: whether it has
+    /// point-in-time recovery.
+    pub fn is_archived(&self) -> bool {
+        self.live.keeps_images()
+    }
+
+    /// How many items it has, and their size by DynamoDB's formula.
+    pub fn counts(&self) -> (u64, u64) {
+        self.live.table.read()
     }
 
     /// Whether requests may be throttled.

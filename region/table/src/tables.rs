@@ -27,6 +27,7 @@ use crate::{
     order::Orderer,
     parked::{Parked, Parking},
     read,
+    recovery::Holders,
     registers::{CATALOG, Registers, Setting},
     schema::{ReplicaEntry, ReplicaStatus, Stream},
     stats,
@@ -97,6 +98,8 @@ pub struct Tables<E: Engine> {
     pub(crate) ends: LogEnds,
     /// Up to where they were trimmed since the process started.
     pub(crate) trimmed: Mutex<HashMap<LogId, Position>>,
+    /// Who needs records of the logs besides links and streams.
+    pub(crate) holders: Holders,
     /// Tables whose replica here others have given up: their data is to be taken away.
     pub(crate) given_up: Mutex<Vec<Arc<Table>>>,
     /// The copies that this replica is fetching, by table.
@@ -201,6 +204,7 @@ impl<E: Engine> Tables<E> {
             acked: Mutex::default(),
             ends: LogEnds::default(),
             trimmed: Mutex::default(),
+            holders: Holders::default(),
             given_up: Mutex::default(),
             copies: Mutex::new(copies),
             expiry_states: Mutex::new(expiry_states),
@@ -418,6 +422,8 @@ impl<E: Engine> Tables<E> {
             let live = old.as_ref().map_or_else(Arc::default, |old| Arc::clone(&old.live));
             if let Some(mut table) = Table::new(id, registers.clone(), status, phases, live) {
                 table.throttle = self.throttle_of(&table);
+                let archived = self.point_in_time(&table).is_some_and(|setting| setting.enabled);
+                table.live.keep_images(archived);
                 let table = Arc::new(table);
                 self.load_ends(&table).await?;
                 self.follow_stream_setting(id, Some(&table), Some(&table.live)).await?;
@@ -451,6 +457,7 @@ impl<E: Engine> Tables<E> {
             ReplicaStatus::Deleting => Some(TableStatus::Deleting),
             // Another incarnation held it: this one has to fetch a copy first.
             ReplicaStatus::Active if own.incarnation != Some(self.replica.0) => Some(TableStatus::Creating),
+            ReplicaStatus::Active if registers.is_being_restored(self.region()) => Some(TableStatus::Creating),
             ReplicaStatus::Active => {
                 let changing =
                     |entry: &ReplicaEntry| matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Deleting);

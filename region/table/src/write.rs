@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geodynamo_expression::{Condition, Update};
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Body, Change, Effect, Images, LogId, MergeKind, Origin, Past, Position, Stamp, TableId, TransactionId,
+    Body, Change, Effect, Images, LogId, MergeKind, Millis, Origin, Past, Position, Stamp, TableId, TransactionId,
 };
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
@@ -62,6 +62,8 @@ pub(crate) struct Staged {
     pub(crate) capacity: Capacity,
     /// The transaction that the changes are part of.
     pub(crate) transaction: Option<TransactionId>,
+    /// When it is committed: all of its changes have the same time.
+    at_ms: Option<Millis>,
     counts: SmallVec<[Count; 1]>,
     /// Whether links have any of the changes to send.
     to_send: bool,
@@ -292,7 +294,10 @@ impl<E: Engine> Tables<E> {
             |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
         let images = Images {
             old: image(*old, view.is_some_and(|view| view.old_image())),
-            new: image(Some(*new), view.is_some_and(|view| view.new_image())),
+            new: image(
+                Some(*new),
+                table.live.keeps_images() || view.is_some_and(|view| view.new_image()),
+            ),
         };
         let body = Body::Item {
             deleted: new.item.is_none(),
@@ -318,12 +323,13 @@ impl<E: Engine> Tables<E> {
         body: Body,
         staged: &mut Staged,
     ) {
+        let commit_time = *staged.at_ms.get_or_insert_with(|| self.orderer().commit_ms());
         let change = Change {
             key: at.bytes.clone(),
             stamp,
             past,
             origin,
-            commit_time: self.orderer().time.now_ms(),
+            commit_time,
             transaction: staged.transaction,
             body,
         };

@@ -74,13 +74,14 @@ def test_an_unknown_operation(wire, target):
 
 def test_an_operation_that_is_not_offered(wire):
     """A request that is wrong in itself is told so first."""
-    assert wire.refusal("CreateBackup").startswith("ValidationException: 2 validation errors detected: ")
-    answer = wire.answer("CreateBackup", {"TableName": "abc", "BackupName": "abc"})
+    assert wire.refusal("StartBulkPutItems").startswith("ValidationException: 2 validation errors detected: ")
+    source = {"S3Bucket": "abc", "InputFormat": "ION"}
+    answer = wire.answer("StartBulkPutItems", {"TableName": "abc", "InputS3Configuration": source})
     assert (answer.status, answer.json) == (
         400,
         {
             "__type": f"{CORAL}UnknownOperationException",
-            "message": "CreateBackup is not available in this version of geodynamo.",
+            "message": "StartBulkPutItems is not available in this version of geodynamo.",
         },
     )
 

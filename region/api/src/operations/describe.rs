@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
     Description, IndexDescription, ReplicaDescription,
+    recovery::Restore,
     schema::{IndexStatus, KeyAttribute, KeySchema, Projection, TableClass},
     stream_label,
     throughput::ThroughputUpdate,
@@ -71,6 +72,7 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
         table_class_summary: table.table_class.as_ref().map(class_summary),
         deletion_protection_enabled: Some(table.deletion_protection),
         table_arn: Some(arn.into()),
+        restore_summary: table.restore.as_ref().map(restore_summary),
         ..Default::default()
     };
     throughput::show_table(&table, &mut shown);
@@ -209,6 +211,15 @@ fn replica<E: Engine>(
     shown
 }
 
+fn restore_summary(restore: &Restore) -> generated::RestoreSummary {
+    generated::RestoreSummary {
+        source_backup_arn: restore.source_backup_arn.as_deref().map(Into::into),
+        source_table_arn: restore.source_table_arn.as_deref().map(Into::into),
+        restore_date_time: Some(seconds(restore.at_ms)),
+        restore_in_progress: Some(restore.in_progress),
+    }
+}
+
 fn class_summary(class: &TableClass) -> generated::TableClassSummary {
     generated::TableClassSummary {
         table_class: Some(class.class.as_str().into()),
@@ -224,7 +235,7 @@ pub(super) fn key_schema(keys: &KeySchema) -> Vec<generated::KeySchemaElement> {
     keys.roles().map(element).collect()
 }
 
-fn projection(projection: &Projection) -> generated::Projection {
+pub(super) fn projection(projection: &Projection) -> generated::Projection {
     let (kind, names) = match projection {
         Projection::All => ("ALL", None),
         Projection::KeysOnly => ("KEYS_ONLY", None),
@@ -246,7 +257,7 @@ pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn uuid(id: u128) -> CompactString {
+pub(super) fn uuid(id: u128) -> CompactString {
     let hex = format!("{id:032x}");
     let mut text = CompactString::with_capacity(36);
     for (at, digit) in hex.chars().enumerate() {

@@ -1,48 +1,31 @@
 use geodynamo_storage::Engine;
+use geodynamo_table::recovery::ContinuousBackups;
 
-use super::describe::seconds;
+use super::backups::continuous;
 use crate::{
     Api,
     errors::ApiError,
-    generated::{
-        ContinuousBackupsDescription, DescribeContinuousBackupsInput, DescribeContinuousBackupsOutput,
-        PointInTimeRecoveryDescription,
-    },
+    generated::{DescribeContinuousBackupsInput, DescribeContinuousBackupsOutput},
 };
 
-/// Shows a table's point-in-time recovery. It is not built yet, so it is off, unless it is shown nevertheless
-/// ([`crate::Habits`]); `ContinuousBackupsStatus` is ENABLED for every table, as in DynamoDB.
+/// Shows a table's point-in-time recovery, and which moments can be restored.
 pub(super) fn describe_continuous_backups<E: Engine>(
     api: &Api<E>,
     input: &DescribeContinuousBackupsInput,
 ) -> Result<DescribeContinuousBackupsOutput, ApiError> {
+    let name = api.table_name(&input.table_name)?;
+    let backups = match &api.recovery {
+        Some(recovery) => recovery.continuous_backups(name)?,
+        None => off(api, name)?,
+    };
     Ok(DescribeContinuousBackupsOutput {
-        continuous_backups_description: Some(continuous_backups(api, api.table_name(&input.table_name)?)?),
+        continuous_backups_description: Some(continuous(backups)),
     })
 }
 
-/// A table's continuous backups.
-pub(super) fn continuous_backups<E: Engine>(
-    api: &Api<E>,
-    name: &str,
-) -> Result<ContinuousBackupsDescription, ApiError> {
-    api.tables
-        .table_named(name)
-        .map_err(|_| ApiError::table_not_found(name))?;
-    let recovery = match api.shown_recovery(name) {
-        None => PointInTimeRecoveryDescription {
-            point_in_time_recovery_status: Some("DISABLED".into()),
-            ..PointInTimeRecoveryDescription::default()
-        },
-        Some((since, days)) => PointInTimeRecoveryDescription {
-            point_in_time_recovery_status: Some("ENABLED".into()),
-            recovery_period_in_days: Some(days),
-            earliest_restorable_date_time: Some(seconds(since)),
-            latest_restorable_date_time: Some(seconds(api.tables.now_ms())),
-        },
-    };
-    Ok(ContinuousBackupsDescription {
-        continuous_backups_status: Some("ENABLED".into()),
-        point_in_time_recovery_description: Some(recovery),
-    })
+/// Of a table in a region without an archive.
+pub(super) fn off<E: Engine>(api: &Api<E>, name: &str) -> Result<ContinuousBackups, ApiError> {
+    let table = api.tables.table_named(name);
+    table.map_err(|_| ApiError::table_not_found(name))?;
+    Ok(ContinuousBackups::default())
 }

@@ -4,20 +4,18 @@
 use geodynamo_storage::Engine;
 use geodynamo_table::{Description, IndexDescription, schema::ReplicaStatus};
 
-use super::{Answer, describe_continuous_backups::continuous_backups};
+use super::Answer;
 use crate::{
     Api,
     errors::ApiError,
     generated::{
-        AutoScalingSettingsDescription, DeleteBackupInput, DeleteResourcePolicyInput, DescribeBackupInput,
-        DescribeContributorInsightsInput, DescribeContributorInsightsOutput, DescribeExportInput, DescribeImportInput,
+        AutoScalingSettingsDescription, DeleteResourcePolicyInput, DescribeContributorInsightsInput,
+        DescribeContributorInsightsOutput, DescribeExportInput, DescribeImportInput,
         DescribeKinesisStreamingDestinationInput, DescribeKinesisStreamingDestinationOutput,
         DescribeTableReplicaAutoScalingInput, DescribeTableReplicaAutoScalingOutput, GetResourcePolicyInput,
-        ListBackupsInput, ListBackupsOutput, ListBulkOperationsInput, ListBulkOperationsOutput,
-        ListContributorInsightsInput, ListContributorInsightsOutput, ListExportsInput, ListExportsOutput,
-        ListImportsInput, ListImportsOutput, Operation, ReplicaAutoScalingDescription,
-        ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription, UpdateContinuousBackupsInput,
-        UpdateContinuousBackupsOutput,
+        ListBulkOperationsInput, ListBulkOperationsOutput, ListContributorInsightsInput, ListContributorInsightsOutput,
+        ListExportsInput, ListExportsOutput, ListImportsInput, ListImportsOutput, Operation,
+        ReplicaAutoScalingDescription, ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
     },
     wire::{checked, encode},
 };
@@ -26,14 +24,6 @@ use crate::{
 /// bring something about.
 pub(super) fn answer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Option<Answer> {
     Some(match operation {
-        Operation::DescribeBackup => {
-            checked(body).and_then(|input: DescribeBackupInput| backup_not_found(input.backup_arn.as_deref()))
-        }
-        Operation::DeleteBackup => {
-            checked(body).and_then(|input: DeleteBackupInput| backup_not_found(input.backup_arn.as_deref()))
-        }
-        Operation::ListBackups => checked(body).map(list_backups),
-        Operation::UpdateContinuousBackups => checked(body).and_then(|input| update_continuous_backups(api, &input)),
         Operation::DescribeExport => checked(body)
             .and_then(|input: DescribeExportInput| Err(ApiError::export_not_found(input.export_arn.as_deref()))),
         Operation::ListExports => checked(body).map(list_exports),
@@ -51,29 +41,6 @@ pub(super) fn answer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8])
         Operation::DeleteResourcePolicy => checked(body).and_then(|input| delete_resource_policy(api, &input)),
         _ => return None,
     })
-}
-
-fn backup_not_found(arn: Option<&str>) -> Answer {
-    Err(ApiError::backup_not_found(arn))
-}
-
-fn list_backups(_: ListBackupsInput) -> Vec<u8> {
-    encode(&ListBackupsOutput {
-        backup_summaries: Some(Vec::new()),
-        last_evaluated_backup_arn: None,
-    })
-}
-
-/// Switching point-in-time recovery off is done already; on, it is shown where that is the habit.
-fn update_continuous_backups<E: Engine>(api: &Api<E>, input: &UpdateContinuousBackupsInput) -> Answer {
-    let name = api.table_name(&input.table_name)?;
-    continuous_backups(api, name)?;
-    if let Some(wanted) = &input.point_in_time_recovery_specification {
-        api.note_recovery(name, wanted)?;
-    }
-    Ok(encode(&UpdateContinuousBackupsOutput {
-        continuous_backups_description: Some(continuous_backups(api, name)?),
-    }))
 }
 
 fn list_exports(_: ListExportsInput) -> Vec<u8> {

@@ -1,14 +1,18 @@
 //! The operations, one file each, named like the API.
 
+mod backups;
 mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod consumed;
 mod control;
+mod create_backup;
 mod create_table;
+mod delete_backup;
 mod delete_item;
 mod delete_table;
 mod describe;
+mod describe_backup;
 mod describe_continuous_backups;
 mod describe_endpoints;
 mod describe_limits;
@@ -23,6 +27,7 @@ mod get_shard_iterator;
 mod global_tables;
 mod later;
 mod legacy;
+mod list_backups;
 mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
@@ -32,6 +37,9 @@ mod parameters;
 mod put_item;
 mod query;
 mod reading;
+mod restore_table_from_backup;
+mod restore_table_to_point_in_time;
+mod restores;
 mod scan;
 mod select;
 mod statements;
@@ -41,6 +49,7 @@ mod throughput;
 mod transact_get_items;
 mod transact_write_items;
 mod untag_resource;
+mod update_continuous_backups;
 mod update_item;
 mod update_table;
 mod update_time_to_live;
@@ -113,6 +122,19 @@ async fn run_rarer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -
             api,
             &checked(body)?,
         )?)),
+        Operation::UpdateContinuousBackups => Ok(encode(
+            &update_continuous_backups::update_continuous_backups(api, &checked(body)?).await?,
+        )),
+        Operation::CreateBackup => Ok(encode(&create_backup::create_backup(api, &checked(body)?).await?)),
+        Operation::DescribeBackup => Ok(encode(&describe_backup::describe_backup(api, &checked(body)?).await?)),
+        Operation::DeleteBackup => Ok(encode(&delete_backup::delete_backup(api, &checked(body)?).await?)),
+        Operation::ListBackups => Ok(encode(&list_backups::list_backups(api, &checked(body)?).await?)),
+        Operation::RestoreTableFromBackup => Ok(encode(
+            &restore_table_from_backup::restore_table_from_backup(api, checked(body)?).await?,
+        )),
+        Operation::RestoreTableToPointInTime => Ok(encode(
+            &restore_table_to_point_in_time::restore_table_to_point_in_time(api, checked(body)?).await?,
+        )),
         Operation::CreateGlobalTable => global_tables::create(&checked(body)?),
         Operation::DescribeGlobalTable => global_tables::describe(&checked(body)?),
         Operation::DescribeGlobalTableSettings => global_tables::describe_settings(&checked(body)?),

@@ -193,7 +193,7 @@ fn region_config(name: &str, ports: &Ports) -> String {
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\
          [listen]\ndata = \"{}\"\nadmin = \"{}\"\nreplication = \"{}\"\n\n\
          [cluster_tls]\ncert = \"certs/{name}.pem\"\nkey = \"certs/{name}.key\"\nca = \"certs/ca.pem\"\n\n\
-         [throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
+         [archive]\nurl = \"archive\"\nship_seconds = 1\n\n[throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
          [[credentials]]\naccess_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n",
         ports.data, ports.admin, ports.replication
     )

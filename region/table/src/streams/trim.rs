@@ -41,6 +41,8 @@ impl<E: Engine> Tables<E> {
                 .raise_horizon(table.id(), usize::from(info.partition), info.log, old)
                 .await?;
             let up_to = horizon.map_or(applied, |horizon| horizon.min(applied));
+            let released = self.holders.release(table, info.log);
+            let up_to = released.map_or(up_to, |released| released.min(up_to));
             self.trim_log(info.log, up_to).await?;
         }
         Ok(())

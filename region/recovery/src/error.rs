@@ -1,0 +1,55 @@
+//! Why backups and restores fail inside.
+
+use geodynamo_archive::ArchiveError;
+use geodynamo_table::TableError;
+
+/// Why a piece of work could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The archive fails.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The tables fail.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// What the archive holds does not go together, or cannot be read by this release.
+    #[error("{name}: {reason}")]
+    Damaged {
+        /// The object.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Part of the change log is gone, or tells less than it should: a chain cannot go on.
+    #[error("the change log of table {table} cannot be archived any more: {reason}")]
+    Gap {
+        /// The table.
+        table: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The table is gone.
+    #[error("the table is gone")]
+    Gone,
+}
+
+impl Error {
+    /// Whether trying again may help.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Archive(error) => error.may_pass(),
+            Self::Table(error) => matches!(error, TableError::Storage(_)),
+            Self::Damaged { .. } | Self::Gap { .. } | Self::Gone => false,
+        }
+    }
+
+    pub(crate) fn damaged(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged {
+            name: name.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// This crate's result.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,8 @@
+//! Backups and restores on the in-memory engine and an archive in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod backups;
+mod model;
+mod support;
+mod windows;

@@ -1,0 +1,164 @@
+//! `geodynamo restore` and `geodynamo archive`: what is done with an archive while no region runs.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use geodynamo_archive::Archive;
+use geodynamo_recovery::{Archived, Options, Recoveries, archived_tables};
+use geodynamo_rocks::RocksEngine;
+use geodynamo_storage::Engine;
+use geodynamo_table::{Tables, TimeSource, recovery::Recovery};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::runtime::Builder;
+
+use crate::{
+    cli::{ArchiveArguments, ArchiveCommand, Restore, VerifyArchive},
+    config::{ArchiveEntry, Config},
+    region::{SystemClock, open_engine, table_options},
+    run::Done,
+};
+
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+const SECOND_MS: u64 = 1000;
+
+/// Brings tables back from an archive alone: the newest of each name.
+pub(crate) fn restore(arguments: &Restore) -> Done {
+    let config = Config::load(&arguments.config)?;
+    let archive = Archive::open(&ArchiveEntry::at(&arguments.from)?.place())?;
+    let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
+    Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let tables = Tables::open(open_engine(&config)?, table_options(&config, None, &time)).await?;
+        let restored = restore_into(&tables, archive, &config, arguments).await;
+        tables.store_counts().await?;
+        tables.engine().close().await?;
+        restored
+    })
+}
+
+async fn restore_into(
+    tables: &Arc<Tables<RocksEngine>>,
+    archive: Archive,
+    config: &Config,
+    arguments: &Restore,
+) -> Done {
+    let region = arguments.region.as_ref().unwrap_or(&config.region);
+    let recoveries = Recoveries::new(Arc::clone(tables), archive, Options::default());
+    let at_ms = arguments.at.map(|seconds| seconds.saturating_mul(SECOND_MS));
+    let mut out = io::stdout();
+    let mut missing: Vec<&String> = arguments.tables.iter().collect();
+    let mut begun = Vec::new();
+    for (name, chain) in newest(&recoveries, region.as_str(), at_ms).await? {
+        let wanted = arguments.tables.is_empty() || arguments.tables.contains(&name);
+        missing.retain(|missing| **missing != name);
+        if !wanted {
+            continue;
+        }
+        if tables.restoring().iter().any(|restoring| restoring.name == name) {
+            begun.push(name);
+            continue;
+        }
+        if tables.table_named(&name).is_ok() {
+            writeln!(out, "{name}: there is a table of this name already")?;
+            continue;
+        }
+        let from = recoveries.restorable_of(&chain, at_ms).await?;
+        let create = from.settings.create(&name);
+        recoveries.restore(from, create).await?;
+        begun.push(name);
+    }
+    show_restores(&recoveries).await?;
+    for name in &begun {
+        let table = tables.describe(name)?;
+        writeln!(out, "{name}: {} items", table.items)?;
+    }
+    match missing.first() {
+        None => Ok(()),
+        Some(name) => Err(format!("the archive has no table {name} of that moment").into()),
+    }
+}
+
+/// The newest chain of each name that has the moment.
+async fn newest(
+    recoveries: &Recoveries<RocksEngine>,
+    region: &str,
+    at_ms: Option<u64>,
+) -> Result<BTreeMap<String, Archived>, geodynamo_recovery::Error> {
+    let mut newest: BTreeMap<String, Archived> = BTreeMap::new();
+    for chain in archived_tables(recoveries.archive(), region, None).await? {
+        let (first, last) = chain.window();
+        if at_ms.is_some_and(|at| !(first..=last).contains(&at)) {
+            continue;
+        }
+        let older = newest.get(&chain.name).is_none_or(|known| known.window().1 <= last);
+        if older {
+            newest.insert(chain.name.clone(), chain);
+        }
+    }
+    Ok(newest)
+}
+
+/// Restores what was begun, and shows how far it is.
+async fn show_restores(recoveries: &Recoveries<RocksEngine>) -> Done {
+    let bars = MultiProgress::new();
+    let mut shown: BTreeMap<String, ProgressBar> = BTreeMap::new();
+    let working = recoveries.clone();
+    let mut work = tokio::spawn(async move { working.restore_all().await });
+    loop {
+        let done = tokio::time::timeout(SHOW_EVERY, &mut work).await;
+        for restore in recoveries.status().restores {
+            let bar = shown.entry(restore.table.clone()).or_insert_with(|| {
+                let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+                let bar = ProgressBar::new(0).with_message(restore.table.clone());
+                bars.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+            });
+            bar.set_length(restore.of.max(restore.items));
+            bar.set_position(restore.items);
+        }
+        if let Ok(ended) = done {
+            shown.values().for_each(ProgressBar::finish_and_clear);
+            return Ok(ended??);
+        }
+    }
+}
+
+/// Looks after an archive.
+pub(crate) fn archive(arguments: &ArchiveArguments) -> Done {
+    let ArchiveCommand::Verify(arguments) = &arguments.command;
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(verify(arguments))
+}
+
+async fn verify(arguments: &VerifyArchive) -> Done {
+    let entry = match (&arguments.from, &arguments.config) {
+        (Some(address), _) => ArchiveEntry::at(address)?,
+        (None, Some(path)) => {
+            let archive = Config::load(path)?.archive;
+            archive.ok_or_else(|| format!("{}: there is no [archive]", path.display()))?
+        }
+        (None, None) => return Err("no archive is named".into()),
+    };
+    let archive = Archive::open(&entry.place())?;
+    let bar = ProgressBar::new(0);
+    let verified = archive.verify("", |number, count| {
+        bar.set_length(count);
+        bar.set_position(number);
+    });
+    let verified = verified.await?;
+    bar.finish_and_clear();
+    let mut out = io::stdout();
+    for error in &verified.damaged {
+        writeln!(out, "{error}")?;
+    }
+    writeln!(out, "{} objects are whole, {} bytes", verified.whole, verified.bytes)?;
+    match verified.damaged.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} objects are damaged").into()),
+    }
+}

@@ -1,0 +1,160 @@
+//! Moments of a table.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use geodynamo_item::Item;
+use geodynamo_replicator_core::{LogInfo, Millis, Position};
+use geodynamo_storage::{Direction, Engine, Scan, Snapshot};
+
+use super::{PointInTime, TableSettings};
+use crate::{
+    Result, StoredItem, Table, TableStatus, Tables,
+    keys::{self, space},
+    record,
+};
+
+/// The most rows of a page of a snapshot.
+const PAGE_ROWS_MAX: usize = 16 * 1024;
+
+/// A moment of a table: every change that was committed before it stands at or before these ends of the table's logs, and
+/// every change behind them was committed at this moment or later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The moment, in milliseconds since the Unix epoch.
+    pub ms: Millis,
+    /// Where the log of each partition ends.
+    pub ends: Vec<Position>,
+}
+
+/// An item as it is stored: where it stands, its key, its stored form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The hash of its partition key.
+    pub route: u64,
+    /// Its key: the partition key terminated, then the sort key.
+    pub key: Bytes,
+    /// The item's stored form.
+    pub item: Bytes,
+}
+
+impl Row {
+    /// The item.
+    pub fn decode(&self) -> Result<Item> {
+        StoredItem::new(self.item.clone()).decode()
+    }
+}
+
+/// A table as it was at a cut.
+pub struct TableSnapshot<S> {
+    snapshot: S,
+    table: u64,
+    /// The moment.
+    pub cut: Cut,
+    /// The table's settings then.
+    pub settings: TableSettings,
+    /// How many items it had, and their size by DynamoDB's formula: as DescribeTable showed them.
+    pub counts: (u64, u64),
+}
+
+impl<E: Engine> Tables<E> {
+    /// A table's point-in-time recovery in this region, if it was ever switched on.
+    pub fn point_in_time(&self, table: &Table) -> Option<PointInTime> {
+        table.registers.point_in_time.get(self.region()).copied()
+    }
+
+    /// The tables of this region that are, or are being removed with, point-in-time recovery.
+    pub fn tables_with_point_in_time(&self) -> Vec<std::sync::Arc<Table>> {
+        let mut tables = self.all();
+        tables.retain(|table| {
+            let on = self.point_in_time(table).is_some_and(|setting| setting.enabled);
+            on && table.status() != TableStatus::Creating
+        });
+        tables
+    }
+
+    /// A table in whatever state, by its id.
+    pub fn table_with_id(&self, id: u64) -> Option<std::sync::Arc<Table>> {
+        self.directory().by_id.get(&id).cloned()
+    }
+
+    /// A table's settings as archives keep them.
+    pub fn settings_of(&self, table: &Table) -> TableSettings {
+        table.settings(self.region())
+    }
+
+    /// This replica's change logs of a table, by partition.
+    pub fn change_logs(&self, table: &Table) -> Vec<LogInfo> {
+        self.logs_of(table)
+    }
+
+    /// No change is committed with a lesser time from here on: so that times go on after a restart even if the clock was put
+    /// back.
+    pub fn commit_after(&self, ms: Millis) {
+        self.orderer().commit_after(ms);
+    }
+
+    /// This moment of a table: the writes that are under way end first, and none begins meanwhile. None if the table's data
+    /// is gone.
+    pub async fn cut(&self, table: &Table) -> Option<Cut> {
+        let gate = table.live.gate.write().await;
+        (!gate.0).then(|| self.cut_now(table))
+    }
+
+    /// A table as it is now. None if its data is gone.
+    pub async fn snapshot_of(&self, table: &Table) -> Option<TableSnapshot<E::Snapshot>> {
+        let gate = table.live.gate.write().await;
+        (!gate.0).then(|| TableSnapshot {
+            snapshot: self.engine().snapshot(),
+            table: table.id(),
+            cut: self.cut_now(table),
+            settings: self.settings_of(table),
+            counts: table.live.table.read(),
+        })
+    }
+
+    /// The caller holds the table's gate, so no write is under way.
+    fn cut_now(&self, table: &Table) -> Cut {
+        let logs = self.logs_of(table);
+        let ends = self.ends.now();
+        Cut {
+            ms: self.orderer().commit_ms(),
+            ends: logs.iter().map(|info| ends.get(info.log).unwrap_or_default()).collect(),
+        }
+    }
+}
+
+impl<S: Snapshot> TableSnapshot<S> {
+    /// Items behind a place, in the order of route and key, of about so many bytes; and the place to go on behind, if there
+    /// may be more.
+    pub async fn page(
+        &self,
+        after: Option<&(u64, Bytes)>,
+        bytes_max: usize,
+    ) -> Result<(Vec<Row>, Option<(u64, Bytes)>)> {
+        let (first, end) = keys::owner_range(space::ITEM, self.table, 0, u64::MAX);
+        let from = match after {
+            Some((route, key)) => Bound::Excluded(keys::item(self.table, *route, key)),
+            None => Bound::Included(first),
+        };
+        let scan = Scan {
+            from,
+            to: Bound::Excluded(end),
+            direction: Direction::Forward,
+            rows_max: PAGE_ROWS_MAX,
+            bytes_max: bytes_max.max(1),
+            once: true,
+        };
+        let page = self.snapshot.scan(scan).await?;
+        let next = page.rows.last().filter(|_| page.more);
+        let next = next.map(|(key, _)| (keys::route_of(key), keys::rest(key)));
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for (key, value) in page.rows {
+            if let Some(item) = record::item_of(&value)? {
+                let (route, key) = (keys::route_of(&key), keys::rest(&key));
+                rows.push(Row { route, key, item });
+            }
+        }
+        Ok((rows, next))
+    }
+}

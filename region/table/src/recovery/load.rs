@@ -1,0 +1,233 @@
+//! Tables that are made from what an archive kept.
+
+use bytes::Bytes;
+use geodynamo_replicator_core::{MergeKind, Origin, Past};
+use geodynamo_storage::{Commit, Engine, Write};
+use serde::{Deserialize, Serialize};
+
+use super::{PointInTime, Restore, Row};
+use crate::{
+    CreateTable, Description, Result, StoredItem, Table, TableError, Tables,
+    index::ItemKey,
+    keys,
+    record::Record,
+    registers::{Setting, pack},
+    schema::{ReplicaEntry, ReplicaStatus},
+    write::{KeyChange, Staged},
+};
+
+/// What the system keys of restores begin with.
+const PREFIX: &str = "restore/";
+
+/// How far a restore has come: the last item that is there, and how many are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadMark {
+    /// The last item's route.
+    #[serde(rename = "r", default)]
+    route: u64,
+    /// The last item's key; none before the first one.
+    #[serde(rename = "k", default, with = "serde_bytes")]
+    key: Option<Vec<u8>>,
+    /// How many items.
+    #[serde(rename = "n", default)]
+    pub items: u64,
+}
+
+impl LoadMark {
+    /// The last item's route and key; none before the first one.
+    pub fn last(&self) -> Option<(u64, Bytes)> {
+        self.key.as_ref().map(|key| (self.route, Bytes::copy_from_slice(key)))
+    }
+
+    /// The mark behind more rows.
+    pub fn behind(&self, rows: &[Row]) -> Self {
+        rows.last().map_or_else(
+            || self.clone(),
+            |last| Self {
+                route: last.route,
+                key: Some(last.key.to_vec()),
+                items: self.items + rows.len() as u64,
+            },
+        )
+    }
+}
+
+/// A table that is being restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restoring {
+    /// Its id.
+    pub table: u64,
+    /// Its name.
+    pub name: String,
+    /// What it is restored from.
+    pub restore: Restore,
+}
+
+impl<E: Engine> Tables<E> {
+    /// Makes a table that is CREATING until [`Tables::finish_restore`].
+    pub async fn create_restored(&self, create: CreateTable, restore: &Restore) -> Result<Description> {
+        let restore = (Setting::Restore(self.region().into()), Some(pack(restore)?));
+        self.create_with(create, vec![restore]).await
+    }
+
+    /// The tables that are being restored.
+    pub fn restoring(&self) -> Vec<Restoring> {
+        let mut all = Vec::new();
+        for table in self.all() {
+            let restore = table.registers.restores.get(self.region());
+            if let Some(restore) = restore.filter(|restore| restore.in_progress) {
+                all.push(Restoring {
+                    table: table.id(),
+                    name: table.name().into(),
+                    restore: restore.clone(),
+                });
+            }
+        }
+        all
+    }
+
+    /// How far the restore of a table has come.
+    pub async fn load_mark(&self, table: u64) -> Result<LoadMark> {
+        let Some(bytes) = self.engine().get(&mark_key(table)).await? else {
+            return Ok(LoadMark::default());
+        };
+        rmp_serde::from_slice(&bytes)
+            .map_err(|error| TableError::Corrupt(format!("a restore's mark cannot be read: {error}")))
+    }
+
+    /// Puts items into a table that is being restored, all at once, and says how far that is. They are new versions with
+    /// stamps of their own: nothing of the table they were in clings to them.
+    ///
+    /// # Errors
+    /// [`TableError::ResourceNotFound`] if the table is not being restored (any more).
+    pub async fn load_rows(&self, table: u64, rows: &[Row], mark: &LoadMark) -> Result<()> {
+        let table = self.loading(table)?;
+        let gate = table.live.gate.read().await;
+        if gate.0 {
+            return Err(TableError::no_table());
+        }
+        let mut staged = Staged::default();
+        let held = self.held_already(&table, rows).await?;
+        for (row, held) in rows.iter().zip(held) {
+            let at = ItemKey {
+                route: row.route,
+                bytes: row.key.clone(),
+            };
+            let seen = held.as_ref().map(|record| record.stamp);
+            let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
+            let new = Record {
+                stamp,
+                past: held
+                    .as_ref()
+                    .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp)),
+                kind: MergeKind::ItemLww,
+                item: Some(row.item.clone()),
+            };
+            // That it can be read is checked before it is stored.
+            StoredItem::new(row.item.clone()).size()?;
+            let change = KeyChange {
+                at: &at,
+                old: held.as_ref(),
+                old_item: None,
+                new: &new,
+                new_item: None,
+                origin: Origin::Local,
+            };
+            self.stage(&table, &change, &mut staged)?;
+        }
+        let write = Write::Put(mark_key(table.id()), pack(mark)?);
+        if self.engine().spans_groups() {
+            staged.commit.writes.push(write);
+            self.commit(staged).await?;
+        } else {
+            // The mark may be behind what is stored, never ahead.
+            self.commit(staged).await?;
+            self.write_mark(write).await?;
+        }
+        drop(gate);
+        Ok(())
+    }
+
+    /// All items are there: the table is ACTIVE from here on.
+    pub async fn finish_restore(&self, table: u64) -> Result<()> {
+        {
+            let _changing = self.catalog_lock.lock().await;
+            let table = self.loading(table)?;
+            let done = table.registers.restores.get(self.region()).map(|restore| Restore {
+                in_progress: false,
+                ..restore.clone()
+            });
+            let done = done.map(|done| pack(&done)).transpose()?;
+            self.set_locked(table.id(), vec![(Setting::Restore(self.region().into()), done)])
+                .await?;
+        }
+        self.write_mark(Write::Delete(mark_key(table))).await
+    }
+
+    /// A restore cannot be finished: its table goes.
+    pub async fn abandon_restore(&self, table: u64) -> Result<()> {
+        {
+            let _changing = self.catalog_lock.lock().await;
+            let table = self.loading(table)?;
+            let Some(entry) = table.registers.replicas.get(self.region()) else {
+                return Ok(());
+            };
+            let leaving = ReplicaEntry {
+                status: ReplicaStatus::Deleting,
+                since_ms: self.now_ms(),
+                ..entry.clone()
+            };
+            let change = (Setting::Replica(self.region().into()), Some(pack(&leaving)?));
+            self.set_locked(table.id(), vec![change]).await?;
+        }
+        self.write_mark(Write::Delete(mark_key(table))).await
+    }
+
+    /// Switches point-in-time recovery of a table in this region on or off.
+    pub async fn set_point_in_time(&self, name: &str, setting: PointInTime) -> Result<()> {
+        let _changing = self.catalog_lock.lock().await;
+        let table = self.table_named(name)?;
+        let change = (Setting::PointInTime(self.region().into()), Some(pack(&setting)?));
+        self.set_locked(table.id(), vec![change]).await
+    }
+
+    /// Adds somebody who needs records of the change logs, until he is dropped.
+    pub fn add_holder(&self, holder: &std::sync::Arc<dyn super::LogHolder>) {
+        self.holders.add(holder);
+    }
+
+    /// What is held of the rows' keys: something only if a restore goes on behind a mark that was not the last.
+    async fn held_already(&self, table: &Table, rows: &[Row]) -> Result<Vec<Option<Record>>> {
+        if self.engine().spans_groups() {
+            return Ok(vec![None; rows.len()]);
+        }
+        let place = |row: &Row| keys::item(table.id(), row.route, &row.key);
+        let places: Vec<_> = rows.iter().map(place).collect();
+        let found = self.engine().get_each(&places).await?.into_iter();
+        found
+            .map(|bytes| bytes.map(|bytes| Record::read(&bytes)).transpose())
+            .collect()
+    }
+
+    fn loading(&self, id: u64) -> Result<std::sync::Arc<Table>> {
+        let table = self.directory().by_id.get(&id).cloned();
+        let loading = |table: &std::sync::Arc<Table>| {
+            let restore = table.registers.restores.get(self.region());
+            restore.is_some_and(|restore| restore.in_progress)
+        };
+        table.filter(loading).ok_or_else(TableError::no_table)
+    }
+
+    async fn write_mark(&self, write: Write) -> Result<()> {
+        let commit = Commit {
+            writes: vec![write],
+            ..Commit::default()
+        };
+        self.engine().commit(commit).await?;
+        Ok(())
+    }
+}
+
+fn mark_key(table: u64) -> Bytes {
+    keys::system(&format!("{PREFIX}{table:016x}"))
+}

@@ -1,0 +1,31 @@
+//! What backups and restores need of tables, and the words in which the API asks for them.
+//!
+//! Who keeps an archive does three things with tables. He holds their change logs until he has read them
+//! ([`LogHolder`]), he takes moments of them ([`Tables::cut`], [`Tables::snapshot_of`]), and he makes tables anew from what
+//! he kept ([`Tables::create_restored`]). The API reaches him through [`Recovery`], so that it knows of no archive.
+//!
+//! # A table's state at a moment
+//! Every change tells when it was committed here ([`commit_time`]). All changes of one commit, so all of a transaction, have
+//! the same time, and a commit that begins after another has ended has no lesser one. The state of a table at a moment is
+//! of each key the last change, in the order of the log, that was committed at that moment or before.
+//!
+//! [`commit_time`]: geodynamo_replicator_core::Change::commit_time
+//! [`Tables::cut`]: crate::Tables::cut
+//! [`Tables::snapshot_of`]: crate::Tables::snapshot_of
+//! [`Tables::create_restored`]: crate::Tables::create_restored
+
+mod cut;
+mod door;
+mod holders;
+mod load;
+mod settings;
+
+pub use cut::{Cut, Row, TableSnapshot};
+pub use door::{
+    Answer, BACKUP_RETENTION_MS, Backup, BackupFilter, BackupKind, BackupPage, BackupState, ContinuousBackups,
+    DELETED_TABLE_BACKUP, RECOVERY_PERIOD_DAYS_MAX, Recovery, RecoveryError, Restorable, RestoreSource,
+};
+pub(crate) use holders::Holders;
+pub use holders::LogHolder;
+pub use load::{LoadMark, Restoring};
+pub use settings::{PointInTime, Restore, TableSettings};

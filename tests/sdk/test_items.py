@@ -11,7 +11,7 @@ EVERY_TYPE = {
     "text": "Grüße, 世界 \u0000 \U0001f30d",
     "number": Decimal("-12345678901234567890123456789012345678"),
     "tiny": Decimal("1E-130"),
-    "huge": Decimal("9.9999999999999999999999999999999999999E+125"),
+    "large": Decimal("9.9999999999999999999999999999999999999E+37"),
     "binary": Binary(bytes(range(256))),
     "yes": True,
     "no": False,

@@ -48,10 +48,10 @@ pub enum Condition {
     Exists(Path),
     /// `attribute_not_exists(path)`
     NotExists(Path),
-    /// `attribute_type(path, type)`
+    /// `attribute_type(value, type)`
     Type {
-        /// Where the value is.
-        path: Path,
+        /// A value in the item, or of the request.
+        value: Operand,
         /// The type it must have.
         kind: AttributeType,
     },
@@ -137,7 +137,8 @@ impl Condition {
                 operand(value);
                 list.iter().for_each(operand);
             }
-            Self::Exists(path) | Self::NotExists(path) | Self::Type { path, .. } => visit(path),
+            Self::Exists(path) | Self::NotExists(path) => visit(path),
+            Self::Type { value, .. } => operand(value),
             Self::BeginsWith { value, prefix } => [value, prefix].into_iter().for_each(operand),
             Self::Contains { container, element } => [container, element].into_iter().for_each(operand),
         }

@@ -41,13 +41,10 @@ pub(crate) fn call(p: &mut impl Faults, function: Function, first: Operand, seco
     match function {
         Function::AttributeExists => Condition::Exists(path(p, operator, first)),
         Function::AttributeNotExists => Condition::NotExists(path(p, operator, first)),
-        Function::AttributeType => {
-            let path = path(p, operator, first);
-            Condition::Type {
-                path,
-                kind: named_type(p, &second),
-            }
-        }
+        Function::AttributeType => Condition::Type {
+            value: first,
+            kind: named_type(p, &second),
+        },
         Function::BeginsWith => {
             for operand in [&first, &second] {
                 check_type(p, operator, operand, |kind| {

@@ -85,14 +85,11 @@ pub enum Fault {
     /// No text.
     #[error("The expression can not be empty;")]
     Empty,
-    /// Longer than [`EXPRESSION_BYTES`](crate::limits::EXPRESSION_BYTES). DynamoDB tells the size of filters only.
-    #[error("Expression size has exceeded the maximum allowed size;{}", match bytes {
-        Some(bytes) => format!(" expression size: {bytes}"),
-        None => String::new(),
-    })]
+    /// Longer than [`EXPRESSION_BYTES`](crate::limits::EXPRESSION_BYTES).
+    #[error("Expression size has exceeded the maximum allowed size; expression size: {bytes}")]
     Size {
-        /// The size, where it is told.
-        bytes: Option<usize>,
+        /// The size.
+        bytes: usize,
     },
     /// A token that may not stand where it stands.
     #[error("Syntax error; token: \"{token}\", near: \"{near}\"")]
@@ -137,7 +134,7 @@ pub enum Fault {
         /// Its name.
         function: &'static str,
     },
-    /// A function that gives a truth where a value is wanted, or the other way round.
+    /// A function that gives a truth where a value is wanted, or the other way round; or a list that is appended to a list.
     #[error("The function is not allowed to be used this way in an expression; function: {function}")]
     FunctionMisused {
         /// Its name.
@@ -175,7 +172,7 @@ pub enum Fault {
         index: String,
     },
     /// More than [`PATH_ELEMENTS`](crate::limits::PATH_ELEMENTS).
-    #[error("The document path has too many nesting elements; nesting levels: {levels}")]
+    #[error("The document path has too many nesting levels; nesting levels: {levels}")]
     PathDepth {
         /// How many elements.
         levels: usize,
@@ -398,13 +395,16 @@ pub enum KeyConditionFault {
     #[error("KeyConditionExpressions cannot contain nested operations")]
     NestedOperation,
     /// A path into a map or list.
-    #[error("KeyConditionExpressions cannot have conditions on nested attributes")]
+    #[error("Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes")]
     NestedAttribute,
     /// Only values.
     #[error("Invalid condition in KeyConditionExpression: No key attribute specified")]
     NoAttribute,
     /// Several paths.
-    #[error("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")]
+    #[error(
+        "Invalid KeyConditionExpression: Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
+         condition"
+    )]
     SeveralAttributes,
     /// The path is not the first operand.
     #[error(
@@ -424,6 +424,17 @@ pub enum KeyConditionFault {
     #[error("Query condition missed key schema element: {attribute}")]
     MissedKey {
         /// The key attribute.
+        attribute: String,
+    },
+    /// Of keys of several attributes: one that must have its `=` and has not. Only parts of DynamoDB's text are known.
+    #[error("Query key condition must have an equality condition on {key_type} key attribute {attribute}{}", match *key_type {
+        "RANGE" => ", which stands before another one",
+        _ => "",
+    })]
+    NotEqual {
+        /// `HASH` or `RANGE`.
+        key_type: &'static str,
+        /// Its name.
         attribute: String,
     },
     /// A partition key that is compared otherwise than by `=`, or a condition that no key can meet.

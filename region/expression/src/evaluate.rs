@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use geodynamo_item::{AttributeValue, Item, Number};
+use geodynamo_item::{AttributeType, AttributeValue, Item, Number};
 
 use crate::condition::{Comparator, Condition, Operand};
 
@@ -31,7 +31,7 @@ pub(crate) fn evaluate(condition: &Condition, item: &Item) -> bool {
         }
         Condition::Exists(path) => path.find(item).is_some(),
         Condition::NotExists(path) => path.find(item).is_none(),
-        Condition::Type { path, kind } => path.find(item).is_some_and(|value| value.kind() == *kind),
+        Condition::Type { value, kind } => resolve(value, item).is_some_and(|value| value.kind() == *kind),
         Condition::BeginsWith { value, prefix } => match (resolve(value, item), resolve(prefix, item)) {
             (Some(Resolved::Value(value)), Some(Resolved::Value(prefix))) => begins_with(value, prefix),
             _ => false,
@@ -50,6 +50,15 @@ pub(crate) fn evaluate(condition: &Condition, item: &Item) -> bool {
 enum Resolved<'v> {
     Value(&'v AttributeValue),
     Size(Number),
+}
+
+impl Resolved<'_> {
+    fn kind(&self) -> AttributeType {
+        match self {
+            Self::Value(value) => value.kind(),
+            Self::Size(_) => AttributeType::N,
+        }
+    }
 }
 
 fn resolve<'v>(operand: &'v Operand, item: &'v Item) -> Option<Resolved<'v>> {
@@ -105,11 +114,11 @@ pub fn order(left: &AttributeValue, right: &AttributeValue) -> Option<Ordering> 
     }
 }
 
-/// `size()`: of a string its length, of binary its bytes, of sets, lists and maps the number of elements; numbers,
-/// Booleans and null have none.
+/// `size()`: of a string its length in UTF-16 code units, of binary its bytes, of sets, lists and maps the number of elements;
+/// numbers, Booleans and null have none.
 pub(crate) fn size_of(value: &AttributeValue) -> Option<Number> {
     let size = match value {
-        AttributeValue::S(text) => text.chars().count(),
+        AttributeValue::S(text) => text.encode_utf16().count(),
         AttributeValue::B(bytes) => bytes.len(),
         AttributeValue::M(map) => map.len(),
         AttributeValue::L(list) => list.len(),

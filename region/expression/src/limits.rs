@@ -11,8 +11,9 @@ pub const OPERATORS: usize = 300;
 /// Operands in the parentheses of one `IN`.
 pub const IN_OPERANDS: usize = 100;
 
-/// Elements of a document path: an attribute's name and 32 levels of nesting below it ("Nested attribute depth").
-pub const PATH_ELEMENTS: usize = 33;
+/// Elements of a document path: an attribute's name and what leads down to the deepest value it may have, which nests 32
+/// levels, the attribute's own value counted ("Nested attribute depth").
+pub const PATH_ELEMENTS: usize = 32;
 
 /// Parentheses, `NOT`s and function calls within each other. No expression that DynamoDB takes has more: each level needs
 /// an operator of its own, since parentheses that enclose nothing but parentheses are refused.

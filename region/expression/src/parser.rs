@@ -54,9 +54,7 @@ fn whole<'t, 'c, 'a, T>(
     parse: impl FnOnce(&mut Parser<'t, 'c, 'a>) -> Parsed<T>,
 ) -> Parsed<T> {
     if text.len() > limits::EXPRESSION_BYTES {
-        return Err(Box::new(Fault::Size {
-            bytes: (parameter == Parameter::Filter).then_some(text.len()),
-        }));
+        return Err(Box::new(Fault::Size { bytes: text.len() }));
     }
     let mut lexer = Lexer::new(text);
     let token = lexer.next();

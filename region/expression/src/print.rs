@@ -133,9 +133,9 @@ impl Printed {
                 self.text("attribute_not_exists");
                 self.enclosed(|out| out.path(path));
             }
-            Condition::Type { path, kind } => {
+            Condition::Type { value, kind } => {
                 let kind = Operand::Value(AttributeValue::S(kind.code().into()));
-                self.call("attribute_type", [&Operand::Path(path.clone()), &kind]);
+                self.call("attribute_type", [value, &kind]);
             }
             Condition::BeginsWith { value, prefix } => self.call("begins_with", [value, prefix]),
             Condition::Contains { container, element } => self.call("contains", [container, element]),

@@ -82,7 +82,8 @@ impl Update {
         set.any(|(path, operand)| is_it(path) && !of_item(operand)) || self.add.iter().any(|(path, _)| is_it(path))
     }
 
-    /// Whether it only takes attributes or elements away. Of an item that is not there it then makes none.
+    /// Whether it only takes attributes or elements away. Of an item that is not there it then makes none, and no path of it is
+    /// wrong.
     pub fn only_takes_away(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && !(self.remove.is_empty() && self.delete.is_empty())
     }

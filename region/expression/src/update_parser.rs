@@ -68,32 +68,56 @@ fn target(p: P<'_, '_, '_, '_>) -> Parsed<Path> {
     p.path()
 }
 
-/// `operand`, `operand + operand` or `operand - operand`; also longer chains, which the guide's page of limits has.
+/// What SET sets: `operand`, `operand + operand` or `operand - operand`, perhaps in parentheses. There is one operator at most:
+/// by the guide's syntax summary an operand is a path or a function.
 fn set_value(p: P<'_, '_, '_, '_>) -> Parsed<UpdateOperand> {
-    Ok(sum(p)?.0)
+    Ok(value(p)?.operand)
 }
 
-/// The same, and whether it is nothing but something in parentheses.
-fn sum(p: P<'_, '_, '_, '_>) -> Parsed<(UpdateOperand, bool)> {
-    let mut enclosed = p.peek() == Kind::Open;
-    let mut left = operand(p)?;
-    loop {
-        let (operator, build): (_, fn(_, _) -> _) = match p.peek() {
-            Kind::Plus => ("+", UpdateOperand::Plus),
-            Kind::Minus => ("-", UpdateOperand::Minus),
-            _ => return Ok((left, enclosed)),
-        };
-        p.take();
-        p.count_operator()?;
-        enclosed = false;
-        let right = operand(p)?;
-        for operand in [&left, &right] {
-            check_type(p, operator, operand, AttributeType::N);
+/// A part of what SET sets, and how it is written.
+struct Written {
+    operand: UpdateOperand,
+    enclosed: bool,
+    is_sum: bool,
+}
+
+fn value(p: P<'_, '_, '_, '_>) -> Parsed<Written> {
+    let left = if p.take_if(Kind::Open) {
+        let inner = p.nest(value)?;
+        p.expect(Kind::Close)?;
+        if inner.enclosed {
+            p.note(Fault::RedundantParentheses);
         }
-        left = build(Box::new(left), Box::new(right));
+        Written {
+            enclosed: true,
+            ..inner
+        }
+    } else {
+        Written {
+            operand: operand(p)?,
+            enclosed: false,
+            is_sum: false,
+        }
+    };
+    let (operator, build): (_, fn(_, _) -> _) = match p.peek() {
+        Kind::Plus if !left.is_sum => ("+", UpdateOperand::Plus),
+        Kind::Minus if !left.is_sum => ("-", UpdateOperand::Minus),
+        _ => return Ok(left),
+    };
+    p.take();
+    p.count_operator()?;
+    let (left, right) = (left.operand, operand(p)?);
+    for operand in [&left, &right] {
+        check_type(p, operator, operand, AttributeType::N);
     }
+    Ok(Written {
+        operand: build(Box::new(left), Box::new(right)),
+        enclosed: false,
+        is_sum: true,
+    })
 }
 
+/// A path, a value of the request or a function, perhaps in parentheses.
 fn operand(p: P<'_, '_, '_, '_>) -> Parsed<UpdateOperand> {
     match p.peek() {
         Kind::Value => Ok(UpdateOperand::Value(p.value()?)),
@@ -108,11 +132,11 @@ fn operand(p: P<'_, '_, '_, '_>) -> Parsed<UpdateOperand> {
         }
         Kind::Open => {
             p.take();
-            let (inner, enclosed) = p.nest(sum)?;
-            p.expect(Kind::Close)?;
-            if enclosed {
+            if p.peek() == Kind::Open {
                 p.note(Fault::RedundantParentheses);
             }
+            let inner = p.nest(operand)?;
+            p.expect(Kind::Close)?;
             Ok(inner)
         }
         _ => Err(p.syntax_error()),
@@ -165,9 +189,7 @@ fn applied(p: P<'_, '_, '_, '_>, word: Token, operands: Vec<UpdateOperand>) -> U
     let first = operands.next().unwrap_or(NOTHING);
     let second = operands.next().unwrap_or(NOTHING);
     if function == Function::ListAppend {
-        for operand in [&first, &second] {
-            check_type(p, function.name(), operand, AttributeType::L);
-        }
+        check_appended(p, [&first, &second]);
         return UpdateOperand::ListAppend(Box::new(first), Box::new(second));
     }
     let UpdateOperand::Path(path) = first else {
@@ -192,6 +214,17 @@ pub(crate) fn check_type(p: &mut impl Faults, operator: &'static str, operand: &
             operator,
             operand: kind,
         });
+    }
+}
+
+/// Refuses operands of `list_append` that are known to be no lists, and those that are lists appended to others.
+pub(crate) fn check_appended(p: &mut impl Faults, operands: [&UpdateOperand; 2]) {
+    let function = Function::ListAppend.name();
+    for operand in operands {
+        if matches!(operand, UpdateOperand::ListAppend(..)) {
+            p.note(Fault::FunctionMisused { function });
+        }
+        check_type(p, function, operand, AttributeType::L);
     }
 }
 

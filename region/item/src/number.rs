@@ -32,7 +32,7 @@ pub enum NumberError {
     /// More than 38 significant digits.
     #[error("Attempting to store more than 38 significant digits in a Number")]
     Digits,
-    /// Above 9.99…E+125.
+    /// Above 9.99…E+125, or a sum of more than 38 digits.
     #[error("Number overflow. Attempting to store a number with magnitude larger than supported range")]
     Overflow,
     /// Below 1E-130.
@@ -87,9 +87,20 @@ impl Number {
         digits.number(negative, exponent.saturating_sub(places))
     }
 
-    /// The exact sum; an error if it needs more than 38 digits or leaves the range.
+    /// The exact sum.
+    ///
+    /// # Errors
+    /// [`NumberError::Overflow`] of a sum that needs more than 38 digits, too: so DynamoDB puts it, though such a number in a
+    /// request is [`NumberError::Digits`]. [`NumberError::Underflow`] below 1E-130.
     #[expect(clippy::should_implement_trait, reason = "the trait's sum cannot fail")]
     pub fn add(self, other: Self) -> Result<Self, NumberError> {
+        self.exact_sum(other).map_err(|error| match error {
+            NumberError::Digits => NumberError::Overflow,
+            error => error,
+        })
+    }
+
+    fn exact_sum(self, other: Self) -> Result<Self, NumberError> {
         let (high, low) = if self.exponent >= other.exponent {
             (self, other)
         } else {
@@ -122,7 +133,10 @@ impl Number {
         Self::normal(negative, magnitude, i64::from(low.exponent))
     }
 
-    /// The exact difference; an error if it needs more than 38 digits or leaves the range.
+    /// The exact difference.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
     #[expect(clippy::should_implement_trait, reason = "the trait's difference cannot fail")]
     pub fn sub(self, other: Self) -> Result<Self, NumberError> {
         self.add(other.negated())

@@ -28,6 +28,14 @@ pub type Wire<T> = Result<Result<T, ValidationText>, SerializationError>;
 #[error("{0}")]
 pub struct ValidationText(pub Cow<'static, str>);
 
+impl ValidationText {
+    /// Whether DynamoDB says it in the same words wherever the value stands: also of one of `ExpressionAttributeValues`,
+    /// whose other refusals tell the parameter and the value's key.
+    pub fn is_whole_message(&self) -> bool {
+        [NAME_TOO_LARGE, text::EMPTY_SS, text::EMPTY_NS, text::EMPTY_BS].contains(&&*self.0)
+    }
+}
+
 impl From<&'static str> for ValidationText {
     fn from(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
@@ -54,6 +62,9 @@ pub enum SerializationError {
 /// The text of a `ValidationException` for an attribute's name of more than [`MAX_NAME`](crate::MAX_NAME) bytes.
 pub const NAME_TOO_LARGE: &str =
     "1 validation error detected: Attribute name is too large, must be less than 65536 bytes";
+
+/// The text of a `ValidationException` for an attribute without a name. In maps within attributes a name may be empty.
+pub const EMPTY_NAME: &str = "One or more parameter values were invalid: Empty attribute name";
 
 /// The texts that need no more than themselves.
 mod text {

@@ -27,12 +27,17 @@ use tokio::sync::watch;
 use crate::{
     api::TablesAdmin,
     config::{ClusterTls, Config, ThrottleEntry},
-    metrics::{LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationObserver, RocksCollector, TableCollector},
+    metrics::{
+        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
+        ReplicationObserver, RocksCollector, TableCollector,
+    },
     peers::TablesHost,
     process::{Ports, StartError},
     shutdown::Shutdown,
 };
 
+/// How often the lag behind each peer is worked out.
+const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
 const DATABASE: &str = "db";
 /// How long a region that ends may take to put the last of its change logs into the archive.
@@ -110,13 +115,14 @@ impl Region {
         registry.register(|registry| {
             registry.register_collector(Box::new(RocksCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
+            registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables)?;
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
-            recoveries.start(stop);
+            recoveries.start(stop.clone());
             let collector = RecoveryCollector(recoveries.clone());
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
@@ -126,6 +132,7 @@ impl Region {
                     tables: Arc::clone(&tables),
                     cluster: topology.cluster().as_str().to_owned(),
                     time,
+                    shutdown: shutdown.clone(),
                 };
                 let observer: Arc<dyn Observer> = ReplicationObserver::new(&registry);
                 let replicator = Replicator::start(
@@ -134,7 +141,16 @@ impl Region {
                     Some(observer),
                 )?;
                 let links = LinkCollector(replicator.metrics());
-                registry.register(|registry| registry.register_collector(Box::new(links)));
+                let lag = Arc::new(ReplicationLag::default());
+                registry.register(|registry| {
+                    registry.register_collector(Box::new(links));
+                    registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
+                });
+                let peers = topology
+                    .peers(&config.region)
+                    .map(|peer| peer.name.to_string())
+                    .collect();
+                tokio::spawn(watch_lag(Arc::clone(&tables), peers, lag, stop));
                 Some(replicator)
             }
             _ => None,
@@ -146,7 +162,9 @@ impl Region {
         let api = |bound: SocketAddr| {
             let endpoint = known.map_or_else(|| reachable(bound).to_string(), |(_, node)| node.data.to_string());
             let recovery = recoveries.clone().map(|all| Arc::new(all) as Arc<dyn Recovery>);
-            Api::new(Arc::clone(&tables), endpoint).with_recovery(recovery)
+            Api::new(Arc::clone(&tables), endpoint)
+                .with_habits(config.habits)
+                .with_recovery(recovery)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
         let ports = Ports::start(config, mode, api, admin, &registry, shutdown).await?;
@@ -211,6 +229,45 @@ impl TimeSource for SystemClock {
     }
 }
 
+fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {
+    let peers = topology.map(|topology| {
+        topology
+            .peers(&config.region)
+            .map(|peer| peer.name.to_string())
+            .collect()
+    });
+    IdentityCollector {
+        region: config.region.to_string(),
+        node: config.node.to_string(),
+        peers: peers.unwrap_or_default(),
+        data_dir: config.data_dir.clone(),
+        started: SystemTime::now(),
+    }
+}
+
+/// Asks the logs, every [`LAG_EVERY`], how old the oldest write is that each peer has not applied.
+async fn watch_lag(
+    tables: Arc<Tables<RocksEngine>>,
+    peers: Vec<String>,
+    lag: Arc<ReplicationLag>,
+    mut stop: watch::Receiver<bool>,
+) {
+    while tokio::time::timeout(LAG_EVERY, stop.wait_for(|stopped| *stopped))
+        .await
+        .is_err()
+    {
+        for peer in &peers {
+            match tables.oldest_unapplied(peer).await {
+                Ok(oldest) => {
+                    let age_ms = oldest.map_or(0, |oldest| tables.now_ms().saturating_sub(oldest));
+                    lag.set(peer, age_ms as f64 / 1000.0);
+                }
+                Err(error) => tracing::debug!(%error, peer, "the lag is not known"),
+            }
+        }
+    }
+}
+
 fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> {
     let topology = Topology::parse(&path.display().to_string(), &read(path)?)?;
     let region = topology.require_region(&config.region)?;
@@ -250,6 +307,7 @@ pub(crate) fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
         memtable_bytes,
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         background_bytes_per_second: background_mb_per_second(config) << 20,
+        reserve_bytes: config.storage.reserve_mb.get() << 20,
         sync: config.storage.sync,
         ..RocksOptions::default()
     };

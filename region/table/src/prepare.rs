@@ -2,9 +2,15 @@
 
 use bytes::Bytes;
 use geodynamo_expression::Update;
-use geodynamo_item::{Item, MAX_NESTING, codec, size::ITEM_BYTES_MAX};
+use geodynamo_item::{
+    Item, MAX_NESTING, codec,
+    size::{self, ITEM_BYTES_MAX},
+};
 
-use crate::{Result, StoredItem, Table, TableError, index::entry_size, record::Record, write::WriteOptions};
+use crate::{
+    ConditionFailed, Result, StoredItem, Table, TableError, capacity::write_units, index::entry_size, record::Record,
+    update_size, write::WriteOptions,
+};
 
 /// What is done to a key.
 pub(crate) enum Action<'a> {
@@ -69,33 +75,57 @@ pub(crate) fn prepare(
     if let Some(condition) = options.condition {
         let nothing = Item::new();
         if !condition.evaluate(old.as_ref().unwrap_or(&nothing)) {
-            let shown = old.filter(|_| options.old_on_failure);
-            return Err(TableError::ConditionFailed(shown.map(Box::new)));
+            let units = if options.measures_failure {
+                refused_units(old.as_ref(), &action)
+            } else {
+                0.0
+            };
+            let item = old.filter(|_| options.old_on_failure);
+            return Err(TableError::ConditionFailed(Box::new(ConditionFailed { item, units })));
         }
     }
+    let counted = match &action {
+        Action::Update { update, .. } if options.counts_actions => *update,
+        _ => None,
+    };
     let (new, too_large) = match action {
         Action::Put(item) => (Some(item), "Item size has exceeded the maximum allowed size"),
         Action::Delete | Action::Check => (None, ""),
-        // What only takes away makes no item; but a path that leads nowhere is refused as ever.
+        // Of nothing there is nothing to take away, whatever the paths are; and no item is made for that.
         Action::Update {
-            key,
-            update: Some(update),
-        } if old.is_none() && update.only_takes_away() => {
-            applied(update, key)?;
-            (None, "")
-        }
+            update: Some(update), ..
+        } if old.is_none() && update.only_takes_away() => (None, ""),
         Action::Update { key, update } => {
             let item = updated(table, old.as_ref().unwrap_or(key), update)?;
             (Some(item), "Item size to update has exceeded the maximum allowed size")
         }
     };
-    let encoded = new.as_ref().map(|item| encode(table, item, too_large)).transpose()?;
+    let encode = |item: &Item| encode(table, item, counted, too_large);
+    let encoded = new.as_ref().map(encode).transpose()?;
     Ok(Prepared {
         current,
         old,
         new,
         encoded,
     })
+}
+
+/// What a write consumes whose condition fails.
+fn refused_units(old: Option<&Item>, action: &Action<'_>) -> f64 {
+    let new = match action {
+        Action::Put(item) => size::item(item),
+        Action::Delete | Action::Check => 0,
+        Action::Update {
+            update: Some(update), ..
+        } if old.is_none() && update.only_takes_away() => 0,
+        Action::Update { key, update } => {
+            let base = old.unwrap_or(key);
+            // Of an update that cannot be made, what there is counts.
+            let new = update.and_then(|update| update.apply(base).ok());
+            size::item(new.as_ref().unwrap_or(base))
+        }
+    };
+    write_units(old.map_or(0, size::item), new)
 }
 
 fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> {
@@ -119,12 +149,14 @@ fn applied(update: &Update, base: &Item) -> Result<Item> {
     applied.map_err(|error| TableError::Validation(error.to_string()))
 }
 
-/// An item's stored form; an item that is too large is refused.
-fn encode(table: &Table, item: &Item, too_large: &str) -> Result<Bytes> {
+/// An item's stored form; an item that is too large is refused, and so is what an update writes, if that counts.
+fn encode(table: &Table, item: &Item, counted: Option<&Update>, too_large: &str) -> Result<Bytes> {
     let mut out = Vec::with_capacity(512);
     codec::encode(item, &mut out);
     let stored = StoredItem::new(out.into());
-    if table.is_too_large(item, stored.size()?) {
+    let bytes = stored.size()?;
+    let writes_too_much = |update| update_size::is_too_large(update, item, bytes);
+    if table.is_too_large(item, bytes) || counted.is_some_and(writes_too_much) {
         return Err(TableError::Validation(too_large.into()));
     }
     Ok(stored.into_bytes())

@@ -38,7 +38,7 @@ pub(crate) fn holds(condition: &Condition, item: &Item, fault: Option<Fault>) ->
         }
         Condition::Exists(path) => path.find(item).is_some(),
         Condition::NotExists(path) => path.find(item).is_none(),
-        Condition::Type(path, kind) => path.find(item).is_some_and(|value| value.kind() == kind),
+        Condition::Type(operand, kind) => find(operand).is_some_and(|value| value.kind() == kind),
         Condition::BeginsWith(value, prefix) => match (find(value), find(prefix)) {
             (Some(value), Some(prefix)) => begins_with(&value, &prefix, fault),
             _ => false,
@@ -66,6 +66,9 @@ fn value_of(operand: &Operand, item: &Item, fault: Option<Fault>) -> Option<Valu
         Operand::Size(path) => match path.find(item)? {
             Value::S(text) if fault == Some(Fault::SizeOfAStringIsItsBytes) => {
                 size_of(&Value::B(text.clone().into_bytes())).map(Value::N)
+            }
+            Value::S(text) if fault == Some(Fault::SizeOfAStringIsItsCharacters) => {
+                size_of(&Value::L(text.chars().map(|_| Value::Null).collect())).map(Value::N)
             }
             value => size_of(value).map(Value::N),
         },

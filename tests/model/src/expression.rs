@@ -1,6 +1,7 @@
 //! The model's own trees of expressions, and what DynamoDB refuses of them before it looks at an item.
 
 use crate::{
+    fault::Fault,
     number::Number,
     value::{Item, Value},
 };
@@ -39,7 +40,7 @@ pub(crate) enum Condition {
     Exists(Path),
     NotExists(Path),
     /// The type's name is a value in requests.
-    Type(Path, String),
+    Type(Operand, String),
     BeginsWith(Operand, Operand),
     Contains(Operand, Operand),
 }
@@ -156,8 +157,31 @@ fn same_operand(operator: &str, path: &Path) -> String {
     )
 }
 
+/// The guide's page of constraints: attributes nest 32 levels; a path's levels are the attribute's name and its steps.
+const LEVELS_MAX: usize = 32;
+
+/// The faults of paths that lead deeper than anything can be.
+pub(crate) fn depth_faults(paths: &[&Path], fault: Option<Fault>, faults: &mut Faults) {
+    if fault == Some(Fault::PathsHaveAnyDepth) {
+        return;
+    }
+    let levels = paths.iter().map(|path| path.steps.len() + 1);
+    faults.extend(
+        levels
+            .filter(|levels| *levels > LEVELS_MAX)
+            .map(|levels| format!("The document path has too many nesting levels; nesting levels: {levels}")),
+    );
+}
+
 /// The faults of a condition.
-pub(crate) fn condition_faults(condition: &Condition, faults: &mut Faults) {
+pub(crate) fn condition_faults(condition: &Condition, fault: Option<Fault>, faults: &mut Faults) {
+    let mut paths = Vec::new();
+    condition_paths(condition, &mut paths);
+    depth_faults(&paths, fault, faults);
+    operand_faults(condition, fault, faults);
+}
+
+fn operand_faults(condition: &Condition, fault: Option<Fault>, faults: &mut Faults) {
     let mut typed = |operator: &str, operands: &[&Operand], fits: fn(&Value) -> bool| {
         for operand in operands {
             match operand {
@@ -167,8 +191,10 @@ pub(crate) fn condition_faults(condition: &Condition, faults: &mut Faults) {
         }
     };
     match condition {
-        Condition::And(list) | Condition::Or(list) => list.iter().for_each(|inner| condition_faults(inner, faults)),
-        Condition::Not(inner) => condition_faults(inner, faults),
+        Condition::And(list) | Condition::Or(list) => {
+            list.iter().for_each(|inner| operand_faults(inner, fault, faults))
+        }
+        Condition::Not(inner) => operand_faults(inner, fault, faults),
         Condition::Compare(operator, left, right) => {
             if !matches!(*operator, "=" | "<>") {
                 typed(operator, &[left, right], Value::has_order);
@@ -186,7 +212,11 @@ pub(crate) fn condition_faults(condition: &Condition, faults: &mut Faults) {
         }
         Condition::In(value, list) => distinct("IN", value, &list.iter().collect::<Vec<_>>(), faults),
         Condition::Exists(_) | Condition::NotExists(_) => {}
-        Condition::Type(_, kind) => {
+        Condition::Type(of, kind) => {
+            if fault == Some(Fault::AttributeTypesAreOfPathsOnly) && !matches!(of, Operand::Path(_)) {
+                faults
+                    .push("Operator or function requires a document path; operator or function: attribute_type".into());
+            }
             if !["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"].contains(&kind.as_str()) {
                 faults.push(format!(
                     "Invalid attribute type name found; type: {kind}, valid types: {{B,NULL,SS,BOOL,L,BS,N,NS,S,M}}"
@@ -235,12 +265,19 @@ pub(crate) fn overlap_faults(paths: &[&Path], faults: &mut Faults) {
     }
 }
 
-/// The faults of an update.
-pub(crate) fn update_faults(update: &Update, faults: &mut Faults) {
+/// The faults of an update, which may be a statement's.
+pub(crate) fn update_faults(update: &Update, stated: bool, fault: Option<Fault>, faults: &mut Faults) {
     overlap_faults(&update.paths(), faults);
+    let mut paths = update.paths();
     for (_, term) in &update.set {
-        term_faults(term, faults);
+        term_faults(term, fault, faults);
+        if !stated && fault != Some(Fault::SumsHaveAnyNumberOfTerms) && has_inner_sum(term) {
+            // A syntax error; what is near the token depends on the text.
+            faults.push(String::new());
+        }
+        term_paths(term, &mut paths);
     }
+    depth_faults(&paths, fault, faults);
     let long = |kind: &str| match kind {
         "S" => "STRING",
         "N" => "NUMBER",
@@ -267,7 +304,35 @@ pub(crate) fn update_faults(update: &Update, faults: &mut Faults) {
     }
 }
 
-fn term_faults(term: &Term, faults: &mut Faults) {
+/// The guide's syntax of what SET sets: an operand, or two and an operator; operands are paths and functions. PartiQL's is not
+/// told.
+fn has_inner_sum(term: &Term) -> bool {
+    let is_sum = |term: &Term| matches!(term, Term::Plus(..) | Term::Minus(..));
+    match term {
+        Term::Path(_) | Term::Value(_) => false,
+        Term::IfNotExists(_, one) => is_sum(one) || has_inner_sum(one),
+        Term::ListAppend(one, two) | Term::Plus(one, two) | Term::Minus(one, two) => {
+            is_sum(one) || is_sum(two) || has_inner_sum(one) || has_inner_sum(two)
+        }
+    }
+}
+
+fn term_paths<'t>(term: &'t Term, paths: &mut Vec<&'t Path>) {
+    match term {
+        Term::Path(path) => paths.push(path),
+        Term::Value(_) => {}
+        Term::IfNotExists(path, otherwise) => {
+            paths.push(path);
+            term_paths(otherwise, paths);
+        }
+        Term::ListAppend(one, two) | Term::Plus(one, two) | Term::Minus(one, two) => {
+            term_paths(one, paths);
+            term_paths(two, paths);
+        }
+    }
+}
+
+fn term_faults(term: &Term, fault: Option<Fault>, faults: &mut Faults) {
     let mut check = |operator: &str, terms: [&Term; 2], wanted: &str| {
         for inner in terms {
             let kind = match inner {
@@ -281,25 +346,30 @@ fn term_faults(term: &Term, faults: &mut Faults) {
             }
         }
     };
-    match term {
-        Term::Path(_) | Term::Value(_) => {}
-        Term::IfNotExists(_, otherwise) => term_faults(otherwise, faults),
+    let (one, two) = match term {
+        Term::Path(_) | Term::Value(_) => return,
+        Term::IfNotExists(_, otherwise) => return term_faults(otherwise, fault, faults),
         Term::ListAppend(one, two) => {
             check("list_append", [one, two], "L");
-            term_faults(one, faults);
-            term_faults(two, faults);
+            let appended = |term: &Term| matches!(term, Term::ListAppend(..));
+            if (appended(one) || appended(two)) && fault != Some(Fault::ListsAreAppendedToAppendedOnes) {
+                faults.push(
+                    "The function is not allowed to be used this way in an expression; function: list_append".into(),
+                );
+            }
+            (one, two)
         }
         Term::Plus(one, two) => {
             check("+", [one, two], "N");
-            term_faults(one, faults);
-            term_faults(two, faults);
+            (one, two)
         }
         Term::Minus(one, two) => {
             check("-", [one, two], "N");
-            term_faults(one, faults);
-            term_faults(two, faults);
+            (one, two)
         }
-    }
+    };
+    term_faults(one, fault, faults);
+    term_faults(two, fault, faults);
 }
 
 /// Every path of a condition.
@@ -317,14 +387,15 @@ pub(crate) fn condition_paths<'c>(condition: &'c Condition, paths: &mut Vec<&'c 
         }
         Condition::Between(one, two, three) => [one, two, three].into_iter().for_each(operand),
         Condition::In(one, list) => std::iter::once(one).chain(list).for_each(operand),
-        Condition::Exists(path) | Condition::NotExists(path) | Condition::Type(path, _) => paths.push(path),
+        Condition::Type(one, _) => operand(one),
+        Condition::Exists(path) | Condition::NotExists(path) => paths.push(path),
     }
 }
 
-/// `size()`: a string's length in characters, a binary's in bytes, how many elements a set, list or map has.
+/// `size()`: a string's length in UTF-16 code units, a binary's in bytes, how many elements a set, list or map has.
 pub(crate) fn size_of(value: &Value) -> Option<Number> {
     Some(Number::of_count(match value {
-        Value::S(text) => text.chars().count(),
+        Value::S(text) => text.encode_utf16().count(),
         Value::B(bytes) => bytes.len(),
         Value::L(list) => list.len(),
         Value::M(map) => map.len(),

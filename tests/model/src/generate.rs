@@ -50,8 +50,13 @@ pub(crate) fn request(rng: &mut Rng, model: &Model, heavy: bool) -> Request {
         Action::TransactWrite(transaction) => transaction.mistaken().is_some(),
         _ => false,
     };
-    let mistakes = conditioned && generator.rng.percent(4);
-    let mistake = mistakes.then(|| generator.rng.pick(&Mistake::ALL));
+    let mistakes = conditioned && generator.rng.percent(5);
+    let mut mistake = mistakes.then(|| generator.rng.pick(&Mistake::ALL));
+    let by_keys = matches!(&action, Action::Read(read) if read.query.as_ref().is_some_and(|tests| !tests.is_empty()));
+    let by_expression = by_keys && !older.as_ref().is_some_and(|older| older.keys);
+    if by_expression && generator.rng.percent(1) {
+        mistake = Some(generator.rng.pick(&Mistake::OF_KEYS));
+    }
     let capacities = &[
         None,
         None,
@@ -95,14 +100,23 @@ impl Generator<'_> {
                 let table = self.table();
                 let key = self.key(table);
                 let old = self.found(table, &key);
-                let update = (!self.rng.percent(3)).then(|| self.update(table, old.as_ref()));
+                let update = (!self.rng.percent(3)).then(|| match self.rng.below(120) {
+                    0 => self.large_update(old.as_ref().unwrap_or(&key)),
+                    _ => self.update(table, old.as_ref()),
+                });
                 self.conditional(table, Write::Update(key, update), old)
             }
             39..51 => Action::Read(Box::new(self.query())),
             51..59 => Action::Read(Box::new(self.scan())),
             59..62 => self.batch_get(),
-            62..66 => self.batch_write(),
-            66..75 => self.transact_write(),
+            62..66 => match self.flood() {
+                Some(items) => Action::BatchWrite(items),
+                None => self.batch_write(),
+            },
+            66..75 => match self.drain() {
+                Some(transaction) => Action::TransactWrite(transaction),
+                None => self.transact_write(),
+            },
             75..78 => self.transact_get(),
             78..91 => self.execute(),
             91..94 => self.batch_execute(),

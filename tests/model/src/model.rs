@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    answer::{Expected, Refusal, settled},
+    answer::{Expected, Refusal, UNKNOWN, settled, with_exponents},
     fault::Fault,
     place::Place,
     request::{Action, BatchGet, Request, Write},
@@ -16,6 +16,7 @@ use crate::{
 mod changes;
 mod checks;
 mod read;
+mod statement_batches;
 mod statements;
 mod transact;
 mod write;
@@ -74,6 +75,8 @@ use changes::Phases;
 struct Capacity {
     table: f64,
     indexes: BTreeMap<String, f64>,
+    /// Of writes that failed: told in the total only.
+    failed: f64,
 }
 
 type Refused<T> = Result<T, Vec<Refusal>>;
@@ -127,10 +130,13 @@ impl Model {
             Action::TransactWrite(transaction) => self.transact_write(request, transaction),
             Action::TransactGet(list) => self.transact_get(request, list),
         };
-        Answer {
-            expected: Expected::of(reply),
-            next,
+        let mut expected = Expected::of(reply);
+        if self.is(Fault::LargeNumbersHaveExponents)
+            && let Expected::Reply(reply) = expected
+        {
+            expected = Expected::Reply(with_exponents(reply));
         }
+        Answer { expected, next }
     }
 
     /// The items of a table, or its entries in an index, in the order of a scan.
@@ -202,6 +208,7 @@ impl Model {
 impl Capacity {
     fn add(&mut self, other: &Self) {
         self.table += other.table;
+        self.failed += other.failed;
         for (name, units) in &other.indexes {
             *self.indexes.entry(name.clone()).or_default() += units;
         }
@@ -210,7 +217,7 @@ impl Capacity {
     /// `ConsumedCapacity`, as far as it is asked for.
     fn shown(&self, request: &Request, schema: &Schema) -> Option<Json> {
         let asked = request.capacity.filter(|asked| *asked != "NONE")?;
-        let total = self.table + self.indexes.values().sum::<f64>();
+        let total = self.table + self.indexes.values().sum::<f64>() + self.failed;
         let mut shown = json!({ "TableName": schema.name, "CapacityUnits": total });
         if asked == "INDEXES" {
             shown["Table"] = json!({ "CapacityUnits": self.table });

@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, fmt};
 
+use crate::fault::Fault;
+
 /// The most significant digits.
 const DIGITS_MAX: usize = 38;
 
@@ -20,6 +22,14 @@ pub(crate) const OVERFLOW: &str =
     "Number overflow. Attempting to store a number with magnitude larger than supported range";
 pub(crate) const UNDERFLOW: &str =
     "Number underflow. Attempting to store a number with magnitude smaller than supported range";
+
+/// What DynamoDB says of a sum that is no number: one of too many digits is an overflow.
+pub(crate) fn told(error: &'static str, fault: Option<Fault>) -> &'static str {
+    match error {
+        TOO_MANY_DIGITS if fault != Some(Fault::SumsOfTooManyDigitsAreToldSo) => OVERFLOW,
+        error => error,
+    }
+}
 
 impl Number {
     /// The number of a text; `None` if it is none.
@@ -46,7 +56,7 @@ impl Number {
         Self::of(false, digits, 0).unwrap_or_else(|_| Self::zero())
     }
 
-    /// The exact sum, or DynamoDB's text for why it is none.
+    /// The exact sum, or why it is none: [`told`] has DynamoDB's text for it.
     pub(crate) fn plus(&self, other: &Self) -> Result<Self, &'static str> {
         let low = self.exponent.min(other.exponent);
         let shifted = |number: &Self| {
@@ -182,7 +192,7 @@ impl PartialOrd for Number {
     }
 }
 
-/// Plain digits; an integer of more than 38 gets an exponent (docs/differences.md).
+/// Plain digits, always.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.digits.is_empty() {
@@ -194,12 +204,7 @@ impl fmt::Display for Number {
         }
         let whole = self.exponent + digits.len() as i32;
         if self.exponent >= 0 {
-            if whole <= 38 {
-                return write!(f, "{digits}{}", "0".repeat(self.exponent as usize));
-            }
-            let (first, rest) = digits.split_at(1);
-            let point = if rest.is_empty() { "" } else { "." };
-            return write!(f, "{first}{point}{rest}E+{}", whole - 1);
+            return write!(f, "{digits}{}", "0".repeat(self.exponent as usize));
         }
         if whole > 0 {
             let (before, after) = digits.split_at(whole as usize);
@@ -227,8 +232,8 @@ mod tests {
         check("-0.05", "-0.05");
         check("1E-3", "0.001");
         check("1E37", &format!("1{}", "0".repeat(37)));
-        check("1E38", "1E+38");
-        check("12E124", "1.2E+125");
+        check("1E38", &format!("1{}", "0".repeat(38)));
+        check("12E124", &format!("12{}", "0".repeat(124)));
         assert_eq!(Number::parse("1E126"), None);
         assert_eq!(Number::parse("1E-131"), None);
         assert_eq!(Number::parse(&"1".repeat(39)), None);

@@ -7,6 +7,7 @@ use crate::{
     answer::Refusal,
     evaluate::contains,
     fault::Fault,
+    number::told,
     request::older::{Change, Older, Test},
     value::{Item, Value},
 };
@@ -229,7 +230,7 @@ pub(crate) fn apply(changes: &[(String, Change)], old: &Item, fault: Option<Faul
         match value {
             Ok(Some(value)) if !empty(&value) => drop(new.insert(name.clone(), value)),
             Ok(_) => drop(new.remove(name)),
-            Err(error) => errors.push(error.to_owned()),
+            Err(error) => errors.push(told(error, fault).to_owned()),
         }
     }
     if errors.is_empty() { Ok(new) } else { Err(errors) }

@@ -4,9 +4,10 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     expression::{Condition, KeyTests, Path, Update},
+    fault::Fault,
     schema::{Schema, name_of},
     text::Texts,
-    value::{Item, item_json},
+    value::{Item, Value, item_json},
 };
 
 pub(crate) mod changes;
@@ -128,7 +129,18 @@ pub(crate) enum Mistake {
     UnknownFunction,
     RedundantParentheses,
     Syntax,
+    /// The expression has [`LONG`] bytes.
+    TooLong,
+    /// An empty set of this type among the values.
+    EmptySet(&'static str),
+    /// A key condition on something in an attribute.
+    NestedKey,
+    /// A key condition that compares two attributes.
+    TwoKeys,
 }
+
+/// Bytes of an expression that is too long.
+const LONG: usize = 5000;
 
 impl Request {
     /// The operation's name.
@@ -304,7 +316,16 @@ impl Request {
         }
         let by_expression = !self.older.as_ref().is_some_and(|older| older.keys);
         if let Some(tests) = read.query.as_ref().filter(|_| by_expression) {
-            body["KeyConditionExpression"] = texts.key_condition(tests).into();
+            let text = texts.key_condition(tests);
+            body["KeyConditionExpression"] = match self.mistake {
+                Some(Mistake::NestedKey) => {
+                    let path = ["a.b", "a[0]"][usize::from(self.style.is_multiple_of(2))];
+                    format!("{text} AND {path} = {}", texts.value(&Value::Null))
+                }
+                Some(Mistake::TwoKeys) => format!("a = b AND {text}"),
+                _ => text,
+            }
+            .into();
         }
         if let Some(filter) = &read.filter {
             body["FilterExpression"] = self.mistaken(texts.condition(filter)).into();
@@ -350,13 +371,16 @@ impl Request {
         match self.mistake {
             Some(Mistake::UnusedName) => body["ExpressionAttributeNames"]["#unused"] = "a".into(),
             Some(Mistake::UnusedValue) => body["ExpressionAttributeValues"][":unused"] = json!({ "S": "a" }),
+            Some(Mistake::EmptySet(kind)) => body["ExpressionAttributeValues"][":none"] = json!({ kind: [] }),
             _ => {}
         }
     }
 
     fn mistaken(&self, text: String) -> String {
         match self.mistake {
-            None | Some(Mistake::UnusedName | Mistake::UnusedValue) => text,
+            None | Some(Mistake::UnusedName | Mistake::UnusedValue | Mistake::NestedKey | Mistake::TwoKeys) => text,
+            Some(Mistake::TooLong) => format!("{text:LONG$}"),
+            Some(Mistake::EmptySet(_)) => format!("a = :none OR {text}"),
             Some(Mistake::UndefinedName) => format!("attribute_exists(#undefined) OR {text}"),
             Some(Mistake::UndefinedValue) => format!("a = :undefined OR {text}"),
             Some(Mistake::Reserved) => format!("attribute_exists(Name) AND {text}"),
@@ -374,7 +398,8 @@ fn attributes(paths: &[Path]) -> Json {
 
 impl Mistake {
     /// DynamoDB's words for it, behind `Invalid …Expression: ` unless they are the whole message.
-    pub(crate) fn text(self, parameter: &str) -> String {
+    pub(crate) fn text(self, parameter: &str, planted: Option<Fault>) -> String {
+        let size;
         let fault = match self {
             Self::UnusedName => {
                 return "Value provided in ExpressionAttributeNames unused in expressions: keys: {#unused}".into();
@@ -393,11 +418,46 @@ impl Mistake {
             Self::RedundantParentheses => "The expression has redundant parentheses;",
             // What is near the token depends on the text.
             Self::Syntax => return String::new(),
+            Self::TooLong if planted == Some(Fault::SizesOfExpressionsAreNotTold) => {
+                "Expression size has exceeded the maximum allowed size;"
+            }
+            Self::TooLong => {
+                size = format!("Expression size has exceeded the maximum allowed size; expression size: {LONG}");
+                &size
+            }
+            Self::EmptySet(kind) => {
+                let what = match kind {
+                    "SS" => "An string set  may not be empty",
+                    "NS" => "An number set  may not be empty",
+                    _ => "Binary sets should not be empty",
+                };
+                let text = format!("One or more parameter values were invalid: {what}");
+                if planted == Some(Fault::EmptySetsAreToldWithTheirParameter) {
+                    return format!("ExpressionAttributeValues contains invalid value: {text} for key :none");
+                }
+                return text;
+            }
+            Self::NestedKey => "KeyConditionExpressions cannot have conditions on nested attributes",
+            Self::TwoKeys => {
+                "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"
+            }
         };
+        if self.is_of_keys() && planted == Some(Fault::KeyConditionsAreToldWithoutTheirParameter) {
+            return fault.into();
+        }
         format!("Invalid {parameter}: {fault}")
     }
 
-    pub(crate) const ALL: [Self; 8] = [
+    /// Whether it is in a key condition.
+    pub(crate) fn is_of_keys(self) -> bool {
+        matches!(self, Self::NestedKey | Self::TwoKeys)
+    }
+
+    /// Of key conditions.
+    pub(crate) const OF_KEYS: [Self; 2] = [Self::NestedKey, Self::TwoKeys];
+
+    /// Of other conditions.
+    pub(crate) const ALL: [Self; 12] = [
         Self::UnusedName,
         Self::UnusedValue,
         Self::UndefinedName,
@@ -406,5 +466,9 @@ impl Mistake {
         Self::UnknownFunction,
         Self::RedundantParentheses,
         Self::Syntax,
+        Self::TooLong,
+        Self::EmptySet("SS"),
+        Self::EmptySet("NS"),
+        Self::EmptySet("BS"),
     ];
 }

@@ -275,9 +275,9 @@ impl StatementText {
                 let path = self.path(path);
                 self.words(&[&path, "IS MISSING"])
             }
-            Condition::Type(path, kind) => {
-                let (path, kind) = (self.path(path), self.value(&Value::S(kind.clone())));
-                format!("attribute_type({path}, {kind})")
+            Condition::Type(of, kind) => {
+                let (of, kind) = (self.operand(of), self.value(&Value::S(kind.clone())));
+                format!("attribute_type({of}, {kind})")
             }
             Condition::BeginsWith(value, prefix) => {
                 let (value, prefix) = (self.operand(value), self.operand(prefix));

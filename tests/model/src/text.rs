@@ -185,9 +185,9 @@ impl Texts {
                 let path = self.path(path);
                 self.call("attribute_not_exists", &[path])
             }
-            Condition::Type(path, kind) => {
-                let (path, kind) = (self.path(path), self.value(&Value::S(kind.clone())));
-                self.call("attribute_type", &[path, kind])
+            Condition::Type(of, kind) => {
+                let (of, kind) = (self.operand(of), self.value(&Value::S(kind.clone())));
+                self.call("attribute_type", &[of, kind])
             }
             Condition::BeginsWith(value, prefix) => {
                 let (value, prefix) = (self.operand(value), self.operand(prefix));
@@ -265,7 +265,7 @@ impl Texts {
         key
     }
 
-    fn value(&mut self, value: &Value) -> String {
+    pub(crate) fn value(&mut self, value: &Value) -> String {
         if let Some((key, _)) = self.values.iter().find(|(_, known)| known == value)
             && self.rng.percent(70)
         {

@@ -3,6 +3,7 @@
 use crate::{
     expression::{Path, Step, Term, Update},
     fault::Fault,
+    number::told,
     value::{Item, Value},
 };
 
@@ -54,7 +55,7 @@ pub(crate) fn apply(update: &Update, old: &Item, fault: Option<Fault>) -> Result
         errors.push(INVALID_PATH);
     }
     if !errors.is_empty() {
-        return Err(errors.into_iter().map(str::to_owned).collect());
+        return Err(errors.into_iter().map(|error| told(error, fault).to_owned()).collect());
     }
     let mut new = old.clone();
     // Elements beyond a list's end are appended in the order of their indexes, whatever order they are written in.

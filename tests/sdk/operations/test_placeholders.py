@@ -2,7 +2,7 @@
 
 import pytest
 
-from .wire import invalid, n, s
+from .wire import invalid, n, parameters, s
 
 NAMES_PARAMETER, VALUES_PARAMETER = "ExpressionAttributeNames", "ExpressionAttributeValues"
 
@@ -31,6 +31,10 @@ def key(wire, sorted_table):
             "ExpressionAttributeValues contains invalid value: Supplied AttributeValue is empty, must contain exactly one "
             "of the supported datatypes for key :a",
         ),
+        # Empty sets are told as anywhere.
+        (VALUES_PARAMETER, {":a": {"SS": []}}, parameters("An string set  may not be empty")),
+        (VALUES_PARAMETER, {":a": {"NS": []}}, parameters("An number set  may not be empty")),
+        (VALUES_PARAMETER, {":a": {"BS": []}}, parameters("Binary sets should not be empty")),
         (
             VALUES_PARAMETER,
             {":a": {"SS": ["a", "a"]}},

@@ -374,3 +374,41 @@ def test_no_table(wire):
 )
 def test_the_order_in_which_errors_are_found(wire, request_, says):
     assert wire.refusal("PutItem", **request_) == invalid(says)
+
+
+EMPTY_NAME = "Empty attribute name"
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_of"),
+    [
+        ("PutItem", lambda table, key: {"TableName": table, "Item": {**key, "": s("a")}}),
+        ("BatchWriteItem", lambda table, key: {"RequestItems": {table: [{"PutRequest": {"Item": {**key, "": s("a")}}}]}}),
+        (
+            "TransactWriteItems",
+            lambda table, key: {"TransactItems": [{"Put": {"TableName": table, "Item": {**key, "": s("a")}}}]},
+        ),
+        ("UpdateItem", lambda table, key: {"TableName": table, "Key": key, "AttributeUpdates": {"": {"Value": s("a")}}}),
+        (
+            "UpdateItem",
+            lambda table, key: {"TableName": table, "Key": key, "Expected": {"": {"Exists": False}}},
+        ),
+        ("GetItem", lambda table, key: {"TableName": table, "Key": key, "AttributesToGet": ["a", ""]}),
+        ("Scan", lambda table, key: {"TableName": table, "AttributesToGet": [""]}),
+        ("Scan", lambda table, key: {"TableName": table, "ScanFilter": {"": {"ComparisonOperator": "NULL"}}}),
+        (
+            "ExecuteStatement",
+            lambda table, key: {"Statement": f"INSERT INTO \"{table}\" VALUE {{'pk': 'a', '': 1}}"},
+        ),
+    ],
+)
+def test_attributes_have_names(wire, plain, pk, operation, request_of):
+    key = {"pk": s(pk)}
+    assert wire.refusal(operation, **request_of(plain, key)) == parameters(EMPTY_NAME)
+    assert "Item" not in wire("GetItem", TableName=plain, Key=key)
+
+
+def test_an_entry_of_a_map_may_be_without_a_name(wire, plain, pk):
+    item = {"pk": s(pk), "map": {"M": {"": s("a")}}}
+    wire("PutItem", TableName=plain, Item=item)
+    assert wire("GetItem", TableName=plain, Key={"pk": s(pk)})["Item"] == item

@@ -98,14 +98,16 @@ def test_projections(wire, forest):
 @pytest.mark.parametrize(
     ("request_", "consumed"),
     [
-        ({}, {"CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}),
-        ({"ConsistentRead": True}, {"CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}),
+        # In each of the four partitions of an on-demand table.
+        ({}, {"CapacityUnits": 2.0, "Table": {"CapacityUnits": 2.0}}),
+        ({"ConsistentRead": True}, {"CapacityUnits": 4.0, "Table": {"CapacityUnits": 4.0}}),
+        ({"Segment": 1, "TotalSegments": 2}, {"CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}),
         (
             {"IndexName": "g-include"},
             {
-                "CapacityUnits": 0.5,
+                "CapacityUnits": 2.0,
                 "Table": {"CapacityUnits": 0.0},
-                "GlobalSecondaryIndexes": {"g-include": {"CapacityUnits": 0.5}},
+                "GlobalSecondaryIndexes": {"g-include": {"CapacityUnits": 2.0}},
             },
         ),
     ],
@@ -115,7 +117,8 @@ def test_capacity(wire, forest, request_, consumed):
     assert answer["ConsumedCapacity"] == {"TableName": forest, **consumed}
 
 
-SCHEMA = "The provided starting key is invalid: The provided key element does not match the schema"
+INVALID = "The provided starting key is invalid"
+SCHEMA = f"{INVALID}: The provided key element does not match the schema"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +127,9 @@ SCHEMA = "The provided starting key is invalid: The provided key element does no
         ({"ExclusiveStartKey": {"pk": s("a")}}, SCHEMA),
         ({"ExclusiveStartKey": {"pk": s("a"), "sk": s("a")}}, SCHEMA),
         ({"ExclusiveStartKey": {"pk": s("a"), "sk": n(1), "seen": n(1)}}, SCHEMA),
-        ({"IndexName": "g-include", "ExclusiveStartKey": {"pk": s("a"), "sk": n(1)}}, SCHEMA),
-        ({"IndexName": "g-include", "ExclusiveStartKey": {"gp": s("a")}}, SCHEMA),
+        ({"IndexName": "g-include", "ExclusiveStartKey": {"pk": s("a"), "sk": n(1)}}, INVALID),
+        ({"IndexName": "g-include", "ExclusiveStartKey": {"gp": s("a")}}, INVALID),
+        ({"IndexName": "g-include", "ExclusiveStartKey": {"pk": s("a"), "sk": n(1), "gp": n(1)}}, SCHEMA),
         (
             {"ExclusiveStartKey": {"pk": s("a"), "sk": {"NULL": False}}},
             "The provided starting key is invalid: One or more parameter values were invalid: Null attribute value types "
@@ -170,13 +174,8 @@ SCHEMA = "The provided starting key is invalid: The provided key element does no
             "One or more parameter values were invalid: Global secondary index g-include does not project [unseen]",
         ),
         (
-            {"IndexName": "g-include", "FilterExpression": "attribute_exists(unseen)"},
-            "One or more parameter values were invalid: Secondary index g-include does not project one or more filter "
-            "attributes: [unseen]",
-        ),
-        (
             {"Select": "ALL_PROJECTED_ATTRIBUTES"},
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Scanning using an IndexName",
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
         ),
         (
             {"Select": "SPECIFIC_ATTRIBUTES"},
@@ -234,3 +233,20 @@ def test_a_page_ends_at_one_megabyte_before_filters(wire, shared_table):
 
 def test_no_table(wire):
     assert wire.refusal("Scan", TableName="no-such-table") == "ResourceNotFoundException: Requested resource not found"
+
+
+@pytest.mark.parametrize("index", ["g-include", "l-keys"])
+def test_what_an_index_does_not_have_is_missing_in_a_scan(wire, forest, index):
+    scan = {"TableName": forest, "IndexName": index}
+    assert wire("Scan", **scan, FilterExpression="attribute_exists(unseen)")["Count"] == 0
+    page = wire("Scan", **scan, FilterExpression="attribute_not_exists(unseen)")
+    assert (page["Count"], page["ScannedCount"]) == (40, 40)
+    older = {"ScanFilter": {"unseen": {"ComparisonOperator": "NOT_NULL"}}}
+    assert wire("Scan", **scan, **older)["Count"] == 0
+    statement = f'SELECT * FROM "{forest}"."{index}" WHERE unseen IS MISSING'
+    assert len(wire("ExecuteStatement", Statement=statement)["Items"]) == 40
+    # Also where the whole item is shown.
+    if index == "l-keys":
+        whole = {"Select": "ALL_ATTRIBUTES", "FilterExpression": "attribute_not_exists(unseen)"}
+        assert all("unseen" in item for item in wire("Scan", **scan, **whole)["Items"])
+        assert wire("Scan", **scan, **whole)["Count"] == 40

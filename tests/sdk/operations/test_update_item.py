@@ -161,6 +161,10 @@ def test_what_an_item_does_not_allow(wire, plain, pk, expression, given, says):
         ("REMOVE a", {}, None),
         ("DELETE a :v", {"v": {"SS": ["a"]}}, None),
         ("REMOVE a DELETE b :v", {"v": {"SS": ["a"]}}, None),
+        # Wherever it is.
+        ("REMOVE a.b", {}, None),
+        ("REMOVE a[0].b, c", {}, None),
+        ("DELETE a.b :v", {"v": {"SS": ["a"]}}, None),
     ],
 )
 def test_an_item_that_is_not_there(wire, plain, pk, expression, given, item):
@@ -371,3 +375,53 @@ def test_capacity(wire, plain, pk, before, after, units):
 )
 def test_the_order_in_which_errors_are_found(wire, plain, request_, says):
     assert wire.refusal("UpdateItem", TableName=plain, **request_) == invalid(says)
+
+
+def test_what_an_update_writes_has_400_kb_with_its_actions(wire, plain):
+    def update(size, expression="SET f = :v"):
+        """With so many bytes of the item in all: the key has three, the attribute's name one."""
+        value = {":v": s("x" * (size - 3 - 1))}
+        request = dict(TableName=plain, Key={"pk": s("a")}, ExpressionAttributeValues=value)
+        return wire.refusal("UpdateItem", **request, UpdateExpression=expression)
+
+    too_large = invalid("Item size to update has exceeded the maximum allowed size")
+    assert update(409_582) == too_large
+    assert "Item" not in wire("GetItem", TableName=plain, Key={"pk": s("a")})
+    wire(
+        "UpdateItem",
+        TableName=plain,
+        Key={"pk": s("a")},
+        UpdateExpression="SET f = :v",
+        ExpressionAttributeValues={":v": s("x" * (409_581 - 4))},
+    )
+    # An action that clears something costs less.
+    assert update(409_580, "SET f = :v REMOVE g") == too_large
+    older = {"f": {"Action": "PUT", "Value": s("x" * (409_582 - 4))}}
+    assert wire.refusal("UpdateItem", TableName=plain, Key={"pk": s("a")}, AttributeUpdates=older) == too_large
+    # Not so in transactions and PartiQL, and not of what is put.
+    full = s("x" * (409_600 - 4))
+    put = {"TableName": plain, "Item": {"pk": s("a"), "f": full}}
+    wire("PutItem", **put)
+    change = {"TableName": plain, "Key": {"pk": s("a")}, "UpdateExpression": "SET f = :v"}
+    wire("TransactWriteItems", TransactItems=[{"Update": {**change, "ExpressionAttributeValues": {":v": full}}}])
+    wire("ExecuteStatement", Statement=f"UPDATE \"{plain}\" SET f = ? WHERE pk = 'a'", Parameters=[full])
+    wire("DeleteItem", TableName=plain, Key={"pk": s("a")})
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("SET a = :n + :n + :n", 'Syntax error; token: "+", near: ":n + :n"'),
+        ("SET a = (:n - :n) + :n", 'Syntax error; token: "+", near: ") + :n"'),
+        (
+            "SET a = list_append(list_append(:l, :l), :l)",
+            "The function is not allowed to be used this way in an expression; function: list_append",
+        ),
+    ],
+)
+def test_operations_have_two_operands(wire, plain, pk, expression, says):
+    given = {":n": n(1)} if ":n" in expression else {":l": {"L": []}}
+    update = {"TableName": plain, "Key": {"pk": s(pk)}, "ExpressionAttributeValues": given}
+    refused = wire.refusal("UpdateItem", **update, UpdateExpression=expression)
+    assert refused == invalid(f"Invalid UpdateExpression: {says}")
+    wire("UpdateItem", **update, UpdateExpression="SET a = (:n - :n)" if ":n" in given else "SET a = list_append(:l, :l)")

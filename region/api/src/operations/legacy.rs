@@ -9,6 +9,7 @@ use geodynamo_expression::{
 use geodynamo_item::{AttributeType, AttributeValue};
 use geodynamo_table::TableError;
 
+use super::parameters::named;
 use crate::{errors::ApiError, generated};
 
 /// The most conditions in one parameter: the tree's own limit on operators.
@@ -74,6 +75,7 @@ pub(super) fn attribute_updates(
     let Some(updates) = updates else { return Ok(None) };
     let mut update = Update::default();
     for (name, change) in updates {
+        named(&name)?;
         let path = Path::top(name);
         match (change.action.as_deref().unwrap_or("PUT"), change.value) {
             ("PUT", Some(value)) => update.set.push((path, UpdateOperand::Value(value))),
@@ -120,6 +122,7 @@ pub(super) fn update_refused(error: TableError) -> ApiError {
 }
 
 fn expected_value(name: CompactString, expected: generated::ExpectedAttributeValue) -> Result<Condition, ApiError> {
+    named(&name)?;
     let generated::ExpectedAttributeValue {
         value,
         exists,
@@ -168,6 +171,7 @@ fn expected_value(name: CompactString, expected: generated::ExpectedAttributeVal
 }
 
 fn attribute_condition(name: CompactString, condition: generated::Condition) -> Result<Condition, ApiError> {
+    named(&name)?;
     // Required by the model, and one of its values.
     let operator = condition.comparison_operator.unwrap_or_default();
     let values = condition.attribute_value_list.unwrap_or_default();

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use geodynamo_expression::{
     Condition, Context, ExpressionError, Parameter, Path, PlaceholderFault, Projection, Refusal,
 };
-use geodynamo_item::Item;
+use geodynamo_item::{Item, wire::EMPTY_NAME};
 
 use crate::errors::ApiError;
 
@@ -40,12 +40,21 @@ pub(super) fn projection(
         return Ok(Some(Projection::parse(text, context)?));
     }
     let Some(names) = attributes else { return Ok(None) };
+    names.iter().try_for_each(|name| named(name))?;
     let mut sorted: Vec<_> = names.iter().collect();
     sorted.sort();
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(ApiError::duplicate_attribute(twice[0]));
     }
     Ok(Some(Projection::of(names.iter().map(|name| Path::top(name.clone())))))
+}
+
+/// Refuses an attribute without a name. (In expressions it would be in ExpressionAttributeNames, which has words of its own.)
+pub(super) fn named(attribute: &str) -> Result<(), ApiError> {
+    if attribute.is_empty() {
+        return Err(ApiError::validation(EMPTY_NAME));
+    }
+    Ok(())
 }
 
 /// Parameters by name, and whether each is there.

@@ -73,7 +73,6 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
         expression: input.projection_expression.is_some(),
         attributes: input.attributes_to_get.is_some(),
         index: input.index_name.is_some(),
-        operation: "Querying",
     };
     select.check()?;
 

@@ -40,8 +40,6 @@ pub(super) struct SelectRequest<'a> {
     pub(super) attributes: bool,
     /// Whether there is an `IndexName`.
     pub(super) index: bool,
-    /// `Querying` or `Scanning`, for the refusal's text.
-    pub(super) operation: &'a str,
 }
 
 impl SelectRequest<'_> {
@@ -59,7 +57,7 @@ impl SelectRequest<'_> {
                 Err(ApiError::projection_with_select(parameter, select))
             }
             Some("SPECIFIC_ATTRIBUTES") if !projects => Err(ApiError::no_specific_attributes()),
-            Some("ALL_PROJECTED_ATTRIBUTES") if !self.index => Err(ApiError::projected_without_index(self.operation)),
+            Some("ALL_PROJECTED_ATTRIBUTES") if !self.index => Err(ApiError::projected_without_index()),
             _ => Ok(()),
         }
     }
@@ -91,7 +89,8 @@ impl SelectRequest<'_> {
     }
 }
 
-/// Refuses a filter on attributes that the index does not have: it is held against what the index has.
+/// Refuses a filter of a query on attributes that the index does not have: it is held against what the index has. In a scan
+/// they count as missing.
 pub(super) fn filters_projected(
     table: &Table,
     index: Option<&IndexDefinition>,

@@ -6,8 +6,8 @@ use geodynamo_table::{
 };
 
 use super::{
-    control::{billing, index_projection, index_throughput, refuse, refuse_encryption, units},
-    throughput::on_demand,
+    control::{billing, index_projection, index_throughput, refuse, units},
+    throughput::{Of, on_demand},
 };
 use crate::{errors::ApiError, generated};
 
@@ -19,7 +19,6 @@ pub(super) struct Overrides {
     pub(super) local: Option<Vec<generated::LocalSecondaryIndex>>,
     pub(super) provisioned: Option<generated::ProvisionedThroughput>,
     pub(super) on_demand: Option<generated::OnDemandThroughput>,
-    pub(super) encryption: Option<generated::SSESpecification>,
     pub(super) vector: bool,
 }
 
@@ -27,7 +26,6 @@ impl Overrides {
     /// Overrides what the source would be restored as.
     pub(super) fn apply(self, create: &mut CreateTable) -> Result<(), ApiError> {
         refuse("VectorIndexOverride", self.vector)?;
-        refuse_encryption(self.encryption.as_ref())?;
         let switched = self.apply_billing(create)?;
         if let Some(global) = self.global {
             let kept = global.into_iter().map(|index| kept_global(create, index));
@@ -43,7 +41,7 @@ impl Overrides {
         }
         let there = |name: &String| create.global_indexes.iter().any(|index| index.name == *name);
         create.throughput.indexes.retain(|(name, _)| there(name));
-        if let Some(given) = on_demand(self.on_demand.as_ref())? {
+        if let Some(given) = on_demand(self.on_demand.as_ref(), Of::NewTable(create.billing))? {
             create.throughput.on_demand = Some(given);
         }
         Ok(())

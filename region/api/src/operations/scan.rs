@@ -5,7 +5,7 @@ use geodynamo_table::ScanRequest;
 use super::{
     Answer, legacy,
     parameters::{condition, context, projection, together},
-    reading::{SelectRequest, consistent, filters_projected, limit, page_reply},
+    reading::{SelectRequest, consistent, limit, page_reply},
 };
 use crate::{Api, errors::ApiError, generated::ScanInput, wire::Request};
 
@@ -54,16 +54,12 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
         expression: input.projection_expression.is_some(),
         attributes: input.attributes_to_get.is_some(),
         index: input.index_name.is_some(),
-        operation: "Scanning",
     };
     select.check()?;
 
     let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let consistent = consistent(input.consistent_read, index)?;
-    if let Some(filter) = &filter {
-        filters_projected(&table, index, filter)?;
-    }
     let (shown, fetch_base) = select.shown(&table, index, projection)?;
     let request = ScanRequest {
         index: input.index_name.as_deref(),

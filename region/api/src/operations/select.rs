@@ -16,7 +16,7 @@ use geodynamo_table::{
 
 use super::{
     query::{check_key, check_values},
-    reading::{SelectRequest, consistent, filters_projected},
+    reading::{SelectRequest, filters_projected},
     statements::key_names,
 };
 use crate::{Api, errors::ApiError, wire::Value as _};
@@ -58,9 +58,12 @@ pub(super) async fn page<E: Engine>(
     select: &Select,
     reading: Reading,
 ) -> Result<Page, ApiError> {
-    let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
+    let index = index_of(table, select)?;
     let schema = index.map_or(table.keys(), |index| &index.keys);
-    let consistent = consistent(reading.consistent, index)?;
+    let consistent = reading.consistent.unwrap_or(false);
+    if consistent && index.is_some_and(IndexDefinition::is_global) {
+        return Err(ApiError::consistent_select_from_global_index());
+    }
     if schema.has_several()
         && select.order.is_empty()
         && let Some(condition) = &select.condition
@@ -69,9 +72,6 @@ pub(super) async fn page<E: Engine>(
         return page_of_several(api, table, select, keys, filter, consistent, reading).await;
     }
     let plan = partiql::plan(select.condition.as_ref(), &select.order, key_names(schema))?;
-    if let Some(filter) = &plan.filter {
-        filters_projected(table, index, filter)?;
-    }
     let fetch_base = fetches(table, select, index)?;
     let Some(ranges) = &plan.ranges else {
         let request = ScanRequest {
@@ -85,6 +85,9 @@ pub(super) async fn page<E: Engine>(
         };
         return Ok(api.tables.scan(table, request).await?.into());
     };
+    if let Some(filter) = &plan.filter {
+        filters_projected(table, index, filter)?;
+    }
     check_ranges(schema, ranges)?;
     let source = Source {
         index: select.index.as_deref(),
@@ -98,6 +101,13 @@ pub(super) async fn page<E: Engine>(
         },
     };
     source.page(api, table, reading.limit, reading.from).await
+}
+
+/// The index that a SELECT reads.
+fn index_of<'t>(table: &'t Table, select: &Select) -> Result<Option<&'t IndexDefinition>, ApiError> {
+    let Some(name) = &select.index else { return Ok(None) };
+    let index = table.indexes().iter().find(|index| index.name == **name);
+    index.map(Some).ok_or_else(ApiError::no_index_to_select_from)
 }
 
 /// The query that a WHERE clause is of an index whose keys have several attributes, if it is one.
@@ -117,7 +127,7 @@ async fn page_of_several<E: Engine>(
     consistent: bool,
     reading: Reading,
 ) -> Result<Page, ApiError> {
-    let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
+    let index = index_of(table, select)?;
     check_values(index.map_or(table.keys(), |index| &index.keys), &keys)?;
     if let Some(filter) = &filter {
         filters_projected(table, index, filter)?;
@@ -229,7 +239,6 @@ fn fetches(table: &Table, select: &Select, index: Option<&IndexDefinition>) -> R
         expression: projection.is_some(),
         attributes: false,
         index: index.is_some(),
-        operation: "Querying",
     };
     let (_, fetches) = request.shown(table, index, projection)?;
     Ok(fetches)

@@ -68,6 +68,7 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
         return_old: matches!(returns, "ALL_OLD" | "UPDATED_OLD"),
         return_new: matches!(returns, "ALL_NEW" | "UPDATED_NEW"),
         old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
+        counts_actions: true,
         ..WriteOptions::default()
     };
     let refused = if input.update_expression.is_some() {

@@ -105,7 +105,7 @@ pub(crate) fn expression_values(
     reader.begin_object()?;
     while let Some(key) = reader.next_key()? {
         let value = wire::read_value(reader)?.unwrap_or_else(|refusal| {
-            context.remember_for_expressions(if refusal.0 == wire::NAME_TOO_LARGE {
+            context.remember_for_expressions(if refusal.is_whole_message() {
                 refusal.0.into_owned()
             } else {
                 format!("ExpressionAttributeValues contains invalid value: {refusal} for key {key}")

@@ -217,3 +217,160 @@ async fn items_that_cannot_be() {
         "{reply}"
     );
 }
+
+/// `update_size.rs` has the rule. Of an item with the key `{"pk": "a"}` it is 409,581 bytes; not in transactions and PartiQL.
+#[tokio::test]
+async fn what_an_update_writes_has_a_limit() {
+    let client = Client::new().await;
+    client
+        .ok(
+            "CreateTable",
+            r#"{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}]}"#,
+        )
+        .await;
+    let of = |bytes: usize| "x".repeat(bytes - "pk".len() - "a".len() - "f".len());
+    let update = |value: &str| {
+        format!(
+            r#"{{"TableName":"t","Key":{{"pk":{{"S":"a"}}}},"UpdateExpression":"SET f = :v","ExpressionAttributeValues":{{":v":{{"S":"{value}"}}}}}}"#
+        )
+    };
+    let older = |value: &str| {
+        format!(
+            r#"{{"TableName":"t","Key":{{"pk":{{"S":"a"}}}},"AttributeUpdates":{{"f":{{"Value":{{"S":"{value}"}}}}}}}}"#
+        )
+    };
+    let too_large = "Item size to update has exceeded the maximum allowed size";
+    for body in [&update as &dyn Fn(&str) -> String, &older] {
+        client.invalid("UpdateItem", &body(&of(409_582)), too_large).await;
+        client.gives("UpdateItem", &body(&of(409_581)), "{}").await;
+    }
+    let full = of(409_600);
+    client
+        .gives(
+            "TransactWriteItems",
+            &format!(r#"{{"TransactItems":[{{"Update":{}}}]}}"#, update(&full)),
+            "{}",
+        )
+        .await;
+    let statement = r#""Statement":"UPDATE t SET f = ? WHERE pk = 'a'""#;
+    client
+        .gives(
+            "ExecuteStatement",
+            &format!(r#"{{{statement},"Parameters":[{{"S":"{full}"}}]}}"#),
+            r#"{"Items":[]}"#,
+        )
+        .await;
+    // What it does not name does not count.
+    client
+        .gives(
+            "UpdateItem",
+            r#"{"TableName":"t","Key":{"pk":{"S":"a"}},"UpdateExpression":"REMOVE g"}"#,
+            "{}",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn attributes_have_names() {
+    let client = Client::with_table().await;
+    let item = r#"{"artist":{"S":"a"},"song":{"S":"s"},"":{"S":"x"}}"#;
+    for (operation, body) in [
+        ("PutItem", format!(r#"{{"TableName":"music","Item":{item}}}"#)),
+        (
+            "BatchWriteItem",
+            format!(r#"{{"RequestItems":{{"music":[{{"PutRequest":{{"Item":{item}}}}}]}}}}"#),
+        ),
+        (
+            "TransactWriteItems",
+            format!(r#"{{"TransactItems":[{{"Put":{{"TableName":"music","Item":{item}}}}}]}}"#),
+        ),
+        (
+            "UpdateItem",
+            format!(r#"{{"TableName":"music","Key":{KEY},"AttributeUpdates":{{"":{{"Value":{{"S":"x"}}}}}}}}"#),
+        ),
+        (
+            "DeleteItem",
+            format!(r#"{{"TableName":"music","Key":{KEY},"Expected":{{"":{{"Exists":false}}}}}}"#),
+        ),
+        (
+            "GetItem",
+            format!(r#"{{"TableName":"music","Key":{KEY},"AttributesToGet":[""]}}"#),
+        ),
+        (
+            "BatchGetItem",
+            format!(r#"{{"RequestItems":{{"music":{{"Keys":[{KEY}],"AttributesToGet":["a",""]}}}}}}"#),
+        ),
+        (
+            "Scan",
+            r#"{"TableName":"music","ScanFilter":{"":{"ComparisonOperator":"NULL"}}}"#.to_owned(),
+        ),
+        (
+            "Query",
+            r#"{"TableName":"music","KeyConditions":{"":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"a"}]}}}"#
+                .to_owned(),
+        ),
+        (
+            "ExecuteStatement",
+            r#"{"Statement":"INSERT INTO music VALUE {'artist': 'a', 'song': 's', '': 1}"}"#.to_owned(),
+        ),
+    ] {
+        let text = "One or more parameter values were invalid: Empty attribute name";
+        client.invalid(operation, &body, text).await;
+    }
+    // An entry of a map may be without one.
+    let item = r#"{"artist":{"S":"a"},"map":{"M":{"":{"S":"x"}}},"song":{"S":"s"}}"#;
+    client
+        .gives("PutItem", &format!(r#"{{"TableName":"music","Item":{item}}}"#), "{}")
+        .await;
+}
+
+/// Wherever it stands: others among these values are told with their parameter.
+#[tokio::test]
+async fn empty_sets_among_the_values() {
+    let client = Client::with_table().await;
+    for (set, text) in [
+        (r#"{"SS":[]}"#, "An string set  may not be empty"),
+        (r#"{"NS":[]}"#, "An number set  may not be empty"),
+        (r#"{"BS":[]}"#, "Binary sets should not be empty"),
+    ] {
+        let values = format!(r#""ExpressionAttributeValues":{{":v":{set}}}"#);
+        let update = format!(r#"{{"TableName":"music","Key":{KEY},"UpdateExpression":"SET a = :v",{values}}}"#);
+        let text = format!("One or more parameter values were invalid: {text}");
+        client.invalid("UpdateItem", &update, &text).await;
+        let transaction = format!(r#"{{"TransactItems":[{{"Update":{update}}}]}}"#);
+        client.invalid("TransactWriteItems", &transaction, &text).await;
+        let scan = format!(r#"{{"TableName":"music","FilterExpression":"a = :v",{values}}}"#);
+        client.invalid("Scan", &scan, &text).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_away_from_nothing() {
+    let client = Client::with_table().await;
+    for expression in ["REMOVE x.y", "REMOVE x[0], y", "DELETE x.y :v"] {
+        let values = if expression.contains(":v") {
+            r#","ExpressionAttributeValues":{":v":{"SS":["a"]}}"#
+        } else {
+            ""
+        };
+        let update = format!(r#"{{"TableName":"music","Key":{KEY},"UpdateExpression":"{expression}"{values}}}"#);
+        client.gives("UpdateItem", &update, "{}").await;
+        let transaction = format!(r#"{{"TransactItems":[{{"Update":{update}}}]}}"#);
+        client.gives("TransactWriteItems", &transaction, "{}").await;
+    }
+    client
+        .gives("GetItem", &format!(r#"{{"TableName":"music","Key":{KEY}}}"#), "{}")
+        .await;
+    // An item that is there has to have what the path leads through.
+    client
+        .ok("PutItem", &format!(r#"{{"TableName":"music","Item":{KEY}}}"#))
+        .await;
+    client
+        .invalid(
+            "UpdateItem",
+            &format!(r#"{{"TableName":"music","Key":{KEY},"UpdateExpression":"REMOVE x.y"}}"#),
+            "The document path provided in the update expression is invalid for update",
+        )
+        .await;
+}

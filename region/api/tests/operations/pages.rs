@@ -143,4 +143,61 @@ async fn queries_and_scans() {
         "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
     )
     .await;
+    check(
+        "Scan",
+        r#"{"TableName":"music","Select":"ALL_PROJECTED_ATTRIBUTES"}"#,
+        "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
+    )
+    .await;
+}
+
+/// What an index does not have counts as missing in a scan; a query's filter on it is refused.
+#[tokio::test]
+async fn filters_on_what_an_index_does_not_have() {
+    let client = Client::with_table().await;
+    let item = r#"{"artist":{"S":"a"},"song":{"S":"s"},"year":{"N":"1"},"genre":{"S":"g"},"place":{"N":"1"}}"#;
+    client
+        .ok("PutItem", &format!(r#"{{"TableName":"music","Item":{item}}}"#))
+        .await;
+    for (index, key) in [("by-genre", "genre"), ("by-year", "artist")] {
+        for (condition, count) in [("attribute_exists(place)", 0), ("attribute_not_exists(place)", 1)] {
+            let scan = |rest: &str| {
+                format!(
+                    r#"{{"TableName":"music","IndexName":"{index}","Select":"COUNT","FilterExpression":"{condition}"{rest}}}"#
+                )
+            };
+            let reply = format!(r#"{{"Count":{count},"ScannedCount":1}}"#);
+            client.gives("Scan", &scan(""), &reply).await;
+            let value = if key == "genre" { "g" } else { "a" };
+            let query = scan(&format!(
+                r#","KeyConditionExpression":"{key} = :k","ExpressionAttributeValues":{{":k":{{"S":"{value}"}}}}"#
+            ));
+            client
+                .invalid(
+                    "Query",
+                    &query,
+                    &format!(
+                        "One or more parameter values were invalid: Secondary index {index} does not project one or more \
+                         filter attributes: [place]"
+                    ),
+                )
+                .await;
+        }
+        let statement =
+            |condition: &str| format!(r#"{{"Statement":"SELECT song FROM \"music\".\"{index}\" WHERE {condition}"}}"#);
+        client
+            .gives("ExecuteStatement", &statement("place = 1"), r#"{"Items":[]}"#)
+            .await;
+        client
+            .gives(
+                "ExecuteStatement",
+                &statement("place IS MISSING"),
+                r#"{"Items":[{"song":{"S":"s"}}]}"#,
+            )
+            .await;
+    }
+    // Also where what is shown comes from the table.
+    let scan = r#"{"TableName":"music","IndexName":"by-year","Select":"ALL_ATTRIBUTES","FilterExpression":"attribute_not_exists(place)"}"#;
+    let reply = client.ok("Scan", scan).await;
+    assert!(reply.contains(r#""place":{"N":"1"}"#), "{reply}");
 }

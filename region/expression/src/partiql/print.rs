@@ -61,9 +61,9 @@ impl PrintedCondition {
                 self.path(path);
                 self.text.push_str(" IS MISSING");
             }
-            Condition::Type { path, kind } => {
+            Condition::Type { value, kind } => {
                 self.text.push_str("attribute_type(");
-                self.path(path);
+                self.operand(value);
                 self.text.push_str(&format!(", '{kind}')"));
             }
             Condition::BeginsWith { value, prefix } => self.call("begins_with", value, prefix),

@@ -96,7 +96,16 @@ fn what_is_no_key_condition() {
         ),
         (
             "pk.x = :s",
-            "KeyConditionExpressions cannot have conditions on nested attributes",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
+        (
+            "pk = :s AND sk[0] BETWEEN :one AND :five",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
+        (
+            "pk = :s AND begins_with(sk, pk)",
+            "Invalid KeyConditionExpression: Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
+             condition",
         ),
         (
             ":s = :one",
@@ -104,7 +113,8 @@ fn what_is_no_key_condition() {
         ),
         (
             "pk = sk",
-            "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+            "Invalid KeyConditionExpression: Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
+             condition",
         ),
         (
             "pk = :s AND begins_with(:s, sk)",
@@ -161,12 +171,26 @@ fn keys_of_several_attributes() {
         assert_eq!(resolve(text), Ok(expect), "{text}");
     }
     for (text, expect) in [
-        ("a = :s", "Query condition missed key schema element: b"),
-        ("b = :s AND c = :s", "Query condition missed key schema element: a"),
-        ("a = :s AND b > :one", "Query key condition not supported"),
+        (
+            "a = :s",
+            "Query key condition must have an equality condition on HASH key attribute b",
+        ),
+        (
+            "b = :s AND c = :s",
+            "Query key condition must have an equality condition on HASH key attribute a",
+        ),
+        (
+            "a = :s AND b > :one",
+            "Query key condition must have an equality condition on HASH key attribute b",
+        ),
+        // The partition key is told first.
+        (
+            "b > :one AND d < :s",
+            "Query key condition must have an equality condition on HASH key attribute a",
+        ),
         (
             "a = :s AND b = :one AND d = :s",
-            "Query condition missed key schema element: c",
+            "Query key condition must have an equality condition on RANGE key attribute c, which stands before another one",
         ),
         (
             "a = :s AND b = :one AND c = :s AND e = :s",
@@ -174,7 +198,7 @@ fn keys_of_several_attributes() {
         ),
         (
             "a = :s AND b = :one AND c < :s AND d = :s",
-            "Query key condition not supported",
+            "Query key condition must have an equality condition on RANGE key attribute c, which stands before another one",
         ),
         (
             "a = :s AND b = :one AND c = :s AND d = :s AND e = :s",

@@ -1,6 +1,6 @@
 //! Limits, and that no text overflows a stack.
 
-use geodynamo_expression::{Condition, KeyCondition, Parameter, Projection, Update, limits};
+use geodynamo_expression::{Condition, KeyCondition, Parameter, Projection, Update, limits, partiql::Statement};
 use geodynamo_item::Item;
 
 use crate::values::{Given, item, n};
@@ -90,19 +90,20 @@ fn the_deepest_trees_that_are_taken_can_be_used() {
         let condition = Condition::parse(Parameter::Filter, &deep, &mut given.context()).unwrap();
         assert!(!condition.evaluate(&item([("a", n("1"))])));
 
-        let calls = limits::EXPRESSION_BYTES / "list_append(:empty,)".len() - 1;
+        let calls = limits::EXPRESSION_BYTES / "if_not_exists(b,)".len() - 1;
+        let deep = format!("SET a={}:list{}", "if_not_exists(b,".repeat(calls), ")".repeat(calls));
+        let update = Update::parse(&deep, &mut given.context()).unwrap();
+        assert_eq!(update.apply(&Item::new()).unwrap().len(), 1);
+        assert_eq!(update.clone(), update);
+
+        let calls = limits::EXPRESSION_BYTES / "list_append(:empty,if_not_exists(b,))".len() - 1;
         let deep = format!(
             "SET a={}:list{}",
-            "list_append(:empty,".repeat(calls),
-            ")".repeat(calls)
+            "list_append(:empty,if_not_exists(b,".repeat(calls),
+            "))".repeat(calls)
         );
         let update = Update::parse(&deep, &mut given.context()).unwrap();
         assert_eq!(update.apply(&Item::new()).unwrap().len(), 1);
-
-        let sum = format!("SET a = :one{}", " + :one".repeat(limits::OPERATORS));
-        let update = Update::parse(&sum, &mut given.context()).unwrap();
-        assert_eq!(update.apply(&Item::new()).unwrap(), item([("a", n("301"))]));
-        assert_eq!(update.clone(), update);
     });
 }
 
@@ -116,15 +117,36 @@ fn every_limit_holds_at_its_value_and_not_beyond() {
     };
 
     let padded = |bytes: usize| format!("a = :s{}", " ".repeat(bytes - "a = :s".len()));
-    assert_eq!(condition(Parameter::Condition, &padded(limits::EXPRESSION_BYTES)), "");
-    assert_eq!(
-        condition(Parameter::Condition, &padded(limits::EXPRESSION_BYTES + 1)),
-        "Invalid ConditionExpression: Expression size has exceeded the maximum allowed size;"
-    );
-    assert_eq!(
-        condition(Parameter::Filter, &padded(4109)),
-        "Invalid FilterExpression: Expression size has exceeded the maximum allowed size; expression size: 4109"
-    );
+    for (parameter, name) in [
+        (Parameter::Condition, "ConditionExpression"),
+        (Parameter::Filter, "FilterExpression"),
+    ] {
+        assert_eq!(condition(parameter, &padded(limits::EXPRESSION_BYTES)), "");
+        assert_eq!(
+            condition(parameter, &padded(limits::EXPRESSION_BYTES + 1)),
+            format!("Invalid {name}: Expression size has exceeded the maximum allowed size; expression size: 4097")
+        );
+    }
+    let long = format!("a{}", " ".repeat(200_003));
+    for (error, name) in [
+        (
+            KeyCondition::parse(&long, &mut given.context()).unwrap_err(),
+            "KeyConditionExpression",
+        ),
+        (
+            Projection::parse(&long, &mut given.context()).unwrap_err(),
+            "ProjectionExpression",
+        ),
+        (
+            Update::parse(&long, &mut given.context()).unwrap_err(),
+            "UpdateExpression",
+        ),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            format!("Invalid {name}: Expression size has exceeded the maximum allowed size; expression size: 200004")
+        );
+    }
 
     let comparisons = |count| vec!["a<:s"; count].join(" OR "); // one operator each, and one between two
     assert_eq!(condition(Parameter::Filter, &comparisons(limits::OPERATORS / 2)), "");
@@ -140,10 +162,51 @@ fn every_limit_holds_at_its_value_and_not_beyond() {
         "Invalid FilterExpression: The IN operator is provided with too many operands; number of operands: 101"
     );
 
-    let path = |elements| format!("{} = :s", vec!["a"; elements].join("."));
-    assert_eq!(condition(Parameter::Filter, &path(limits::PATH_ELEMENTS)), "");
+    // A path's elements, the attribute's name counted: an attribute nests 32 levels.
+    let path = |elements, element: &str| format!("a{}", element.repeat(elements - 1));
+    let too_deep = "The document path has too many nesting levels; nesting levels: 33";
+    for element in [".a", "[0]"] {
+        let (deepest, deeper) = (
+            path(limits::PATH_ELEMENTS, element),
+            path(limits::PATH_ELEMENTS + 1, element),
+        );
+        let mut refusals = Vec::new();
+        for path in [&deepest, &deeper] {
+            let text = format!("{path} = :s");
+            refusals.push(condition(Parameter::Condition, &text));
+            refusals.push(condition(Parameter::Filter, &format!("size({path}) = :one")));
+            let error = Projection::parse(path, &mut given.context()).err();
+            refusals.push(error.map_or_else(String::new, |error| error.to_string()));
+            for text in [
+                format!("SET {path} = :s"),
+                format!("SET b = {path}"),
+                format!("REMOVE {path}"),
+                format!("ADD {path} :one"),
+            ] {
+                let error = Update::parse(&text, &mut given.context()).err();
+                refusals.push(error.map_or_else(String::new, |error| error.to_string()));
+            }
+        }
+        let names = [
+            "Condition",
+            "Filter",
+            "Projection",
+            "Update",
+            "Update",
+            "Update",
+            "Update",
+        ];
+        let expect = names.map(|name| format!("Invalid {name}Expression: {too_deep}"));
+        assert_eq!(refusals[..7], [""; 7]);
+        assert_eq!(refusals[7..], expect);
+    }
+    let statement = |path: &str| {
+        let text = format!("SELECT {path} FROM t WHERE pk = 1");
+        Statement::parse(&text, &[]).err().map(|error| error.to_string())
+    };
+    assert_eq!(statement(&path(limits::PATH_ELEMENTS, ".a")), None);
     assert_eq!(
-        condition(Parameter::Filter, &path(limits::PATH_ELEMENTS + 1)),
-        "Invalid FilterExpression: The document path has too many nesting elements; nesting levels: 34"
+        statement(&path(limits::PATH_ELEMENTS + 1, ".a")).as_deref(),
+        Some(too_deep)
     );
 }

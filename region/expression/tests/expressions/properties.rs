@@ -214,8 +214,8 @@ pub(crate) fn arb_condition() -> impl Strategy<Value = Condition> {
         (left(), prop::collection::vec(any(), 1..4)).prop_map(|(value, list)| Condition::In { value, list }),
         arb_path().prop_map(Condition::Exists),
         arb_path().prop_map(Condition::NotExists),
-        (arb_path(), prop::sample::select(AttributeType::ALL.to_vec()))
-            .prop_map(|(path, kind)| Condition::Type { path, kind }),
+        (left(), prop::sample::select(AttributeType::ALL.to_vec()))
+            .prop_map(|(value, kind)| Condition::Type { value, kind }),
         left().prop_map(|value| Condition::BeginsWith {
             value,
             prefix: Operand::Value(s("h"))
@@ -298,7 +298,7 @@ fn arb_update_operand() -> impl Strategy<Value = UpdateOperand> {
         1 => value().prop_map(|value| UpdateOperand::IfNotExists("b".into(), Box::new(value))),
         1 => value().prop_map(move |value| UpdateOperand::Plus(Box::new(a()), Box::new(value))),
         1 => value().prop_map(move |value| {
-            let inner = UpdateOperand::Minus(Box::new(a()), Box::new(UpdateOperand::Path("b".into())));
+            let inner = UpdateOperand::IfNotExists("b".into(), Box::new(a()));
             UpdateOperand::Minus(Box::new(value), Box::new(inner))
         }),
         1 => Just(UpdateOperand::ListAppend(

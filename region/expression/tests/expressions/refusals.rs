@@ -312,8 +312,39 @@ fn updates() {
                 "The function is not allowed in an update expression; function: size",
             ),
             ("SET a = ((:one))", "The expression has redundant parentheses;"),
+            ("SET a = ((b + :one))", "The expression has redundant parentheses;"),
+            ("SET a = b + ((:one))", "The expression has redundant parentheses;"),
             ("SET a = (b) + (:one)", ""),
             ("SET a = ((b) + :one)", ""),
+            ("SET a = (b - :one), c = (d)", ""),
+            // Two operands, whatever the parentheses.
+            (
+                "SET a = :one + :one + :one",
+                r#"Syntax error; token: "+", near: ":one + :one""#,
+            ),
+            ("SET a = b - :one + c", r#"Syntax error; token: "+", near: ":one + c""#),
+            (
+                "SET a = (b - :one) + :one",
+                r#"Syntax error; token: "+", near: ") + :one""#,
+            ),
+            (
+                "SET a = b - (:one + c)",
+                r#"Syntax error; token: "+", near: ":one + c""#,
+            ),
+            (
+                "SET a = if_not_exists(b, :one + c)",
+                r#"Syntax error; token: "+", near: ":one + c""#,
+            ),
+            ("SET a = if_not_exists(b, :one) + if_not_exists(c, (:one))", ""),
+            (
+                "SET a = list_append(list_append(:list, :list), :list)",
+                "The function is not allowed to be used this way in an expression; function: list_append",
+            ),
+            (
+                "SET a = list_append(b, (list_append(c, d)))",
+                "The function is not allowed to be used this way in an expression; function: list_append",
+            ),
+            ("SET a = list_append(if_not_exists(a, :empty), :list)", ""),
             (
                 "SET name = :s",
                 "Attribute name is a reserved keyword; reserved keyword: name",

@@ -1,4 +1,4 @@
-//! Numbers as decimal text: plain digits, as DynamoDB gives them; an exponent only where an integer has more than 38.
+//! Numbers as decimal text: plain digits, as DynamoDB gives them, however many there are.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,13 +9,9 @@ use super::{Number, NumberOrderError};
 /// The longest text: `-0.`, 167 digits of a fraction; an integer has at most 126 digits.
 const MAX_TEXT: usize = 172;
 
-/// The most digits of an integer that is written plainly. The AWS SDK for Python reads numbers in a context of 38 digits
-/// and refuses a text that has more, zeros or not: so larger ones get an exponent.
-const PLAIN_DIGITS_MAX: usize = 38;
-
 impl Number {
-    /// The number's text in DynamoDB's form: plain digits, no zeros that do not count: `-0.5`, `120`; an integer of more
-    /// than 38 digits has an exponent: `1E+125`.
+    /// The number's text in DynamoDB's form: plain digits, no zeros that do not count: `-0.5`, `120`. There is never an
+    /// exponent: 1E+125 is a one and 125 zeros.
     pub fn text(&self) -> NumberText {
         let mut text = NumberText::new();
         // A number's own bytes are always a number's.
@@ -53,36 +49,6 @@ impl NumberText {
     /// The buffer starts as zeros and is only ever written where the text goes on.
     fn push_zeros(&mut self, count: usize) {
         self.length += count;
-    }
-
-    /// Gives an integer of more than [`PLAIN_DIGITS_MAX`] digits an exponent: `1E+125`, `-1.5E+60`.
-    fn shorten(&mut self) {
-        let sign = usize::from(self.text[0] == b'-');
-        let digits = self.length - sign;
-        if digits <= PLAIN_DIGITS_MAX {
-            return;
-        }
-        let zeros = self.text[..self.length]
-            .iter()
-            .rev()
-            .take_while(|digit| **digit == b'0')
-            .count();
-        let significant = digits - zeros;
-        self.length = sign + significant;
-        if significant > 1 {
-            self.text.copy_within(sign + 1..self.length, sign + 2);
-            self.text[sign + 1] = b'.';
-            self.length += 1;
-        }
-        let exponent = digits - 1;
-        self.push(b'E');
-        self.push(b'+');
-        if exponent >= 100 {
-            self.push(b'1');
-        }
-        // Below 126, so two digits are left.
-        self.push(b'0' + (exponent / 10 % 10) as u8);
-        self.push(b'0' + (exponent % 10) as u8);
     }
 
     fn push_pair(&mut self, pair: u8) {
@@ -140,7 +106,6 @@ pub(crate) fn write_order_bytes_text(bytes: &[u8], out: &mut NumberText) -> Resu
         }
     } else {
         out.push_zeros(2 * (whole - count));
-        out.shorten();
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use geodynamo_json::{Kind, Reader, decode_base64};
 
 use super::shape::{Target, expected, read_string, shape};
-use super::{NAME_TOO_LARGE, SerializationError, ValidationText, Wire, text};
+use super::{EMPTY_NAME, NAME_TOO_LARGE, SerializationError, ValidationText, Wire, text};
 use crate::{AttributeType, AttributeValue, Item, MAX_NAME, MAX_NESTING, Name, Number, NumberError, Set};
 
 /// Reads one attribute value, `{"S": "…"}`. `null` counts as a value without a type.
@@ -19,8 +19,12 @@ pub fn read_value(reader: &mut Reader<'_>) -> Wire<AttributeValue> {
 }
 
 /// Reads a map of attribute values, `{"name": {"S": "…"}}`: an item or a key. Of several values of one name the last stays.
+/// An attribute without a name is refused.
 pub fn read_item(reader: &mut Reader<'_>) -> Wire<Item> {
-    read_map(reader, MAX_NESTING)
+    Ok(match read_map(reader, MAX_NESTING)? {
+        Ok(item) if item.contains("") => Err(EMPTY_NAME.into()),
+        read => read,
+    })
 }
 
 /// Reads a value that may nest so many levels deep.

@@ -6,7 +6,7 @@ use geodynamo_recovery::Recoveries;
 use geodynamo_rocks::RocksEngine;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::{counter, gauge};
+use super::{catalogue, counter, gauge};
 
 /// Shows how far the archive is, and what is being restored.
 pub struct RecoveryCollector(pub Recoveries<RocksEngine>);
@@ -15,63 +15,26 @@ impl Collector for RecoveryCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.0.status();
         let e = &mut encoder;
-        gauge(e, "archive_tables", "Tables with point-in-time recovery", status.tables)?;
+        gauge(e, &catalogue::ARCHIVE_TABLES, status.tables)?;
+        gauge(e, &catalogue::ARCHIVE_BEHIND_SECONDS, status.behind_ms / 1000)?;
+        counter(e, &catalogue::ARCHIVE_SEGMENTS, status.segments)?;
+        counter(e, &catalogue::ARCHIVE_BASES, status.bases)?;
+        counter(e, &catalogue::ARCHIVE_WRITTEN_BYTES, status.archived_bytes)?;
+        counter(e, &catalogue::ARCHIVE_FAILURES, status.failures)?;
+        counter(e, &catalogue::ARCHIVE_WINDOWS_RESTARTED, status.chains_broken)?;
+        gauge(e, &catalogue::RESTORES, status.restores.len() as u64)?;
         gauge(
             e,
-            "archive_behind_seconds",
-            "How far the archive is behind the table that it is furthest behind",
-            status.behind_ms / 1000,
-        )?;
-        counter(
-            e,
-            "archive_segments",
-            "Segments of change logs archived",
-            status.segments,
-        )?;
-        counter(e, "archive_bases", "Bases and backups archived", status.bases)?;
-        counter(
-            e,
-            "archive_written_bytes",
-            "Bytes put into the archive: segments as they are stored, bases before they are compressed",
-            status.archived_bytes,
-        )?;
-        counter(
-            e,
-            "archive_failures",
-            "Times that the archive could not be written or read",
-            status.failures,
-        )?;
-        counter(
-            e,
-            "archive_windows_restarted",
-            "Windows of point-in-time recovery that began anew because the archive was behind for too long",
-            status.chains_broken,
-        )?;
-        gauge(
-            e,
-            "restores",
-            "Tables that are being restored",
-            status.restores.len() as u64,
-        )?;
-        gauge(
-            e,
-            "restores_items",
-            "Items that the restores under way have put",
+            &catalogue::RESTORES_ITEMS,
             status.restores.iter().map(|restore| restore.items).sum(),
         )?;
         gauge(
             e,
-            "restores_base_items",
-            "Items of the bases of the restores under way: about how many there will be",
+            &catalogue::RESTORES_BASE_ITEMS,
             status.restores.iter().map(|restore| restore.of).sum(),
         )?;
-        counter(e, "restored_items", "Items restored", status.restored_items)?;
-        counter(
-            e,
-            "restores_failed",
-            "Restores that could not be finished, and whose tables were removed",
-            status.restores_failed,
-        )
+        counter(e, &catalogue::RESTORED_ITEMS, status.restored_items)?;
+        counter(e, &catalogue::RESTORES_FAILED, status.restores_failed)
     }
 }
 

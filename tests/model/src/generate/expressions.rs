@@ -25,7 +25,8 @@ impl Generator<'_> {
                     path.steps.push(Step::Index(index));
                 }
                 Some(Value::M(map)) if self.rng.percent(60) => {
-                    let names: Vec<&String> = map.keys().collect();
+                    // No expression can lead to one without a name.
+                    let names: Vec<&String> = map.keys().filter(|name| !name.is_empty()).collect();
                     let name = if !names.is_empty() && self.rng.percent(80) {
                         self.rng.pick(&names).clone()
                     } else {
@@ -34,17 +35,29 @@ impl Generator<'_> {
                     path.steps.push(Step::Key(name));
                 }
                 _ if self.rng.percent(2) => {
-                    let step = if self.rng.percent(50) {
-                        Step::Index(self.rng.below(3))
-                    } else {
-                        Step::Key(self.rng.pick(NAMES).into())
-                    };
+                    let step = self.step();
                     path.steps.push(step);
                 }
                 _ => break,
             }
         }
+        // As deep as can be, or deeper.
+        if self.rng.below(250) == 0 {
+            let levels = self.rng.between(31, 34);
+            while path.steps.len() + 1 < levels {
+                let step = self.step();
+                path.steps.push(step);
+            }
+        }
         path
+    }
+
+    fn step(&mut self) -> Step {
+        if self.rng.percent(50) {
+            Step::Index(self.rng.below(3))
+        } else {
+            Step::Key(self.rng.pick(NAMES).into())
+        }
     }
 
     /// Paths that seldom overlap.
@@ -127,7 +140,12 @@ impl Generator<'_> {
                     _ if self.rng.percent(3) => "STRING",
                     _ => self.rng.pick(TYPES),
                 };
-                Condition::Type(path, kind.into())
+                let of = if self.rng.percent(20) {
+                    Operand::Value(self.value(0))
+                } else {
+                    Operand::Path(path)
+                };
+                Condition::Type(of, kind.into())
             }
             16..18 => {
                 // Now and then from the middle.
@@ -289,9 +307,39 @@ impl Generator<'_> {
         update
     }
 
+    /// An update that makes an item of about as many bytes as UpdateItem allows.
+    pub(super) fn large_update(&mut self, before: &Item) -> Update {
+        let mut update = Update {
+            set: vec![(Path::top("d"), Term::Value(self.large_value(before)))],
+            ..Update::default()
+        };
+        for _ in 0..self.rng.below(3) {
+            let path = Path::top(self.rng.pick(&["a", "b"]));
+            if !update.remove.contains(&path) {
+                update.remove.push(path);
+            }
+        }
+        update
+    }
+
+    /// A value for the attribute `d` with which the item has about as many bytes as UpdateItem allows.
+    pub(super) fn large_value(&mut self, before: &Item) -> Value {
+        let others = before.iter().filter(|(name, _)| name.as_str() != "d");
+        let others: usize = others.map(|(name, value)| name.len() + value.size()).sum();
+        let bytes = 400 * 1024 - others - "d".len() - self.rng.below(60);
+        Value::S("x".repeat(bytes))
+    }
+
     /// What an update changes: seldom a key.
     pub(super) fn target(&mut self, table: usize, old: Option<&Item>) -> Path {
         let schema = self.schema(table).clone();
+        // Something in an item that is not there.
+        if old.is_none() && self.rng.percent(8) {
+            return Path {
+                root: self.rng.pick(NAMES).into(),
+                steps: vec![self.step()],
+            };
+        }
         for _ in 0..4 {
             let path = self.path(old);
             if !schema.keys.has(&path.root) || self.rng.below(60) == 0 {
@@ -333,9 +381,14 @@ impl Generator<'_> {
                 let two = self.operand_of("L", old);
                 Term::ListAppend(Box::new(one), Box::new(two))
             }
-            6 => {
+            // Three operands, or a list appended to an appended list: refused, so seldom wanted.
+            6 if self.rng.percent(15) => {
                 let inner = Term::Minus(Box::new(self.operand_of("N", old)), Box::new(self.operand_of("N", old)));
                 Term::Plus(Box::new(inner), Box::new(self.operand_of("N", old)))
+            }
+            6 if self.rng.percent(15) => {
+                let inner = Term::ListAppend(Box::new(self.operand_of("L", old)), Box::new(self.operand_of("L", old)));
+                Term::ListAppend(Box::new(inner), Box::new(self.operand_of("L", old)))
             }
             at => {
                 let (one, two) = (self.operand_of("N", old), self.operand_of("N", old));

@@ -32,13 +32,13 @@ impl Generator<'_> {
         };
         match action {
             Action::Get { projection, .. } => {
-                flatten(projection.as_mut()?);
+                self.flatten(projection.as_mut()?);
                 older.attributes = true;
             }
             Action::BatchGet(list) => {
                 for wanted in list {
                     if let Some(paths) = &mut wanted.projection {
-                        flatten(paths);
+                        self.flatten(paths);
                         wanted.attributes = true;
                     }
                 }
@@ -74,7 +74,7 @@ impl Generator<'_> {
                     return None;
                 }
                 if let Some(paths) = &mut read.projection {
-                    flatten(paths);
+                    self.flatten(paths);
                     older.attributes = self.rng.percent(90);
                 }
                 if read.filter.is_some() || self.rng.percent(50) {
@@ -85,7 +85,10 @@ impl Generator<'_> {
                     if let Some(index) = index {
                         let names = item.keys().map(String::as_str).chain(NAMES.iter().copied());
                         let lacks = names.filter(|name| !index.projects(&schema.keys, name));
-                        unfit.extend(lacks.map(str::to_owned));
+                        // In scans they count as missing.
+                        if read.query.is_some() || self.rng.percent(50) {
+                            unfit.extend(lacks.map(str::to_owned));
+                        }
                     }
                     self.tests(&mut older, Some(&item), false, &unfit);
                     if self.rng.percent(95) {
@@ -213,6 +216,7 @@ impl Generator<'_> {
                 _ if self.rng.percent(1) => None,
                 ("PUT", _) => Some(match index {
                     Some(key) => self.index_value(key.kind),
+                    None if name == "d" && self.rng.percent(4) => self.large_value(old.unwrap_or(&Item::new())),
                     None => self.value(2),
                 }),
                 ("DELETE", Some(value @ (Value::Ss(_) | Value::Ns(_) | Value::Bs(_)))) if choice == 9 => {
@@ -249,19 +253,26 @@ impl Generator<'_> {
             let value = Some(self.value(1));
             changes.push(("a".into(), Change { action: None, value }));
         }
+        if self.rng.percent(1) {
+            let value = Some(self.value(1));
+            changes.push((String::new(), Change { action: None, value }));
+        }
         changes
     }
-}
 
-/// Top-level attributes, each once.
-fn flatten(paths: &mut Vec<Path>) {
-    let mut seen: Vec<String> = Vec::new();
-    for path in paths.iter_mut() {
-        path.steps.clear();
+    /// Top-level attributes, each once; seldom one without a name.
+    fn flatten(&mut self, paths: &mut Vec<Path>) {
+        let mut seen: Vec<String> = Vec::new();
+        for path in paths.iter_mut() {
+            path.steps.clear();
+        }
+        paths.retain(|path| {
+            let new = !seen.contains(&path.root);
+            seen.push(path.root.clone());
+            new
+        });
+        if self.rng.percent(1) {
+            paths.push(Path::top(""));
+        }
     }
-    paths.retain(|path| {
-        let new = !seen.contains(&path.root);
-        seen.push(path.root.clone());
-        new
-    });
 }

@@ -5,7 +5,7 @@ use crate::schema::Projection;
 
 impl Generator<'_> {
     pub(super) fn query(&mut self) -> Read {
-        let (mut read, keys, item) = self.read();
+        let (mut read, keys, item) = self.read(false);
         let tests = self.key_tests(&keys, &item);
         read.forward = self.rng.pick(&[None, Some(true), Some(false), Some(false)]);
         if let Some(mut start) = self.start(&read) {
@@ -66,7 +66,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn scan(&mut self) -> Read {
-        let (mut read, _, _) = self.read();
+        let (mut read, _, _) = self.read(true);
         if self.rng.percent(30) {
             let total = self.rng.between(1, 5);
             let segment = self.rng.below(total) + usize::from(self.rng.percent(2)) * total;
@@ -77,17 +77,19 @@ impl Generator<'_> {
     }
 
     /// What both have, with the keys that it goes by, and an item to ask about.
-    fn read(&mut self) -> (Read, Keys, Item) {
+    fn read(&mut self, scans: bool) -> (Read, Keys, Item) {
         let table = self.table();
         let schema = self.schema(table).clone();
         let index: Option<Index> =
             (!schema.indexes.is_empty() && self.rng.percent(55)).then(|| self.rng.choose(&schema.indexes).clone());
         let keys = index.as_ref().map_or(&schema.keys, |index| &index.keys).clone();
         let item = self.item_with(table, &keys);
-        // A query's filter on its keys is refused, and on what the index does not have: seldom wanted.
+        // A query's filter on its keys is refused, and on what the index does not have: seldom wanted. In scans that counts as
+        // missing.
         let filter = self.rng.percent(45).then(|| {
             let lax = self.rng.percent(8);
-            let fits = |name: &str| index.as_ref().is_none_or(|index| index.projects(&schema.keys, name));
+            let misses = scans && self.rng.percent(40);
+            let fits = |name: &str| misses || index.as_ref().is_none_or(|index| index.projects(&schema.keys, name));
             self.fitting(1, &item, &keys, |path| keys.has(&path.root) && !lax, fits)
         });
         let filter = filter.flatten();
@@ -118,7 +120,7 @@ impl Generator<'_> {
             Some("ALL_ATTRIBUTES"),
             Some("SPECIFIC_ATTRIBUTES"),
         ];
-        let select = if self.rng.percent(2) {
+        let select = if self.rng.percent(4) {
             self.rng.pick(any)
         } else {
             self.rng.pick(good)

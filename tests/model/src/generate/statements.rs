@@ -31,14 +31,22 @@ impl Generator<'_> {
             self.rng.between(1, 5)
         };
         let reads = self.rng.percent(40);
-        let list = (0..count).map(|_| {
+        let mut list: Vec<Stated> = Vec::new();
+        let mut keys: Vec<(usize, Item)> = Vec::new();
+        for _ in 0..count {
             let statement = match reads != (self.rng.below(200) == 0) {
                 true => Statement::Select(self.select_one()),
                 false => self.write_statement(1),
             };
-            self.stated(statement)
-        });
-        Action::BatchExecute(list.collect())
+            // Two on one item are refused: seldom wanted.
+            let key = (statement.table(), self.key_of_statement(&statement));
+            let there = self.found(key.0, &key.1).is_some() && !matches!(statement, Statement::Exists { .. });
+            if !keys.contains(&key) || there && self.rng.percent(2) {
+                keys.push(key);
+                list.push(self.stated(statement));
+            }
+        }
+        Action::BatchExecute(list)
     }
 
     pub(super) fn execute_transaction(&mut self) -> Action {
@@ -53,6 +61,7 @@ impl Generator<'_> {
             let key = (statement.table(), self.key_of_statement(&statement));
             if !keys.contains(&key) || self.rng.percent(1) {
                 keys.push(key);
+                let statement = self.returning_nothing(statement);
                 list.push(self.stated(statement));
             }
         }
@@ -100,10 +109,12 @@ impl Generator<'_> {
             let of = |keys: &[KeyAttribute]| keys.iter().any(|key| key.name == path.root);
             of(&keys.partition) || of(&keys.sort) && !scans
         };
+        // What the index does not have counts as missing in scans.
+        let misses = scans && self.rng.percent(40);
         let filter = self
             .rng
             .percent(45)
-            .then(|| self.fitting(1, &item, &keys, unfit, fits))
+            .then(|| self.fitting(1, &item, &keys, unfit, |name| misses || fits(name)))
             .flatten();
         let columns = self.rng.percent(35).then(|| {
             let mut paths = self.projection(Some(&item));
@@ -326,6 +337,18 @@ impl Generator<'_> {
             update.set.push((path, term));
         }
         update
+    }
+
+    /// The statement without RETURNING, mostly: transactions have none.
+    fn returning_nothing(&mut self, mut statement: Statement) -> Statement {
+        if self.rng.percent(98) {
+            match &mut statement {
+                Statement::Update { returning, .. } => *returning = None,
+                Statement::Delete { returns_old, .. } => *returns_old = false,
+                _ => {}
+            }
+        }
+        statement
     }
 
     fn key_of_statement(&self, statement: &Statement) -> Item {

@@ -1,10 +1,17 @@
 //! Random transactions.
 
-use super::{Action, Condition, Generator, Item, Request, Write};
+use super::{Action, Condition, Generator, Item, Request, Value, Write};
 use crate::{
     evaluate,
     request::transactions::{self, Get, Transaction},
+    value::item_size,
 };
+
+/// Items of a flood: as many as a batch takes, with so many bytes each that they are more than 4 MB together.
+const FLOOD: usize = 25;
+const FLOOD_BYTES: usize = 170_000;
+/// Keys that are tried for it.
+const FLOOD_TRIES: usize = 300;
 
 impl Generator<'_> {
     pub(super) fn transact_write(&mut self) -> Action {
@@ -23,8 +30,79 @@ impl Generator<'_> {
                 actions.push(action);
             }
         }
+        // Several that are wrong: it is told of the first.
+        if self.rng.percent(2) {
+            for action in &mut actions {
+                match &mut action.write {
+                    Write::Delete(key) | Write::Check(key) | Write::Update(key, _) => self.spoil_key(key),
+                    _ => {}
+                }
+            }
+        }
         let token = self.rng.percent(40).then(|| format!("token-{:x}", self.rng.next()));
         Action::TransactWrite(Transaction { actions, token })
+    }
+
+    /// Puts of more bytes than a transaction may carry, if there is none of them yet and the table has keys enough.
+    pub(super) fn flood(&mut self) -> Option<Vec<(usize, Vec<Write>)>> {
+        if self.rng.below(40) != 0 || self.large().is_some() {
+            return None;
+        }
+        let table = self.table();
+        let (keys, mut items) = (self.schema(table).keys.clone(), Vec::<Item>::new());
+        for _ in 0..FLOOD_TRIES {
+            let key: Item = keys
+                .attributes()
+                .map(|key| (key.name.clone(), self.key_value(key.kind)))
+                .collect();
+            if items.len() < FLOOD && !items.contains(&key) {
+                items.push(key);
+            }
+        }
+        let put = |mut item: Item| {
+            item.insert("d".into(), Value::S("x".repeat(FLOOD_BYTES)));
+            Write::Put(item)
+        };
+        let full = items.len() == FLOOD && table < self.model.schemas.len();
+        full.then(|| vec![(table, items.into_iter().map(put).collect())])
+    }
+
+    /// Deletes, in one transaction, of items that are more than a transaction may carry, if there are so many. Or puts of them,
+    /// which it may not.
+    pub(super) fn drain(&mut self) -> Option<Transaction> {
+        let list = match self.large() {
+            Some((table, list)) => vec![(table, list.into_iter().map(Write::Delete).collect())],
+            None if self.rng.percent(20) => self.flood()?,
+            None => return None,
+        };
+        let action = |table: usize, write: Write| transactions::Action {
+            table,
+            write,
+            condition: None,
+            shows_failed: false,
+        };
+        let of_table = |(table, writes): (usize, Vec<Write>)| writes.into_iter().map(move |write| action(table, write));
+        Some(Transaction {
+            actions: list.into_iter().flat_map(of_table).collect(),
+            token: None,
+        })
+    }
+
+    /// The keys of a table's large items, if they are more than a transaction may carry.
+    fn large(&self) -> Option<(usize, Vec<Item>)> {
+        for (table, items) in self.model.tables.iter().enumerate() {
+            let large: Vec<_> = items.values().filter(|item| item_size(item) > FLOOD_BYTES).collect();
+            if large.iter().map(|item| item_size(item)).sum::<usize>() > FLOOD * FLOOD_BYTES && large.len() <= 100 {
+                let keys = &self.model.schemas[table].keys;
+                let key = |item: &&Item| {
+                    let mut key = (*item).clone();
+                    key.retain(|name, _| keys.has(name));
+                    key
+                };
+                return Some((table, large.iter().map(key).collect()));
+            }
+        }
+        None
     }
 
     /// A transaction that was carried out before, or another one under its token.
@@ -74,9 +152,13 @@ impl Generator<'_> {
             self.rng.between(1, 5)
         };
         let mut list: Vec<Get> = Vec::new();
+        let spoilt = self.rng.percent(3);
         for _ in 0..count {
             let table = self.table();
-            let key = self.key(table);
+            let mut key = self.key(table);
+            if spoilt && self.rng.percent(50) {
+                self.empty_key(table, &mut key);
+            }
             let found = self.found(table, &key);
             let same = |other: &Get| other.table == table && other.key == key;
             if !list.iter().any(same) || count > 100 || self.rng.percent(1) {
@@ -88,6 +170,17 @@ impl Generator<'_> {
             }
         }
         Action::TransactGet(list)
+    }
+
+    /// Empties a key attribute that can be empty.
+    fn empty_key(&mut self, table: usize, key: &mut Item) {
+        for attribute in self.schema(table).keys.clone().attributes() {
+            match attribute.kind {
+                "S" => drop(key.insert(attribute.name.clone(), Value::S(String::new()))),
+                "B" => drop(key.insert(attribute.name.clone(), Value::B(Vec::new()))),
+                _ => {}
+            }
+        }
     }
 
     /// A condition that an item mostly meets.

@@ -4,7 +4,7 @@ use super::{Generator, Item, Keys, NAMES, Value};
 use crate::number::Number;
 
 const KEY_STRINGS: &[&str] = &["a", "ab", "b", "é", "a\u{0}", "a\u{0}b", "zz"];
-const STRINGS: &[&str] = &["", "a", "ab", "abcab", "b", "é", "日本", "ünü", "S", "\"\\\n"];
+const STRINGS: &[&str] = &["", "a", "ab", "abcab", "b", "é", "é𝄞", "日本", "ünü", "S", "\"\\\n"];
 const KEY_NUMBERS: &[&str] = &["0", "1", "-1", "2", "10", "0.5", "-0.5"];
 const NUMBERS: &[&str] = &[
     "0",
@@ -19,6 +19,8 @@ const NUMBERS: &[&str] = &[
     "0.1",
     "1E37",
     "1E38",
+    "1E50",
+    "1.00000000000000007629769841092E+50",
     "-1.5E60",
     "1E-130",
     "-1E-130",
@@ -95,6 +97,10 @@ impl Generator<'_> {
             item.insert(time, value);
         }
         self.swell(&mut item);
+        if self.rng.below(150) == 0 {
+            let value = self.value(1);
+            item.insert(String::new(), value);
+        }
         item
     }
 
@@ -163,7 +169,8 @@ impl Generator<'_> {
             _ => {
                 let mut map = Item::new();
                 for _ in 0..self.rng.below(4) {
-                    let name = self.rng.pick(NAMES);
+                    // There a name may be empty.
+                    let name = if self.rng.percent(1) { "" } else { self.rng.pick(NAMES) };
                     let value = self.value(depth - 1);
                     map.insert(name.into(), value);
                 }
@@ -197,8 +204,11 @@ impl Generator<'_> {
         item.insert("d".into(), Value::S("x".repeat(bytes)));
     }
 
-    fn spoil_key(&mut self, key: &mut Item) {
+    pub(super) fn spoil_key(&mut self, key: &mut Item) {
         let names: Vec<_> = key.keys().cloned().collect();
+        if names.is_empty() {
+            return;
+        }
         let name = self.rng.choose(&names).clone();
         match self.rng.below(4) {
             0 => drop(key.remove(&name)),

@@ -3,6 +3,7 @@
 use crate::{
     answer::Refusal,
     expression::{self, Condition, Path, Update},
+    fault::Fault,
     older,
     request::{Mistake, Write},
     schema::{Index, KeyAttribute, Schema},
@@ -16,6 +17,12 @@ pub(super) const TOO_LARGE: &str = "Item size has exceeded the maximum allowed s
 
 fn invalid(detail: String) -> Refusal {
     Refusal::invalid(format!("One or more parameter values were invalid: {detail}"))
+}
+
+/// Of an attribute without a name; one within an attribute may be without.
+pub(super) fn empty_name<'n>(mut names: impl Iterator<Item = &'n String>, fault: Option<Fault>) -> Option<Refusal> {
+    let empty = names.any(String::is_empty) && fault != Some(Fault::EmptyNamesAreStored);
+    empty.then(|| invalid("Empty attribute name".into()))
 }
 
 fn word(value: &Value) -> &'static str {
@@ -34,9 +41,9 @@ pub(super) fn empty_key(value: &Value, name: &str) -> Refusal {
     ))
 }
 
-/// Of a write, whatever its item is.
-pub(super) fn write(schema: Option<&Schema>, write: &Write) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
+/// Of a write, whatever its item is; `stated` if it is a statement's.
+pub(super) fn write(schema: Option<&Schema>, write: &Write, stated: bool, fault: Option<Fault>) -> Vec<Refusal> {
+    let mut refusals: Vec<_> = empty_name(write.item().keys(), fault).into_iter().collect();
     if let Some(schema) = schema {
         refusals.extend(match write {
             Write::Put(put) => item(schema, put),
@@ -44,8 +51,9 @@ pub(super) fn write(schema: Option<&Schema>, write: &Write) -> Vec<Refusal> {
         });
     }
     match write {
-        Write::Update(_, Some(change)) => refusals.extend(update(schema, change)),
+        Write::Update(_, Some(change)) => refusals.extend(update(schema, change, stated, fault)),
         Write::Older(_, changes) => {
+            refusals.extend(empty_name(changes.iter().map(|(name, _)| name), fault));
             refusals.extend(older::change_refusals(changes));
             let names: Vec<_> = changes.iter().map(|(name, _)| name.as_str()).collect();
             refusals.extend(keys_updated(schema, &names));
@@ -183,18 +191,23 @@ fn in_parameter(parameter: &str, faults: Vec<String>) -> impl Iterator<Item = Re
 }
 
 /// Of a condition or filter, and of the mistake in it.
-pub(super) fn condition(parameter: &str, condition: Option<&Condition>, mistake: Option<Mistake>) -> Vec<Refusal> {
+pub(super) fn condition(
+    parameter: &str,
+    condition: Option<&Condition>,
+    mistake: Option<Mistake>,
+    fault: Option<Fault>,
+) -> Vec<Refusal> {
     let mut faults = Vec::new();
     if let Some(condition) = condition {
-        expression::condition_faults(condition, &mut faults);
+        expression::condition_faults(condition, fault, &mut faults);
     }
     let mut refusals: Vec<_> = in_parameter(parameter, faults).collect();
-    refusals.extend(mistake.map(|mistake| Refusal::invalid(mistake.text(parameter))));
+    refusals.extend(mistake.map(|mistake| Refusal::invalid(mistake.text(parameter, fault))));
     refusals
 }
 
 /// Of what is projected, by an expression or by `AttributesToGet`.
-pub(super) fn projection(paths: Option<&[Path]>, by_attributes: bool) -> Vec<Refusal> {
+pub(super) fn projection(paths: Option<&[Path]>, by_attributes: bool, fault: Option<Fault>) -> Vec<Refusal> {
     let mut faults = Vec::new();
     let paths: Vec<_> = paths.unwrap_or_default().iter().collect();
     if by_attributes {
@@ -203,15 +216,17 @@ pub(super) fn projection(paths: Option<&[Path]>, by_attributes: bool) -> Vec<Ref
             .enumerate()
             .filter(|(at, path)| paths[..*at].contains(path));
         let refusal = |(_, path): (usize, &&Path)| invalid(format!("Duplicate value in attribute name: {}", path.root));
-        return twice.map(refusal).collect();
+        let nameless = empty_name(paths.iter().map(|path| &path.root), fault);
+        return twice.map(refusal).chain(nameless).collect();
     }
     expression::overlap_faults(&paths, &mut faults);
+    expression::depth_faults(&paths, fault, &mut faults);
     in_parameter("ProjectionExpression", faults).collect()
 }
 
-pub(super) fn update(schema: Option<&Schema>, update: &Update) -> Vec<Refusal> {
+pub(super) fn update(schema: Option<&Schema>, update: &Update, stated: bool, fault: Option<Fault>) -> Vec<Refusal> {
     let mut faults = Vec::new();
-    expression::update_faults(update, &mut faults);
+    expression::update_faults(update, stated, fault, &mut faults);
     let mut refusals: Vec<_> = in_parameter("UpdateExpression", faults).collect();
     let names: Vec<_> = update.paths().into_iter().map(|path| path.root.as_str()).collect();
     refusals.extend(keys_updated(schema, &names));

@@ -42,7 +42,7 @@ impl Model {
         consistent: bool,
     ) -> Refused<Json> {
         let by_attributes = request.older.as_ref().is_some_and(|older| older.attributes);
-        let mut refusals = checks::projection(projection, by_attributes);
+        let mut refusals = checks::projection(projection, by_attributes, self.fault);
         refusals.extend(self.older_refusals(request));
         let Some(schema) = self.schemas.get(table) else {
             refusals.push(Refusal::no_table());
@@ -73,7 +73,11 @@ impl Model {
             refusals.push(Refusal::invalid(""));
         }
         for wanted in list {
-            refusals.extend(checks::projection(wanted.projection.as_deref(), wanted.attributes));
+            refusals.extend(checks::projection(
+                wanted.projection.as_deref(),
+                wanted.attributes,
+                self.fault,
+            ));
             let Some(schema) = self.schemas.get(wanted.table) else {
                 refusals.push(Refusal::no_table());
                 continue;
@@ -177,8 +181,14 @@ impl Model {
                 item = self.tables[read.table][&Place::of(&schema.keys, &row)].clone();
                 fetched += self.read_units(item_size(&item), read.consistent);
             }
-            if self.holds(read.filter.as_ref(), &item)
-                && older.is_none_or(|older| older::holds(older, &item, self.fault))
+            // What an index does not have is missing for filters, whatever is shown.
+            let seen = match index {
+                Some(_) if self.is(Fault::FiltersOfScansSeeWholeItems) => {
+                    &self.tables[read.table][&Place::of(&schema.keys, &row)]
+                }
+                _ => &row,
+            };
+            if self.holds(read.filter.as_ref(), seen) && older.is_none_or(|older| older::holds(older, seen, self.fault))
             {
                 page.items.push(item);
             }
@@ -199,6 +209,7 @@ impl Model {
             Some(index) => Capacity {
                 table: fetched,
                 indexes: [(index.name.clone(), units)].into(),
+                ..Capacity::default()
             },
         };
         page
@@ -216,10 +227,19 @@ impl Model {
     }
 
     fn refusals(&self, request: &Request, read: &Read, schema: Option<&Schema>, start: Option<&Item>) -> Vec<Refusal> {
-        let mut refusals = checks::condition("FilterExpression", read.filter.as_ref(), request.mistake);
+        let (of_keys, of_filter) = match request.mistake {
+            Some(mistake) if mistake.is_of_keys() => (Some(mistake), None),
+            mistake => (None, mistake),
+        };
+        let mut refusals = checks::condition("FilterExpression", read.filter.as_ref(), of_filter, self.fault);
+        refusals.extend(of_keys.map(|mistake| Refusal::invalid(mistake.text("KeyConditionExpression", self.fault))));
         let older = request.older.as_ref();
         let by_attributes = older.is_some_and(|older| older.attributes);
-        refusals.extend(checks::projection(read.projection.as_deref(), by_attributes));
+        refusals.extend(checks::projection(
+            read.projection.as_deref(),
+            by_attributes,
+            self.fault,
+        ));
         refusals.extend(self.older_refusals(request));
         if let Some((segment, total)) = read.segment
             && segment >= total
@@ -260,7 +280,8 @@ impl Model {
                 "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
             )),
             (Some("ALL_PROJECTED_ATTRIBUTES"), None) if read.index.is_none() => {
-                let how = if read.query.is_some() { "Querying" } else { "Scanning" };
+                let told = read.query.is_none() && self.is(Fault::ScansAreToldOfScanning);
+                let how = if told { "Scanning" } else { "Querying" };
                 refusals.push(Refusal::invalid(format!(
                     "ALL_PROJECTED_ATTRIBUTES can be used only when {how} using an IndexName"
                 )));
@@ -316,7 +337,9 @@ impl Model {
             }
         }
         let keys = index.map_or(&schema.keys, |index| &index.keys);
-        if let Some(index) = index {
+        // Only a query's filter must be on what the index has.
+        let judged = read.query.is_some() || self.is(Fault::ScansAreRefusedFiltersOnWhatTheirIndexLacks);
+        if let Some(index) = index.filter(|_| judged) {
             let tested = older.iter().flat_map(|older| &older.tests);
             let tested: Vec<_> = tested.map(|(name, _)| Path::top(name)).collect();
             let mut filtered: Vec<_> = tested.iter().collect();

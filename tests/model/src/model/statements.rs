@@ -3,10 +3,9 @@
 
 use super::{
     Answer, Capacity, Expected, Fault, Item, Json, Model, Refusal, Refused, Request, Start, Write, checks, item_json,
-    item_size, json, settled,
+    item_size, json,
 };
 use crate::{
-    answer::Each,
     evaluate,
     expression::{self, Condition, KeyCondition, KeyTests, Path, Step},
     model::{Place, read::PAGE_BYTES_MAX},
@@ -20,8 +19,6 @@ use crate::{
 
 /// The guide's page on `IN`: "results are returned in pages of up to 10 items" if it is on keys.
 const ITEMS_OVER_SEVERAL_KEYS: usize = 10;
-/// API reference, BatchExecuteStatement: "each … can have up to 25 statements".
-const STATEMENTS_MAX: usize = 25;
 
 const NO_KEY: &str = "Where clause does not contain a mandatory equality on all key attributes";
 
@@ -33,7 +30,7 @@ impl Model {
                 next = position;
                 reply
             }),
-            statement => self.write_statement(&execute.stated).map(|(item, capacity)| {
+            statement => self.write_statement(&execute.stated).0.map(|(item, capacity)| {
                 let mut reply = json!({ "Items": item.iter().map(item_json).collect::<Vec<_>>() });
                 if let Some(shown) = capacity.shown(request, &self.schemas[statement.table()]) {
                     reply["ConsumedCapacity"] = shown;
@@ -55,7 +52,7 @@ impl Model {
         select: &Select,
         start: Option<&Start>,
     ) -> Refused<(Json, Option<Start>)> {
-        let mut refusals = faults(&execute.stated);
+        let mut refusals = faults(&execute.stated, self.fault);
         let Some(schema) = self.schemas.get(select.table) else {
             refusals.push(Refusal::no_table());
             return Err(refusals);
@@ -153,9 +150,16 @@ impl Model {
         Ok((reply, next))
     }
 
-    /// Carries a write out; gives the item that it returns, and what it consumed.
-    fn write_statement(&mut self, stated: &Stated) -> Refused<(Option<Item>, Capacity)> {
-        let mut refusals = faults(stated);
+    /// Carries a write out; gives the item that it returns, and what it consumed. If it fails, what it consumed stands beside:
+    /// none if that is not known.
+    pub(super) fn write_statement(&mut self, stated: &Stated) -> (Refused<(Option<Item>, Capacity)>, Option<f64>) {
+        let mut failed_units = Some(0.0);
+        let done = self.try_statement(stated, &mut failed_units);
+        (done, failed_units)
+    }
+
+    fn try_statement(&mut self, stated: &Stated, failed_units: &mut Option<f64>) -> Refused<(Option<Item>, Capacity)> {
+        let mut refusals = faults(stated, self.fault);
         let statement = &stated.statement;
         let table = statement.table();
         let Some(schema) = self.schemas.get(table).cloned() else {
@@ -169,13 +173,14 @@ impl Model {
             refusals.push(Refusal::invalid(NO_KEY));
             return Err(refusals);
         };
-        refusals.extend(checks::write(Some(&schema), &action.write));
+        refusals.extend(checks::write(Some(&schema), &action.write, true, self.fault));
         if !refusals.is_empty() {
             return Err(refusals);
         }
         let meets = |item: &Item| self.holds(action.condition.as_ref(), item);
         let worked = self.work(table, &action.write, meets, stated.shows_failed);
         let worked = worked.map_err(|list| {
+            *failed_units = self.failed_units(table, &action.write, &list);
             list.into_iter()
                 .map(|refusal| failed(statement, refusal))
                 .collect::<Vec<_>>()
@@ -202,7 +207,7 @@ impl Model {
     }
 
     /// What a statement other than SELECT does; `None` if it does not name its item.
-    fn action(&self, stated: &Stated) -> Option<transactions::Action> {
+    pub(super) fn action(&self, stated: &Stated) -> Option<transactions::Action> {
         let table = stated.statement.table();
         let keys = &self.schemas[table].keys;
         let partition = Path::top(keys.partition_name());
@@ -244,59 +249,9 @@ impl Model {
         })
     }
 
-    /// Carries out all of a batch, or refuses all of it; each statement then fails for itself.
-    pub(super) fn batch_execute(&mut self, request: &Request, list: &[Stated]) -> Expected {
-        let mut refusals = Vec::new();
-        if list.len() > STATEMENTS_MAX {
-            refusals.push(Refusal::invalid(""));
-        }
-        // A statement that cannot be read is neither.
-        let reads = |reads: bool| {
-            let mut sound = list
-                .iter()
-                .filter(|stated| faults(stated).is_empty() && stated.statement.table() < self.schemas.len());
-            sound.any(|stated| stated.statement.reads() == reads)
-        };
-        if reads(true) && reads(false) {
-            refusals.push(Refusal::invalid(""));
-        }
-        if !refusals.is_empty() {
-            return Expected::Refused(refusals);
-        }
-        let mut each = Vec::new();
-        let mut consumed = Vec::new();
-        for stated in list {
-            let done = match &stated.statement {
-                Statement::Select(select) => self.select_one(stated, select),
-                _ => self.write_statement(stated),
-            };
-            let name = self
-                .schemas
-                .get(stated.statement.table())
-                .map(|schema| schema.name.clone());
-            each.push(match done {
-                Ok((item, capacity)) => {
-                    let mut response = json!({ "TableName": name });
-                    if let Some(item) = item {
-                        response["Item"] = item_json(&item);
-                    }
-                    consumed.extend(capacity.shown(request, &self.schemas[stated.statement.table()]));
-                    Each::Done(settled(response))
-                }
-                Err(_) if self.is(Fault::ABatchOfStatementsStopsAtItsFirstFailure) => break,
-                Err(list) => Each::Failed(list, name.filter(|_| faults(stated).is_empty())),
-            });
-        }
-        let mut rest = json!({});
-        if !consumed.is_empty() {
-            rest["ConsumedCapacity"] = consumed.into();
-        }
-        Expected::Each(each, settled(rest))
-    }
-
     /// A SELECT in a batch: of one item.
-    fn select_one(&self, stated: &Stated, select: &Select) -> Refused<(Option<Item>, Capacity)> {
-        let mut refusals = faults(stated);
+    pub(super) fn select_one(&self, stated: &Stated, select: &Select) -> Refused<(Option<Item>, Capacity)> {
+        let mut refusals = faults(stated, self.fault);
         let Some(schema) = self.schemas.get(select.table) else {
             refusals.push(Refusal::no_table());
             return Err(refusals);
@@ -322,7 +277,7 @@ impl Model {
     }
 
     /// The whole key that a SELECT names by equality, if it does.
-    fn key_of(&self, select: &Select) -> Option<Item> {
+    pub(super) fn key_of(&self, select: &Select) -> Option<Item> {
         let keys = &self.schemas.get(select.table)?.keys;
         if select.index.is_some() || is_ordered(select) {
             return None;
@@ -390,12 +345,24 @@ impl Model {
         transaction: &StatementTransaction,
     ) -> Refused<Json> {
         let list = &transaction.list;
-        let mut refusals: Vec<Refusal> = list.iter().flat_map(faults).collect();
+        let mut refusals: Vec<Refusal> = list.iter().flat_map(|stated| faults(stated, self.fault)).collect();
         if list.iter().any(|stated| stated.statement.table() >= self.schemas.len()) {
             refusals.push(Refusal::no_table());
         }
         if list.iter().any(|stated| stated.statement.reads()) && !list.iter().all(|stated| stated.statement.reads()) {
             refusals.push(Refusal::invalid(""));
+        }
+        for (at, stated) in list.iter().enumerate() {
+            let returns = match &stated.statement {
+                Statement::Update { returning, .. } => returning.is_some(),
+                Statement::Delete { returns_old, .. } => *returns_old,
+                _ => false,
+            };
+            if returns && !self.is(Fault::TransactionsMayReturnItems) {
+                refusals.push(Refusal::invalid(format!(
+                    "Validation failed in TransactStatements[{at}]: RETURNING clause is not supported in ExecuteTransaction."
+                )));
+            }
         }
         if !refusals.is_empty() {
             return Err(refusals);
@@ -415,7 +382,11 @@ impl Model {
             }
         }
         if actions.len() < reasons.len() {
-            return Err(vec![Refusal::canceled(reasons)]);
+            // Others may be wrong in other ways; which of them is told is not known.
+            return Err(vec![
+                Refusal::canceled(reasons.clone()),
+                Refusal::canceled(self.first_told(reasons)),
+            ]);
         }
         let parameters = request.transact_statements(list, &self.schemas);
         let as_actions = Transaction {
@@ -423,8 +394,11 @@ impl Model {
             token: transaction.token.clone(),
         };
         let reason = |at: usize, refusal| failed(&list[at].statement, refusal);
-        let consumed = self.transact(request, &as_actions, parameters, Vec::new(), reason)?;
-        let mut reply = json!({ "Responses": list.iter().map(|_| json!({})).collect::<Vec<_>>() });
+        let consumed = self.transact(request, &as_actions, parameters, Vec::new(), reason, true)?;
+        let mut reply = json!({ "Responses": [] });
+        if self.is(Fault::WritingTransactionsHaveAResponseForEachStatement) {
+            reply["Responses"] = list.iter().map(|_| json!({})).collect();
+        }
         if let Some(shown) = self.transacted(request, &consumed.units, consumed.kind) {
             reply["ConsumedCapacity"] = shown;
         }
@@ -529,7 +503,7 @@ pub(crate) fn column(path: &Path) -> String {
 }
 
 /// What is wrong with a statement whatever the tables are. Few of the words are documented.
-fn faults(stated: &Stated) -> Vec<Refusal> {
+pub(super) fn faults(stated: &Stated, fault: Option<Fault>) -> Vec<Refusal> {
     let mut faults = Vec::new();
     let mut refusals = Vec::new();
     match stated.mistake {
@@ -547,20 +521,24 @@ fn faults(stated: &Stated) -> Vec<Refusal> {
         Statement::Select(select) => {
             let paths: Vec<_> = select.columns.iter().flatten().collect();
             expression::overlap_faults(&paths, &mut faults);
+            expression::depth_faults(&paths, fault, &mut faults);
             for (name, test) in &select.tests {
-                expression::condition_faults(&test.condition(name), &mut faults);
+                expression::condition_faults(&test.condition(name), fault, &mut faults);
             }
             select.filter.as_ref()
         }
-        Statement::Insert { .. } => None,
+        Statement::Insert { item, .. } => {
+            refusals.extend(checks::empty_name(item.keys(), fault));
+            None
+        }
         Statement::Update { update, rest, .. } => {
-            expression::update_faults(update, &mut faults);
+            expression::update_faults(update, true, fault, &mut faults);
             rest.as_ref()
         }
         Statement::Delete { rest, .. } | Statement::Exists { rest, .. } => rest.as_ref(),
     };
     if let Some(condition) = condition {
-        expression::condition_faults(condition, &mut faults);
+        expression::condition_faults(condition, fault, &mut faults);
     }
     refusals.extend(faults.into_iter().map(|_| Refusal::invalid("")));
     refusals

@@ -7,19 +7,22 @@ use super::{
 };
 use crate::{
     evaluate,
+    expression::Term,
     request::transactions::{Action, Get, Transaction},
 };
 
 /// API reference, TransactWriteItems: "up to 100 action requests".
 const ACTIONS_MAX: usize = 100;
-/// API reference, TransactWriteItems: "the aggregate size of the items in the transaction cannot exceed 4 MB".
+/// API reference, TransactWriteItems: "the aggregate size of the items in the transaction cannot exceed 4 MB": of what the
+/// request carries, not of what is there. For TransactGetItems it is what is read.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// API reference, ClientRequestToken: "valid for 10 minutes after the first request that uses it is completed".
 const TOKEN_MS: u64 = 10 * 60 * 1000;
 /// The guide, on capacity management for transactions: "two underlying reads or writes of every item".
 const TWICE: f64 = 2.0;
 
-const TOO_LARGE: &str = "The aggregate size of the items in the transaction exceeded 4 MB";
+/// What is known of the words for a write transaction that is too large.
+const TOO_LARGE: &str = "size cannot exceed";
 const TWO_ON_ONE_ITEM: &str = "Transaction request cannot include multiple operations on one item";
 
 /// What a transaction consumed of each table.
@@ -35,9 +38,10 @@ impl Model {
                 "ConditionExpression",
                 action.condition.as_ref(),
                 mistake,
+                self.fault,
             ));
         }
-        let consumed = self.transact(request, transaction, parameters, refusals, |_, refusal| refusal)?;
+        let consumed = self.transact(request, transaction, parameters, refusals, |_, refusal| refusal, false)?;
         let mut reply = json!({});
         if let Some(shown) = self.transacted(request, &consumed.units, consumed.kind) {
             reply["ConsumedCapacity"] = shown;
@@ -52,7 +56,7 @@ impl Model {
     }
 
     /// Carries the actions out, all or none. `refusals` are known already; `reason` tells how an action's failed
-    /// condition is put.
+    /// condition is put; `stated` whether they are statements'.
     pub(super) fn transact(
         &mut self,
         request: &Request,
@@ -60,6 +64,7 @@ impl Model {
         parameters: Json,
         mut refusals: Vec<Refusal>,
         reason: impl Fn(usize, Refusal) -> Refusal,
+        stated: bool,
     ) -> Refused<Transacted> {
         let actions = &transaction.actions;
         if actions.len() > ACTIONS_MAX {
@@ -67,25 +72,21 @@ impl Model {
         }
         let mut reasons: Vec<Vec<Refusal>> = vec![Vec::new(); actions.len()];
         let mut places = Vec::new();
-        let mut put_bytes = 0;
+        let mut carried = 0;
         for (at, Action { table, write, .. }) in actions.iter().enumerate() {
             let schema = self.schemas.get(*table);
             let Some(schema) = schema else {
                 refusals.push(Refusal::no_table());
-                if let Write::Update(_, Some(change)) = write {
-                    refusals.extend(checks::update(None, change));
-                }
+                refusals.extend(checks::write(None, write, stated, self.fault));
                 continue;
             };
-            let wrong = checks::write(Some(schema), write);
+            let wrong = checks::write(Some(schema), write, stated, self.fault);
             let place = Place::of(&schema.keys, write.item());
             if wrong.is_empty() && places.contains(&(*table, place.clone())) {
                 refusals.push(Refusal::invalid(TWO_ON_ONE_ITEM));
             }
             places.push((*table, place));
-            if let Write::Put(item) = write {
-                put_bytes += item_size(item);
-            }
+            carried += carried_bytes(write);
             refusals.extend(checks::empty_keys(schema, write.item()));
             if let Write::Put(item) = write {
                 refusals.extend(checks::empty_index_keys(schema, item));
@@ -106,11 +107,11 @@ impl Model {
                 reasons[at].push(refusal);
             }
         }
-        if put_bytes > BYTES_MAX {
-            refusals.push(Refusal::invalid(TOO_LARGE));
+        if carried > BYTES_MAX {
+            refusals.push(Refusal::saying(TOO_LARGE));
         }
         if reasons.iter().any(|list| !list.is_empty()) {
-            refusals.push(Refusal::canceled(reasons));
+            refusals.push(Refusal::canceled(self.first_told(reasons)));
         }
         let used = transaction.token.as_ref().and_then(|token| self.tokens.get(token));
         let used = used.filter(|used| self.now - used.at < TOKEN_MS || self.is(Fault::TokensAreValidForEver));
@@ -148,14 +149,23 @@ impl Model {
             }
         }
         if all.len() < actions.len() && !self.is(Fault::TransactionsAreCarriedOutInPart) {
-            return Err(vec![Refusal::canceled(reasons)]);
+            // Of validation errors that only the items show, all may be told, or the first.
+            let invalid = |list: &Vec<Refusal>| list.iter().any(|refusal| refusal.kind == "ValidationException");
+            let mut first = reasons.clone();
+            if let Some(at) = first.iter().position(invalid) {
+                first[at + 1..]
+                    .iter_mut()
+                    .filter(|list| invalid(list))
+                    .for_each(Vec::clear);
+            }
+            return Err(vec![Refusal::canceled(reasons), Refusal::canceled(first)]);
         }
         let size = |worked: &Worked| {
             let bytes = |item: &Option<Item>| item.as_ref().map_or(0, item_size);
             bytes(&worked.old).max(bytes(&worked.new))
         };
-        if all.iter().map(size).sum::<usize>() > BYTES_MAX {
-            return Err(vec![Refusal::invalid(TOO_LARGE)]);
+        if self.is(Fault::TransactionsCountWhatTheyDelete) && all.iter().map(size).sum::<usize>() > BYTES_MAX {
+            return Err(vec![Refusal::saying(TOO_LARGE)]);
         }
         let mut consumed = Consumed::new();
         let mut units = BTreeMap::new();
@@ -186,6 +196,16 @@ impl Model {
         })
     }
 
+    /// What is told of actions that are wrong whatever the items are: of the first that is.
+    pub(super) fn first_told(&self, mut reasons: Vec<Vec<Refusal>>) -> Vec<Vec<Refusal>> {
+        if !self.is(Fault::EachActionIsToldWhatIsWrongWithIt)
+            && let Some(first) = reasons.iter().position(|list| !list.is_empty())
+        {
+            reasons[first + 1..].iter_mut().for_each(Vec::clear);
+        }
+        reasons
+    }
+
     fn transacted_write_units(&self, bytes: usize) -> f64 {
         if self.is(Fault::TransactionsCostAsMuchAsSingleWrites) {
             return self.write_units(bytes);
@@ -199,7 +219,7 @@ impl Model {
             refusals.push(Refusal::invalid(""));
         }
         for get in list {
-            refusals.extend(checks::projection(get.projection.as_deref(), false));
+            refusals.extend(checks::projection(get.projection.as_deref(), false, self.fault));
         }
         let wanted: Vec<_> = list.iter().map(|get| (get.table, &get.key)).collect();
         let (found, consumed) = self.transact_read(&wanted, refusals)?;
@@ -233,7 +253,6 @@ impl Model {
                 continue;
             };
             let wrong = checks::key(schema, key);
-            refusals.extend(checks::empty_keys(schema, key));
             let place = (*table, Place::of(&schema.keys, key));
             if wrong.is_empty() && places.contains(&place) {
                 refusals.push(Refusal::invalid(TWO_ON_ONE_ITEM));
@@ -241,8 +260,13 @@ impl Model {
             reasons.push(wrong);
             places.push(place);
         }
-        if reasons.iter().any(|list| !list.is_empty()) {
-            refusals.push(Refusal::canceled(reasons));
+        let wrong = reasons.iter().flatten().cloned().collect::<Vec<_>>();
+        let empty = |refusal: &Refusal| refusal.text.as_ref().is_some_and(|text| text.contains("empty"));
+        if self.is(Fault::EmptyKeysRefuseWholeReads) && wrong.iter().any(empty) {
+            return Err(wrong);
+        }
+        if !wrong.is_empty() {
+            refusals.push(Refusal::canceled(self.first_told(reasons)));
         }
         if !refusals.is_empty() {
             return Err(refusals);
@@ -264,7 +288,7 @@ impl Model {
             consumed.entry(*table).or_default().table += times * self.read_units(size, true);
         }
         if bytes > BYTES_MAX {
-            return Err(vec![Refusal::invalid(TOO_LARGE)]);
+            return Err(vec![Refusal::invalid("")]);
         }
         Ok((found, consumed))
     }
@@ -311,6 +335,22 @@ impl Model {
         }
         shown
     }
+}
+
+/// What an action brings with it, but for its conditions: none here has a large value.
+fn carried_bytes(write: &Write) -> usize {
+    let brought = match write {
+        Write::Update(_, Some(update)) => {
+            let set = update.set.iter().map(|(_, term)| match term {
+                Term::Value(value) => value.size(),
+                _ => 0,
+            });
+            let values = update.add.iter().chain(&update.delete).map(|(_, value)| value.size());
+            set.chain(values).sum()
+        }
+        _ => 0,
+    };
+    item_size(write.item()) + brought
 }
 
 /// What a transaction consumed, and of which kind of units.

@@ -54,7 +54,7 @@ impl Unbuilt {
         if !self.said.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 table = table.name(),
-                "encryption with a key is taken and shown, but nothing is encrypted in this version of geodynamo"
+                "encryption with a key is taken and shown, but nothing is encrypted"
             );
         }
         let mut asked = self.asked();

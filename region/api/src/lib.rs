@@ -89,15 +89,15 @@ impl<E: Engine> Api<E> {
         Self { authorization, ..self }
     }
 
-    /// Whether policies are asked.
-    pub fn authorization(&self) -> Authorization {
-        self.authorization
-    }
-
     /// The same, with backups.
     #[must_use]
     pub fn with_recovery(self, recovery: Option<Arc<dyn Recovery>>) -> Self {
         Self { recovery, ..self }
+    }
+
+    /// Whether policies are asked.
+    pub fn authorization(&self) -> Authorization {
+        self.authorization
     }
 
     /// The tables.

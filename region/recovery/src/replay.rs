@@ -53,8 +53,6 @@ pub struct Moment {
     after: Option<(u64, Bytes)>,
     /// The routes whose changes are in the overlay.
     slice: Option<(u64, u64)>,
-    /// How many routes to try next, less one.
-    width: u64,
     overlay: BTreeMap<(u64, Bytes), Option<Bytes>>,
     /// The next chunk to read for the slice.
     chunk: usize,
@@ -87,7 +85,6 @@ impl Moment {
             overlay_bytes_max,
             after,
             slice: None,
-            width: u64::MAX,
             overlay: BTreeMap::new(),
             chunk: 0,
             rows: VecDeque::new(),
@@ -185,56 +182,58 @@ impl Moment {
         }
     }
 
-    /// Reads what was changed of the routes from one on: of as many as there is room for.
+    /// Reads what was changed of the routes from one on: of as many as there is room for. One route's changes are held
+    /// whatever they take.
     async fn begin(&mut self, first: u64) -> Result<()> {
-        loop {
-            let last = first.saturating_add(self.width);
-            match self.overlay_of(first, last).await? {
-                Some(overlay) => {
-                    self.overlay = overlay;
-                    self.slice = Some((first, last));
-                    // A chunk that ends in the last slice may go on in this one.
-                    self.chunk = self.manifest.chunks.partition_point(|chunk| chunk.last < first);
-                    return Ok(());
+        let mut last = u64::MAX;
+        let (mut overlay, mut bytes) = (BTreeMap::<(u64, Bytes), Option<Bytes>>::new(), 0);
+        if let Some(at_ms) = self.job.at_ms {
+            let mut changes = Changes::behind(&self.archive, self.segments.clone(), self.manifest.ends.clone());
+            while let Some(record) = changes.next().await? {
+                if record.commit_ms > at_ms {
+                    continue;
                 }
-                // One route's changes are held whatever they take.
-                None => self.width /= 2,
+                let at = ItemKey::from_bytes(record.key)?;
+                if !(first..=last).contains(&at.route()) {
+                    continue;
+                }
+                // Copies: a slice of a segment would keep all of it in memory.
+                let key = Bytes::copy_from_slice(at.bytes());
+                let item = record.item.map(|item| Bytes::copy_from_slice(&item));
+                bytes += size(&key, item.as_ref());
+                if let Some(before) = overlay.insert((at.route(), key.clone()), item) {
+                    bytes -= size(&key, before.as_ref());
+                }
+                // What there is no room for is left to the next slice, whole routes at a time.
+                while bytes > self.overlay_bytes_max
+                    && let Some(greatest) = overlay.last_key_value().map(|((route, _), _)| *route)
+                    && overlay
+                        .first_key_value()
+                        .is_some_and(|((least, _), _)| *least < greatest)
+                {
+                    let left = overlay.split_off(&(greatest, Bytes::new()));
+                    bytes -= left
+                        .iter()
+                        .map(|((_, key), item)| size(key, item.as_ref()))
+                        .sum::<usize>();
+                    last = greatest - 1;
+                }
+            }
+            // A segment that says that the moment is over needs nothing behind it.
+            if self.segments.last().is_none_or(|segment| segment.closed_ms <= at_ms) {
+                changes.reached(&self.job.ends)?;
             }
         }
+        self.overlay = overlay;
+        self.slice = Some((first, last));
+        // A chunk that ends in the last slice may go on in this one.
+        self.chunk = self.manifest.chunks.partition_point(|chunk| chunk.last < first);
+        Ok(())
     }
+}
 
-    /// What was changed of some routes; none if it is too much.
-    async fn overlay_of(&self, first: u64, last: u64) -> Result<Option<BTreeMap<(u64, Bytes), Option<Bytes>>>> {
-        let mut overlay = BTreeMap::new();
-        let mut bytes = 0;
-        let Some(at_ms) = self.job.at_ms else {
-            return Ok(Some(overlay));
-        };
-        let mut changes = Changes::behind(&self.archive, self.segments.clone(), self.manifest.ends.clone());
-        while let Some(record) = changes.next().await? {
-            if record.commit_ms > at_ms {
-                continue;
-            }
-            let at = ItemKey::from_bytes(record.key)?;
-            if !(first..=last).contains(&at.route()) {
-                continue;
-            }
-            // Copies: a slice of a segment would keep all of it in memory.
-            let key = Bytes::copy_from_slice(at.bytes());
-            let item = record.item.map(|item| Bytes::copy_from_slice(&item));
-            let (key_len, item_len) = (key.len(), item.as_ref().map_or(0, Bytes::len));
-            bytes += item_len;
-            match overlay.insert((at.route(), key), item) {
-                Some(before) => bytes -= before.map_or(0, |item| item.len()),
-                None => bytes += key_len,
-            }
-            if bytes > self.overlay_bytes_max && first < last {
-                return Ok(None);
-            }
-        }
-        changes.reached(&self.job.ends)?;
-        Ok(Some(overlay))
-    }
+fn size(key: &Bytes, item: Option<&Bytes>) -> usize {
+    key.len() + item.map_or(0, Bytes::len)
 }
 
 /// The changes of a table, in the order of each partition's log, each once.

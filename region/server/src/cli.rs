@@ -28,6 +28,10 @@ pub enum Command {
     Demo(Demo),
     /// Makes the certificates that nodes show to each other
     Certs(Certs),
+    /// Brings tables back from an archive into the data directory of a region that is not running
+    Restore(Restore),
+    /// Looks after an archive of backups
+    Archive(ArchiveArguments),
     /// Asks a region whether it is ready; for health checks of containers
     Health(Health),
     /// Prints the table of metrics, as the documentation has it
@@ -37,17 +41,6 @@ pub enum Command {
     Restore(Restore),
     /// Looks after an archive of backups
     Archive(ArchiveArguments),
-}
-
-/// Arguments of `health`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct Health {
-    /// The region's admin port
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: SocketAddr,
-    /// What to ask for
-    #[arg(long, default_value = "/readyz")]
-    pub path: String,
 }
 
 /// Arguments of `restore`.
@@ -99,6 +92,17 @@ pub struct VerifyArchive {
     /// The configuration file that names it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `health`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Health {
+    /// The region's admin port
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: SocketAddr,
+    /// What to ask for
+    #[arg(long, default_value = "/readyz")]
+    pub path: String,
 }
 
 /// Arguments of `serve`.

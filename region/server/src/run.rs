@@ -51,10 +51,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(arguments) => dev(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Certs(arguments) => certs(&arguments),
-        Command::Health(arguments) => health(&arguments),
-        Command::Metrics => metrics(),
         Command::Restore(arguments) => recovery::restore(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
+        Command::Health(arguments) => health(&arguments),
+        Command::Metrics => metrics(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,11 +109,11 @@ fn dev(arguments: &Dev) -> Done {
     let address = (arguments.host, arguments.port).into();
     let mut config = Config::alone(arguments.region.clone(), folder, address);
     config.throttle.enabled = arguments.throttle;
+    config.archive = Some(ArchiveEntry::in_folder(&config.data_dir.join("archive")));
     config.habits = Habits {
         at_once: !arguments.delay_transient_statuses,
         shows_unbuilt: true,
     };
-    config.archive = Some(ArchiveEntry::in_folder(&config.data_dir.join("archive")));
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {

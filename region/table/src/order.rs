@@ -38,9 +38,9 @@ pub(crate) struct Orderer {
     clock: Mutex<Clock>,
     raised: Notify,
     raising: Mutex<bool>,
-    failures: Mutex<Failures>,
     /// The greatest time that a commit was given.
     committed: AtomicU64,
+    failures: Mutex<Failures>,
     pub(crate) time: Arc<dyn TimeSource>,
 }
 
@@ -78,8 +78,8 @@ impl Orderer {
             clock: Mutex::new(Clock::new(replica, ceiling)),
             raised: Notify::new(),
             raising: Mutex::new(false),
-            failures: Mutex::default(),
             committed: AtomicU64::new(0),
+            failures: Mutex::default(),
             time,
         })
     }

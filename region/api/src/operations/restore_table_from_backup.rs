@@ -17,13 +17,13 @@ pub(super) async fn restore_table_from_backup<E: Engine>(
     let Some(recovery) = &api.recovery else {
         return Err(ApiError::backup_not_found(Some(&arn)));
     };
+    api.check_encryption(input.sse_specification_override.as_ref())?;
     let overrides = Overrides {
         billing_mode: input.billing_mode_override,
         global: input.global_secondary_index_override,
         local: input.local_secondary_index_override,
         provisioned: input.provisioned_throughput_override,
         on_demand: input.on_demand_throughput_override,
-        encryption: input.sse_specification_override,
         vector: input.vector_index_override.is_some(),
     };
     let from = recovery.restorable(RestoreSource::Backup(arn.into())).await?;

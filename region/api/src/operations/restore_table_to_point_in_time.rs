@@ -38,13 +38,13 @@ pub(super) async fn restore_table_to_point_in_time<E: Engine>(
             .map_err(|_| ApiError::table_not_found(name))?;
         return Err(ApiError::point_in_time_recovery_unavailable(name));
     };
+    api.check_encryption(input.sse_specification_override.as_ref())?;
     let overrides = Overrides {
         billing_mode: input.billing_mode_override,
         global: input.global_secondary_index_override,
         local: input.local_secondary_index_override,
         provisioned: input.provisioned_throughput_override,
         on_demand: input.on_demand_throughput_override,
-        encryption: input.sse_specification_override,
         vector: input.vector_index_override.is_some(),
     };
     let from = recovery

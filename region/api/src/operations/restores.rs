@@ -20,7 +20,6 @@ pub(super) struct Overrides {
     pub(super) local: Option<Vec<generated::LocalSecondaryIndex>>,
     pub(super) provisioned: Option<generated::ProvisionedThroughput>,
     pub(super) on_demand: Option<generated::OnDemandThroughput>,
-    pub(super) encryption: Option<generated::SSESpecification>,
     pub(super) vector: bool,
 }
 
@@ -28,7 +27,6 @@ impl Overrides {
     /// Overrides what the source would be restored as.
     pub(super) fn apply<E: Engine>(self, api: &Api<E>, create: &mut CreateTable) -> Result<(), ApiError> {
         refuse("VectorIndexOverride", self.vector)?;
-        api.check_encryption(self.encryption.as_ref())?;
         let switched = self.apply_billing(create)?;
         if let Some(global) = self.global {
             let kept = global.into_iter().map(|index| kept_global(create, index));

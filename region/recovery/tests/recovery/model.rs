@@ -144,8 +144,13 @@ async fn every_moment_is_what_it_was() {
             (first.min(chain.window().0), last.max(chain.window().1))
         });
         let (mut bases, mut caught) = (std::collections::BTreeSet::new(), 0);
-        for _ in 0..100 {
-            let at = rng.random_range(first..=last);
+        for number in 0..100 {
+            // Any moment, and the very one of a commit.
+            let commit = history.states[rng.random_range(0..history.states.len())].0;
+            let at = match number % 2 {
+                0 => rng.random_range(first..=last),
+                _ => commit.clamp(first, last),
+            };
             let job = chains.iter().rev().find_map(|chain| chain.job(at)).unwrap();
             bases.insert(job.base.clone());
             let expected = history.at(at);

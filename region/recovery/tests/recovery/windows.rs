@@ -72,6 +72,8 @@ async fn a_restored_table_is_a_new_one() {
     world.switch(true).await;
     world.put(with(key("p", 1), "g", s("x"))).await;
     world.recoveries.ship().await.unwrap();
+    world.time.pass(10);
+    world.recoveries.ship().await.unwrap();
     world.restored(None, "r").await.unwrap();
     let (old, new) = (world.tables.describe("t").unwrap(), world.tables.describe("r").unwrap());
     assert_ne!(old.uuid, new.uuid);

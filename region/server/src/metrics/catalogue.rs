@@ -111,6 +111,21 @@ catalogue! {
         ("OnlineIndexPercentageProgress");
     INDEX_BACKFILL_TABLE_ITEMS = Gauge "index_backfill_table_items" []
         "Items of the tables of the back-fills under way";
+    ARCHIVE_TABLES = Gauge "archive_tables" [] "Tables with point-in-time recovery";
+    ARCHIVE_BEHIND_SECONDS = Gauge "archive_behind_seconds" []
+        "How far the archive is behind the table that it is furthest behind";
+    ARCHIVE_SEGMENTS = Counter "archive_segments" [] "Segments of change logs archived";
+    ARCHIVE_BASES = Counter "archive_bases" [] "Bases and backups archived";
+    ARCHIVE_WRITTEN_BYTES = Counter "archive_written_bytes" [] "Bytes put into the archive: segments compressed, bases not";
+    ARCHIVE_FAILURES = Counter "archive_failures" [] "Times that the archive could not be written or read";
+    ARCHIVE_WINDOWS_RESTARTED = Counter "archive_windows_restarted" []
+        "Windows of point-in-time recovery that began anew: the archive was behind for too long";
+    RESTORES = Gauge "restores" [] "Tables that are being restored";
+    RESTORES_ITEMS = Gauge "restores_items" [] "Items that the restores under way have put";
+    RESTORES_BASE_ITEMS = Gauge "restores_base_items" []
+        "Items of the bases of the restores under way: about how many there will be";
+    RESTORED_ITEMS = Counter "restored_items" [] "Items restored";
+    RESTORES_FAILED = Counter "restores_failed" [] "Restores that could not be finished, and whose tables were removed";
 
     // Replication.
     REPLICATION_LATENCY = Histogram "replication_latency_seconds" ["from_region"]
@@ -175,23 +190,6 @@ catalogue! {
         "Bytes free for this process in the file system of the data directory";
     STORAGE_DISK_BYTES = Gauge "storage_disk_size_bytes" [] "Size of the file system of the data directory";
 
-    // Backups.
-    ARCHIVE_TABLES = Gauge "archive_tables" [] "Tables with point-in-time recovery";
-    ARCHIVE_BEHIND_SECONDS = Gauge "archive_behind_seconds" []
-        "How far the archive is behind the table that it is furthest behind";
-    ARCHIVE_SEGMENTS = Counter "archive_segments" [] "Segments of change logs archived";
-    ARCHIVE_BASES = Counter "archive_bases" [] "Bases and backups archived";
-    ARCHIVE_WRITTEN_BYTES = Counter "archive_written_bytes" []
-        "Bytes put into the archive: segments as they are stored, bases before they are compressed";
-    ARCHIVE_FAILURES = Counter "archive_failures" [] "Times that the archive could not be written or read";
-    ARCHIVE_WINDOWS_RESTARTED = Counter "archive_windows_restarted" []
-        "Windows of point-in-time recovery that began anew because the archive was behind for too long";
-    RESTORES = Gauge "restores" [] "Tables that are being restored";
-    RESTORES_ITEMS = Gauge "restores_items" [] "Items that the restores under way have put";
-    RESTORES_BASE_ITEMS = Gauge "restores_base_items" []
-        "Items of the bases of the restores under way: about how many there will be";
-    RESTORED_ITEMS = Counter "restored_items" [] "Items restored";
-    RESTORES_FAILED = Counter "restores_failed" [] "Restores that could not be finished, and whose tables were removed";
 }
 
 /// The catalogue as a Markdown document, as `docs/metrics.md` holds it.

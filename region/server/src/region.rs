@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use geodynamo_access::Mode;
+use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
@@ -22,7 +22,9 @@ use geodynamo_topology::{Topology, TopologyError};
 use tokio::sync::watch;
 
 use crate::{
-    api::TablesAdmin,
+    access::{self, AccessStartError},
+    api::{Services, TablesAdmin},
+    audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
     metrics::{
         IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, ReplicationLag, ReplicationObserver,
@@ -73,6 +75,9 @@ pub enum RegionError {
     /// What is in the data directory cannot be read.
     #[error("the tables cannot be opened: {0}")]
     Tables(#[from] TableError),
+    /// Who may do what cannot be told.
+    #[error("IAM: {0}")]
+    Access(#[from] AccessStartError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
@@ -109,6 +114,7 @@ impl Region {
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
         let (background, stop) = watch::channel(false);
+        let iam = access::start(config, &tables, stop.clone()).await?;
         tables.start_background(stop.clone());
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
@@ -139,15 +145,28 @@ impl Region {
             _ => None,
         };
         let replication_address = replicator.as_ref().map(Replicator::address);
+        let auditing = Auditing::start(config, &registry).map_err(|source| RegionError::File {
+            path: config.audit.path.clone().unwrap_or_default(),
+            source,
+        })?;
         let known = topology
             .as_ref()
             .and_then(|topology| topology.node(config.node.as_str()));
         let api = |bound: SocketAddr| {
             let endpoint = known.map_or_else(|| reachable(bound).to_string(), |(_, node)| node.data.to_string());
-            Api::new(Arc::clone(&tables), endpoint)
+            Services::new(
+                Api::new(Arc::clone(&tables), endpoint),
+                Arc::clone(&iam),
+                mode,
+                auditing,
+            )
         };
         let admin = TablesAdmin(Arc::clone(&tables));
-        let ports = Ports::start(config, mode, api, admin, &registry, shutdown).await?;
+        if mode != Mode::Any {
+            access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
+        }
+        let source: Arc<dyn CredentialSource> = Arc::<access::RegionIam<RocksEngine>>::clone(&iam);
+        let ports = Ports::start(config, mode, Some(source), api, admin, &registry, shutdown).await?;
         Ok(Self {
             tables,
             ports,

@@ -1,32 +1,62 @@
-//! The API and the tables, as the ports know them.
+//! The services and the tables, as the ports know them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use geodynamo_access::Principal;
-use geodynamo_api::{Api, Call, Operation};
+use geodynamo_access::Mode;
+use geodynamo_api::{Api, Authorization, Call, Operation};
+use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
+use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{TableError, Tables};
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::{
+    access::RegionIam,
     admin::{Admin, DigestError},
-    handler::{Handler, Reply},
+    audit::Auditing,
+    handler::{Handler, Origin, QueryReply, Reply},
 };
 
-/// The operations' names, in the order of [`Operation::ALL`].
-static NAMES: [&str; Operation::ALL.len()] = {
-    let mut names = [""; Operation::ALL.len()];
-    let mut place = 0;
-    while place < names.len() {
-        names[place] = Operation::ALL[place].name();
-        place += 1;
+/// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's.
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let dynamodb = Operation::ALL.iter().map(|operation| operation.name());
+    dynamodb.chain(operation_names().iter().copied()).collect()
+});
+
+/// Everything that the data port offers.
+pub(crate) struct Services<E: Engine> {
+    api: Api<E>,
+    iam: Arc<RegionIam<E>>,
+    region: String,
+    authorization: IamAuthorization,
+    auditing: Option<Auditing>,
+}
+
+impl<E: Engine> Services<E> {
+    /// DynamoDB and IAM, which both ask policies as `mode` says.
+    pub(crate) fn new(api: Api<E>, iam: Arc<RegionIam<E>>, mode: Mode, auditing: Option<Auditing>) -> Self {
+        let (of_api, authorization) = match mode {
+            Mode::Enforce => (Authorization::Enforce, IamAuthorization::Enforce),
+            Mode::Warn => (Authorization::Warn, IamAuthorization::Warn),
+            Mode::Any => (Authorization::Off, IamAuthorization::Off),
+        };
+        Self {
+            region: api.tables().region().to_owned(),
+            api: api.with_authorization(of_api),
+            iam,
+            authorization,
+            auditing,
+        }
     }
-    names
-};
 
-impl<E: Engine> Handler for Api<E> {
+    fn now_unix_s(&self) -> i64 {
+        i64::try_from(self.api.tables().now_ms() / 1000).unwrap_or(i64::MAX)
+    }
+}
+
+impl<E: Engine> Handler for Services<E> {
     fn operations(&self) -> &'static [&'static str] {
         &NAMES
     }
@@ -35,19 +65,72 @@ impl<E: Engine> Handler for Api<E> {
         Operation::from_target(target).map(|operation| operation as usize)
     }
 
-    async fn call(&self, principal: Principal, target: &str, body: Bytes) -> Reply {
+    async fn call(&self, origin: Origin, target: &str, body: Bytes) -> Reply {
         let call = Call {
-            access_key_id: &principal.access_key_id,
-            now_unix_s: i64::try_from(self.tables().now_ms() / 1000).unwrap_or(i64::MAX),
-            ..Call::of(&principal.caller)
+            caller: &origin.principal.caller,
+            access_key_id: &origin.principal.access_key_id,
+            request_id: origin.request_id(),
+            now_unix_s: self.now_unix_s(),
+            source_ip: origin.source_ip,
+            user_agent: origin.user_agent(),
+            referer: origin.referer(),
+            secure_transport: origin.secure_transport,
         };
-        let reply = Api::call(self, call, target, &body).await;
+        let reply = self.api.call(call, target, &body).await;
+        if let Some(denied) = &reply.denied {
+            tracing::warn!(denied = &**denied, request_id = origin.request_id(), "would be refused");
+        }
         // The API has only statuses that are some.
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Reply {
+        let operation = reply.operation;
+        let reply = Reply {
             status,
             body: reply.body,
             fault: reply.fault,
+        };
+        if let (Some(auditing), Some(operation)) = (&self.auditing, operation)
+            && auditing.wants(operation)
+        {
+            auditing.dynamodb(&origin, self.now_unix_s(), operation, &body, &reply);
+        }
+        reply
+    }
+
+    async fn query(&self, origin: Origin, service: ServiceName, body: Bytes) -> QueryReply {
+        let now_unix_s = self.now_unix_s();
+        let call = IamCall {
+            service,
+            caller: &origin.principal.caller,
+            access_key_id: &origin.principal.access_key_id,
+            environment: Environment {
+                now_unix_s: Some(now_unix_s),
+                source_ip: origin.source_ip,
+                secure_transport: Some(origin.secure_transport),
+                user_agent: origin.user_agent(),
+                referer: origin.referer(),
+                region: Some(&self.region),
+                via_service: Some(false),
+            },
+            now_unix_s,
+            request_id: origin.request_id(),
+            authorization: self.authorization,
+        };
+        let reply = self.iam.call(call, &body).await;
+        for denied in &reply.denied {
+            tracing::warn!(denied, request_id = origin.request_id(), "would be refused");
+        }
+        if let Some(auditing) = &self.auditing {
+            auditing.iam(&origin, now_unix_s, service, &reply);
+        }
+        let place = reply.operation.and_then(|name| {
+            let place = operation_names().iter().position(|known| *known == name);
+            place.map(|place| Operation::ALL.len() + place)
+        });
+        QueryReply {
+            status: StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            body: reply.body.into(),
+            operation: place,
+            fault: reply.error.and_then(|error| error.fault),
         }
     }
 }
@@ -78,9 +161,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_in_their_places() {
+    fn names_are_in_their_places_and_none_is_there_twice() {
         for (place, operation) in Operation::ALL.into_iter().enumerate() {
             assert_eq!((operation as usize, NAMES[place]), (place, operation.name()));
         }
+        let mut all = NAMES.clone();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), NAMES.len());
     }
 }

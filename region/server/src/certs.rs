@@ -12,7 +12,13 @@ use std::{
 use geodynamo_replicator::{CaError, ClusterCa, Pem};
 use geodynamo_topology::Topology;
 
-use crate::data::tls::{self, TlsError};
+use crate::{
+    access::{
+        AccessStartError,
+        cluster_key::{self, CLUSTER_KEY},
+    },
+    data::tls::{self, TlsError},
+};
 
 /// The authority's certificate, which every node needs, in the folder of certificates.
 pub const AUTHORITY_CERT: &str = "ca.pem";
@@ -42,6 +48,9 @@ pub enum CertsError {
         /// Why.
         source: TlsError,
     },
+    /// The cluster's key cannot be made.
+    #[error(transparent)]
+    ClusterKey(#[from] AccessStartError),
     /// Only one of the authority's two files is there.
     #[error("{}: there, but {} is not; both or neither must be", present.display(), absent.display())]
     HalfAnAuthority {
@@ -53,12 +62,17 @@ pub enum CertsError {
 }
 
 /// Makes a certificate and a key for each of a topology's nodes (`NODE.pem`, `NODE.key`) in `folder`, signed by the
-/// authority there (`ca.pem`, `ca.key`), which is made if it is not there. Keys are readable by their owner only. Nodes'
-/// files that are there are replaced; the authority's never are. Gives the paths of the written files.
+/// authority there (`ca.pem`, `ca.key`), which is made if it is not there; so is the cluster's key (`cluster.key`).
+/// Keys are readable by their owner only. Nodes' files that are there are replaced; the authority's and the cluster's key
+/// never are. Gives the paths of the written files.
 pub fn make(folder: &Path, topology: &Topology) -> Result<Vec<PathBuf>, CertsError> {
     fs::create_dir_all(folder).map_err(file_error(folder))?;
     let mut written = Vec::new();
     let authority = authority(folder, topology.cluster().as_str(), &mut written)?;
+    let cluster_key = folder.join(CLUSTER_KEY);
+    if cluster_key::make(&cluster_key)? {
+        written.push(cluster_key);
+    }
     for region in topology.regions() {
         for node in &region.nodes {
             let pem = authority.issue(region.name.as_str())?;
@@ -172,7 +186,7 @@ mod tests {
     fn nodes_are_known_by_their_region_and_authority() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        assert_eq!(make(path, &topology(&["us", "eu"])).unwrap().len(), 6);
+        assert_eq!(make(path, &topology(&["us", "eu"])).unwrap().len(), 7);
         let authority = fs::read(path.join(AUTHORITY_CERT)).unwrap();
         assert_eq!(make(path, &topology(&["ap"])).unwrap().len(), 2);
         assert_eq!(

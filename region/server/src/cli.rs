@@ -111,6 +111,9 @@ pub struct Serve {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Whether signatures and policies are checked
+    #[arg(long, value_enum, default_value_t = Auth::Enforce)]
+    pub auth: Auth,
     /// End, as with SIGTERM, when the standard input ends: for whoever starts regions as its children
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -134,8 +137,8 @@ pub struct Dev {
     /// The region's name
     #[arg(long, default_value = "us-east-1")]
     pub region: RegionName,
-    /// Whether signatures are checked: against the key `local` with the secret `local`, or the one in AWS_ACCESS_KEY_ID and
-    /// AWS_SECRET_ACCESS_KEY
+    /// Whether signatures and policies are checked. The root user has the key `local` with the secret `local`, or the one in
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[arg(long, value_enum, default_value_t = Auth::Any)]
     pub auth: Auth,
     /// Throttle requests as DynamoDB does: by provisioned throughput, on-demand maximums, and the ceilings on hot keys
@@ -147,18 +150,44 @@ pub struct Dev {
     pub delay_transient_statuses: bool,
 }
 
-/// Whether signatures are checked.
+/// Whether signatures and policies are checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Auth {
-    /// Takes any credentials and any region, or none
+    /// Takes any credentials and any region, or none; whoever calls may do everything
     Any,
-    /// Takes requests that are signed with the key for this region
+    /// Takes everything, and logs what would be refused
+    Warn,
+    /// Takes requests that are signed for this region with a key that it knows, and that policies allow
     Enforce,
+}
+
+impl From<Auth> for geodynamo_access::Mode {
+    fn from(auth: Auth) -> Self {
+        match auth {
+            Auth::Any => Self::Any,
+            Auth::Warn => Self::Warn,
+            Auth::Enforce => Self::Enforce,
+        }
+    }
+}
+
+impl Auth {
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Warn => "warn",
+            Self::Enforce => "enforce",
+        }
+    }
 }
 
 /// Arguments of `demo`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct Demo {
+    /// Whether signatures and policies are checked
+    #[arg(long, value_enum, default_value_t = Auth::Enforce)]
+    pub auth: Auth,
     /// Show nothing; print where everything is as one JSON object on the first line, and stay up
     #[arg(long)]
     pub json: bool,
@@ -199,6 +228,7 @@ mod tests {
             "geodynamo serve --config a.toml",
             Some(Command::Serve(Serve {
                 config: "a.toml".into(),
+                auth: Auth::Enforce,
                 stop_with_stdin: false,
             })),
         );
@@ -206,7 +236,11 @@ mod tests {
         check("geodynamo", None);
         check(
             "geodynamo demo --json",
-            Some(Command::Demo(Demo { json: true, data: None })),
+            Some(Command::Demo(Demo {
+                auth: Auth::Enforce,
+                json: true,
+                data: None,
+            })),
         );
         check("geodynamo dev --region EU", None);
         check("geodynamo dev --auth maybe", None);

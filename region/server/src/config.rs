@@ -3,6 +3,7 @@
 //! TOML. Every field is checked while it is read, so a fault is reported with its line and the reason; a field that nobody
 //! knows is a fault. Paths are relative to the file's folder.
 
+mod access;
 mod archive;
 mod field;
 
@@ -20,8 +21,11 @@ use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, Throt
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
-pub use self::archive::ArchiveEntry;
-pub use self::field::{AccessKeyId, Account, Endpoint, FieldError, Secret, Within};
+pub use self::{
+    access::{Access, Audit, IdentityProvider, JwksSource},
+    archive::ArchiveEntry,
+    field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
+};
 use crate::data::Limits;
 
 /// The longest configuration file, in bytes.
@@ -51,9 +55,15 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// TLS between nodes. Must be there where a topology is.
     pub cluster_tls: Option<ClusterTls>,
-    /// The access keys that clients may use.
+    /// Access keys of the account's root user. Without any, one is made at the first start.
     #[serde(default)]
     pub credentials: Vec<CredentialEntry>,
+    /// Who may do what.
+    #[serde(default)]
+    pub access: Access,
+    /// The audit trail.
+    #[serde(default)]
+    pub audit: Audit,
     /// How much memory goes where.
     #[serde(default)]
     pub memory: Memory,
@@ -322,6 +332,9 @@ impl Config {
         if config.topology.is_some() && config.cluster_tls.is_none() {
             return contradiction("with a topology, [cluster_tls] must be there: links are always encrypted".into());
         }
+        if let Some(reason) = config.access.contradiction() {
+            return contradiction(reason);
+        }
         if config.credentials.len() > CREDENTIALS_MAX {
             return contradiction(format!("at most {CREDENTIALS_MAX} credentials"));
         }
@@ -357,6 +370,8 @@ impl Config {
             tls: None,
             cluster_tls: None,
             credentials: Vec::new(),
+            access: Access::default(),
+            audit: Audit::default(),
             memory: Memory::default(),
             storage: Storage::default(),
             streams: Streams::default(),
@@ -406,6 +421,8 @@ impl Config {
         let mut paths = vec![&mut self.data_dir];
         paths.extend(self.topology.as_mut());
         paths.extend(self.archive.as_mut().and_then(ArchiveEntry::folder_mut));
+        paths.extend(self.access.paths());
+        paths.extend(self.audit.path.as_mut());
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.cert, &mut tls.key]);
         }

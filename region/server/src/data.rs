@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod coding;
 mod connection;
+mod query;
 mod request_id;
 mod service;
 pub mod tls;

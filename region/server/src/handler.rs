@@ -1,22 +1,72 @@
-//! What the data port asks of the API behind it.
+//! What the data port asks of the services behind it.
 
-use std::future::Future;
+use std::{future::Future, net::IpAddr};
 
 use bytes::Bytes;
 use geodynamo_access::Principal;
-use http::StatusCode;
+use geodynamo_iam::ServiceName;
+use http::{HeaderValue, StatusCode};
 
 /// Answers calls. The data port has checked the signature, the size and that the target names an operation; everything
 /// else about the body is the handler's.
 pub trait Handler: Send + Sync + 'static {
-    /// The operations' names, as metrics call them. Always the same ones.
+    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS. Always the same ones.
     fn operations(&self) -> &'static [&'static str];
 
     /// Which of [`Handler::operations`] an `X-Amz-Target` header names; `None` if it names none.
     fn operation(&self, target: &str) -> Option<usize>;
 
-    /// Answers one call. A panic in here is answered with DynamoDB's internal server error, and the process goes on.
-    fn call(&self, principal: Principal, target: &str, body: Bytes) -> impl Future<Output = Reply> + Send;
+    /// Answers one call to DynamoDB. A panic in here is answered with DynamoDB's internal server error, and the process goes
+    /// on.
+    fn call(&self, origin: Origin, target: &str, body: Bytes) -> impl Future<Output = Reply> + Send;
+
+    /// Answers one call to IAM or STS, by the Query protocol.
+    fn query(&self, origin: Origin, service: ServiceName, body: Bytes) -> impl Future<Output = QueryReply> + Send {
+        let _ = body;
+        async move {
+            let (status, body) = service.refusal("InvalidAction", "The service is not offered", origin.request_id());
+            QueryReply {
+                status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+                body: body.into(),
+                operation: None,
+                fault: None,
+            }
+        }
+    }
+}
+
+/// Whose a call is and how it came.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Whose it is.
+    pub principal: Principal,
+    /// What the answer's `x-amzn-RequestId` tells.
+    pub request_id: HeaderValue,
+    /// Where it came from, if the system tells.
+    pub source_ip: Option<IpAddr>,
+    /// Whether it came over TLS.
+    pub secure_transport: bool,
+    /// Its `User-Agent` header.
+    pub user_agent: Option<HeaderValue>,
+    /// Its `Referer` header.
+    pub referer: Option<HeaderValue>,
+}
+
+impl Origin {
+    /// The answer's id.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// The client's name for itself.
+    pub fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_ref().and_then(|value| value.to_str().ok())
+    }
+
+    /// The page that a browser called from.
+    pub fn referer(&self) -> Option<&str> {
+        self.referer.as_ref().and_then(|value| value.to_str().ok())
+    }
 }
 
 /// An answer: a status and a JSON document.
@@ -26,6 +76,19 @@ pub struct Reply {
     pub status: StatusCode,
     /// The whole document, not compressed.
     pub body: Bytes,
+    /// What went wrong inside, where something did: for the log, not for the client.
+    pub fault: Option<Box<str>>,
+}
+
+/// An answer of IAM or STS: a status and an XML document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueryReply {
+    /// As the error has it; 200 if there is none.
+    pub status: StatusCode,
+    /// The whole document, not compressed.
+    pub body: Bytes,
+    /// Which of [`Handler::operations`] it was, if it was one.
+    pub operation: Option<usize>,
     /// What went wrong inside, where something did: for the log, not for the client.
     pub fault: Option<Box<str>>,
 }

@@ -4,8 +4,10 @@
 //! [`handler::Handler`] and [`admin::Admin`], so both can be tested without a database. [`region`] puts the database
 //! behind them.
 
+pub mod access;
 pub mod admin;
 pub mod api;
+mod audit;
 pub mod build;
 pub mod certs;
 pub mod cli;

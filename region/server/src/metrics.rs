@@ -201,7 +201,10 @@ impl fmt::Debug for Reading {
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        gauge(&mut encoder, self.of, (self.read)())
+        match self.of.kind {
+            Kind::Counter => counter(&mut encoder, self.of, (self.read)()),
+            _ => gauge(&mut encoder, self.of, (self.read)()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use geodynamo_access::{Keys, Mode, Verifier};
+use geodynamo_access::{CredentialSource, Keys, Mode, Verifier};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
@@ -51,11 +51,13 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Binds both ports and serves them until the signal. `handler`, made when the data port's address is known, and
-    /// `admin` are what is behind them; `registry` gets the requests' metrics.
+    /// Binds both ports and serves them until the signal. Access keys are the configuration's and those of `source`.
+    /// `handler`, made when the data port's address is known, and `admin` are what is behind the ports; `registry` gets the
+    /// requests' metrics.
     pub async fn start<H: Handler, A: Admin>(
         config: &Config,
         mode: Mode,
+        source: Option<Arc<dyn CredentialSource>>,
         handler: impl FnOnce(SocketAddr) -> H,
         admin: A,
         registry: &MetricsRegistry,
@@ -66,7 +68,11 @@ impl Ports {
             .as_ref()
             .map(|files| tls::acceptor(&files.cert, &files.key))
             .transpose()?;
-        let keys = Arc::new(Keys::new(config.credentials()));
+        let mut keys = Keys::new(config.credentials());
+        if let Some(source) = source {
+            keys = keys.with_source(source);
+        }
+        let keys = Arc::new(keys);
         let verifier = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
         let bind_error = |port, address| move |source| StartError::Bind { port, address, source };
         let (data_wanted, admin_wanted) = (config.listen.data, config.listen.admin);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use geodynamo_access::Mode;
+use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
@@ -25,7 +25,9 @@ use geodynamo_topology::{Topology, TopologyError};
 use tokio::sync::watch;
 
 use crate::{
-    api::TablesAdmin,
+    access::{self, AccessStartError},
+    api::{Services, TablesAdmin},
+    audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
     metrics::{
         IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
@@ -81,6 +83,9 @@ pub enum RegionError {
     /// The archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// Who may do what cannot be told.
+    #[error("IAM: {0}")]
+    Access(#[from] AccessStartError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
@@ -120,6 +125,7 @@ impl Region {
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables)?;
+        let iam = access::start(config, &tables, stop.clone()).await?;
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
             recoveries.start(stop.clone());
@@ -156,18 +162,27 @@ impl Region {
             _ => None,
         };
         let replication_address = replicator.as_ref().map(Replicator::address);
+        let auditing = Auditing::start(config, &registry).map_err(|source| RegionError::File {
+            path: config.audit.path.clone().unwrap_or_default(),
+            source,
+        })?;
         let known = topology
             .as_ref()
             .and_then(|topology| topology.node(config.node.as_str()));
         let api = |bound: SocketAddr| {
             let endpoint = known.map_or_else(|| reachable(bound).to_string(), |(_, node)| node.data.to_string());
             let recovery = recoveries.clone().map(|all| Arc::new(all) as Arc<dyn Recovery>);
-            Api::new(Arc::clone(&tables), endpoint)
+            let api = Api::new(Arc::clone(&tables), endpoint)
                 .with_habits(config.habits)
-                .with_recovery(recovery)
+                .with_recovery(recovery);
+            Services::new(api, Arc::clone(&iam), mode, auditing)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
-        let ports = Ports::start(config, mode, api, admin, &registry, shutdown).await?;
+        if mode != Mode::Any {
+            access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
+        }
+        let source: Arc<dyn CredentialSource> = Arc::<access::RegionIam<RocksEngine>>::clone(&iam);
+        let ports = Ports::start(config, mode, Some(source), api, admin, &registry, shutdown).await?;
         Ok(Self {
             tables,
             ports,

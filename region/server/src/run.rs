@@ -19,8 +19,8 @@ use serde_json::json;
 use tokio::{io::AsyncReadExt, runtime};
 
 use crate::{
-    certs,
-    cli::{Auth, Certs, Cli, Command, Dev, Health, Serve},
+    access, certs,
+    cli::{Certs, Cli, Command, Dev, Health, Serve},
     config::{ArchiveEntry, Config, CredentialEntry},
     demo, files,
     metrics::catalogue,
@@ -67,8 +67,9 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn serve(arguments: &Serve) -> Done {
-    let config = Config::load(&arguments.config)?;
-    run_region(&config, Mode::Enforce, arguments.stop_with_stdin, |region| {
+    let mut config = Config::load(&arguments.config)?;
+    access::configure_root(&mut config)?;
+    run_region(&config, arguments.auth.into(), arguments.stop_with_stdin, |region| {
         let ports = region.ports();
         tracing::info!(
             data = %ports.data_address(),
@@ -84,9 +85,6 @@ fn serve(arguments: &Serve) -> Done {
             "admin": ports.admin_address().to_string(),
         });
         writeln!(io::stdout(), "{ready}")?;
-        if config.credentials.is_empty() {
-            tracing::warn!("no [[credentials]]: every request will be refused");
-        }
         match &config.archive {
             Some(archive) => tracing::info!(archive = %archive.place(), "backups are kept"),
             None => tracing::warn!("no [archive]: there are no backups, and no point-in-time recovery"),
@@ -120,11 +118,8 @@ fn dev(arguments: &Dev) -> Done {
         (Some(id), Some(secret)) => (id, secret),
         _ => (DEV_KEY.0.to_owned(), DEV_KEY.1.to_owned()),
     };
-    let mode = match arguments.auth {
-        Auth::Any => Mode::Any,
-        Auth::Enforce => Mode::Enforce,
-    };
-    if mode == Mode::Enforce {
+    let mode = Mode::from(arguments.auth);
+    if mode != Mode::Any {
         let token = variable("AWS_SESSION_TOKEN");
         config
             .credentials
@@ -136,6 +131,8 @@ fn dev(arguments: &Dev) -> Done {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB_STREAMS=http://{endpoint}");
+        let _ = writeln!(text, "export AWS_ENDPOINT_URL_IAM=http://{endpoint}");
+        let _ = writeln!(text, "export AWS_ENDPOINT_URL_STS=http://{endpoint}");
         let _ = writeln!(text, "export AWS_DEFAULT_REGION={}", arguments.region);
         if (id.as_str(), secret.as_str()) == DEV_KEY {
             let _ = writeln!(text, "export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}");

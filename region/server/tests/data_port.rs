@@ -238,3 +238,45 @@ async fn draining_ends_in_time() {
         .await
         .expect("it does not end");
 }
+
+/// A call by the Query protocol is known by its content, and answered in XML whatever becomes of it.
+#[tokio::test]
+async fn calls_by_the_query_protocol() {
+    let call = |kind: &str, body: &str| {
+        let length = body.len();
+        format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+    const STS: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+    const WEB: &str = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15";
+    for (mode, body, status, code) in [
+        (Mode::Enforce, STS, 403, "MissingAuthenticationToken"),
+        (
+            Mode::Enforce,
+            "Action=ListUsers&Version=2010-05-08",
+            403,
+            "MissingAuthenticationToken",
+        ),
+        // Both get through, to a handler that has no such services.
+        (Mode::Enforce, WEB, 400, "InvalidAction"),
+        (Mode::Any, STS, 400, "InvalidAction"),
+        (Mode::Warn, STS, 400, "InvalidAction"),
+    ] {
+        let region = Region::start(mode, "").await;
+        let mut client = region.connect().await;
+        client.send(call(FORM, body).as_bytes()).await;
+        let answer = client.answer().await;
+        let text = String::from_utf8(answer.body.clone()).unwrap();
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, Some("text/xml")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("<Code>{code}</Code>")), "{text}");
+        let id = answer.header("x-amzn-requestid").unwrap().to_uppercase();
+        assert!(text.contains(&format!("<RequestId>{id}</RequestId>")), "{text}");
+        // Another content is DynamoDB's affair.
+        client.send(call("application/json", body).as_bytes()).await;
+        assert!(client.answer().await.json()["__type"].is_string());
+    }
+}

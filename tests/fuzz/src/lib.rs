@@ -10,6 +10,7 @@ mod expressions;
 mod items;
 mod links;
 mod mutate;
+mod query;
 mod signatures;
 
 pub use mutate::Mutator;
@@ -55,6 +56,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "links",
         run: links::run,
+    },
+    Target {
+        name: "query",
+        run: query::run,
     },
     Target {
         name: "signatures",

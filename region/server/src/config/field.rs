@@ -126,6 +126,28 @@ text! {
     "an OTLP endpoint is an http:// address"
 }
 
+text! {
+    /// The URL of a web identity provider.
+    ProviderUrl,
+    |text| {
+        text.parse::<http::Uri>().is_ok_and(|uri| {
+            uri.scheme() == Some(&http::uri::Scheme::HTTPS) && uri.host().is_some_and(|host| !host.is_empty())
+        })
+    },
+    "an identity provider's url begins with https://"
+}
+
+text! {
+    /// An address that is fetched from.
+    Address,
+    |text| {
+        text.parse::<http::Uri>().is_ok_and(|uri| {
+            uri.scheme().is_some() && uri.host().is_some_and(|host| !host.is_empty())
+        }) && (text.starts_with("http://") || text.starts_with("https://"))
+    },
+    "an address begins with http:// or https://"
+}
+
 /// A secret, which no log shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -14,6 +14,7 @@ use super::{
 use crate::handler::Reply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+const XML: HeaderValue = HeaderValue::from_static("text/xml");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -56,11 +57,12 @@ pub(crate) enum Refusal {
 }
 
 /// Wraps an operation's answer; compressed if it is long and the client takes that.
-pub(crate) async fn reply(reply: Reply, accepted: Option<Coding>) -> Response<Full<Bytes>> {
+pub(crate) async fn reply(reply: Reply, request_id: HeaderValue, accepted: Option<Coding>) -> Response<Full<Bytes>> {
     let Some(coding) = accepted.filter(|_| reply.body.len() >= COMPRESSED_BYTES_MIN) else {
-        return json(reply.status, reply.body);
+        return document(reply.status, JSON, request_id, reply.body);
     };
-    let mut response = json(reply.status, compress(&reply.body, coding).await);
+    let compressed = compress(&reply.body, coding).await;
+    let mut response = document(reply.status, JSON, request_id, compressed);
     let name = HeaderValue::from_static(coding.name());
     response.headers_mut().insert(header::CONTENT_ENCODING, name);
     response
@@ -194,13 +196,24 @@ impl Refusal {
     }
 }
 
+/// An XML document, as services of the Query protocol answer.
+pub(crate) fn xml(status: StatusCode, request_id: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = document(status, XML, request_id, body);
+    response.headers_mut().remove(CRC32);
+    response
+}
+
 fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    document(status, JSON, request_id::next(), body)
+}
+
+fn document(status: StatusCode, kind: HeaderValue, request_id: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
     let crc = crc32fast::hash(&body);
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(REQUEST_ID, request_id::next());
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(REQUEST_ID, request_id);
     headers.insert(CRC32, HeaderValue::from(crc));
     response
 }

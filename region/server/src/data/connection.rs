@@ -1,6 +1,6 @@
 //! One connection, from its TLS handshake to its end.
 
-use std::{io, pin::pin, sync::Arc, time::Instant};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Instant};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -34,6 +34,13 @@ const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 /// What a stream's, and a connection's, sender may send ahead of what is read, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Where a connection came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remote {
+    pub(crate) source_ip: Option<IpAddr>,
+    pub(crate) secure_transport: bool,
+}
 
 /// How connections are served; one for all of a port's.
 #[derive(Clone)]
@@ -76,13 +83,17 @@ impl Protocol {
     ) {
         // Requests that outlive the connection keep it, too: so whoever has all permits knows that nothing goes on.
         let permit = Arc::new(permit);
+        let remote = Remote {
+            source_ip: socket.peer_addr().ok().map(|address| address.ip()),
+            secure_transport: self.tls.is_some(),
+        };
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let result = match &self.tls {
-            None => self.serve_http(port, socket, permit, shutdown).await,
+            None => self.serve_http(port, socket, remote, permit, shutdown).await,
             Some(tls) => match tokio::time::timeout(self.patience.header, tls.accept(socket)).await {
-                Ok(Ok(socket)) => self.serve_http(port, socket, permit, shutdown).await,
+                Ok(Ok(socket)) => self.serve_http(port, socket, remote, permit, shutdown).await,
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             },
@@ -96,6 +107,7 @@ impl Protocol {
         &self,
         port: Arc<Port<H>>,
         socket: S,
+        remote: Remote,
         permit: Arc<OwnedSemaphorePermit>,
         shutdown: Shutdown,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
@@ -105,7 +117,7 @@ impl Protocol {
     {
         let watch = Arc::new(Watch::default());
         let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch)));
-        let service = service_fn(|request| port.answer(&watch, &permit, request));
+        let service = service_fn(|request| port.answer(&watch, &permit, remote, request));
         let mut connection = pin!(self.http.serve_connection(io, service));
         let mut watchdog = Watchdog::new(self.patience);
         let mut looking = tokio::time::interval(watchdog.period());

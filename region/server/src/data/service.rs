@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use geodynamo_access::{AccessError, Principal, Request as SignedRequest, Verifier};
+use geodynamo_access::{AccessError, Request as SignedRequest, SERVICE, Verified, Verifier};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -20,12 +20,14 @@ use super::{
     answer::{self, Refusal},
     body::{self, BodyError, BodyLimits, Budget, Held},
     coding::{self, CodingError},
+    connection::Remote,
+    query, request_id,
     unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
 use crate::{
     data::Limits,
-    handler::{Handler, Reply},
+    handler::{Handler, Origin, Reply},
     metrics::{Outcome, RequestMetrics},
 };
 
@@ -55,6 +57,7 @@ impl<H: Handler> Port<H> {
         self: &Arc<Self>,
         watch: &Arc<Watch>,
         permit: &Arc<OwnedSemaphorePermit>,
+        remote: Remote,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<H> {
         let (port, permit) = (Arc::clone(self), Arc::clone(permit));
@@ -62,7 +65,7 @@ impl<H: Handler> Port<H> {
         let from_browser = request.headers().contains_key(header::ORIGIN);
         let mut guard = watch.request(is_stream);
         async move {
-            let mut response = match port.try_answer(request, is_stream, permit, &mut guard).await {
+            let mut response = match port.try_answer(request, is_stream, remote, permit, &mut guard).await {
                 Ok(response) => response,
                 Err(refusal) => {
                     port.metrics.refused(refusal.reason());
@@ -85,6 +88,7 @@ impl<H: Handler> Port<H> {
         self: &Arc<Self>,
         request: Request<Incoming>,
         is_stream: bool,
+        remote: Remote,
         permit: Arc<OwnedSemaphorePermit>,
         guard: &mut RequestGuard,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -117,6 +121,9 @@ impl<H: Handler> Port<H> {
         if head.method != Method::POST {
             return Err(Refusal::UnknownMethod);
         }
+        if query::is_query(&head.headers) {
+            return Ok(self.answer_query(&head, body, remote, (held, permit)).await);
+        }
         let start = Instant::now();
         let target = head.headers.get(TARGET).ok_or(Refusal::UnknownOperation)?;
         let operation = target
@@ -127,16 +134,18 @@ impl<H: Handler> Port<H> {
         let name = self.handler.operations().get(operation).copied().unwrap_or_default();
         let accepted = coding::accepted(&head.headers);
         let answering = async {
-            let principal = self.verify(&head, &body).map_err(Refusal::Access)?;
+            let verified = self.verify(SERVICE, &head, &body).map_err(Refusal::Access)?;
+            let origin = origin(&head, remote, verified);
+            let request_id = origin.request_id.clone();
             let call = Call {
-                principal,
+                origin,
                 target: target.clone(),
                 name,
                 body: self.decompressed(&head, body, &mut held).await?,
             };
             let mut reply = self.call(call, (held, permit)).await?;
             let fault = reply.fault.take();
-            let response = answer::reply(reply, accepted).await;
+            let response = answer::reply(reply, request_id, accepted).await;
             if let Some(fault) = fault {
                 let request_id = answer::id(&response);
                 tracing::error!(request_id, operation = name, fault = &*fault, "a request failed");
@@ -169,7 +178,7 @@ impl<H: Handler> Port<H> {
         }
     }
 
-    fn verify(&self, head: &Parts, body: &[u8]) -> Result<Principal, AccessError> {
+    pub(super) fn verify(&self, service: &'static str, head: &Parts, body: &[u8]) -> Result<Verified, AccessError> {
         let signed = SignedRequest {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -178,7 +187,7 @@ impl<H: Handler> Port<H> {
             headers: &head.headers,
             body,
         };
-        self.verifier.verify(&signed, now_unix_s())
+        self.verifier.verify_for(service, &signed, now_unix_s())
     }
 
     /// Lets the handler answer, to the end even if the client is gone. `keep` is kept until then.
@@ -196,7 +205,7 @@ impl<H: Handler> Port<H> {
             let _keep = keep;
             // It was a str before.
             let target = call.target.to_str().unwrap_or_default();
-            port.handler.call(call.principal, target, call.body).await
+            port.handler.call(call.origin, target, call.body).await
         };
         Unfinished::new(answering.instrument(span)).await.map_err(|panic| {
             self.metrics.panicked();
@@ -209,7 +218,7 @@ impl<H: Handler> Port<H> {
 /// A verified request.
 #[derive(Debug)]
 struct Call {
-    principal: Principal,
+    origin: Origin,
     target: HeaderValue,
     /// The operation's name.
     name: &'static str,
@@ -223,6 +232,24 @@ fn head_bytes(head: &Parts) -> usize {
     head.uri.path().len() + head.uri.query().map_or(0, str::len) + headers.sum::<usize>()
 }
 
+/// Whose a request is and how it came. In the mode that lets everything through, what would have refused it is told.
+pub(super) fn origin(head: &Parts, remote: Remote, verified: Verified) -> Origin {
+    let request_id = request_id::next();
+    if let Some(refusal) = verified.refusal {
+        let request_id = request_id.to_str().unwrap_or_default();
+        let access_key_id = &*verified.principal.access_key_id;
+        tracing::warn!(%refusal, request_id, access_key_id, "would be refused");
+    }
+    Origin {
+        principal: verified.principal,
+        request_id,
+        source_ip: remote.source_ip,
+        secure_transport: remote.secure_transport,
+        user_agent: head.headers.get(header::USER_AGENT).cloned(),
+        referer: head.headers.get(header::REFERER).cloned(),
+    }
+}
+
 /// The region's clock, in whole seconds since 1970; 0 before then.
 fn now_unix_s() -> i64 {
     SystemTime::now()
@@ -230,7 +257,7 @@ fn now_unix_s() -> i64 {
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{ACCESS_KEY_ID, REGIONS, SECRET_ACCESS_KEY};
-use crate::{certs, run::Done};
+use crate::{access::cluster_key::CLUSTER_KEY, certs, cli::Auth, run::Done};
 
 /// How long a region may take to start: a data directory that was not closed is recovered first.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ struct Ports {
 
 impl Cluster {
     /// Starts the network and the regions, with their files in a folder.
-    pub(super) async fn start(folder: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(super) async fn start(folder: &Path, auth: Auth) -> Result<Self, Box<dyn Error + Send + Sync>> {
         fs::create_dir_all(folder)?;
         let ports = REGIONS
             .iter()
@@ -71,7 +71,7 @@ impl Cluster {
         for (name, ports) in REGIONS.into_iter().zip(ports) {
             let config = folder.join(format!("{name}.toml"));
             fs::write(&config, region_config(name, &ports))?;
-            regions.push(start_region(name, ports, &config)?);
+            regions.push(start_region(name, ports, &config, auth)?);
         }
         let mut cluster = Self { regions, wan };
         for region in &mut cluster.regions {
@@ -145,10 +145,15 @@ impl DemoRegion {
     }
 }
 
-fn start_region(name: &'static str, ports: Ports, config: &Path) -> Result<DemoRegion, Box<dyn Error + Send + Sync>> {
+fn start_region(
+    name: &'static str,
+    ports: Ports,
+    config: &Path,
+    auth: Auth,
+) -> Result<DemoRegion, Box<dyn Error + Send + Sync>> {
     drop(ports.held);
     let child = Command::new(std::env::current_exe()?)
-        .args(["serve", "--stop-with-stdin", "--config"])
+        .args(["serve", "--stop-with-stdin", "--auth", auth.name(), "--config"])
         .arg(config)
         .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into()))
         .stdin(Stdio::piped())
@@ -193,7 +198,9 @@ fn region_config(name: &str, ports: &Ports) -> String {
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\
          [listen]\ndata = \"{}\"\nadmin = \"{}\"\nreplication = \"{}\"\n\n\
          [cluster_tls]\ncert = \"certs/{name}.pem\"\nkey = \"certs/{name}.key\"\nca = \"certs/ca.pem\"\n\n\
-         [archive]\nurl = \"archive\"\nship_seconds = 1\n\n[throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
+         [archive]\nurl = \"archive\"\nship_seconds = 1\n\n\
+         [access]\ncluster_key_file = \"certs/{CLUSTER_KEY}\"\n\n\
+         [throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
          [[credentials]]\naccess_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n",
         ports.data, ports.admin, ports.replication
     )

@@ -92,6 +92,9 @@ catalogue! {
         ("UserErrors");
     REQUEST_PANICS = Counter "request_panics" [] "Handlers that panicked" ("SystemErrors");
     REQUEST_BUFFERED_BYTES = Gauge "request_buffered_bytes" [] "Memory that requests' bodies hold";
+    AUDIT_RECORDS_WRITTEN = Counter "audit_records_written" [] "Records of the audit trail that were written";
+    AUDIT_RECORDS_LOST = Counter "audit_records_lost" []
+        "Records of the audit trail that were lost: the queue was full, or the file could not be written";
     CONNECTIONS_OPEN = Gauge "connections_open" [] "Connections of clients";
     CONNECTIONS = Counter "connections" [] "Connections that clients made";
 

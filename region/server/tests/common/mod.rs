@@ -17,12 +17,12 @@ use bytes::Bytes;
 use geodynamo::{
     admin::{Admin, DigestError},
     config::Config,
-    handler::{Handler, Reply},
+    handler::{Handler, Origin, Reply},
     metrics::MetricsRegistry,
     process::Ports,
     shutdown::{ShutdownTrigger, shutdown},
 };
-use geodynamo_access::{Mode, Principal, Signer};
+use geodynamo_access::{Mode, Signer};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
@@ -59,7 +59,8 @@ impl Handler for Echo {
         self.operations().iter().position(|known| *known == name)
     }
 
-    async fn call(&self, principal: Principal, target: &str, body: Bytes) -> Reply {
+    async fn call(&self, origin: Origin, target: &str, body: Bytes) -> Reply {
+        let principal = &origin.principal;
         let reply = |status, body| Reply {
             status,
             body,
@@ -132,7 +133,7 @@ impl Region {
         let echo = Echo::default();
         let (go, begun, ended) = (Arc::clone(&echo.go), Arc::clone(&echo.begun), Arc::clone(&echo.ended));
         let registry = MetricsRegistry::with_process();
-        let ports = Ports::start(&config, mode, |_| echo, OneTable, &registry, signal)
+        let ports = Ports::start(&config, mode, None, |_| echo, OneTable, &registry, signal)
             .await
             .unwrap();
         Self {

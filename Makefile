@@ -7,14 +7,18 @@ CACHE := $(HOME)/.cache/geodynamo
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CCACHE_DIR ?= $(CACHE)/ccache
 export CCACHE_MAXSIZE ?= 3G
-# RocksDB is the longest compilation by far; the compiler cache keeps it across clones and profiles.
+# What other crates compile of C and C++; the compiler cache keeps it across clones and profiles.
 export CC := ccache gcc
 export CXX := ccache g++
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
+# RocksDB is the longest compilation by far: it is built once, apart from cargo, and linked by every profile.
+export ROCKSDB_STATIC := 1
+WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
+
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo test bench soak fmt build setup setup-python setup-test
+.PHONY: help demo netns-demo netns-test docker-test test bench soak fmt build setup setup-python setup-rocksdb setup-test
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -23,32 +27,44 @@ help:
 	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
 	@echo "make soak    5 million items under a memory limit (release build)"
 	@echo "make fmt     format the code"
+	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
+	@echo "make docker-test  compose.yaml from building to volumes that survive, where a Docker engine answers"
 
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
 
-test: setup setup-python setup-test
-	@"$$(scripts/python-env --path)/bin/python" scripts/test.py
+netns-demo netns-test: setup setup-python setup-test build
+	@"$$(scripts/python-env --path)/bin/python" scripts/netns.py $(@:netns-%=%)
 
-bench: setup
-	@echo "== building release binaries (RocksDB comes from the compiler cache where it can)"
-	$(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
+docker-test: setup setup-python
+	@"$$(scripts/python-env --path)/bin/python" scripts/docker_test.py
+
+test: setup setup-python setup-test setup-rocksdb
+	@$(WITH_ROCKSDB) "$$(scripts/python-env --path)/bin/python" scripts/test.py
+
+bench: setup setup-rocksdb
+	@echo "== building release binaries"
+	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/bench" $(if $(BENCH_QUICK),--quick) $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
 
-soak: setup
+soak: setup setup-rocksdb
 	@echo "== building release binaries"
-	$(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
+	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/soak" $(if $(SOAK_ITEMS),--items $(SOAK_ITEMS))
 
 fmt: setup
 	cargo fmt --all
 
-build: setup
-	@echo "== building geodynamo (cold: about 15 minutes on two cores, nearly all of it RocksDB; warm: seconds)"
-	@$(CARGO) build --workspace --bin geodynamo
+build: setup setup-rocksdb
+	@echo "== building geodynamo"
+	@$(WITH_ROCKSDB) $(CARGO) build --bin geodynamo --bin geodynamo-wan
 
 setup:
 	@scripts/setup
+
+# Fails here, with a reason, if the library cannot be built.
+setup-rocksdb: setup
+	@python3 scripts/rocksdb.py >/dev/null
 
 setup-python: setup
 	@scripts/python-env

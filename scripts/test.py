@@ -67,6 +67,7 @@ def main():
     stages.run("documentation tests", lambda: run_cargo_tests(NICE + ["cargo", "test", "--workspace", "--doc", "--quiet"]))
     stages.run("simulation", lambda: run_all(p for p in programs if p.package == "geodynamo-simulation"))
     stages.run("SDK clients", run_sdk_tests)
+    stages.run("network namespaces", run_netns_test)
     stages.run("libraries", lambda: Count(*libraries.run()))
     # Real processes, timed ones among them: one program after the other, one test after the other.
     stages.run("processes", lambda: run_all((p for p in programs if p.package == "geodynamo-tests"), threads=1))
@@ -180,6 +181,16 @@ def run_cargo_tests(command, folder=ROOT, **variables):
         print(f"{command[0] if command[0] != 'nice' else command[3]} ended with {code} and no failed test", flush=True)
         count.failed = 1
     return count
+
+
+def run_netns_test():
+    """Three regions on three networks. Where namespaces cannot be made (no root, a sandbox), it says so."""
+    name = f"gd{os.getpid()}-probe"
+    if subprocess.call(["ip", "netns", "add", name], stderr=subprocess.DEVNULL) != 0:
+        print("SKIPPED: network namespaces cannot be made here (they need root)", flush=True)
+        return Count()
+    subprocess.call(["ip", "netns", "delete", name])
+    return check([sys.executable, "scripts/netns.py", "test"])
 
 
 def run_sdk_tests():

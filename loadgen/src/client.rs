@@ -66,7 +66,15 @@ impl Connection {
         self.signer.request(target, body, &mut self.output);
         self.stream.write_all(&self.output).await?;
         loop {
-            if let Some(reply) = parse_head(&self.input)? {
+            if let Some(head) = parse_head(&self.input)? {
+                let Some(body_bytes) = head.body_bytes else {
+                    return self.read_chunks(head).await;
+                };
+                let reply = Reply {
+                    status: head.status,
+                    head_bytes: head.bytes,
+                    body_bytes,
+                };
                 let whole = reply.head_bytes + reply.body_bytes;
                 self.input.reserve(whole.saturating_sub(self.input.len()));
                 while self.input.len() < whole {
@@ -86,6 +94,48 @@ impl Connection {
             .unwrap_or_default()
     }
 
+    /// Reads a body that comes in chunks, as some servers send it, and puts it together behind the head.
+    async fn read_chunks(&mut self, head: Head) -> io::Result<Reply> {
+        let mut body = Vec::new();
+        let mut at = head.bytes;
+        loop {
+            let line_end = loop {
+                let found = self.input[at..].windows(2).position(|bytes| bytes == b"\r\n");
+                match found {
+                    Some(end) => break at + end,
+                    None if self.input.len() - at > HEAD_BYTES_MAX => return Err(bad("a bad chunk")),
+                    None => self.fill().await?,
+                }
+            };
+            let size = std::str::from_utf8(&self.input[at..line_end]).map_err(|_| bad("a bad chunk"))?;
+            let size = size.split(';').next().unwrap_or_default().trim();
+            let size = usize::from_str_radix(size, 16).map_err(|_| bad("a bad chunk"))?;
+            if body.len() + size.min(BODY_BYTES_MAX + 1) > BODY_BYTES_MAX {
+                return Err(bad("a body over its limit"));
+            }
+            let from = line_end + 2;
+            // The chunk, and the end of its line; after the last one, the end of the trailers, of which there are none.
+            while self.input.len() < from + size + 2 {
+                self.fill().await?;
+            }
+            body.extend_from_slice(&self.input[from..from + size]);
+            at = from + size + 2;
+            if size == 0 {
+                break;
+            }
+        }
+        let rest = self.input.split_off(at);
+        self.input.truncate(head.bytes);
+        self.input.extend_from_slice(&body);
+        self.input.unsplit(rest);
+        self.taken = head.bytes + body.len();
+        Ok(Reply {
+            status: head.status,
+            head_bytes: head.bytes,
+            body_bytes: body.len(),
+        })
+    }
+
     async fn fill(&mut self) -> io::Result<()> {
         if self.stream.read_buf(&mut self.input).await? == 0 {
             return Err(io::Error::new(
@@ -97,8 +147,17 @@ impl Connection {
     }
 }
 
-/// The head of a reply, once all of it is there. Understands what DynamoDB sends: a Content-Length, never chunks.
-fn parse_head(input: &[u8]) -> io::Result<Option<Reply>> {
+/// A reply's head.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: u16,
+    bytes: usize,
+    /// The body's length; `None` if it comes in chunks.
+    body_bytes: Option<usize>,
+}
+
+/// The head of a reply, once all of it is there. DynamoDB sends a Content-Length; others send chunks, too.
+fn parse_head(input: &[u8]) -> io::Result<Option<Head>> {
     let Some(end) = input.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return if input.len() > HEAD_BYTES_MAX {
             Err(bad("a head over its limit"))
@@ -113,7 +172,9 @@ fn parse_head(input: &[u8]) -> io::Result<Option<Reply>> {
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
         .ok_or_else(|| bad("no status line"))?;
     let mut body_bytes = None;
+    let mut is_chunked = false;
     for line in lines {
+        is_chunked |= line.to_ascii_lowercase().starts_with(b"transfer-encoding: chunked");
         const NAME: &[u8] = b"content-length:";
         if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
             let digits = std::str::from_utf8(&line[NAME.len()..]).map_err(|_| bad("a bad Content-Length"))?;
@@ -126,13 +187,13 @@ fn parse_head(input: &[u8]) -> io::Result<Option<Reply>> {
         }
     }
     match body_bytes {
-        Some(body_bytes) if body_bytes <= BODY_BYTES_MAX => Ok(Some(Reply {
+        Some(body_bytes) if body_bytes > BODY_BYTES_MAX => Err(bad("a body over its limit")),
+        None if !is_chunked => Err(bad("no Content-Length")),
+        body_bytes => Ok(Some(Head {
             status,
-            head_bytes: end + 4,
+            bytes: end + 4,
             body_bytes,
         })),
-        Some(_) => Err(bad("a body over its limit")),
-        None => Err(bad("no Content-Length")),
     }
 }
 
@@ -146,19 +207,22 @@ mod tests {
 
     #[test]
     fn heads() {
-        let check = |input: &str, expect: Option<(u16, usize, usize)>| {
+        let check = |input: &str, expect: Option<(u16, usize, Option<usize>)>| {
             let reply = parse_head(input.as_bytes()).unwrap();
-            assert_eq!(
-                reply.map(|r| (r.status, r.head_bytes, r.body_bytes)),
-                expect,
-                "{input:?}"
-            );
+            assert_eq!(reply.map(|r| (r.status, r.bytes, r.body_bytes)), expect, "{input:?}");
         };
         check("HTTP/1.1 200 OK\r\nContent-Le", None);
-        check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", Some((200, 38, 2)));
+        check(
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            Some((200, 38, Some(2))),
+        );
         check(
             "HTTP/1.1 400 Bad Request\r\nA: b\r\nContent-Length:17\r\n\r\n",
-            Some((400, 53, 17)),
+            Some((400, 53, Some(17))),
+        );
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Some((200, 47, None)),
         );
         for bad in [
             "HTTP/1.1 200 OK\r\n\r\n",

@@ -261,20 +261,7 @@ impl Node {
 
     /// GETs a path of the admin port: status and body.
     pub fn admin(&self, path: &str) -> io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.admin)?;
-        stream.set_read_timeout(Some(ADMIN_MAX))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.admin
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .ok_or_else(|| io::Error::other("no head"))?;
-        let status = head.get(9..12).and_then(|digits| digits.parse().ok());
-        Ok((status.ok_or_else(|| io::Error::other("no status"))?, body.to_owned()))
+        ask_admin(self.admin, path)
     }
 
     /// The digest of a table's replica here, as the admin port's text.
@@ -286,6 +273,23 @@ impl Node {
             Err(io::Error::other(format!("digest: {status} {body}")))
         }
     }
+}
+
+/// GETs a path of an admin port: status and body.
+pub fn ask_admin(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ADMIN_MAX))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| io::Error::other("no head"))?;
+    let status = head.get(9..12).and_then(|digits| digits.parse().ok());
+    Ok((status.ok_or_else(|| io::Error::other("no status"))?, body.to_owned()))
 }
 
 impl Drop for Node {

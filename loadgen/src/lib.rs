@@ -9,6 +9,7 @@
 mod alarm;
 pub mod client;
 pub mod cluster;
+pub mod generate;
 pub mod load;
 pub mod probe;
 pub mod process;

@@ -1,8 +1,8 @@
 //! Making and filling the table that a workload uses.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -38,6 +38,37 @@ pub async fn create_for(endpoint: &Endpoint, workload: &Workload) -> io::Result<
     let schema = [("pk", "HASH"), ("sk", "RANGE")];
     let attributes = if workload.collection.is_some() { 2 } else { 1 };
     create_with(endpoint, &workload.table, &schema[..attributes]).await
+}
+
+/// Creates a table with the partition key `pk` and, with `collections`, the sort key `sk`, and waits until it is ACTIVE. One that
+/// is there already will do.
+pub async fn create_keyed(endpoint: &Endpoint, table: &str, collections: bool) -> io::Result<()> {
+    let schema = [("pk", "HASH"), ("sk", "RANGE")];
+    match create_with(endpoint, table, &schema[..if collections { 2 } else { 1 }]).await {
+        Err(error) if error.to_string().contains("ResourceInUseException") => Ok(()),
+        other => other,
+    }
+}
+
+/// Sends BatchWriteItem bodies, each with how many items it has, over so many connections; `done` is told of each.
+pub async fn put_batches(
+    endpoint: &Endpoint,
+    connections: usize,
+    bodies: impl Iterator<Item = (u64, String)> + Send + 'static,
+    done: impl Fn(u64) + Send + Sync,
+) -> io::Result<()> {
+    let bodies = Mutex::new(bodies);
+    let work = async || {
+        let mut connection = Connection::open(endpoint).await?;
+        loop {
+            let next = bodies.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((items, body)) = next else { return Ok(()) };
+            put_batch(&mut connection, body.as_bytes()).await?;
+            done(items);
+        }
+    };
+    let all = futures_util::future::try_join_all((0..connections.max(1)).map(|_| work())).await;
+    all.map(drop)
 }
 
 async fn create_with(endpoint: &Endpoint, table: &str, schema: &[(&str, &str)]) -> io::Result<()> {

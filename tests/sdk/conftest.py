@@ -121,12 +121,23 @@ class Server:
 
 @pytest.fixture(scope="session")
 def dev(tmp_path_factory):
-    """One region that takes any credentials."""
-    server = Server(["dev", "--port", "0"], tmp_path_factory.mktemp("dev"))
+    """One region that takes any credentials, its tables passing through DynamoDB's states."""
+    with run_dev(tmp_path_factory.mktemp("dev"), "--delay-transient-statuses") as (region, _):
+        yield region
+
+
+@contextmanager
+def run_dev(folder, *arguments):
+    """`geodynamo dev`: its region, and the file of its log."""
+    server = Server(["dev", "--port", "0", *arguments], folder)
     deadline = time.monotonic() + START_S
     while not (found := re.search(r"https?://[\w.\-]+:\d+", server.line(deadline - time.monotonic()))):
         pass
-    yield Region("us-east-1", found.group(), "any", "any")
+    try:
+        yield Region("us-east-1", found.group(), "any", "any"), server.log
+    except BaseException:
+        server.kill()
+        raise
     server.stop()
 
 

@@ -177,22 +177,40 @@ def test_query_rounds_the_sum_of_the_items(client, plain):
     assert consumed(nothing) == by_index(plain, 0.5)
 
 
-def test_scan_rounds_the_sum_of_the_page(client, plain):
-    scan = lambda **more: consumed(client.scan(TableName=plain, ReturnConsumedCapacity="TOTAL", **more))
-    assert scan() == total(0.5, plain)
+@pytest.mark.parametrize(
+    "billing, partitions",
+    [
+        ({}, 4),
+        ({"BillingMode": "PROVISIONED", "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}}, 1),
+    ],
+    ids=["on demand", "provisioned"],
+)
+def test_scan_rounds_the_sum_of_each_partition(client, make_table, billing, partitions):
+    table = make_table("pk", "sk", **billing)
+    scan = lambda **more: consumed(client.scan(TableName=table, ReturnConsumedCapacity="TOTAL", **more))
+    assert scan() == total(partitions / 2, table)
+    assert scan(ConsistentRead=True) == total(partitions, table)
     for number in range(9):
-        client.put_item(TableName=plain, Item=item(f"k{number}", 2 * KB))
-    assert scan() == total(2.5, plain)
-    assert scan(ConsistentRead=True) == total(5.0, plain)
-    assert scan(Limit=2) == total(0.5, plain)
-    assert scan(Select="COUNT", ConsistentRead=True) == total(5.0, plain)
+        client.put_item(TableName=table, Item=item(f"k{number}", 2 * KB))
+    segments = [scan(Segment=part, TotalSegments=partitions)["CapacityUnits"] for part in range(partitions)]
+    assert scan() == total(sum(segments), table)
+    assert scan(ConsistentRead=True) == total(2 * sum(segments), table)
+    assert scan(Select="COUNT") == total(sum(segments), table)
+    # 18 KB of items, rounded up to 4 KB in each partition.
+    assert 5 <= 2 * sum(segments) <= 4 + partitions
+    # Pages end where they end: the partition of the last item is read in both.
+    first = client.scan(TableName=table, Limit=5, ReturnConsumedCapacity="TOTAL")
+    rest = scan(ExclusiveStartKey=first["LastEvaluatedKey"])
+    both = consumed(first)["CapacityUnits"] + rest["CapacityUnits"]
+    assert sum(segments) <= both <= sum(segments) + 0.5
 
 
 def test_a_page_of_1_mb(client, plain):
     for number in range(4):
         client.put_item(TableName=plain, Item={**item("big", 300 * KB), "sk": {"S": str(number)}})
     page = client.scan(TableName=plain, ReturnConsumedCapacity="TOTAL", ConsistentRead=True)
-    assert page["ScannedCount"] == 4 and consumed(page) == total(300.0, plain)
+    # All in one partition; the scan looked at the ones before it, and not behind it.
+    assert page["ScannedCount"] == 4 and 300 <= consumed(page)["CapacityUnits"] <= 303
 
 
 def test_reads_of_indexes(client, indexed):
@@ -217,10 +235,11 @@ def test_reads_of_indexes(client, indexed):
     # What the local index does not have is fetched from the table, item by item.
     fetched = read("loc", "pk", "p", Select="ALL_ATTRIBUTES")
     assert fetched == by_index(indexed, 5.0, **{l: {"loc": 0.5}})
+    # In one of its four partitions; nothing in the others.
     scan = client.scan(TableName=indexed, IndexName="all", ReturnConsumedCapacity="INDEXES")
-    assert consumed(scan) == by_index(indexed, 0.0, **{g: {"all": 2.5}})
+    assert consumed(scan) == by_index(indexed, 0.0, **{g: {"all": 4.0}})
     scan = client.scan(TableName=indexed, IndexName="all", ReturnConsumedCapacity="TOTAL")
-    assert consumed(scan) == total(2.5, indexed)
+    assert consumed(scan) == total(4.0, indexed)
 
 
 def test_batch_get_rounds_each_item(client, make_table, name):

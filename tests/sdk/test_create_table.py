@@ -95,9 +95,43 @@ def test_on_demand_maximums_and_warm_throughput(client, make_table, name):
     warm = {"ReadUnitsPerSecond": 20000, "WriteUnitsPerSecond": 5000, "Status": "ACTIVE"}
     assert table["WarmThroughput"] == warm
     (index,) = table["GlobalSecondaryIndexes"]
-    assert index["OnDemandThroughput"] == {"MaxReadRequestUnits": 10, "MaxWriteRequestUnits": -1}
+    assert index["OnDemandThroughput"] == {"MaxReadRequestUnits": 10}
     assert index["WarmThroughput"]["ReadUnitsPerSecond"] == 13000
     assert index["WarmThroughput"]["WriteUnitsPerSecond"] == 4000
+
+
+def test_the_answer_lacks_what_takes_a_moment(client, make_table, name):
+    """WarmThroughput that was not asked for, and since when a table is billed on demand, come with DescribeTable."""
+    definition = table_definition(
+        name,
+        "pk",
+        attributes=["h", "i"],
+        GlobalSecondaryIndexes=[global_index(), global_index("warm", "i", WarmThroughput={"ReadUnitsPerSecond": 13000})],
+    )
+    answer = client.create_table(**definition)["TableDescription"]
+    table = shown(client, name)
+    assert set(table) - set(answer) == {"WarmThroughput"} and set(answer) <= set(table)
+    assert answer["BillingModeSummary"] == {"BillingMode": "PAY_PER_REQUEST"}
+    first, warmed = sorted(answer["GlobalSecondaryIndexes"], key=lambda index: index["IndexName"])
+    assert "WarmThroughput" not in first
+    assert warmed["WarmThroughput"] == {
+        "ReadUnitsPerSecond": 13000,
+        "WriteUnitsPerSecond": 4000,
+        "Status": "UPDATING",
+    }
+    assert (first["IndexStatus"], warmed["IndexStatus"]) == ("CREATING", "CREATING")
+    client.delete_table(TableName=name)
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    definition = table_definition(name, "pk", WarmThroughput={"WriteUnitsPerSecond": 5000})
+    answer = client.create_table(**definition)["TableDescription"]
+    assert answer["WarmThroughput"]["Status"] == "UPDATING"
+    assert shown(client, name)["WarmThroughput"]["Status"] == "ACTIVE"
+    client.delete_table(TableName=name)
+
+
+def test_maximums_of_nothing_are_none(client, make_table, name):
+    make_table("pk", OnDemandThroughput={}, WarmThroughput={})
+    assert "OnDemandThroughput" not in shown(client, name)
 
 
 def test_class_protection_stream_and_tags(client, make_table, name):
@@ -176,7 +210,15 @@ def global_index(name="by-h", key="h", **more):
         ),
         (
             {"OnDemandThroughput": {"MaxReadRequestUnits": 0}},
-            INVALID + "MaxReadRequestUnits must be greater than or equal to 1, was 0",
+            INVALID + "Requested MaxReadRequestUnits for OnDemandThroughput for table is outside of valid range",
+        ),
+        (
+            {"OnDemandThroughput": {"MaxReadRequestUnits": 1, "MaxWriteRequestUnits": -1}},
+            INVALID + "Requested MaxWriteRequestUnits for OnDemandThroughput for table is outside of valid range",
+        ),
+        (
+            {"GlobalSecondaryIndexes": [global_index(OnDemandThroughput={"MaxReadRequestUnits": -2})]},
+            INVALID + "Requested MaxReadRequestUnits for OnDemandThroughput for index : by-h is outside of valid range",
         ),
         (
             {
@@ -184,20 +226,40 @@ def global_index(name="by-h", key="h", **more):
                 "ProvisionedThroughput": units(1, 1),
                 "OnDemandThroughput": {"MaxReadRequestUnits": 1},
             },
-            INVALID + "OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST",
+            INVALID
+            + "MaxReadRequestUnits for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED.",
         ),
         (
             {"WarmThroughput": {"ReadUnitsPerSecond": 11999}},
-            INVALID + "Requested ReadUnitsPerSecond for WarmThroughput for table is lower than current WarmThroughput, "
-            "decreasing WarmThroughput is not supported",
+            INVALID + "Requested ReadUnitsPerSecond for WarmThroughput for table is lower than initial throughput for "
+            "OnDemand. See: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
+            "on-demand-capacity-mode.html#on-demand-capacity-mode-initial",
         ),
         (
             {"StreamSpecification": {"StreamEnabled": True}},
-            INVALID + "StreamViewType must be specified when StreamEnabled is true",
+            INVALID + "Table is being created with a stream enabled, UpdateViewType is required",
         ),
         (
-            {"SSESpecification": {"Enabled": True}},
-            "SSESpecification with Enabled true is not available in this version of geodynamo",
+            {"StreamSpecification": {"StreamEnabled": False, "StreamViewType": "NEW_IMAGE"}},
+            INVALID + "Table is being created with a stream disabled, UpdateViewType should not be specified",
+        ),
+        (
+            {"AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": kind} for kind in "SN"]},
+            "Attribute Name is duplicated: pk",
+        ),
+        (
+            {
+                "KeySchema": [
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "pk", "KeyType": "RANGE"},
+                ]
+            },
+            "Invalid KeySchema: Some index key attribute have no definition",
+        ),
+        ({"AttributeDefinitions": []}, "Invalid KeySchema: Some index key attribute have no definition"),
+        (
+            {"Tags": [{"Key": "a!", "Value": "b"}]},
+            "The Tag Key provided is invalid, Key: a!",
         ),
         (
             {"ResourcePolicy": '{"Version":"2012-10-17","Statement":[]}'},

@@ -75,6 +75,22 @@ def test_description(regions, table):
         assert f":{region.name}:" in about["TableArn"]
 
 
+def test_each_replica_has_a_stream_of_its_own(regions, table):
+    labels = []
+    for region in regions:
+        about = described(region, table)
+        streams = region.client("dynamodbstreams")
+        shown = streams.describe_stream(StreamArn=about["LatestStreamArn"])["StreamDescription"]
+        assert shown["StreamLabel"] == about["LatestStreamLabel"]
+        labels.append(about["LatestStreamLabel"])
+        with pytest.raises(region.client().exceptions.ClientError) as refused:
+            region.client().update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+        assert refused.value.response["Error"]["Message"] == (
+            "One or more parameter values were invalid: Disabling Stream is not allowed for a Global Table replica."
+        )
+    assert labels[0] not in labels[1:]
+
+
 @pytest.mark.parametrize("writer", [0, 1, 2])
 def test_a_write_is_seen_in_the_other_regions(regions, table, writer):
     item = {"pk": f"from-{writer}", "n": Decimal(writer), "list": [1, {"a": None}]}

@@ -274,22 +274,53 @@ def test_throughput_of_an_index_changes(client, make_table, name):
 @pytest.mark.parametrize(
     "definitions, text",
     [
+        ([], "AttributeDefinitions is not specified for index: by-h"),
         (
-            [],
-            "One or more parameter values were invalid: Some index key attributes are not defined in "
-            "AttributeDefinitions. Keys: [h], AttributeDefinitions: [pk]",
-        ),
-        (
-            [*H_IS_A_STRING, {"AttributeName": "more", "AttributeType": "S"}],
-            "One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: "
-            "[h, more, pk], keys used: [h, pk]",
+            [{"AttributeName": "more", "AttributeType": "S"}],
+            "Some index key attributes are not defined in AttributeDefinitions. Keys: [h], AttributeDefinitions: [more]",
         ),
     ],
-    ids=["undefined", "unused"],
+    ids=["none", "others"],
 )
-def test_attribute_definitions_of_an_added_index(client, make_table, name, definitions, text):
-    make_table("pk")
+def test_an_added_index_defines_its_attributes(client, make_table, name, definitions, text):
+    """All of them, also those that the table has defined."""
+    make_table("pk", attributes=["h"], GlobalSecondaryIndexes=[{**BY_H, "IndexName": "there"}])
+    text = f"One or more parameter values were invalid: {text}"
     refused(client, "ValidationException", text, lambda: add(client, name, definitions=definitions))
+    assert index_of(client, name) is None
+
+
+def test_other_definitions_are_passed_over(client, make_table, name):
+    """One that nothing uses, and one of a key that says otherwise than the table, which the index does not use."""
+    make_table("pk")
+    more = [{"AttributeName": "more", "AttributeType": "B"}, {"AttributeName": "pk", "AttributeType": "N"}]
+    add(client, name, definitions=[*H_IS_A_STRING, *more])
+    settled(client, name)
+    table = client.describe_table(TableName=name)["Table"]
+    defined = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
+    assert defined == {"pk": "S", "h": "S"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "there", "new"),
+    [
+        (["sk"], "key{pk:S:HASH}, SchemaElement: key{sk:N:RANGE}", "key{sk:S:HASH}"),
+        (["h", "sk"], "key{pk:S:HASH}, SchemaElement: key{sk:N:RANGE}", "key{h:S:HASH}, SchemaElement: key{sk:S:RANGE}"),
+        (["i"], "key{i:N:HASH}", "key{i:S:HASH}"),
+    ],
+    ids=["a sort key", "beside a new one", "an index's key"],
+)
+def test_attributes_are_not_redefined(client, make_table, name, keys, there, new):
+    of_i = {**BY_H, "IndexName": "by-i", "KeySchema": key_schema("i")}
+    make_table("pk", "sk:N", attributes=["i:N"], GlobalSecondaryIndexes=[of_i])
+    definitions = [{"AttributeName": key, "AttributeType": "S"} for key in keys]
+    text = (
+        "One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has "
+        f"the same type as previously defined. Existing schema: Schema:[SchemaElement: {there}] New schema: "
+        f"Schema:[SchemaElement: {new}]"
+    )
+    index = {**BY_H, "KeySchema": key_schema(*keys)}
+    refused(client, "ValidationException", text, lambda: add(client, name, index, definitions))
     assert index_of(client, name) is None
 
 

@@ -133,6 +133,26 @@ def test_size_bytes_is_that_of_aws_documents_example(client, streams, make_table
     assert [record["dynamodb"]["SizeBytes"] for record in records] == [26, 59, 38]
 
 
+def test_a_new_streams_shards_are_the_tables_partitions(client, streams, make_table, name):
+    """As many as DynamoDB gives a new table for what it can take: programs that read the first shard only see all of a
+    small provisioned table's."""
+    provisioned = lambda read, write: {  # noqa: E731
+        "BillingMode": "PROVISIONED",
+        "ProvisionedThroughput": {"ReadCapacityUnits": read, "WriteCapacityUnits": write},
+    }
+    for number, (billing, shards) in enumerate(
+        [
+            ({}, 4),
+            (provisioned(5, 5), 1),
+            (provisioned(3000, 1000), 1),
+            (provisioned(1, 2001), 3),
+            ({"WarmThroughput": {"ReadUnitsPerSecond": 15_001}}, 6),
+        ]
+    ):
+        table = with_stream(make_table, "pk", name=f"{name}-{number}", **billing)
+        assert len(shards_of(streams, stream_of(client, table))) == shards, billing
+
+
 @pytest.mark.parametrize("view", ["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"])
 def test_view_types(client, streams, make_table, view):
     table = with_stream(make_table, "pk", view=view)
@@ -360,7 +380,17 @@ def test_refusals(dev, client, streams, make_table):
     streams.get_records(ShardIterator=good)
     for bad in ("nonsense", good[:-1], good[:-1] + ("0" if good[-1] != "0" else "1"), good.replace(table, "other")):
         assert refusal(streams.get_records, ShardIterator=bad)[0] in ("ValidationException", "ResourceNotFoundException")
-    assert refusal(streams.get_records, ShardIterator=good, Limit=1001)[0] == "LimitExceededException"
+    assert refusal(streams.get_records, ShardIterator=good, Limit=1001) == (
+        "ValidationException",
+        "1 validation error detected: Value '1001' at 'limit' failed to satisfy constraint: "
+        "Member must have value less than or equal to 1000",
+    )
+    for kind in ("TRIM_HORIZON", "LATEST"):
+        given = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": kind, "SequenceNumber": "1" * 21}
+        assert refusal(streams.get_shard_iterator, **given) == (
+            "ValidationException",
+            f"SequenceNumber must not be provided for the ShardIteratorType {kind}",
+        )
     # The SDK itself refuses what its model does, unless told not to.
     unchecked = dev.settings()
     unchecked["config"] = unchecked["config"].merge(Config(parameter_validation=False))

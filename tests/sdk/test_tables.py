@@ -20,6 +20,17 @@ def test_life(client, name):
 
     deleted = client.delete_table(TableName=name)["TableDescription"]
     assert deleted["TableStatus"] == "DELETING"
+    assert set(deleted) == {
+        "BillingModeSummary",
+        "DeletionProtectionEnabled",
+        "ItemCount",
+        "ProvisionedThroughput",
+        "TableArn",
+        "TableId",
+        "TableName",
+        "TableSizeBytes",
+        "TableStatus",
+    }
     client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.describe_table(TableName=name)
@@ -96,6 +107,70 @@ def test_tags_of_nothing(client, make_table, name):
             call()
         # DynamoDB's own spelling.
         assert refused.value.response["Error"]["Message"] == f"Requested resource not found: ResourcArn: {arn} not found"
+
+
+def test_tags_that_cannot_be(client, make_table, name):
+    """As the service said it in October 2026."""
+    make_table("pk", Tags=[{"Key": "kept", "Value": "as it is"}])
+    arn = client.describe_table(TableName=name)["Table"]["TableArn"]
+
+    def refusal(call, **arguments):
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            call(**arguments)
+        assert refused.value.response["Error"]["Code"] == "ValidationException"
+        return refused.value.response["Error"]["Message"]
+
+    tag = lambda *tags: refusal(  # noqa: E731
+        client.tag_resource, ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in tags]
+    )
+    for mark in "!%\"'#,()[]{}&*;?|\\<>~\U0001f511":
+        assert tag(("good", "good"), (f"a{mark}", "b")) == f"The Tag Key provided is invalid, Key: a{mark}"
+        assert tag(("a", f"b{mark}")) == f"The Tag Value provided is invalid, Value: b{mark}"
+    assert tag(("aws:a", "b")) == "Tag Key cannot be prefixed with aws:, Key: aws:a"
+    assert tag(("a", "b"), ("a", "c")) == "Duplicate Tag Keys provided as input: Duplicate Tag Key found a"
+    assert tag() == "Atleast one Tag needs to be provided as Input."
+    many = [(str(number), "") for number in range(51)]
+    too_many = "Number of Tags exceed the current limit for the provided ResourceArn"
+    assert tag(*many) == tag(*many[:50]) == too_many
+    untag = lambda *keys: refusal(client.untag_resource, ResourceArn=arn, TagKeys=list(keys))  # noqa: E731
+    assert untag() == "Atleast one Tag Key needs to be provided as Input."
+    assert untag(*(key for key, _ in many)) == too_many
+    assert untag("a!") == "The Tag Key provided is invalid, Key: a!"
+    assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "kept", "Value": "as it is"}]
+    for text in ("ключ", "café", "表", "a\u00a0b", "a+b-c=d.e_f:g/h@i 1"):
+        client.tag_resource(ResourceArn=arn, Tags=[{"Key": text, "Value": text}])
+        client.untag_resource(ResourceArn=arn, TagKeys=[text])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda arn: "I_do_not_exist", "One or more parameter values were invalid: ARNs must start with 'arn:': {}"),
+        (lambda arn: f"{arn}/index/by-h", "Invalid TableArn: Invalid ResourceArn provided as input {}"),
+        (
+            lambda arn: f"{arn}/stream/2026-11-30T00:00:00.000",
+            "Invalid TableArn: Invalid ResourceArn provided as input {}",
+        ),
+        (
+            lambda arn: arn.replace("us-east-1", "eu-west-1"),
+            "Invalid TableArn: Invalid ResourceArn provided as input {}",
+        ),
+        (lambda arn: arn.replace("dynamodb", "sqs"), "Invalid TableArn: Invalid ResourceArn provided as input {}"),
+    ],
+    ids=["no ARN", "an index", "a stream", "another region", "another service"],
+)
+def test_only_tables_have_tags(client, make_table, name, change, says):
+    make_table("pk")
+    arn = change(client.describe_table(TableName=name)["Table"]["TableArn"])
+    for call in (
+        lambda: client.list_tags_of_resource(ResourceArn=arn),
+        lambda: client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}]),
+        lambda: client.untag_resource(ResourceArn=arn, TagKeys=["a"]),
+    ):
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            call()
+        error = refused.value.response["Error"]
+        assert (error["Code"], error["Message"]) == ("ValidationException", says.format(arn))
 
 
 def test_what_libraries_ask_first(client, make_table, name):

@@ -203,6 +203,17 @@ def test_a_key_that_does_not_fit_the_schema_is_a_validation_error_of_its_action(
     assert read(client, table, "b") is None
 
 
+def test_of_several_validation_errors_the_first_is_told(client, table):
+    client.put_item(TableName=table, Item={"pk": {"S": "a"}, "t": {"S": "t"}})
+    nowhere = update(table, "b", "SET n = nowhere")
+    wrong = update(table, "a", "SET t = t + :v", {":v": {"N": "1"}})
+    exists = check(table, "c", "attribute_exists(pk)")
+    first = {"Code": "ValidationError", "Message": "The provided expression refers to an attribute that does not exist in the item"}
+    cancelled(lambda: write(client, put(table, "d"), nowhere, exists, wrong), NONE, first, FAILED, NONE)
+    misfits = [delete(table, "a"), *({"Delete": {"TableName": table, "Key": {"pk": {"N": n}}}} for n in "12")]
+    cancelled(lambda: write(client, *misfits), NONE, {"Code": "ValidationError", "Message": SCHEMA}, NONE)
+
+
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
@@ -221,7 +232,7 @@ def test_a_key_that_does_not_fit_the_schema_is_a_validation_error_of_its_action(
         (lambda t: [put(t, "a", x={"S": "x" * 409600})], "Item size has exceeded the maximum allowed size"),
         (
             lambda t: [put(t, str(n), x={"S": "x" * 400000}) for n in range(11)],
-            "The aggregate size of the items in the transaction exceeded 4 MB",
+            "The aggregate transaction size cannot exceed 4 MB",
         ),
         (
             lambda t: [put(t, "a", ConditionExpression="pk = ")],
@@ -271,7 +282,10 @@ def test_a_hundred_actions_and_no_more(client, table):
     answer = client.transact_get_items(TransactItems=[get(table, str(number)) for number in range(100)])
     assert [item["Item"]["pk"]["S"] for item in answer["Responses"]] == [str(number) for number in range(100)]
     error = refused(lambda: write(client, *(put(table, str(number)) for number in range(101))))
-    assert "Member must have length less than or equal to 100" in error["Error"]["Message"]
+    message = error["Error"]["Message"]
+    assert "Member must have length less than or equal to 100" in message
+    # The whole list is shown, however long it is.
+    assert all(f"pk=AttributeValue(s={number}," in message for number in range(101)), message[:500]
 
 
 def test_a_table_that_is_not_there(client, table):
@@ -378,6 +392,17 @@ def test_gets_that_are_refused(client, table):
         lambda: client.transact_get_items(TransactItems=[get(table, "a"), get(table, {"pk": {"N": "1"}})]),
         NONE,
         {"Code": "ValidationError", "Message": SCHEMA},
+    )
+    # A value that no key can have is its action's, too; and of several validation errors the first is told.
+    empty = (
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string "
+        "value. Key: pk"
+    )
+    cancelled(
+        lambda: client.transact_get_items(TransactItems=[get(table, "a"), get(table, ""), get(table, {"pk": {"N": "1"}})]),
+        NONE,
+        {"Code": "ValidationError", "Message": empty},
+        NONE,
     )
     for gets, message in [
         ([get(table, "a"), get(table, "a")], "Transaction request cannot include multiple operations on one item"),

@@ -48,10 +48,24 @@ def test_a_table_that_is_not_there(client, name):
 
 def test_nothing_to_update(client, provisioned):
     message = (
-        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
-        "SSESpecification or ReplicaUpdates is required"
+        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, "
+        "SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, "
+        "DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required"
     )
     refused(client, provisioned, "ValidationException", message)
+    defined = [{"AttributeName": "pk", "AttributeType": "S"}]
+    for nothing in ({"WarmThroughput": {}}, {"OnDemandThroughput": {}}, {"AttributeDefinitions": defined}):
+        refused(client, provisioned, "ValidationException", message, **nothing)
+    message = message.replace("MultiRegionConsistency, ", "")
+    refused(client, provisioned, "ValidationException", message, MultiRegionConsistency="EVENTUAL")
+
+
+def test_definitions_are_passed_over_unless_an_index_is_added(client, provisioned):
+    """Also those that say otherwise than the table."""
+    for defined in (["pk:N"], ["other:S"], ["pk:S", "other:B"], []):
+        definitions = [dict(zip(("AttributeName", "AttributeType"), text.split(":"))) for text in defined]
+        update(client, provisioned, AttributeDefinitions=definitions, DeletionProtectionEnabled=False)
+    assert shown(client, provisioned)["AttributeDefinitions"] == [{"AttributeName": "pk", "AttributeType": "S"}]
 
 
 def test_increases_and_decreases_are_dated(client, provisioned):
@@ -101,7 +115,7 @@ def test_billing_modes_are_switched(client, make_table, name):
         ],
     )
     created = shown(client, name)["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"]
-    message = INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+    message = INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
     refused(client, name, "ValidationException", message, BillingMode="PROVISIONED")
     message = INVALID + "ProvisionedThroughput must be specified for index: by-h"
     refused(
@@ -156,15 +170,50 @@ def test_the_fifth_switch_to_on_demand_of_a_day_is_refused(client, provisioned):
 
 
 def test_on_demand_maximums_are_set_and_taken_away(client, make_table, name):
+    """What is taken away is -1 in the answer, and nothing in DescribeTable."""
     make_table("pk")
-    update(client, name, OnDemandThroughput={"MaxReadRequestUnits": 5})
-    assert shown(client, name)["OnDemandThroughput"] == {"MaxReadRequestUnits": 5, "MaxWriteRequestUnits": -1}
-    update(client, name, OnDemandThroughput={"MaxWriteRequestUnits": 6})
-    assert shown(client, name)["OnDemandThroughput"] == {"MaxReadRequestUnits": 5, "MaxWriteRequestUnits": 6}
-    update(client, name, OnDemandThroughput={"MaxReadRequestUnits": -1})
-    assert shown(client, name)["OnDemandThroughput"] == {"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": 6}
-    message = INVALID + "MaxReadRequestUnits must be greater than or equal to 1, was -2"
-    refused(client, name, "ValidationException", message, OnDemandThroughput={"MaxReadRequestUnits": -2})
+    read, write = "MaxReadRequestUnits", "MaxWriteRequestUnits"
+    for given, answered, described in [
+        ({read: 5}, {read: 5}, {read: 5}),
+        ({write: 6}, {read: 5, write: 6}, {read: 5, write: 6}),
+        ({read: -1}, {read: -1, write: 6}, {write: 6}),
+        ({write: -1}, {write: -1}, None),
+        ({read: -1, write: -1}, {read: -1, write: -1}, None),
+        ({read: 7, write: -1}, {read: 7, write: -1}, {read: 7}),
+    ]:
+        assert update(client, name, OnDemandThroughput=given)["OnDemandThroughput"] == answered, given
+        assert shown(client, name).get("OnDemandThroughput") == described, given
+    for units in (-2, 0):
+        message = INVALID + f"Requested {read} for OnDemandThroughput for table is outside of valid range"
+        refused(client, name, "ValidationException", message, OnDemandThroughput={read: units})
+
+
+def test_a_provisioned_table_has_no_maximums(client, make_table, name):
+    index = {"IndexName": "by-h", "KeySchema": key_schema("h"), "Projection": {"ProjectionType": "ALL"}}
+    make_table("pk", attributes=["h"], GlobalSecondaryIndexes=[index], OnDemandThroughput={"MaxReadRequestUnits": 5})
+    of_index = {"IndexName": "by-h", "OnDemandThroughput": {"MaxWriteRequestUnits": 6}}
+    update(client, name, GlobalSecondaryIndexUpdates=[{"Update": of_index}])
+    units_of_index = {"Update": {"IndexName": "by-h", "ProvisionedThroughput": units(1, 1)}}
+    update(
+        client,
+        name,
+        BillingMode="PROVISIONED",
+        ProvisionedThroughput=units(1, 1),
+        GlobalSecondaryIndexUpdates=[units_of_index],
+    )
+    for given, of in [
+        ({"OnDemandThroughput": {"MaxWriteRequestUnits": 0}}, ""),
+        ({"GlobalSecondaryIndexUpdates": [{"Update": of_index}]}, " for index : by-h"),
+    ]:
+        message = (
+            INVALID + f"MaxWriteRequestUnits for OnDemandThroughput{of} cannot be specified when the table BillingMode is "
+            "PROVISIONED"
+        )
+        refused(client, name, "ValidationException", message, **given)
+    # Nor has it those of before when it is switched back.
+    update(client, name, BillingMode="PAY_PER_REQUEST")
+    table = shown(client, name)
+    assert "OnDemandThroughput" not in table and "OnDemandThroughput" not in table["GlobalSecondaryIndexes"][0]
 
 
 def test_warm_throughput_only_grows(client, make_table, name):
@@ -197,7 +246,7 @@ def test_index_throughput_on_demand(client, make_table, name):
     }
     update(client, name, GlobalSecondaryIndexUpdates=[{"Update": change}])
     (index,) = shown(client, name)["GlobalSecondaryIndexes"]
-    assert index["OnDemandThroughput"] == {"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": 9}
+    assert index["OnDemandThroughput"] == {"MaxWriteRequestUnits": 9}
     assert index["WarmThroughput"] == {
         "ReadUnitsPerSecond": 12000,
         "WriteUnitsPerSecond": 5000,
@@ -218,8 +267,12 @@ def test_table_class(client, make_table, name):
     "changes, message",
     [
         (
-            {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}},
-            "SSESpecification with Enabled true is not available in this version of geodynamo",
+            {"StreamSpecification": {"StreamEnabled": True}},
+            INVALID + "If stream is being enabled then UpdateViewType is required",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": False, "StreamViewType": "KEYS_ONLY"}},
+            INVALID + "If stream is being disabled, then UpdateViewType must not be specified",
         ),
         (
             {"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1", "KMSMasterKeyId": "key"}}]},
@@ -242,7 +295,7 @@ def test_table_class(client, make_table, name):
             "MultiRegionConsistency STRONG is not available in this version of geodynamo",
         ),
         (
-            {"MultiRegionConsistency": "EVENTUAL"},
+            {"MultiRegionConsistency": "EVENTUAL", "DeletionProtectionEnabled": False},
             INVALID + "MultiRegionConsistency can only be specified when a replica is created",
         ),
         (
@@ -250,17 +303,22 @@ def test_table_class(client, make_table, name):
             "GlobalTableSettingsReplicationMode other than ENABLED_WITH_OVERRIDES is not available in this version of "
             "geodynamo",
         ),
-        (
-            {"WarmThroughput": {}},
-            INVALID
-            + "At least one of ReadUnitsPerSecond and WriteUnitsPerSecond must be specified in WarmThroughput",
-        ),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_refusals(client, make_table, name, changes, message):
     make_table("pk")
     refused(client, name, "ValidationException", message, **changes)
+
+
+def test_a_stream_that_is_off_cannot_be_switched_off(client, make_table, name):
+    make_table("pk")
+    off = {"StreamEnabled": False}
+    message = f"Table has no stream to disable: TableName: {name}"
+    refused(client, name, "ValidationException", message, StreamSpecification=off)
+    update(client, name, StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    update(client, name, StreamSpecification=off)
+    refused(client, name, "ValidationException", message, StreamSpecification=off)
 
 
 def test_a_table_that_is_being_deleted_is_in_use(client, make_table, name):

@@ -1,237 +1,444 @@
-//! `geodynamo-loadgen`: load at a fixed rate, or as fast as the server answers, against any DynamoDB endpoint.
+//! `geodynamo-loadgen`: puts load on any DynamoDB endpoint, several regions at once, and measures what it does.
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal},
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
 
-use clap::{Parser, Subcommand};
-use geodynamo_loadgen::client::Endpoint;
-use geodynamo_loadgen::load::{Plan, run};
-use geodynamo_loadgen::probe::Probe;
-use geodynamo_loadgen::signer::Credentials;
-use geodynamo_loadgen::workload::{Operation, Workload};
-use geodynamo_loadgen::{report, tables};
+use clap::{Args, Parser, Subcommand};
+use geodynamo_loadgen::{
+    client::Endpoint,
+    generate::{
+        arrivals::Arrivals,
+        compare,
+        keys::{KeyChoice, KeyChooser},
+        outcome::{Outcome, Second},
+        run::{Plan, run},
+        sizes::Sizes,
+        slo::Objective,
+        workload::{Requests, Workload},
+    },
+    probe::Probe,
+    signer::Credentials,
+    tables,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures a DynamoDB endpoint: rates, and latencies from the moment each request was due.
-#[derive(Parser)]
-#[command(name = "geodynamo-loadgen", version)]
+/// BatchWriteItem's own limit.
+const BATCH: u64 = 25;
+/// The relative width at which a search for the highest rate ends.
+const SEARCH_WIDTH: f64 = 0.05;
+/// The most runs of a search.
+const SEARCH_RUNS_MAX: usize = 24;
+
+/// Puts load on a DynamoDB endpoint and measures it
+///
+/// An open loop (--arrivals constant:500) sends requests when they are due, whether the server keeps up or not, and counts
+/// response times from then on. A closed loop (the default) asks again as soon as it is answered.
+#[derive(Debug, Parser)]
+#[command(name = "geodynamo-loadgen", version, max_term_width = 110)]
 struct Arguments {
     #[command(flatten)]
-    server: ServerArguments,
+    target: Target,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(clap::Args)]
-struct ServerArguments {
-    /// The server's address, HTTP without TLS: 127.0.0.1:8000
-    #[arg(long)]
-    endpoint: SocketAddr,
-    /// The region of the signatures.
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+#[derive(Debug, Args)]
+struct Target {
+    /// A region as NAME=HOST:PORT, or HOST:PORT (its name is then --region); HTTP. Give several for several regions
+    #[arg(long = "endpoint", global = true, default_value = "127.0.0.1:8000")]
+    endpoints: Vec<String>,
+    /// The region of the signatures where an endpoint does not name it
+    #[arg(long, global = true, env = "AWS_REGION", default_value = "us-east-1")]
     region: String,
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", default_value = "local")]
+    #[arg(long, global = true, env = "AWS_ACCESS_KEY_ID", default_value = "local")]
     access_key_id: String,
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", default_value = "local", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "AWS_SECRET_ACCESS_KEY",
+        default_value = "local",
+        hide_env_values = true
+    )]
     secret_access_key: String,
-    /// The table; partition key `pk` (S).
-    #[arg(long, default_value = "loadgen")]
+    /// The table. Partition key `pk` (S), and a sort key `sk` (S) for workloads with queries
+    #[arg(long, global = true, default_value = "loadgen")]
     table: String,
-    /// Items to each partition key, told apart by a sort key `sk` (S), as queries need them; without it, the table has no
-    /// sort key.
-    #[arg(long)]
-    collection: Option<u64>,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// Create the table and put every key of the key space.
-    Fill {
-        #[arg(long, default_value_t = 100_000)]
-        keys: u64,
-        #[arg(long, default_value_t = 300)]
-        item_bytes: usize,
-        #[arg(long, default_value_t = 16)]
-        connections: usize,
+    /// Makes the table (and its replicas in the further regions) and fills it
+    Load(Load),
+    /// Runs a workload and reports
+    Run(Run),
+    /// Writes in each region and looks when it is visible in each other
+    Probe(ProbeArguments),
+    /// Finds the highest rate whose p99 stays under a target
+    FindMax(FindMax),
+    /// Makes the HTML page and the other forms of a result again
+    Report {
+        /// A result's JSON
+        result: PathBuf,
+        /// Where to put them
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
     },
-    /// Send requests and report.
-    Run {
-        /// An operation and its weight, as put=1; may be given several times.
-        #[arg(long = "mix", value_parser = parse_weight, default_values = ["put=1", "get=1"])]
-        mix: Vec<(Operation, u32)>,
-        /// Requests a second; without it, as many as are answered.
-        #[arg(long)]
-        rate: Option<f64>,
-        #[arg(long, default_value_t = 32)]
-        connections: usize,
-        /// Threads of the client.
-        #[arg(long, default_value_t = 1)]
-        threads: usize,
-        #[arg(long, default_value_t = 100_000)]
-        keys: u64,
-        #[arg(long, default_value_t = 300)]
-        item_bytes: usize,
-        #[arg(long, default_value_t = 10.0)]
-        seconds: f64,
-        #[arg(long, default_value_t = 1.0)]
-        warm_up_seconds: f64,
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// One JSON object in place of the table.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Write here, look there: when does a write become visible in another region?
-    Probe {
-        /// The other region's address.
-        #[arg(long)]
-        to: SocketAddr,
-        #[arg(long)]
-        to_region: String,
-        /// The other region's key, if it is another one.
-        #[arg(long)]
-        to_access_key_id: Option<String>,
-        #[arg(long)]
-        to_secret_access_key: Option<String>,
-        #[arg(long, default_value_t = 10.0)]
-        seconds: f64,
-        #[arg(long, default_value_t = 10)]
-        pause_ms: u64,
-        /// Taken off the figures.
-        #[arg(long, default_value_t = 0.0)]
-        one_way_ms: f64,
-        #[arg(long)]
-        json: bool,
+    /// Says which differences of two results are beyond noise
+    Compare {
+        /// A result's JSON
+        first: PathBuf,
+        /// Another's
+        second: PathBuf,
     },
 }
 
-fn main() -> io::Result<()> {
-    let Arguments { server, command } = Arguments::parse();
-    let credentials = Credentials {
-        access_key_id: server.access_key_id,
-        secret_access_key: server.secret_access_key,
-        region: server.region,
-    };
-    let endpoint = Endpoint {
-        address: server.endpoint,
-        credentials,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match command {
-        Command::Fill {
-            keys,
-            item_bytes,
-            connections,
-        } => runtime.block_on(async {
-            let workload = Workload {
-                table: server.table.clone(),
-                mix: vec![],
-                keys,
-                collection: server.collection,
-                item_bytes,
-            };
-            tables::create_for(&endpoint, &workload).await?;
-            tables::fill(&endpoint, &workload, connections, move |done| {
-                eprintln!("{done} of {keys}")
-            })
-            .await
-        }),
-        Command::Run {
-            mix,
-            rate,
-            connections,
-            threads,
-            keys,
-            item_bytes,
-            seconds,
-            warm_up_seconds,
-            seed,
-            json,
-        } => {
-            let outcome = run(&Plan {
-                endpoint,
-                workload: Workload {
-                    table: server.table,
-                    mix,
-                    keys,
-                    collection: server.collection,
-                    item_bytes,
-                },
-                connections,
-                threads,
-                rate,
-                warm_up: Duration::from_secs_f64(warm_up_seconds),
-                duration: Duration::from_secs_f64(seconds),
-                seed,
-            })?;
-            let name = rate.map_or("closed loop".to_owned(), |rate| {
-                format!("open loop, {rate:.0} a second")
-            });
-            if json {
-                println!("{}", report::to_json(&name, &outcome));
-            } else {
-                println!("{}\n{}", report::heading(), report::row(&name, &outcome));
-                if let Some(error) = &outcome.first_error {
-                    println!("first error: {error}");
-                }
-            }
-            Ok(())
-        }
-        Command::Probe {
-            to,
-            to_region,
-            to_access_key_id,
-            to_secret_access_key,
-            seconds,
-            pause_ms,
-            one_way_ms,
-            json,
-        } => {
-            let mut credentials = endpoint.credentials.clone();
-            credentials.region = to_region;
-            credentials.access_key_id = to_access_key_id.unwrap_or(credentials.access_key_id);
-            credentials.secret_access_key = to_secret_access_key.unwrap_or(credentials.secret_access_key);
-            let probe = Probe {
-                from: endpoint,
-                to: Endpoint {
-                    address: to,
-                    credentials,
-                },
-                table: server.table,
-                duration: Duration::from_secs_f64(seconds),
-                pause: Duration::from_millis(pause_ms),
-                name: format!("{}", std::process::id()),
-            };
-            let seen = runtime.block_on(probe.run())?;
-            let figure = |quantile| seen.after_ack_ms(quantile) - one_way_ms;
-            if json {
-                println!(
-                    "{}",
-                    serde_json::json!({
-                        "probes": seen.after_ack_ns.len(), "one_way_ms": one_way_ms,
-                        "p50_ms": figure(0.5), "p99_ms": figure(0.99), "max_ms": figure(1.0),
-                    })
-                );
-            } else {
-                println!(
-                    "{} probes; visible after the ack, less one way of {one_way_ms} ms: p50 {:.2} ms, p99 {:.2} ms, \
-                     max {:.2} ms",
-                    seen.after_ack_ns.len(),
-                    figure(0.5),
-                    figure(0.99),
-                    figure(1.0)
-                );
-            }
-            Ok(())
+#[derive(Clone, Debug, Args)]
+struct Items {
+    /// Items of the table
+    #[arg(long, default_value_t = 10_000)]
+    items: u64,
+    /// An item's size in bytes: 300, 100..1000 or lognormal:MEDIAN,SIGMA
+    #[arg(long, default_value = "300", value_parser = Sizes::from_str)]
+    size: Sizes,
+    /// ycsb-a to ycsb-f, puts, gets, updates, queries, batches, transactions, conflicts, or a mix such as get=95,put=5
+    #[arg(long, default_value = "ycsb-a", value_parser = Workload::from_str)]
+    workload: Workload,
+    /// Connections, all regions together
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Load {
+    #[command(flatten)]
+    items: Items,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    items: Items,
+    /// closed, constant:RATE, poisson:RATE, ramp:FROM..TO or steps:RATE,RATE,… (requests a second, all regions together)
+    #[arg(long, default_value = "closed", value_parser = Arrivals::from_str)]
+    arrivals: Arrivals,
+    /// Which items: uniform, zipfian, latest or hotspot; the workload's own unless told
+    #[arg(long, value_parser = KeyChoice::from_str)]
+    keys: Option<KeyChoice>,
+    /// The generator's threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Left out of the results
+    #[arg(long, default_value_t = 2.0)]
+    warm_up_seconds: f64,
+    /// Read back what was written, in every region
+    #[arg(long)]
+    verify: bool,
+    /// What must be kept, or the exit code is 2: put.p99<8ms, *.p99.9<20ms, errors<0.1%, rate>1000
+    #[arg(long = "slo", value_parser = Objective::from_str)]
+    objectives: Vec<Objective>,
+    /// A folder for NAME.json, .hlog, .hgrm and .html
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The files' name
+    #[arg(long, default_value = "run")]
+    name: String,
+    /// One JSON object in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ProbeArguments {
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    #[arg(long, default_value_t = 10)]
+    pause_ms: u64,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct FindMax {
+    #[command(flatten)]
+    run: Run,
+    /// The target of the p99, all operations together
+    #[arg(long, default_value_t = 10.0)]
+    p99_ms: f64,
+    /// The rate that is tried first
+    #[arg(long, default_value_t = 500.0)]
+    start: f64,
+}
+
+fn main() -> ExitCode {
+    match act(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("geodynamo-loadgen: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn parse_weight(text: &str) -> Result<(Operation, u32), String> {
-    let (name, weight) = text.split_once('=').unwrap_or((text, "1"));
-    let operation = <Operation as clap::ValueEnum>::from_str(name, true)?;
-    Ok((operation, weight.parse().map_err(|error| format!("{weight}: {error}"))?))
+fn act(Arguments { target, command }: Arguments) -> io::Result<ExitCode> {
+    match command {
+        Command::Load(arguments) => load(&target, &arguments.items)?,
+        Command::Run(arguments) => return one_run(&target, &arguments),
+        Command::Probe(arguments) => probe(&target, &arguments)?,
+        Command::FindMax(arguments) => find_max(&target, &arguments)?,
+        Command::Report { result, out } => {
+            let name = result.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Outcome::read(&result)?.write(&out, &name)?;
+        }
+        Command::Compare { first, second } => {
+            let (first, second) = (Outcome::read(&first)?, Outcome::read(&second)?);
+            println!("{}", compare::table(&compare::compare(&first, &second)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Target {
+    /// The regions with their names.
+    fn regions(&self) -> io::Result<Vec<(String, Endpoint)>> {
+        self.endpoints
+            .iter()
+            .map(|text| {
+                let (name, address) = text.split_once('=').unwrap_or((&self.region, text));
+                let address = resolve(address)?;
+                let credentials = Credentials {
+                    access_key_id: self.access_key_id.clone(),
+                    secret_access_key: self.secret_access_key.clone(),
+                    region: name.to_owned(),
+                };
+                Ok((name.to_owned(), Endpoint { address, credentials }))
+            })
+            .collect()
+    }
+}
+
+fn resolve(address: &str) -> io::Result<SocketAddr> {
+    let plain = address.trim_start_matches("http://").trim_end_matches('/');
+    let wrong =
+        |error: &dyn std::fmt::Display| io::Error::other(format!("endpoint '{address}': {error}; HOST:PORT is wanted"));
+    plain
+        .to_socket_addrs()
+        .map_err(|error| wrong(&error))?
+        .next()
+        .ok_or_else(|| wrong(&"no address"))
+}
+
+fn load(target: &Target, items: &Items) -> io::Result<()> {
+    let regions = target.regions()?;
+    let home = &regions[0].1;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tables::create_keyed(home, &target.table, items.workload.collections).await?;
+        for (region, _) in &regions[1..] {
+            tables::add_replica(home, &target.table, region).await?;
+        }
+        let bar = progress(items.items);
+        let chooser = KeyChooser::new(items.workload.keys, 1);
+        let total = items.items;
+        let bodies = (0..total)
+            .step_by(BATCH as usize)
+            .map(move |from| from..total.min(from + BATCH));
+        let mut requests = Requests::new(
+            &items.workload,
+            &target.table,
+            items.size,
+            chooser,
+            items.items,
+            (0, 1),
+            items.seed,
+        );
+        let bodies = bodies.map(move |range| (range.end - range.start, requests.load(range)));
+        tables::put_batches(home, items.connections, bodies, |done| bar.inc(done)).await?;
+        bar.finish();
+        Ok(())
+    })
+}
+
+fn plan(target: &Target, arguments: &Run) -> io::Result<Plan> {
+    let mut workload = arguments.items.workload.clone();
+    workload.keys = arguments.keys.unwrap_or(workload.keys);
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
+    Ok(Plan {
+        regions: target.regions()?,
+        table: target.table.clone(),
+        workload,
+        arrivals: arguments.arrivals.clone(),
+        sizes: arguments.items.size,
+        items: arguments.items.items,
+        connections: arguments.items.connections.max(1),
+        threads: arguments.threads,
+        warm_up: seconds(arguments.warm_up_seconds)?,
+        duration: seconds(arguments.seconds)?,
+        seed: arguments.items.seed,
+        verify: arguments.verify,
+    })
+}
+
+fn one_run(target: &Target, arguments: &Run) -> io::Result<ExitCode> {
+    let plan = plan(target, arguments)?;
+    let outcome = watched(&plan, arguments.json)?;
+    if let Some(folder) = &arguments.out {
+        outcome.write(folder, &arguments.name)?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string(&outcome).map_err(io::Error::other)?);
+    } else {
+        print(&outcome);
+    }
+    let mut code = ExitCode::SUCCESS;
+    for missed in arguments
+        .objectives
+        .iter()
+        .filter_map(|objective| objective.missed(&outcome))
+    {
+        eprintln!("objective missed: {missed}");
+        code = ExitCode::from(2);
+    }
+    if let Some(verified) = outcome.verified.as_ref().filter(|verified| verified.faults > 0) {
+        eprintln!(
+            "{} of {} items are not what was acknowledged: {:?}",
+            verified.faults, verified.items, verified.examples
+        );
+        code = ExitCode::from(3);
+    }
+    Ok(code)
+}
+
+/// Runs with a live view: a bar on a terminal, a line every ten seconds elsewhere.
+fn watched(plan: &Plan, quiet: bool) -> io::Result<Outcome> {
+    let bar = progress(plan.duration.as_secs());
+    let terminal = io::stderr().is_terminal();
+    let outcome = run(plan, |second: &Second| {
+        let text = format!(
+            "{} per s, p50 {:.2} ms, p99 {:.2}, p99.9 {:.2}, {} errors",
+            second.done, second.p50_ms, second.p99_ms, second.p999_ms, second.failed
+        );
+        bar.inc(1);
+        if !terminal && !quiet && (second.at_s as u64).is_multiple_of(10) {
+            eprintln!("{:>5.0} s  {text}", second.at_s);
+        }
+        bar.set_message(text);
+    });
+    bar.finish_and_clear();
+    outcome
+}
+
+fn print(outcome: &Outcome) {
+    println!("{}", outcome.table());
+    let client = &outcome.client;
+    println!(
+        "generator: {:.1} µs of processor a request; {} requests sent over 1 ms late, {} by its own fault",
+        client.cpu_us_per_request, client.late, client.own_fault
+    );
+    if client.limited {
+        println!("the load generator, not the server, limited this run: give it more --threads");
+    }
+    if let Some(error) = &outcome.first_error {
+        println!("first error: {error}");
+    }
+    if let Some(verified) = &outcome.verified {
+        println!("read back: {} items, {} faults", verified.items, verified.faults);
+    }
+}
+
+fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
+    let regions = target.regions()?;
+    if regions.len() < 2 {
+        return Err(io::Error::other(
+            "a probe needs two regions or more: --endpoint A=HOST:PORT --endpoint B=HOST:PORT",
+        ));
+    }
+    let duration = Duration::try_from_secs_f64(arguments.seconds).map_err(io::Error::other)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut pairs = Vec::new();
+    for (from, written) in &regions {
+        for (to, read) in regions.iter().filter(|(to, _)| to != from) {
+            let probe = Probe {
+                from: written.clone(),
+                to: read.clone(),
+                table: target.table.clone(),
+                duration,
+                pause: Duration::from_millis(arguments.pause_ms),
+                name: format!("{}-{from}-{to}", std::process::id()),
+            };
+            let seen = runtime.block_on(probe.run())?;
+            let (p50, p99, max) = (seen.after_ack_ms(0.5), seen.after_ack_ms(0.99), seen.after_ack_ms(1.0));
+            if !arguments.json {
+                println!(
+                    "{from} to {to}: visible after p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms ({} probes)",
+                    seen.after_ack_ns.len()
+                );
+            }
+            pairs.push(serde_json::json!({"from": from, "to": to, "probes": seen.after_ack_ns.len(), "p50_ms": p50, "p99_ms": p99, "max_ms": max}));
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::Value::from(pairs));
+    }
+    Ok(())
+}
+
+/// Doubles the rate until the target is missed, then halves the distance between the last rates that kept and missed it.
+fn find_max(target: &Target, arguments: &FindMax) -> io::Result<()> {
+    let (mut kept, mut missed) = (0.0_f64, f64::INFINITY);
+    let mut rate = arguments.start;
+    for _ in 0..SEARCH_RUNS_MAX {
+        let mut run = arguments.run.clone();
+        run.arrivals = format!("constant:{rate}").parse().map_err(io::Error::other)?;
+        let outcome = watched(&plan(target, &run)?, true)?;
+        let p99_ms = outcome.response(None).value_at_quantile(0.99) as f64 / 1e6;
+        let keeps = p99_ms < arguments.p99_ms && outcome.rate() > 0.98 * rate && outcome.failed() == 0;
+        println!(
+            "{rate:>9.0} per s: {:.0} done, p99 {p99_ms:.2} ms{}",
+            outcome.rate(),
+            if keeps { "" } else { ": too much" }
+        );
+        if keeps {
+            kept = rate;
+        } else {
+            missed = rate;
+        }
+        if outcome.client.limited && !keeps {
+            println!("the load generator, not the server, was the limit: give it more --threads");
+            break;
+        }
+        if missed - kept < SEARCH_WIDTH * missed {
+            break;
+        }
+        rate = if missed.is_finite() {
+            f64::midpoint(kept, missed)
+        } else {
+            rate * 2.0
+        };
+    }
+    println!(
+        "the highest rate with p99 under {} ms: {kept:.0} a second",
+        arguments.p99_ms
+    );
+    Ok(())
+}
+
+fn progress(length: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar
 }

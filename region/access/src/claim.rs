@@ -69,7 +69,12 @@ impl<'a> Claim<'a> {
         let text = std::str::from_utf8(value).unwrap_or_default();
         let (algorithm, parameters) = text.split_once(' ').unwrap_or((text, ""));
         let (mut credential, mut signature, mut signed_headers) = (None, None, None);
-        for part in parameters.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        // AWS's signers put a comma and a blank between parameters; either alone is taken, too.
+        for part in parameters
+            .split([',', ' '])
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let Some((name, value)) = part.split_once('=') else {
                 return Err(AccessError::NotAPair {
                     part: AccessError::quote(part.as_bytes()),
@@ -254,5 +259,36 @@ fn decode(value: &str) -> Cow<'_, str> {
     match percent_decode(value) {
         Cow::Borrowed(_) => Cow::Borrowed(value),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_may_be_separated_by_commas_or_blanks() {
+        for separator in [", ", ",", " ", "  ,  "] {
+            let parameters = [
+                "Credential=a/20150830/r/s/aws4_request",
+                "SignedHeaders=host",
+                "Signature=00",
+            ];
+            let value = format!("{ALGORITHM} {}", parameters.join(separator));
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            headers.insert("x-amz-date", "20150830T123600Z".parse().unwrap());
+            let request = Request {
+                method: "POST",
+                path: "/",
+                query: None,
+                authority: None,
+                headers: &headers,
+                body: b"",
+            };
+            let claim = Claim::read(&request).unwrap();
+            let read = (claim.scope.access_key_id(), &*claim.signed_headers, &*claim.signature);
+            assert_eq!(read, ("a", "host", "00"), "{separator:?}");
+        }
     }
 }

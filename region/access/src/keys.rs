@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
+use geodynamo_policy::Caller;
 
 use crate::signing_key::SigningKeyCache;
 
@@ -15,7 +16,7 @@ pub struct Credential {
     pub secret_access_key: String,
     /// For temporary keys: the token that must come with each request. Keys without one refuse any token.
     pub session_token: Option<String>,
-    /// The account that the key acts for.
+    /// The account whose root user the key acts as.
     pub account: String,
 }
 
@@ -39,7 +40,7 @@ pub struct Keys {
 #[derive(Debug)]
 pub(crate) struct KeyEntry {
     pub(crate) access_key_id: Arc<str>,
-    pub(crate) account: Arc<str>,
+    pub(crate) caller: Arc<Caller>,
     pub(crate) credential: Credential,
     pub(crate) signing_keys: SigningKeyCache,
 }
@@ -78,7 +79,7 @@ fn index(credentials: impl IntoIterator<Item = Credential>) -> HashMap<Box<str>,
         .map(|credential| {
             let entry = KeyEntry {
                 access_key_id: credential.access_key_id.as_str().into(),
-                account: credential.account.as_str().into(),
+                caller: Arc::new(Caller::root(&credential.account)),
                 signing_keys: SigningKeyCache::default(),
                 credential,
             };

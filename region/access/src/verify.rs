@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use geodynamo_policy::Caller;
 use http::HeaderMap;
 
 use crate::{
@@ -18,13 +19,22 @@ use crate::{
 const UNCHECKED_ACCOUNT: &str = "000000000000";
 
 /// Whose request it is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Principal {
     /// The access key that signed it.
     pub access_key_id: Arc<str>,
-    /// The account that the key acts for.
-    pub account: Arc<str>,
+    /// Who it is, and what it may do. Configured keys are the root user of their account.
+    pub caller: Arc<Caller>,
 }
+
+/// The same key of the same principal; what that may do is not compared.
+impl PartialEq for Principal {
+    fn eq(&self, other: &Self) -> bool {
+        self.access_key_id == other.access_key_id && self.caller.arn == other.caller.arn
+    }
+}
+
+impl Eq for Principal {}
 
 /// What came over the wire.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +78,7 @@ impl Verifier {
     pub fn new(mode: Mode, region: impl Into<String>, keys: Arc<Keys>) -> Self {
         let anonymous = Principal {
             access_key_id: "anonymous".into(),
-            account: UNCHECKED_ACCOUNT.into(),
+            caller: Arc::new(Caller::root(UNCHECKED_ACCOUNT)),
         };
         Self {
             mode,
@@ -91,7 +101,7 @@ impl Verifier {
         match named_access_key_id(request.headers) {
             Some(id) => Principal {
                 access_key_id: id.into(),
-                account: Arc::clone(&self.anonymous.account),
+                caller: Arc::clone(&self.anonymous.caller),
             },
             None => self.anonymous.clone(),
         }
@@ -108,7 +118,7 @@ impl Verifier {
         }
         Ok(Principal {
             access_key_id: Arc::clone(&entry.access_key_id),
-            account: Arc::clone(&entry.account),
+            caller: Arc::clone(&entry.caller),
         })
     }
 

@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt};
 
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
+use geodynamo_storage::StorageError;
 use geodynamo_table::TableError;
 
 use crate::wire::{SerializationError, Value as _};
@@ -178,9 +179,15 @@ impl ApiError {
 
     /// `InternalServerError`, status 500. The fault is for the log, not for the client.
     pub fn internal(fault: impl fmt::Display) -> Self {
+        let mut error = Self::internal_known();
+        error.0.fault = Some(fault.to_string());
+        error
+    }
+
+    /// `InternalServerError`, status 500, for a fault that the log tells of already.
+    pub fn internal_known() -> Self {
         let mut error = Self::dynamodb("InternalServerError", "Internal server error");
         error.0.status = 500;
-        error.0.fault = Some(fault.to_string());
         error
     }
 
@@ -405,7 +412,7 @@ impl From<Option<TableError>> for CancellationReason {
                     item: None,
                 };
             }
-            TableError::ConditionFailed(item) => ("ConditionalCheckFailed", item.map(|item| *item)),
+            TableError::ConditionFailed(failed) => ("ConditionalCheckFailed", failed.item),
             TableError::ItemCollectionSize => ("ItemCollectionSizeLimitExceeded", None),
             TableError::TransactionConflict => ("TransactionConflict", None),
             _ => ("ValidationError", None),
@@ -433,7 +440,7 @@ impl From<TableError> for ApiError {
             TableError::ResourceNotFound(message) => Self::resource_not_found(message),
             TableError::ResourceInUse(message) => Self::resource_in_use(message),
             TableError::LimitExceeded(message) => Self::limit_exceeded(message),
-            TableError::ConditionFailed(item) => Self::conditional_check_failed(item.map(|item| *item)),
+            TableError::ConditionFailed(failed) => Self::conditional_check_failed(failed.item),
             TableError::Throttled(throttled) => Self::throttled(&throttled),
             TableError::ItemCollectionSize => Self::item_collection_size_limit_exceeded(),
             TableError::TransactionConflict => Self::transaction_conflict(),
@@ -442,6 +449,8 @@ impl From<TableError> for ApiError {
             }
             TableError::TransactionInProgress => Self::transaction_in_progress(),
             TableError::ParameterMismatch => Self::idempotent_parameter_mismatch(),
+            // The engine has logged it once, and nothing is wrong with this request.
+            TableError::Storage(StorageError::Unwritable(_)) => Self::internal_known(),
             TableError::Storage(_) | TableError::Corrupt(_) => Self::internal(error),
         }
     }

@@ -1,13 +1,15 @@
 //! DynamoDB's API: the wire shapes, their validation, the operations, the error texts.
 //!
-//! [`Api::call`] is the way in: a target and a body, and a reply comes back. Who may call what is decided before.
+//! [`Api::call`] is the way in: a caller, a target and a body, and a reply comes back.
 //!
 //! The wire shapes and their constraints ([`generated`]) come from botocore's service models by
 //! `generator/generate.py`. All error texts are in one catalogue, [`errors`], but for those of expressions
 //! (geodynamo-expression), attribute values (geodynamo-item) and schemas (geodynamo-table), each in its own.
 
+mod call;
 pub mod errors;
 pub mod generated;
+mod habits;
 mod operations;
 mod wire;
 
@@ -17,14 +19,19 @@ use bytes::Bytes;
 use geodynamo_storage::Engine;
 use geodynamo_table::Tables;
 
+pub use call::{Authorization, Call};
 pub use errors::ApiError;
 pub use generated::Operation;
+pub use habits::Habits;
 
 /// A region's API.
 #[derive(Clone)]
 pub struct Api<E: Engine> {
     tables: Arc<Tables<E>>,
     endpoint: String,
+    habits: Habits,
+    unbuilt: Arc<habits::Unbuilt>,
+    authorization: Authorization,
 }
 
 /// What is sent back.
@@ -40,6 +47,8 @@ pub struct Reply {
     pub operation: Option<Operation>,
     /// What went wrong inside, if something did: for the log, not for the client.
     pub fault: Option<Box<str>>,
+    /// What would have been refused, had [`Authorization::Enforce`] been the mode: for the log.
+    pub denied: Option<Box<str>>,
 }
 
 impl<E: Engine> Api<E> {
@@ -48,7 +57,27 @@ impl<E: Engine> Api<E> {
         Self {
             tables,
             endpoint: endpoint.into(),
+            habits: Habits::default(),
+            unbuilt: Arc::default(),
+            authorization: Authorization::Off,
         }
+    }
+
+    /// The same with other habits than DynamoDB's.
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Self {
+        Self { habits, ..self }
+    }
+
+    /// The same API, which asks policies as `authorization` says. A new one does not ask.
+    #[must_use]
+    pub fn with_authorization(self, authorization: Authorization) -> Self {
+        Self { authorization, ..self }
+    }
+
+    /// Whether policies are asked.
+    pub fn authorization(&self) -> Authorization {
+        self.authorization
     }
 
     /// The tables.
@@ -56,8 +85,9 @@ impl<E: Engine> Api<E> {
         &self.tables
     }
 
-    /// Answers a request: its `X-Amz-Target` header and its body. Never panics, whatever they are.
-    pub async fn call(&self, target: &str, body: &[u8]) -> Reply {
+    /// Answers a request: who calls and how, its `X-Amz-Target` header and its body. Never panics, whatever they are.
+    pub async fn call(&self, call: Call<'_>, target: &str, body: &[u8]) -> Reply {
+        let _ = call;
         let Some(operation) = Operation::from_target(target) else {
             return Reply::of(None, Err(ApiError::unknown_operation()));
         };
@@ -82,6 +112,7 @@ impl Reply {
                 error: None,
                 operation,
                 fault: None,
+                denied: None,
             },
             Err(error) => Self {
                 operation,
@@ -99,6 +130,7 @@ impl From<&ApiError> for Reply {
             error: Some(error.name().into()),
             operation: None,
             fault: error.fault().map(Into::into),
+            denied: None,
         }
     }
 }

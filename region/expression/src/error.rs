@@ -426,6 +426,17 @@ pub enum KeyConditionFault {
         /// The key attribute.
         attribute: String,
     },
+    /// Of keys of several attributes: one that must have its `=` and has not. Only parts of DynamoDB's text are known.
+    #[error("Query key condition must have an equality condition on {key_type} key attribute {attribute}{}", match *key_type {
+        "RANGE" => ", which stands before another one",
+        _ => "",
+    })]
+    NotEqual {
+        /// `HASH` or `RANGE`.
+        key_type: &'static str,
+        /// Its name.
+        attribute: String,
+    },
     /// A partition key that is compared otherwise than by `=`, or a condition that no key can meet.
     #[error("Query key condition not supported")]
     NotSupported,

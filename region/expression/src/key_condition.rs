@@ -97,29 +97,49 @@ impl KeyCondition {
         let missed = |attribute: &str| KeyConditionFault::MissedKey {
             attribute: attribute.to_owned(),
         };
+        // Keys of several attributes have refusals of their own.
+        let not_equal = |key_type: &'static str, attribute: &str| KeyConditionFault::NotEqual {
+            key_type,
+            attribute: attribute.to_owned(),
+        };
         let mut take = |name: &str| {
             let at = tests.iter().position(|test| test.attribute == name)?;
             Some(tests.swap_remove(at).condition)
         };
-        let partition = partition_key.iter().map(|name| take(name).ok_or_else(|| missed(name)));
-        let partition = partition.collect::<Result<Vec<_>, _>>()?;
+        let mut partition = Vec::with_capacity(partition_key.len());
+        for name in partition_key {
+            partition.push(match take(name) {
+                Some(condition) if !several || matches!(condition, SortCondition::Equal(_)) => condition,
+                _ if several => return Err(not_equal("HASH", name)),
+                _ => return Err(missed(name)),
+            });
+        }
         let sorts: Vec<_> = sort_key.iter().map_while(|name| take(name)).collect();
         if !tests.is_empty() {
-            // A condition on something else, or on an attribute of the sort key behind one that has none.
-            return Err(sort_key
-                .get(sorts.len())
-                .map_or(KeyConditionFault::NotSupported, |name| missed(name)));
+            let gap = sort_key.get(sorts.len());
+            let behind = |test: &KeyTest| sort_key.contains(&test.attribute.as_str());
+            return Err(match gap {
+                // A condition on an attribute of the sort key behind one that has none,
+                Some(gap) if several && tests.iter().any(behind) => not_equal("RANGE", gap),
+                // or on something else.
+                Some(gap) => missed(gap),
+                None => KeyConditionFault::NotSupported,
+            });
         }
-        let equal = |condition| match condition {
+        let partition = partition.into_iter().map(|condition| match condition {
             SortCondition::Equal(value) => Ok(value),
             _ => Err(KeyConditionFault::NotSupported),
-        };
-        let partition = partition.into_iter().map(equal).collect::<Result<_, _>>()?;
+        });
+        let partition = partition.collect::<Result<_, _>>()?;
         let mut sorts = sorts.into_iter();
         let sort = sorts.next_back();
+        let sort_equal = sorts.zip(sort_key).map(|(condition, name)| match condition {
+            SortCondition::Equal(value) => Ok(value),
+            _ => Err(not_equal("RANGE", name)),
+        });
         Ok(ResolvedKeyCondition {
             partition,
-            sort_equal: sorts.map(equal).collect::<Result<_, _>>()?,
+            sort_equal: sort_equal.collect::<Result<_, _>>()?,
             sort,
         })
     }

@@ -18,6 +18,8 @@ mod parser;
 mod print;
 mod tree;
 
+use std::fmt;
+
 use geodynamo_item::{AttributeValue, Item, Name};
 
 pub use error::{At, StatementError, SyntaxFault};
@@ -121,6 +123,18 @@ pub enum Returning {
     ModifiedNew,
 }
 
+impl fmt::Display for Returning {
+    /// As written in statements, in capitals.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AllOld => "ALL OLD *",
+            Self::ModifiedOld => "MODIFIED OLD *",
+            Self::AllNew => "ALL NEW *",
+            Self::ModifiedNew => "MODIFIED NEW *",
+        })
+    }
+}
+
 impl Statement {
     /// Parses a statement; each `?` in it is the next of the parameters.
     ///
@@ -139,6 +153,23 @@ impl Statement {
             Self::Insert(insert) => &insert.table,
             Self::Update(update) => &update.table,
             Self::Delete(delete) => &delete.table,
+        }
+    }
+
+    /// The index that it reads, if it is on one.
+    pub fn index(&self) -> Option<&Name> {
+        match self {
+            Self::Select(select) | Self::Exists(select) => select.index.as_ref(),
+            Self::Insert(_) | Self::Update(_) | Self::Delete(_) => None,
+        }
+    }
+
+    /// Whether it has a RETURNING clause.
+    pub fn has_returning(&self) -> bool {
+        match self {
+            Self::Update(update) => update.returning.is_some(),
+            Self::Delete(delete) => delete.returns_old,
+            Self::Select(_) | Self::Insert(_) | Self::Exists(_) => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,15 +11,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use geodynamo_storage::{Commit, LogId, Position, Precondition, StorageError, Write};
+use geodynamo_storage::{Commit, Health, LogId, Position, Precondition, StorageError, Write};
 use rocksdb::{ColumnFamily, WriteBatch};
 use tokio::sync::watch;
 
 use crate::{
+    RocksOptions,
+    holder::Holder,
     layout::{self, DATA, LOG, META},
     metrics::Counters,
     overlay::Overlay,
     queue::{Job, Queue, Waiting},
+    recovery::Care,
     row_cache::{Found, RowCache},
     segments::Segments,
     store::Store,
@@ -35,7 +39,7 @@ const FRAMING_BYTES: usize = 16;
 /// What the engine and its committer share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) store: Store,
+    pub(crate) holder: Holder,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
     /// Rows read lately.
@@ -44,29 +48,32 @@ pub(crate) struct Shared {
     pub(crate) tail: Tail,
     /// Changes when appends have become durable.
     pub(crate) activity: watch::Sender<u64>,
+    /// Whether writes are taken.
+    pub(crate) health: watch::Sender<Health>,
     /// How the committer ended, once it has.
     pub(crate) ended: watch::Sender<Option<Result<(), StorageError>>>,
     open: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(store: Store, row_cache_bytes: usize) -> Self {
+    fn new(store: Arc<Store>, row_cache_bytes: usize) -> Self {
         Self {
-            store,
+            holder: Holder::new(store),
             rows: RowCache::new(row_cache_bytes),
             queue: Queue::default(),
             counters: Counters::default(),
             tail: Tail::default(),
             activity: watch::Sender::new(0),
+            health: watch::Sender::new(Health::Open),
             ended: watch::Sender::new(None),
             open: AtomicBool::new(true),
         }
     }
 
-    /// The store, unless the engine is closed.
-    pub(crate) fn open_store(&self) -> Result<&Store, StorageError> {
+    /// An error if the engine is closed.
+    pub(crate) fn check_open(&self) -> Result<(), StorageError> {
         if self.open.load(Ordering::Acquire) {
-            Ok(&self.store)
+            Ok(())
         } else {
             Err(StorageError::Closed)
         }
@@ -82,16 +89,20 @@ impl Shared {
 /// Carries out what is in the queue, batch by batch, until it is closed.
 #[derive(Debug)]
 pub(crate) struct Committer {
-    shared: Arc<Shared>,
-    sync: bool,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: RocksOptions,
+    /// The store; none while it cannot be opened.
+    pub(crate) store: Option<Arc<Store>>,
     /// The logs in use, as of the batch being built.
-    logs: HashMap<LogId, LogState>,
+    pub(crate) logs: HashMap<LogId, LogState>,
     /// Where their records go, as of the same.
-    segments: Segments,
+    pub(crate) segments: Segments,
+    /// How the store and its disk are.
+    pub(crate) care: Care,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct LogState {
+pub(crate) struct LogState {
     end: Position,
     trimmed: Position,
     /// The segment of its last stretch, if that goes on.
@@ -101,24 +112,39 @@ struct LogState {
 type Answers = Vec<Result<Vec<Position>, StorageError>>;
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, segments: Segments, sync: bool) -> Self {
-        Self {
-            shared,
-            sync,
+    /// Opens a store, and what is to write it.
+    pub(crate) fn open(path: &Path, options: RocksOptions) -> Result<(Arc<Shared>, Self), StorageError> {
+        let care = Care::new(path, &options);
+        let store = Arc::new(Store::open(path, &options, true)?);
+        let segments = Segments::open(&store, options.turn_bytes())?;
+        let shared = Arc::new(Shared::new(store.clone(), options.row_cache_bytes));
+        let mut committer = Self {
+            shared: shared.clone(),
+            options,
+            store: Some(store),
             logs: HashMap::new(),
             segments,
-        }
+            care,
+        };
+        committer.look();
+        Ok((shared, committer))
     }
 
     pub(crate) fn run(mut self) {
         let mut jobs = Vec::new();
-        while self.shared.queue.take(&mut jobs) {
-            self.carry_out(&mut jobs);
+        while self.shared.queue.take(&mut jobs, self.care.due()) {
+            if !jobs.is_empty() {
+                self.carry_out(&mut jobs);
+            }
+            if self.care.is_due() {
+                self.look();
+            }
         }
-        let result = if self.shared.queue.flush_wanted() {
-            self.shared.store.flush(true)
-        } else {
-            Ok(())
+        self.end_compaction();
+        let result = match &self.store {
+            Some(store) if self.shared.queue.flush_wanted() && !self.care.is_troubled() => store.flush(true),
+            // What was acknowledged is in the WAL.
+            _ => Ok(()),
         };
         self.shared.ended.send_replace(Some(result));
     }
@@ -148,20 +174,24 @@ impl Committer {
         }
         // Freed only now: nobody waits for it.
         drop(finished);
-        self.segments.drop_dead(&self.shared.store);
+        if let Some(store) = &self.store {
+            self.segments.drop_dead(store);
+        }
         if self.logs.len() > LOGS_REMEMBERED_MAX {
             self.logs.clear();
         }
     }
 
-    /// Builds a write batch of the jobs and writes it. Gives the answers and whether logs have grown.
+    /// Builds a write batch of the jobs and writes it. Gives the answers and whether logs have grown. An error means that the
+    /// store could not be written; that a job's own rows could not be read is the job's answer.
     fn write(&mut self, jobs: &[Waiting]) -> Result<(Answers, bool), StorageError> {
         let shared = self.shared.clone();
+        let store = self.store.clone().ok_or(StorageError::Closed)?;
         if self.segments.is_full() {
-            shared.store.flush(false)?;
+            store.flush(false)?;
             self.segments.next();
         }
-        let mut batch = Batch::new(&shared, &mut self.segments, jobs)?;
+        let mut batch = Batch::new(&store, &shared.rows, &mut self.segments, jobs)?;
         let mut answers = Vec::with_capacity(jobs.len());
         let mut refused = 0;
         for Waiting { job, .. } in jobs {
@@ -176,13 +206,22 @@ impl Committer {
         let (commits, batch) = batch.finish(&self.logs);
         let bytes = batch.size_in_bytes();
         self.segments.writing(bytes);
+        self.care.writing(bytes);
         if !batch.is_empty() {
             if appended {
                 shared.tail.begin();
             }
             shared.rows.begin(writes(jobs, &answers));
             let begun = Instant::now();
-            shared.store.write(batch, self.sync)?;
+            if let Err(error) = store.write(batch, self.options.sync) {
+                shared.rows.abandon(writes(jobs, &answers));
+                shared.tail.abandon();
+                if self.options.refuse_failed {
+                    return Err(error);
+                }
+                self.fall(&error);
+                return Ok((answers, appended));
+            }
             shared.counters.wrote(commits, bytes, begun.elapsed());
             shared.rows.end(writes(jobs, &answers));
         }
@@ -190,13 +229,12 @@ impl Committer {
         Ok((answers, appended))
     }
 
-    /// Ends the engine's writing: what a failed sync left on disk is not known, so nothing may be built on it.
+    /// Ends the engine's writing for now: what a failed sync left on disk is not known, so nothing may be built on it.
     fn fail(&mut self, jobs: &mut Vec<Waiting>, error: &StorageError) {
-        tracing::error!(%error, "a write failed: the store takes no more until it is opened anew");
-        self.shared.queue.fail();
+        let trouble = self.fall(error);
         self.shared.counters.failed(jobs.len() as u64);
         for Waiting { done, .. } in jobs.drain(..) {
-            let _ = done.send(Err(error.clone()));
+            let _ = done.send(Err(StorageError::Unwritable(trouble)));
         }
     }
 }
@@ -260,8 +298,12 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(shared: &'a Shared, segments: &'a mut Segments, jobs: &[Waiting]) -> Result<Self, StorageError> {
-        let store = &shared.store;
+    fn new(
+        store: &'a Store,
+        rows: &'a RowCache,
+        segments: &'a mut Segments,
+        jobs: &[Waiting],
+    ) -> Result<Self, StorageError> {
         let size = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => waiting.bytes + FRAMING_BYTES * (commit.writes.len() + 2 * commit.appends.len()),
             Job::Trim(..) => 4 * FRAMING_BYTES,
@@ -272,7 +314,7 @@ impl<'a> Batch<'a> {
         };
         Ok(Self {
             store,
-            rows: &shared.rows,
+            rows,
             segments,
             data: store.family(DATA)?,
             log: store.family(LOG)?,
@@ -408,7 +450,6 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::RocksOptions;
 
     fn carry_out(committer: &mut Committer, jobs: Vec<Job>) {
         let waiting = |job| {
@@ -436,16 +477,16 @@ mod tests {
     #[test]
     fn a_stretch_that_two_trims_of_a_batch_end_ends_once() {
         let home = tempfile::tempdir().unwrap();
-        let store = Store::open(home.path(), &RocksOptions::default()).unwrap();
-        let shared = Arc::new(Shared::new(store, 0));
-        let segments = Segments::open(&shared.store, 1).unwrap();
-        let mut committer = Committer::new(shared.clone(), segments, true);
+        let (shared, mut committer) = Committer::open(home.path(), RocksOptions::default()).unwrap();
+        let store = committer.store.clone().unwrap();
+        committer.segments = Segments::open(&store, 1).unwrap();
+        drop(shared);
         carry_out(&mut committer, vec![append(1), append(2)]);
         carry_out(&mut committer, vec![append(1), append(1)]);
         let trim = |log, up_to| Job::Trim(LogId(log), Position(up_to));
         carry_out(&mut committer, vec![trim(1, 1), trim(1, 2)]);
         assert!(committer.segments.keeps(0) && committer.segments.keeps(1));
-        let left = |log| shared.store.log_read(LogId(log), Position::START, 9, 1 << 20).unwrap();
+        let left = |log| store.log_read(LogId(log), Position::START, 9, 1 << 20).unwrap();
         assert_eq!((left(1).len(), left(2).len()), (1, 1));
         carry_out(&mut committer, vec![trim(2, 1)]);
         assert!(!committer.segments.keeps(0) && committer.segments.keeps(1));

@@ -13,6 +13,10 @@
 //! Reads run where they are called: most are answered from memory in microseconds, and a hand-over to another thread
 //! would cost more than it saves.
 //!
+//! # When the machine fails
+//! A write or sync that fails ends writing, but not reading: `recovery.rs` tells what passes from what does not, and how the
+//! engine comes back without a restart. [`Engine::health`] says how it is.
+//!
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
 //! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were read lately:
@@ -23,23 +27,29 @@
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
 
 use bytes::Bytes;
-use geodynamo_storage::{Commit, Engine, LogId, LogRecord, Page, Position, Scan, StorageError};
+use geodynamo_storage::{Commit, Engine, Health, LogId, LogRecord, Page, Position, Scan, StorageError};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod admission;
 mod committer;
+mod disk;
+mod holder;
 mod layout;
+mod lock;
 mod metrics;
 mod options;
 mod overlay;
 mod queue;
+mod recovery;
 mod row_cache;
 mod rows;
 mod segments;
 mod snapshot;
 mod store;
 mod tail;
+mod trouble;
+mod wal;
 
 pub use layout::FORMAT;
 pub use metrics::{Distribution, RocksMetrics};
@@ -49,20 +59,21 @@ pub use snapshot::RocksSnapshot;
 pub use tail::TAIL_BYTES_MAX;
 
 use committer::{Committer, Shared};
+use lock::Lock;
 use queue::{Answer, Job};
 use row_cache::Found;
-use segments::Segments;
 use store::Store;
 
 /// Storage in RocksDB.
 ///
 /// Dropping it carries out what was handed over and leaves the rest to the WAL; [`Engine::close`] also writes the
 /// memtables out, so that the next start is quick. The directory stays locked until the engine and all its snapshots are
-/// dropped.
+/// dropped. Beside it lie files of its name: `.lock`, and `.reserve` if there is one.
 #[derive(Debug)]
 pub struct RocksEngine {
     shared: Arc<Shared>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    _lock: Lock,
 }
 
 impl RocksEngine {
@@ -72,10 +83,8 @@ impl RocksEngine {
     /// [`StorageError::Io`] if the directory cannot be used, is in use, is damaged, or was written in a format that this
     /// program does not know.
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StorageError> {
-        let store = Store::open(path.as_ref(), &options)?;
-        let shared = Arc::new(Shared::new(store, options.row_cache_bytes));
-        let segments = Segments::open(&shared.store, options.turn_bytes())?;
-        let committer = Committer::new(shared.clone(), segments, options.sync);
+        let lock = Lock::take(path.as_ref())?;
+        let (shared, committer) = Committer::open(path.as_ref(), options)?;
         let thread = std::thread::Builder::new()
             .name("rocks-committer".into())
             .spawn(move || committer.run())
@@ -83,6 +92,7 @@ impl RocksEngine {
         Ok(Self {
             shared,
             committer: Mutex::new(Some(thread)),
+            _lock: lock,
         })
     }
 
@@ -90,7 +100,10 @@ impl RocksEngine {
     pub fn metrics(&self) -> RocksMetrics {
         let mut metrics = self.shared.counters.read();
         (metrics.queue_jobs, metrics.queue_bytes) = self.shared.queue.load();
-        self.shared.store.measure(&mut metrics);
+        if let Some(store) = self.shared.holder.now() {
+            store.measure(&mut metrics);
+        }
+        metrics.trouble = self.shared.health.borrow().trouble();
         let rows = self.shared.rows.usage();
         metrics.row_cache_hits = rows.hits;
         metrics.row_cache_misses = rows.misses;
@@ -104,18 +117,14 @@ impl RocksEngine {
         self.shared.queue.push(job)
     }
 
-    fn store(&self) -> Result<&Store, StorageError> {
-        self.shared.open_store()
-    }
-
-    fn get_one(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let store = self.store()?;
+    async fn get_one(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.shared.check_open()?;
         let ticket = match self.shared.rows.get(key) {
             Found::Row(value) => return Ok(Some(value)),
             Found::Missing(ticket) => Some(ticket),
             Found::Unknown => None,
         };
-        let value = store.get(key)?;
+        let value = self.read(|store| store.get(key)).await?;
         if let (Some(ticket), Some(value)) = (ticket, &value) {
             self.shared.rows.keep(&ticket, key, value, admission::is_lucky());
         }
@@ -123,8 +132,8 @@ impl RocksEngine {
     }
 
     /// Rows that are in the cache from there, the others from the store, all of them at once.
-    fn get_some(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        let store = self.store()?;
+    async fn get_some(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.shared.check_open()?;
         let mut found = Vec::with_capacity(keys.len());
         let (mut places, mut wanted) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
@@ -143,7 +152,7 @@ impl RocksEngine {
         if wanted.is_empty() {
             return Ok(found);
         }
-        let values = store.get_many(&wanted)?;
+        let values = self.read(|store| store.get_many(&wanted)).await?;
         for (((place, ticket), key), value) in places.into_iter().zip(wanted).zip(values) {
             if let (Some(ticket), Some(value)) = (ticket, &value) {
                 self.shared.rows.keep(&ticket, key, value, admission::is_lucky());
@@ -151,6 +160,13 @@ impl RocksEngine {
             found[place] = value;
         }
         Ok(found)
+    }
+
+    /// Reads the store; while it is being opened anew, waits until it is.
+    async fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        self.shared.check_open()?;
+        let store = self.shared.holder.store().await?;
+        self.shared.counters.counted(read(&store))
     }
 }
 
@@ -162,27 +178,27 @@ impl Engine for RocksEngine {
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.get_one(key)
+        self.get_one(key).await
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
         match keys {
-            [key] => Ok(vec![self.get_one(key)?]),
+            [key] => Ok(vec![self.get_one(key).await?]),
             // As of one moment, which the rows of the cache need not be of.
-            _ => self.store()?.get_many(keys),
+            _ => self.read(|store| store.get_many(keys)).await,
         }
     }
 
     async fn get_each(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        self.get_some(keys)
+        self.get_some(keys).await
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
-        self.store()?.scan(&scan)
+        self.read(|store| store.scan(&scan)).await
     }
 
     fn snapshot(&self) -> RocksSnapshot {
-        RocksSnapshot::new(self.store())
+        RocksSnapshot::new(self.shared.check_open().and_then(|()| self.shared.holder.view()))
     }
 
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<> {
@@ -197,15 +213,15 @@ impl Engine for RocksEngine {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<LogRecord>, StorageError> {
-        let store = self.store()?;
+        self.shared.check_open()?;
         match self.shared.tail.read(log, after, rows_max, bytes_max) {
             Some(records) => Ok(records),
-            None => store.log_read(log, after, rows_max, bytes_max),
+            None => self.read(|store| store.log_read(log, after, rows_max, bytes_max)).await,
         }
     }
 
     async fn log_end(&self, log: LogId) -> Result<Position, StorageError> {
-        self.store()?.log_end(log)
+        self.read(|store| store.log_end(log)).await
     }
 
     async fn log_trim(&self, log: LogId, up_to: Position) -> Result<(), StorageError> {
@@ -215,6 +231,10 @@ impl Engine for RocksEngine {
 
     fn log_activity(&self) -> watch::Receiver<u64> {
         self.shared.activity.subscribe()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.subscribe()
     }
 
     async fn close(&self) -> Result<(), StorageError> {

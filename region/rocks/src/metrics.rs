@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use geodynamo_storage::{StorageError, Trouble};
+
 /// Upper bounds of the buckets of commits in a batch.
 const BATCH_BOUNDS: [u64; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 /// Upper bounds of the buckets of a batch's write, in microseconds.
@@ -49,6 +51,16 @@ pub struct RocksMetrics {
     pub write_rate_limit: u64,
     /// Whether RocksDB has stopped writes now.
     pub writes_stopped: bool,
+    /// Why the engine takes no writes now, if it does not.
+    pub trouble: Option<Trouble>,
+    /// How often the engine came to take writes again after it had not.
+    pub recoveries: u64,
+    /// Reads that failed.
+    pub reads_failed: u64,
+    /// Bytes kept in reserve for a full disk.
+    pub reserve_bytes: u64,
+    /// Bytes that the file system had left when it was last looked at.
+    pub free_bytes: u64,
 }
 
 /// A histogram.
@@ -76,6 +88,10 @@ pub(crate) struct Counters {
     refused: AtomicU64,
     failed: AtomicU64,
     bytes_written: AtomicU64,
+    recoveries: AtomicU64,
+    reads_failed: AtomicU64,
+    reserve_bytes: AtomicU64,
+    free_bytes: AtomicU64,
     batch_commits: Buckets<{ BATCH_BOUNDS.len() + 1 }>,
     write_micros: Buckets<{ WRITE_BOUNDS_MICROS.len() + 1 }>,
 }
@@ -87,6 +103,10 @@ impl Default for Counters {
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
+            recoveries: AtomicU64::new(0),
+            reads_failed: AtomicU64::new(0),
+            reserve_bytes: AtomicU64::new(0),
+            free_bytes: AtomicU64::new(0),
             batch_commits: Buckets::new(&BATCH_BOUNDS),
             write_micros: Buckets::new(&WRITE_BOUNDS_MICROS),
         }
@@ -110,6 +130,23 @@ impl Counters {
         self.failed.fetch_add(commits, Ordering::Relaxed);
     }
 
+    pub(crate) fn recovered(&self) {
+        self.recoveries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a read if it failed.
+    pub(crate) fn counted<T>(&self, read: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(StorageError::Io(_)) = &read {
+            self.reads_failed.fetch_add(1, Ordering::Relaxed);
+        }
+        read
+    }
+
+    pub(crate) fn looked(&self, reserve_bytes: u64, free_bytes: u64) {
+        self.reserve_bytes.store(reserve_bytes, Ordering::Relaxed);
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> RocksMetrics {
         RocksMetrics {
             commits: self.commits.load(Ordering::Relaxed),
@@ -118,6 +155,10 @@ impl Counters {
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
             batch_commits: self.batch_commits.read(),
             write_micros: self.write_micros.read(),
+            recoveries: self.recoveries.load(Ordering::Relaxed),
+            reads_failed: self.reads_failed.load(Ordering::Relaxed),
+            reserve_bytes: self.reserve_bytes.load(Ordering::Relaxed),
+            free_bytes: self.free_bytes.load(Ordering::Relaxed),
             ..RocksMetrics::default()
         }
     }

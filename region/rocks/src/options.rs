@@ -69,8 +69,14 @@ pub struct RocksOptions {
     /// Bytes a second that flushes and compactions write at most, together; 0 for no limit. 128 MiB unless told. Without
     /// one, 40 MB of memtables go to the disk at once, and the syncs of commits wait for them.
     pub background_bytes_per_second: u64,
+    /// Bytes kept in reserve for when the disk is full, at most an eighth of the file system. 0 unless told: none.
+    pub reserve_bytes: u64,
+    /// How often writes may fail within ten minutes before the engine gives up on the disk. 32 unless told.
+    pub failures_max: usize,
     /// Whether a commit waits for the disk. False is for tests that prove that it matters.
     pub sync: bool,
+    /// Whether a commit whose write or sync failed is refused. False is for tests that prove that it matters.
+    pub refuse_failed: bool,
 }
 
 impl Default for RocksOptions {
@@ -83,7 +89,10 @@ impl Default for RocksOptions {
             open_files_max: 512,
             background_jobs: 2,
             background_bytes_per_second: 128 * MIB as u64,
+            reserve_bytes: 0,
+            failures_max: 32,
             sync: true,
+            refuse_failed: true,
         }
     }
 }
@@ -108,6 +117,10 @@ impl RocksOptions {
         options.set_write_buffer_manager(&memtables);
         options.set_max_total_wal_size(self.wal_bytes_max);
         options.set_recycle_log_file_num(WAL_FILES_RECYCLED);
+        // Every batch is synced, which writes out what was buffered, so this costs nothing. What it is for: RocksDB then does
+        // not recover by itself from a WAL that failed. It would flush one column family after the other, and a crash between
+        // them could bring back a part of the batch that failed. See `recovery.rs`.
+        options.set_manual_wal_flush(true);
         options.set_max_open_files(self.open_files_max.max(64).into());
         options.set_max_background_jobs(self.background_jobs.max(1).into());
         options.set_max_subcompactions(1);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use geodynamo_storage::{Commit, LogId, Position, StorageError};
+use geodynamo_storage::{Commit, LogId, Position, StorageError, Trouble};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -34,6 +34,16 @@ pub(crate) const GATHER_BYTES: usize = 64 * 1024;
 pub(crate) enum Job {
     Commit(Commit),
     Trim(LogId, Position),
+}
+
+impl Job {
+    /// Whether less is to be stored once it is carried out.
+    fn makes_room(&self) -> bool {
+        match self {
+            Self::Commit(commit) => commit.makes_room,
+            Self::Trim(..) => true,
+        }
+    }
 }
 
 /// Positions of the appends, or why not. Ends without one if the engine failed or was closed before.
@@ -66,8 +76,25 @@ struct State {
     /// How many callers wait for room.
     crowd: usize,
     closed: bool,
+    /// Why jobs are refused, if they are.
+    refusal: Option<Refusal>,
     /// Whether the memtables are to be written out at the end.
     flush: bool,
+}
+
+/// Why jobs are refused, and which.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    trouble: Trouble,
+    /// Whether jobs that make room are taken all the same.
+    spares_relief: bool,
+}
+
+impl Refusal {
+    fn of(self, job: &Job) -> Option<StorageError> {
+        let taken = self.spares_relief && job.makes_room();
+        (!taken).then_some(StorageError::Unwritable(self.trouble))
+    }
 }
 
 impl Queue {
@@ -79,13 +106,19 @@ impl Queue {
         };
         let (done, answer) = oneshot::channel();
         let mut state = self.state.lock();
-        while state.is_full() && !state.closed {
+        loop {
+            if state.closed {
+                return Err(StorageError::Closed);
+            }
+            if let Some(refused) = state.refusal.and_then(|refusal| refusal.of(&job)) {
+                return Err(refused);
+            }
+            if !state.is_full() {
+                break;
+            }
             state.crowd += 1;
             self.room.wait(&mut state);
             state.crowd -= 1;
-        }
-        if state.closed {
-            return Err(StorageError::Closed);
         }
         state.jobs.push_back(Waiting { job, done, bytes });
         state.bytes = state.bytes.saturating_add(bytes);
@@ -101,15 +134,18 @@ impl Queue {
     }
 
     /// Waits for work, and a little for more of it (see [`GATHER_MAX`]), then moves what fits one batch to `batch`, which is
-    /// empty. False if the queue is closed and empty.
-    pub(crate) fn take(&self, batch: &mut Vec<Waiting>) -> bool {
+    /// empty. False if the queue is closed and empty; none is moved if none came before the deadline.
+    pub(crate) fn take(&self, batch: &mut Vec<Waiting>, deadline: Instant) -> bool {
         let mut state = self.state.lock();
         while state.jobs.is_empty() {
             if state.closed {
                 return false;
             }
             state.awaited = 1;
-            self.work.wait(&mut state);
+            if self.work.wait_until(&mut state, deadline).timed_out() && state.jobs.is_empty() {
+                state.awaited = 0;
+                return !state.closed;
+            }
         }
         if (2..GATHER_JOBS).contains(&state.last) {
             let deadline = Instant::now() + GATHER_MAX;
@@ -144,6 +180,33 @@ impl Queue {
         drop(state);
         self.work.notify_all();
         self.room.notify_all();
+    }
+
+    /// Refuses jobs from now on, those that wait and those to come; or only those that do not make room.
+    pub(crate) fn refuse(&self, trouble: Trouble, spares_relief: bool) {
+        let refusal = Refusal { trouble, spares_relief };
+        let mut state = self.state.lock();
+        state.refusal = Some(refusal);
+        let (mut kept, mut refused) = (VecDeque::new(), Vec::new());
+        for waiting in std::mem::take(&mut state.jobs) {
+            match refusal.of(&waiting.job) {
+                Some(error) => refused.push((waiting, error)),
+                None => kept.push_back(waiting),
+            }
+        }
+        state.bytes = kept.iter().fold(0, |sum, waiting| sum.saturating_add(waiting.bytes));
+        state.jobs = kept;
+        drop(state);
+        for (Waiting { done, .. }, error) in refused {
+            // A caller that dropped its future no longer wants the answer.
+            let _ = done.send(Err(error));
+        }
+        self.room.notify_all();
+    }
+
+    /// Takes jobs again.
+    pub(crate) fn accept(&self) {
+        self.state.lock().refusal = None;
     }
 
     /// Takes no more jobs and drops those that wait.
@@ -192,6 +255,41 @@ mod tests {
         })
     }
 
+    fn take(queue: &Queue, batch: &mut Vec<Waiting>) -> bool {
+        queue.take(batch, Instant::now() + Duration::from_secs(30))
+    }
+
+    #[test]
+    fn nobody_waits_behind_a_refusal() {
+        let queue = Queue::default();
+        let relief = || match put(1) {
+            Job::Commit(commit) => Job::Commit(Commit {
+                makes_room: true,
+                ..commit
+            }),
+            trim => trim,
+        };
+        let no_room = |error| matches!(error, StorageError::Unwritable(Trouble::NoRoom));
+        let (mut waits, mut spared) = (queue.push(put(1)).unwrap(), queue.push(relief()).unwrap());
+        queue.refuse(Trouble::NoRoom, true);
+        assert!(waits.try_recv().unwrap().is_err_and(no_room));
+        assert!(queue.push(put(1)).is_err_and(no_room));
+        assert_eq!(queue.load().0, 1, "what makes room is kept");
+        queue.push(Job::Trim(LogId(1), Position(1))).unwrap();
+        queue.refuse(Trouble::NoRoom, false);
+        assert!(spared.try_recv().unwrap().is_err_and(no_room));
+        assert!(queue.push(relief()).is_err_and(no_room));
+        assert_eq!(queue.load(), (0, 0));
+        let mut batch = Vec::new();
+        assert!(
+            queue.take(&mut batch, Instant::now()) && batch.is_empty(),
+            "the deadline"
+        );
+        queue.accept();
+        let _taken = queue.push(put(1)).unwrap();
+        assert!(take(&queue, &mut batch) && batch.len() == 1);
+    }
+
     #[test]
     fn batches_are_bounded() {
         let queue = Queue::default();
@@ -200,10 +298,10 @@ mod tests {
                 queue.push(put(bytes)).unwrap();
             }
             let mut batch = Vec::new();
-            assert!(queue.take(&mut batch));
+            assert!(take(&queue, &mut batch));
             assert_eq!(batch.len(), expect, "{push} jobs of {bytes} bytes");
             while queue.load().0 > 0 {
-                queue.take(&mut Vec::new());
+                take(&queue, &mut Vec::new());
             }
             assert_eq!(queue.load(), (0, 0));
         };
@@ -221,7 +319,7 @@ mod tests {
         let take = |pushed: usize| {
             (0..pushed).for_each(|_| drop(queue.push(put(1)).unwrap()));
             let (mut batch, begun) = (Vec::new(), Instant::now());
-            assert!(queue.take(&mut batch));
+            assert!(queue.take(&mut batch, begun + Duration::from_secs(30)));
             assert_eq!(batch.len(), pushed);
             begun.elapsed()
         };
@@ -241,7 +339,7 @@ mod tests {
         let few = || [take(GATHER_JOBS), take(1)][1];
         assert!((0..100).map(|_| few()).min() < Some(GATHER_MAX), "many enough");
         (0..2).for_each(|_| drop(queue.push(put(GATHER_BYTES)).unwrap()));
-        assert!(queue.take(&mut Vec::new()));
+        assert!(queue.take(&mut Vec::new(), Instant::now() + Duration::from_secs(30)));
         assert_eq!(queue.state.lock().last, 0, "large enough");
     }
 
@@ -279,7 +377,7 @@ mod tests {
         }
         assert_eq!(queue.load().0, too_many);
         let mut batch = Vec::new();
-        assert!(queue.take(&mut batch));
+        assert!(take(&queue, &mut batch));
         assert!(caller.join().unwrap(), "room lets the caller go on");
         assert_eq!(queue.load().0, too_many - batch.len() + 1);
     }
@@ -290,14 +388,14 @@ mod tests {
         let _kept = queue.push(put(1)).unwrap();
         queue.close(true);
         assert!(matches!(queue.push(put(1)), Err(StorageError::Closed)));
-        assert!(queue.take(&mut Vec::new()), "what waits is still carried out");
-        assert!(!queue.take(&mut Vec::new()));
+        assert!(take(&queue, &mut Vec::new()), "what waits is still carried out");
+        assert!(!take(&queue, &mut Vec::new()));
         assert!(queue.flush_wanted());
 
         let queue = Queue::default();
         let mut dropped = queue.push(put(1)).unwrap();
         queue.fail();
-        assert!(!queue.take(&mut Vec::new()));
+        assert!(!take(&queue, &mut Vec::new()));
         assert!(matches!(dropped.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
     }
 }

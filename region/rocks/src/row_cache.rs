@@ -129,8 +129,8 @@ impl RowCache {
         }
     }
 
-    /// Marks what is about to be written. [`RowCache::end`] is to follow with the same writes; if it does not, since they
-    /// failed, their keys are not known here any more.
+    /// Marks what is about to be written. [`RowCache::end`] is to follow with the same writes, or [`RowCache::abandon`]
+    /// if they failed.
     pub(crate) fn begin<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) {
         for write in writes {
             match write {
@@ -171,6 +171,21 @@ impl RowCache {
             let mut bucket = bucket.lock();
             bucket.writing = bucket.writing.saturating_sub(1);
             bucket.renew(hash, key, value);
+        }
+        self.ranges.store(false, Ordering::Release);
+    }
+
+    /// Forgets what has begun and will not end, since writing it failed: the store has what it had before.
+    pub(crate) fn abandon<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) {
+        for write in writes {
+            let (Write::Put(key, _) | Write::Delete(key)) = write else {
+                continue;
+            };
+            let hash = xxh3_64(key);
+            let Some(bucket) = self.bucket(hash) else { return };
+            let mut bucket = bucket.lock();
+            bucket.writing = bucket.writing.saturating_sub(1);
+            bucket.renew(hash, key, None);
         }
         self.ranges.store(false, Ordering::Release);
     }

@@ -8,70 +8,82 @@ use rocksdb::DB;
 use self_cell::self_cell;
 
 use crate::{
+    holder::View,
     layout::{DATA, META, end_key, position_from},
     rows::{failed, page, read_options},
-    store::{Store, family},
+    store::family,
 };
 
-type View<'a> = rocksdb::Snapshot<'a>;
+type RocksView<'a> = rocksdb::Snapshot<'a>;
 
 self_cell!(
     /// A view, and the database that it is of.
-    struct Owned {
+    pub(crate) struct Owned {
         owner: Arc<DB>,
         #[covariant]
-        dependent: View,
+        dependent: RocksView,
     }
 );
 
+impl Owned {
+    /// The view of this moment.
+    pub(crate) fn of(db: Arc<DB>) -> Self {
+        Self::new(db, |db| db.snapshot())
+    }
+}
+
 /// A view of a [`crate::RocksEngine`] at one moment. While it lives, what is overwritten since stays on disk, and the
-/// database stays open.
+/// database stays open. It ends early if the engine has to open the database anew; reading it gives an error then.
 pub struct RocksSnapshot {
-    /// The view; an error if the engine was closed when it was taken.
-    view: Result<Owned, StorageError>,
+    /// The view; an error if there was none to take.
+    view: Result<Arc<View>, StorageError>,
 }
 
 impl RocksSnapshot {
-    pub(crate) fn new(store: Result<&Store, StorageError>) -> Self {
-        Self {
-            view: store.map(|store| Owned::new(store.db().clone(), |db| db.snapshot())),
-        }
+    pub(crate) fn new(view: Result<Arc<View>, StorageError>) -> Self {
+        Self { view }
     }
 
-    fn view(&self) -> Result<(&DB, &View<'_>), StorageError> {
-        let owned = self.view.as_ref().map_err(Clone::clone)?;
-        Ok((owned.borrow_owner(), owned.borrow_dependent()))
+    fn read<T>(&self, read: impl FnOnce(&DB, &RocksView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        let view = self.view.as_ref().map_err(Clone::clone)?.read();
+        match &*view {
+            Some(owned) => read(owned.borrow_owner(), owned.borrow_dependent()),
+            None => Err(StorageError::Io("the snapshot ended: the store was opened anew".into())),
+        }
     }
 }
 
 impl fmt::Debug for RocksSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sequence = self.view().map(|(_, view)| view.sequence_number());
+        let sequence = self.read(|_, view| Ok(view.sequence_number()));
         f.debug_struct("RocksSnapshot").field("sequence", &sequence).finish()
     }
 }
 
 impl Snapshot for RocksSnapshot {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let (db, view) = self.view()?;
-        let value = view.get_pinned_cf(family(db, DATA)?, key).map_err(failed)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        self.read(|db, view| {
+            let value = view.get_pinned_cf(family(db, DATA)?, key).map_err(failed)?;
+            Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        })
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
-        if scan.is_empty() {
-            return self.view().map(|_| Page::default());
-        }
-        let (db, view) = self.view()?;
-        page(view.raw_iterator_cf_opt(family(db, DATA)?, read_options(&scan)), &scan)
+        self.read(|db, view| {
+            if scan.is_empty() {
+                return Ok(Page::default());
+            }
+            page(view.raw_iterator_cf_opt(family(db, DATA)?, read_options(&scan)), &scan)
+        })
     }
 
     async fn log_end(&self, log: LogId) -> Result<Position, StorageError> {
         // A log's end is written in the batch of its records and rows, so it is as exact as the view.
-        let (db, view) = self.view()?;
-        match view.get_pinned_cf(family(db, META)?, end_key(log)).map_err(failed)? {
-            Some(position) => position_from(&position),
-            None => Ok(Position::START),
-        }
+        self.read(
+            |db, view| match view.get_pinned_cf(family(db, META)?, end_key(log)).map_err(failed)? {
+                Some(position) => position_from(&position),
+                None => Ok(Position::START),
+            },
+        )
     }
 }

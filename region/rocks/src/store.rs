@@ -13,7 +13,8 @@ use std::{
 use bytes::Bytes;
 use geodynamo_storage::{LogId, LogRecord, Page, Position, Scan, StorageError};
 use rocksdb::{
-    Cache, ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions, properties,
+    Cache, ColumnFamily, CompactOptions, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions,
+    properties,
 };
 
 use crate::{
@@ -22,12 +23,11 @@ use crate::{
     rows::{self, Records, failed},
 };
 
-/// An open database. Clones share it.
-#[derive(Clone)]
+/// An open database.
 pub(crate) struct Store {
     db: Arc<DB>,
     cache: Cache,
-    single: Arc<Single>,
+    single: Single,
 }
 
 /// How single rows are read.
@@ -64,17 +64,33 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(crate) fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
-        let (database, cache) = options.database();
+    /// Opens the store for reading and writing. What was in the WAL is in tables when this returns, written and synced anew.
+    /// A new one is made only if that is wanted.
+    pub(crate) fn open(path: &Path, options: &RocksOptions, make: bool) -> Result<Self, StorageError> {
+        let (mut database, cache) = options.database();
+        database.create_if_missing(make);
         let families = options.column_families(&cache);
         let db = DB::open_cf_descriptors(&database, path, families).map_err(failed)?;
-        let store = Self {
-            db: Arc::new(db),
-            cache,
-            single: Arc::new(Single::new(options)),
-        };
+        let store = Self::of(db, cache, options);
         store.check_format(options.sync)?;
         Ok(store)
+    }
+
+    /// Opens a store that is there for reading only, which writes nothing.
+    pub(crate) fn open_to_read(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
+        let (mut database, cache) = options.database();
+        database.create_if_missing(false);
+        let families = options.column_families(&cache);
+        let db = DB::open_cf_descriptors_read_only(&database, path, families, false).map_err(failed)?;
+        Ok(Self::of(db, cache, options))
+    }
+
+    fn of(db: DB, cache: Cache, options: &RocksOptions) -> Self {
+        Self {
+            db: Arc::new(db),
+            cache,
+            single: Single::new(options),
+        }
     }
 
     /// Refuses a store of another format; writes the format into a new one.
@@ -296,7 +312,49 @@ impl Store {
     pub(crate) fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        self.db.write_opt(batch, &options).map_err(failed)
+        self.db.write_opt(batch, &options).map_err(failed)?;
+        // A sync writes out what is buffered.
+        if sync {
+            Ok(())
+        } else {
+            self.db.flush_wal(false).map_err(failed)
+        }
+    }
+
+    /// Tries whether the store takes writes, with one that changes nothing.
+    pub(crate) fn try_out(&self, sync: bool) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(META)?, FORMAT_KEY, [FORMAT]);
+        self.write(batch, sync)
+    }
+
+    /// The sequence number of the last write that readers see.
+    pub(crate) fn published(&self) -> u64 {
+        self.db.latest_sequence_number()
+    }
+
+    /// How many flushes and compactions have failed.
+    pub(crate) fn background_errors(&self) -> u64 {
+        self.whole(properties::BACKGROUND_ERRORS)
+    }
+
+    /// Bytes in memtables.
+    pub(crate) fn memtable_bytes(&self) -> u64 {
+        self.sum(properties::CUR_SIZE_ALL_MEM_TABLES)
+    }
+
+    /// Ends flushes and compactions; there are none any more.
+    pub(crate) fn stop_background(&self) {
+        self.db.cancel_all_background_work(false);
+    }
+
+    /// Merges rows so that what was overwritten or deleted takes no room any more. Returns when that is done.
+    pub(crate) fn compact(&self) -> Result<(), StorageError> {
+        let mut options = CompactOptions::default();
+        options.set_exclusive_manual_compaction(false);
+        self.db
+            .compact_range_cf_opt(self.family(DATA)?, None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
     }
 
     /// Drops the files that hold nothing but records of these segments.
@@ -318,22 +376,28 @@ impl Store {
 
     /// Fills in what the database holds. A property that cannot be read counts zero.
     pub(crate) fn measure(&self, metrics: &mut RocksMetrics) {
-        let sum = |property: &properties::PropName| -> u64 {
-            let of = |name| {
-                self.db
-                    .property_int_value_cf(family(&self.db, name).ok()?, property)
-                    .ok()
-                    .flatten()
-            };
-            [META, DATA, LOG].into_iter().filter_map(of).sum()
-        };
-        let whole = |property: &properties::PropName| self.db.property_int_value(property).ok().flatten().unwrap_or(0);
         metrics.cache_bytes = self.cache.get_usage() as u64;
-        metrics.memtable_bytes = sum(properties::CUR_SIZE_ALL_MEM_TABLES);
-        metrics.table_bytes = sum(properties::TOTAL_SST_FILES_SIZE);
-        metrics.compaction_pending_bytes = sum(properties::ESTIMATE_PENDING_COMPACTION_BYTES);
-        metrics.write_rate_limit = whole(properties::ACTUAL_DELAYED_WRITE_RATE);
-        metrics.writes_stopped = whole(properties::IS_WRITE_STOPPED) != 0;
+        metrics.memtable_bytes = self.memtable_bytes();
+        metrics.table_bytes = self.sum(properties::TOTAL_SST_FILES_SIZE);
+        metrics.compaction_pending_bytes = self.sum(properties::ESTIMATE_PENDING_COMPACTION_BYTES);
+        metrics.write_rate_limit = self.whole(properties::ACTUAL_DELAYED_WRITE_RATE);
+        metrics.writes_stopped = self.whole(properties::IS_WRITE_STOPPED) != 0;
+    }
+
+    /// A property of the column families, summed up.
+    fn sum(&self, property: &properties::PropName) -> u64 {
+        let of = |name| {
+            self.db
+                .property_int_value_cf(family(&self.db, name).ok()?, property)
+                .ok()
+                .flatten()
+        };
+        [META, DATA, LOG].into_iter().filter_map(of).sum()
+    }
+
+    /// A property of the database.
+    fn whole(&self, property: &properties::PropName) -> u64 {
+        self.db.property_int_value(property).ok().flatten().unwrap_or(0)
     }
 }
 

@@ -34,6 +34,11 @@ impl Tail {
         self.0.lock().writing = true;
     }
 
+    /// What was about to be written was not.
+    pub(crate) fn abandon(&self) {
+        self.0.lock().writing = false;
+    }
+
     /// Takes in records that have become durable. Those of a log come in their order, and none is left out.
     pub(crate) fn push<'a>(&self, records: impl IntoIterator<Item = (LogId, Position, &'a Bytes)>) {
         let mut state = self.0.lock();

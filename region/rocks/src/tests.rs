@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use geodynamo_storage::{Append, Direction, Group, Precondition, Snapshot, Write, conformance, key_head};
+use geodynamo_storage::{Append, Direction, Group, Precondition, Snapshot, Trouble, Write, conformance, key_head};
 use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, Options};
 
 use super::*;
@@ -167,7 +167,7 @@ async fn a_full_cache_takes_in_what_few_reads_found() {
     fill(home.path(), ROWS).await;
     let engine = open(home.path());
     let keeping = |reads: u32| {
-        let store = engine.store().unwrap();
+        let store = engine.shared.holder.now().unwrap();
         (0..reads).filter(|_| store.keeps_blocks()).count()
     };
     assert_eq!(keeping(1_000), 1_000, "nothing has been read");
@@ -436,11 +436,12 @@ async fn damage_is_told_of() {
     engine.commit(put("elsewhere")).await.unwrap();
 }
 
-/// A disk that fails: the WAL's directory is taken away under a small WAL limit, so that the next WAL cannot be made.
+/// A disk that fails: the WAL's directory is taken away under a small WAL limit, so that the next WAL cannot be made. Then it
+/// comes back.
 #[tokio::test]
-async fn a_failed_write_is_the_last() {
+async fn after_a_failed_write_none_is_taken_until_the_disk_is_back() {
     let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("store");
+    let (path, elsewhere) = (home.path().join("store"), home.path().join("elsewhere"));
     let options = RocksOptions {
         memtable_bytes: 1 << 20,
         wal_bytes_max: 1 << 18,
@@ -448,34 +449,56 @@ async fn a_failed_write_is_the_last() {
     };
     let engine = RocksEngine::open(&path, options).unwrap();
     engine.commit(put("before")).await.unwrap();
-    fs::rename(&path, home.path().join("elsewhere")).unwrap();
+    let snapshot = engine.snapshot();
+    fs::rename(&path, &elsewhere).unwrap();
     let big = Bytes::from(vec![7; 200_000]);
-    let mut failure = None;
+    let (mut failure, mut acknowledged) = (None, 0);
     for i in 0..200 {
         let commit = Commit {
             writes: vec![Write::Put(key(&i.to_string()), big.clone())],
             ..Commit::default()
         };
-        if let Err(error) = engine.commit(commit).await {
-            failure = Some(error);
-            break;
+        match engine.commit(commit).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
         }
     }
-    assert!(
-        matches!(failure, Some(StorageError::Io(_))),
-        "the disk's failure is told: {failure:?}"
-    );
+    let fails = |error: &StorageError| matches!(error, StorageError::Unwritable(Trouble::WritesFail));
+    assert!(failure.as_ref().is_some_and(fails), "{failure:?}");
     let after = engine.commit(put("after")).await;
-    assert!(
-        matches!(after, Err(StorageError::Closed)),
-        "no write is taken after a failed one: {after:?}"
-    );
+    assert!(after.as_ref().is_err_and(fails), "{after:?}");
+    assert_eq!(engine.health().borrow().trouble(), Some(Trouble::WritesFail));
     assert_eq!(
         engine.get(&key("before")).await.unwrap().as_deref(),
         Some(&b"before"[..]),
         "reads go on"
     );
     assert!(engine.metrics().failed > 0);
+
+    fs::rename(&elsewhere, &path).unwrap();
+    tokio::time::timeout(
+        std::time::Duration::from_secs(60),
+        Health::wait_writable(engine.health()),
+    )
+    .await
+    .unwrap();
+    assert_eq!(engine.commit(put("after")).await.unwrap(), [Position(2)]);
+    assert!(snapshot.get(&key("before")).await.is_err(), "it has ended");
+    drop(snapshot);
+    let mut store = Some(engine);
+    for _ in 0..2 {
+        let engine = store
+            .take()
+            .unwrap_or_else(|| RocksEngine::open(&path, small()).unwrap());
+        for i in 0..200 {
+            let found = engine.get(&key(&i.to_string())).await.unwrap();
+            assert_eq!(found.is_some(), i < acknowledged, "{i} of {acknowledged}");
+        }
+        assert!(engine.get(&key("after")).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]

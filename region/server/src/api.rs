@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_access::Principal;
-use geodynamo_api::{Api, Operation};
-use geodynamo_storage::Engine;
+use geodynamo_api::{Api, Call, Operation};
+use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{TableError, Tables};
 use http::StatusCode;
 use serde_json::Value;
@@ -35,8 +35,13 @@ impl<E: Engine> Handler for Api<E> {
         Operation::from_target(target).map(|operation| operation as usize)
     }
 
-    async fn call(&self, _: Principal, target: &str, body: Bytes) -> Reply {
-        let reply = Api::call(self, target, &body).await;
+    async fn call(&self, principal: Principal, target: &str, body: Bytes) -> Reply {
+        let call = Call {
+            access_key_id: &principal.access_key_id,
+            now_unix_s: i64::try_from(self.tables().now_ms() / 1000).unwrap_or(i64::MAX),
+            ..Call::of(&principal.caller)
+        };
+        let reply = Api::call(self, call, target, &body).await;
         // The API has only statuses that are some.
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Reply {
@@ -51,9 +56,12 @@ impl<E: Engine> Handler for Api<E> {
 pub struct TablesAdmin<E: Engine>(pub Arc<Tables<E>>);
 
 impl<E: Engine> Admin for TablesAdmin<E> {
-    /// The ports are bound after the tables are open, so who gets to ask gets a yes.
+    /// The ports are bound after the engine and the catalog are open, so what is left to ask is whether writes are taken.
     fn readiness(&self) -> Result<(), String> {
-        Ok(())
+        match &*self.0.engine().health().borrow() {
+            Health::Open => Ok(()),
+            trouble => Err(trouble.to_string()),
+        }
     }
 
     async fn digest(&self, table: &str) -> Result<Value, DigestError> {

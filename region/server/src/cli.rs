@@ -1,13 +1,16 @@
 //! The command line.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use geodynamo_topology::RegionName;
 
 /// A self-hosted, multi-region DynamoDB.
 #[derive(Clone, PartialEq, Debug, Parser)]
-#[command(name = "geodynamo", version, about, max_term_width = 100)]
+#[command(name = "geodynamo", version = crate::build::version(), about, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -25,6 +28,22 @@ pub enum Command {
     Demo(Demo),
     /// Makes the certificates that nodes show to each other
     Certs(Certs),
+    /// Asks a region whether it is ready; for health checks of containers
+    Health(Health),
+    /// Prints the table of metrics, as the documentation has it
+    #[command(hide = true)]
+    Metrics,
+}
+
+/// Arguments of `health`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Health {
+    /// The region's admin port
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: SocketAddr,
+    /// What to ask for
+    #[arg(long, default_value = "/readyz")]
+    pub path: String,
 }
 
 /// Arguments of `serve`.
@@ -63,6 +82,10 @@ pub struct Dev {
     /// Throttle requests as DynamoDB does: by provisioned throughput, on-demand maximums, and the ceilings on hot keys
     #[arg(long)]
     pub throttle: bool,
+    /// Let tables and indexes pass through DynamoDB's states while they are made, changed and removed; without it, they are
+    /// there, or gone, when the request is answered
+    #[arg(long)]
+    pub delay_transient_statuses: bool,
 }
 
 /// Whether signatures are checked.
@@ -146,6 +169,7 @@ mod tests {
                 region: RegionName::new("us-east-1").unwrap(),
                 auth: Auth::Enforce,
                 throttle: false,
+                delay_transient_statuses: false,
             })),
         );
     }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use geodynamo_access::Credential;
+use geodynamo_api::Habits;
 use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
@@ -26,6 +27,8 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// The most access keys.
 const CREDENTIALS_MAX: usize = 10_000;
+/// MiB kept in reserve for a full disk: room for all memtables.
+const RESERVE_MB: u64 = 64;
 
 /// Everything a region's process is told.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
@@ -73,6 +76,9 @@ pub struct Config {
     /// Where traces go. Without an endpoint there are none.
     #[serde(default)]
     pub otel: Otel,
+    /// What requests are answered otherwise than by DynamoDB. No file says so: `geodynamo dev` does.
+    #[serde(skip)]
+    pub habits: Habits,
 }
 
 /// Addresses, each `IP:port`; port 0 lets the operating system choose.
@@ -160,8 +166,12 @@ pub struct Storage {
     /// What flushes and compactions write at most, together, in MiB a second; 0 for no limit. 64 for each core unless told.
     /// Less keeps the disk free for the syncs of commits; too little, and writes wait.
     pub background_mb_per_second: Option<Within<0, 65_536>>,
-    /// Partitions of a new table.
-    pub partitions_per_table: Within<1, 4096>,
+    /// Room that is kept for the day when the disk is full, in MiB, at most an eighth of the file system; 0 for none. With it,
+    /// what is in memory can still be written out, and items can be deleted. It should be no less than `write_buffer_mb`.
+    pub reserve_mb: Within<0, 1_048_576>,
+    /// Partitions of a new table; 0 for as many as DynamoDB gives it for its throughput: four on demand, one for a small
+    /// provisioned table. A new stream has a shard for each.
+    pub partitions_per_table: Within<0, 4096>,
     /// The largest item collection of a table with local indexes, in bytes.
     pub item_collection_bytes: Within<1, 1_000_000_000_000>,
 }
@@ -351,6 +361,7 @@ impl Config {
             throttle: ThrottleEntry::default(),
             limits: LimitsEntry::default(),
             otel: Otel::default(),
+            habits: Habits::default(),
         }
     }
 
@@ -441,7 +452,8 @@ impl Default for Storage {
         Self {
             sync: true,
             background_mb_per_second: None,
-            partitions_per_table: Within::new(16),
+            reserve_mb: Within::new(RESERVE_MB),
+            partitions_per_table: Within::new(0),
             item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }
     }

@@ -1,8 +1,8 @@
 //! The data port: where clients speak DynamoDB's protocol.
 //!
 //! HTTP/1.1 with keep-alive and HTTP/2 (with prior knowledge, or by ALPN over TLS) on one port. `POST /` is an operation,
-//! `GET /` says that the port is well. Bodies may be compressed with gzip, answers are where the client accepts it. Whatever a client sends or does not send, memory and time are bounded by
-//! [`Limits`].
+//! `GET /` says that the port is well. Bodies may be compressed with gzip or deflate, answers are where the client accepts it.
+//! Whatever a client sends or does not send, memory and time are bounded by [`Limits`].
 
 mod answer;
 mod body;

@@ -1,5 +1,7 @@
 //! What the process tells of itself: counters, gauges, and latencies that are recorded once and shown twice.
 
+pub mod catalogue;
+mod identity;
 mod latency;
 mod process;
 mod replication;
@@ -16,8 +18,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use self::catalogue::{Kind, Metric};
 use self::latency::Latencies;
 pub use self::{
+    identity::{IdentityCollector, LagCollector, ReplicationLag},
     latency::{LatencySummary, Outcome},
     replication::{LinkCollector, ReplicationObserver},
     storage::{RocksCollector, TableCollector},
@@ -30,7 +34,7 @@ pub struct MetricsRegistry(Arc<Mutex<Registry>>);
 
 impl Default for MetricsRegistry {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Registry::with_prefix("geodynamo"))))
+        Self(Arc::new(Mutex::new(Registry::with_prefix(catalogue::PREFIX))))
     }
 }
 
@@ -53,19 +57,9 @@ impl MetricsRegistry {
     }
 
     /// Adds a gauge that is read when somebody looks.
-    pub fn register_reading(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        read: impl Fn() -> u64 + Send + Sync + 'static,
-    ) {
-        self.register(|registry| {
-            registry.register_collector(Box::new(Reading {
-                name,
-                help,
-                read: Box::new(read),
-            }))
-        });
+    pub fn register_reading(&self, of: &'static Metric, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        let read = Box::new(read);
+        self.register(|registry| registry.register_collector(Box::new(Reading { of, read })));
     }
 
     /// All metrics as OpenMetrics text, which Prometheus reads as such.
@@ -102,22 +96,10 @@ impl RequestMetrics {
             connections: Counter::default(),
         });
         registry.register(|registry| {
-            registry.register(
-                "requests_refused",
-                "Requests that the data port refused before or instead of an operation",
-                metrics.refused.clone(),
-            );
-            registry.register("request_panics", "Handlers that panicked", metrics.panics.clone());
-            registry.register(
-                "connections_open",
-                "Connections of clients",
-                metrics.open_connections.clone(),
-            );
-            registry.register(
-                "connections",
-                "Connections that clients made",
-                metrics.connections.clone(),
-            );
+            add(registry, &catalogue::REQUESTS_REFUSED, metrics.refused.clone());
+            add(registry, &catalogue::REQUEST_PANICS, metrics.panics.clone());
+            add(registry, &catalogue::CONNECTIONS_OPEN, metrics.open_connections.clone());
+            add(registry, &catalogue::CONNECTIONS, metrics.connections.clone());
             registry.register_collector(Box::new(RequestDurations(Arc::clone(&metrics))));
         });
         metrics
@@ -185,12 +167,7 @@ struct RequestDurations(Arc<RequestMetrics>);
 
 impl Collector for RequestDurations {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(
-            "request_duration_seconds",
-            "Time from a whole request to its whole answer",
-            None,
-            MetricType::Histogram,
-        )?;
+        let mut metric = describe(&mut encoder, &catalogue::REQUEST_DURATION)?;
         for (operation, name) in self.0.operations.iter().enumerate() {
             for outcome in Outcome::ALL {
                 let Some(histogram) = self.0.latencies.merged(operation, outcome) else {
@@ -208,35 +185,48 @@ impl Collector for RequestDurations {
 }
 
 struct Reading {
-    name: &'static str,
-    help: &'static str,
+    of: &'static Metric,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
-            .field("name", &self.name)
+            .field("name", &self.of.name)
             .finish_non_exhaustive()
     }
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        gauge(&mut encoder, self.name, self.help, (self.read)())
+        gauge(&mut encoder, self.of, (self.read)())
     }
 }
 
+/// Adds a metric that keeps its own value.
+fn add(registry: &mut Registry, of: &Metric, metric: impl prometheus_client::registry::Metric) {
+    registry.register(of.name, of.help, metric);
+}
+
+/// Begins a metric of the catalogue.
+fn describe<'a>(encoder: &'a mut DescriptorEncoder<'_>, of: &Metric) -> Result<MetricEncoder<'a>, fmt::Error> {
+    let kind = match of.kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
+        Kind::Info => MetricType::Info,
+    };
+    encoder.encode_descriptor(of.name, of.help, None, kind)
+}
+
 /// Writes one counter.
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    metric.encode_counter::<NoLabels, u64, f64>(&value, None)
+fn counter(encoder: &mut DescriptorEncoder<'_>, of: &Metric, value: u64) -> fmt::Result {
+    describe(encoder, of)?.encode_counter::<NoLabels, u64, f64>(&value, None)
 }
 
 /// Writes one gauge. Counts above 2^63 are shown as that.
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    let mut metric: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+fn gauge(encoder: &mut DescriptorEncoder<'_>, of: &Metric, value: u64) -> fmt::Result {
+    describe(encoder, of)?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -247,7 +237,7 @@ mod tests {
     fn metrics_are_shown() {
         let registry = MetricsRegistry::with_process();
         let metrics = RequestMetrics::new(&registry, &["PutItem", "GetItem"]);
-        registry.register_reading("held_bytes", "Bytes held", || 7);
+        registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, || 7);
         metrics.answered(1, Outcome::Success, Duration::from_micros(150));
         metrics.answered(1, Outcome::Success, Duration::from_millis(3));
         metrics.answered(1, Outcome::ClientError, Duration::from_secs(100));
@@ -263,7 +253,7 @@ mod tests {
             "geodynamo_requests_refused_total{reason=\"late\"} 1",
             "geodynamo_connections_open 1",
             "geodynamo_connections_total 1",
-            "geodynamo_held_bytes 7",
+            "geodynamo_request_buffered_bytes 7",
             "geodynamo_process_resident_memory_bytes ",
         ] {
             assert!(text.contains(line), "no {line} in\n{text}");

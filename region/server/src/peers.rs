@@ -12,6 +12,8 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource};
 use tokio::sync::watch;
 
+use crate::shutdown::Shutdown;
+
 /// Answers the replicator from a region's tables.
 pub struct TablesHost<E: Engine> {
     /// The tables.
@@ -20,6 +22,20 @@ pub struct TablesHost<E: Engine> {
     pub cluster: String,
     /// The clock that the tables have, too.
     pub time: Arc<dyn TimeSource>,
+    /// When to wait for nothing any more.
+    pub shutdown: Shutdown,
+}
+
+impl<E: Engine> TablesHost<E> {
+    /// Waits until the engine takes writes. So a link stands still meanwhile, and its cursors with it, instead of bringing
+    /// the same deltas again and again.
+    async fn writable(&self) {
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = self.tables.writable() => {}
+            () = shutdown.wait() => {}
+        }
+    }
 }
 
 impl<E: Engine> Host for TablesHost<E> {
@@ -83,6 +99,7 @@ impl<E: Engine> Host for TablesHost<E> {
     }
 
     async fn apply(&self, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
+        self.writable().await;
         self.tables.apply_all(batches).await
     }
 
@@ -108,11 +125,13 @@ impl<E: Engine> Host for TablesHost<E> {
     }
 
     async fn copy_in_start(&self, order: &CopyOrder, start: CopyStart) -> Result<(), ApplyError> {
+        self.writable().await;
         let (tables, order) = (Arc::clone(&self.tables), order.clone());
         to_its_end(async move { tables.copy_in_start(&order, start).await }).await
     }
 
     async fn copy_in_rows(&self, order: &CopyOrder, from: &Peer, rows: CopyRows) -> Result<Applied, ApplyError> {
+        self.writable().await;
         let (tables, order, from) = (Arc::clone(&self.tables), order.clone(), from.clone());
         to_its_end(async move { tables.copy_in_rows(&order, &from, rows).await }).await
     }

@@ -13,7 +13,7 @@ use crate::{
         tls::{self, TlsError},
     },
     handler::Handler,
-    metrics::{MetricsRegistry, RequestMetrics},
+    metrics::{MetricsRegistry, RequestMetrics, catalogue},
     shutdown::{Shutdown, ShutdownTrigger, shutdown},
 };
 
@@ -78,11 +78,7 @@ impl Ports {
         let requests = RequestMetrics::new(registry, handler.operations());
         let (region, limits) = (config.region.as_str(), config.data_limits());
         let data = DataPort::new(listener, region, tls, limits, verifier, handler, Arc::clone(&requests));
-        registry.register_reading(
-            "request_buffered_bytes",
-            "Memory that requests' bodies hold",
-            data.held_bytes(),
-        );
+        registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
         let admin = AdminPort::bind(admin_wanted, admin, registry.clone(), requests)
             .await
             .map_err(bind_error("admin", admin_wanted))?;

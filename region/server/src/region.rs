@@ -6,7 +6,7 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use geodynamo_access::Mode;
@@ -24,12 +24,17 @@ use tokio::sync::watch;
 use crate::{
     api::TablesAdmin,
     config::{ClusterTls, Config, ThrottleEntry},
-    metrics::{LinkCollector, MetricsRegistry, ReplicationObserver, RocksCollector, TableCollector},
+    metrics::{
+        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, ReplicationLag, ReplicationObserver,
+        RocksCollector, TableCollector,
+    },
     peers::TablesHost,
     process::{Ports, StartError},
     shutdown::Shutdown,
 };
 
+/// How often the lag behind each peer is worked out.
+const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
 const DATABASE: &str = "db";
 
@@ -101,15 +106,17 @@ impl Region {
         registry.register(|registry| {
             registry.register_collector(Box::new(RocksCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
+            registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
         let (background, stop) = watch::channel(false);
-        tables.start_background(stop);
+        tables.start_background(stop.clone());
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
                     tables: Arc::clone(&tables),
                     cluster: topology.cluster().as_str().to_owned(),
                     time,
+                    shutdown: shutdown.clone(),
                 };
                 let observer: Arc<dyn Observer> = ReplicationObserver::new(&registry);
                 let replicator = Replicator::start(
@@ -118,7 +125,16 @@ impl Region {
                     Some(observer),
                 )?;
                 let links = LinkCollector(replicator.metrics());
-                registry.register(|registry| registry.register_collector(Box::new(links)));
+                let lag = Arc::new(ReplicationLag::default());
+                registry.register(|registry| {
+                    registry.register_collector(Box::new(links));
+                    registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
+                });
+                let peers = topology
+                    .peers(&config.region)
+                    .map(|peer| peer.name.to_string())
+                    .collect();
+                tokio::spawn(watch_lag(Arc::clone(&tables), peers, lag, stop));
                 Some(replicator)
             }
             _ => None,
@@ -129,7 +145,7 @@ impl Region {
             .and_then(|topology| topology.node(config.node.as_str()));
         let api = |bound: SocketAddr| {
             let endpoint = known.map_or_else(|| reachable(bound).to_string(), |(_, node)| node.data.to_string());
-            Api::new(Arc::clone(&tables), endpoint)
+            Api::new(Arc::clone(&tables), endpoint).with_habits(config.habits)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
         let ports = Ports::start(config, mode, api, admin, &registry, shutdown).await?;
@@ -185,6 +201,45 @@ impl TimeSource for SystemClock {
     }
 }
 
+fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {
+    let peers = topology.map(|topology| {
+        topology
+            .peers(&config.region)
+            .map(|peer| peer.name.to_string())
+            .collect()
+    });
+    IdentityCollector {
+        region: config.region.to_string(),
+        node: config.node.to_string(),
+        peers: peers.unwrap_or_default(),
+        data_dir: config.data_dir.clone(),
+        started: SystemTime::now(),
+    }
+}
+
+/// Asks the logs, every [`LAG_EVERY`], how old the oldest write is that each peer has not applied.
+async fn watch_lag(
+    tables: Arc<Tables<RocksEngine>>,
+    peers: Vec<String>,
+    lag: Arc<ReplicationLag>,
+    mut stop: watch::Receiver<bool>,
+) {
+    while tokio::time::timeout(LAG_EVERY, stop.wait_for(|stopped| *stopped))
+        .await
+        .is_err()
+    {
+        for peer in &peers {
+            match tables.oldest_unapplied(peer).await {
+                Ok(oldest) => {
+                    let age_ms = oldest.map_or(0, |oldest| tables.now_ms().saturating_sub(oldest));
+                    lag.set(peer, age_ms as f64 / 1000.0);
+                }
+                Err(error) => tracing::debug!(%error, peer, "the lag is not known"),
+            }
+        }
+    }
+}
+
 fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> {
     let topology = Topology::parse(&path.display().to_string(), &read(path)?)?;
     let region = topology.require_region(&config.region)?;
@@ -224,6 +279,7 @@ fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
         memtable_bytes,
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         background_bytes_per_second: background_mb_per_second(config) << 20,
+        reserve_bytes: config.storage.reserve_mb.get() << 20,
         sync: config.storage.sync,
         ..RocksOptions::default()
     };

@@ -4,27 +4,35 @@ use std::{
     error::Error,
     fmt::Write as _,
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
     num::NonZero,
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use geodynamo_access::Mode;
+use geodynamo_api::Habits;
 use geodynamo_topology::Topology;
 use serde_json::json;
 use tokio::{io::AsyncReadExt, runtime};
 
 use crate::{
     certs,
-    cli::{Auth, Certs, Cli, Command, Dev, Serve},
+    cli::{Auth, Certs, Cli, Command, Dev, Health, Serve},
     config::{Config, CredentialEntry},
     demo, files,
+    metrics::catalogue,
     region::{Region, reachable},
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
 };
 
+/// How long a health check waits for its answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The most of an answer that a health check reads.
+const HEALTH_ANSWER_BYTES_MAX: u64 = 16 << 10;
 /// The key of `dev --auth enforce` where the environment has none.
 const DEV_KEY: (&str, &str) = ("local", "local");
 
@@ -42,6 +50,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(arguments) => dev(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Certs(arguments) => certs(&arguments),
+        Command::Health(arguments) => health(&arguments),
+        Command::Metrics => metrics(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,6 +102,10 @@ fn dev(arguments: &Dev) -> Done {
     let address = (arguments.host, arguments.port).into();
     let mut config = Config::alone(arguments.region.clone(), folder, address);
     config.throttle.enabled = arguments.throttle;
+    config.habits = Habits {
+        at_once: !arguments.delay_transient_statuses,
+        shows_unbuilt: true,
+    };
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
@@ -142,6 +156,25 @@ fn certs(arguments: &Certs) -> Done {
         writeln!(out, "{}", written.display())?;
     }
     Ok(())
+}
+
+fn metrics() -> Done {
+    Ok(io::stdout().write_all(catalogue::markdown().as_bytes())?)
+}
+
+/// Asks by hand: a container's health check needs no HTTP client for one line.
+fn health(arguments: &Health) -> Done {
+    let mut stream = TcpStream::connect_timeout(&arguments.admin, HEALTH_TIMEOUT)?;
+    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    write!(stream, "GET {} HTTP/1.0\r\nhost: localhost\r\n\r\n", arguments.path)?;
+    let mut answer = String::new();
+    stream.take(HEALTH_ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.split_whitespace().nth(1) == Some("200") {
+        Ok(io::stdout().write_all(body.as_bytes())?)
+    } else {
+        Err(format!("not ready: {}", body.trim()).into())
+    }
 }
 
 /// Runs a region until the process is asked to end, then ends it in order.

@@ -17,9 +17,11 @@ use std::{future::Future, ops::Bound, sync::Arc};
 use bytes::Bytes;
 
 pub mod conformance;
+mod health;
 mod limits;
 mod memory;
 
+pub use health::{Health, Trouble};
 pub use memory::{MemoryEngine, MemorySnapshot, Spanning};
 
 /// Bytes of a key's head: space, owner, route.
@@ -107,6 +109,9 @@ pub struct Commit {
     pub writes: Vec<Write>,
     /// Appended in order.
     pub appends: Vec<Append>,
+    /// Whether carrying it out leaves less to be stored, as a delete does: an engine without room may take it from a
+    /// reserve.
+    pub makes_room: bool,
 }
 
 /// One record of a change log.
@@ -167,11 +172,14 @@ pub enum StorageError {
     /// A limit of this crate was passed; nothing was written.
     #[error("{0}")]
     TooLarge(&'static str),
-    /// Reading or writing failed. After a failed write the engine takes no more writes until it is opened anew: what a
-    /// failed sync left on disk is not known.
+    /// Reading failed, or the store cannot be opened. Others may still be read.
     #[error("storage: {0}")]
     Io(Arc<str>),
-    /// The engine is closed, or has failed before.
+    /// The engine takes no writes for now, or for good: see [`Engine::health`]. Nothing of the commit is visible, and
+    /// nothing of it will be; but if the process ends before the engine has recovered, the next start may find it whole.
+    #[error("the store takes no writes: {0}")]
+    Unwritable(Trouble),
+    /// The engine is closed.
     #[error("the engine is closed")]
     Closed,
 }
@@ -243,6 +251,11 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Changes whenever a commit with appends has become durable. Wait on it, then ask the logs.
     fn log_activity(&self) -> tokio::sync::watch::Receiver<u64>;
+
+    /// Whether the engine takes writes, and if not, why not. An engine that never refuses any need not say.
+    fn health(&self) -> tokio::sync::watch::Receiver<Health> {
+        tokio::sync::watch::channel(Health::Open).1
+    }
 
     /// Flushes and closes; later calls give [`StorageError::Closed`].
     fn close(&self) -> impl Future<Output = Result<(), StorageError>> + Send;

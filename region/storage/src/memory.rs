@@ -3,17 +3,14 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Commit, Engine, LogId, LogRecord, Page, Position, Scan, Snapshot, StorageError};
+use crate::{Commit, Engine, Health, LogId, LogRecord, Page, Position, Scan, Snapshot, StorageError, Trouble};
 
 mod state;
 
@@ -41,6 +38,7 @@ pub struct MemoryEngine {
     stepped: AtomicBool,
     inner: Mutex<Inner>,
     activity: watch::Sender<u64>,
+    health: watch::Sender<Health>,
 }
 
 #[derive(Debug)]
@@ -49,10 +47,6 @@ struct Inner {
     durable: State,
     /// Handed over and not yet durable, in the order of the calls.
     pending: VecDeque<Pending>,
-    /// Why the next write fails, if it does.
-    failure: Option<Arc<str>>,
-    /// Whether a write has failed: none is taken any more.
-    failed: bool,
     open: bool,
 }
 
@@ -117,9 +111,13 @@ impl MemoryEngine {
         )
     }
 
-    /// Makes the next write fail with [`StorageError::Io`], as a full disk would; the engine takes no writes from then on.
-    pub fn fail_writes(&self, reason: &str) {
-        self.inner.lock().failure = Some(reason.into());
+    /// Takes no writes from now on, as an engine in this trouble does, or takes them again. What waits for
+    /// [`MemoryEngine::sync`] is refused then.
+    pub fn refuse_writes(&self, trouble: Option<Trouble>) {
+        self.health.send_replace(match trouble {
+            Some(trouble) => Health::Unwritable(trouble, "as a test wants it".into()),
+            None => Health::Open,
+        });
     }
 
     fn with_state(spanning: Spanning, stepped: bool, durable: State) -> Self {
@@ -129,11 +127,10 @@ impl MemoryEngine {
             inner: Mutex::new(Inner {
                 durable,
                 pending: VecDeque::new(),
-                failure: None,
-                failed: false,
                 open: true,
             }),
             activity: watch::Sender::new(0),
+            health: watch::Sender::new(Health::Open),
         }
     }
 
@@ -141,8 +138,8 @@ impl MemoryEngine {
     fn hand_over(&self, job: Job) -> oneshot::Receiver<Result<Vec<Position>, StorageError>> {
         let (done, answer) = oneshot::channel();
         let mut inner = self.inner.lock();
-        // An engine that is closed or has failed drops the sender; the receiver's error is read as `Closed`.
-        if inner.open && !inner.failed {
+        // An engine that is closed drops the sender; the receiver's error is read as `Closed`.
+        if inner.open {
             inner.pending.push_back(Pending { job, done });
             if !self.stepped.load(Ordering::Relaxed) {
                 self.carry_out(&mut inner, usize::MAX);
@@ -156,24 +153,23 @@ impl MemoryEngine {
         if count == 0 {
             return 0;
         }
-        if let Some(reason) = inner.failure.clone() {
-            inner.failed = true;
-            for Pending { done, .. } in inner.pending.drain(..) {
-                // A caller that dropped its future no longer wants the answer; so below.
-                let _ = done.send(Err(StorageError::Io(reason.clone())));
-            }
-            return count;
-        }
+        let trouble = self.health.borrow().trouble();
         let mut appended = false;
         for Pending { job, done } in inner.pending.drain(..count) {
             let answer = match job {
-                Job::Commit(commit) => inner.durable.commit(commit),
+                Job::Commit(commit) => match trouble {
+                    Some(trouble) if trouble != Trouble::NoRoom || !commit.makes_room => {
+                        Err(StorageError::Unwritable(trouble))
+                    }
+                    _ => inner.durable.commit(commit),
+                },
                 Job::Trim(log, up_to) => {
                     inner.durable.trim(log, up_to);
                     Ok(Vec::new())
                 }
             };
             appended |= matches!(&answer, Ok(positions) if !positions.is_empty());
+            // A caller that dropped its future no longer wants the answer.
             let _ = done.send(answer);
         }
         if appended {
@@ -247,6 +243,10 @@ impl Engine for MemoryEngine {
 
     fn log_activity(&self) -> watch::Receiver<u64> {
         self.activity.subscribe()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
     }
 
     async fn close(&self) -> Result<(), StorageError> {

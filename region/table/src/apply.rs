@@ -18,6 +18,7 @@ use crate::{
     parked::Parked,
     record::Record,
     registers::{CATALOG, Setting},
+    system::{is_system, row_key},
     write::{KeyChange, Staged},
 };
 
@@ -115,7 +116,7 @@ impl<E: Engine> Tables<E> {
         for applied in answers.iter().flatten() {
             self.counters().merged(applied);
         }
-        self.after_catalog_merge(table, touched).await.map_err(failed)?;
+        self.after_system_merge(table, touched).await.map_err(failed)?;
         Ok(answers)
     }
 
@@ -193,7 +194,7 @@ impl<E: Engine> Tables<E> {
         drop(gate);
         self.parking().add(parked);
         self.counters().merged(&applied);
-        self.after_catalog_merge(table, touched).await?;
+        self.after_system_merge(table, touched).await?;
         Ok(applied)
     }
 
@@ -275,7 +276,7 @@ impl<E: Engine> Tables<E> {
             drop(gate);
             self.parking().remove(&parked);
             self.counters().released(&applied);
-            self.after_catalog_merge(&table, touched).await?;
+            self.after_system_merge(&table, touched).await?;
         }
         Ok(count)
     }
@@ -397,9 +398,11 @@ impl<E: Engine> Tables<E> {
         Ok(())
     }
 
-    /// After registers were merged, the tables they describe are made anew.
-    async fn after_catalog_merge(&self, table: &Table, touched: Vec<Bytes>) -> Result<()> {
+    /// After registers were merged, the tables they describe are made anew; of other system tables, whoever owns them is
+    /// told.
+    async fn after_system_merge(&self, table: &Table, touched: Vec<Bytes>) -> Result<()> {
         if table.id() != CATALOG {
+            self.system_rows_merged(table.id(), touched);
             return Ok(());
         }
         let tables: BTreeSet<u64> = touched
@@ -415,9 +418,9 @@ impl<E: Engine> Tables<E> {
 }
 
 impl Merging<'_> {
-    /// The registers that changed, if the table is the catalog.
+    /// The rows that changed, if it is a system table.
     fn touched(&self) -> Vec<Bytes> {
-        if self.table.id() == CATALOG {
+        if is_system(self.table.id()) {
             self.versions.keys().cloned().collect()
         } else {
             Vec::new()
@@ -427,17 +430,8 @@ impl Merging<'_> {
 
 /// Where a key that another replica sent stands.
 pub(crate) fn key_at(table: &Table, key: &Bytes) -> Result<ItemKey> {
-    if table.id() != CATALOG {
-        return ItemKey::from_bytes(key.clone());
+    if is_system(table.id()) {
+        return row_key(table.id(), key);
     }
-    // A register of a newer release is kept too: its table's id is all that its place needs.
-    let id = key
-        .get(..16)
-        .and_then(|hex| std::str::from_utf8(hex).ok())
-        .and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    let id = id.ok_or_else(|| TableError::Corrupt("a register's key cannot be read".into()))?;
-    Ok(ItemKey {
-        route: crate::registers::register_route(id),
-        bytes: key.clone(),
-    })
+    ItemKey::from_bytes(key.clone())
 }

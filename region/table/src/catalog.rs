@@ -1,25 +1,20 @@
 //! The control plane: making, changing and removing tables. Every change is a change of registers.
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{MergeKind, Origin, Past};
 use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Description, Result, TableError, Tables,
-    index::ItemKey,
-    keys,
-    order::latch_of,
-    record::Record,
     registers::{CATALOG, Setting, pack},
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, ReplicaEntry,
         ReplicaStatus, Stream, StreamView, TableClass, Tags, Throughput,
     },
+    system::SYSTEM_IDS,
     table::TableStatus,
-    throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate},
+    throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate, initial_partitions},
     throughput_changes,
-    write::{KeyChange, Staged},
 };
 
 /// The most tables in a region. AWS's default quota is 2,500.
@@ -116,8 +111,8 @@ impl<E: Engine> Tables<E> {
             named.extend_from_slice(what.as_bytes());
             xxh3_64(&named)
         };
-        // Zero is the catalog's id; a hash that happens to be zero takes the next number.
-        let id = unique("table").max(1);
+        // The least ids are the system tables'; a hash that happens to be one of them takes the next number.
+        let id = unique("table").max(SYSTEM_IDS);
         let mut changes: Vec<Change> = Vec::new();
         let mut global = Vec::new();
         for index in create.global_indexes {
@@ -133,13 +128,17 @@ impl<E: Engine> Tables<E> {
             &global,
         )?);
         self.store_built_indexes(id, &global).await?;
+        let partitions = match self.options().partitions {
+            0 => initial_partitions(create.billing, create.throughput.warm),
+            told => told,
+        };
         let local = |(ordinal, index): (u8, NewIndex)| index.into_definition(IndexKind::Local(ordinal));
         let definition = Definition {
             name: create.name,
             created_ms: now,
             keys: create.keys,
             local_indexes: (0..).zip(create.local_indexes).map(local).collect(),
-            partitions: self.options().partitions,
+            partitions,
             uuid: (u128::from(stamp.time.0) << 64) | u128::from(stamp.replica.0),
         };
         let region = self.region().to_owned();
@@ -161,6 +160,7 @@ impl<E: Engine> Tables<E> {
                     enabled: true,
                     view,
                     label_ms,
+                    region: Some(region.clone()),
                 })?),
             ));
         }
@@ -218,17 +218,18 @@ impl<E: Engine> Tables<E> {
                         enabled: true,
                         view,
                         label_ms,
+                        region: Some(region.clone()),
                     })?),
                 ));
             }
             Some(None) if !on => {
                 return Err(TableError::Validation(
-                    "Table already has a disabled stream".to_owned() + ": TableName: " + name,
+                    "Table has no stream to disable".to_owned() + ": TableName: " + name,
                 ));
             }
             Some(None) if replicated => {
-                return Err(TableError::Validation(
-                    "Stream cannot be disabled while the table has replicas in other regions".into(),
+                return Err(TableError::invalid(
+                    "Disabling Stream is not allowed for a Global Table replica.",
                 ));
             }
             Some(None) => {
@@ -256,6 +257,7 @@ impl<E: Engine> Tables<E> {
                     enabled: true,
                     view: StreamView::NewAndOldImages,
                     label_ms,
+                    region: Some(region.clone()),
                 };
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }
@@ -350,9 +352,9 @@ impl<E: Engine> Tables<E> {
         let mut tags = table.tags(self.region());
         change(&mut tags);
         if tags.len() > TAGS_MAX {
-            return Err(TableError::Validation(format!(
-                "One or more parameter values were invalid: Too many tags: the limit is {TAGS_MAX}"
-            )));
+            return Err(TableError::Validation(
+                "Number of Tags exceed the current limit for the provided ResourceArn".into(),
+            ));
         }
         self.set_locked(
             table.id(),
@@ -366,41 +368,9 @@ impl<E: Engine> Tables<E> {
         if changes.is_empty() {
             return Ok(());
         }
-        let catalog = self.catalog_table().clone();
-        let ats: Vec<ItemKey> = changes.iter().map(|(setting, _)| setting.key(table)).collect();
-        let turn = self
-            .orderer()
-            .order_all(ats.iter().map(|at| latch_of(CATALOG, &at.bytes)).collect())
-            .await;
-        let mut staged = Staged::default();
-        for (at, (_, value)) in ats.iter().zip(changes) {
-            let current = self.engine().get(&keys::item(CATALOG, at.route, &at.bytes)).await?;
-            let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-            let stamp = self
-                .orderer()
-                .stamp(self.engine_arc(), current.as_ref().map(|record| record.stamp))
-                .await?;
-            let past = current
-                .as_ref()
-                .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
-            let new = Record {
-                stamp,
-                past,
-                kind: MergeKind::ItemLww,
-                item: value,
-            };
-            let change = KeyChange {
-                at,
-                old: current.as_ref(),
-                old_item: None,
-                new: &new,
-                new_item: None,
-                origin: Origin::Local,
-            };
-            self.stage(&catalog, &change, &mut staged)?;
-        }
-        self.commit(staged).await?;
-        drop(turn);
+        let at = |(setting, value): Change| (setting.key(table), value);
+        self.commit_system_rows(CATALOG, changes.into_iter().map(at).collect())
+            .await?;
         self.refresh_locked(table).await
     }
 

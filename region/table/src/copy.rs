@@ -16,6 +16,7 @@ use crate::{
     record::Record,
     registers::{CATALOG, Setting, pack},
     schema::{ReplicaEntry, ReplicaStatus},
+    system::is_system,
     table::TableStatus,
 };
 
@@ -27,8 +28,8 @@ const CONFLICT_ROWS: usize = 1024;
 const COPY_KEY: &str = "copy/";
 /// The system key that says that the catalog was copied once.
 const CATALOG_COPIED_KEY: &str = "catalog.copied";
-/// How long one region is asked for the catalog before the next one is, in milliseconds.
-const CATALOG_SOURCE_MS: u64 = 3_000;
+/// How long one region is asked for a system table before the next one is, in milliseconds.
+const SYSTEM_SOURCE_MS: u64 = 3_000;
 
 /// How far a copy that this replica fetches has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +102,8 @@ pub(crate) fn copy_key(table: u64) -> Bytes {
 
 impl<E: Engine> Tables<E> {
     /// The copies that this replica should be fetching now: of tables it is new to and that every active member has
-    /// admitted it to; what other members hold of lost replicas; and of the catalog, once, if its data directory is fresh.
+    /// admitted it to; what other members hold of lost replicas; and of each system table, once, if its data directory is
+    /// fresh.
     pub fn copies_due(&self) -> Vec<CopyOrder> {
         let copies = self.copies.lock();
         let mut orders = Vec::new();
@@ -111,12 +113,15 @@ impl<E: Engine> Tables<E> {
             .iter()
             .filter(|region| *region != self.region())
             .collect();
-        if !others.is_empty() && !copies.contains_key(&CATALOG) {
+        for table in self.system().all() {
+            if others.is_empty() || copies.get(&table.id()).is_some_and(|state| state.done) {
+                continue;
+            }
             // Whichever region answers will do; the next one is asked if this one stays silent.
-            let turn = self.orderer().time.now_ms() / CATALOG_SOURCE_MS;
+            let turn = self.orderer().time.now_ms() / SYSTEM_SOURCE_MS;
             let source = others[usize::try_from(turn).unwrap_or(0) % others.len()].clone();
             orders.push(CopyOrder {
-                table: TableId(CATALOG),
+                table: TableId(table.id()),
                 join: 0,
                 source,
                 after: None,
@@ -171,7 +176,7 @@ impl<E: Engine> Tables<E> {
     /// copy to start.
     pub fn cursor(&self, info: &LogInfo) -> Option<Position> {
         let stored = self.cursors.get(info.table.0, info.log);
-        if info.table.0 == CATALOG {
+        if is_system(info.table.0) {
             return Some(stored.unwrap_or(Position::START));
         }
         let table = self.replicated(info.table.0)?;
@@ -196,7 +201,7 @@ impl<E: Engine> Tables<E> {
         request: &CopyRequest,
     ) -> std::result::Result<CopyStart, CopyError> {
         let table = self.copied(request.table)?;
-        if table.id() != CATALOG {
+        if !is_system(table.id()) {
             let entry = table
                 .registers
                 .replicas
@@ -313,7 +318,7 @@ impl<E: Engine> Tables<E> {
     /// The joining side: stores where every link starts, unless this join has begun before.
     pub async fn copy_in_start(&self, order: &CopyOrder, start: CopyStart) -> std::result::Result<(), ApplyError> {
         let table = order.table.0;
-        if table == CATALOG {
+        if is_system(table) {
             return Ok(());
         }
         if self
@@ -375,7 +380,7 @@ impl<E: Engine> Tables<E> {
         let used = self.parking().used(log.origin);
         let (merged, parked, _) = self.admit(&table, rows.deltas, log, Position::START, used)?;
         let apply = async {
-            let mark = if table.id() == CATALOG {
+            let mark = if is_system(table.id()) {
                 None
             } else {
                 Some(state.write(table.id())?)
@@ -383,7 +388,7 @@ impl<E: Engine> Tables<E> {
             self.apply_copy(&table, origin, (merged, parked), mark).await
         };
         let applied = apply.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
-        if table.id() != CATALOG {
+        if !is_system(table.id()) {
             self.copies.lock().insert(table.id(), state);
         }
         Ok(applied)
@@ -398,7 +403,7 @@ impl<E: Engine> Tables<E> {
                 mark: None,
                 done: true,
             };
-            if id == CATALOG {
+            if is_system(id) {
                 let commit = Commit {
                     writes: vec![state.write(id)?],
                     ..Commit::default()

@@ -20,9 +20,9 @@ pub enum TableError {
     /// `LimitExceededException` with this message.
     #[error("{0}")]
     LimitExceeded(String),
-    /// `ConditionalCheckFailedException`; the item as it was, where the request asked for it.
+    /// `ConditionalCheckFailedException`
     #[error("The conditional request failed")]
-    ConditionFailed(Option<Box<Item>>),
+    ConditionFailed(Box<ConditionFailed>),
     /// `ProvisionedThroughputExceededException`, `ThrottlingException` or `RequestLimitExceeded`.
     #[error("{0}")]
     Throttled(Box<Throttled>),
@@ -47,6 +47,16 @@ pub enum TableError {
     /// `InternalServerError`: a stored record cannot be read. The text is for the log, not for the client.
     #[error("{0}")]
     Corrupt(String),
+}
+
+/// What is to be told of a write whose condition failed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConditionFailed {
+    /// The item as it is, where the request asked for it.
+    pub item: Option<Item>,
+    /// The write units that it consumed, where that was asked for: of the larger of the item as it is and as it would have
+    /// become. Source: AWS developer guide, "Working with items" (conditional writes).
+    pub units: f64,
 }
 
 impl TableError {

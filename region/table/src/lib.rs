@@ -45,6 +45,7 @@ mod stats;
 mod stored;
 mod streams;
 mod sweep;
+mod system;
 mod table;
 mod tables;
 mod throttle;
@@ -60,7 +61,7 @@ pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
 pub use collections::COLLECTION_BYTES_MAX;
 pub use description::{Description, IndexDescription, ReplicaDescription};
 pub use digest::{Digest, PartDigest};
-pub use error::{Result, TableError};
+pub use error::{ConditionFailed, Result, TableError};
 pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
@@ -77,6 +78,7 @@ pub use streams::{
     StreamRecord, parse_stream_label, stream_label,
 };
 pub use sweep::Swept;
+pub use system::SystemTable;
 pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
 pub use tables::{Counts, Options, Tables};
 pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled};

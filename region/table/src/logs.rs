@@ -1,17 +1,22 @@
 //! This replica's change logs, as links see them.
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{Change, HostError, LogId, LogInfo, Position, TableId, Version};
+use geodynamo_replicator_core::{Change, HostError, LogId, LogInfo, Millis, Origin, Position, TableId, Version};
 use geodynamo_storage::Engine;
 use tokio::sync::watch;
 
-use crate::{Result, Table, Tables, apply::key_at, keys, record::Record};
+use crate::{Result, Table, TableError, Tables, apply::key_at, keys, record::Record};
+
+/// The most records of a log that [`Tables::oldest_unapplied`] looks through for one of this replica's own.
+const UNAPPLIED_ROWS: usize = 256;
+/// The most bytes, likewise.
+const UNAPPLIED_BYTES: usize = 1 << 20;
 
 impl<E: Engine> Tables<E> {
     /// The logs that a region must get: those of every table that has, or is admitting, a replica there, and the
-    /// catalog's.
+    /// system tables'.
     pub fn logs_to(&self, region: &str) -> Vec<LogInfo> {
-        let mut logs = self.logs_of(self.catalog_table());
+        let mut logs: Vec<_> = self.system().all().flat_map(|table| self.logs_of(table)).collect();
         for table in self.all() {
             if table.replicates_to(region) {
                 logs.extend(self.logs_of(&table));
@@ -98,6 +103,29 @@ impl<E: Engine> Tables<E> {
         let mut acked = self.acked.lock();
         let known = acked.entry((region.to_owned(), log)).or_default();
         *known = (*known).max(position);
+    }
+
+    /// When the oldest of this replica's writes was committed that a region has not applied, by this replica's wall clock;
+    /// `None` if it has applied all. Reads the start of each log that the region is behind on.
+    pub async fn oldest_unapplied(&self, region: &str) -> Result<Option<Millis>> {
+        let mut oldest: Option<Millis> = None;
+        for log in self.logs_to(region) {
+            let applied = self
+                .acked
+                .lock()
+                .get(&(region.to_owned(), log.log))
+                .copied()
+                .unwrap_or_default();
+            if applied >= self.log_end(log.log) {
+                continue;
+            }
+            let rows = self.read_log(log.log, applied, UNAPPLIED_ROWS, UNAPPLIED_BYTES).await;
+            let rows = rows.map_err(|error| TableError::Corrupt(error.0))?;
+            let local = rows.iter().find(|(_, change)| change.origin == Origin::Local);
+            let found = local.map(|(_, change)| change.commit_time);
+            oldest = oldest.into_iter().chain(found).min();
+        }
+        Ok(oldest)
     }
 
     /// This replica's logs of a table.

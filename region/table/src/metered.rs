@@ -20,12 +20,22 @@ pub struct ReadItems {
 }
 
 /// What a page of a query or a scan consumes as it goes on.
+///
+/// Every partition that a page reads of is rounded up by itself, and costs as much as its smallest item where it has none. A
+/// query reads of one.
 pub(crate) struct PageMeter<'a> {
     table: &'a Table,
     /// The index that is read, by its place among the table's.
     index: Option<usize>,
     consistent: bool,
-    consumed: f64,
+    /// How many partitions there are.
+    partitions: u64,
+    /// The one that is being read, from 0, and the bytes read of it.
+    partition: u64,
+    bytes: usize,
+    /// What those before it cost.
+    before: f64,
+    /// Whether it consumes.
     on: bool,
 }
 
@@ -93,39 +103,77 @@ pub(crate) fn admit_transaction<'a>(
 }
 
 impl<'a> PageMeter<'a> {
-    /// Begins a page that reads from a route on; it is refused if there is no capacity left.
+    /// Begins a page that reads from a route on, of so many partitions; it is refused if there is no capacity left.
     pub(crate) fn begin(
         table: &'a Table,
         index: Option<&IndexDefinition>,
         consistent: bool,
         route: u64,
+        partitions: u64,
         on: bool,
     ) -> Result<Self> {
         let place = |index: &IndexDefinition| table.indexes().iter().position(|other| other.kind == index.kind);
-        let meter = Self {
+        let mut meter = Self {
             table,
             index: index.and_then(place),
             consistent,
-            consumed: read_units(0, consistent),
+            partitions,
+            partition: 0,
+            bytes: 0,
+            before: 0.0,
             on: on && table.is_throttled(),
         };
+        meter.partition = meter.partition_of(route);
         if meter.on {
-            table.admit(meter.index, Access::Read, route, meter.consumed)?;
+            table.admit(meter.index, Access::Read, route, meter.units())?;
         }
         Ok(meter)
     }
 
-    /// So many bytes of the table or the index have been read, up to a route. Whether the page must end here, for want of
-    /// capacity.
+    /// So many more bytes of the table or the index have been read, of an item at a route. Whether the page must end here,
+    /// for want of capacity.
     pub(crate) fn has_read(&mut self, bytes: usize, route: u64) -> bool {
-        let units = read_units(bytes, self.consistent);
-        if !self.on || units <= self.consumed {
+        let before = self.units();
+        self.go_on_to(route);
+        self.bytes += bytes;
+        let more = self.units() - before;
+        if !self.on || more <= 0.0 {
             return false;
         }
-        self.table
-            .consume(self.index, Access::Read, route, units - self.consumed);
-        self.consumed = units;
+        self.table.consume(self.index, Access::Read, route, more);
         self.table.admit(self.index, Access::Read, route, 0.0).is_err()
+    }
+
+    /// Everything up to a route has been looked at.
+    pub(crate) fn has_reached(&mut self, route: u64) {
+        let before = self.units();
+        self.go_on_to(route);
+        if self.on {
+            self.table
+                .consume(self.index, Access::Read, route, self.units() - before);
+        }
+    }
+
+    /// What the page has consumed of the table or the index.
+    pub(crate) fn units(&self) -> f64 {
+        self.before + read_units(self.bytes, self.consistent)
+    }
+
+    /// Pages of several partitions go forward only.
+    fn go_on_to(&mut self, route: u64) {
+        let partition = self.partition_of(route);
+        let passed = partition.saturating_sub(self.partition);
+        if passed > 0 {
+            // The one that was being read, and those in between, of which nothing was.
+            self.before = self.units() + (passed - 1) as f64 * read_units(0, self.consistent);
+            (self.partition, self.bytes) = (partition, 0);
+        }
+    }
+
+    /// Partitions are equal parts of the routes.
+    fn partition_of(&self, route: u64) -> u64 {
+        // Less than the number of partitions.
+        (u128::from(route) * u128::from(self.partitions) >> u64::BITS) as u64
     }
 
     /// An item was read from the table for an index's.

@@ -32,9 +32,15 @@ pub(crate) struct Orderer {
     clock: Mutex<Clock>,
     raised: Notify,
     raising: Mutex<bool>,
-    /// Why the ceiling could not be raised; then no more stamps are issued.
-    failed: Mutex<Option<StorageError>>,
+    failures: Mutex<Failures>,
     pub(crate) time: Arc<dyn TimeSource>,
+}
+
+/// Attempts to raise the ceiling that failed. The next one may succeed: an engine without room has room again one day.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+    last: Option<StorageError>,
 }
 
 /// A write's turn on its keys. Dropping it lets the next one in.
@@ -64,7 +70,7 @@ impl Orderer {
             clock: Mutex::new(Clock::new(replica, ceiling)),
             raised: Notify::new(),
             raising: Mutex::new(false),
-            failed: Mutex::new(None),
+            failures: Mutex::default(),
             time,
         })
     }
@@ -91,6 +97,7 @@ impl Orderer {
     /// Issues a stamp greater than every one issued before and than `seen`, the stamp of the version that the writer
     /// read. Waits for a durable ceiling if need be; the ceiling is raised well ahead, so it rarely does.
     pub(crate) async fn stamp<E: Engine>(self: &Arc<Self>, engine: &Arc<E>, seen: Option<Stamp>) -> Result<Stamp> {
+        let failures = self.failures.lock().count;
         loop {
             let now = self.time.now_ms();
             let (issued, wanted) = {
@@ -106,7 +113,7 @@ impl Orderer {
             }
             match issued {
                 Ok(stamp) => return Ok(stamp),
-                Err(ClockError::Ceiling) => self.ceiling_raised().await?,
+                Err(ClockError::Ceiling) => self.ceiling_raised(failures).await?,
             }
         }
     }
@@ -114,6 +121,7 @@ impl Orderer {
     /// Waits until the durable ceiling is above every stamp observed so far, so that the clock starts above them after a
     /// restart. At once unless a merged stamp is about a second ahead of local time.
     pub(crate) async fn cover<E: Engine>(self: &Arc<Self>, engine: &Arc<E>) -> Result<()> {
+        let failures = self.failures.lock().count;
         loop {
             let (covered, wanted) = {
                 let clock = self.clock.lock();
@@ -125,14 +133,17 @@ impl Orderer {
             if let Some(ceiling) = wanted {
                 self.raise(engine, ceiling);
             }
-            self.ceiling_raised().await?;
+            self.ceiling_raised(failures).await?;
         }
     }
 
-    /// Waits for the next durable ceiling, for a while.
-    async fn ceiling_raised(&self) -> Result<()> {
-        if let Some(error) = self.failed.lock().clone() {
-            return Err(error.into());
+    /// Waits for the next durable ceiling, for a while. An error if an attempt has failed since there were so many failures.
+    async fn ceiling_raised(&self, failures: u64) -> Result<()> {
+        {
+            let failed = self.failures.lock();
+            if let Some(error) = failed.last.as_ref().filter(|_| failed.count != failures) {
+                return Err(error.clone().into());
+            }
         }
         // A lost wake-up costs one poll, never a hang.
         let _ = tokio::time::timeout(CEILING_POLL, self.raised.notified()).await;
@@ -161,13 +172,19 @@ impl Orderer {
         let value = ceiling.0.to_be_bytes().to_vec().into();
         let committed = engine.commit(Commit {
             writes: vec![Write::Put(keys::system(CEILING_KEY), value)],
+            // A delete needs a stamp, too.
+            makes_room: true,
             ..Commit::default()
         });
         let orderer = Arc::clone(self);
         tokio::spawn(async move {
             match committed.await {
                 Ok(_) => orderer.clock.lock().raise_ceiling(ceiling),
-                Err(error) => *orderer.failed.lock() = Some(error),
+                Err(error) => {
+                    let mut failed = orderer.failures.lock();
+                    failed.count += 1;
+                    failed.last = Some(error);
+                }
             }
             *orderer.raising.lock() = false;
             orderer.raised.notify_waiters();

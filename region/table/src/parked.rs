@@ -19,7 +19,7 @@ use crate::{
     Result, TableError,
     index::ItemKey,
     keys,
-    registers::{CATALOG, register_route},
+    system::{is_system, row_key},
 };
 
 /// How many parked deltas are merged at a time.
@@ -44,9 +44,8 @@ pub(crate) struct Parked {
 impl Parked {
     /// Where it is stored.
     pub(crate) fn engine_key(&self) -> Result<Bytes> {
-        let route = if self.table == CATALOG {
-            let id = self.key.get(..16).and_then(|hex| std::str::from_utf8(hex).ok());
-            register_route(id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0))
+        let route = if is_system(self.table) {
+            row_key(self.table, &self.key)?.route
         } else {
             ItemKey::from_bytes(self.key.clone())?.route
         };

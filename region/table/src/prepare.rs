@@ -2,10 +2,14 @@
 
 use bytes::Bytes;
 use geodynamo_expression::Update;
-use geodynamo_item::{Item, MAX_NESTING, codec, size::ITEM_BYTES_MAX};
+use geodynamo_item::{
+    Item, MAX_NESTING, codec,
+    size::{self, ITEM_BYTES_MAX},
+};
 
 use crate::{
-    Result, StoredItem, Table, TableError, index::entry_size, record::Record, update_size, write::WriteOptions,
+    ConditionFailed, Result, StoredItem, Table, TableError, capacity::write_units, index::entry_size, record::Record,
+    update_size, write::WriteOptions,
 };
 
 /// What is done to a key.
@@ -71,8 +75,13 @@ pub(crate) fn prepare(
     if let Some(condition) = options.condition {
         let nothing = Item::new();
         if !condition.evaluate(old.as_ref().unwrap_or(&nothing)) {
-            let shown = old.filter(|_| options.old_on_failure);
-            return Err(TableError::ConditionFailed(shown.map(Box::new)));
+            let units = if options.measures_failure {
+                refused_units(old.as_ref(), &action)
+            } else {
+                0.0
+            };
+            let item = old.filter(|_| options.old_on_failure);
+            return Err(TableError::ConditionFailed(Box::new(ConditionFailed { item, units })));
         }
     }
     let counted = match &action {
@@ -99,6 +108,24 @@ pub(crate) fn prepare(
         new,
         encoded,
     })
+}
+
+/// What a write consumes whose condition fails.
+fn refused_units(old: Option<&Item>, action: &Action<'_>) -> f64 {
+    let new = match action {
+        Action::Put(item) => size::item(item),
+        Action::Delete | Action::Check => 0,
+        Action::Update {
+            update: Some(update), ..
+        } if old.is_none() && update.only_takes_away() => 0,
+        Action::Update { key, update } => {
+            let base = old.unwrap_or(key);
+            // Of an update that cannot be made, what there is counts.
+            let new = update.and_then(|update| update.apply(base).ok());
+            size::item(new.as_ref().unwrap_or(base))
+        }
+    };
+    write_units(old.map_or(0, size::item), new)
 }
 
 fn updated(table: &Table, base: &Item, update: Option<&Update>) -> Result<Item> {

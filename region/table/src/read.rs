@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Result, StoredItem, Table, TableError, Tables,
-    capacity::{Capacity, read_units},
+    capacity::{self, Capacity, read_units},
     index::{self, ItemKey},
     keys,
     metered::PageMeter,
@@ -24,6 +24,9 @@ use crate::{
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Rows read from the engine at a time.
 const CHUNK_ROWS: usize = 512;
+/// What is told of an `ExclusiveStartKey` that no page can start at; and of one that no item can have.
+const INVALID_START: &str = "The provided starting key is invalid";
+const NO_MATCH: &str = ": The provided key element does not match the schema";
 /// Rows passed over in one page (tombstones) before it ends with a key to go on from. So a page's work is bounded also
 /// where nothing is left of what was deleted.
 const PASSED_OVER_MAX: usize = 64 * 1024;
@@ -96,6 +99,9 @@ struct Reading<'a> {
     filter: Option<&'a Condition>,
     consistent: bool,
     fetch_base: bool,
+    /// The last route of the range, and among how many partitions DynamoDB would have its routes.
+    last: u64,
+    partitions: u64,
     /// Whether it consumes capacity.
     metered: bool,
 }
@@ -148,8 +154,16 @@ impl<E: Engine> Tables<E> {
         };
         let values = query.partition.iter().chain(&query.sort_equal);
         let mut range = KeyRange::of(place, values, form, query.sort.as_ref());
+        // Of a table without a sort key a query is of one item: there is nothing to go on with.
+        let sole = index.is_none() && schema.sort.is_none();
         if let Some(start) = &query.start {
-            let key = self.start_key(table, index, start, "The provided starting key is invalid")?;
+            if sole {
+                return Err(TableError::Validation(
+                    "The provided exclusive start key is invalid: A query of a table without a range key has no further pages"
+                        .into(),
+                ));
+            }
+            let key = self.start_key(table, index, start, true)?;
             let mut values = schema
                 .partition_attributes()
                 .map(|attribute| start.get(&attribute.name));
@@ -165,20 +179,21 @@ impl<E: Engine> Tables<E> {
             }
             range = range.behind(key, query.forward);
         }
-        self.read(
-            table,
-            Reading {
-                index,
-                range,
-                forward: query.forward,
-                limit: query.limit.unwrap_or(usize::MAX),
-                filter: query.filter,
-                consistent: query.consistent,
-                fetch_base: query.fetch_base,
-                metered,
-            },
-        )
-        .await
+        let reading = Reading {
+            index,
+            range,
+            forward: query.forward,
+            limit: query.limit.unwrap_or(usize::MAX),
+            filter: query.filter,
+            consistent: query.consistent,
+            fetch_base: query.fetch_base,
+            last: route,
+            partitions: 1,
+            metered,
+        };
+        let mut page = self.read(table, reading).await?;
+        page.last_key = page.last_key.filter(|_| !sole);
+        Ok(page)
     }
 
     /// A page of a scan.
@@ -199,8 +214,7 @@ impl<E: Engine> Tables<E> {
         let (from, to) = keys::owner_range(space, owner, first, last);
         let mut range = KeyRange::between(from, to);
         if let Some(start) = &request.start {
-            let mismatch = "The provided starting key is invalid: The provided key element does not match the schema";
-            let key = self.start_key(table, index, start, mismatch)?;
+            let key = self.start_key(table, index, start, false)?;
             if !range.contains(&key) {
                 return Err(TableError::Validation(format!(
                     "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with \
@@ -219,6 +233,8 @@ impl<E: Engine> Tables<E> {
                 filter: request.filter,
                 consistent: request.consistent,
                 fetch_base: request.fetch_base,
+                last,
+                partitions: capacity::partitions(table.bounds(&self.options().region, index)),
                 metered: true,
             },
         )
@@ -235,7 +251,8 @@ impl<E: Engine> Tables<E> {
             Bound::Included(key) | Bound::Excluded(key) => keys::route_of(key),
             Bound::Unbounded => 0,
         };
-        let mut meter = PageMeter::begin(table, reading.index, reading.consistent, first, reading.metered)?;
+        let (index, consistent) = (reading.index, reading.consistent);
+        let mut meter = PageMeter::begin(table, index, consistent, first, reading.partitions, reading.metered)?;
         'page: while !range.is_empty() {
             let scan = Scan {
                 from: range.from.clone(),
@@ -261,14 +278,16 @@ impl<E: Engine> Tables<E> {
                     passed_over += 1;
                     if passed_over == PASSED_OVER_MAX {
                         page.last_key = Some(ItemKey::decode(table.keys(), &keys::rest(&key))?);
+                        meter.has_reached(keys::route_of(&key));
                         break 'page;
                     }
                     continue;
                 };
                 page.scanned += 1;
-                bytes += stored.size()?;
+                let size = stored.size()?;
+                bytes += size;
                 let route = keys::route_of(&key);
-                let used_up = meter.has_read(bytes, route);
+                let used_up = meter.has_read(size, route);
                 let ends = page.scanned == reading.limit || bytes >= PAGE_BYTES_MAX || used_up;
                 if ends {
                     page.last_key = Some(self.last_key(table, reading.index, &key, &stored)?);
@@ -287,8 +306,11 @@ impl<E: Engine> Tables<E> {
                 _ => break,
             }
         }
+        if page.last_key.is_none() {
+            meter.has_reached(reading.last);
+        }
         page.bytes = bytes;
-        let units = read_units(bytes, reading.consistent);
+        let units = meter.units();
         page.capacity = match reading.index {
             None => Capacity::of_table(units),
             Some(index) if index.is_global() => Capacity {
@@ -344,14 +366,25 @@ impl<E: Engine> Tables<E> {
         found.into_iter().map(item).collect()
     }
 
-    /// The engine key that an `ExclusiveStartKey` stands for; `mismatch` says that it stands for none.
-    fn start_key(&self, table: &Table, index: Option<&IndexDefinition>, start: &Item, mismatch: &str) -> Result<Bytes> {
-        let invalid = || TableError::Validation(mismatch.into());
-        let at = ItemKey::of(table.keys(), start).ok_or_else(invalid)?;
-        let known = |name: &str| table.keys().contains(name) || index.is_some_and(|index| index.keys.contains(name));
-        if start.iter().any(|(name, _)| !known(name)) {
-            return Err(invalid());
+    /// The engine key that an `ExclusiveStartKey` of a Query, or of a Scan, stands for.
+    fn start_key(&self, table: &Table, index: Option<&IndexDefinition>, start: &Item, query: bool) -> Result<Bytes> {
+        let wanted = || {
+            table
+                .keys()
+                .attributes()
+                .chain(index.iter().flat_map(|index| index.keys.attributes()))
+        };
+        let all_there = wanted().all(|key| start.contains(&key.name));
+        if !all_there || start.iter().any(|(name, _)| wanted().all(|key| key.name != name)) {
+            // Only of a table's scan is it told why.
+            let why = (!query && index.is_none()).then_some(NO_MATCH);
+            return Err(TableError::Validation(format!(
+                "{INVALID_START}{}",
+                why.unwrap_or_default()
+            )));
         }
+        let invalid = || TableError::Validation(format!("{INVALID_START}{NO_MATCH}"));
+        let at = ItemKey::of(table.keys(), start).ok_or_else(invalid)?;
         match index {
             None => Ok(keys::item(table.id(), at.route, &at.bytes)),
             Some(index) => index::entry(table.id(), table.keys(), index, &at, start)

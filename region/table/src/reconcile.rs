@@ -4,12 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use geodynamo_replicator_core::{Millis, Stamp};
-use geodynamo_storage::{Commit, Engine, Write};
+use geodynamo_storage::{Commit, Engine, Health, StorageError, Write};
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Result, Table, Tables,
+    Result, Table, TableError, Tables,
     copy::copy_key,
     counts::STORE_EVERY,
     keys::{self, space},
@@ -51,6 +51,7 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(PARKED_EVERY).await;
+                tables.writable().await;
                 tables.report("merging parked deltas", tables.release_parked().await.map(drop));
             }
         }));
@@ -70,6 +71,7 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             let mut changed = tables.catalog();
             loop {
+                tables.writable().await;
                 match tables.build_indexes().await {
                     Ok(true) => {}
                     Ok(false) => drop(changed.changed().await),
@@ -84,6 +86,7 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(ROLL_EVERY).await;
+                tables.writable().await;
                 tables.report("giving streams new shards", tables.roll_streams().await);
             }
         }));
@@ -91,6 +94,7 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(STORE_EVERY).await;
+                tables.writable().await;
                 tables.report("storing counts", tables.store_counts().await);
             }
         }));
@@ -104,8 +108,17 @@ impl<E: Engine> Tables<E> {
         }));
     }
 
+    /// Waits until the engine takes writes. What makes room, as deleting expired items does, need not wait.
+    pub async fn writable(&self) {
+        Health::wait_writable(self.engine().health()).await;
+    }
+
     fn report(&self, what: &str, result: Result<()>) {
         if let Err(error) = result {
+            if matches!(error, TableError::Storage(StorageError::Unwritable(_))) {
+                // The engine has said so, once.
+                return;
+            }
             tracing::error!(region = self.region(), %error, "{what} failed; it is tried again");
         }
     }
@@ -257,6 +270,7 @@ impl<E: Engine> Tables<E> {
         self.engine()
             .commit(Commit {
                 writes: vec![Write::Delete(copy_key(id)), Write::Delete(ttl::state_key(id))],
+                makes_room: true,
                 ..Commit::default()
             })
             .await?;
@@ -287,6 +301,7 @@ impl<E: Engine> Tables<E> {
             self.engine()
                 .commit(Commit {
                     writes,
+                    makes_room: true,
                     ..Commit::default()
                 })
                 .await?;
@@ -304,6 +319,21 @@ impl<E: Engine> Tables<E> {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits until a table is ACTIVE with all its indexes, or gone, for no longer than `limit`. Whether it is.
+    pub async fn await_settled(&self, table: u64, limit: Duration) -> bool {
+        let mut changed = self.catalog();
+        let settled = async {
+            loop {
+                let status = self.directory().by_id.get(&table).map(|table| table.status());
+                // Whoever changes the catalog is there as long as the tables are.
+                if matches!(status, None | Some(TableStatus::Active)) || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(limit, settled).await.is_ok()
     }
 
     /// Whether a table is ACTIVE here and everywhere else it is said to be.

@@ -252,9 +252,13 @@ pub struct Stream {
     /// What its records show.
     #[serde(rename = "v")]
     pub view: StreamView,
-    /// When it was switched on, in milliseconds since the Unix epoch: the stream's label.
+    /// When it was switched on, in milliseconds since the Unix epoch: the stream's label in the region that did so. The other
+    /// regions' streams have labels of their own.
     #[serde(rename = "l")]
     pub label_ms: u64,
+    /// The region that switched it on; `None` if that was before streams had labels of their own, so that all have this one.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// Whether a table's items expire, and by which attribute.

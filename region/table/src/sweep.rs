@@ -121,7 +121,8 @@ impl<E: Engine> Tables<E> {
             self.commit(staged).await?;
         }
         if !stale.is_empty() {
-            for commit in self.splits(stale) {
+            for mut commit in self.splits(stale) {
+                commit.makes_room = true;
                 self.engine().commit(commit).await?;
             }
         }

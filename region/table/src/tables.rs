@@ -28,10 +28,11 @@ use crate::{
     parked::{Parked, Parking},
     read,
     registers::{CATALOG, Registers, Setting},
-    schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
+    schema::{ReplicaEntry, ReplicaStatus, Stream},
     stats,
     streams::Streams,
-    table::{Live, TableStatus},
+    system::{SystemTables, is_system},
+    table::TableStatus,
     throttle::{Throttle, ThrottleOptions},
     transaction::Transactions,
     ttl::{ExpiryState, TtlOptions},
@@ -53,7 +54,7 @@ pub struct Options {
     pub regions: Vec<String>,
     /// The account number in ARNs.
     pub account: String,
-    /// How many partitions a new table has.
+    /// How many partitions a new table has; 0 for as many as DynamoDB gives it for its throughput.
     pub partitions: u16,
     /// What may be parked.
     pub parking: ParkingLimits,
@@ -81,7 +82,7 @@ pub struct Tables<E: Engine> {
     directory: ArcSwap<Directory>,
     /// Held by whoever changes the catalog.
     pub(crate) catalog_lock: tokio::sync::Mutex<()>,
-    catalog_table: Arc<Table>,
+    system: SystemTables,
     pub(crate) cursors: Cursors,
     pub(crate) streams: Streams,
     parking: Parking,
@@ -190,7 +191,7 @@ impl<E: Engine> Tables<E> {
             transactions,
             directory: ArcSwap::default(),
             catalog_lock: tokio::sync::Mutex::default(),
-            catalog_table: Arc::new(catalog_table()?),
+            system: SystemTables::new()?,
             cursors,
             index_states,
             collections: Collections::default(),
@@ -205,7 +206,9 @@ impl<E: Engine> Tables<E> {
             expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
         });
-        tables.load_ends(&tables.catalog_table).await?;
+        for table in tables.system.all() {
+            tables.load_ends(table).await?;
+        }
         let registers = tables.load_registers().await?;
         for table in registers.keys() {
             tables.refresh(*table).await?;
@@ -283,9 +286,20 @@ impl<E: Engine> Tables<E> {
 
     /// As DescribeTable shows it.
     pub fn describe(&self, name: &str) -> Result<Description> {
-        Ok(self
-            .table_named(name)?
-            .describe(self.region(), self.orderer.time.now_ms()))
+        let table = self.table_named(name)?;
+        let mut description = table.describe(self.region(), self.orderer.time.now_ms());
+        description.stream = description
+            .stream
+            .and_then(|setting| self.stream_here(table.id(), setting));
+        Ok(description)
+    }
+
+    /// A stream as it is in this region, with the label that it has here; none that has not begun here yet.
+    fn stream_here(&self, table: u64, setting: Stream) -> Option<Stream> {
+        let known = self.streams.label_of(table, setting.label_ms);
+        let own = setting.region.as_deref().is_none_or(|region| region == self.region());
+        let label_ms = known.or(Some(setting.label_ms).filter(|_| own))?;
+        Some(Stream { label_ms, ..setting })
     }
 
     /// Names behind `after`, at most `limit`; and the last of them if there are more.
@@ -311,10 +325,10 @@ impl<E: Engine> Tables<E> {
         self.directory.load().by_id.values().cloned().collect()
     }
 
-    /// A table that takes deltas: the catalog, or one with a replica here.
+    /// A table that takes deltas: a system table, or one with a replica here.
     pub(crate) fn replicated(&self, id: u64) -> Option<Arc<Table>> {
-        if id == CATALOG {
-            return Some(Arc::clone(&self.catalog_table));
+        if is_system(id) {
+            return self.system.get(id).cloned();
         }
         let directory = self.directory.load();
         directory
@@ -364,8 +378,8 @@ impl<E: Engine> Tables<E> {
         &self.counters
     }
 
-    pub(crate) fn catalog_table(&self) -> &Arc<Table> {
-        &self.catalog_table
+    pub(crate) fn system(&self) -> &SystemTables {
+        &self.system
     }
 
     /// Makes a table anew from its registers, as they are stored now.
@@ -519,7 +533,7 @@ async fn load<E: Engine>(engine: &E, space: u8) -> Result<Vec<(bytes::Bytes, byt
     load_range(engine, from, to).await
 }
 
-async fn load_range<E: Engine>(
+pub(crate) async fn load_range<E: Engine>(
     engine: &E,
     mut from: bytes::Bytes,
     to: bytes::Bytes,
@@ -552,33 +566,4 @@ async fn own_id<E: Engine>(engine: &E, new: ReplicaId) -> Result<ReplicaId> {
         })
         .await?;
     Ok(new)
-}
-
-/// The system table, which has no registers of its own.
-fn catalog_table() -> Result<Table> {
-    let partition = KeyAttribute {
-        name: "register".into(),
-        kind: KeyType::S,
-    };
-    let keys = KeySchema::new(partition, None);
-    let definition = Definition {
-        name: String::new(),
-        created_ms: 0,
-        keys,
-        local_indexes: Vec::new(),
-        partitions: 1,
-        uuid: 0,
-    };
-    let registers = Registers {
-        definition: Some(definition),
-        ..Registers::default()
-    };
-    let table = Table::new(
-        CATALOG,
-        registers,
-        TableStatus::Active,
-        IndexPhases::default(),
-        Arc::<Live>::default(),
-    );
-    table.ok_or_else(|| TableError::Corrupt("the system table cannot be made".into()))
 }

@@ -13,6 +13,7 @@ use crate::{
     date::{DAY_MS, HOUR_MS, day_of_week_text},
     index_state::global_id,
     schema::{Billing, IndexDefinition, Throughput},
+    throttle::{KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX},
 };
 
 /// Decreases of provisioned throughput that a table or an index may have at any time of a UTC day; each further one needs
@@ -27,6 +28,33 @@ pub const ON_DEMAND_WARM: Throughput = Throughput {
     read: 12_000,
     write: 4_000,
 };
+
+/// What a partition serves in DynamoDB, in units per second. Source: AWS developer guide, "Partitions and data distribution".
+const PARTITION: Throughput = Throughput {
+    read: KEY_RANGE_READ_MAX,
+    write: KEY_RANGE_WRITE_MAX,
+};
+/// The most partitions that a new table gets for its throughput. They are what its streams' shards are by, and what is
+/// replicated in order; more make nothing faster here. So many in each of [`crate::TABLES_MAX`] tables are within what a link
+/// takes.
+pub const INITIAL_PARTITIONS_MAX: u16 = 16;
+
+/// How many partitions a new table begins with: as many as it needs in DynamoDB for the throughput that it can take at once.
+/// That is one for a small provisioned table, and four on demand.
+pub(crate) fn initial_partitions(billing: Billing, warmed: Option<WarmUpdate>) -> u16 {
+    let base = warm(billing, None);
+    let warmed = warmed.unwrap_or_default();
+    let read = warmed.read.unwrap_or(base.read).max(base.read);
+    let write = warmed.write.unwrap_or(base.write).max(base.write);
+    let needed = read.div_ceil(PARTITION.read).max(write.div_ceil(PARTITION.write));
+    u16::try_from(needed)
+        .unwrap_or(INITIAL_PARTITIONS_MAX)
+        .clamp(1, INITIAL_PARTITIONS_MAX)
+}
+
+/// Where the guide says what a new table can take.
+const INITIAL_THROUGHPUT: &str = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/\
+                                  on-demand-capacity-mode.html#on-demand-capacity-mode-initial";
 
 /// The most request units per second of an on-demand table or index; `None` for no such maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -282,16 +310,21 @@ pub(crate) fn warm(billing: Billing, warmed: Option<Throughput>) -> Throughput {
     }
 }
 
-/// Warm throughput after an update; `what` it is of. Less than there is is refused.
-pub(crate) fn warmed(now: Throughput, update: WarmUpdate, what: &str) -> Result<Throughput> {
-    for (member, wanted, current) in [
-        ("ReadUnitsPerSecond", update.read, now.read),
-        ("WriteUnitsPerSecond", update.write, now.write),
+/// Warm throughput after an update; `what` it is of. Less than there is is refused, or, of what is new and billed so, less
+/// than it begins with.
+pub(crate) fn warmed(now: Throughput, update: WarmUpdate, what: &str, new: Option<Billing>) -> Result<Throughput> {
+    for (member, units, wanted, current) in [
+        ("ReadUnitsPerSecond", "ReadCapacityUnits", update.read, now.read),
+        ("WriteUnitsPerSecond", "WriteCapacityUnits", update.write, now.write),
     ] {
         if wanted.is_some_and(|wanted| wanted < current) {
+            let than = match new {
+                None => "current WarmThroughput, decreasing WarmThroughput is not supported".to_owned(),
+                Some(Billing::OnDemand) => format!("initial throughput for OnDemand. See: {INITIAL_THROUGHPUT}"),
+                Some(Billing::Provisioned(_)) => format!("{units} of ProvisionedThroughput"),
+            };
             return Err(TableError::invalid(format!(
-                "Requested {member} for WarmThroughput for {what} is lower than current WarmThroughput, decreasing \
-                 WarmThroughput is not supported"
+                "Requested {member} for WarmThroughput for {what} is lower than {than}"
             )));
         }
     }
@@ -353,14 +386,62 @@ mod tests {
         let now = warm(Billing::OnDemand, None);
         assert_eq!(now, units(12_000, 4_000));
         assert_eq!(
-            warmed(now, update(Some(13_000), None), "table").unwrap(),
+            warmed(now, update(Some(13_000), None), "table", None).unwrap(),
             units(13_000, 4_000)
         );
         assert_eq!(
-            warmed(now, update(None, Some(3_999)), "table").unwrap_err().to_string(),
+            warmed(now, update(None, Some(3_999)), "table", None)
+                .unwrap_err()
+                .to_string(),
             "One or more parameter values were invalid: Requested WriteUnitsPerSecond for WarmThroughput for table is lower \
              than current WarmThroughput, decreasing WarmThroughput is not supported"
         );
         assert_eq!(warm(Billing::Provisioned(units(5, 7)), Some(units(6, 6))), units(6, 7));
+    }
+
+    #[test]
+    fn a_new_index_is_no_colder_than_it_begins() {
+        let refused = |now, new| {
+            let update = WarmUpdate {
+                read: Some(1),
+                write: Some(1),
+            };
+            warmed(now, update, "index i", Some(new)).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(ON_DEMAND_WARM, Billing::OnDemand),
+            "One or more parameter values were invalid: Requested ReadUnitsPerSecond for WarmThroughput for index i is lower \
+             than initial throughput for OnDemand. See: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/\
+             on-demand-capacity-mode.html#on-demand-capacity-mode-initial"
+        );
+        assert_eq!(
+            refused(units(1, 2), Billing::Provisioned(units(1, 2))),
+            "One or more parameter values were invalid: Requested WriteUnitsPerSecond for WarmThroughput for index i is lower \
+             than WriteCapacityUnits of ProvisionedThroughput"
+        );
+    }
+
+    #[test]
+    fn partitions_go_by_what_a_new_table_can_take() {
+        let check = |billing: Billing, warmed: Option<(u64, u64)>, expected: u16| {
+            let warmed = warmed.map(|(read, write)| WarmUpdate {
+                read: Some(read),
+                write: Some(write),
+            });
+            assert_eq!(initial_partitions(billing, warmed), expected, "{billing:?} {warmed:?}");
+        };
+        check(Billing::OnDemand, None, 4);
+        check(Billing::OnDemand, Some((30_000, 4_000)), 10);
+        check(Billing::OnDemand, Some((u64::MAX, u64::MAX)), INITIAL_PARTITIONS_MAX);
+        for (read, write, expected) in [
+            (1, 1, 1),
+            (3_000, 1_000, 1),
+            (3_001, 1, 2),
+            (1, 4_500, 5),
+            (40_000, 40_000, 16),
+        ] {
+            check(Billing::Provisioned(units(read, write)), None, expected);
+        }
+        check(Billing::Provisioned(units(1, 1)), Some((6_001, 1)), 3);
     }
 }

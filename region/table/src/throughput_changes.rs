@@ -20,7 +20,7 @@ pub(crate) fn of_new_table(
     update: &ThroughputUpdate,
     indexes: &[IndexDefinition],
 ) -> Result<Vec<Change>> {
-    let mut changes = of_table(billing, None, None, update)?;
+    let mut changes = of_table(billing, None, None, update, true)?;
     for index in indexes {
         let new = IndexCapacity::default();
         changes.extend(of_index(index, new, billing, named(update, &index.name), None)?);
@@ -38,7 +38,7 @@ pub(crate) fn of_update(
     let registers = &table.registers;
     let before = registers.billing.unwrap_or(Billing::OnDemand);
     let after = update.billing.unwrap_or(before);
-    let mut changes = of_table(after, registers.on_demand, registers.warm, &update.throughput)?;
+    let mut changes = of_table(after, registers.on_demand, registers.warm, &update.throughput, false)?;
     let mut history = registers.history.clone().unwrap_or_default();
     match (before, after) {
         (Billing::Provisioned(from), Billing::Provisioned(to)) => history.change(from, to, now)?,
@@ -125,15 +125,19 @@ fn of_table(
     limits: Option<OnDemandLimits>,
     was_warmed: Option<Throughput>,
     update: &ThroughputUpdate,
+    is_new: bool,
 ) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
-    if let Some(on_demand) = update.on_demand {
-        check_mode(billing)?;
+    if billing != Billing::OnDemand {
+        // A provisioned table has no maximums, and none from before when it is switched back.
+        changes.extend(limits.map(|_| (Setting::OnDemand, None)));
+    } else if let Some(on_demand) = update.on_demand {
         let limits = limits.unwrap_or_default().updated(on_demand);
         changes.push((Setting::OnDemand, Some(pack(&limits)?)));
     }
     if let Some(wanted) = update.warm {
-        let warmed = warmed(warm(billing, was_warmed), wanted, "table")?;
+        let new = Some(billing).filter(|_| is_new);
+        let warmed = warmed(warm(billing, was_warmed), wanted, "table", new)?;
         changes.push((Setting::Warm, Some(pack(&warmed)?)));
     }
     Ok(changes)
@@ -156,8 +160,9 @@ fn of_index(
         }
         after.provisioned = Some(to);
     }
-    if let Some(on_demand) = wanted.on_demand {
-        check_mode(billing)?;
+    if billing != Billing::OnDemand {
+        after.on_demand = None;
+    } else if let Some(on_demand) = wanted.on_demand {
         after.on_demand = Some(after.on_demand.unwrap_or_default().updated(on_demand));
     }
     if let Some(wanted) = wanted.warm {
@@ -166,7 +171,8 @@ fn of_index(
             Billing::Provisioned(_) => Billing::Provisioned(after.provisioned.or(index.throughput).unwrap_or_default()),
         };
         let what = format!("index {}", index.name);
-        after.warm = Some(warmed(warm(billing, after.warm), wanted, &what)?);
+        let new = Some(billing).filter(|_| now.is_none());
+        after.warm = Some(warmed(warm(billing, after.warm), wanted, &what, new)?);
     }
     if after == before {
         return Ok(None);
@@ -177,15 +183,6 @@ fn of_index(
 fn named(update: &ThroughputUpdate, index: &str) -> IndexUpdate {
     let found = update.indexes.iter().find(|(name, _)| name == index);
     found.map(|(_, update)| *update).unwrap_or_default()
-}
-
-fn check_mode(billing: Billing) -> Result<()> {
-    if billing == Billing::OnDemand {
-        return Ok(());
-    }
-    Err(TableError::invalid(
-        "OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST",
-    ))
 }
 
 fn check_overrides(table: &Table, billing: Billing, wanted: &ReplicaUpdate) -> Result<()> {
@@ -207,7 +204,7 @@ fn check_overrides(table: &Table, billing: Billing, wanted: &ReplicaUpdate) -> R
         }
         if on_demand.is_some() && billing != Billing::OnDemand {
             return Err(TableError::invalid(
-                "OnDemandThroughputOverride can only be specified when BillingMode is PAY_PER_REQUEST",
+                "MaxReadRequestUnits for OnDemandThroughput cannot be specified when the table BillingMode is PROVISIONED",
             ));
         }
     }

@@ -177,6 +177,7 @@ impl<E: Engine> Tables<E> {
         let (to, _) = keys::owner_range(space::TOKEN, oldest, 0, 0);
         let commit = Commit {
             writes: vec![Write::DeleteRange(from, to)],
+            makes_room: true,
             ..Commit::default()
         };
         self.engine().commit(commit).await?;

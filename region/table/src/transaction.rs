@@ -28,7 +28,7 @@ use crate::{
     write::{Staged, WriteOptions},
 };
 
-/// The most bytes of all items of a transaction, each as it was or as it becomes, whichever is more.
+/// The most bytes of all items of a transaction: what a request to write carries of them, or what a request to read is given.
 pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often an item is written or read for a transaction: once to prepare it, once to commit it. A local or a global
 /// index is written once.
@@ -43,6 +43,8 @@ pub struct TransactWrite {
     pub action: TransactAction,
     /// What must hold of the item as it is.
     pub condition: Option<Condition>,
+    /// Bytes of the values that the request gives for the expressions.
+    pub values_bytes: usize,
     /// Whether a failed condition gives the item as it is.
     pub old_on_failure: bool,
 }
@@ -180,9 +182,6 @@ impl<E: Engine> Tables<E> {
     /// [`TableError::TransactionCanceled`] with a reason for each item that cannot be read; [`TableError::Validation`]
     /// for what is wrong with the request itself.
     pub async fn transact_get(&self, wanted: &[(Arc<Table>, Item)]) -> Result<Vec<Option<StoredItem>>> {
-        for (table, key) in wanted {
-            table.check_key_values(key)?;
-        }
         let ats = distinct(wanted.iter().map(|(table, key)| (table, table.key_of(key))))?;
         let items = whose(wanted.iter().map(|(table, _)| table), &ats);
         let busy: Vec<_> = items.iter().map(|item| self.ongoing().is_written(item)).collect();
@@ -315,7 +314,6 @@ fn prepare_all(
 ) -> Result<Vec<PreparedAction>> {
     let mut all = Vec::with_capacity(actions.len());
     let mut reasons = Vec::with_capacity(actions.len());
-    let mut bytes = 0;
     for (number, ((action, at), current)) in actions.into_iter().zip(ats).zip(current).enumerate() {
         let table = involved.of_action[number];
         let options = WriteOptions {
@@ -340,34 +338,35 @@ fn prepare_all(
         match prepare(&involved.tables[table], current, action, &options) {
             Ok(prepared) => {
                 let (before, after) = prepared.sizes()?;
-                let size = before.unwrap_or(0).max(after.unwrap_or(0));
-                bytes += size;
-                // Of what is too much, only the reasons are still of interest.
-                if bytes <= TRANSACTION_BYTES_MAX {
-                    all.push(PreparedAction {
-                        table,
-                        at,
-                        prepared,
-                        writes,
-                        size,
-                    });
-                }
+                all.push(PreparedAction {
+                    table,
+                    at,
+                    prepared,
+                    writes,
+                    size: before.unwrap_or(0).max(after.unwrap_or(0)),
+                });
                 reasons.push(None);
             }
             Err(error) => reasons.push(Some(reason(error)?)),
         }
     }
-    if reasons.iter().any(Option::is_some) {
-        return Err(TableError::TransactionCanceled(reasons));
+    if all.len() < reasons.len() {
+        return Err(canceled(reasons));
     }
-    check_bytes(bytes)?;
     Ok(all)
 }
 
 /// What no state of the tables could make right: values that no key can have, and sizes that no item can have.
 fn check_values(actions: &[TransactWrite]) -> Result<()> {
     let mut bytes = 0;
-    for TransactWrite { table, action, .. } in actions {
+    for TransactWrite {
+        table,
+        action,
+        values_bytes,
+        ..
+    } in actions
+    {
+        bytes += values_bytes;
         match action {
             TransactAction::Put(item) => {
                 table.check_key_values(item)?;
@@ -382,6 +381,7 @@ fn check_values(actions: &[TransactWrite]) -> Result<()> {
             }
             TransactAction::Delete(key) | TransactAction::Update(key, _) | TransactAction::Check(key) => {
                 table.check_key_values(key)?;
+                bytes += size::item(key);
             }
         }
     }
@@ -393,7 +393,7 @@ fn check_bytes(bytes: usize) -> Result<()> {
         return Ok(());
     }
     Err(TableError::Validation(
-        "The aggregate size of the items in the transaction exceeded 4 MB".into(),
+        "The aggregate transaction size cannot exceed 4 MB".into(),
     ))
 }
 
@@ -417,9 +417,18 @@ fn distinct<'a>(located: impl Iterator<Item = (&'a Arc<Table>, Result<ItemKey>)>
         }
     }
     if ats.len() < reasons.len() {
-        return Err(TableError::TransactionCanceled(reasons));
+        return Err(canceled(reasons));
     }
     Ok(ats)
+}
+
+/// The error of a transaction some of whose actions have reasons. Of several validation errors the first is told.
+fn canceled(mut reasons: Vec<Option<TableError>>) -> TableError {
+    let invalid = |reason: &&mut Option<TableError>| matches!(reason, Some(TableError::Validation(_)));
+    for later in reasons.iter_mut().filter(invalid).skip(1) {
+        *later = None;
+    }
+    TableError::TransactionCanceled(reasons)
 }
 
 /// The error, if it is one that cancels a transaction; others are the whole request's.

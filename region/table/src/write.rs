@@ -21,7 +21,7 @@ use crate::{
     order::latch_of,
     prepare::{Action, Prepared, check_update, prepare},
     record::Record,
-    registers::CATALOG,
+    system::is_system,
     table::Stats,
 };
 
@@ -36,6 +36,8 @@ pub struct WriteOptions<'a> {
     pub return_new: bool,
     /// Whether a failed condition gives the item as it is.
     pub old_on_failure: bool,
+    /// Whether a failed condition tells what it consumed.
+    pub measures_failure: bool,
     /// Whether to wait for a transaction that is in progress on the item, instead of failing.
     pub waits: bool,
     /// Whether what an update writes has a limit beside the item's: UpdateItem's has (`update_size.rs`).
@@ -149,14 +151,13 @@ impl<E: Engine> Tables<E> {
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
         let current = self.engine().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-        let refused_units = if options.condition.is_some() && table.is_throttled() {
-            write_units(size_of(current.as_ref())?, 0) - least
-        } else {
-            0.0
+        let options = WriteOptions {
+            measures_failure: options.measures_failure || table.is_throttled(),
+            ..options
         };
         let prepared = prepare(table, current, action, &options).inspect_err(|error| {
-            if matches!(error, TableError::ConditionFailed(_)) {
-                table.consume(None, Access::Write, at.route, refused_units);
+            if let TableError::ConditionFailed(failed) = error {
+                table.consume(None, Access::Write, at.route, failed.units - least);
             }
         })?;
         let mut staged = Staged::default();
@@ -206,8 +207,8 @@ impl<E: Engine> Tables<E> {
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
     pub(crate) fn stage(&self, table: &Table, change: &KeyChange<'_>, staged: &mut Staged) -> Result<()> {
         let KeyChange { at, old, new, .. } = change;
-        // The catalog's registers are not items.
-        let items = table.id() != CATALOG;
+        // System tables' rows are not items.
+        let items = !is_system(table.id());
         let size = |record: &Record| {
             record
                 .item
@@ -219,6 +220,8 @@ impl<E: Engine> Tables<E> {
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
         let record = new.write();
+        let is_first = staged.commit.appends.is_empty();
+        staged.commit.makes_room = new.item.is_none() && (is_first || staged.commit.makes_room);
         staged
             .commit
             .writes
@@ -400,12 +403,6 @@ impl<E: Engine> Tables<E> {
         }
         Ok(positions)
     }
-}
-
-/// The size of a record's item, by DynamoDB's formula; of nothing, zero.
-fn size_of(record: Option<&Record>) -> Result<usize> {
-    let item = record.and_then(|record| record.item.clone());
-    item.map_or(Ok(0), |item| StoredItem::new(item).size())
 }
 
 /// A record's item where the caller has not decoded it.

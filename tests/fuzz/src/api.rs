@@ -2,7 +2,8 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use geodynamo_api::Api;
+use geodynamo_api::{Api, Call};
+use geodynamo_policy::Caller;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
@@ -122,7 +123,8 @@ impl Region {
     }
 
     fn call(&self, target: &str, body: &[u8]) {
-        let reply = self.runtime.block_on(self.api.call(target, body));
+        let root = Caller::root("000000000000");
+        let reply = self.runtime.block_on(self.api.call(Call::of(&root), target, body));
         assert!(matches!(reply.status, 200 | 400), "{target}: status {}", reply.status);
         assert_eq!(reply.status == 200, reply.error.is_none());
         if !reply.body.is_empty() {

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use geodynamo_api::Api;
+use geodynamo_api::{Api, Call};
+use geodynamo_policy::Caller;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, MemoryEngine, Spanning};
@@ -25,6 +26,8 @@ pub enum EngineKind {
 
 /// Steps that filling and emptying indexes may take, so that it ends even if it would not.
 const BUILD_STEPS_MAX: usize = 10_000;
+/// The account of everything.
+const ACCOUNT: &str = "000000000000";
 
 /// A clock that stands still until it is told that time passes: replies are the same in every run.
 #[derive(Clone)]
@@ -82,9 +85,10 @@ impl Region {
     /// Sends a request: a status and a document come back.
     pub(crate) async fn call(&self, operation: &str, body: &[u8]) -> (u16, Json) {
         let target = format!("DynamoDB_20120810.{operation}");
+        let root = Caller::root(ACCOUNT);
         let reply = match &self.engine {
-            Under::Memory(api) => api.call(&target, body).await,
-            Under::Rocks { api, .. } => api.call(&target, body).await,
+            Under::Memory(api) => api.call(Call::of(&root), &target, body).await,
+            Under::Rocks { api, .. } => api.call(Call::of(&root), &target, body).await,
         };
         let document = serde_json::from_slice(&reply.body);
         (
@@ -132,7 +136,7 @@ async fn api<E: Engine>(engine: E, clock: &Clock) -> Result<Api<E>, String> {
     let options = Options {
         region: "us-east-1".into(),
         regions: vec!["us-east-1".into()],
-        account: "000000000000".into(),
+        account: ACCOUNT.into(),
         partitions: 4,
         parking: ParkingLimits::default(),
         time: Arc::new(clock.clone()),

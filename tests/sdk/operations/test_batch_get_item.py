@@ -88,11 +88,9 @@ def test_capacity(wire, plain, sorted_table, pk, consistent, units):
 def test_one_hundred_keys(wire, plain):
     hundred = [str(number) for number in range(100)]
     assert wire("BatchGetItem", RequestItems={plain: {"Keys": key(*hundred)}})["Responses"] == {plain: []}
-    refused = wire.refusal("BatchGetItem", RequestItems={plain: {"Keys": key(*hundred, "more")}})
-    assert refused.startswith(invalid("1 validation error detected: Value '[{pk=AttributeValue(s=0, "))
-    assert refused.endswith(
-        f"at 'requestItems.{plain}.member.keys' failed to satisfy constraint: Member must have length less than or equal "
-        "to 100"
+    assert wire.refusal("BatchGetItem", RequestItems={plain: {"Keys": key(*hundred, "more")}}) == invalid(
+        f"Value at 'RequestItems.{plain}.member.Keys' failed to satisfy constraint: Member must have length less than or "
+        "equal to 100"
     )
     items = {plain: {"Keys": key(*hundred)}, "another-table": {"Keys": key("more")}}
     assert wire.refusal("BatchGetItem", RequestItems=items) == invalid(
@@ -119,8 +117,8 @@ EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the suppo
         ),
         (
             {"abc": {"Keys": []}},
-            "1 validation error detected: Value '[]' at 'requestItems.abc.member.keys' failed to satisfy constraint: "
-            "Member must have length greater than or equal to 1",
+            "Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must have length greater than or "
+            "equal to 1",
         ),
         ({"PLAIN": {"Keys": [{"pk": {}}]}}, EMPTY),
         ({"PLAIN": {"Keys": [{}]}}, "The provided key element does not match the schema"),

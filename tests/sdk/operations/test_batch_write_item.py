@@ -31,6 +31,8 @@ def test_twenty_five_writes(wire, plain, pk):
     assert wire("BatchWriteItem", RequestItems={plain: writes[:25]}) == {"UnprocessedItems": {}}
     refused = wire.refusal("BatchWriteItem", RequestItems={plain: writes})
     assert refused.startswith(invalid(f"1 validation error detected: Value '{{{plain}=[WriteRequest(putRequest="))
+    # The whole list is shown, however long it is.
+    assert all(f"{pk}-{number}," in refused for number in range(26))
     assert refused.endswith(
         "at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less "
         "than or equal to 25, Member must have length greater than or equal to 1]"

@@ -132,11 +132,6 @@ IMPORT = "arn:aws:dynamodb:us-east-1:000000000000:table/abc/import/0148960279714
             {"TableName": "PLAIN", "IndexName": "none"},
             "ResourceNotFoundException: Requested resource not found: Index: none not found",
         ),
-        (
-            "UpdateContinuousBackups",
-            {"TableName": "PLAIN", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}},
-            invalid("PointInTimeRecoveryEnabled is not available in this version of geodynamo"),
-        ),
     ],
     ids=lambda value: str(value)[:60],
 )

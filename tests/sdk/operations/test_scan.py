@@ -98,14 +98,16 @@ def test_projections(wire, forest):
 @pytest.mark.parametrize(
     ("request_", "consumed"),
     [
-        ({}, {"CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}),
-        ({"ConsistentRead": True}, {"CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}),
+        # In each of the four partitions of an on-demand table.
+        ({}, {"CapacityUnits": 2.0, "Table": {"CapacityUnits": 2.0}}),
+        ({"ConsistentRead": True}, {"CapacityUnits": 4.0, "Table": {"CapacityUnits": 4.0}}),
+        ({"Segment": 1, "TotalSegments": 2}, {"CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}),
         (
             {"IndexName": "g-include"},
             {
-                "CapacityUnits": 0.5,
+                "CapacityUnits": 2.0,
                 "Table": {"CapacityUnits": 0.0},
-                "GlobalSecondaryIndexes": {"g-include": {"CapacityUnits": 0.5}},
+                "GlobalSecondaryIndexes": {"g-include": {"CapacityUnits": 2.0}},
             },
         ),
     ],
@@ -115,7 +117,8 @@ def test_capacity(wire, forest, request_, consumed):
     assert answer["ConsumedCapacity"] == {"TableName": forest, **consumed}
 
 
-SCHEMA = "The provided starting key is invalid: The provided key element does not match the schema"
+INVALID = "The provided starting key is invalid"
+SCHEMA = f"{INVALID}: The provided key element does not match the schema"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +127,9 @@ SCHEMA = "The provided starting key is invalid: The provided key element does no
         ({"ExclusiveStartKey": {"pk": s("a")}}, SCHEMA),
         ({"ExclusiveStartKey": {"pk": s("a"), "sk": s("a")}}, SCHEMA),
         ({"ExclusiveStartKey": {"pk": s("a"), "sk": n(1), "seen": n(1)}}, SCHEMA),
-        ({"IndexName": "g-include", "ExclusiveStartKey": {"pk": s("a"), "sk": n(1)}}, SCHEMA),
-        ({"IndexName": "g-include", "ExclusiveStartKey": {"gp": s("a")}}, SCHEMA),
+        ({"IndexName": "g-include", "ExclusiveStartKey": {"pk": s("a"), "sk": n(1)}}, INVALID),
+        ({"IndexName": "g-include", "ExclusiveStartKey": {"gp": s("a")}}, INVALID),
+        ({"IndexName": "g-include", "ExclusiveStartKey": {"pk": s("a"), "sk": n(1), "gp": n(1)}}, SCHEMA),
         (
             {"ExclusiveStartKey": {"pk": s("a"), "sk": {"NULL": False}}},
             "The provided starting key is invalid: One or more parameter values were invalid: Null attribute value types "

@@ -23,9 +23,9 @@ class Answer:
 
     @property
     def body(self):
-        if self.headers.get("content-encoding") == "gzip":
-            return zlib.decompress(self.raw, wbits=31)
-        return self.raw
+        coding = self.headers.get("content-encoding")
+        wbits = {"gzip": 31, "deflate": 15}
+        return self.raw if coding is None else zlib.decompress(self.raw, wbits=wbits[coding])
 
     @property
     def json(self):

@@ -5,7 +5,6 @@ from botocore.exceptions import ClientError
 
 KEY = "WHERE artist = 'ada' AND song = 1"
 KEY_WANTED = "Where clause does not contain a mandatory equality on all key attributes"
-MIXED = "The entire request must consist of either read statements or write statements, you cannot mix both"
 
 
 def song(artist, number):

@@ -98,11 +98,11 @@ def test_indexes(run, music, songs):
     assert len(run(f"SELECT * {genres} AND artist = 'ada'")["Items"]) == 6
     assert refusal(lambda: run(f"SELECT * {genres}", ConsistentRead=True)) == (
         "ValidationException",
-        "Consistent reads are not supported on global secondary indexes",
+        "Strongly consistent read is not supported on Global Secondary Indexes",
     )
     assert refusal(lambda: run('SELECT * FROM {t}."nope"')) == (
         "ValidationException",
-        "The table does not have the specified index: nope",
+        "The table does not have the specified index",
     )
 
 
@@ -137,11 +137,11 @@ def test_a_next_token_is_of_its_statement(run, songs):
     token = run(statement, {"S": "ada"}, Limit=5)["NextToken"]
     assert numbers(run(statement, {"S": "ada"}, Limit=2, NextToken=token)) == [5, 6]
     for other, parameter in [(statement, "bob"), (statement + " AND song > 0", "ada")]:
-        code, _ = refusal(lambda: run(other, {"S": parameter}, NextToken=token))
-        assert code == "ValidationException"
+        refused = refusal(lambda: run(other, {"S": parameter}, NextToken=token))
+        assert refused == ("ValidationException", "NextToken does not match request")
     for broken in ["x", "AAAA", token[:-8], token[:20] + "AAAA" + token[24:]]:
-        code, _ = refusal(lambda: run(statement, {"S": "ada"}, NextToken=broken))
-        assert code == "ValidationException"
+        code, message = refusal(lambda: run(statement, {"S": "ada"}, NextToken=broken))
+        assert code == "ValidationException" and message in ("Invalid NextToken", "NextToken does not match request")
 
 
 def test_pages_of_a_megabyte(run, client, music):

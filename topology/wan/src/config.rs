@@ -1,8 +1,12 @@
 //! What an emulator is started with.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs},
+};
 
-use geodynamo_topology::{RegionName, rtt};
+use geodynamo_topology::{Address, RegionName, Topology, rtt};
 
 use crate::shape::Shape;
 
@@ -16,6 +20,8 @@ pub struct WanConfig {
     pub regions: Vec<WanRegion>,
     /// Where `GET /links` and `PUT /links/{from}/{to}` are answered; port 0 picks a free one.
     pub control: SocketAddr,
+    /// Where `from` dials for `to`; a pair that is not in it gets a free port on the loopback interface.
+    pub listen: BTreeMap<(RegionName, RegionName), SocketAddr>,
     /// With the same seed, a link draws the same fates for its first, second, … packet.
     pub seed: u64,
 }
@@ -38,9 +44,52 @@ impl WanConfig {
                 .map(|(name, target)| WanRegion { name, target })
                 .collect(),
             control: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: BTreeMap::new(),
             seed: 0,
         }
     }
+
+    /// The emulator of a topology whose links all go `via` it: each is dialled at its `via` address and ends at the
+    /// replication address of its region's node. Host names are resolved here, once.
+    ///
+    /// # Errors
+    /// A region without a node, an address that does not resolve, or no link with a `via`.
+    pub fn of_topology(topology: &Topology) -> io::Result<Self> {
+        let mut targets = Vec::new();
+        for region in topology.regions() {
+            let node = region.nodes.first();
+            let node = node.ok_or_else(|| io::Error::other(format!("region '{}' has no node", region.name)))?;
+            targets.push((region.name.clone(), resolve(&node.replication)?));
+        }
+        let mut config = Self::new(targets);
+        for link in topology.links() {
+            if let Some(via) = &link.via {
+                config
+                    .listen
+                    .insert((link.from.clone(), link.to.clone()), resolve(via)?);
+            }
+        }
+        if config.listen.is_empty() {
+            return Err(io::Error::other(
+                "no [[link]] of the topology has a 'via': there is nothing to relay",
+            ));
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn listen_at(&self, from: &RegionName, to: &RegionName) -> SocketAddr {
+        let pair = (from.clone(), to.clone());
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        self.listen.get(&pair).copied().unwrap_or(free)
+    }
+}
+
+fn resolve(address: &Address) -> io::Result<SocketAddr> {
+    let found = (address.host(), address.port()).to_socket_addrs();
+    let found = found
+        .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?
+        .next();
+    found.ok_or_else(|| io::Error::other(format!("{address} has no address")))
 }
 
 /// The shape a link starts with: half the real round-trip time between the two regions, nothing else.

@@ -95,7 +95,8 @@ impl WanEmulator {
             let (Some(back), Some(target)) = (links.0.get(&back), target) else {
                 continue;
             };
-            let relay = Relay::bind(Arc::clone(link), Arc::clone(back), target, queue.entrance())?;
+            let listen = config.listen_at(&pair.0, &pair.1);
+            let relay = Relay::bind(Arc::clone(link), Arc::clone(back), listen, target, queue.entrance())?;
             relays.insert(pair.clone(), relay.address()?);
             tasks.spawn(relay.run());
         }

@@ -56,8 +56,15 @@ struct Session {
 }
 
 impl Relay {
-    pub(crate) fn bind(there: Arc<Link>, back: Arc<Link>, target: SocketAddr, entrance: Entrance) -> io::Result<Self> {
-        let (socket, sender) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None)?;
+    /// A relay that is dialled at `listen` and reaches `target`.
+    pub(crate) fn bind(
+        there: Arc<Link>,
+        back: Arc<Link>,
+        listen: SocketAddr,
+        target: SocketAddr,
+        entrance: Entrance,
+    ) -> io::Result<Self> {
+        let (socket, sender) = bind(listen, None)?;
         Ok(Self {
             there,
             back,

@@ -156,7 +156,10 @@ fn verifier() -> Verifier {
 fn takes_what_aws_signs() {
     let verifier = verifier();
     let principal = verifier.verify(&signed(b"{}").request(), NOW).unwrap();
-    assert_eq!((&*principal.access_key_id, &*principal.account), (KEY, "123456789012"));
+    assert_eq!(
+        (&*principal.access_key_id, &*principal.caller.account),
+        (KEY, "123456789012")
+    );
     let check = |request: Owned| {
         assert_eq!(
             verifier.verify(&request.request(), NOW),
@@ -492,7 +495,7 @@ fn development_takes_anything() {
     let check = |request: Owned, expect: &str| {
         let principal = verifier.verify(&request.request(), 0).unwrap();
         assert_eq!(
-            (&*principal.access_key_id, &*principal.account),
+            (&*principal.access_key_id, &*principal.caller.account),
             (expect, UNCHECKED_ACCOUNT)
         );
     };

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use geodynamo_table::{PARTITION_KEY_BYTES_MAX, schema::Throughput};
+use geodynamo_table::{
+    PARTITION_KEY_BYTES_MAX,
+    schema::{KeyAttribute, KeySchema, Throughput},
+};
 
 use super::ApiError;
 use crate::{generated::KeySchemaElement, wire::Value as _};
@@ -20,6 +23,75 @@ impl ApiError {
     /// An ARN of another region.
     pub(crate) fn foreign_arn(arn: &str) -> Self {
         Self::validation(format!("1 validation error detected: Invalid AWS region in '{arn}'"))
+    }
+
+    /// What should be the ARN of something with tags.
+    pub(crate) fn not_an_arn(text: &str) -> Self {
+        Self::invalid(format!("ARNs must start with 'arn:': {text}"))
+    }
+
+    pub(crate) fn invalid_tag_key(key: &str) -> Self {
+        Self::validation(format!("The Tag Key provided is invalid, Key: {key}"))
+    }
+
+    pub(crate) fn invalid_tag_value(value: &str) -> Self {
+        Self::validation(format!("The Tag Value provided is invalid, Value: {value}"))
+    }
+
+    pub(crate) fn reserved_tag_key(key: &str) -> Self {
+        Self::validation(format!("Tag Key cannot be prefixed with aws:, Key: {key}"))
+    }
+
+    pub(crate) fn tag_key_twice(key: &str) -> Self {
+        Self::validation(format!(
+            "Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"
+        ))
+    }
+
+    pub(crate) fn too_many_tags() -> Self {
+        Self::validation("Number of Tags exceed the current limit for the provided ResourceArn")
+    }
+
+    /// Members that a request must have, by their names in the model of DynamoDB's own.
+    pub(crate) fn members_missing(names: &[&str]) -> Self {
+        let missing =
+            |name: &&str| format!("Value null at '{name}' failed to satisfy constraint: Member must not be null");
+        let (count, errors) = (names.len(), if names.len() == 1 { "error" } else { "errors" });
+        let missing: Vec<_> = names.iter().map(missing).collect();
+        Self::validation(format!("{count} validation {errors} detected: {}", missing.join("; ")))
+    }
+
+    /// A stream that is switched on without a view, or off with one.
+    pub(crate) fn stream_view(enabled: bool, of_new_table: bool) -> Self {
+        Self::invalid(match (of_new_table, enabled) {
+            (true, true) => "Table is being created with a stream enabled, UpdateViewType is required",
+            (true, false) => "Table is being created with a stream disabled, UpdateViewType should not be specified",
+            (false, true) => "If stream is being enabled then UpdateViewType is required",
+            (false, false) => "If stream is being disabled, then UpdateViewType must not be specified",
+        })
+    }
+
+    /// `index` is that of the index, if it is not the table's.
+    pub(crate) fn on_demand_of_provisioned(member: &str, index: Option<&str>, is_new: bool) -> Self {
+        let of = index.map(|name| format!(" for index : {name}")).unwrap_or_default();
+        Self::invalid(if is_new {
+            format!("{member} for OnDemandThroughput{of} cannot be specified when table BillingMode is PROVISIONED.")
+        } else {
+            format!("{member} for OnDemandThroughput{of} cannot be specified when the table BillingMode is PROVISIONED")
+        })
+    }
+
+    pub(crate) fn on_demand_out_of_range(member: &str, index: Option<&str>) -> Self {
+        let of = index.map_or_else(|| "table".to_owned(), |name| format!("index : {name}"));
+        Self::invalid(format!(
+            "Requested {member} for OnDemandThroughput for {of} is outside of valid range"
+        ))
+    }
+
+    pub(crate) fn warm_index_of_nothing(index: &str) -> Self {
+        Self::invalid(format!(
+            "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond specified for index: {index}"
+        ))
     }
 
     pub(crate) fn both_kinds_of_parameters(older: &str, expressions: &str) -> Self {
@@ -233,9 +305,21 @@ impl ApiError {
         )
     }
 
-    /// How DynamoDB says it is not known.
+    /// Of a schema of several attributes. Only parts of DynamoDB's text are known.
     pub(crate) fn key_attribute_twice(name: &str) -> Self {
-        Self::validation(format!("Invalid KeySchema: Duplicate key attribute: {name}"))
+        Self::validation(format!(
+            "Invalid KeySchema: Two elements in the KeySchema have the same name: {name}"
+        ))
+    }
+
+    /// Of a schema of several attributes. Only parts of DynamoDB's text are known.
+    pub(crate) fn hash_behind_range() -> Self {
+        Self::validation("Invalid KeySchema: All HASH key elements must precede all RANGE key elements")
+    }
+
+    /// Only parts of DynamoDB's text are known.
+    pub(crate) fn projected_twice(name: &str) -> Self {
+        Self::invalid(format!("Duplicate attribute name in NonKeyAttributes: {name}"))
     }
 
     /// How DynamoDB says it is not known.
@@ -251,9 +335,30 @@ impl ApiError {
         ))
     }
 
-    pub(crate) fn attribute_redefined(name: &str, there: &str, given: &str) -> Self {
+    pub(crate) fn attribute_defined_twice(name: &str) -> Self {
+        Self::validation(format!("Attribute Name is duplicated: {name}"))
+    }
+
+    /// A request that adds an index and defines no attributes.
+    pub(crate) fn no_attribute_definitions(index: &str) -> Self {
+        Self::invalid(format!("AttributeDefinitions is not specified for index: {index}"))
+    }
+
+    pub(crate) fn attribute_redefined(there: &KeySchema, new: &KeySchema) -> Self {
+        let element = |(attribute, partition): (&KeyAttribute, bool)| {
+            let role = if partition { "HASH" } else { "RANGE" };
+            format!(
+                "SchemaElement: key{{{}:{}:{role}}}",
+                attribute.name,
+                attribute.kind.code()
+            )
+        };
+        let show = |keys: &KeySchema| keys.roles().map(element).collect::<Vec<_>>().join(", ");
         Self::invalid(format!(
-            "Attribute definition cannot be changed: attribute {name} is of type {there} and was given as {given}"
+            "Attributes cannot be redefined. Please check that your attribute has the same type as previously defined. \
+             Existing schema: Schema:[{}] New schema: Schema:[{}]",
+            show(there),
+            show(new)
         ))
     }
 
@@ -269,11 +374,18 @@ impl ApiError {
         ))
     }
 
-    pub(crate) fn nothing_to_update() -> Self {
-        Self::validation(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \
-             SSESpecification or ReplicaUpdates is required",
-        )
+    /// What is asked of a new replica is no change by itself, and then is not told of either.
+    pub(crate) fn nothing_to_update(has_consistency: bool) -> Self {
+        let consistency = if has_consistency {
+            ""
+        } else {
+            "MultiRegionConsistency, "
+        };
+        Self::validation(format!(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, \
+             SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, \
+             {consistency}DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required"
+        ))
     }
 
     /// Of an index, or of the table.
@@ -346,8 +458,11 @@ impl ApiError {
         Self::limit_exceeded("Too many operations for a given subscriber.")
     }
 
-    pub(crate) fn too_many_records() -> Self {
-        Self::limit_exceeded("GetRecords was called with a value of more than 1000 for the limit request parameter.")
+    pub(crate) fn too_many_records(limit: usize, most: usize) -> Self {
+        Self::validation(format!(
+            "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value less \
+             than or equal to {most}"
+        ))
     }
 
     pub(crate) fn invalid_stream_arn(arn: &str) -> Self {
@@ -370,6 +485,12 @@ impl ApiError {
 
     pub(crate) fn iterator_parameter_missing(parameter: &str, kind: &str) -> Self {
         Self::validation(format!("{parameter} must be provided for the ShardIteratorType {kind}"))
+    }
+
+    pub(crate) fn iterator_parameter_extra(parameter: &str, kind: &str) -> Self {
+        Self::validation(format!(
+            "{parameter} must not be provided for the ShardIteratorType {kind}"
+        ))
     }
 
     pub(crate) fn timestamp_in_future() -> Self {

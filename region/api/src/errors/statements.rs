@@ -12,11 +12,36 @@ impl ApiError {
         ))
     }
 
-    /// *Ours.*
-    pub(crate) fn mixed_statements() -> Self {
-        Self::validation(
-            "The entire request must consist of either read statements or write statements, you cannot mix both",
-        )
+    pub(crate) fn mixed_batch() -> Self {
+        Self::validation("Read and write requests together in the same batch is not supported.")
+    }
+
+    pub(crate) fn mixed_transaction() -> Self {
+        Self::validation("ExecuteTransaction API does not support both read and write operations in the same request.")
+    }
+
+    /// Of the transaction's statement at this place, from 0.
+    pub(crate) fn transact_returning(at: usize) -> Self {
+        Self::transact_statement(at, "RETURNING clause is not supported in ExecuteTransaction.")
+    }
+
+    /// As [`transact_returning`](Self::transact_returning).
+    pub(crate) fn transact_index(at: usize) -> Self {
+        Self::transact_statement(at, "Reads on indices are not supported within transactions.")
+    }
+
+    fn transact_statement(at: usize, fault: &str) -> Self {
+        Self::validation(format!("Validation failed in TransactStatements[{at}]: {fault}"))
+    }
+
+    /// Unlike Query and Scan, statements are not told the index's name.
+    pub(crate) fn no_index_to_select_from() -> Self {
+        Self::validation("The table does not have the specified index")
+    }
+
+    /// Query and Scan say it in other words.
+    pub(crate) fn consistent_select_from_global_index() -> Self {
+        Self::validation("Strongly consistent read is not supported on Global Secondary Indexes")
     }
 
     /// *Ours.*
@@ -24,14 +49,12 @@ impl ApiError {
         Self::validation("The EXISTS function can only be used in transactions")
     }
 
-    /// *Ours.*
     pub(crate) fn invalid_next_token() -> Self {
-        Self::validation("The provided NextToken is invalid")
+        Self::validation("Invalid NextToken")
     }
 
-    /// *Ours.*
     pub(crate) fn next_token_of_another_statement() -> Self {
-        Self::validation("The provided NextToken does not match the statement and its parameters")
+        Self::validation("NextToken does not match request")
     }
 
     /// `Item` of a failed condition.

@@ -1,158 +1,199 @@
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use geodynamo_expression::partiql::{Select, Statement};
 use geodynamo_item::Item;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, Table, Tables};
+use geodynamo_table::{Capacity, ItemKey, Table};
 use tokio::task::JoinSet;
 
 use super::{
     Answer,
     consumed::consumed,
     parameters::{says, unless_empty},
-    select,
-    statements::{Action, Bound, action, bind, write},
+    select::{self, Single},
+    statements::{Action, Bound, WriteFailed, action, parse, write},
 };
 use crate::{
     Api,
     errors::ApiError,
-    generated::{
-        BatchExecuteStatementInput, BatchExecuteStatementOutput, BatchStatementError, BatchStatementRequest,
-        BatchStatementResponse, ConsumedCapacity,
-    },
+    generated::{BatchExecuteStatementInput, BatchExecuteStatementOutput, BatchStatementError, BatchStatementResponse},
     wire::encode,
 };
 
-/// What a statement of the batch came to.
-#[derive(Default)]
-struct Outcome {
-    response: BatchStatementResponse,
-    consumed: Option<ConsumedCapacity>,
-}
-
-/// Carries several PartiQL statements out, all of them reads or all of them writes. Each succeeds or fails for itself.
-/// Writes of different items run at once, and share the disk's syncs; those of one item in their order.
+/// Carries several PartiQL statements out, all of them reads or all of them writes, and each of another item. Each succeeds
+/// or fails for itself. Writes run at once, and share the disk's syncs.
 pub(super) async fn batch_execute_statement<E: Engine>(api: &Api<E>, input: BatchExecuteStatementInput) -> Answer {
     let requests = input.statements.unwrap_or_default();
     let bound: Vec<_> = requests
         .iter()
-        .map(|request| {
-            bind(
-                api,
-                request.statement.as_deref().unwrap_or_default(),
-                &request.parameters,
-            )
-        })
+        .map(|request| Bound::of(api, parse(&request.statement, &request.parameters)?))
         .collect();
     let reads = |reads: bool| bound.iter().flatten().any(|bound| bound.statement.reads() == reads);
     if reads(true) && reads(false) {
-        return Err(ApiError::mixed_statements());
+        return Err(ApiError::mixed_batch());
     }
-    let mut outcomes: Vec<Outcome> = bound.iter().map(|_| Outcome::default()).collect();
-    let mut writes: Vec<Writes> = Vec::new();
-    for (at, (bound, request)) in bound.into_iter().zip(&requests).enumerate() {
-        let Bound { statement, table } = match bound {
-            Ok(bound) => bound,
-            Err(error) => {
-                outcomes[at].response.error = Some(batch_error(&error));
-                continue;
-            }
-        };
-        outcomes[at].response.table_name = Some(table.name().into());
-        let done = match statement {
-            Statement::Select(select) => read(api, &table, &select, request).await,
-            statement => match action(&table, statement) {
-                Ok(action) => {
-                    let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
-                    Writes::add(&mut writes, table, at, action, old_on_failure);
-                    continue;
-                }
-                Err(error) => Err(error),
-            },
-        };
-        outcomes[at].finish(table.name(), done, &input.return_consumed_capacity);
+    let mut responses = vec![BatchStatementResponse::default(); requests.len()];
+    let mut wanted = Vec::with_capacity(requests.len());
+    for (at, bound) in bound.into_iter().enumerate() {
+        let planned = bound.and_then(|bound| {
+            responses[at].table_name = Some(bound.table.name().into());
+            Wanted::of(bound)
+        });
+        match planned {
+            Ok(of) => wanted.push((at, of)),
+            Err(error) => responses[at].error = Some(batch_error(&error)),
+        }
     }
+    check_distinct(&wanted)?;
+
+    let mut totals = Totals::default();
     let mut running = JoinSet::new();
-    for writes in writes {
-        let tables = Arc::clone(&api.tables);
-        running.spawn(async move { writes.run(&tables).await });
+    for (at, Wanted { table, what }) in wanted {
+        let request = &requests[at];
+        totals.begin(&table);
+        match what {
+            What::Read(read) => {
+                let (select, single) = *read;
+                let consistent = request.consistent_read.unwrap_or(false);
+                let done = single.read(api, &table, &select, consistent).await;
+                responses[at].finish(totals.add(&table, done.map_err(WriteFailed::from)));
+            }
+            What::Write(action) => {
+                let tables = Arc::clone(&api.tables);
+                let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
+                running.spawn(async move {
+                    let done = write(&tables, &table, action, old_on_failure).await;
+                    // Of a read, an item that has nothing of what was asked for is an empty one: it is there. Of a write
+                    // it is none.
+                    (at, table, done.map(|(item, capacity)| (unless_empty(item), capacity)))
+                });
+            }
+        }
     }
     let mut panicked = None;
     while let Some(joined) = running.join_next().await {
-        let (table, all) = match joined {
-            Ok(joined) => joined,
-            Err(panic) => {
-                panicked = Some(panic);
-                continue;
-            }
-        };
-        for (at, done) in all {
-            outcomes[at].finish(table.name(), done, &input.return_consumed_capacity);
+        match joined {
+            Ok((at, table, done)) => responses[at].finish(totals.add(&table, done)),
+            Err(panic) => panicked = Some(panic),
         }
     }
     if let Some(panic) = panicked {
         return Err(ApiError::internal(panic));
     }
-    let consumed: Vec<_> = outcomes
-        .iter_mut()
-        .filter_map(|outcome| outcome.consumed.take())
-        .collect();
+    let shown = totals.0.into_iter().filter_map(|total| {
+        let mut shown = consumed(total.table.name(), &input.return_consumed_capacity, &total.succeeded?)?;
+        shown.capacity_units = shown.capacity_units.map(|units| units + total.failed);
+        Some(shown)
+    });
+    let shown: Vec<_> = shown.collect();
     Ok(encode(&BatchExecuteStatementOutput {
-        responses: Some(outcomes.into_iter().map(|outcome| outcome.response).collect()),
-        consumed_capacity: Some(consumed).filter(|list| !list.is_empty()),
+        responses: Some(responses),
+        consumed_capacity: Some(shown).filter(|list| !list.is_empty()),
     }))
 }
 
-/// What a statement gives: an item, if it gives one, and what it consumed.
-type Done = Result<(Option<Item>, Capacity), ApiError>;
-
-async fn read<E: Engine>(api: &Api<E>, table: &Table, select: &Select, request: &BatchStatementRequest) -> Done {
-    let single = select::single(table, select).ok_or_else(|| ApiError::select_of_several("BatchExecuteStatement"))?;
-    let consistent = request.consistent_read.unwrap_or(false);
-    single.read(api, table, select, consistent).await
-}
-
-/// The writes of one item, in their order.
-struct Writes {
+/// A statement that can be carried out.
+struct Wanted {
     table: Arc<Table>,
-    key: Item,
-    list: Vec<(usize, Action, bool)>,
+    what: What,
 }
 
-impl Writes {
-    fn add(all: &mut Vec<Self>, table: Arc<Table>, at: usize, action: Action, old_on_failure: bool) {
-        let key = action.key(&table);
-        let write = (at, action, old_on_failure);
-        match all.iter_mut().find(|of| of.table.id() == table.id() && of.key == key) {
-            Some(of) => of.list.push(write),
-            None => all.push(Self {
-                table,
-                key,
-                list: vec![write],
-            }),
-        }
+/// What a statement does with its item.
+enum What {
+    Read(Box<(Select, Single)>),
+    Write(Action),
+}
+
+impl Wanted {
+    fn of(bound: Bound) -> Result<Self, ApiError> {
+        let Bound { statement, table } = bound;
+        let what = match statement {
+            Statement::Select(select) => {
+                let single = select::single(&table, &select);
+                let single = single.ok_or_else(|| ApiError::select_of_several("BatchExecuteStatement"))?;
+                What::Read(Box::new((select, single)))
+            }
+            statement => What::Write(action(&table, statement)?),
+        };
+        Ok(Self { table, what })
     }
 
-    async fn run<E: Engine>(self, tables: &Tables<E>) -> (Arc<Table>, Vec<(usize, Done)>) {
-        let mut done = Vec::with_capacity(self.list.len());
-        for (at, action, old_on_failure) in self.list {
-            let written = write(tables, &self.table, action, old_on_failure).await;
-            done.push((at, written.map(|(item, capacity)| (unless_empty(item), capacity))));
-        }
-        (self.table, done)
+    /// Where its item is; `None` for a key that no item of the table can have.
+    fn place(&self) -> Option<(u64, ItemKey)> {
+        let at = match &self.what {
+            What::Read(read) => self.table.key_of(&read.1.key),
+            What::Write(action) => self.table.key_of(&action.key(&self.table)),
+        };
+        Some((self.table.id(), at.ok()?))
     }
 }
 
-impl Outcome {
-    fn finish(&mut self, table: &str, done: Done, asked: &Option<CompactString>) {
+/// Refuses several statements of one item. A batch has few.
+fn check_distinct(wanted: &[(usize, Wanted)]) -> Result<(), ApiError> {
+    let places: Vec<_> = wanted.iter().filter_map(|(_, wanted)| wanted.place()).collect();
+    let twice = |(at, place): (usize, &(u64, ItemKey))| places[..at].contains(place);
+    if places.iter().enumerate().any(twice) {
+        return Err(ApiError::duplicate_keys());
+    }
+    Ok(())
+}
+
+/// What the batch consumed of each table, in the order of first mention.
+#[derive(Default)]
+struct Totals(Vec<Total>);
+
+struct Total {
+    table: Arc<Table>,
+    /// By the statements that succeeded; `None` if none has.
+    succeeded: Option<Capacity>,
+    /// Write units of those that failed: they count in the table's total, but not among its parts.
+    failed: f64,
+}
+
+impl Totals {
+    /// Mentions a table.
+    fn begin(&mut self, table: &Arc<Table>) {
+        self.of(table);
+    }
+
+    /// Adds what a statement consumed, done or not; gives the rest of its outcome.
+    fn add(
+        &mut self,
+        table: &Arc<Table>,
+        done: Result<(Option<Item>, Capacity), WriteFailed>,
+    ) -> Result<Option<Item>, ApiError> {
+        let total = self.of(table);
         match done {
             Ok((item, capacity)) => {
-                // Of a read, an item that has nothing of what was asked for is an empty one: it is there.
-                self.response.item = item;
-                self.consumed = consumed(table, asked, &capacity);
+                total.succeeded.get_or_insert_default().add(&capacity);
+                Ok(item)
             }
-            Err(error) => self.response.error = Some(batch_error(&error)),
+            Err(WriteFailed { error, units }) => {
+                total.failed += units;
+                Err(error)
+            }
+        }
+    }
+
+    fn of(&mut self, table: &Arc<Table>) -> &mut Total {
+        let known = self.0.iter().position(|total| total.table.id() == table.id());
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Total {
+                table: Arc::clone(table),
+                succeeded: None,
+                failed: 0.0,
+            });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+}
+
+impl BatchStatementResponse {
+    fn finish(&mut self, done: Result<Option<Item>, ApiError>) {
+        match done {
+            Ok(item) => self.item = item,
+            Err(error) => self.error = Some(batch_error(&error)),
         }
     }
 }

@@ -40,9 +40,7 @@ impl Attributes {
                 _ => KeyType::S,
             };
             if defined.iter().any(|(known, _)| known.name == name) {
-                return Err(ApiError::invalid(format!(
-                    "Duplicate AttributeName in AttributeDefinitions: {name}"
-                )));
+                return Err(ApiError::attribute_defined_twice(&name));
             }
             defined.push((
                 KeyAttribute {
@@ -61,6 +59,10 @@ impl Attributes {
         elements: Option<Vec<generated::KeySchemaElement>>,
         indexes: usize,
     ) -> Result<KeySchema, ApiError> {
+        let few = indexes == 0 && self.defined.len() < elements.as_ref().map_or(0, Vec::len);
+        if few && elements.as_deref().is_some_and(names_one_attribute_twice) {
+            return Err(ApiError::key_without_definition());
+        }
         let names = key_names(elements, KeysOf::Table)?;
         // Where keys of indexes cannot need them, definitions are only counted.
         match (indexes, self.defined.len().cmp(&names.len())) {
@@ -114,29 +116,31 @@ impl Attributes {
         Err(ApiError::unused_attribute_definitions(&self.names(), &used.join(", ")))
     }
 
-    /// Adds what a table's keys and indexes use already: an update that adds an index need not name it again, and must
-    /// not say otherwise.
-    pub(super) fn join(mut self, table: &Description) -> Result<Self, ApiError> {
-        for there in &table.attributes {
-            match self
-                .defined
-                .iter_mut()
-                .find(|(attribute, _)| attribute.name == there.name)
-            {
-                Some((attribute, used)) => {
-                    if attribute.kind != there.kind {
-                        return Err(ApiError::attribute_redefined(
-                            &there.name,
-                            there.kind.code(),
-                            attribute.kind.code(),
-                        ));
-                    }
-                    *used = true;
-                }
-                None => self.defined.push((there.clone(), true)),
-            }
+    /// The key schema of an index that is added to a table. The request defines all of its attributes, also those that are
+    /// defined for the table already, and those as they are.
+    pub(super) fn added_index_keys(
+        &mut self,
+        elements: Option<Vec<generated::KeySchemaElement>>,
+        index: &str,
+        table: &Description,
+    ) -> Result<KeySchema, ApiError> {
+        if self.defined.is_empty() {
+            return Err(ApiError::no_attribute_definitions(index));
         }
-        Ok(self)
+        let keys = self.index_keys(elements, KeysOf::GlobalIndex)?;
+        let indexes = table.local_indexes.iter().chain(&table.global_indexes);
+        let mut schemas = std::iter::once(&table.keys).chain(indexes.map(|index| &index.definition.keys));
+        let redefines = |there: &&KeySchema| {
+            let mut attributes = there.attributes();
+            attributes.any(|there| {
+                let same = |new: &KeyAttribute| new.name == there.name && new.kind != there.kind;
+                keys.attributes().any(same)
+            })
+        };
+        match schemas.find(redefines) {
+            Some(there) => Err(ApiError::attribute_redefined(there, &keys)),
+            None => Ok(keys),
+        }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -156,6 +160,13 @@ impl Attributes {
             .collect::<Vec<_>>()
             .join(", ")
     }
+}
+
+/// Whether a key schema has one attribute as partition key and as sort key.
+fn names_one_attribute_twice(elements: &[generated::KeySchemaElement]) -> bool {
+    let [partition, sort] = elements else { return false };
+    let is = |element: &generated::KeySchemaElement, kind: &str| element.key_type.as_deref() == Some(kind);
+    is(partition, "HASH") && is(sort, "RANGE") && partition.attribute_name == sort.attribute_name
 }
 
 /// What a `KeySchema` is of.
@@ -190,6 +201,9 @@ fn key_names(elements: Option<Vec<generated::KeySchemaElement>>, of: KeysOf) -> 
     }
     let hash = |element: &generated::KeySchemaElement| element.key_type.as_deref() == Some("HASH");
     let hashes = elements.iter().take_while(|element| hash(element)).count();
+    if elements.len() > KEYS_MAX && elements[hashes..].iter().any(hash) {
+        return Err(ApiError::hash_behind_range());
+    }
     if hashes == 0 {
         return Err(ApiError::validation(
             "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
@@ -228,7 +242,12 @@ pub(super) fn index_projection(projection: Option<generated::Projection>) -> Res
     let listed = projection.non_key_attributes;
     match (projection.projection_type.as_deref(), listed) {
         (None, _) => Err(ApiError::invalid("Unknown ProjectionType: null")),
-        (Some("INCLUDE"), Some(names)) => Ok(Projection::Include(names.into_iter().map(Into::into).collect())),
+        (Some("INCLUDE"), Some(names)) => {
+            if let Some(twice) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+                return Err(ApiError::projected_twice(&names[twice]));
+            }
+            Ok(Projection::Include(names.into_iter().map(Into::into).collect()))
+        }
         (Some("INCLUDE"), None) => Err(ApiError::invalid(
             "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
         )),
@@ -293,21 +312,19 @@ pub(super) fn index_throughput(
     }
 }
 
-/// A stream to switch on; `None` to have none.
-pub(super) fn stream(specification: &generated::StreamSpecification) -> Result<Option<StreamView>, ApiError> {
+/// The stream of a new table, or that a table is to have: one to switch on; `None` to have none.
+pub(super) fn stream(
+    specification: &generated::StreamSpecification,
+    of_new_table: bool,
+) -> Result<Option<StreamView>, ApiError> {
     let view = specification.stream_view_type.as_deref();
     match (specification.stream_enabled.unwrap_or(false), view) {
         (true, Some("KEYS_ONLY")) => Ok(Some(StreamView::KeysOnly)),
         (true, Some("NEW_IMAGE")) => Ok(Some(StreamView::NewImage)),
         (true, Some("OLD_IMAGE")) => Ok(Some(StreamView::OldImage)),
         (true, Some(_)) => Ok(Some(StreamView::NewAndOldImages)),
-        (true, None) => Err(ApiError::invalid(
-            "StreamViewType must be specified when StreamEnabled is true",
-        )),
         (false, None) => Ok(None),
-        (false, Some(_)) => Err(ApiError::invalid(
-            "StreamViewType must not be specified when StreamEnabled is false",
-        )),
+        (enabled, _) => Err(ApiError::stream_view(enabled, of_new_table)),
     }
 }
 
@@ -316,23 +333,44 @@ pub(super) fn tags(list: Vec<generated::Tag>) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     for tag in list {
         let (key, value) = (tag.key.unwrap_or_default(), tag.value.unwrap_or_default());
-        let fits = (1..=TAG_KEY_MAX).contains(&key.chars().count()) && value.chars().count() <= TAG_VALUE_MAX;
-        if !fits {
-            return Err(ApiError::invalid(format!("Invalid tag: {key}")));
-        }
-        if key.starts_with("aws:") {
-            return Err(ApiError::validation(
-                "One or more tag keys are reserved: the prefix aws: is for AWS's own use",
-            ));
+        check_tag_key(&key)?;
+        if value.chars().count() > TAG_VALUE_MAX || !is_tag_text(&value) {
+            return Err(ApiError::invalid_tag_value(&value));
         }
         if tags.insert(key.clone().into(), value.into()).is_some() {
-            return Err(ApiError::invalid(format!("Duplicate tag key: {key}")));
+            return Err(ApiError::tag_key_twice(&key));
         }
     }
     if tags.len() > TAGS_MAX {
-        return Err(ApiError::validation(format!("Too many tags: the limit is {TAGS_MAX}")));
+        return Err(ApiError::too_many_tags());
     }
     Ok(tags)
+}
+
+/// Keys of tags to take away.
+pub(super) fn tag_keys(list: Vec<CompactString>) -> Result<Vec<String>, ApiError> {
+    if list.len() > TAGS_MAX {
+        return Err(ApiError::too_many_tags());
+    }
+    let key = |key: CompactString| check_tag_key(&key).map(|()| key.into());
+    list.into_iter().map(key).collect()
+}
+
+fn check_tag_key(key: &str) -> Result<(), ApiError> {
+    if !(1..=TAG_KEY_MAX).contains(&key.chars().count()) || !is_tag_text(key) {
+        return Err(ApiError::invalid_tag_key(key));
+    }
+    if key.starts_with("aws:") {
+        return Err(ApiError::reserved_tag_key(key));
+    }
+    Ok(())
+}
+
+/// Whether tags may have a text: letters, digits and spaces of any script, and a few marks (API reference, `Tag`: "the
+/// Unicode letters, digits, white space, and the characters + - = . _ : /", to which the service adds @).
+fn is_tag_text(text: &str) -> bool {
+    let may_have = |c: char| c.is_alphanumeric() || "+-=._:/@".contains(c) || (c.is_whitespace() && !c.is_control());
+    text.chars().all(may_have)
 }
 
 /// Why tags could not be read or set.
@@ -350,14 +388,6 @@ pub(super) fn refuse(parameter: &str, given: bool) -> Result<(), ApiError> {
     } else {
         Ok(())
     }
-}
-
-/// Refuses settings of encryption that are not the default: nothing is encrypted at rest yet, and no reply says so.
-pub(super) fn refuse_encryption(given: Option<&generated::SSESpecification>) -> Result<(), ApiError> {
-    let Some(given) = given else { return Ok(()) };
-    let key = given.sse_type.is_some() || given.kms_master_key_id.is_some();
-    refuse("SSESpecification with Enabled true", given.enabled == Some(true))?;
-    refuse("SSESpecification with SSEType or KMSMasterKeyId", key)
 }
 
 /// Refuses ways of spreading a global table's settings other than the one there is.

@@ -8,10 +8,10 @@ use geodynamo_table::{
 use super::{
     control::{
         Attributes, KeysOf, LOCAL_INDEXES_MAX, billing, index_projection, index_throughput, listed, refuse,
-        refuse_encryption, refuse_settings_mode, stream, tags,
+        refuse_settings_mode, stream, tags,
     },
-    describe::table_description,
-    throughput::{self, on_demand, warm},
+    describe::created_table,
+    throughput::{self, Of, on_demand, warm},
 };
 use crate::{
     Api,
@@ -28,7 +28,8 @@ pub(super) async fn create_table<E: Engine>(
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
     refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
-    refuse_encryption(input.sse_specification.as_ref())?;
+    api.check_encryption(input.sse_specification.as_ref())?;
+    check_schema_is_given(&input)?;
 
     let name = api.table_name(&input.table_name)?.to_owned();
     let billing = billing(input.billing_mode.as_deref(), input.provisioned_throughput)?;
@@ -38,7 +39,7 @@ pub(super) async fn create_table<E: Engine>(
     let keys = attributes.table_keys(input.key_schema, indexes)?;
     let local = local_indexes(input.local_secondary_indexes, &keys, &mut attributes)?;
     let mut throughput = ThroughputUpdate {
-        on_demand: on_demand(input.on_demand_throughput.as_ref())?,
+        on_demand: on_demand(input.on_demand_throughput.as_ref(), Of::NewTable(billing))?,
         warm: warm(input.warm_throughput.as_ref())?,
         ..ThroughputUpdate::default()
     };
@@ -50,7 +51,10 @@ pub(super) async fn create_table<E: Engine>(
     )?;
     attributes.check_all_used()?;
     check_indexes(&local, &global)?;
-    let stream = input.stream_specification.as_ref().map(stream).transpose()?.flatten();
+    let warmed = throughput.indexes.iter().filter(|(_, update)| update.warm.is_some());
+    let indexes_warmed: Vec<_> = warmed.map(|(name, _)| name.clone()).collect();
+    let wanted = input.stream_specification.as_ref();
+    let stream = wanted.map(|wanted| stream(wanted, true)).transpose()?.flatten();
     let create = CreateTable {
         name,
         keys,
@@ -64,9 +68,22 @@ pub(super) async fn create_table<E: Engine>(
         tags: tags(input.tags.unwrap_or_default())?,
     };
     let description = api.tables.create_table(create).await?;
+    api.note_encryption(&description.name, input.sse_specification.as_ref());
+    let warmed = input.warm_throughput.is_some();
     Ok(CreateTableOutput {
-        table_description: Some(table_description(api, description)),
+        table_description: Some(created_table(api, description, warmed, &indexes_warmed)),
     })
+}
+
+/// The model lets a table's keys be left out since they can come from another account's table.
+fn check_schema_is_given(input: &CreateTableInput) -> Result<(), ApiError> {
+    let mut missing = Vec::new();
+    missing.extend(input.attribute_definitions.is_none().then_some("attributeDefinitions"));
+    missing.extend(input.key_schema.is_none().then_some("keySchema"));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::members_missing(&missing))
 }
 
 fn local_indexes(
@@ -121,7 +138,8 @@ fn global_indexes(
     }
     let index = |index: GlobalSecondaryIndex| {
         let name = index.index_name.unwrap_or_default();
-        let update = throughput::index(index.on_demand_throughput.as_ref(), index.warm_throughput.as_ref())?;
+        let of = Of::IndexOfNewTable(&name, billing);
+        let update = throughput::index(index.on_demand_throughput.as_ref(), index.warm_throughput.as_ref(), of)?;
         if update != IndexUpdate::default() {
             more.indexes.push((name.clone().into(), update));
         }

@@ -1,6 +1,6 @@
 use geodynamo_storage::Engine;
 
-use super::describe::table_description;
+use super::describe::deleted_table;
 use crate::{
     Api,
     errors::ApiError,
@@ -12,8 +12,14 @@ pub(super) async fn delete_table<E: Engine>(
     api: &Api<E>,
     input: &DeleteTableInput,
 ) -> Result<DeleteTableOutput, ApiError> {
-    let description = api.tables.delete_table(api.table_name(&input.table_name)?).await?;
+    let name = api.table_name(&input.table_name)?;
+    let table = api.tables.table_named(name).map(|table| table.id());
+    let description = api.tables.delete_table(name).await?;
+    if let Ok(table) = table {
+        api.await_settled(table).await;
+        api.forget_unbuilt(table);
+    }
     Ok(DeleteTableOutput {
-        table_description: Some(table_description(api, description)),
+        table_description: Some(deleted_table(api, &description)),
     })
 }

@@ -6,6 +6,7 @@ use geodynamo_table::{
     Description, IndexDescription, ReplicaDescription,
     schema::{IndexStatus, KeyAttribute, KeySchema, Projection, TableClass},
     stream_label,
+    throughput::ThroughputUpdate,
 };
 
 use super::throughput;
@@ -66,6 +67,7 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
             let shown = table.replicas.iter().map(|entry| replica(api, &table, entry));
             shown.collect()
         }),
+        sse_description: api.shown_encryption(&table.name),
         table_class_summary: table.table_class.as_ref().map(class_summary),
         deletion_protection_enabled: Some(table.deletion_protection),
         table_arn: Some(arn.into()),
@@ -73,6 +75,78 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
     };
     throughput::show_table(&table, &mut shown);
     shown
+}
+
+/// What CreateTable answers: what takes a moment in DynamoDB is not there yet. `warmed` is whether warm throughput was asked
+/// for, of the table and of the indexes with these names.
+pub(super) fn created_table<E: Engine>(
+    api: &Api<E>,
+    table: Description,
+    warmed: bool,
+    indexes_warmed: &[String],
+) -> generated::TableDescription {
+    let at_once = api.habits.at_once;
+    let mut shown = table_description(api, table);
+    if at_once {
+        shown.table_status = Some("ACTIVE".into());
+    }
+    if let Some(billing) = &mut shown.billing_mode_summary {
+        billing.last_update_to_pay_per_request_date_time = None;
+    }
+    match &mut shown.warm_throughput {
+        Some(warm) if warmed && !at_once => warm.status = Some("UPDATING".into()),
+        warm if !warmed => *warm = None,
+        _ => {}
+    }
+    for index in shown.global_secondary_indexes.iter_mut().flatten() {
+        let warmed = |name: &String| index.index_name.as_deref() == Some(name);
+        match &mut index.warm_throughput {
+            warm if !indexes_warmed.iter().any(warmed) => *warm = None,
+            Some(warm) if !at_once => warm.status = Some("UPDATING".into()),
+            _ => {}
+        }
+        if !at_once {
+            index.index_status = Some(IndexStatus::Creating.code().into());
+        }
+    }
+    shown
+}
+
+/// What UpdateTable answers: maximums that were taken away are shown as they were asked for, which DescribeTable leaves out.
+pub(super) fn updated_table<E: Engine>(
+    api: &Api<E>,
+    table: Description,
+    asked: &ThroughputUpdate,
+) -> generated::TableDescription {
+    let mut shown = table_description(api, table);
+    throughput::echo(&mut shown.on_demand_throughput, asked.on_demand);
+    for index in shown.global_secondary_indexes.iter_mut().flatten() {
+        let of_index = |(name, _): &&(String, _)| index.index_name.as_deref() == Some(name);
+        let asked = asked.indexes.iter().find(of_index);
+        throughput::echo(
+            &mut index.on_demand_throughput,
+            asked.and_then(|(_, asked)| asked.on_demand),
+        );
+    }
+    shown
+}
+
+/// What DeleteTable answers.
+pub(super) fn deleted_table<E: Engine>(api: &Api<E>, table: &Description) -> generated::TableDescription {
+    let mut shown = generated::TableDescription::default();
+    throughput::show_table(table, &mut shown);
+    generated::TableDescription {
+        table_name: Some(table.name.as_str().into()),
+        table_status: Some(table.status.code().into()),
+        provisioned_throughput: shown.provisioned_throughput,
+        table_size_bytes: Some(count(table.bytes)),
+        item_count: Some(count(table.items)),
+        table_arn: Some(api.table_arn(&table.name).into()),
+        table_id: Some(uuid(table.uuid)),
+        billing_mode_summary: shown.billing_mode_summary,
+        deletion_protection_enabled: Some(table.deletion_protection),
+        ..generated::TableDescription::default()
+    }
 }
 
 fn local_index(index: &IndexDescription, table: &str) -> generated::LocalSecondaryIndexDescription {

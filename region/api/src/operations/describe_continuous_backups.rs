@@ -1,5 +1,6 @@
 use geodynamo_storage::Engine;
 
+use super::describe::seconds;
 use crate::{
     Api,
     errors::ApiError,
@@ -9,8 +10,8 @@ use crate::{
     },
 };
 
-/// Shows a table's point-in-time recovery. It cannot be switched on yet, so it is off; `ContinuousBackupsStatus` is
-/// ENABLED for every table, as in DynamoDB.
+/// Shows a table's point-in-time recovery. It is not built yet, so it is off, unless it is shown nevertheless
+/// ([`crate::Habits`]); `ContinuousBackupsStatus` is ENABLED for every table, as in DynamoDB.
 pub(super) fn describe_continuous_backups<E: Engine>(
     api: &Api<E>,
     input: &DescribeContinuousBackupsInput,
@@ -28,11 +29,20 @@ pub(super) fn continuous_backups<E: Engine>(
     api.tables
         .table_named(name)
         .map_err(|_| ApiError::table_not_found(name))?;
-    Ok(ContinuousBackupsDescription {
-        continuous_backups_status: Some("ENABLED".into()),
-        point_in_time_recovery_description: Some(PointInTimeRecoveryDescription {
+    let recovery = match api.shown_recovery(name) {
+        None => PointInTimeRecoveryDescription {
             point_in_time_recovery_status: Some("DISABLED".into()),
             ..PointInTimeRecoveryDescription::default()
-        }),
+        },
+        Some((since, days)) => PointInTimeRecoveryDescription {
+            point_in_time_recovery_status: Some("ENABLED".into()),
+            recovery_period_in_days: Some(days),
+            earliest_restorable_date_time: Some(seconds(since)),
+            latest_restorable_date_time: Some(seconds(api.tables.now_ms())),
+        },
+    };
+    Ok(ContinuousBackupsDescription {
+        continuous_backups_status: Some("ENABLED".into()),
+        point_in_time_recovery_description: Some(recovery),
     })
 }

@@ -1,4 +1,5 @@
 use geodynamo_storage::Engine;
+use geodynamo_table::TimeToLiveStatus;
 
 use crate::{
     Api,
@@ -12,6 +13,11 @@ pub(super) fn describe_time_to_live<E: Engine>(
     input: &DescribeTimeToLiveInput,
 ) -> Result<DescribeTimeToLiveOutput, ApiError> {
     let (status, attribute) = api.tables.time_to_live(api.table_name(&input.table_name)?)?;
+    // DynamoDB is never seen to be enabling it: it is ENABLED at once, whatever goes on within.
+    let status = match status {
+        TimeToLiveStatus::Enabling => TimeToLiveStatus::Enabled,
+        status => status,
+    };
     let description = TimeToLiveDescription {
         time_to_live_status: Some(status.code().into()),
         attribute_name: attribute.map(Into::into),

@@ -9,7 +9,7 @@ use super::{
     parameters::{says, unless_empty},
     reading::limit,
     select::{self, Reading},
-    statements::{Bound, action, bind, write},
+    statements::{Bound, action, parse, write},
 };
 use crate::{
     Api,
@@ -24,7 +24,7 @@ const REPLY_BYTES: usize = 4096;
 pub(super) async fn execute_statement<E: Engine>(api: &Api<E>, input: ExecuteStatementInput) -> Answer {
     // Required by the model, so it is there.
     let text = input.statement.as_deref().unwrap_or_default();
-    let Bound { statement, table } = bind(api, text, &input.parameters)?;
+    let Bound { statement, table } = Bound::of(api, parse(&input.statement, &input.parameters)?)?;
     let digest = next_token::digest(&table, text, &input.parameters);
     let from = input
         .next_token
@@ -33,7 +33,9 @@ pub(super) async fn execute_statement<E: Engine>(api: &Api<E>, input: ExecuteSta
         .transpose()?;
     let Statement::Select(select) = statement else {
         let old_on_failure = says(&input.return_values_on_condition_check_failure, "ALL_OLD");
-        let (item, capacity) = write(&api.tables, &table, action(&table, statement)?, old_on_failure).await?;
+        let (item, capacity) = write(&api.tables, &table, action(&table, statement)?, old_on_failure)
+            .await
+            .map_err(|failed| failed.error)?;
         return Ok(encode(&ExecuteStatementOutput {
             items: Some(unless_empty(item).into_iter().collect()),
             consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &capacity),

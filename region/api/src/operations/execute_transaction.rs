@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use geodynamo_expression::partiql::{Select, Statement};
+use geodynamo_item::size;
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
 use geodynamo_table::{Capacity, ClientToken, Table, TableError, TransactAction, TransactWrite, capacity::read_units};
@@ -10,7 +11,7 @@ use super::{
     consumed::{Units, transacted},
     parameters::says,
     select::{self, Single},
-    statements::{Action, Bound, action, bind},
+    statements::{Action, Bound, action, parse},
 };
 use crate::{
     Api,
@@ -25,21 +26,29 @@ const TWICE: f64 = 2.0;
 /// Carries several PartiQL statements out, all or nothing; or reads several items as of one moment.
 pub(super) async fn execute_transaction<E: Engine>(api: &Api<E>, input: ExecuteTransactionInput) -> Answer {
     let requests = input.transact_statements.as_deref().unwrap_or_default();
-    let bound = requests
+    let statements = requests
         .iter()
-        .map(|request| {
-            bind(
-                api,
-                request.statement.as_deref().unwrap_or_default(),
-                &request.parameters,
-            )
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let reads = |reads: bool| bound.iter().any(|bound| bound.statement.reads() == reads);
-    match (reads(true), reads(false)) {
-        (true, true) => Err(ApiError::mixed_statements()),
-        (true, false) => read(api, bound, &input).await,
-        (false, _) => write(api, bound, &input).await,
+        .map(|request| parse(&request.statement, &request.parameters));
+    let statements = statements.collect::<Result<Vec<_>, _>>()?;
+    let reads = |reads: bool| statements.iter().any(|statement| statement.reads() == reads);
+    let (any_reads, any_writes) = (reads(true), reads(false));
+    if any_reads && any_writes {
+        return Err(ApiError::mixed_transaction());
+    }
+    for (at, statement) in statements.iter().enumerate() {
+        if statement.has_returning() {
+            return Err(ApiError::transact_returning(at));
+        }
+        if statement.index().is_some() {
+            return Err(ApiError::transact_index(at));
+        }
+    }
+    let bound = statements.into_iter().map(|statement| Bound::of(api, statement));
+    let bound = bound.collect::<Result<Vec<_>, _>>()?;
+    if any_reads {
+        read(api, bound, &input).await
+    } else {
+        write(api, bound, &input).await
     }
 }
 
@@ -54,7 +63,7 @@ async fn read<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransac
     let mut wanted = Vec::with_capacity(bound.len());
     for Bound { statement, table } in bound {
         let Statement::Select(select) = statement else {
-            return Err(ApiError::mixed_statements());
+            return Err(ApiError::mixed_transaction());
         };
         let single =
             select::single(&table, &select).ok_or_else(|| ApiError::select_of_several("ExecuteTransaction"))?;
@@ -94,26 +103,25 @@ async fn write<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransa
     let token = token.map(|text| ClientToken::new(text, &parameters(requests)));
     let mut actions = Vec::with_capacity(bound.len());
     let mut inserts = Vec::with_capacity(bound.len());
-    let mut reasons = Vec::with_capacity(bound.len());
-    for (Bound { statement, table }, request) in bound.into_iter().zip(requests) {
+    let mut reasons = vec![CancellationReason::NONE; bound.len()];
+    for (at, (Bound { statement, table }, request)) in bound.into_iter().zip(requests).enumerate() {
         match action(&table, statement) {
             Ok(action) => {
                 inserts.push(matches!(action, Action::Insert { .. }));
-                let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
-                actions.push(transact(table, action, old_on_failure));
-                reasons.push(CancellationReason::NONE);
+                actions.push(transact(table, action, request));
             }
-            Err(error) => reasons.push(CancellationReason::of_statement(&error)),
+            Err(error) => {
+                // The first is told.
+                reasons[at] = CancellationReason::of_statement(&error);
+                return Err(ApiError::transaction_canceled(reasons));
+            }
         }
-    }
-    if actions.len() < reasons.len() {
-        return Err(ApiError::transaction_canceled(reasons));
     }
     let done = api.tables.transact_write(actions, token.as_ref()).await;
     let done = done.map_err(|error| canceled(error, &inserts))?;
     let units = if done.repeated { Units::Read } else { Units::Write };
     Ok(encode(&ExecuteTransactionOutput {
-        responses: Some(inserts.iter().map(|_| ItemResponse::default()).collect()),
+        responses: Some(Vec::new()),
         consumed_capacity: transacted(&done.capacity, &input.return_consumed_capacity, units),
     }))
 }
@@ -127,10 +135,17 @@ fn parameters(requests: &[ParameterizedStatement]) -> Vec<u8> {
     writer.into_bytes()
 }
 
-fn transact(table: Arc<Table>, action: Action, old_on_failure: bool) -> TransactWrite {
+fn transact(table: Arc<Table>, action: Action, request: &ParameterizedStatement) -> TransactWrite {
+    // An INSERT's parameters are its item's; a key that is among the others' counts with the action.
+    let values_bytes = match &action {
+        Action::Insert { .. } => 0,
+        Action::Update { key, .. } | Action::Delete { key, .. } | Action::Check { key, .. } => {
+            let bytes: usize = request.parameters.iter().flatten().map(size::value).sum();
+            bytes.saturating_sub(size::item(key))
+        }
+    };
     let (action, condition) = match action {
         Action::Insert { item, condition } => (TransactAction::Put(item), Some(condition)),
-        // Transactions return no items, whatever RETURNING says.
         Action::Update {
             key, update, condition, ..
         } => (TransactAction::Update(key, Some(update)), Some(condition)),
@@ -141,7 +156,8 @@ fn transact(table: Arc<Table>, action: Action, old_on_failure: bool) -> Transact
         table,
         action,
         condition,
-        old_on_failure,
+        values_bytes,
+        old_on_failure: says(&request.return_values_on_condition_check_failure, "ALL_OLD"),
     }
 }
 

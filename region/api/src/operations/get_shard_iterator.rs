@@ -20,6 +20,9 @@ pub(super) async fn get_shard_iterator<E: Engine>(
         let number = input.sequence_number.as_deref();
         number.ok_or_else(|| ApiError::iterator_parameter_missing("SequenceNumber", kind))
     };
+    if input.sequence_number.is_some() && !matches!(kind, "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER") {
+        return Err(ApiError::iterator_parameter_extra("SequenceNumber", kind));
+    }
     let place = match kind {
         "LATEST" => ShardPlace::Latest,
         "AT_SEQUENCE_NUMBER" => ShardPlace::At(sequence()?),

@@ -64,15 +64,15 @@ fn list_backups(_: ListBackupsInput) -> Vec<u8> {
     })
 }
 
-/// Switching point-in-time recovery off is done already.
+/// Switching point-in-time recovery off is done already; on, it is shown where that is the habit.
 fn update_continuous_backups<E: Engine>(api: &Api<E>, input: &UpdateContinuousBackupsInput) -> Answer {
-    let description = continuous_backups(api, api.table_name(&input.table_name)?)?;
-    let wanted = input.point_in_time_recovery_specification.as_ref();
-    if wanted.and_then(|wanted| wanted.point_in_time_recovery_enabled) == Some(true) {
-        return Err(ApiError::parameter_not_offered("PointInTimeRecoveryEnabled"));
+    let name = api.table_name(&input.table_name)?;
+    continuous_backups(api, name)?;
+    if let Some(wanted) = &input.point_in_time_recovery_specification {
+        api.note_recovery(name, wanted)?;
     }
     Ok(encode(&UpdateContinuousBackupsOutput {
-        continuous_backups_description: Some(description),
+        continuous_backups_description: Some(continuous_backups(api, name)?),
     }))
 }
 

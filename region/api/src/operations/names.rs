@@ -25,6 +25,20 @@ impl<E: Engine> Api<E> {
     pub(super) fn table_of_arn<'n>(&self, arn: &'n str) -> Result<&'n str, ApiError> {
         table_of_arn(self.tables.region(), arn)
     }
+
+    /// The table whose tags a `ResourceArn` means. Indexes and streams have none.
+    pub(super) fn tagged_table<'n>(&self, arn: &'n str) -> Result<&'n str, ApiError> {
+        if !arn.starts_with("arn:") {
+            return Err(ApiError::not_an_arn(arn));
+        }
+        let found = table_of_arn(self.tables.region(), arn);
+        let name = found.map_err(|_| ApiError::invalid_arn(arn))?;
+        if arn.ends_with(&format!(":table/{name}")) {
+            Ok(name)
+        } else {
+            Err(ApiError::invalid_arn(arn))
+        }
+    }
 }
 
 /// The table of an ARN: `arn:aws:dynamodb:region:account:table/name`. There is one account, whatever the ARN calls it; a

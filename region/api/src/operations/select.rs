@@ -16,7 +16,7 @@ use geodynamo_table::{
 
 use super::{
     query::{check_key, check_values},
-    reading::{SelectRequest, consistent, filters_projected},
+    reading::{SelectRequest, filters_projected},
     statements::key_names,
 };
 use crate::{Api, errors::ApiError, wire::Value as _};
@@ -58,9 +58,12 @@ pub(super) async fn page<E: Engine>(
     select: &Select,
     reading: Reading,
 ) -> Result<Page, ApiError> {
-    let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
+    let index = index_of(table, select)?;
     let schema = index.map_or(table.keys(), |index| &index.keys);
-    let consistent = consistent(reading.consistent, index)?;
+    let consistent = reading.consistent.unwrap_or(false);
+    if consistent && index.is_some_and(IndexDefinition::is_global) {
+        return Err(ApiError::consistent_select_from_global_index());
+    }
     if schema.has_several()
         && select.order.is_empty()
         && let Some(condition) = &select.condition
@@ -100,6 +103,13 @@ pub(super) async fn page<E: Engine>(
     source.page(api, table, reading.limit, reading.from).await
 }
 
+/// The index that a SELECT reads.
+fn index_of<'t>(table: &'t Table, select: &Select) -> Result<Option<&'t IndexDefinition>, ApiError> {
+    let Some(name) = &select.index else { return Ok(None) };
+    let index = table.indexes().iter().find(|index| index.name == **name);
+    index.map(Some).ok_or_else(ApiError::no_index_to_select_from)
+}
+
 /// The query that a WHERE clause is of an index whose keys have several attributes, if it is one.
 fn query_of_several(schema: &KeySchema, condition: &Condition) -> Option<(ResolvedKeyCondition, Option<Condition>)> {
     let partition: Vec<_> = schema.partition_attributes().map(KeyAttribute::name).collect();
@@ -117,7 +127,7 @@ async fn page_of_several<E: Engine>(
     consistent: bool,
     reading: Reading,
 ) -> Result<Page, ApiError> {
-    let index = select.index.as_deref().map(|name| table.index(name)).transpose()?;
+    let index = index_of(table, select)?;
     check_values(index.map_or(table.keys(), |index| &index.keys), &keys)?;
     if let Some(filter) = &filter {
         filters_projected(table, index, filter)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use geodynamo_expression::{
     Condition, Path, Update,
     partiql::{self, Insert, KeyNames, Returning, Statement},
@@ -18,15 +19,22 @@ pub(super) struct Bound {
     pub(super) table: Arc<Table>,
 }
 
-/// Parses a statement and finds its table.
-pub(super) fn bind<E: Engine>(
-    api: &Api<E>,
-    text: &str,
+impl Bound {
+    /// Finds a statement's table.
+    pub(super) fn of<E: Engine>(api: &Api<E>, statement: Statement) -> Result<Self, ApiError> {
+        let table = api.tables.table(api.table_of(statement.table())?)?;
+        Ok(Self { statement, table })
+    }
+}
+
+/// Parses a statement.
+pub(super) fn parse(
+    text: &Option<CompactString>,
     parameters: &Option<Vec<AttributeValue>>,
-) -> Result<Bound, ApiError> {
-    let statement = Statement::parse(text, parameters.as_deref().unwrap_or_default())?;
-    let table = api.tables.table(api.table_of(statement.table())?)?;
-    Ok(Bound { statement, table })
+) -> Result<Statement, ApiError> {
+    // Required by the model, so it is there.
+    let text = text.as_deref().unwrap_or_default();
+    Ok(Statement::parse(text, parameters.as_deref().unwrap_or_default())?)
 }
 
 /// The names of a table's or an index's key attributes.
@@ -114,9 +122,6 @@ pub(super) fn action(table: &Table, statement: Statement) -> Result<Action, ApiE
             }
         }
         Statement::Exists(select) => {
-            if select.index.is_some() {
-                return Err(partiql::StatementError::KeyEquality.into());
-            }
             let (key, mut rest) = key_of(select.condition.as_ref())?;
             rest.insert(0, there());
             Action::Check {
@@ -124,7 +129,7 @@ pub(super) fn action(table: &Table, statement: Statement) -> Result<Action, ApiE
                 condition: Condition::And(rest),
             }
         }
-        Statement::Select(_) => return Err(ApiError::mixed_statements()),
+        Statement::Select(_) => return Err(ApiError::internal("a SELECT is no write")),
     })
 }
 
@@ -134,16 +139,20 @@ pub(super) async fn write<E: Engine>(
     table: &Table,
     action: Action,
     old_on_failure: bool,
-) -> Result<(Option<Item>, Capacity), ApiError> {
+) -> Result<(Option<Item>, Capacity), WriteFailed> {
     let options = |condition| WriteOptions {
         condition,
         old_on_failure,
+        measures_failure: true,
         ..WriteOptions::default()
     };
     match action {
         Action::Insert { item, condition } => match tables.put(table, item, options(Some(&condition))).await {
             Ok(written) => Ok((None, written.capacity)),
-            Err(TableError::ConditionFailed(_)) => Err(ApiError::duplicate_item()),
+            Err(TableError::ConditionFailed(failed)) => Err(WriteFailed {
+                error: ApiError::duplicate_item(),
+                units: failed.units,
+            }),
             Err(error) => Err(error.into()),
         },
         Action::Update {
@@ -179,7 +188,32 @@ pub(super) async fn write<E: Engine>(
             let written = tables.delete(table, &key, options).await?;
             Ok((written.old, written.capacity))
         }
-        Action::Check { .. } => Err(ApiError::exists_outside_transaction()),
+        Action::Check { .. } => Err(ApiError::exists_outside_transaction().into()),
+    }
+}
+
+/// A write that was not carried out.
+pub(super) struct WriteFailed {
+    /// Why.
+    pub(super) error: ApiError,
+    /// The write units that it consumed all the same.
+    pub(super) units: f64,
+}
+
+impl From<ApiError> for WriteFailed {
+    fn from(error: ApiError) -> Self {
+        Self { error, units: 0.0 }
+    }
+}
+
+impl From<TableError> for WriteFailed {
+    fn from(error: TableError) -> Self {
+        let units = match &error {
+            TableError::ConditionFailed(failed) => failed.units,
+            _ => 0.0,
+        };
+        let error = error.into();
+        Self { error, units }
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn page_limit(limit: Option<i32>) -> usize {
 pub(super) fn records_limit(limit: Option<i32>) -> Result<usize, ApiError> {
     let limit = super::reading::limit(limit).unwrap_or(RECORDS_MAX);
     if limit > RECORDS_MAX {
-        return Err(ApiError::too_many_records());
+        return Err(ApiError::too_many_records(limit, RECORDS_MAX));
     }
     Ok(limit)
 }

@@ -15,50 +15,96 @@ use crate::{errors::ApiError, generated};
 /// What stands for no maximum of an on-demand table.
 const NO_MAXIMUM: i64 = -1;
 
-/// `OnDemandThroughput` of a request.
-pub(super) fn on_demand(given: Option<&generated::OnDemandThroughput>) -> Result<Option<OnDemandUpdate>, ApiError> {
-    let Some(given) = given else { return Ok(None) };
-    let maximum = |name: &str, units: Option<i64>| match units {
-        None => Ok(None),
-        Some(NO_MAXIMUM) => Ok(Some(None)),
-        Some(units) => positive(name, Some(units)).map(Some),
-    };
-    let update = OnDemandUpdate {
-        read: maximum("MaxReadRequestUnits", given.max_read_request_units)?,
-        write: maximum("MaxWriteRequestUnits", given.max_write_request_units)?,
-    };
-    if update == OnDemandUpdate::default() {
-        return Err(ApiError::invalid(
-            "At least one of MaxReadRequestUnits and MaxWriteRequestUnits must be specified in OnDemandThroughput",
-        ));
-    }
-    Ok(Some(update))
+/// What throughput is asked for, and how it is billed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of<'a> {
+    /// A table that is being made.
+    NewTable(Billing),
+    /// A global index of a table that is being made.
+    IndexOfNewTable(&'a str, Billing),
+    /// A table.
+    Table(Billing),
+    /// A global index, also a new one, of a table that is there.
+    Index(&'a str, Billing),
 }
 
-/// `WarmThroughput` of a request.
+impl Of<'_> {
+    fn is_on_demand(self) -> bool {
+        let (Self::NewTable(billing)
+        | Self::IndexOfNewTable(_, billing)
+        | Self::Table(billing)
+        | Self::Index(_, billing)) = self;
+        billing == Billing::OnDemand
+    }
+
+    fn index(&self) -> Option<&str> {
+        match self {
+            Self::NewTable(_) | Self::Table(_) => None,
+            Self::IndexOfNewTable(name, _) | Self::Index(name, _) => Some(name),
+        }
+    }
+
+    /// Whether it is there already, so that there may be something to take away.
+    fn is_there(self) -> bool {
+        matches!(self, Self::Table(_) | Self::Index(..))
+    }
+}
+
+/// `OnDemandThroughput` of a request. One without members asks for nothing.
+pub(super) fn on_demand(
+    given: Option<&generated::OnDemandThroughput>,
+    of: Of<'_>,
+) -> Result<Option<OnDemandUpdate>, ApiError> {
+    let Some(given) = given else { return Ok(None) };
+    let members = [
+        ("MaxReadRequestUnits", given.max_read_request_units),
+        ("MaxWriteRequestUnits", given.max_write_request_units),
+    ];
+    if !of.is_on_demand()
+        && let Some((member, _)) = members.iter().find(|(_, units)| units.is_some())
+    {
+        return Err(ApiError::on_demand_of_provisioned(member, of.index(), !of.is_there()));
+    }
+    let maximum = |(member, units): (&str, Option<i64>)| match units.map(|units| (units, u64::try_from(units))) {
+        None => Ok(None),
+        Some((NO_MAXIMUM, _)) if of.is_there() => Ok(Some(None)),
+        Some((_, Ok(units))) if units > 0 => Ok(Some(Some(units))),
+        Some(_) => Err(ApiError::on_demand_out_of_range(member, of.index())),
+    };
+    let [read, write] = members.map(maximum);
+    let update = OnDemandUpdate {
+        read: read?,
+        write: write?,
+    };
+    Ok(Some(update).filter(|update| *update != OnDemandUpdate::default()))
+}
+
+/// `WarmThroughput` of a request. One without members asks for nothing.
 pub(super) fn warm(given: Option<&generated::WarmThroughput>) -> Result<Option<WarmUpdate>, ApiError> {
     let Some(given) = given else { return Ok(None) };
+    // What is negative is less than there is, like zero.
+    let units = |units: Option<i64>| units.map(|units| u64::try_from(units).unwrap_or(0));
     let update = WarmUpdate {
-        read: positive("ReadUnitsPerSecond", given.read_units_per_second)?,
-        write: positive("WriteUnitsPerSecond", given.write_units_per_second)?,
+        read: units(given.read_units_per_second),
+        write: units(given.write_units_per_second),
     };
-    if update == WarmUpdate::default() {
-        return Err(ApiError::invalid(
-            "At least one of ReadUnitsPerSecond and WriteUnitsPerSecond must be specified in WarmThroughput",
-        ));
-    }
-    Ok(Some(update))
+    Ok(Some(update).filter(|update| *update != WarmUpdate::default()))
 }
 
 /// What an index's members ask for besides provisioned throughput.
 pub(super) fn index(
     on_demand_throughput: Option<&generated::OnDemandThroughput>,
     warm_throughput: Option<&generated::WarmThroughput>,
+    of: Of<'_>,
 ) -> Result<IndexUpdate, ApiError> {
+    let warm = warm(warm_throughput)?;
+    if let (Of::Index(name, _), Some(_), None) = (of, warm_throughput, warm) {
+        return Err(ApiError::warm_index_of_nothing(name));
+    }
     Ok(IndexUpdate {
         provisioned: None,
-        on_demand: on_demand(on_demand_throughput)?,
-        warm: warm(warm_throughput)?,
+        on_demand: on_demand(on_demand_throughput, of)?,
+        warm,
     })
 }
 
@@ -162,7 +208,15 @@ pub(super) fn show_index(
         shown.warm_throughput = Some(generated::GlobalSecondaryIndexWarmThroughputDescription {
             read_units_per_second: Some(count(index.warm.read)),
             write_units_per_second: Some(count(index.warm.write)),
-            status: Some(index.status.code().into()),
+            // The model knows no other.
+            status: Some(
+                if index.status == IndexStatus::Active {
+                    "ACTIVE"
+                } else {
+                    "UPDATING"
+                }
+                .into(),
+            ),
         });
     }
 }
@@ -213,21 +267,31 @@ fn billing_mode(billing: Billing) -> &'static str {
     }
 }
 
-/// Shown only of what is billed on demand and had a maximum once.
+/// The maximums that there are, of what is billed on demand.
 fn limits(
     billing: Billing,
     limits: Option<OnDemandLimits>,
     own_read: Option<u64>,
 ) -> Option<generated::OnDemandThroughput> {
-    if billing != Billing::OnDemand || (limits.is_none() && own_read.is_none()) {
-        return None;
-    }
     let limits = limits.unwrap_or_default();
-    let shown = |units: Option<u64>| Some(units.map_or(NO_MAXIMUM, count));
-    Some(generated::OnDemandThroughput {
-        max_read_request_units: shown(own_read.or(limits.read)),
-        max_write_request_units: shown(limits.write),
-    })
+    let shown = generated::OnDemandThroughput {
+        max_read_request_units: own_read.or(limits.read).map(count),
+        max_write_request_units: limits.write.map(count),
+    };
+    Some(shown).filter(|shown| billing == Billing::OnDemand && *shown != generated::OnDemandThroughput::default())
+}
+
+/// Shows the maximums that were asked to be taken away.
+pub(super) fn echo(shown: &mut Option<generated::OnDemandThroughput>, asked: Option<OnDemandUpdate>) {
+    let Some(asked) = asked else { return };
+    let gone = |asked: Option<Option<u64>>| (asked == Some(None)).then_some(NO_MAXIMUM);
+    let (read, write) = (gone(asked.read), gone(asked.write));
+    if read.is_none() && write.is_none() {
+        return;
+    }
+    let shown = shown.get_or_insert_default();
+    shown.max_read_request_units = read.or(shown.max_read_request_units);
+    shown.max_write_request_units = write.or(shown.max_write_request_units);
 }
 
 fn provisioned_override(own: ReadOverride) -> Option<generated::ProvisionedThroughputOverride> {

@@ -131,14 +131,17 @@ fn plan<E: Engine>(api: &Api<E>, items: Vec<TransactWriteItem>) -> Result<Vec<Tr
         if put.is_some_and(|item| size::item(item) > ITEM_BYTES_MAX) {
             return Err(ApiError::item_too_large());
         }
-        parsed.push((parts.parse()?, says(parts.returns, "ALL_OLD")));
+        let values = parts.values.iter().flat_map(Item::iter);
+        let values_bytes = values.map(|(_, value)| size::value(value)).sum();
+        parsed.push((parts.parse()?, values_bytes, says(parts.returns, "ALL_OLD")));
     }
     let mut planned = Vec::with_capacity(items.len());
-    for (item, ((update, condition), old_on_failure)) in items.into_iter().zip(parsed) {
+    for (item, ((update, condition), values_bytes, old_on_failure)) in items.into_iter().zip(parsed) {
         planned.push(TransactWrite {
             table: api.tables.table(api.table_name(Parts::of(&item)?.table)?)?,
             action: action(item, update),
             condition,
+            values_bytes,
             old_on_failure,
         });
     }

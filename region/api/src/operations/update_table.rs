@@ -6,12 +6,9 @@ use geodynamo_table::{
 };
 
 use super::{
-    control::{
-        Attributes, KeysOf, billing, index_projection, index_throughput, refuse, refuse_encryption,
-        refuse_settings_mode, stream,
-    },
-    describe::table_description,
-    throughput::{self, on_demand, warm},
+    control::{Attributes, billing, index_projection, index_throughput, refuse, refuse_settings_mode, stream},
+    describe::updated_table,
+    throughput::{self, Of, on_demand, warm},
 };
 use crate::{
     Api,
@@ -38,13 +35,14 @@ pub(super) async fn update_table<E: Engine>(
         input.disassociation_protection_enabled.is_some(),
     )?;
     refuse("VectorIndexUpdates", input.vector_index_updates.is_some())?;
-    refuse_encryption(input.sse_specification.as_ref())?;
+    api.check_encryption(input.sse_specification.as_ref())?;
     // What is so already is asked for: nothing changes, but something was asked for.
     let mode = input.global_table_settings_replication_mode.is_some();
     let asks_for_what_is = mode || input.sse_specification.is_some();
 
     let name = api.table_name(&input.table_name)?;
     let current = api.tables.describe(name)?;
+    let wanted = input.stream_specification.as_ref();
     let mut update = UpdateTable {
         billing: match (input.billing_mode.as_deref(), input.provisioned_throughput) {
             (None, None) => None,
@@ -53,38 +51,51 @@ pub(super) async fn update_table<E: Engine>(
                     "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
                 ));
             }
+            (Some("PROVISIONED"), None) => {
+                return Err(ApiError::invalid(
+                    "ProvisionedThroughput must be specified when BillingMode is PROVISIONED",
+                ));
+            }
             (mode, throughput) => Some(billing(mode, throughput)?),
         },
-        stream: input.stream_specification.as_ref().map(stream).transpose()?,
+        stream: wanted.map(|wanted| stream(wanted, false)).transpose()?,
         deletion_protection: input.deletion_protection_enabled,
         table_class: input.table_class.map(Into::into),
-        throughput: ThroughputUpdate {
-            on_demand: on_demand(input.on_demand_throughput.as_ref())?,
-            warm: warm(input.warm_throughput.as_ref())?,
-            ..ThroughputUpdate::default()
-        },
         ..UpdateTable::default()
     };
     let effective = update.billing.unwrap_or(current.billing);
-    let mut attributes = Attributes::new(input.attribute_definitions)?.join(&current)?;
-    for change in input.global_secondary_index_updates.unwrap_or_default() {
-        index_update(change, effective, &mut attributes, &mut update)?;
+    update.throughput = ThroughputUpdate {
+        on_demand: on_demand(input.on_demand_throughput.as_ref(), Of::Table(effective))?,
+        warm: warm(input.warm_throughput.as_ref())?,
+        ..ThroughputUpdate::default()
+    };
+    let changes = input.global_secondary_index_updates.unwrap_or_default();
+    // What the table has defined stays so: definitions are asked for new indexes' keys, and passed over otherwise.
+    let adds = changes.iter().any(|change| change.create.is_some());
+    let mut attributes = Attributes::new(input.attribute_definitions.filter(|_| adds))?;
+    for change in changes {
+        index_update(change, &current, effective, &mut attributes, &mut update)?;
     }
-    attributes.check_all_used()?;
     for change in input.replica_updates.unwrap_or_default() {
         replica_update(change, api.tables.region(), &mut update)?;
     }
     let consistency = input.multi_region_consistency.is_some();
+    if update == UpdateTable::default() && !asks_for_what_is {
+        return Err(ApiError::nothing_to_update(consistency));
+    }
     if consistency && update.replica_creates.is_empty() {
         return Err(ApiError::consistency_without_replica());
     }
-    if update == UpdateTable::default() && !asks_for_what_is {
-        return Err(ApiError::nothing_to_update());
-    }
     check_changes(&current, &update)?;
-    let description = api.tables.update_table(name, update).await?;
+    let asked = update.throughput.clone();
+    let mut description = api.tables.update_table(name, update).await?;
+    api.note_encryption(name, input.sse_specification.as_ref());
+    if api.habits.at_once {
+        api.await_settled(api.tables.table_named(name)?.id()).await;
+        description = api.tables.describe(name)?;
+    }
     Ok(UpdateTableOutput {
-        table_description: Some(table_description(api, description)),
+        table_description: Some(updated_table(api, description, &asked)),
     })
 }
 
@@ -114,18 +125,20 @@ fn check_changes(current: &Description, update: &UpdateTable) -> Result<(), ApiE
 
 fn index_update(
     change: GlobalSecondaryIndexUpdate,
+    table: &Description,
     billing: Billing,
     attributes: &mut Attributes,
     update: &mut UpdateTable,
 ) -> Result<(), ApiError> {
     let name = match (change.create, change.update, change.delete) {
         (Some(create), None, None) => {
-            let more = throughput::index(create.on_demand_throughput.as_ref(), create.warm_throughput.as_ref())?;
             let name: String = create.index_name.unwrap_or_default().into();
+            let (on_demand, warm) = (create.on_demand_throughput.as_ref(), create.warm_throughput.as_ref());
+            let more = throughput::index(on_demand, warm, Of::Index(&name, billing))?;
             let throughput = index_throughput(&name, billing, create.provisioned_throughput.as_ref())?;
             let index = NewIndex {
                 name: name.clone(),
-                keys: attributes.index_keys(create.key_schema, KeysOf::GlobalIndex)?,
+                keys: attributes.added_index_keys(create.key_schema, &name, table)?,
                 projection: index_projection(create.projection)?,
                 throughput,
             };
@@ -136,8 +149,9 @@ fn index_update(
             name
         }
         (None, Some(action), None) => {
-            let mut change = throughput::index(action.on_demand_throughput.as_ref(), action.warm_throughput.as_ref())?;
             let name: String = action.index_name.unwrap_or_default().into();
+            let (on_demand, warm) = (action.on_demand_throughput.as_ref(), action.warm_throughput.as_ref());
+            let mut change = throughput::index(on_demand, warm, Of::Index(&name, billing))?;
             // On demand there is nothing to provision, and nothing else need be given.
             if action.provisioned_throughput.is_some() || change == IndexUpdate::default() {
                 change.provisioned = index_throughput(&name, billing, action.provisioned_throughput.as_ref())?;

@@ -2,10 +2,21 @@
 
 use std::fmt;
 
-use super::{JavaText, Pattern, Structure, Value};
+use super::{JavaText, Pattern, Structure, Value, java::SHOWN_BYTES_MAX};
 
 /// The most violations that one error tells.
 pub(crate) const VIOLATIONS_MAX: usize = 10;
+
+/// Requests that are told first, and alone, that their table's name is missing.
+///
+/// [Seen in](https://github.com/aws/aws-sdk-java/issues/977) and in
+/// [another report](https://github.com/aws/aws-sdk-java/pull/344).
+const NAME_FIRST: [&str; 4] = [
+    "CreateTableInput",
+    "DeleteTableInput",
+    "DescribeTableInput",
+    "UpdateTableInput",
+];
 
 /// A shape's own constraints.
 #[derive(Debug)]
@@ -51,9 +62,13 @@ static TABLE_ARN: Rule = Rule::Text {
     pattern: None,
 };
 
+/// Requests of which DynamoDB tells lengths and numbers that break a constraint in a newer form: without the value, and with
+/// names as they are in requests. Whether it also says how many violations there are.
+const NEWER: [(&str, bool); 2] = [("BatchGetItemInput", false), ("QueryInput", true)];
+
 /// Checks a whole request; gives the message of the `ValidationException`, if any.
 pub(crate) fn check_request<T: Structure>(request: &T) -> Option<String> {
-    let mut violations = Violations::default();
+    let mut violations = Violations::of(T::NAME);
     request.check_members(&mut Checker {
         path: &Path::Root,
         violations: &mut violations,
@@ -71,8 +86,7 @@ impl Checker<'_> {
     /// Checks a member that must be there.
     pub(crate) fn required<T: Value>(&mut self, name: &str, member: &Option<T>, rule: Option<&Rule>) {
         if member.is_none() {
-            self.violations
-                .add("null", &Path::Member(self.path, name), "Member must not be null");
+            self.violations.missing(&Path::Member(self.path, name));
         }
         self.optional(name, member, rule);
     }
@@ -85,7 +99,7 @@ impl Checker<'_> {
             let violations = &mut *self.violations;
             value.broken(rule, &mut |constraint| {
                 if !violations.is_full() {
-                    violations.add(&format!("'{}'", JavaText::of(value)), &path, &constraint);
+                    violations.broken(value, &path, rule, &constraint);
                 }
             });
         }
@@ -138,28 +152,106 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+impl Path<'_> {
+    /// The name of the member that it leads to; none for an element or a map's value.
+    fn member(&self) -> Option<&str> {
+        match self {
+            Path::Member(_, name) => Some(name),
+            Path::Root | Path::Element(..) | Path::Entry(..) => None,
+        }
+    }
+}
+
+/// A path with its members named as in requests: `RequestItems.T.member.Keys`.
+struct InRequest<'a>(&'a Path<'a>);
+
+impl fmt::Display for InRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parent, name) = match self.0 {
+            Path::Root => return Ok(()),
+            Path::Member(parent, name) => (parent, name),
+            Path::Element(parent, index) => return write!(f, "{}.{index}.member", InRequest(parent)),
+            Path::Entry(parent, key) => return write!(f, "{}.{key}.member", InRequest(parent)),
+        };
+        if !matches!(parent, Path::Root) {
+            write!(f, "{}.", InRequest(parent))?;
+        }
+        // Requests' members differ from the model's in Java in their first letter.
+        let first = name.get(..1).unwrap_or_default();
+        write!(f, "{}{}", first.to_ascii_uppercase(), name.get(1..).unwrap_or_default())
+    }
+}
+
 /// The violations found so far, at most [`VIOLATIONS_MAX`].
-#[derive(Debug, Default)]
-struct Violations(Vec<String>);
+#[derive(Debug)]
+struct Violations {
+    /// The request's shape.
+    request: &'static str,
+    texts: Vec<String>,
+    /// Bytes of values that may still be shown.
+    room: usize,
+    nameless: bool,
+    /// Whether the first does not say how many there are, if it is the only one.
+    uncounted: bool,
+}
 
 impl Violations {
+    fn of(request: &'static str) -> Self {
+        Self {
+            request,
+            texts: Vec::new(),
+            room: SHOWN_BYTES_MAX,
+            nameless: false,
+            uncounted: false,
+        }
+    }
+
+    /// A member that must be there is not.
     #[cold]
-    fn add(&mut self, value: &str, path: &Path<'_>, constraint: &str) {
+    fn missing(&mut self, path: &Path<'_>) {
+        self.nameless |= path.member() == Some("tableName") && NAME_FIRST.contains(&self.request);
+        self.add(format!(
+            "Value null at '{path}' failed to satisfy constraint: Member must not be null"
+        ));
+    }
+
+    /// A member breaks a constraint.
+    #[cold]
+    fn broken<T: Value>(&mut self, value: &T, path: &Path<'_>, rule: &Rule, constraint: &str) {
+        let newer = NEWER.iter().find(|(request, _)| *request == self.request);
+        let newer = newer.filter(|_| rule.is_bound(constraint));
+        let text = if let Some((_, counted)) = newer {
+            self.uncounted |= !counted;
+            let path = InRequest(path);
+            format!("Value at '{path}' failed to satisfy constraint: {constraint}")
+        } else {
+            let shown = JavaText::of(value, self.room);
+            self.room = self.room.saturating_sub(shown.len());
+            format!("Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}")
+        };
+        self.add(text);
+    }
+
+    fn add(&mut self, text: String) {
         if !self.is_full() {
-            self.0.push(format!(
-                "Value {value} at '{path}' failed to satisfy constraint: {constraint}"
-            ));
+            self.texts.push(text);
         }
     }
 
     fn is_full(&self) -> bool {
-        self.0.len() == VIOLATIONS_MAX
+        self.texts.len() == VIOLATIONS_MAX
     }
 
     fn into_message(self) -> Option<String> {
-        let count = self.0.len();
+        if self.nameless {
+            return Some("The parameter 'TableName' is required but was not present in the request".into());
+        }
+        let count = self.texts.len();
+        if count == 1 && self.uncounted {
+            return self.texts.into_iter().next();
+        }
         let errors = if count == 1 { "error" } else { "errors" };
-        (count > 0).then(|| format!("{count} validation {errors} detected: {}", self.0.join("; ")))
+        (count > 0).then(|| format!("{count} validation {errors} detected: {}", self.texts.join("; ")))
     }
 }
 
@@ -224,6 +316,12 @@ impl Rule {
                 add(format!("Map value must satisfy constraint: [{}]", rule.describe()));
             }
         }
+    }
+
+    /// Whether this constraint of it is a bound of a number, or of the length of a list or a map.
+    fn is_bound(&self, constraint: &str) -> bool {
+        let bounded = matches!(self, Rule::Number { .. } | Rule::List { .. } | Rule::Map { .. });
+        bounded && constraint.starts_with("Member must have ")
     }
 
     /// The constraints, as the error of a container tells what its elements must keep to.

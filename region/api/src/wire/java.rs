@@ -2,14 +2,22 @@
 
 use super::Value;
 
-/// The most bytes of one value that an error shows.
-pub(crate) const SHOWN_BYTES_MAX: usize = 2048;
+/// The most bytes of a request's values that its error shows. DynamoDB shows them whole, a list of a hundred transaction's
+/// actions, too; only what would make the error longer than many an answer is cut.
+pub(crate) const SHOWN_BYTES_MAX: usize = 1 << 20;
 
-/// A value's text, cut at [`SHOWN_BYTES_MAX`].
-#[derive(Debug, Default)]
+/// A value's text, cut at [`SHOWN_BYTES_MAX`] or sooner.
+#[derive(Debug)]
 pub(crate) struct JavaText {
     text: String,
+    bytes_max: usize,
     cut: bool,
+}
+
+impl Default for JavaText {
+    fn default() -> Self {
+        Self::within(SHOWN_BYTES_MAX)
+    }
 }
 
 /// A member that can be shown.
@@ -27,9 +35,18 @@ impl<T: Value> Show for Option<T> {
 }
 
 impl JavaText {
-    /// Shows a value.
-    pub(crate) fn of<T: Value>(value: &T) -> String {
-        let mut text = Self::default();
+    /// An empty text for at most so many bytes.
+    fn within(bytes_max: usize) -> Self {
+        Self {
+            text: String::new(),
+            bytes_max,
+            cut: false,
+        }
+    }
+
+    /// Shows a value in at most so many bytes, and three dots if that was too little.
+    pub(crate) fn of<T: Value>(value: &T, bytes_max: usize) -> String {
+        let mut text = Self::within(bytes_max);
         value.show(&mut text);
         text.text
     }
@@ -44,7 +61,7 @@ impl JavaText {
         if self.cut {
             return;
         }
-        let room = SHOWN_BYTES_MAX - self.text.len();
+        let room = self.bytes_max - self.text.len();
         if piece.len() <= room {
             self.text.push_str(piece);
             return;

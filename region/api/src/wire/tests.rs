@@ -159,11 +159,11 @@ fn constraints() {
     let long = "x".repeat(256);
     check::<DescribeTableInput>(
         "{}",
-        "1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null",
+        "The parameter 'TableName' is required but was not present in the request",
     );
     check::<DescribeTableInput>(
         r#"{"TableName": null}"#,
-        "1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null",
+        "The parameter 'TableName' is required but was not present in the request",
     );
     check::<DescribeTableInput>(
         r#"{"TableName": "ab"}"#,
@@ -205,7 +205,7 @@ fn constraints() {
     );
     check::<QueryInput>(
         r#"{"TableName": "abc", "ReturnConsumedCapacity": "hi", "AttributesToGet": []}"#,
-        "2 validation errors detected: Value '[]' at 'attributesToGet' failed to satisfy constraint: Member must have \
+        "2 validation errors detected: Value at 'AttributesToGet' failed to satisfy constraint: Member must have \
          length greater than or equal to 1; Value 'hi' at 'returnConsumedCapacity' failed to satisfy constraint: Member \
          must satisfy enum value set: [INDEXES, TOTAL, NONE]",
     );
@@ -214,10 +214,33 @@ fn constraints() {
         "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: Member must have length \
          greater than or equal to 1",
     );
+    check::<CreateTableInput>(
+        r#"{"KeySchema": [], "BillingMode": "x"}"#,
+        "The parameter 'TableName' is required but was not present in the request",
+    );
     check::<BatchGetItemInput>(
         r#"{"RequestItems": {"abc": {}}}"#,
         "1 validation error detected: Value null at 'requestItems.abc.member.keys' failed to satisfy constraint: Member \
          must not be null",
+    );
+    check::<BatchGetItemInput>(
+        &format!(
+            r#"{{"RequestItems": {{"abc": {{"Keys": [{}]}}}}}}"#,
+            vec!["{}"; 101].join(",")
+        ),
+        "Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must have length less than or equal to \
+         100",
+    );
+    check::<QueryInput>(
+        r#"{"TableName": "abc", "Limit": 0, "Select": "x"}"#,
+        "2 validation errors detected: Value 'x' at 'select' failed to satisfy constraint: Member must satisfy enum value \
+         set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]; Value at 'Limit' failed to satisfy \
+         constraint: Member must have value greater than or equal to 1",
+    );
+    check::<ScanInput>(
+        r#"{"TableName": "abc", "Limit": 0}"#,
+        "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value greater \
+         than or equal to 1",
     );
     check::<BatchWriteItemInput>(
         r#"{"RequestItems": {"abc": []}}"#,
@@ -303,11 +326,20 @@ fn at_most_ten_violations_are_told() {
     assert!(error.message().len() < 2000);
 }
 
+/// A list that is too long is shown whole, as it was sent; only what is a million bytes and more is cut.
 #[test]
-fn a_shown_value_is_cut() {
-    let json = format!(r#"{{"TableName": "{}"}}"#, "é".repeat(1 << 20));
-    let error = checked::<DescribeTableInput>(json.as_bytes()).unwrap_err();
-    assert!(error.message().len() < 5000, "{}", error.message().len());
+fn shown_values_are_whole_within_reason() {
+    let write = |value: usize| format!(r#"{{"PutRequest": {{"Item": {{"pk": {{"S": "{value:0100}"}}}}}}}}"#);
+    let writes: Vec<_> = (0..26).map(write).collect();
+    let json = format!(r#"{{"RequestItems": {{"abc": [{}]}}}}"#, writes.join(","));
+    let error = checked::<BatchWriteItemInput>(json.as_bytes()).unwrap_err();
+    for value in 0..26 {
+        assert!(error.message().contains(&format!("{value:0100}")), "{value}: {error}");
+    }
+    assert!(error.message().ends_with("greater than or equal to 1]"), "{error}");
+    let json = format!(r#"{{"TableName": "{0}", "IndexName": "{0}"}}"#, "é".repeat(1 << 20));
+    let error = checked::<QueryInput>(json.as_bytes()).unwrap_err();
+    assert!(error.message().len() < (1 << 20) + 5000, "{}", error.message().len());
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use geodynamo_api::Api;
+use geodynamo_api::{Api, Call, Habits};
+use geodynamo_policy::Caller;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
@@ -47,6 +48,14 @@ impl Client {
         }
     }
 
+    /// The same region by another habit.
+    pub(crate) fn with_habits(&self, habits: Habits) -> Self {
+        Self {
+            api: self.api.clone().with_habits(habits),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// Lets time pass.
     pub(crate) fn pass(&self, ms: u64) {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
@@ -76,9 +85,14 @@ impl Client {
             "DescribeStream" | "GetRecords" | "GetShardIterator" | "ListStreams" => "DynamoDBStreams",
             _ => "DynamoDB",
         };
+        let root = Caller::root("000000000000");
         let reply = self
             .api
-            .call(&format!("{service}_20120810.{operation}"), body.as_bytes())
+            .call(
+                Call::of(&root),
+                &format!("{service}_20120810.{operation}"),
+                body.as_bytes(),
+            )
             .await;
         assert_eq!(reply.error.is_some(), reply.status != 200);
         (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())

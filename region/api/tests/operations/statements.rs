@@ -374,7 +374,7 @@ fn arb_condition() -> impl Strategy<Value = Condition> {
         1 => of_any.clone().prop_map(|name| Condition::Exists(Path::from(name))),
         1 => of_any.clone().prop_map(|name| Condition::NotExists(Path::from(name))),
         1 => (of_any, prop::sample::select(AttributeType::ALL.to_vec()))
-            .prop_map(|(name, kind)| Condition::Type { path: Path::from(name), kind }),
+            .prop_map(|(name, kind)| Condition::Type { value: Operand::Path(Path::from(name)), kind }),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![

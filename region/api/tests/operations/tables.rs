@@ -1,3 +1,5 @@
+use geodynamo_api::Habits;
+
 use crate::client::Client;
 
 #[tokio::test]
@@ -125,7 +127,21 @@ async fn tables() {
         "{replicated}"
     );
     let deleted = client.ok("DeleteTable", r#"{"TableName":"abc"}"#).await;
-    assert!(deleted.contains(r#""TableStatus":"DELETING""#), "{deleted}");
+    let since =
+        r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST","LastUpdateToPayPerRequestDateTime":1763890000.0}"#;
+    let id = deleted
+        .split(r#""TableId":""#)
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    assert_eq!(
+        deleted,
+        format!(
+            r#"{{"TableDescription":{{"TableName":"abc","TableStatus":"DELETING","ProvisionedThroughput":{{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0}},"TableSizeBytes":0,"ItemCount":0,"TableArn":"{arn}","TableId":"{id}",{since},"DeletionProtectionEnabled":false}}}}"#
+        )
+    );
     client
         .refuses(
             "DescribeTable",
@@ -169,9 +185,26 @@ async fn tables_that_cannot_be() {
     .await;
     check(
         &format!(
-            r#"{a},"KeySchema":[{{"AttributeName":"a","KeyType":"HASH"}},{{"AttributeName":"a","KeyType":"RANGE"}}]"#
+            r#"{ab},"KeySchema":[{{"AttributeName":"a","KeyType":"HASH"}},{{"AttributeName":"a","KeyType":"RANGE"}}]"#
         ),
         "Both the Hash Key and the Range Key element in the KeySchema have the same name",
+    )
+    .await;
+    check(
+        &format!(
+            r#"{a},"KeySchema":[{{"AttributeName":"a","KeyType":"HASH"}},{{"AttributeName":"a","KeyType":"RANGE"}}]"#
+        ),
+        "Invalid KeySchema: Some index key attribute have no definition",
+    )
+    .await;
+    check(
+        hash,
+        "1 validation error detected: Value null at 'attributeDefinitions' failed to satisfy constraint: Member must not be null",
+    )
+    .await;
+    check(
+        r#""BillingMode":"PAY_PER_REQUEST""#,
+        "2 validation errors detected: Value null at 'attributeDefinitions' failed to satisfy constraint: Member must not be null; Value null at 'keySchema' failed to satisfy constraint: Member must not be null",
     )
     .await;
     check(
@@ -239,4 +272,63 @@ async fn parameters_that_are_not_offered() {
         let text = format!("{parameter} is not available in this version of geodynamo");
         client.invalid("UpdateTable", &body, &text).await;
     }
+}
+
+/// Whoever develops against a region may have tables at once, and see what CDK and Terraform ask for.
+#[tokio::test]
+async fn habits() {
+    let usual = Client::new().await;
+    let keys = r#""KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],"BillingMode":"PAY_PER_REQUEST""#;
+    let create = format!(r#"{{"TableName":"abc",{keys}}}"#);
+    let sealed = format!(r#"{{"TableName":"abc",{keys},"SSESpecification":{{"Enabled":true}}}}"#);
+    let refused = "SSESpecification with Enabled true is not available in this version of geodynamo";
+    usual.invalid("CreateTable", &sealed, refused).await;
+    usual.ok("CreateTable", &create).await;
+    let recover = r#"{"TableName":"abc","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}"#;
+    let refused = "PointInTimeRecoveryEnabled is not available in this version of geodynamo";
+    usual.invalid("UpdateContinuousBackups", recover, refused).await;
+
+    let client = usual.with_habits(Habits {
+        at_once: false,
+        shows_unbuilt: true,
+    });
+    client
+        .ok(
+            "UpdateTable",
+            r#"{"TableName":"abc","SSESpecification":{"Enabled":true}}"#,
+        )
+        .await;
+    let described = client.ok("DescribeTable", r#"{"TableName":"abc"}"#).await;
+    let shown = r#""SSEDescription":{"Status":"ENABLED","SSEType":"KMS","KMSMasterKeyArn":"arn:aws:kms:us-east-1:000000000000:alias/aws/dynamodb"}"#;
+    assert!(described.contains(shown), "{described}");
+    client
+        .gives(
+            "UpdateContinuousBackups",
+            recover,
+            r#"{"ContinuousBackupsDescription":{"ContinuousBackupsStatus":"ENABLED","PointInTimeRecoveryDescription":{"PointInTimeRecoveryStatus":"ENABLED","RecoveryPeriodInDays":35,"EarliestRestorableDateTime":1763890000.0,"LatestRestorableDateTime":1763890000.0}}}"#,
+        )
+        .await;
+    let missing = recover.replace("abc", "nope");
+    client
+        .refuses(
+            "UpdateContinuousBackups",
+            &missing,
+            "TableNotFoundException",
+            "Table not found: nope",
+        )
+        .await;
+
+    let at_once = usual.with_habits(Habits {
+        at_once: true,
+        shows_unbuilt: false,
+    });
+    let made = at_once.ok("CreateTable", &create.replace("abc", "abd")).await;
+    assert!(made.contains(r#""TableStatus":"ACTIVE""#), "{made}");
+    let changed = at_once
+        .ok(
+            "UpdateTable",
+            r#"{"TableName":"abd","DeletionProtectionEnabled":false}"#,
+        )
+        .await;
+    assert!(changed.contains(r#""TableStatus":"ACTIVE""#), "{changed}");
 }

@@ -3,12 +3,14 @@
 //! The texts of the form are those of Amazon's reference parser (partiql-lang-kotlin), which DynamoDB passes on; that is
 //! known of "Expected data manipulation" and "Unexpected keyword" from users' posts. "Where clause does not contain …",
 //! "Number of parameters …", "Unexpected path component", "Unexpected from source", "Unsupported clause" and those of
-//! ORDER BY are from users' posts, too. What is marked *ours* has no known text.
+//! ORDER BY are from users' posts, too. Those of the components of paths and of a DELETE's RETURNING were captured from
+//! DynamoDB. What is marked *ours* has no known text.
 
 use std::fmt;
 
 use geodynamo_item::{Name, NumberError, wire::EMPTY_NAME};
 
+use super::Returning;
 use crate::{ExpressionError, Fault};
 
 /// Why a statement is refused. `Display` gives the message of the `ValidationException`.
@@ -23,6 +25,18 @@ pub enum StatementError {
     /// Something that is no document path where one must stand.
     #[error("Unexpected path component at {0}")]
     PathComponent(At),
+    /// An empty name in a path, such as that of a table.
+    #[error("Path component cannot be an empty string")]
+    EmptyComponent,
+    /// More than a table and an index.
+    #[error("A path may contain at most 2 components in the FROM clause")]
+    SourceComponents,
+    /// An INSERT into an index.
+    #[error("FROM clause may only contain a single table name in data manipulation statements")]
+    InsertIntoIndex,
+    /// An UPDATE of an index, or a DELETE from one.
+    #[error("This operation is not supported on an index")]
+    WriteToIndex,
     /// Something else than a table or an index.
     #[error("Unexpected from source at {0}")]
     FromSource(At),
@@ -51,6 +65,9 @@ pub enum StatementError {
     /// A RETURNING that the statement does not know. *Ours.*
     #[error("Unsupported RETURNING clause at {0}")]
     Returning(At),
+    /// A DELETE that returns what only an UPDATE can.
+    #[error("Invalid returning clause: RETURNING {0}. Only RETURNING ALL OLD * is allowed in DELETE statements.")]
+    DeleteReturning(Returning),
     /// What would be wrong in an expression, too.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -388,7 +388,7 @@ fn map_literal(p: P<'_, '_>) -> Outcome<Node> {
 #[inline(never)]
 fn path_from_here(p: P<'_, '_>) -> Outcome<Node> {
     let first = p.take();
-    let root = name(p, first).ok_or(SyntaxFault::Term)?;
+    let root = name(p, first)?.ok_or(SyntaxFault::Term)?;
     let mut steps = Vec::new();
     loop {
         if p.take_sign(".") {
@@ -397,7 +397,7 @@ fn path_from_here(p: P<'_, '_>) -> Outcome<Node> {
                 return Err(StatementError::PathComponent(p.here()));
             }
             let keyword = token.kind == Kind::Word && is_keyword(p.text_of(token));
-            let name = name(p, token).filter(|_| !keyword).ok_or(SyntaxFault::DotComponent)?;
+            let name = name(p, token)?.filter(|_| !keyword).ok_or(SyntaxFault::DotComponent)?;
             p.take();
             steps.push(Step::Key(name));
         } else if p.peek_sign("[") {
@@ -427,22 +427,29 @@ fn bracket(p: P<'_, '_>) -> Outcome<Step> {
                 .map_err(|_| Fault::ListIndex { index: text.to_owned() })?;
             Step::Index(index.unsigned_abs())
         }
-        Kind::Text => Step::Key(unquote(text).into()),
+        Kind::Text => Step::Key(component(unquote(text))?),
         _ => return Err(StatementError::PathComponent(p.here())),
     };
     p.take();
     Ok(step)
 }
 
-/// The name that a token is; none is empty.
-fn name(p: P<'_, '_>, token: Token) -> Option<Name> {
+/// The name that a token is, if it is one.
+fn name(p: P<'_, '_>, token: Token) -> Outcome<Option<Name>> {
     let text = p.text_of(token);
-    let name = match token.kind {
-        Kind::Word => Name::from(text),
-        Kind::Quoted => Name::from(unquote(text)),
-        _ => return None,
-    };
-    (!name.is_empty()).then_some(name)
+    match token.kind {
+        Kind::Word => Ok(Some(text.into())),
+        Kind::Quoted => component(unquote(text)).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A quoted component of a path; none is empty.
+fn component(text: String) -> Outcome<Name> {
+    if text.is_empty() {
+        return Err(StatementError::EmptyComponent);
+    }
+    Ok(text.into())
 }
 
 fn is_operator(sign: &str) -> bool {

@@ -19,7 +19,7 @@ pub(super) fn statement(text: &str, parsed: Parsed) -> Outcome<Statement> {
         Parsed::Select(select) => Statement::Select(lower.select(select)?),
         Parsed::Exists(select) => Statement::Exists(lower.select(select)?),
         Parsed::Insert { table, value } => Statement::Insert(Insert {
-            table: lower.table(table)?,
+            table: lower.table_to_insert_into(table)?,
             item: lower.item(value)?,
         }),
         Parsed::Update {
@@ -31,7 +31,7 @@ pub(super) fn statement(text: &str, parsed: Parsed) -> Outcome<Statement> {
             table: lower.table(table)?,
             update: lower.update(changes)?,
             condition: lower.where_clause(condition)?,
-            returning: returning.map(|(returning, _)| returning),
+            returning,
         }),
         Parsed::Delete {
             table,
@@ -42,8 +42,8 @@ pub(super) fn statement(text: &str, parsed: Parsed) -> Outcome<Statement> {
             condition: lower.where_clause(condition)?,
             returns_old: match returning {
                 None => false,
-                Some((Returning::AllOld, _)) => true,
-                Some((_, span)) => return Err(StatementError::Returning(lower.at(span))),
+                Some(Returning::AllOld) => true,
+                Some(other) => return Err(StatementError::DeleteReturning(other)),
             },
         }),
     })
@@ -117,25 +117,38 @@ impl Lower<'_> {
         let at = self.at(node.span);
         let unexpected = || StatementError::FromSource(at);
         let path = node.into_path().ok_or_else(unexpected)?;
-        let mut steps = path.steps.into_iter();
-        let index = match (steps.next(), steps.next()) {
-            (None, _) => None,
-            (Some(Step::Key(index)), None) => Some(index),
-            _ => return Err(unexpected()),
-        };
+        let mut components = Vec::with_capacity(path.steps.len());
+        for step in path.steps {
+            match step {
+                Step::Key(name) => components.push(name),
+                Step::Index(_) => return Err(unexpected()),
+            }
+        }
+        if components.len() > 1 {
+            return Err(StatementError::SourceComponents);
+        }
         Ok(Source {
             table: path.root,
-            index,
+            index: components.pop(),
         })
     }
 
-    /// A table; writes know no indexes.
+    /// The table of an UPDATE or a DELETE, which know no indexes.
     fn table(&mut self, node: Node) -> Outcome<Name> {
-        let at = self.at(node.span);
-        let Source { table, index } = self.source(node)?;
-        match index {
-            None => Ok(table),
-            Some(_) => Err(StatementError::FromSource(at)),
+        match self.source(node)? {
+            Source { table, index: None } => Ok(table),
+            Source { index: Some(_), .. } => Err(StatementError::WriteToIndex),
+        }
+    }
+
+    /// The table of an INSERT, which tells of any longer path in one way.
+    fn table_to_insert_into(&mut self, node: Node) -> Outcome<Name> {
+        match self.source(node) {
+            Ok(Source { table, index: None }) => Ok(table),
+            Ok(Source { index: Some(_), .. }) | Err(StatementError::SourceComponents) => {
+                Err(StatementError::InsertIntoIndex)
+            }
+            Err(error) => Err(error),
         }
     }
 

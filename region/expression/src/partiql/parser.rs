@@ -5,7 +5,7 @@ use geodynamo_item::AttributeValue;
 use super::error::{At, StatementError, SyntaxFault};
 use super::keywords::is_keyword;
 use super::lexer::{Kind, Token, tokens};
-use super::tree::{Change, Expression, Node, Parsed, SelectNode, Span};
+use super::tree::{Change, Expression, Node, Parsed, SelectNode};
 use super::{Returning, expression};
 use crate::limits;
 
@@ -217,8 +217,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn returning(&mut self) -> Outcome<Option<(Returning, Span)>> {
-        let start = self.peek().start;
+    fn returning(&mut self) -> Outcome<Option<Returning>> {
         if !self.take_keyword("RETURNING") {
             return Ok(None);
         }
@@ -239,8 +238,7 @@ impl<'t> Parser<'t> {
         if !self.take_sign("*") || self.peek_sign(",") {
             return Err(StatementError::Returning(self.here()));
         }
-        let end = self.last_end();
-        Ok(Some((returning, Span { start, end })))
+        Ok(Some(returning))
     }
 
     /// Refuses a clause that DynamoDB does not know.

@@ -60,12 +60,12 @@ pub(super) enum Parsed {
         table: Node,
         changes: Vec<Change>,
         condition: Option<Node>,
-        returning: Option<(Returning, Span)>,
+        returning: Option<Returning>,
     },
     Delete {
         table: Node,
         condition: Option<Node>,
-        returning: Option<(Returning, Span)>,
+        returning: Option<Returning>,
     },
 }
 

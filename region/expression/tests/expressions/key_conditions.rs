@@ -171,12 +171,26 @@ fn keys_of_several_attributes() {
         assert_eq!(resolve(text), Ok(expect), "{text}");
     }
     for (text, expect) in [
-        ("a = :s", "Query condition missed key schema element: b"),
-        ("b = :s AND c = :s", "Query condition missed key schema element: a"),
-        ("a = :s AND b > :one", "Query key condition not supported"),
+        (
+            "a = :s",
+            "Query key condition must have an equality condition on HASH key attribute b",
+        ),
+        (
+            "b = :s AND c = :s",
+            "Query key condition must have an equality condition on HASH key attribute a",
+        ),
+        (
+            "a = :s AND b > :one",
+            "Query key condition must have an equality condition on HASH key attribute b",
+        ),
+        // The partition key is told first.
+        (
+            "b > :one AND d < :s",
+            "Query key condition must have an equality condition on HASH key attribute a",
+        ),
         (
             "a = :s AND b = :one AND d = :s",
-            "Query condition missed key schema element: c",
+            "Query key condition must have an equality condition on RANGE key attribute c, which stands before another one",
         ),
         (
             "a = :s AND b = :one AND c = :s AND e = :s",
@@ -184,7 +198,7 @@ fn keys_of_several_attributes() {
         ),
         (
             "a = :s AND b = :one AND c < :s AND d = :s",
-            "Query key condition not supported",
+            "Query key condition must have an equality condition on RANGE key attribute c, which stands before another one",
         ),
         (
             "a = :s AND b = :one AND c = :s AND d = :s AND e = :s",

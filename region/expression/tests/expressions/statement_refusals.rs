@@ -3,6 +3,10 @@
 use geodynamo_expression::partiql::Statement;
 
 const MALFORMED: &str = "Statement wasn't well formed, can't be processed: ";
+const COMPONENTS: &str = "A path may contain at most 2 components in the FROM clause";
+const SINGLE_TABLE: &str = "FROM clause may only contain a single table name in data manipulation statements";
+const NOT_ON_INDEX: &str = "This operation is not supported on an index";
+const EMPTY: &str = "Path component cannot be an empty string";
 
 #[test]
 fn malformed_statements_are_refused() {
@@ -53,7 +57,6 @@ fn malformed_statements_are_refused() {
         ("SELECT * FROM t ORDER a", "Expected BY"),
         ("SELECT * FROM t WHERE a = 'b", "Invalid character at 1:27:1"),
         ("SELECT * FROM t WHERE a = `1`", "Invalid character at 1:27:1"),
-        ("SELECT * FROM t WHERE \"\" = 1", "Unexpected term"),
         ("INSERT t VALUE {}", "Expected INTO"),
         ("INSERT INTO t VALUE {'a' 1}", "Expected COLON"),
         ("INSERT INTO t VALUE {'a': 1", "Expected RIGHT_CURLY"),
@@ -87,7 +90,27 @@ fn statements_that_make_no_sense_are_refused() {
             "SELECT * FROM a JOIN b ON a.x = b.x",
             "Unexpected from source at 1:17:4",
         ),
-        ("SELECT * FROM a.b.c", "Unexpected from source at 1:15:1"),
+        ("SELECT * FROM a.b.c", COMPONENTS),
+        (r#"SELECT * FROM "a"."b"."c"."d" WHERE a = 1"#, COMPONENTS),
+        ("EXISTS(SELECT * FROM a.b.c WHERE a = 1)", COMPONENTS),
+        ("UPDATE a.b.c SET a = 1 WHERE pk = 1", COMPONENTS),
+        ("DELETE FROM a.b.c WHERE pk = 1", COMPONENTS),
+        ("SELECT * FROM a.b[0]", "Unexpected from source at 1:15:1"),
+        ("INSERT INTO a.b VALUE {'a': 1}", SINGLE_TABLE),
+        ("INSERT INTO a.b.c VALUE {'a': 1}", SINGLE_TABLE),
+        ("UPDATE a.b SET a = 1 WHERE pk = 1", NOT_ON_INDEX),
+        ("DELETE FROM a.b WHERE pk = 1", NOT_ON_INDEX),
+        (r#"SELECT * FROM """#, EMPTY),
+        (r#"SELECT * FROM ""."i"WHERE a = 1"#, EMPTY),
+        (r#"SELECT * FROM t."""#, EMPTY),
+        (r#"SELECT a."" FROM t"#, EMPTY),
+        ("SELECT a[''] FROM t", EMPTY),
+        (r#"SELECT * FROM t WHERE "" = 1"#, EMPTY),
+        (r#"INSERT INTO "" VALUE {'a': 1}"#, EMPTY),
+        (r#"UPDATE "" SET a = 1 WHERE pk = 1"#, EMPTY),
+        (r#"UPDATE t SET "" = 1 WHERE pk = 1"#, EMPTY),
+        (r#"UPDATE t REMOVE a."" WHERE pk = 1"#, EMPTY),
+        (r#"DELETE FROM "" WHERE pk = 1"#, EMPTY),
         ("SELECT * FROM a[0]", "Unexpected from source at 1:15:1"),
         ("SELECT * FROM t x WHERE x.a = 1", "Unexpected from source at 1:17:1"),
         (
@@ -164,10 +187,17 @@ fn statements_that_make_no_sense_are_refused() {
             "UPDATE t SET a = if_not_exists(a, 1) WHERE pk = 1",
             "Invalid function name; function: if_not_exists",
         ),
-        ("UPDATE t.i SET a = 1 WHERE pk = 1", "Unexpected from source at 1:8:1"),
         (
             "DELETE FROM t WHERE pk = 1 RETURNING MODIFIED OLD *",
-            "Unsupported RETURNING clause at 1:28:24",
+            "Invalid returning clause: RETURNING MODIFIED OLD *. Only RETURNING ALL OLD * is allowed in DELETE statements.",
+        ),
+        (
+            "DELETE FROM t WHERE pk = 1 returning all new *",
+            "Invalid returning clause: RETURNING ALL NEW *. Only RETURNING ALL OLD * is allowed in DELETE statements.",
+        ),
+        (
+            "DELETE FROM t WHERE pk = 1 RETURNING MODIFIED NEW *",
+            "Invalid returning clause: RETURNING MODIFIED NEW *. Only RETURNING ALL OLD * is allowed in DELETE statements.",
         ),
         (
             "UPDATE t SET a = 1 WHERE pk = 1 RETURNING ALL OLD a",

@@ -132,7 +132,7 @@ async fn log_records_are_written_once() {
 /// The first and the last segment of each file of log records.
 fn log_files(engine: &RocksEngine) -> Vec<(u64, u64)> {
     let segment = |key: &Option<Vec<u8>>| segment_of(key.as_ref().unwrap()).unwrap();
-    let files = engine.shared.store.db().live_files().unwrap();
+    let files = engine.shared.holder.now().unwrap().db().live_files().unwrap();
     let logs = files.iter().filter(|file| file.column_family_name == LOG);
     logs.map(|file| (segment(&file.start_key), segment(&file.end_key)))
         .collect()
@@ -140,7 +140,8 @@ fn log_files(engine: &RocksEngine) -> Vec<(u64, u64)> {
 
 /// Waits until nothing is flushed or compacted.
 async fn settled(engine: &RocksEngine) {
-    let db = engine.shared.store.db();
+    let store = engine.shared.holder.now().unwrap();
+    let db = store.db();
     let busy = |name| db.property_int_value(name).unwrap().unwrap_or(0) > 0;
     let deadline = Instant::now() + Duration::from_secs(60);
     while busy(properties::NUM_RUNNING_COMPACTIONS)

@@ -8,14 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use super::{
-    coding::{COMPRESSED_BYTES_MIN, compress},
+    coding::{COMPRESSED_BYTES_MIN, Coding, compress},
     request_id,
 };
 use crate::handler::Reply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 /// What scripts of any origin may read of an answer's headers: what the SDKs look at.
@@ -35,6 +34,8 @@ pub(crate) enum Refusal {
     UnknownPath,
     /// Another method than POST or GET.
     UnknownMethod,
+    /// Headers longer than a request's may be.
+    HeadersTooLarge,
     /// A body longer than a request may be.
     TooLarge,
     /// A body that did not come in time.
@@ -43,7 +44,7 @@ pub(crate) enum Refusal {
     Broken,
     /// A wrong signature.
     Access(AccessError),
-    /// A compressed body that is not.
+    /// A compressed body that is not, or is in a way that nobody knows.
     Malformed,
     /// The handler panicked.
     Internal {
@@ -54,13 +55,14 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Wraps an operation's answer; as gzip if it is long and the client takes that.
-pub(crate) async fn reply(reply: Reply, accepts_gzip: bool) -> Response<Full<Bytes>> {
-    if !accepts_gzip || reply.body.len() < COMPRESSED_BYTES_MIN {
+/// Wraps an operation's answer; compressed if it is long and the client takes that.
+pub(crate) async fn reply(reply: Reply, accepted: Option<Coding>) -> Response<Full<Bytes>> {
+    let Some(coding) = accepted.filter(|_| reply.body.len() >= COMPRESSED_BYTES_MIN) else {
         return json(reply.status, reply.body);
-    }
-    let mut response = json(reply.status, compress(&reply.body).await);
-    response.headers_mut().insert(header::CONTENT_ENCODING, GZIP);
+    };
+    let mut response = json(reply.status, compress(&reply.body, coding).await);
+    let name = HeaderValue::from_static(coding.name());
+    response.headers_mut().insert(header::CONTENT_ENCODING, name);
     response
 }
 
@@ -134,6 +136,7 @@ impl Refusal {
             Self::UnknownOperation => "unknown_operation",
             Self::UnknownPath => "unknown_path",
             Self::UnknownMethod => "unknown_method",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::TooLarge => "too_large",
             Self::Late => "late",
             Self::Broken => "broken",
@@ -150,6 +153,12 @@ impl Refusal {
             Self::UnknownOperation => (StatusCode::BAD_REQUEST, UNKNOWN, None, false),
             Self::UnknownPath => (StatusCode::NOT_FOUND, UNKNOWN, None, false),
             Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, UNKNOWN, None, false),
+            Self::HeadersTooLarge => (
+                StatusCode::BAD_REQUEST,
+                "com.amazon.coral.service#SerializationException",
+                Some("Request header size limit exceeded".to_owned()),
+                false,
+            ),
             Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "com.amazon.coral.service#RequestEntityTooLargeException",
@@ -168,9 +177,10 @@ impl Refusal {
                 Some(error.to_string()),
                 false,
             ),
+            // DynamoDB calls this a failure of its own.
             Self::Malformed => (
-                StatusCode::BAD_REQUEST,
-                "com.amazon.coral.service#SerializationException",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "com.amazon.coral.service#InternalFailure",
                 None,
                 false,
             ),

@@ -32,6 +32,11 @@ use crate::{
 /// The header that names the operation.
 const TARGET: &str = "x-amz-target";
 
+/// The longest request line and headers, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a header beside its name and value: a colon, a blank, the end of the line.
+const HEADER_FRAME_BYTES: usize = 4;
+
 /// What all connections of a port share.
 #[derive(Debug)]
 pub(crate) struct Port<H> {
@@ -96,10 +101,14 @@ impl<H: Handler> Port<H> {
                 BodyError::Late => Refusal::Late,
                 BodyError::Broken => Refusal::Broken,
             })?;
+        if head_bytes(&head) > HEAD_BYTES_MAX {
+            return Err(Refusal::HeadersTooLarge);
+        }
         if head.uri.path() != "/" {
             return Err(Refusal::UnknownPath);
         }
-        if head.method == Method::GET && !head.headers.contains_key(TARGET) {
+        // Of an answer to HEAD, hyper sends the headers.
+        if matches!(head.method, Method::GET | Method::HEAD) && !head.headers.contains_key(TARGET) {
             return Ok(answer::healthy(self.health.clone()));
         }
         if head.method == Method::OPTIONS {
@@ -116,7 +125,7 @@ impl<H: Handler> Port<H> {
             .and_then(|target| self.handler.operation(target))
             .ok_or(Refusal::UnknownOperation)?;
         let name = self.handler.operations().get(operation).copied().unwrap_or_default();
-        let accepts_gzip = coding::accepts_gzip(&head.headers);
+        let accepted = coding::accepted(&head.headers);
         let answering = async {
             let principal = self.verify(&head, &body).map_err(Refusal::Access)?;
             let call = Call {
@@ -127,7 +136,7 @@ impl<H: Handler> Port<H> {
             };
             let mut reply = self.call(call, (held, permit)).await?;
             let fault = reply.fault.take();
-            let response = answer::reply(reply, accepts_gzip).await;
+            let response = answer::reply(reply, accepted).await;
             if let Some(fault) = fault {
                 let request_id = answer::id(&response);
                 tracing::error!(request_id, operation = name, fault = &*fault, "a request failed");
@@ -146,12 +155,13 @@ impl<H: Handler> Port<H> {
 
     /// The body as it was before the client compressed it. It was signed as it came.
     async fn decompressed(&self, head: &Parts, body: Bytes, held: &mut Held) -> Result<Bytes, Refusal> {
-        if !coding::is_compressed(&head.headers) {
-            return Ok(body);
-        }
-        let decompressing = coding::decompress(&body, self.limits.request_bytes_max, held);
+        let coding = coding::of_request(&head.headers).map_err(|_| Refusal::Malformed)?;
+        let Some(coding) = coding else { return Ok(body) };
+        let decompressing = coding::decompress(&body, coding, self.limits.request_bytes_max, held);
         // Requests that wait for one another's memory do not do so for ever.
         match tokio::time::timeout(self.limits.body_timeout, decompressing).await {
+            // An empty body makes no request, however it came.
+            Ok(Ok(body)) if body.is_empty() => Err(Refusal::Malformed),
             Ok(Ok(body)) => Ok(body),
             Ok(Err(CodingError::Malformed)) => Err(Refusal::Malformed),
             Ok(Err(CodingError::TooLarge)) => Err(Refusal::TooLarge),
@@ -204,6 +214,13 @@ struct Call {
     /// The operation's name.
     name: &'static str,
     body: Bytes,
+}
+
+/// How long a request's head is, about.
+fn head_bytes(head: &Parts) -> usize {
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FRAME_BYTES);
+    head.uri.path().len() + head.uri.query().map_or(0, str::len) + headers.sum::<usize>()
 }
 
 /// The region's clock, in whole seconds since 1970; 0 before then.

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use rustix::time::{ClockId, clock_gettime};
 
-use super::gauge;
+use super::{NoLabels, catalogue, describe, gauge};
 
 /// Read from Linux's `/proc/self`; elsewhere there is nothing to show.
 #[derive(Debug)]
@@ -12,31 +13,19 @@ pub(super) struct ProcessMetrics;
 
 impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let e = &mut encoder;
         if let Some(bytes) = status_kib("VmRSS:") {
-            gauge(
-                &mut encoder,
-                "process_resident_memory_bytes",
-                "Memory that is resident",
-                bytes * 1024,
-            )?;
+            gauge(e, &catalogue::PROCESS_RESIDENT_MEMORY, bytes * 1024)?;
         }
         if let Some(bytes) = status_kib("VmHWM:") {
-            gauge(
-                &mut encoder,
-                "process_resident_memory_peak_bytes",
-                "The most memory that was",
-                bytes * 1024,
-            )?;
+            gauge(e, &catalogue::PROCESS_RESIDENT_MEMORY_PEAK, bytes * 1024)?;
         }
         if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-            gauge(
-                &mut encoder,
-                "process_open_fds",
-                "Open file descriptors",
-                files.count() as u64,
-            )?;
+            gauge(e, &catalogue::PROCESS_OPEN_FDS, files.count() as u64)?;
         }
-        Ok(())
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        let cpu_s = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        describe(e, &catalogue::PROCESS_CPU)?.encode_counter::<NoLabels, f64, f64>(&cpu_s, None)
     }
 }
 

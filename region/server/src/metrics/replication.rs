@@ -12,13 +12,16 @@ use prometheus_client::{
     collector::Collector,
     encoding::DescriptorEncoder,
     metrics::{
-        MetricType,
         family::{Family, MetricConstructor},
         histogram::Histogram,
     },
 };
 
-use super::{MetricsRegistry, NoLabels};
+use super::{
+    MetricsRegistry, NoLabels, add,
+    catalogue::{self, Kind, Metric},
+    describe,
+};
 
 /// Bounds for what crosses the world: from a millisecond to minutes.
 const REPLICATED_SECONDS: [f64; 18] = [
@@ -54,16 +57,9 @@ impl ReplicationObserver {
             applied: Family::new_with_constructor(Bounds(&APPLIED_SECONDS)),
         };
         registry.register(|registry| {
-            registry.register(
-                "replication_latency_seconds",
-                "Time from a version's stamp, by its region's clock, until it is durable here",
-                observer.replicated.clone(),
-            );
-            registry.register(
-                "replication_apply_seconds",
-                "Time to apply a batch durably",
-                observer.applied.clone(),
-            );
+            let (latency, apply) = (&catalogue::REPLICATION_LATENCY, &catalogue::REPLICATION_APPLY);
+            add(registry, latency, observer.replicated.clone());
+            add(registry, apply, observer.applied.clone());
         });
         Arc::new(observer)
     }
@@ -88,94 +84,60 @@ impl Observer for ReplicationObserver {
 #[derive(Debug)]
 pub struct LinkCollector(pub Arc<Metrics>);
 
-/// A link's number: its name, its help, whether it only grows, and how to read it.
-type Reading = (&'static str, &'static str, bool, fn(&LinkMetrics) -> u64);
+/// A link's number: its metric, and how to read it in the metric's unit.
+type Reading = (&'static Metric, fn(&LinkMetrics) -> f64);
 
 const OUTGOING: [Reading; 12] = [
-    ("link_up", "1 while the peer is connected", false, |link| {
-        link.connected.load(Relaxed).into()
+    (&catalogue::LINK_UP, |link| f64::from(link.connected.load(Relaxed))),
+    (&catalogue::LINK_CONNECTIONS, |link| {
+        link.connections.load(Relaxed) as f64
     }),
-    ("link_connections", "Connections made to the peer", true, |link| {
-        link.connections.load(Relaxed)
+    (&catalogue::LINK_SENT_BYTES, |link| link.bytes_sent.load(Relaxed) as f64),
+    (&catalogue::LINK_SENT_DELTAS, |link| {
+        link.deltas_sent.load(Relaxed) as f64
     }),
-    ("link_sent_bytes", "Bytes sent, after compression", true, |link| {
-        link.bytes_sent.load(Relaxed)
+    (&catalogue::LINK_SKIPPED_CHANGES, |link| {
+        link.changes_skipped.load(Relaxed) as f64
     }),
-    ("link_sent_deltas", "Deltas sent", true, |link| {
-        link.deltas_sent.load(Relaxed)
+    (&catalogue::LINK_BACKLOG_CHANGES, |link| {
+        link.backlog.load(Relaxed) as f64
     }),
-    ("link_skipped_changes", "Changes that needed no delta", true, |link| {
-        link.changes_skipped.load(Relaxed)
+    (&catalogue::LINK_RTT, |link| link.rtt_us.load(Relaxed) as f64 / 1e6),
+    (&catalogue::LINK_PACKETS_LOST, |link| {
+        link.packets_lost.load(Relaxed) as f64
     }),
-    (
-        "link_backlog_changes",
-        "Changes that the peer has not acknowledged, at most",
-        false,
-        |link| link.backlog.load(Relaxed),
-    ),
-    ("link_rtt_microseconds", "The connection's round trip", false, |link| {
-        link.rtt_us.load(Relaxed)
+    (&catalogue::LINK_CONGESTION_EVENTS, |link| {
+        link.congestion_events.load(Relaxed) as f64
     }),
-    (
-        "link_packets_lost",
-        "Packets of the present connection that were declared lost",
-        false,
-        |link| link.packets_lost.load(Relaxed),
-    ),
-    (
-        "link_congestion_events",
-        "Times the congestion window of the present connection was cut",
-        false,
-        |link| link.congestion_events.load(Relaxed),
-    ),
-    (
-        "link_window_bytes",
-        "The connection's congestion window",
-        false,
-        |link| link.window_bytes.load(Relaxed),
-    ),
-    (
-        "link_last_ack_milliseconds",
-        "When the peer last acknowledged something, since 1970",
-        false,
-        |link| link.last_ack_ms.load(Relaxed),
-    ),
-    (
-        "link_logs_ahead",
-        "Logs of which the peer holds more than this replica: data was lost here",
-        false,
-        |link| link.peers_ahead.load(Relaxed),
-    ),
+    (&catalogue::LINK_WINDOW_BYTES, |link| {
+        link.window_bytes.load(Relaxed) as f64
+    }),
+    (&catalogue::LINK_LAST_ACK, |link| {
+        link.last_ack_ms.load(Relaxed) as f64 / 1e3
+    }),
+    (&catalogue::LINK_LOGS_AHEAD, |link| {
+        link.peers_ahead.load(Relaxed) as f64
+    }),
 ];
 
 const INCOMING: [Reading; 7] = [
-    ("link_received_deltas", "Deltas received", true, |link| {
-        link.deltas_received.load(Relaxed)
+    (&catalogue::LINK_RECEIVED_DELTAS, |link| {
+        link.deltas_received.load(Relaxed) as f64
     }),
-    ("link_applied_versions", "Versions applied", true, |link| {
-        link.versions_applied.load(Relaxed)
+    (&catalogue::LINK_APPLIED_VERSIONS, |link| {
+        link.versions_applied.load(Relaxed) as f64
     }),
-    (
-        "link_duplicate_versions",
-        "Versions that were held already",
-        true,
-        |link| link.duplicates.load(Relaxed),
-    ),
-    ("link_parked_versions", "Versions parked", true, |link| {
-        link.parked.load(Relaxed)
+    (&catalogue::LINK_DUPLICATE_VERSIONS, |link| {
+        link.duplicates.load(Relaxed) as f64
     }),
-    ("link_conflicts", "Conflicts recorded", true, |link| {
-        link.conflicts.load(Relaxed)
+    (&catalogue::LINK_PARKED_VERSIONS, |link| {
+        link.parked.load(Relaxed) as f64
     }),
-    ("link_batches", "Batches applied", true, |link| {
-        link.batches.load(Relaxed)
+    (&catalogue::LINK_CONFLICTS, |link| link.conflicts.load(Relaxed) as f64),
+    (&catalogue::LINK_BATCHES, |link| link.batches.load(Relaxed) as f64),
+    (&catalogue::LINK_APPLY_FAILURES, |link| {
+        link.apply_failures.load(Relaxed) as f64
     }),
-    (
-        "link_apply_failures",
-        "Times that a log stalled or applying failed",
-        true,
-        |link| link.apply_failures.load(Relaxed),
-    ),
 ];
 
 impl Collector for LinkCollector {
@@ -190,17 +152,16 @@ fn encode(
     readings: &[Reading],
     links: &BTreeMap<String, Arc<LinkMetrics>>,
 ) -> fmt::Result {
-    for (name, help, grows, read) in readings {
-        let kind = if *grows { MetricType::Counter } else { MetricType::Gauge };
-        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+    for (of, read) in readings {
+        let mut metric = describe(encoder, of)?;
         for (peer, link) in links {
             let labels = [("peer_region", peer.as_str())];
             let mut metric = metric.encode_family(&labels)?;
             let value = read(link);
-            if *grows {
-                metric.encode_counter::<NoLabels, u64, f64>(&value, None)?;
+            if of.kind == Kind::Counter {
+                metric.encode_counter::<NoLabels, f64, f64>(&value, None)?;
             } else {
-                metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))?;
+                metric.encode_gauge(&value)?;
             }
         }
     }

@@ -3,10 +3,15 @@
 use std::{fmt, sync::Arc};
 
 use geodynamo_rocks::{Distribution, RocksEngine, RocksMetrics};
+use geodynamo_storage::Trouble;
 use geodynamo_table::Tables;
-use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
-use super::{NoLabels, counter, gauge};
+use super::{
+    NoLabels,
+    catalogue::{self, Metric},
+    counter, describe, gauge,
+};
 
 /// Shows what the RocksDB engine counts.
 pub struct RocksCollector(pub Arc<Tables<RocksEngine>>);
@@ -18,104 +23,37 @@ impl Collector for RocksCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let metrics: RocksMetrics = self.0.engine().metrics();
         let e = &mut encoder;
-        counter(e, "storage_commits", "Commits carried out", metrics.commits)?;
-        counter(
-            e,
-            "storage_commits_refused",
-            "Commits refused by a precondition",
-            metrics.refused,
-        )?;
-        counter(e, "storage_commits_failed", "Commits that failed", metrics.failed)?;
-        counter(
-            e,
-            "storage_written_bytes",
-            "Bytes of written batches",
-            metrics.bytes_written,
-        )?;
-        counter(
-            e,
-            "storage_row_cache_hits",
-            "Reads of single rows that the row cache answered",
-            metrics.row_cache_hits,
-        )?;
-        counter(
-            e,
-            "storage_row_cache_misses",
-            "Reads of single rows that the row cache did not answer",
-            metrics.row_cache_misses,
-        )?;
+        counter(e, &catalogue::STORAGE_COMMITS, metrics.commits)?;
+        counter(e, &catalogue::STORAGE_COMMITS_REFUSED, metrics.refused)?;
+        counter(e, &catalogue::STORAGE_COMMITS_FAILED, metrics.failed)?;
+        counter(e, &catalogue::STORAGE_RECOVERIES, metrics.recoveries)?;
+        counter(e, &catalogue::STORAGE_READS_FAILED, metrics.reads_failed)?;
+        counter(e, &catalogue::STORAGE_WRITTEN_BYTES, metrics.bytes_written)?;
+        counter(e, &catalogue::STORAGE_ROW_CACHE_HITS, metrics.row_cache_hits)?;
+        counter(e, &catalogue::STORAGE_ROW_CACHE_MISSES, metrics.row_cache_misses)?;
         let size = |count| count as f64;
-        histogram(
-            e,
-            "storage_batch_commits",
-            "Commits in a batch, which has one sync",
-            &metrics.batch_commits,
-            size,
-        )?;
+        histogram(e, &catalogue::STORAGE_BATCH_COMMITS, &metrics.batch_commits, size)?;
         let seconds = |micros| micros as f64 / 1e6;
-        histogram(
-            e,
-            "storage_write_seconds",
-            "Time that a batch's write took",
-            &metrics.write_micros,
-            seconds,
-        )?;
-        gauge(
-            e,
-            "storage_queue_jobs",
-            "Jobs that wait for the committer",
-            metrics.queue_jobs as u64,
-        )?;
-        gauge(
-            e,
-            "storage_queue_bytes",
-            "Bytes of the jobs that wait",
-            metrics.queue_bytes as u64,
-        )?;
-        gauge(
-            e,
-            "storage_cache_bytes",
-            "Bytes in the cache, memtables included",
-            metrics.cache_bytes,
-        )?;
-        gauge(
-            e,
-            "storage_row_cache_bytes",
-            "Bytes of rows kept because they were read lately",
-            metrics.row_cache_bytes,
-        )?;
-        gauge(
-            e,
-            "storage_memtable_bytes",
-            "Bytes in memtables",
-            metrics.memtable_bytes,
-        )?;
-        gauge(
-            e,
-            "storage_table_bytes",
-            "Bytes of table files on disk",
-            metrics.table_bytes,
-        )?;
+        histogram(e, &catalogue::STORAGE_WRITE, &metrics.write_micros, seconds)?;
+        gauge(e, &catalogue::STORAGE_QUEUE_JOBS, metrics.queue_jobs as u64)?;
+        gauge(e, &catalogue::STORAGE_QUEUE_BYTES, metrics.queue_bytes as u64)?;
+        gauge(e, &catalogue::STORAGE_CACHE_BYTES, metrics.cache_bytes)?;
+        gauge(e, &catalogue::STORAGE_ROW_CACHE_BYTES, metrics.row_cache_bytes)?;
+        gauge(e, &catalogue::STORAGE_MEMTABLE_BYTES, metrics.memtable_bytes)?;
+        gauge(e, &catalogue::STORAGE_TABLE_BYTES, metrics.table_bytes)?;
         let pending = metrics.compaction_pending_bytes;
-        gauge(
-            e,
-            "storage_compaction_pending_bytes",
-            "Bytes that compaction has to rewrite",
-            pending,
-        )?;
+        gauge(e, &catalogue::STORAGE_COMPACTION_PENDING_BYTES, pending)?;
         let limit = metrics.write_rate_limit;
-        gauge(
-            e,
-            "storage_write_limit_bytes_per_second",
-            "What writes are slowed to; 0 if they are not",
-            limit,
-        )?;
-        gauge(
-            e,
-            "storage_writes_stopped",
-            "1 while writes are stopped",
-            metrics.writes_stopped.into(),
-        )
+        gauge(e, &catalogue::STORAGE_WRITE_LIMIT, limit)?;
+        gauge(e, &catalogue::STORAGE_RESERVE_BYTES, metrics.reserve_bytes)?;
+        gauge(e, &catalogue::STORAGE_DISK_FREE_BYTES, metrics.free_bytes)?;
+        let mut unwritable = describe(e, &catalogue::STORAGE_UNWRITABLE)?;
+        for trouble in Trouble::ALL {
+            let labels = [("reason", trouble.name())];
+            let value = i64::from(metrics.trouble == Some(trouble));
+            unwritable.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        gauge(e, &catalogue::STORAGE_WRITES_STOPPED, metrics.writes_stopped.into())
     }
 }
 
@@ -124,62 +62,25 @@ impl Collector for TableCollector {
         let counts = self.0.counts();
         let builds = self.0.index_builds();
         let e = &mut encoder;
+        gauge(e, &catalogue::INDEXES_BUILDING, builds.len() as u64)?;
         gauge(
             e,
-            "indexes_building",
-            "Global indexes whose copy here is being filled",
-            builds.len() as u64,
-        )?;
-        gauge(
-            e,
-            "index_backfill_items",
-            "Items that the fillings under way have looked at",
+            &catalogue::INDEX_BACKFILL_ITEMS,
             builds.iter().map(|build| build.looked_at).sum(),
         )?;
         gauge(
             e,
-            "index_backfill_table_items",
-            "Items of the tables of the fillings under way",
+            &catalogue::INDEX_BACKFILL_TABLE_ITEMS,
             builds.iter().map(|build| build.items).sum(),
         )?;
-        counter(
-            e,
-            "versions_applied",
-            "Versions of other regions that became this one's",
-            counts.applied,
-        )?;
-        counter(
-            e,
-            "versions_duplicate",
-            "Versions that came again, or were outdated",
-            counts.duplicates,
-        )?;
-        counter(
-            e,
-            "versions_parked",
-            "Versions parked, their stamps too far ahead",
-            counts.parked,
-        )?;
-        counter(
-            e,
-            "versions_released",
-            "Parked versions that were merged since",
-            counts.released,
-        )?;
-        counter(e, "conflicts", "Conflicts recorded", counts.conflicts)?;
-        counter(
-            e,
-            "items_expired",
-            "Items deleted here because their time to live was over",
-            counts.expired,
-        )?;
-        counter(
-            e,
-            "requests_throttled",
-            "Requests, or items of batches, refused or cut short for want of capacity",
-            counts.throttled,
-        )?;
-        gauge(e, "versions_waiting", "Versions that are parked now", counts.waiting)
+        counter(e, &catalogue::VERSIONS_APPLIED, counts.applied)?;
+        counter(e, &catalogue::VERSIONS_DUPLICATE, counts.duplicates)?;
+        counter(e, &catalogue::VERSIONS_PARKED, counts.parked)?;
+        counter(e, &catalogue::VERSIONS_RELEASED, counts.released)?;
+        counter(e, &catalogue::CONFLICTS, counts.conflicts)?;
+        counter(e, &catalogue::ITEMS_EXPIRED, counts.expired)?;
+        counter(e, &catalogue::REQUESTS_THROTTLED, counts.throttled)?;
+        gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)
     }
 }
 
@@ -197,13 +98,12 @@ impl fmt::Debug for TableCollector {
 
 fn histogram(
     encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
+    of: &Metric,
     values: &Distribution,
     scale: impl Fn(u64) -> f64,
 ) -> fmt::Result {
     let bounds = values.bounds.iter().map(|bound| scale(*bound)).chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(values.counts.iter().copied()).collect();
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    let mut metric = describe(encoder, of)?;
     metric.encode_histogram::<NoLabels>(scale(values.sum), values.count(), &buckets, None)
 }

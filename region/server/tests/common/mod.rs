@@ -84,7 +84,7 @@ impl Handler for Echo {
             _ => {
                 let text = json!({
                     "key": &*principal.access_key_id,
-                    "account": &*principal.account,
+                    "account": &*principal.caller.account,
                     "bytes": body.len(),
                     "sum": body.iter().map(|byte| u64::from(*byte)).sum::<u64>(),
                 });

@@ -180,6 +180,7 @@ impl Engine for Broken {
                     preconditions,
                     writes,
                     appends,
+                    ..
                 } = commit;
                 handed_over = Some(inner.commit(Commit {
                     preconditions,
@@ -196,6 +197,7 @@ impl Engine for Broken {
                     preconditions,
                     writes,
                     appends,
+                    ..
                 } = commit;
                 handed_over = Some(inner.commit(Commit {
                     preconditions,

@@ -16,6 +16,7 @@ fn put(text: &'static str) -> Commit {
             log: LOG,
             record: value,
         }],
+        makes_room: false,
     }
 }
 
@@ -107,21 +108,33 @@ async fn a_crash_keeps_what_was_synced() {
 }
 
 #[tokio::test]
-async fn a_failed_write_is_the_last() {
+async fn writes_are_refused_and_taken_again() {
     let engine = MemoryEngine::new(Spanning::Yes);
+    let health = engine.health();
     engine.commit(put("before")).await.unwrap();
-    engine.fail_writes("disk full");
-    assert_eq!(values(&engine).await, ["before"], "reads go on until the write");
-    match engine.commit(put("failing")).await {
-        Err(StorageError::Io(reason)) => assert_eq!(&*reason, "disk full"),
-        other => panic!("{other:?}"),
+    for trouble in Trouble::ALL {
+        engine.refuse_writes(Some(trouble));
+        assert_eq!(health.borrow().trouble(), Some(trouble));
+        match engine.commit(put("refused")).await {
+            Err(StorageError::Unwritable(told)) => assert_eq!(told, trouble),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(values(&engine).await, ["before"], "reads go on");
     }
-    assert!(matches!(engine.commit(put("after")).await, Err(StorageError::Closed)));
+    engine.refuse_writes(Some(Trouble::NoRoom));
+    let small = Commit {
+        makes_room: true,
+        ..put("small")
+    };
+    assert_eq!(engine.commit(small).await.unwrap(), [Position(2)], "it makes room");
+    engine.refuse_writes(None);
+    assert_eq!(*health.borrow(), Health::Open);
     assert_eq!(
-        values(&engine.crash()).await,
-        ["before"],
-        "nothing of the failed write is there"
+        engine.commit(put("after")).await.unwrap(),
+        [Position(3)],
+        "what was refused has left no gap"
     );
+    assert_eq!(values(&engine.crash()).await, ["after", "before", "small"]);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Result, Table, Tables, keys,
-    schema::StreamView,
+    schema::{Stream as Setting, StreamView},
     table::{Live, TableStatus},
 };
 
@@ -40,17 +40,17 @@ impl<E: Engine> Tables<E> {
         let serving = table.filter(|table| matches!(table.status(), TableStatus::Active | TableStatus::Updating));
         let wanted = serving.and_then(|table| {
             let stream = table.registers.stream.as_ref().filter(|stream| stream.enabled)?;
-            Some((table, stream.label_ms, stream.view))
+            Some((table, stream))
         });
         let open = self
             .streams()
             .state
             .lock()
             .open(id)
-            .map(|(label, stream)| (label, stream.header.view));
-        if wanted.map(|(_, label, _)| label) == open.map(|(label, _)| label) {
+            .map(|(label, stream)| (label, stream.header.follows.unwrap_or(label), stream.header.view));
+        if wanted.map(|(_, setting)| setting.label_ms) == open.map(|(_, follows, _)| follows) {
             if let Some(live) = live {
-                *live.view.write() = open.map(|(_, view)| view);
+                *live.view.write() = open.map(|(.., view)| view);
             }
             return Ok(());
         }
@@ -64,12 +64,12 @@ impl<E: Engine> Tables<E> {
             }
         };
         show(None);
-        if let Some((label, _)) = open {
+        if let Some((label, ..)) = open {
             self.close_stream(id, label).await?;
         }
-        if let Some((table, label, view)) = wanted {
-            self.open_stream(table, label, view).await?;
-            show(Some(view));
+        if let Some((table, setting)) = wanted {
+            self.open_stream(table, setting).await?;
+            show(Some(setting.view));
         }
         Ok(())
     }
@@ -155,9 +155,27 @@ impl<E: Engine> Tables<E> {
         Ok(ends)
     }
 
-    async fn open_stream(&self, table: &Table, label: Millis, view: StreamView) -> Result<()> {
+    /// The label of a stream that begins here: the setting's in the region that made it, and one of its own elsewhere. A
+    /// setting that comes back has the stream that it had.
+    fn label_here(&self, table: &Table, setting: &Setting, now: Millis) -> Millis {
+        if let Some(known) = self.streams().label_of(table.id(), setting.label_ms) {
+            return known;
+        }
+        if setting.region.as_deref().is_none_or(|region| region == self.region()) {
+            return setting.label_ms;
+        }
+        let label = self.streams().next_label(table.name(), now);
+        if label == setting.label_ms {
+            label.saturating_add(1)
+        } else {
+            label
+        }
+    }
+
+    async fn open_stream(&self, table: &Table, setting: &Setting) -> Result<()> {
         let id = table.id();
         let now = self.orderer().time.now_ms();
+        let label = self.label_here(table, setting, now);
         let ends = self.log_ends(id, usize::from(table.partitions().partitions())).await?;
         let forgotten = self.forget_oldest(id).await?;
         debug_assert!(forgotten <= 1, "streams are forgotten one by one");
@@ -171,9 +189,10 @@ impl<E: Engine> Tables<E> {
             let header = Header {
                 table: table.name().into(),
                 keys: table.keys().clone(),
-                view,
+                view: setting.view,
                 opened_ms: now,
                 base,
+                follows: Some(setting.label_ms).filter(|follows| *follows != label),
                 closed: None,
             };
             // A label that was there before can only come back if a setting is taken back; then its shards go on.

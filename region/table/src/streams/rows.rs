@@ -32,6 +32,9 @@ pub(crate) struct Header {
     /// What is added to positions to make sequence numbers.
     #[serde(rename = "b")]
     pub(crate) base: u64,
+    /// The label that the table's setting gives it, if that is another region's.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) follows: Option<Millis>,
     /// Once it is switched off.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub(crate) closed: Option<Closed>,
@@ -123,7 +126,12 @@ mod tests {
             view: StreamView::NewAndOldImages,
             opened_ms: 1_763_890_000_000,
             base: 7,
+            follows: None,
             closed: None,
+        };
+        let replicas = Header {
+            follows: Some(1_763_890_000_000),
+            ..open.clone()
         };
         let closed = Header {
             closed: Some(Closed {
@@ -150,6 +158,7 @@ mod tests {
         vec![
             ("open", put(put_header(5, 9, &open))),
             ("closed", put(put_header(5, 9, &closed))),
+            ("replicas", put(put_header(5, 9, &replicas))),
             ("first", put(put_generation(5, 9, 0, &first))),
             ("second", put(put_generation(5, 9, 1, &second))),
         ]
@@ -167,7 +176,7 @@ mod tests {
         let lines: Vec<_> = golden.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(lines, written);
         for (name, bytes) in samples() {
-            let at = if name == "open" || name == "closed" { 25 } else { 29 };
+            let at = if name == "first" || name == "second" { 29 } else { 25 };
             let (table, label, row) = Row::read(&bytes.slice(..at), &bytes[at..]).unwrap();
             assert_eq!((table, label), (5, 9));
             let again = match row {

@@ -105,6 +105,11 @@ impl Streams {
         last.map_or(now, |((_, label), _)| now.max(label.saturating_add(1)))
     }
 
+    /// The label here of the stream that follows a table's setting with this label.
+    pub(crate) fn label_of(&self, table: u64, setting: Millis) -> Option<Millis> {
+        self.state.lock().following(table, setting)
+    }
+
     /// Whether a table has streams that can still be read.
     pub(crate) fn keeps(&self, table: u64) -> bool {
         self.state.lock().tables.contains_key(&table)
@@ -151,6 +156,13 @@ impl State {
         if kept.streams.is_empty() {
             self.tables.remove(&table);
         }
+    }
+
+    /// The label of the stream that follows a table's setting with this label.
+    pub(super) fn following(&self, table: u64, setting: Millis) -> Option<Millis> {
+        let streams = &self.tables.get(&table)?.streams;
+        let follows = |(label, stream): &(&Millis, &Stream)| stream.header.follows.unwrap_or(**label) == setting;
+        streams.iter().find(follows).map(|(label, _)| *label)
     }
 
     /// The stream of a table that is switched on.

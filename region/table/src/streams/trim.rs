@@ -4,7 +4,7 @@ use geodynamo_replicator_core::{LogId, Millis, Position};
 use geodynamo_storage::{Engine, Write};
 
 use super::state::Horizon;
-use crate::{Result, Table, TableError, Tables, keys, registers::CATALOG, table::TableStatus};
+use crate::{Result, Table, TableError, Tables, keys, table::TableStatus};
 
 /// Records looked at first when a log is trimmed by age: most often the oldest is young enough.
 const FIRST_ROWS: usize = 1;
@@ -18,12 +18,12 @@ impl<E: Engine> Tables<E> {
     /// (also ones that were switched off, also of a table that is gone), what is older than their retention. Takes away
     /// shards and streams of which nothing is left.
     ///
-    /// The catalog's log is never trimmed: it is small, and a fresh incarnation reads it whole.
+    /// System tables' logs are never trimmed: they are small, and a fresh incarnation reads them whole.
     pub async fn trim_logs(&self) -> Result<()> {
         let now = self.orderer().time.now_ms();
         let old = now.saturating_sub(self.options().streams.retention_ms);
         for table in self.all() {
-            if table.id() != CATALOG && table.status() != TableStatus::Creating {
+            if table.status() != TableStatus::Creating {
                 self.trim_table(&table, old).await?;
             }
         }

@@ -83,6 +83,7 @@ fn puts(table: &Arc<Table>, keys: impl IntoIterator<Item = usize>) -> Vec<Transa
         table: Arc::clone(table),
         action: TransactAction::Put(key(number)),
         condition: None,
+        values_bytes: 0,
         old_on_failure: false,
     };
     keys.into_iter().map(put).collect()

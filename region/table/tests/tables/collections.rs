@@ -168,6 +168,7 @@ async fn a_transactions_actions_count_together() {
         table: Arc::clone(&table),
         action: TransactAction::Put(with(key(p, number), "x", s(&"x".repeat(400)))),
         condition: None,
+        values_bytes: 0,
         old_on_failure: false,
     };
     let refused = tables

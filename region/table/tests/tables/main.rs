@@ -13,6 +13,7 @@ mod replication;
 mod restart;
 mod streams;
 mod support;
+mod system;
 mod throttle;
 mod transactions;
 mod trimming;

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use geodynamo_expression::SortCondition;
 use geodynamo_item::{AttributeValue, Item};
-use geodynamo_table::{Query, ReadPage, ScanRequest, Table, WriteOptions};
+use geodynamo_storage::Spanning;
+use geodynamo_table::{
+    CreateTable, Query, ReadPage, ScanRequest, Table, WriteOptions,
+    schema::{Billing, Throughput},
+};
 
-use crate::support::{MODES, Region, alone, condition, item, key, n, put, s, update, with};
+use crate::support::{MODES, Region, alone, condition, definition, item, key, n, put, s, update, with};
 
 /// 60 items under three partition keys; two thirds have an entry in the local index, half one in the global index.
 fn model() -> Vec<Item> {
@@ -208,6 +212,135 @@ async fn scan_segments_cover_everything_once() {
         };
         assert!(tables.scan(&table, request).await.is_err());
     }
+}
+
+/// A scan costs as much as its smallest item in every partition that it looks at: DynamoDB's partitions, four of an on-demand
+/// table. What is in one is rounded up by itself.
+#[tokio::test]
+async fn a_scan_costs_in_every_partition() {
+    let (tables, table) = alone(Spanning::Yes).await;
+    let cost = async |table: &Table, request: ScanRequest<'_>| {
+        let halves = tables.scan(table, request).await.unwrap().capacity.total();
+        halves * 2.0
+    };
+    let scan = |index, segment| ScanRequest {
+        index,
+        segment,
+        ..ScanRequest::default()
+    };
+    for (index, segment, expected) in [
+        (None, None, 4.0),
+        (Some("by-g"), None, 4.0),
+        (Some("by-l"), None, 4.0),
+        (None, Some((0, 1)), 4.0),
+        (None, Some((0, 2)), 2.0),
+        (None, Some((3, 4)), 1.0),
+        (None, Some((5, 8)), 1.0),
+        (None, Some((0, 3)), 2.0),
+        (None, Some((1, 3)), 2.0),
+        (Some("by-g"), Some((2, 3)), 2.0),
+    ] {
+        assert_eq!(
+            cost(&table, scan(index, segment)).await,
+            expected,
+            "{index:?} {segment:?}"
+        );
+        let consistent = ScanRequest {
+            consistent: true,
+            ..scan(index, segment)
+        };
+        assert_eq!(cost(&table, consistent).await, 2.0 * expected, "{index:?} {segment:?}");
+    }
+    for (read, write, expected) in [(5, 5, 1.0), (3_000, 1_000, 1.0), (3_001, 1, 2.0), (1, 2_500, 3.0)] {
+        let mut create = CreateTable {
+            billing: Billing::Provisioned(Throughput { read, write }),
+            ..definition(&format!("provisioned-{read}"))
+        };
+        create.global_indexes[0].throughput = Some(Throughput { read: 1, write: 1 });
+        tables.create_table(create).await.unwrap();
+        let table = tables.table(&format!("provisioned-{read}")).unwrap();
+        assert_eq!(cost(&table, scan(None, None)).await, expected, "{read} {write}");
+        assert_eq!(cost(&table, scan(Some("by-l"), None)).await, expected, "{read} {write}");
+        assert_eq!(cost(&table, scan(Some("by-g"), None)).await, 1.0, "{read} {write}");
+    }
+
+    // With items: the partitions' segments cost together what the whole costs, and pages end where they end.
+    for number in 0..60 {
+        let item = with(key(&format!("k{number}"), number), "x", s(&"x".repeat(1_500)));
+        put(&tables, "t", item).await;
+    }
+    let whole = cost(&table, scan(None, None)).await;
+    let mut parts = 0.0;
+    for segment in 0..4 {
+        parts += cost(&table, scan(None, Some((segment, 4)))).await;
+    }
+    assert_eq!(whole, parts);
+    let limited = |limit| ScanRequest {
+        limit: Some(limit),
+        ..ScanRequest::default()
+    };
+    assert_eq!(
+        cost(&table, limited(1)).await,
+        1.0,
+        "the first is in the first partition"
+    );
+    let (mut start, mut paged, mut pages) = (None, 0.0, 0.0);
+    loop {
+        let page = tables.scan(&table, ScanRequest { start, ..limited(7) }).await.unwrap();
+        paged += page.capacity.table * 2.0;
+        pages += 1.0;
+        match page.last_key {
+            None => break,
+            last => start = last,
+        }
+    }
+    assert!(whole <= paged && paged <= whole + pages, "{whole} {paged}");
+}
+
+/// A query of a table without a sort key is of one item: it has no further page, and none can be asked for.
+#[tokio::test]
+async fn a_query_of_one_item_cannot_go_on() {
+    let (tables, _) = alone(Spanning::Yes).await;
+    let mut create = definition("hash");
+    create.keys.sort = None;
+    create.local_indexes = Vec::new();
+    create.global_indexes[0].keys.sort = None;
+    tables.create_table(create).await.unwrap();
+    let table = tables.table("hash").unwrap();
+    let key = |p: &str| item([("p", s(p))]);
+    for p in ["a", "b"] {
+        put(&tables, "hash", with(key(p), "g", s("g"))).await;
+    }
+    let query = |index, value, start| Query {
+        index,
+        partition: vec![s(value)],
+        sort_equal: Vec::new(),
+        sort: None,
+        forward: true,
+        limit: Some(1),
+        start,
+        filter: None,
+        consistent: false,
+        fetch_base: false,
+    };
+    let page = tables.query(&table, query(None, "a", None)).await.unwrap();
+    assert_eq!((page.items.len(), page.last_key), (1, None));
+    for start in [key("a"), key("b"), Item::new()] {
+        let error = tables.query(&table, query(None, "a", Some(start))).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("The provided exclusive start key is invalid: "),
+            "{text}"
+        );
+    }
+    // An index without a sort key has many items of one key.
+    let first = tables.query(&table, query(Some("by-g"), "g", None)).await.unwrap();
+    assert!(first.last_key.is_some());
+    let second = tables
+        .query(&table, query(Some("by-g"), "g", first.last_key))
+        .await
+        .unwrap();
+    assert_eq!(second.items.len(), 1);
 }
 
 #[tokio::test]

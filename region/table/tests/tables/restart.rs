@@ -1,7 +1,7 @@
 //! Restarts: what a crash leaves is what there was.
 
 use geodynamo_replicator_core::Stamp;
-use geodynamo_storage::{Engine, MemoryEngine, Spanning};
+use geodynamo_storage::{Engine, MemoryEngine, Spanning, StorageError, Trouble};
 use geodynamo_table::{TableError, Tables};
 
 use crate::support::{MODES, NOW, Region, Time, definition, get, key, n, options, put, s, with};
@@ -62,13 +62,42 @@ async fn a_write_that_a_crash_swallows_was_never_acknowledged() {
     tables.create_table(definition("t")).await.unwrap();
     put(&tables, "t", key("k", 1)).await;
     let before = tables.digest("t").await.unwrap();
-    tables.engine().fail_writes("no space left on device");
+    tables.engine().refuse_writes(Some(Trouble::WritesFail));
     let table = tables.table("t").unwrap();
     let result = tables.put(&table, key("k", 2), Default::default()).await;
     assert!(matches!(result, Err(TableError::Storage(_))), "{result:?}");
     assert_eq!(tables.digest("t").await.unwrap(), before);
     assert_eq!(tables.describe("t").unwrap().items, 1, "what failed is not counted");
     assert!(tables.engine().spans_groups());
+}
+
+/// For longer than the clock's durable ceiling lasts. Without room, what is deleted is deleted.
+#[tokio::test]
+async fn writes_go_on_once_the_engine_takes_them_again() {
+    for trouble in Trouble::ALL {
+        let time = Time::at(NOW);
+        let engine = MemoryEngine::new(Spanning::Yes);
+        let tables = Tables::open(engine, options("a", &["a"], &time)).await.unwrap();
+        tables.create_table(definition("t")).await.unwrap();
+        for number in 0..3 {
+            put(&tables, "t", key("k", number)).await;
+        }
+        let table = tables.table("t").unwrap();
+        tables.engine().refuse_writes(Some(trouble));
+        for minutes in 0..3 {
+            time.set(NOW + 60_000 * minutes);
+            let result = tables.put(&table, key("k", 9), Default::default()).await;
+            let refused = |error: &TableError| matches!(error, TableError::Storage(StorageError::Unwritable(told)) if *told == trouble);
+            assert!(result.as_ref().is_err_and(refused), "{trouble:?}: {result:?}");
+            assert!(get(&tables, "t", &key("k", 0)).await.is_some(), "reads go on");
+        }
+        let deleted = tables.delete(&table, &key("k", 1), Default::default()).await;
+        assert_eq!(deleted.is_ok(), trouble == Trouble::NoRoom, "{trouble:?}");
+        tables.engine().refuse_writes(None);
+        put(&tables, "t", key("k", 4)).await;
+        let items = 4 - u64::from(deleted.is_ok());
+        assert_eq!(tables.describe("t").unwrap().items, items, "{trouble:?}");
+    }
 }
 
 /// The stamps of all changes in the logs of all tables but the catalog.

@@ -443,6 +443,23 @@ async fn a_deleted_tables_stream_can_be_read_for_a_day() {
     }
 }
 
+/// Its label is its region's, too. What a setting that is made anew brings has again one of its own.
+#[tokio::test]
+async fn each_regions_stream_has_a_label_of_its_own() {
+    for mode in MODES {
+        let regions = Regions::with_table(mode, &["a", "b"]).await;
+        let (a, b) = (&regions.all[0], &regions.all[1]);
+        let shown = |region: &Region| region.describe("t").unwrap().stream.unwrap().label_ms;
+        let first = (shown(a), shown(b));
+        assert_ne!(first.0, first.1);
+        for region in [a, b] {
+            assert_eq!(stream(region).label_ms, shown(region));
+            regions.settle().await;
+        }
+        assert_eq!((shown(a), shown(b)), first);
+    }
+}
+
 #[tokio::test]
 async fn each_regions_stream_has_what_it_merged_and_not_what_lost() {
     for mode in MODES {

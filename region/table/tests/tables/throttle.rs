@@ -8,6 +8,7 @@ use geodynamo_table::{
     Access, CreateTable, Limit, Options, Query, ScanRequest, Table, TableError, Tables, ThrottleOptions, Throttled,
     TransactAction, TransactWrite, UpdateTable,
     schema::{Billing, Throughput},
+    throughput::{OnDemandUpdate, ThroughputUpdate},
 };
 
 use crate::support::{MODES, NOW, Region, Time, condition, definition, key, n, options, s, with};
@@ -180,6 +181,23 @@ async fn a_failed_condition_consumes_by_the_size_of_the_item() {
     assert!(matches!(put(key("k", 1)).await, Err(TableError::ConditionFailed(_))));
     // 5 for the put and 5 for the condition: nothing is left, so the next one is not even looked at.
     assert!(matches!(put(key("k", 1)).await, Err(TableError::Throttled(_))));
+    // The larger of the item as it is and as it would have become.
+    world.pass(1_000);
+    let table = world.table();
+    let update = async |kilobytes: usize| {
+        let options = geodynamo_table::WriteOptions {
+            condition: Some(&fails),
+            ..Default::default()
+        };
+        let change = crate::support::update("SET y = :v", s(&"x".repeat(kilobytes * 1024 - 100)));
+        world.tables.update(&table, &key("k", 1), Some(&change), options).await
+    };
+    assert!(matches!(update(8).await, Err(TableError::ConditionFailed(_))));
+    assert!(
+        matches!(update(1).await, Err(TableError::ConditionFailed(_))),
+        "two were left"
+    );
+    assert!(matches!(update(1).await, Err(TableError::Throttled(_))));
     let missing = condition("attribute_exists(p)", None);
     world.pass(1_000);
     let table = world.table();
@@ -258,6 +276,52 @@ async fn a_global_index_without_capacity_throttles_the_writes_of_its_table() {
     assert_eq!(pages, 12 * 8);
     let free = world.tables.query_free(&world.table(), query()).await.unwrap();
     assert_eq!(free.items.len(), 1);
+}
+
+/// An on-demand table has four partitions, and a scan reads of each of them.
+#[tokio::test]
+async fn a_scan_takes_of_every_partition_whether_it_finds_something_or_not() {
+    let mut world = World::new(Billing::OnDemand, None, on()).await;
+    let most = OnDemandUpdate {
+        read: Some(Some(10)),
+        write: None,
+    };
+    let throughput = ThroughputUpdate {
+        on_demand: Some(most),
+        ..ThroughputUpdate::default()
+    };
+    let update = UpdateTable {
+        throughput,
+        ..UpdateTable::default()
+    };
+    world.tables.update_table("t", update).await.unwrap();
+    let scans = async |world: &World, segment: Option<(u32, u32)>| {
+        let mut pages = Vec::new();
+        loop {
+            let request = ScanRequest {
+                consistent: true,
+                segment,
+                ..ScanRequest::default()
+            };
+            match world.tables.scan(&world.table(), request).await {
+                Ok(page) => pages.push(page.capacity.table),
+                Err(error) => {
+                    assert_eq!(throttled::<()>(Err(error)).unwrap_err().limit, Limit::OnDemandMaximum);
+                    break pages;
+                }
+            }
+        }
+    };
+    // 10 units; the last is let in while there is one left.
+    assert_eq!(scans(&world, None).await, [4.0; 3]);
+    // Two were overdrawn.
+    world.pass(1_200);
+    assert_eq!(scans(&world, Some((1, 4))).await, [1.0; 10]);
+    for number in 0..100 {
+        world.put(key(&format!("k{number}"), number)).await.unwrap();
+    }
+    world.pass(1_000);
+    assert_eq!(scans(&world, None).await, [4.0; 3]);
 }
 
 #[tokio::test]
@@ -371,6 +435,7 @@ async fn a_transaction_takes_twice_and_is_refused_whole() {
                 table: world.tables.table("t").unwrap(),
                 action: TransactAction::Put(key("k", number)),
                 condition: None,
+                values_bytes: 0,
                 old_on_failure: false,
             })
             .collect()

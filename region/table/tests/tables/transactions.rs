@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{Change, LogId, TableId};
-use geodynamo_storage::{MemoryEngine, Spanning};
+use geodynamo_storage::{MemoryEngine, Spanning, Trouble};
 use geodynamo_table::{
     ClientToken, NewIndex, TOKEN_VALID_MS, Table, TableError, Tables, TransactAction,
     TransactAction::{Check, Delete, Put, Update},
@@ -22,6 +22,7 @@ fn action(table: &Arc<Table>, action: TransactAction) -> TransactWrite {
         table: Arc::clone(table),
         action,
         condition: None,
+        values_bytes: 0,
         old_on_failure: false,
     }
 }
@@ -31,6 +32,9 @@ fn only_if(mut action: TransactWrite, text: &str, old_on_failure: bool) -> Trans
     action.old_on_failure = old_on_failure;
     action
 }
+
+/// What is told of more than 4 MB.
+const SIZE: &str = "transaction size cannot exceed 4 MB";
 
 fn indexed(number: i64, x: &str) -> Item {
     let item = with(with(key("a", number), "l", s("l")), "g", s("g"));
@@ -118,16 +122,15 @@ async fn a_cancelled_transaction_changes_nothing_and_gives_a_reason_for_each_act
         Some(failed),
         Some(failed),
         Some(failed),
+        // Of several validation errors the first is told.
         Some("The provided expression refers to an attribute that does not exist in the item"),
-        Some("Item size to update has exceeded the maximum allowed size"),
-        Some(
-            "One or more parameter values were invalid: Type mismatch for Index Key g Expected: S Actual: N IndexName: by-g",
-        ),
+        None,
+        None,
         None,
     ];
     assert_eq!(shown.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
     let old = |number: usize| match &reasons[number] {
-        Some(TableError::ConditionFailed(old)) => old.as_deref(),
+        Some(TableError::ConditionFailed(failed)) => failed.item.as_ref(),
         other => panic!("{other:?}"),
     };
     assert_eq!((old(1), old(2), old(3)), (Some(&indexed(1, "old")), None, None));
@@ -196,17 +199,36 @@ async fn faults_are_the_requests_or_the_actions() {
         (
             (0..11).map(|number| action(&table, Put(big(number)))).collect(),
             false,
-            "exceeded 4 MB",
+            SIZE,
+        ),
+        (
+            // So are the values of expressions.
+            (0..11)
+                .map(|number| with_values(action(&table, Check(key("a", number)))))
+                .collect(),
+            false,
+            SIZE,
+        ),
+        (
+            vec![
+                action(&table, Delete(key("a", 1))),
+                action(&table, Put(item([("p", s("a"))]))),
+                // Of several validation errors the first is told.
+                checked(item([("p", n(1)), ("s", n(1))])),
+                checked(item([("p", s("a"))])),
+            ],
+            true,
+            "Missing the key s in the item",
         ),
     ];
     let before = tables.digest("t").await.unwrap();
     for (actions, of_action, text) in cases {
-        let last = actions.len() - 1;
         let message = match tables.transact_write(actions, None).await.unwrap_err() {
             TableError::TransactionCanceled(reasons) => {
                 assert!(of_action, "{text}");
-                assert!(reasons[..last].iter().all(Option::is_none), "{reasons:?}");
-                reasons[last].as_ref().unwrap().to_string()
+                let told: Vec<_> = reasons.iter().flatten().collect();
+                assert_eq!(told.len(), 1, "{reasons:?}");
+                told[0].to_string()
             }
             other => {
                 assert!(!of_action, "{other:?}");
@@ -216,16 +238,13 @@ async fn faults_are_the_requests_or_the_actions() {
         assert!(message.contains(text), "{message}, not {text}");
     }
     assert_eq!(tables.digest("t").await.unwrap(), before);
-    // Ten of the large ones fit; then their old versions count, and a read of eleven does not fit either.
+    // Ten of the large ones fit; but a read of eleven does not fit either.
     let puts = |range: std::ops::Range<i64>| range.map(|number| action(&table, Put(big(number)))).collect();
     tables.transact_write(puts(0..10), None).await.unwrap();
-    tables.transact_write(puts(10..11), None).await.unwrap();
-    let deletes = (0..11).map(|number| action(&table, Delete(key("a", number)))).collect();
-    let error = tables.transact_write(deletes, None).await.unwrap_err();
-    assert!(error.to_string().contains("4 MB"), "{error}");
+    tables.transact_write(puts(10..20), None).await.unwrap();
     let wanted: Vec<_> = (0..11).map(|number| (Arc::clone(&table), key("a", number))).collect();
     let error = tables.transact_get(&wanted).await.unwrap_err();
-    assert!(error.to_string().contains("4 MB"), "{error}");
+    assert!(error.to_string().contains(SIZE), "{error}");
     assert_eq!(tables.transact_get(&wanted[1..]).await.unwrap().len(), 10);
     let twice = [wanted[0].clone(), wanted[0].clone()];
     assert!(
@@ -236,9 +255,41 @@ async fn faults_are_the_requests_or_the_actions() {
             .to_string()
             .contains("multiple operations")
     );
-    let wrong = [wanted[0].clone(), (Arc::clone(&table), item([("p", s("a"))]))];
-    let error = tables.transact_get(&wrong).await.unwrap_err();
-    assert!(matches!(error, TableError::TransactionCanceled(reasons) if reasons[0].is_none() && reasons[1].is_some()));
+    // What no key can be is the reason of its read, unlike of a write.
+    for (wrong, text) in [
+        (item([("p", s("a"))]), schema),
+        (key("", 1), "empty string value. Key: p"),
+        (key(&"k".repeat(2049), 1), "hashkey has exceeded"),
+    ] {
+        let of = |key: Item| (Arc::clone(&table), key);
+        let wrong = [wanted[0].clone(), of(wrong), of(key("", 2))];
+        let error = tables.transact_get(&wrong).await.unwrap_err();
+        let TableError::TransactionCanceled(reasons) = error else {
+            panic!("{error:?}");
+        };
+        let told: Vec<_> = reasons
+            .iter()
+            .map(|reason| reason.as_ref().map(ToString::to_string))
+            .collect();
+        assert!(told[1].as_ref().is_some_and(|told| told.contains(text)), "{told:?}");
+        assert_eq!((&told[0], &told[2]), (&None, &None), "the first is told");
+    }
+    // What a request does not carry does not count: what is deleted, replaced, changed or only looked at.
+    let small = |number| match number % 4 {
+        0 => action(&table, Delete(key("a", number))),
+        1 => action(&table, Put(key("a", number))),
+        2 => action(&table, Update(key("a", number), Some(update("SET z = :v", n(1))))),
+        _ => only_if(action(&table, Check(key("a", number))), "attribute_exists(p)", false),
+    };
+    tables.transact_write((0..20).map(small).collect(), None).await.unwrap();
+    assert_eq!(tables.describe("t").unwrap().items, 15);
+}
+
+fn with_values(action: TransactWrite) -> TransactWrite {
+    TransactWrite {
+        values_bytes: 390 * 1024,
+        ..action
+    }
 }
 
 #[tokio::test]
@@ -375,7 +426,7 @@ async fn what_a_failing_disk_swallows_is_swallowed_whole_and_its_token_too() {
     let first = open(MemoryEngine::new(Spanning::Yes)).await.unwrap();
     first.create_table(definition("t")).await.unwrap();
     let before = first.digest("t").await.unwrap();
-    first.engine().fail_writes("no space left on device");
+    first.engine().refuse_writes(Some(Trouble::WritesFail));
     let token = ClientToken::new("token", b"");
     let puts = |tables: &Region| {
         let table = tables.table("t").unwrap();

@@ -10,6 +10,7 @@ const ALL: WriteOptions<'_> = WriteOptions {
     return_old: true,
     return_new: true,
     old_on_failure: false,
+    measures_failure: false,
     waits: false,
 };
 
@@ -74,9 +75,9 @@ async fn conditions_decide_and_a_refused_write_changes_nothing() {
                 let result = tables.put(&table, stored.clone(), options).await;
                 match result {
                     Ok(_) => assert!(holds, "{text}"),
-                    Err(TableError::ConditionFailed(old)) => {
+                    Err(TableError::ConditionFailed(failed)) => {
                         assert!(!holds, "{text}");
-                        assert_eq!(old.map(|old| *old), old_on_failure.then(|| stored.clone()));
+                        assert_eq!(failed.item, old_on_failure.then(|| stored.clone()));
                         let refused = tables.delete(&table, &key("a", 1), options).await;
                         assert!(matches!(refused, Err(TableError::ConditionFailed(_))));
                         let set = update("SET x = :v", n(1));

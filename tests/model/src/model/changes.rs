@@ -183,12 +183,8 @@ impl Model {
         let ttl = self.phases[table].ttl.as_ref();
         let description = match ttl.map(|ttl| (ttl, ttl.enabled, ttl.settled)) {
             None | Some((_, false, true)) => json!({ "TimeToLiveStatus": "DISABLED" }),
-            Some((ttl, enabled, settled)) => {
-                let status = match (enabled, settled) {
-                    (true, true) => "ENABLED",
-                    (true, false) => "ENABLING",
-                    (false, _) => "DISABLING",
-                };
+            Some((ttl, enabled, _)) => {
+                let status = if enabled { "ENABLED" } else { "DISABLING" };
                 json!({ "TimeToLiveStatus": status, "AttributeName": ttl.attribute })
             }
         };

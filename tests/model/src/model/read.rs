@@ -16,6 +16,8 @@ use crate::{
     value::Value,
 };
 
+/// The partitions of an on-demand table, or of its index, each of which a scan reads for itself: captured from DynamoDB.
+const PARTITIONS: usize = 4;
 /// Bytes that a page reads before filters: the item that passes it is the page's last.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -173,9 +175,12 @@ impl Model {
         let mut page = Page::default();
         let mut fetched = 0.0;
         let total = rows.len();
-        for (_, row) in rows {
+        let mut of_partitions = [0; PARTITIONS];
+        let mut last_place = None;
+        for (place, row) in rows {
             page.scanned += 1;
             page.bytes += item_size(&row);
+            of_partitions[place.segment(PARTITIONS)] += item_size(&row);
             let mut item = row.clone();
             if fetches {
                 item = self.tables[read.table][&Place::of(&schema.keys, &row)].clone();
@@ -194,13 +199,25 @@ impl Model {
             }
             if Some(page.scanned) == read.limit || page.bytes >= PAGE_BYTES_MAX {
                 page.last = Some(key_of(schema, index, &row));
+                last_place = Some(place);
                 break;
             }
         }
         if page.scanned == total && self.is(Fault::ALimitReachedAtTheEndHasNoKeyToGoOnFrom) {
             page.last = None;
         }
-        let units = self.read_units(page.bytes, read.consistent);
+        let units = if read.query.is_some() {
+            self.read_units(page.bytes, read.consistent)
+        } else {
+            let from = start.map(|start| place_of(schema, index, start));
+            let looked_at = partitions_of(read, from.as_ref(), last_place.as_ref());
+            looked_at
+                .map(|partition| self.read_units(of_partitions[partition], read.consistent))
+                .sum()
+        };
+        if is_of_one_item(read, schema) {
+            page.last = None;
+        }
         page.capacity = match index {
             None => Capacity {
                 table: units,
@@ -376,12 +393,31 @@ impl Model {
     fn can_start(&self, read: &Read, schema: &Schema, index: Option<&Index>, start: &Item) -> bool {
         let own = index.map(|index| &index.keys);
         let known = |name: &String| schema.keys.has(name) || own.is_some_and(|keys| keys.has(name));
-        if !start.keys().all(known) || !schema.keys.fit(start) || !own.is_none_or(|keys| keys.fit(start)) {
+        if is_of_one_item(read, schema)
+            || !start.keys().all(known)
+            || !schema.keys.fit(start)
+            || !own.is_none_or(|keys| keys.fit(start))
+        {
             return false;
         }
         let place = place_of(schema, index, start);
         self.wanted(read, &place, start)
     }
+}
+
+/// Whether it is a query of a table without a sort key, which has no second page: captured from DynamoDB.
+fn is_of_one_item(read: &Read, schema: &Schema) -> bool {
+    read.query.is_some() && read.index.is_none() && schema.keys.sort.is_empty()
+}
+
+/// The partitions that a scan looks at: from its segment's first, or where it goes on, to its segment's last, or where its
+/// page ends.
+fn partitions_of(read: &Read, from: Option<&Place>, to: Option<&Place>) -> std::ops::RangeInclusive<usize> {
+    let (segment, total) = read.segment.unwrap_or((0, 1));
+    let at = |place: &Place| place.segment(PARTITIONS);
+    let first = from.map_or(segment * PARTITIONS / total, at);
+    let last = to.map_or(((segment + 1) * PARTITIONS - 1) / total, at);
+    first..=last
 }
 
 fn shown(projection: Option<&[Path]>, item: &Item) -> Item {

@@ -92,7 +92,7 @@ impl Model {
             refusals.extend(self.table_refusals(&read, None, schema, None));
         }
         if !refusals.is_empty() {
-            return Err(refusals);
+            return Err(refusals.into_iter().map(in_words_of_statements).collect());
         }
 
         let (first, mut from) = start.map_or((0, None), |start| (start.range, start.key.clone()));
@@ -438,6 +438,19 @@ fn failed(statement: &Statement, refusal: Refusal) -> Refusal {
         Refusal::duplicate_item()
     } else {
         refusal
+    }
+}
+
+/// Two faults of a SELECT are told in other words than those of Query and Scan: captured from DynamoDB.
+fn in_words_of_statements(refusal: Refusal) -> Refusal {
+    match refusal.text.as_deref() {
+        Some(text) if text.starts_with("The table does not have the specified index") => {
+            Refusal::invalid("The table does not have the specified index")
+        }
+        Some("Consistent reads are not supported on global secondary indexes") => {
+            Refusal::invalid("Strongly consistent read is not supported on Global Secondary Indexes")
+        }
+        _ => refusal,
     }
 }
 

@@ -1,0 +1,169 @@
+//! The generator against servers that behave in known ways.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use geodynamo_loadgen::{
+    client::{Connection, Endpoint},
+    generate::{
+        arrivals::Arrivals,
+        run::{Plan, run},
+        sizes::Sizes,
+        workload::Workload,
+    },
+    signer::Credentials,
+};
+
+/// A server that answers `answer` to every request, after `before` has returned.
+fn serve(answer: &'static str, before: impl Fn() + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let before = Arc::new(before);
+    // Ends with the process: it waits for connections until then.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(stream), before) = (stream, before.clone()) else {
+                return;
+            };
+            std::thread::spawn(move || while one(&stream, answer, &*before).is_some() {});
+        }
+    });
+    address
+}
+
+fn one(stream: &TcpStream, answer: &str, before: &dyn Fn()) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while line != "\r\n" {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).ok()?;
+    before();
+    let mut stream = stream;
+    stream.write_all(answer.as_bytes()).ok()
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+const THROTTLED: &str =
+    "HTTP/1.1 400 Bad Request\r\ncontent-length: 35\r\n\r\n{\"__type\":\"x#ThrottlingException\"}\n";
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint {
+        address,
+        credentials: Credentials {
+            access_key_id: "a".into(),
+            secret_access_key: "s".into(),
+            region: "us-east-1".into(),
+        },
+    }
+}
+
+fn plan(address: SocketAddr, arrivals: &str, seconds: u64) -> Plan {
+    Plan {
+        regions: vec![("here".into(), endpoint(address))],
+        table: "t".into(),
+        workload: "gets".parse::<Workload>().unwrap(),
+        arrivals: arrivals.parse::<Arrivals>().unwrap(),
+        sizes: Sizes::Constant(100),
+        items: 100,
+        connections: 4,
+        threads: 1,
+        warm_up: Duration::ZERO,
+        duration: Duration::from_secs(seconds),
+        seed: 1,
+        verify: false,
+    }
+}
+
+#[test]
+fn a_server_that_stalls_shows_in_response_time_and_not_in_service_time() {
+    let began = Instant::now();
+    let stalled = AtomicU64::new(0);
+    let stall = move || {
+        // All four connections stand still once for a second, one second after the first request.
+        let at = began.elapsed();
+        if at > Duration::from_secs(1) && stalled.fetch_add(1, Ordering::Relaxed) < 4 {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let outcome = run(&plan(serve(OK, stall), "constant:200", 4), |_| ()).unwrap();
+    let get = &outcome.operations[0];
+    // Of 800 requests, those of one second waited; only four were being served meanwhile.
+    assert!(get.response_ms["p90"] > 100.0, "{:?}", get.response_ms);
+    assert!(get.service_ms["p90"] < 100.0, "{:?}", get.service_ms);
+    assert!(get.service_ms["max"] > 900.0, "{:?}", get.service_ms);
+    let asked: f64 = outcome.timeline.iter().filter_map(|second| second.asked).sum();
+    assert!((asked - 800.0).abs() < 1.0, "{asked}");
+}
+
+#[test]
+fn errors_are_counted_by_exception() {
+    let outcome = run(&plan(serve(THROTTLED, || ()), "constant:100", 1), |_| ()).unwrap();
+    assert_eq!(
+        outcome.operations[0].errors.keys().collect::<Vec<_>>(),
+        ["ThrottlingException"]
+    );
+    assert_eq!(outcome.done(), 0);
+    assert!(outcome.failed() > 50);
+}
+
+#[test]
+fn a_server_that_refuses_connections_is_an_error_and_no_end() {
+    // Bound and dropped: nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = run(&plan(address, "constant:50", 1), |_| ()).unwrap();
+    assert!(outcome.operations[0].errors["connection"] > 0);
+    assert!(outcome.first_error.is_some());
+}
+
+#[test]
+fn a_server_that_goes_away_leaves_the_results_so_far() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = gone.clone();
+    let server = std::thread::spawn(move || {
+        let began = Instant::now();
+        let streams: Vec<_> = (0..4).map(|_| listener.accept().unwrap().0).collect();
+        drop(listener);
+        std::thread::scope(|scope| {
+            for stream in &streams {
+                scope.spawn(|| while began.elapsed() < Duration::from_secs(1) && one(stream, OK, &|| ()).is_some() {});
+            }
+        });
+        seen.store(true, Ordering::Relaxed);
+    });
+    let outcome = run(&plan(address, "constant:200", 3), |_| ()).unwrap();
+    server.join().unwrap();
+    assert!(gone.load(Ordering::Relaxed));
+    assert!(outcome.done() > 50, "{}", outcome.done());
+    assert!(outcome.failed() > 0);
+    assert!(outcome.timeline.first().unwrap().done > 0);
+}
+
+#[tokio::test]
+async fn bodies_in_chunks_are_read() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n3;x=y\r\n17}\r\n0\r\n\r\n";
+    let address = serve(chunked, || ());
+    let mut connection = Connection::open(&endpoint(address)).await.unwrap();
+    for _ in 0..3 {
+        let reply = connection.call("DynamoDB_20120810.GetItem", b"{}").await.unwrap();
+        assert_eq!((reply.status, connection.body(reply)), (200, &b"{\"a\":17}"[..]));
+    }
+}

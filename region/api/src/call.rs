@@ -1,0 +1,68 @@
+//! What comes with a request besides its operation and its body.
+
+use std::net::IpAddr;
+
+use geodynamo_policy::{Caller, Environment};
+
+/// A request as its operation is told of it: whose it is and how it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Whose it is.
+    pub caller: &'a Caller,
+    /// The access key that signed it.
+    pub access_key_id: &'a str,
+    /// The id that the reply's `x-amzn-RequestId` tells.
+    pub request_id: &'a str,
+    /// The region's clock, in seconds since 1970.
+    pub now_unix_s: i64,
+    /// Where it came from.
+    pub source_ip: Option<IpAddr>,
+    /// Its `User-Agent` header.
+    pub user_agent: Option<&'a str>,
+    /// Its `Referer` header.
+    pub referer: Option<&'a str>,
+    /// Whether it came over TLS.
+    pub secure_transport: bool,
+}
+
+impl<'a> Call<'a> {
+    /// A call of this caller's of which nothing else is known, at the beginning of 1970.
+    pub fn of(caller: &'a Caller) -> Self {
+        Self {
+            caller,
+            access_key_id: "",
+            request_id: "",
+            now_unix_s: 0,
+            source_ip: None,
+            user_agent: None,
+            referer: None,
+            secure_transport: false,
+        }
+    }
+
+    /// What conditions may ask about it.
+    pub fn environment(&self, region: &'a str) -> Environment<'a> {
+        Environment {
+            now_unix_s: Some(self.now_unix_s),
+            source_ip: self.source_ip,
+            secure_transport: Some(self.secure_transport),
+            user_agent: self.user_agent,
+            referer: self.referer,
+            region: Some(region),
+            via_service: Some(false),
+        }
+    }
+}
+
+/// Whether policies are asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Authorization {
+    /// Whoever calls may do everything.
+    #[default]
+    Off,
+    /// Callers may do what their policies, and those of tables and streams, allow.
+    Enforce,
+    /// As [`Enforce`](Self::Enforce), but what would be refused is let through, and told in
+    /// [`Reply::denied`](crate::Reply::denied).
+    Warn,
+}

@@ -1,0 +1,194 @@
+//! What a region's API does otherwise than DynamoDB for who develops against it: `geodynamo dev` sets it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use compact_str::{CompactString, format_compact};
+use geodynamo_storage::Engine;
+use geodynamo_table::{TABLES_MAX, Table, TableError};
+
+use crate::{Api, errors::ApiError, generated};
+
+/// How long an answer waits until a table has come to the state that was asked for. Afterwards it tells how far that is.
+const SETTLED_MAX: Duration = Duration::from_secs(30);
+/// How far back point-in-time recovery reaches unless told otherwise, in days.
+const RECOVERY_DAYS: i32 = 35;
+
+/// What a region's API does otherwise than DynamoDB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// CreateTable, UpdateTable and DeleteTable answer when the table and its indexes are there, or gone, as DynamoDB Local
+    /// does: no state is passed through afterwards.
+    pub at_once: bool,
+    /// Encryption with a key of KMS and point-in-time recovery are taken and shown, though neither is built: what CDK and
+    /// Terraform make of their templates sets them. The log says so once.
+    pub shows_unbuilt: bool,
+}
+
+/// What was asked for of features that are not built, for as long as the process runs.
+#[derive(Debug, Default)]
+pub(crate) struct Unbuilt {
+    said: AtomicBool,
+    /// By the table's id. At most as many as there can be tables.
+    asked: Mutex<HashMap<u64, Asked>>,
+}
+
+/// What was asked for of a table.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// The ARN of the key.
+    encryption: Option<CompactString>,
+    /// Since when, in milliseconds since the Unix epoch, and how many days back.
+    recovery: Option<(u64, i32)>,
+}
+
+impl Unbuilt {
+    fn asked(&self) -> MutexGuard<'_, HashMap<u64, Asked>> {
+        // Nothing panics while it is held; and if, each entry is whole.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, table: &Table, change: impl FnOnce(&mut Asked)) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                table = table.name(),
+                "encryption with a key and point-in-time recovery are taken and shown, but nothing is encrypted and nothing \
+                 can be recovered in this version of geodynamo"
+            );
+        }
+        let mut asked = self.asked();
+        if asked.len() < TABLES_MAX || asked.contains_key(&table.id()) {
+            change(asked.entry(table.id()).or_default());
+        }
+    }
+
+    fn of(&self, table: &Table) -> Asked {
+        self.asked().get(&table.id()).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn forget(&self, table: u64) {
+        self.asked().remove(&table);
+    }
+}
+
+impl<E: Engine> Api<E> {
+    /// Waits until a table that was changed is as asked, where that is this API's habit.
+    pub(crate) async fn await_settled(&self, table: u64) {
+        if self.habits.at_once && !self.tables.await_settled(table, SETTLED_MAX).await {
+            tracing::warn!(table, "a table took long to come to the state that was asked for");
+        }
+    }
+
+    /// A table is gone: nothing more is to be shown of it.
+    pub(crate) fn forget_unbuilt(&self, table: u64) {
+        self.unbuilt.forget(table);
+    }
+
+    /// Whether encryption is asked for, which only takes who shows what is not built.
+    pub(crate) fn check_encryption(&self, given: Option<&generated::SSESpecification>) -> Result<(), ApiError> {
+        let Some(given) = given else { return Ok(()) };
+        let refuse = |parameter: &str| {
+            if self.habits.shows_unbuilt {
+                Ok(())
+            } else {
+                Err(ApiError::parameter_not_offered(parameter))
+            }
+        };
+        if given.enabled == Some(true) {
+            return refuse("SSESpecification with Enabled true");
+        }
+        let key = given.sse_type.is_some() || given.kms_master_key_id.is_some();
+        if key {
+            refuse("SSESpecification with SSEType or KMSMasterKeyId")?;
+        }
+        match (given.enabled, given.kms_master_key_id.is_some()) {
+            (Some(false), true) => Err(ApiError::invalid(
+                "KMSMasterKeyId can not be specified if Enabled is false",
+            )),
+            (Some(false), false) if key => Err(ApiError::invalid("SSEType can not be specified if Enabled is false")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes note of encryption that is to be shown.
+    pub(crate) fn note_encryption(&self, name: &str, given: Option<&generated::SSESpecification>) {
+        let (true, Some(given), Ok(table)) = (self.habits.shows_unbuilt, given, self.tables.table_named(name)) else {
+            return;
+        };
+        let on = given.enabled == Some(true) || given.sse_type.is_some() || given.kms_master_key_id.is_some();
+        let known = self.unbuilt.of(&table).encryption;
+        if !on && known.is_none() {
+            return;
+        }
+        let key = on.then(|| match given.kms_master_key_id.as_deref() {
+            None => known.unwrap_or_else(|| self.key_arn("alias/aws/dynamodb")),
+            Some(arn) if arn.starts_with("arn:") => arn.into(),
+            Some(alias) if alias.starts_with("alias/") => self.key_arn(alias),
+            Some(id) => self.key_arn(&format_compact!("key/{id}")),
+        });
+        self.unbuilt.change(&table, |asked| asked.encryption = key);
+    }
+
+    /// `SSEDescription` of a table, if it has one to show.
+    pub(crate) fn shown_encryption(&self, name: &str) -> Option<generated::SSEDescription> {
+        if !self.habits.shows_unbuilt {
+            return None;
+        }
+        let table = self.tables.table_named(name).ok()?;
+        let key = self.unbuilt.of(&table).encryption?;
+        Some(generated::SSEDescription {
+            status: Some("ENABLED".into()),
+            sse_type: Some("KMS".into()),
+            kms_master_key_arn: Some(key),
+            ..generated::SSEDescription::default()
+        })
+    }
+
+    /// Switches the show of point-in-time recovery on or off; refuses to switch it on if that is not this API's habit.
+    pub(crate) fn note_recovery(
+        &self,
+        name: &str,
+        wanted: &generated::PointInTimeRecoverySpecification,
+    ) -> Result<(), ApiError> {
+        let on = wanted.point_in_time_recovery_enabled == Some(true);
+        if !self.habits.shows_unbuilt {
+            return if on {
+                Err(ApiError::parameter_not_offered("PointInTimeRecoveryEnabled"))
+            } else {
+                Ok(())
+            };
+        }
+        let table = self
+            .tables
+            .table_named(name)
+            .map_err(|_: TableError| ApiError::table_not_found(name))?;
+        let since = self.unbuilt.of(&table).recovery.map(|(since, _)| since);
+        let days = wanted.recovery_period_in_days.unwrap_or(RECOVERY_DAYS);
+        let recovery = on.then(|| (since.unwrap_or_else(|| self.tables.now_ms()), days));
+        if on || since.is_some() {
+            self.unbuilt.change(&table, |asked| asked.recovery = recovery);
+        }
+        Ok(())
+    }
+
+    /// Since when, in milliseconds since the Unix epoch, point-in-time recovery is shown as on, and how many days back.
+    pub(crate) fn shown_recovery(&self, name: &str) -> Option<(u64, i32)> {
+        let table = self
+            .tables
+            .table_named(name)
+            .ok()
+            .filter(|_| self.habits.shows_unbuilt)?;
+        self.unbuilt.of(&table).recovery
+    }
+
+    fn key_arn(&self, resource: &str) -> CompactString {
+        let (region, account) = (self.tables.region(), self.tables.account());
+        format_compact!("arn:aws:kms:{region}:{account}:{resource}")
+    }
+}

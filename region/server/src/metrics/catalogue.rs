@@ -1,0 +1,238 @@
+//! Every metric of the process: its name, kind, labels and meaning, in one list.
+//!
+//! Collectors name their metrics by these constants and nothing else, so what is exported is what is listed. The table in
+//! `docs/metrics.md` is made from the list (`geodynamo metrics`), and a test compares both, the dashboards and the alert
+//! rules with it.
+//!
+//! Names follow Prometheus' conventions (base units, in the name; the exporter appends `_total` to counters) and get the
+//! prefix `geodynamo_`. Where CloudWatch has a metric of the same meaning for DynamoDB, the entry tells its name.
+//! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>.
+
+use std::fmt::Write as _;
+
+/// The prefix of every name.
+pub const PREFIX: &str = "geodynamo";
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts values by their size. Buckets are cumulative, as Prometheus has them.
+    Histogram,
+    /// Always 1: its labels are what it tells.
+    Info,
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, without the prefix and without a counter's `_total`.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its labels, in the order of their values.
+    pub labels: &'static [&'static str],
+    /// What it means.
+    pub help: &'static str,
+    /// CloudWatch's name of the same thing.
+    pub cloudwatch: Option<&'static str>,
+}
+
+impl Metric {
+    /// The name that Prometheus knows; of a histogram, without `_bucket` and the like.
+    pub fn full_name(&self) -> String {
+        let suffix = match self.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            Kind::Gauge | Kind::Histogram => "",
+        };
+        format!("{PREFIX}_{}{suffix}", self.name)
+    }
+}
+
+macro_rules! catalogue {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal $(($cloudwatch:literal))?;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+                cloudwatch: catalogue!(@optional $($cloudwatch)?),
+            };
+        )*
+        /// All of them, in the order of the documentation.
+        pub const ALL: &[Metric] = &[$($constant),*];
+    };
+    (@optional) => { None };
+    (@optional $cloudwatch:literal) => { Some($cloudwatch) };
+}
+
+catalogue! {
+    // The process.
+    BUILD = Info "build" ["version", "commit"] "What this process was built from";
+    REGION = Info "region" ["region", "node"] "Which region and node this process is";
+    PEER = Info "peer" ["region", "peer_region"] "A region that this one has links with";
+    PROCESS_RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" [] "Memory that is resident";
+    PROCESS_RESIDENT_MEMORY_PEAK = Gauge "process_resident_memory_peak_bytes" [] "The most memory that was resident";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" [] "Open file descriptors";
+    PROCESS_CPU = Counter "process_cpu_seconds" [] "Processor time of the process, user and system";
+    PROCESS_START = Gauge "process_start_time_seconds" [] "When the process started, in seconds since 1970";
+    TIME = Gauge "time_seconds" [] "The node's clock, in seconds since 1970";
+
+    // Requests.
+    REQUEST_DURATION = Histogram "request_duration_seconds" ["operation", "outcome"]
+        "Time from a whole request to its whole answer" ("SuccessfulRequestLatency");
+    REQUESTS_REFUSED = Counter "requests_refused" ["reason"]
+        "Requests that the data port refused before or instead of an operation: signatures, sizes, unknown operations"
+        ("UserErrors");
+    REQUEST_PANICS = Counter "request_panics" [] "Handlers that panicked" ("SystemErrors");
+    REQUEST_BUFFERED_BYTES = Gauge "request_buffered_bytes" [] "Memory that requests' bodies hold";
+    CONNECTIONS_OPEN = Gauge "connections_open" [] "Connections of clients";
+    CONNECTIONS = Counter "connections" [] "Connections that clients made";
+
+    // Tables.
+    VERSIONS_APPLIED = Counter "versions_applied" [] "Versions of other regions that became this one's";
+    VERSIONS_DUPLICATE = Counter "versions_duplicate" [] "Versions that came again, or were outdated";
+    VERSIONS_PARKED = Counter "versions_parked" [] "Versions parked: their stamps were too far ahead of this node's clock";
+    VERSIONS_RELEASED = Counter "versions_released" [] "Parked versions that were merged since";
+    VERSIONS_WAITING = Gauge "versions_waiting" [] "Versions that are parked now";
+    CONFLICTS = Counter "conflicts" [] "Conflicts recorded: writes that lost to a concurrent one";
+    ITEMS_EXPIRED = Counter "items_expired" [] "Items deleted here because their time to live was over"
+        ("TimeToLiveDeletedItemCount");
+    REQUESTS_THROTTLED = Counter "requests_throttled" []
+        "Requests, or items of batches, refused or cut short for want of capacity" ("ThrottledRequests");
+    INDEXES_BUILDING = Gauge "indexes_building" [] "Global indexes whose copy here is being filled";
+    INDEX_BACKFILL_ITEMS = Gauge "index_backfill_items" [] "Items that the back-fills under way have looked at"
+        ("OnlineIndexPercentageProgress");
+    INDEX_BACKFILL_TABLE_ITEMS = Gauge "index_backfill_table_items" []
+        "Items of the tables of the back-fills under way";
+
+    // Replication.
+    REPLICATION_LATENCY = Histogram "replication_latency_seconds" ["from_region"]
+        "Time from a version's stamp, by its region's clock, until it is durable here" ("ReplicationLatency");
+    REPLICATION_APPLY = Histogram "replication_apply_seconds" ["from_region"] "Time to apply a batch durably";
+    REPLICATION_OLDEST_UNREPLICATED = Gauge "replication_oldest_unreplicated_seconds" ["peer_region"]
+        "Age of the oldest write of this region that the peer has not applied; 0 if it has applied all"
+        ("AgeOfOldestUnreplicatedRecord");
+    LINK_UP = Gauge "link_up" ["peer_region"] "1 while the peer is connected";
+    LINK_CONNECTIONS = Counter "link_connections" ["peer_region"] "Connections made to the peer";
+    LINK_SENT_BYTES = Counter "link_sent_bytes" ["peer_region"] "Bytes sent, after compression";
+    LINK_SENT_DELTAS = Counter "link_sent_deltas" ["peer_region"] "Deltas sent";
+    LINK_SKIPPED_CHANGES = Counter "link_skipped_changes" ["peer_region"] "Changes that needed no delta";
+    LINK_BACKLOG_CHANGES = Gauge "link_backlog_changes" ["peer_region"]
+        "Changes that the peer has not acknowledged, at most" ("PendingReplicationCount");
+    LINK_RTT = Gauge "link_rtt_seconds" ["peer_region"] "The QUIC connection's smoothed round-trip time";
+    LINK_PACKETS_LOST = Gauge "link_packets_lost" ["peer_region"]
+        "Packets of the present connection that were declared lost";
+    LINK_CONGESTION_EVENTS = Gauge "link_congestion_events" ["peer_region"]
+        "Times the congestion window of the present connection was cut";
+    LINK_WINDOW_BYTES = Gauge "link_window_bytes" ["peer_region"] "The connection's congestion window";
+    LINK_LAST_ACK = Gauge "link_last_ack_timestamp_seconds" ["peer_region"]
+        "When the peer last acknowledged something, in seconds since 1970";
+    LINK_LOGS_AHEAD = Gauge "link_logs_ahead" ["peer_region"]
+        "Logs of which the peer holds more than this replica: data was lost here";
+    LINK_RECEIVED_DELTAS = Counter "link_received_deltas" ["peer_region"] "Deltas received";
+    LINK_APPLIED_VERSIONS = Counter "link_applied_versions" ["peer_region"] "Versions applied";
+    LINK_DUPLICATE_VERSIONS = Counter "link_duplicate_versions" ["peer_region"] "Versions that were held already";
+    LINK_PARKED_VERSIONS = Counter "link_parked_versions" ["peer_region"] "Versions parked";
+    LINK_CONFLICTS = Counter "link_conflicts" ["peer_region"] "Conflicts recorded";
+    LINK_BATCHES = Counter "link_batches" ["peer_region"] "Batches applied";
+    LINK_APPLY_FAILURES = Counter "link_apply_failures" ["peer_region"] "Times that a log stalled or applying failed";
+
+    // Storage.
+    STORAGE_COMMITS = Counter "storage_commits" [] "Commits carried out";
+    STORAGE_COMMITS_REFUSED = Counter "storage_commits_refused" [] "Commits refused by a precondition";
+    STORAGE_COMMITS_FAILED = Counter "storage_commits_failed" [] "Commits that failed";
+    STORAGE_RECOVERIES = Counter "storage_recoveries" [] "How often writes were taken again after the disk had failed";
+    STORAGE_READS_FAILED = Counter "storage_reads_failed" [] "Reads that failed";
+    STORAGE_UNWRITABLE = Gauge "storage_unwritable" ["reason"] "1 for the reason why no writes are taken, if they are not";
+    STORAGE_RESERVE_BYTES = Gauge "storage_reserve_bytes" [] "Bytes kept in reserve for the day when the disk is full";
+    STORAGE_WRITTEN_BYTES = Counter "storage_written_bytes" [] "Bytes of written batches";
+    STORAGE_ROW_CACHE_HITS = Counter "storage_row_cache_hits" [] "Reads of single rows that the row cache answered";
+    STORAGE_ROW_CACHE_MISSES = Counter "storage_row_cache_misses" []
+        "Reads of single rows that the row cache did not answer";
+    STORAGE_BATCH_COMMITS = Histogram "storage_batch_commits" [] "Commits in a batch, which has one sync";
+    STORAGE_WRITE = Histogram "storage_write_seconds" [] "Time that a batch's write took: WAL, fsync, memtables";
+    STORAGE_QUEUE_JOBS = Gauge "storage_queue_jobs" [] "Jobs that wait for the committer";
+    STORAGE_QUEUE_BYTES = Gauge "storage_queue_bytes" [] "Bytes of the jobs that wait";
+    STORAGE_CACHE_BYTES = Gauge "storage_cache_bytes" [] "Bytes in the block cache, memtables included";
+    STORAGE_ROW_CACHE_BYTES = Gauge "storage_row_cache_bytes" [] "Bytes of rows in the row cache";
+    STORAGE_MEMTABLE_BYTES = Gauge "storage_memtable_bytes" [] "Bytes in memtables";
+    STORAGE_TABLE_BYTES = Gauge "storage_table_bytes" [] "Bytes of table files on disk";
+    STORAGE_COMPACTION_PENDING_BYTES = Gauge "storage_compaction_pending_bytes" []
+        "Bytes that compaction has to rewrite";
+    STORAGE_WRITE_LIMIT = Gauge "storage_write_limit_bytes_per_second" []
+        "What writes are slowed to; 0 if they are not";
+    STORAGE_WRITES_STOPPED = Gauge "storage_writes_stopped" [] "1 while writes are stopped by compaction's debt";
+    STORAGE_DISK_FREE_BYTES = Gauge "storage_disk_free_bytes" []
+        "Bytes free for this process in the file system of the data directory";
+    STORAGE_DISK_BYTES = Gauge "storage_disk_size_bytes" [] "Size of the file system of the data directory";
+}
+
+/// The catalogue as a Markdown document, as `docs/metrics.md` holds it.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Metrics\n\nMade by `geodynamo metrics > docs/metrics.md` from the catalogue in the code; do not edit.\n\n\
+         Each region's process serves them at `GET /metrics` of its admin port, as OpenMetrics text.\n\n\
+         | metric | kind | labels | meaning | CloudWatch |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for metric in ALL {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} |",
+            metric.full_name(),
+            format!("{:?}", metric.kind).to_lowercase(),
+            metric.labels.join(", "),
+            metric.help,
+            metric.cloudwatch.unwrap_or_default(),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_have_base_units() {
+        let names: BTreeSet<_> = ALL.iter().map(Metric::full_name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for metric in ALL {
+            for bad in [
+                "milliseconds",
+                "microseconds",
+                "_ms",
+                "_us",
+                "kilobytes",
+                "percent",
+                "_total",
+            ] {
+                assert!(!metric.name.ends_with(bad), "{}: not a base unit", metric.name);
+            }
+            assert!(
+                metric
+                    .name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{}",
+                metric.name
+            );
+            assert!(!metric.help.ends_with('.'), "{}: no full stop", metric.name);
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_current() {
+        let kept = include_str!("../../../../docs/metrics.md");
+        assert_eq!(kept, markdown(), "run: geodynamo metrics > docs/metrics.md");
+    }
+}

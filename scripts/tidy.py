@@ -31,6 +31,8 @@ MAY_USE = {
     "api": {"expression", "item", "json", "policy", "storage", "table"},
     "policy": {"json"},
     "access": {"policy"},
+    "iam": {"access", "policy"},
+    "audit": {"access", "policy"},
     "loadgen": {"access", "topology", "wan"},
 }
 # They stand above all layers: what they may use is not bounded. Nothing may use them but each other's tests.

@@ -11,6 +11,8 @@ pub enum ErrorCode {
     IncompleteSignature,
     /// The access key, or the session token, is not known.
     UnrecognizedClient,
+    /// The session token has expired.
+    ExpiredToken,
     /// The signature is not the one that this request has, or not now, or not here.
     InvalidSignature,
 }
@@ -22,7 +24,19 @@ impl ErrorCode {
             Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
             Self::IncompleteSignature => "IncompleteSignatureException",
             Self::UnrecognizedClient => "UnrecognizedClientException",
+            Self::ExpiredToken => "ExpiredTokenException",
             Self::InvalidSignature => "InvalidSignatureException",
+        }
+    }
+
+    /// The code that services of the Query protocol give it.
+    pub const fn query_code(self) -> &'static str {
+        match self {
+            Self::MissingAuthenticationToken => "MissingAuthenticationToken",
+            Self::IncompleteSignature => "IncompleteSignature",
+            Self::UnrecognizedClient => "InvalidClientTokenId",
+            Self::ExpiredToken => "ExpiredToken",
+            Self::InvalidSignature => "SignatureDoesNotMatch",
         }
     }
 
@@ -32,6 +46,7 @@ impl ErrorCode {
             Self::MissingAuthenticationToken => "com.amazon.coral.service#MissingAuthenticationTokenException",
             Self::IncompleteSignature => "com.amazon.coral.service#IncompleteSignatureException",
             Self::UnrecognizedClient => "com.amazon.coral.service#UnrecognizedClientException",
+            Self::ExpiredToken => "com.amazon.coral.service#ExpiredTokenException",
             Self::InvalidSignature => "com.amazon.coral.service#InvalidSignatureException",
         }
     }
@@ -82,6 +97,9 @@ pub enum AccessError {
     /// No such access key, or another session token than this key has.
     #[error("The security token included in the request is invalid.")]
     UnknownKey,
+    /// A temporary key whose time is over.
+    #[error("The security token included in the request is expired")]
+    ExpiredToken,
     /// Scoped to another region.
     #[error("Credential should be scoped to a valid region. ")]
     WrongRegion,
@@ -162,6 +180,7 @@ impl AccessError {
             | Self::MalformedDate(_)
             | Self::MalformedExpiry(_) => ErrorCode::IncompleteSignature,
             Self::UnknownKey => ErrorCode::UnrecognizedClient,
+            Self::ExpiredToken => ErrorCode::ExpiredToken,
             Self::WrongRegion
             | Self::WrongService(_)
             | Self::WrongTerminator(_)

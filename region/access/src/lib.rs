@@ -18,10 +18,17 @@ mod verify;
 
 pub use crate::{
     error::{AccessError, ErrorCode},
-    keys::{Credential, Keys},
+    keys::{Credential, CredentialSource, KeyError, Keys, KnownKey},
     sign::{Signature, Signer},
-    verify::{Mode, Principal, Request, Verifier},
+    time::{format_iso8601, parse_iso8601},
+    verify::{Mode, Principal, Request, Verified, Verifier},
 };
+
+/// The services that are answered, as credential scopes name them.
+pub const SERVICES: [&str; 3] = [SERVICE, "iam", "sts"];
+
+/// The region that credential scopes of global services name, whichever region answers.
+pub const GLOBAL_REGION: &str = "us-east-1";
 
 /// The service name in the credential scope, for both the tables' and the streams' endpoint.
 pub const SERVICE: &str = "dynamodb";

@@ -1,4 +1,4 @@
-//! ISO 8601 basic dates (`20150830T123600Z`) and seconds since 1970, without a clock.
+//! ISO 8601 dates, basic (`20150830T123600Z`) and extended, and seconds since 1970, without a clock.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -58,6 +58,53 @@ impl BasicDate {
         // Both constructors let only digits, `T` and `Z` in, so this is never the empty string.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+}
+
+/// A moment in ISO 8601's extended form, in UTC and whole seconds: `2026-11-30T06:12:00Z`. Moments outside the years 0 to 9999
+/// are moved to the nearest inside.
+pub fn format_iso8601(unix_s: i64) -> String {
+    let text = BasicDate::from_unix(unix_s);
+    let text = text.as_str();
+    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+    format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0..4),
+        part(4..6),
+        part(6..8),
+        part(9..11),
+        part(11..13),
+        part(13..15)
+    )
+}
+
+/// Reads a moment in ISO 8601's extended form, in seconds since 1970: with `Z` or an offset, fractions of seconds are dropped.
+pub fn parse_iso8601(text: &str) -> Option<i64> {
+    let (date, rest) = (text.get(..19)?, text.get(19..)?);
+    let basic = date.replace(['-', ':'], "");
+    if date.len() != basic.len() + 4 || date.as_bytes().get(10) != Some(&b'T') {
+        return None;
+    }
+    let (_, unix_s) = BasicDate::parse(format!("{basic}Z").as_bytes())?;
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = match rest.strip_prefix('.') {
+        Some(fraction) if digits(fraction) > 0 => fraction.get(digits(fraction)..)?,
+        Some(_) => return None,
+        None => rest,
+    };
+    let sign = match rest.chars().next()? {
+        'Z' if rest.len() == 1 => return Some(unix_s),
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = rest.get(1..)?.split_once(':')?;
+    let number = |text: &str, max: i64| {
+        let number: i64 = (text.len() == 2 && digits(text) == 2)
+            .then(|| text.parse().ok())
+            .flatten()?;
+        (number <= max).then_some(number)
+    };
+    Some(unix_s - sign * (number(hours, 23)? * 3600 + number(minutes, 59)? * 60))
 }
 
 fn write_digits(target: &mut [u8], mut value: i64) {
@@ -150,11 +197,46 @@ mod tests {
         check("", None);
     }
 
+    #[test]
+    fn extended_forms() {
+        assert_eq!(format_iso8601(0), "1970-01-01T00:00:00Z");
+        assert_eq!(format_iso8601(1_796_019_120), "2026-11-30T06:12:00Z");
+        assert_eq!(format_iso8601(i64::MAX), "9999-12-31T23:59:59Z");
+        let moment = 1_796_019_120;
+        for (text, expect) in [
+            ("2026-11-30T06:12:00Z", Some(moment)),
+            ("2026-11-30T06:12:00.25Z", Some(moment)),
+            ("2026-11-30T06:12:00.5+01:30", Some(moment - 5400)),
+            ("2026-11-30T06:12:00-01:00", Some(moment + 3600)),
+            ("2026-11-30T06:12:00", None),
+            ("2026-11-30T06:12:00.Z", None),
+            ("2026-11-30 06:12:00Z", None),
+            ("2026-02-30T06:12:00Z", None),
+            ("2026-11-30T06:12:00+1:00", None),
+            ("2026-11-30T06:12:00+24:00", None),
+            ("20261130T061200Z", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_iso8601(text), expect, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(unix_s in -62_167_219_200i64..=253_402_300_799) {
             let date = BasicDate::from_unix(unix_s);
             prop_assert_eq!(BasicDate::parse(date.as_bytes()), Some((date, unix_s)));
+        }
+
+        #[test]
+        fn what_is_written_in_the_extended_form_is_read(unix_s in -62_167_219_200i64..=253_402_300_799) {
+            prop_assert_eq!(parse_iso8601(&format_iso8601(unix_s)), Some(unix_s));
+        }
+
+        #[test]
+        fn any_text_is_read_or_not(text: String) {
+            let _ = parse_iso8601(&text);
         }
 
         #[test]

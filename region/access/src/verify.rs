@@ -6,12 +6,12 @@ use geodynamo_policy::Caller;
 use http::HeaderMap;
 
 use crate::{
-    CLOCK_WINDOW_S, SERVICE,
+    CLOCK_WINDOW_S, GLOBAL_REGION, SERVICE,
     canonical::{Buffer, canonical_request},
     claim::{ALGORITHM, Claim, Form, named_access_key_id},
     error::AccessError,
     hash,
-    keys::{KeyEntry, Keys},
+    keys::{Credential, KeyError, Keys, KnownKey},
     time::BasicDate,
 };
 
@@ -58,6 +58,9 @@ pub struct Request<'a> {
 pub enum Mode {
     /// Every request must be signed, now, for this region, by a known key.
     Enforce,
+    /// As [`Enforce`](Self::Enforce), but what would be refused is let through as the account's root user, and told: for
+    /// moving clients over.
+    Warn,
     /// Any credentials and any region will do, or none, as with DynamoDB Local. For development only.
     Any,
 }
@@ -67,10 +70,20 @@ pub enum Mode {
 pub struct Verifier {
     mode: Mode,
     region: String,
-    service: &'static str,
     keys: Arc<Keys>,
-    /// The principal of unsigned requests in [`Mode::Any`].
+    /// The principal of requests that nobody checked.
     anonymous: Principal,
+    /// Signs in place of keys that are not known.
+    nobody: KnownKey,
+}
+
+/// A request that was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// Whose it is.
+    pub principal: Principal,
+    /// In [`Mode::Warn`], why it would have been refused.
+    pub refusal: Option<AccessError>,
 }
 
 impl Verifier {
@@ -80,21 +93,60 @@ impl Verifier {
             access_key_id: "anonymous".into(),
             caller: Arc::new(Caller::root(UNCHECKED_ACCOUNT)),
         };
+        let nobody = Credential {
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+            session_token: None,
+            account: UNCHECKED_ACCOUNT.into(),
+        };
         Self {
             mode,
             region: region.into(),
-            service: SERVICE,
             keys,
+            nobody: KnownKey::new(nobody, Arc::clone(&anonymous.caller)),
             anonymous,
         }
     }
 
-    /// Whose request it is, or why it is refused. `now_unix_s` is the region's clock in seconds since 1970.
+    /// How requests are looked at.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The principal of requests that nobody checked: the root user of an account that nobody has.
+    pub fn anonymous(&self) -> &Principal {
+        &self.anonymous
+    }
+
+    /// Whose request to DynamoDB it is, or why it is refused. `now_unix_s` is the region's clock in seconds since 1970.
     pub fn verify(&self, request: &Request<'_>, now_unix_s: i64) -> Result<Principal, AccessError> {
-        match self.mode {
-            Mode::Any => Ok(self.believe(request)),
-            Mode::Enforce => self.enforce(request, now_unix_s),
-        }
+        self.verify_for(SERVICE, request, now_unix_s)
+            .map(|verified| verified.principal)
+    }
+
+    /// Whose request to a service it is, or why it is refused. `service` is one of [`SERVICES`](crate::SERVICES).
+    pub fn verify_for(
+        &self,
+        service: &'static str,
+        request: &Request<'_>,
+        now_unix_s: i64,
+    ) -> Result<Verified, AccessError> {
+        let believed = |refusal| Verified {
+            principal: self.believe(request),
+            refusal,
+        };
+        let principal = match self.mode {
+            Mode::Any => return Ok(believed(None)),
+            Mode::Enforce => self.enforce(service, request, now_unix_s)?,
+            Mode::Warn => match self.enforce(service, request, now_unix_s) {
+                Ok(principal) => principal,
+                Err(refusal) => return Ok(believed(Some(refusal))),
+            },
+        };
+        Ok(Verified {
+            principal,
+            refusal: None,
+        })
     }
 
     fn believe(&self, request: &Request<'_>) -> Principal {
@@ -107,49 +159,45 @@ impl Verifier {
         }
     }
 
-    fn enforce(&self, request: &Request<'_>, now_unix_s: i64) -> Result<Principal, AccessError> {
+    fn enforce(&self, service: &'static str, request: &Request<'_>, now_unix_s: i64) -> Result<Principal, AccessError> {
         let claim = Claim::read(request)?;
-        let entry = self.find_key(&claim)?;
-        self.check_scope(&claim)?;
+        let token = claim.session_token.as_deref();
+        let entry = match self.keys.find(claim.scope.access_key_id(), token, now_unix_s) {
+            Ok(entry) => entry,
+            Err(error) => {
+                // As much work as for a key that is known: time does not tell which ones are.
+                let _ = self.signature(service, request, &claim, &self.nobody);
+                return Err(match error {
+                    KeyError::Unknown => AccessError::UnknownKey,
+                    KeyError::Expired => AccessError::ExpiredToken,
+                });
+            }
+        };
+        self.check_scope(service, &claim)?;
         check_date(&claim, now_unix_s)?;
-        let expected = self.signature(request, &claim, &entry)?;
+        let expected = self.signature(service, request, &claim, &entry)?;
         if !hash::equal_in_constant_time(&expected, claim.signature.as_bytes()) {
             return Err(AccessError::WrongSignature);
         }
+        self.keys.used(&entry.access_key_id, service, now_unix_s);
         Ok(Principal {
             access_key_id: Arc::clone(&entry.access_key_id),
             caller: Arc::clone(&entry.caller),
         })
     }
 
-    fn find_key(&self, claim: &Claim<'_>) -> Result<Arc<KeyEntry>, AccessError> {
-        let entry = self
-            .keys
-            .find(claim.scope.access_key_id())
-            .ok_or(AccessError::UnknownKey)?;
-        let token_fits = match (&entry.credential.session_token, &claim.session_token) {
-            (None, None) => true,
-            (Some(known), Some(given)) => hash::equal_in_constant_time(known.as_bytes(), given),
-            _ => false,
-        };
-        if token_fits {
-            Ok(entry)
-        } else {
-            Err(AccessError::UnknownKey)
-        }
-    }
-
-    fn check_scope(&self, claim: &Claim<'_>) -> Result<(), AccessError> {
+    fn check_scope(&self, service: &'static str, claim: &Claim<'_>) -> Result<(), AccessError> {
         let scope = &claim.scope;
         if scope.terminator() != "aws4_request" {
             return Err(AccessError::WrongTerminator(AccessError::quote(
                 scope.terminator().as_bytes(),
             )));
         }
-        if scope.service() != self.service {
-            return Err(AccessError::WrongService(self.service));
+        if scope.service() != service {
+            return Err(AccessError::WrongService(service));
         }
-        if scope.region() != self.region {
+        let is_global = service != SERVICE && scope.region() == GLOBAL_REGION;
+        if scope.region() != self.region && !is_global {
             return Err(AccessError::WrongRegion);
         }
         if scope.day().as_bytes() != claim.date.day() {
@@ -162,7 +210,13 @@ impl Verifier {
         Ok(())
     }
 
-    fn signature(&self, request: &Request<'_>, claim: &Claim<'_>, entry: &KeyEntry) -> Result<hash::Hex, AccessError> {
+    fn signature(
+        &self,
+        service: &'static str,
+        request: &Request<'_>,
+        claim: &Claim<'_>,
+        entry: &KnownKey,
+    ) -> Result<hash::Hex, AccessError> {
         let payload_hash = hash::sha256_hex(request.body);
         if let Some(claimed) = request.headers.get("x-amz-content-sha256")
             && !hash::equal_in_constant_time(claimed.as_bytes(), &payload_hash)
@@ -185,8 +239,8 @@ impl Verifier {
             &entry.credential.secret_access_key,
             day,
             claim.date_unix_s.div_euclid(24 * 3600),
-            &self.region,
-            self.service,
+            claim.scope.region(),
+            service,
         );
         Ok(hash::hmac_hex(&signing.key, &to_sign))
     }

@@ -24,14 +24,25 @@ pub use errors::ApiError;
 pub use generated::Operation;
 pub use habits::Habits;
 
-/// A region's API.
-#[derive(Clone)]
+/// A region's API. Cheap to clone.
 pub struct Api<E: Engine> {
     tables: Arc<Tables<E>>,
     endpoint: String,
     habits: Habits,
     unbuilt: Arc<habits::Unbuilt>,
     authorization: Authorization,
+}
+
+impl<E: Engine> Clone for Api<E> {
+    fn clone(&self) -> Self {
+        Self {
+            tables: Arc::clone(&self.tables),
+            endpoint: self.endpoint.clone(),
+            habits: self.habits,
+            unbuilt: Arc::clone(&self.unbuilt),
+            authorization: self.authorization,
+        }
+    }
 }
 
 /// What is sent back.

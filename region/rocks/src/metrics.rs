@@ -59,8 +59,6 @@ pub struct RocksMetrics {
     pub reads_failed: u64,
     /// Bytes kept in reserve for a full disk.
     pub reserve_bytes: u64,
-    /// Bytes that the file system had left when it was last looked at.
-    pub free_bytes: u64,
 }
 
 /// A histogram.
@@ -91,7 +89,6 @@ pub(crate) struct Counters {
     recoveries: AtomicU64,
     reads_failed: AtomicU64,
     reserve_bytes: AtomicU64,
-    free_bytes: AtomicU64,
     batch_commits: Buckets<{ BATCH_BOUNDS.len() + 1 }>,
     write_micros: Buckets<{ WRITE_BOUNDS_MICROS.len() + 1 }>,
 }
@@ -106,7 +103,6 @@ impl Default for Counters {
             recoveries: AtomicU64::new(0),
             reads_failed: AtomicU64::new(0),
             reserve_bytes: AtomicU64::new(0),
-            free_bytes: AtomicU64::new(0),
             batch_commits: Buckets::new(&BATCH_BOUNDS),
             write_micros: Buckets::new(&WRITE_BOUNDS_MICROS),
         }
@@ -142,9 +138,8 @@ impl Counters {
         read
     }
 
-    pub(crate) fn looked(&self, reserve_bytes: u64, free_bytes: u64) {
-        self.reserve_bytes.store(reserve_bytes, Ordering::Relaxed);
-        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+    pub(crate) fn reserved(&self, bytes: u64) {
+        self.reserve_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) -> RocksMetrics {
@@ -158,7 +153,6 @@ impl Counters {
             recoveries: self.recoveries.load(Ordering::Relaxed),
             reads_failed: self.reads_failed.load(Ordering::Relaxed),
             reserve_bytes: self.reserve_bytes.load(Ordering::Relaxed),
-            free_bytes: self.free_bytes.load(Ordering::Relaxed),
             ..RocksMetrics::default()
         }
     }

@@ -248,9 +248,7 @@ impl Committer {
         }
         self.care.looked = Instant::now();
         self.care.written = 0;
-        self.shared
-            .counters
-            .looked(self.care.reserve.held(), self.care.free_bytes());
+        self.shared.counters.reserved(self.care.reserve.held());
     }
 
     /// All is well: does it stay so?

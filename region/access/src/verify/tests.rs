@@ -78,30 +78,37 @@ fn plain(body: &[u8]) -> Owned {
         .with("x-amz-target", TARGET)
 }
 
+mod services;
+
 /// Signs with AWS's own signer.
-fn signed_by_aws(mut request: Owned, location: SignatureLocation, token: Option<&str>, now: i64) -> Owned {
+fn signed_by_aws(request: Owned, location: SignatureLocation, token: Option<&str>, now: i64) -> Owned {
+    signed_for(SERVICE, REGION, request, location, token, now)
+}
+
+fn signed_for(
+    service: &str,
+    region: &str,
+    mut request: Owned,
+    location: SignatureLocation,
+    token: Option<&str>,
+    now: i64,
+) -> Owned {
     let identity = Credentials::new(KEY, SECRET, token.map(str::to_owned), None, "test").into();
     let mut settings = SigningSettings::default();
     settings.signature_location = location;
     settings.expires_in = (location == SignatureLocation::QueryParams).then_some(Duration::from_secs(60));
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
-        .region(REGION)
-        .name(SERVICE)
+        .region(region)
+        .name(service)
         .time(UNIX_EPOCH + Duration::from_secs(now.try_into().unwrap()))
         .settings(settings)
         .build()
         .unwrap()
         .into();
-    let uri = format!(
-        "http://{HOST}{}{}",
-        request.path,
-        request
-            .query
-            .as_ref()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default()
-    );
+    let query = request.query.as_ref().map(|query| format!("?{query}"));
+    let target = format!("{}{}", request.path, query.unwrap_or_default());
+    let uri = format!("http://{HOST}{target}");
     let headers: Vec<_> = request
         .headers
         .iter()
@@ -115,18 +122,7 @@ fn signed_by_aws(mut request: Owned, location: SignatureLocation, token: Option<
     )
     .unwrap();
     let (instructions, _) = sign(signable, &parameters).unwrap().into_parts();
-    let mut target = http::Request::builder()
-        .uri(format!(
-            "{}{}",
-            request.path,
-            request
-                .query
-                .as_ref()
-                .map(|query| format!("?{query}"))
-                .unwrap_or_default()
-        ))
-        .body(())
-        .unwrap();
+    let mut target = http::Request::builder().uri(target).body(()).unwrap();
     *target.headers_mut() = request.headers.clone();
     instructions.apply_to_request_http1x(&mut target);
     request.headers = target.headers().clone();
@@ -222,9 +218,8 @@ fn aws_published_vectors() {
             session_token: token,
             account: "1".into(),
         };
-        let mut verifier = Verifier::new(Mode::Enforce, "us-east-1", Arc::new(Keys::new([known])));
-        verifier.service = "service";
-        let result = verifier.verify(&request.request(), NOW);
+        let verifier = Verifier::new(Mode::Enforce, "us-east-1", Arc::new(Keys::new([known])));
+        let result = verifier.verify_for("service", &request.request(), NOW);
         match title {
             // The token was put there after signing, which AWS's services other than IoT refuse, too.
             "post-sts-header-after header" => {
@@ -439,8 +434,8 @@ fn an_http_date_stands_for_the_amz_date() {
     let claim = Claim::read(&request.request()).unwrap();
     assert_eq!(claim.date.as_str(), "20150830T123600Z");
     let verifier = verifier();
-    let entry = verifier.keys.find(KEY).unwrap();
-    let signature = verifier.signature(&request.request(), &claim, &entry).unwrap();
+    let entry = verifier.keys.find(KEY, None, NOW).unwrap();
+    let signature = verifier.signature(SERVICE, &request.request(), &claim, &entry).unwrap();
     let request = request.with_authorization(&"0".repeat(64), std::str::from_utf8(&signature).unwrap());
     assert!(verifier.verify(&request.request(), NOW).is_ok());
     assert!(
@@ -454,7 +449,7 @@ fn an_http_date_stands_for_the_amz_date() {
 fn session_tokens() {
     let keys = keys();
     let verifier = Verifier::new(Mode::Enforce, REGION, Arc::clone(&keys));
-    let mut temporary = keys.find(KEY).unwrap().credential.clone();
+    let mut temporary = keys.find(KEY, None, NOW).unwrap().credential.clone();
     temporary.session_token = Some("token".into());
     keys.replace([temporary]);
     let check = |location, token, expect: Result<(), AccessError>| {
@@ -477,7 +472,7 @@ fn replaced_keys_count_at_once() {
     let verifier = Verifier::new(Mode::Enforce, REGION, Arc::clone(&keys));
     let request = signed(b"{}");
     assert!(verifier.verify(&request.request(), NOW).is_ok());
-    let mut changed = keys.find(KEY).unwrap().credential.clone();
+    let mut changed = keys.find(KEY, None, NOW).unwrap().credential.clone();
     changed.secret_access_key.push('x');
     keys.replace([changed]);
     assert_eq!(

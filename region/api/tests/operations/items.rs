@@ -225,19 +225,19 @@ async fn what_an_update_writes_has_a_limit() {
     client
         .ok(
             "CreateTable",
-            r#"{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
+            r#"{"TableName":"written","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
             "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}]}"#,
         )
         .await;
     let of = |bytes: usize| "x".repeat(bytes - "pk".len() - "a".len() - "f".len());
     let update = |value: &str| {
         format!(
-            r#"{{"TableName":"t","Key":{{"pk":{{"S":"a"}}}},"UpdateExpression":"SET f = :v","ExpressionAttributeValues":{{":v":{{"S":"{value}"}}}}}}"#
+            r#"{{"TableName":"written","Key":{{"pk":{{"S":"a"}}}},"UpdateExpression":"SET f = :v","ExpressionAttributeValues":{{":v":{{"S":"{value}"}}}}}}"#
         )
     };
     let older = |value: &str| {
         format!(
-            r#"{{"TableName":"t","Key":{{"pk":{{"S":"a"}}}},"AttributeUpdates":{{"f":{{"Value":{{"S":"{value}"}}}}}}}}"#
+            r#"{{"TableName":"written","Key":{{"pk":{{"S":"a"}}}},"AttributeUpdates":{{"f":{{"Value":{{"S":"{value}"}}}}}}}}"#
         )
     };
     let too_large = "Item size to update has exceeded the maximum allowed size";
@@ -265,7 +265,7 @@ async fn what_an_update_writes_has_a_limit() {
     client
         .gives(
             "UpdateItem",
-            r#"{"TableName":"t","Key":{"pk":{"S":"a"}},"UpdateExpression":"REMOVE g"}"#,
+            r#"{"TableName":"written","Key":{"pk":{"S":"a"}},"UpdateExpression":"REMOVE g"}"#,
             "{}",
         )
         .await;

@@ -148,10 +148,9 @@ catalogue! {
     STORAGE_COMMITS = Counter "storage_commits" [] "Commits carried out";
     STORAGE_COMMITS_REFUSED = Counter "storage_commits_refused" [] "Commits refused by a precondition";
     STORAGE_COMMITS_FAILED = Counter "storage_commits_failed" [] "Commits that failed";
-    STORAGE_RECOVERIES = Counter "storage_recoveries" [] "How often writes were taken again after the disk had failed";
-    STORAGE_READS_FAILED = Counter "storage_reads_failed" [] "Reads that failed";
-    STORAGE_UNWRITABLE = Gauge "storage_unwritable" ["reason"] "1 for the reason why no writes are taken, if they are not";
-    STORAGE_RESERVE_BYTES = Gauge "storage_reserve_bytes" [] "Bytes kept in reserve for the day when the disk is full";
+    STORAGE_READS_FAILED = Counter "storage_reads_failed" [] "Reads of the store that failed";
+    STORAGE_RECOVERIES = Counter "storage_recoveries" []
+        "How often writes were taken again after they had been refused";
     STORAGE_WRITTEN_BYTES = Counter "storage_written_bytes" [] "Bytes of written batches";
     STORAGE_ROW_CACHE_HITS = Counter "storage_row_cache_hits" [] "Reads of single rows that the row cache answered";
     STORAGE_ROW_CACHE_MISSES = Counter "storage_row_cache_misses" []
@@ -169,6 +168,9 @@ catalogue! {
     STORAGE_WRITE_LIMIT = Gauge "storage_write_limit_bytes_per_second" []
         "What writes are slowed to; 0 if they are not";
     STORAGE_WRITES_STOPPED = Gauge "storage_writes_stopped" [] "1 while writes are stopped by compaction's debt";
+    STORAGE_UNWRITABLE = Gauge "storage_unwritable" ["reason"]
+        "1 for the reason why writes are refused, if they are: no_room, read_only, writes_fail, broken";
+    STORAGE_RESERVE_BYTES = Gauge "storage_reserve_bytes" [] "Room kept in reserve for a full disk";
     STORAGE_DISK_FREE_BYTES = Gauge "storage_disk_free_bytes" []
         "Bytes free for this process in the file system of the data directory";
     STORAGE_DISK_BYTES = Gauge "storage_disk_size_bytes" [] "Size of the file system of the data directory";

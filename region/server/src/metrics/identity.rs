@@ -53,6 +53,11 @@ impl Collector for IdentityCollector {
         if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
             gauge(
                 e,
+                &catalogue::STORAGE_DISK_FREE_BYTES,
+                disk.f_bavail.saturating_mul(disk.f_frsize),
+            )?;
+            gauge(
+                e,
                 &catalogue::STORAGE_DISK_BYTES,
                 disk.f_blocks.saturating_mul(disk.f_frsize),
             )?;

@@ -26,8 +26,8 @@ impl Collector for RocksCollector {
         counter(e, &catalogue::STORAGE_COMMITS, metrics.commits)?;
         counter(e, &catalogue::STORAGE_COMMITS_REFUSED, metrics.refused)?;
         counter(e, &catalogue::STORAGE_COMMITS_FAILED, metrics.failed)?;
-        counter(e, &catalogue::STORAGE_RECOVERIES, metrics.recoveries)?;
         counter(e, &catalogue::STORAGE_READS_FAILED, metrics.reads_failed)?;
+        counter(e, &catalogue::STORAGE_RECOVERIES, metrics.recoveries)?;
         counter(e, &catalogue::STORAGE_WRITTEN_BYTES, metrics.bytes_written)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_HITS, metrics.row_cache_hits)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_MISSES, metrics.row_cache_misses)?;
@@ -46,7 +46,6 @@ impl Collector for RocksCollector {
         let limit = metrics.write_rate_limit;
         gauge(e, &catalogue::STORAGE_WRITE_LIMIT, limit)?;
         gauge(e, &catalogue::STORAGE_RESERVE_BYTES, metrics.reserve_bytes)?;
-        gauge(e, &catalogue::STORAGE_DISK_FREE_BYTES, metrics.free_bytes)?;
         let mut unwritable = describe(e, &catalogue::STORAGE_UNWRITABLE)?;
         for trouble in Trouble::ALL {
             let labels = [("reason", trouble.name())];

@@ -199,7 +199,8 @@ async fn a_failed_condition_consumes_by_the_size_of_the_item() {
     );
     assert!(matches!(update(1).await, Err(TableError::Throttled(_))));
     let missing = condition("attribute_exists(p)", None);
-    world.pass(1_000);
+    // Three were overdrawn.
+    world.pass(1_300);
     let table = world.table();
     for expected in 0..11 {
         let options = geodynamo_table::WriteOptions {
@@ -321,7 +322,8 @@ async fn a_scan_takes_of_every_partition_whether_it_finds_something_or_not() {
         world.put(key(&format!("k{number}"), number)).await.unwrap();
     }
     world.pass(1_000);
-    assert_eq!(scans(&world, None).await, [4.0; 3]);
+    // A page that finds something ends where the capacity does.
+    assert_eq!(scans(&world, None).await, [4.0, 4.0, 2.0]);
 }
 
 #[tokio::test]

@@ -298,6 +298,13 @@ def storage():
         of("Compaction's debt", "Bytes that it has to rewrite.", [(f"geodynamo_storage_compaction_pending_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         of("Writes slowed to", "0 if they are not.", [(f"geodynamo_storage_write_limit_bytes_per_second{{{REGION}}}", "{{region}}")], "Bps"),
         states("Writes stopped", "By compaction's debt.", f"1 - geodynamo_storage_writes_stopped{{{REGION}}}", "{{region}}", 8),
+        row("A full or failing disk"),
+        states("Writes taken", "By each reason why they might not be.", f"1 - geodynamo_storage_unwritable{{{REGION}}}", "{{region}}, {{reason}}", 8),
+        of("Recoveries and failed reads", "Since the process started.", [
+            (f"geodynamo_storage_recoveries_total{{{REGION}}}", "recoveries, {{region}}"),
+            (f"geodynamo_storage_reads_failed_total{{{REGION}}}", "failed reads, {{region}}"),
+        ], "none"),
+        of("Reserve", "Room kept for a full disk; 0 while it is given up.", [(f"geodynamo_storage_reserve_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         row("Memory and disk"),
         of("Row cache, share of hits", "Reads of single rows.", [(f"{hits} / clamp_min({hits} + {misses}, 1)", "{{region}}")], "percentunit"),
         of("Caches", "Block cache with memtables, row cache, memtables.", [

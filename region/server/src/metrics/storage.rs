@@ -179,6 +179,18 @@ impl Collector for TableCollector {
             "Requests, or items of batches, refused or cut short for want of capacity",
             counts.throttled,
         )?;
+        counter(
+            e,
+            "replicas_refused",
+            "Replicas that this region was asked for and did not take",
+            counts.refused_replicas,
+        )?;
+        gauge(
+            e,
+            "replicas_failed",
+            "Replicas that could not be made, of all tables and in all regions, as far as is known here",
+            self.0.failed_replicas() as u64,
+        )?;
         gauge(e, "versions_waiting", "Versions that are parked now", counts.waiting)
     }
 }

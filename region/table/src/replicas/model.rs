@@ -196,7 +196,6 @@ const ROW: Orders = Orders {
 };
 
 #[test]
-#[ignore = "takes minutes"]
 fn three_regions() {
     assert_holds(Catalogs {
         rule: Rule::Shipped,
@@ -211,7 +210,7 @@ fn two_regions_register_by_register() {
     assert_holds(Catalogs {
         rule: Rule::Shipped,
         regions: 2,
-        orders: orders(3),
+        orders: orders(4),
         by_register: true,
     });
 }

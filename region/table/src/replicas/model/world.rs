@@ -1,6 +1,10 @@
 //! Regions, their catalogs, items and links, and all that can happen to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{Hlc, Millis, ReplicaId, Stamp};
@@ -39,6 +43,7 @@ pub(super) struct Place {
     /// Tables and joins that it has given numbers to.
     numbered: u64,
     catalog: BTreeMap<Key, Register>,
+    read: Read,
     /// What each other region has yet to get of its catalog, commit by commit.
     outbox: [Vec<Vec<Key>>; 3],
     /// Items by table, each a bit.
@@ -64,8 +69,29 @@ pub(super) struct World {
     pub(super) stuck: bool,
 }
 
+/// A place's tables as its catalog makes them, kept because reading registers is most of a check's work. The catalog stands
+/// for them where worlds are compared.
+#[derive(Clone, Debug, Default)]
+struct Read(Arc<Tables>);
+
+impl PartialEq for Read {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Read {}
+
+impl Hash for Read {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 impl Place {
-    pub(super) fn tables(&self) -> Tables {
+    pub(super) fn tables(&self) -> Arc<Tables> {
+        Arc::clone(&self.read.0)
+    }
+
+    fn read_catalog(&mut self) {
         let mut tables = Tables::new();
         for ((id, setting), register) in &self.catalog {
             if let Some(value) = &register.value {
@@ -73,7 +99,7 @@ impl Place {
             }
         }
         tables.values_mut().for_each(Registers::show_replicas);
-        tables
+        self.read = Read(Arc::new(tables));
     }
 
     fn number(&mut self) -> u64 {
@@ -189,6 +215,7 @@ impl World {
 
     /// What a region does at once when its catalog has changed: what it holds no more goes.
     fn follow(&mut self, at: usize) {
+        self.places[at].read_catalog();
         let tables = self.places[at].tables();
         let incarnation = self.places[at].incarnation;
         let holds = |id: &u64| {
@@ -305,7 +332,7 @@ impl World {
     }
 
     /// The source of a copy that is due.
-    fn copy_source(&self, at: usize, id: u64, tables: &[Tables]) -> Option<usize> {
+    fn copy_source(&self, at: usize, id: u64, tables: &[Arc<Tables>]) -> Option<usize> {
         let own = tables[at].get(&id)?;
         let (own, source) = replicas::join_source(own, REGIONS[at], self.places[at].incarnation)?;
         let source = self.serving(at, source, id, tables)?;
@@ -313,20 +340,20 @@ impl World {
         (entry.join == own.join && entry.status == ReplicaStatus::Creating).then_some(source)
     }
 
-    fn relay_source(&self, at: usize, id: u64, tables: &[Tables]) -> Option<usize> {
+    fn relay_source(&self, at: usize, id: u64, tables: &[Arc<Tables>]) -> Option<usize> {
         let (_, source) = tables[at].get(&id)?.relay_due(REGIONS[at], None)?;
         self.serving(at, source, id, tables)
     }
 
     /// A region that serves a table and can be reached from another.
-    fn serving(&self, from: usize, region: &str, id: u64, tables: &[Tables]) -> Option<usize> {
+    fn serving(&self, from: usize, region: &str, id: u64, tables: &[Arc<Tables>]) -> Option<usize> {
         let source = REGIONS.iter().position(|name| *name == region)?;
         let status = self.status(source, id, &tables[source]);
         let serves = matches!(status, Some(TableStatus::Active | TableStatus::Updating));
         (serves && !self.is_cut(from, source)).then_some(source)
     }
 
-    fn all_tables(&self) -> Vec<Tables> {
+    fn all_tables(&self) -> Vec<Arc<Tables>> {
         self.places.iter().map(Place::tables).collect()
     }
 

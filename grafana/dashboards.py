@@ -291,9 +291,6 @@ def storage():
         of("Written", "Bytes of batches.", [(rate("geodynamo_storage_written_bytes_total"), "{{region}}")], "Bps"),
         of("Queue", "Jobs that wait for the committer.", [(f"geodynamo_storage_queue_jobs{{{REGION}}}", "{{region}}")], "none"),
         of("Queue, bytes", "Bytes of those jobs.", [(f"geodynamo_storage_queue_bytes{{{REGION}}}", "{{region}}")], "bytes"),
-        of("Not writable", "The reason why no writes are taken.", [(f"geodynamo_storage_unwritable{{{REGION}}}", "{{reason}}, {{region}}")], "none"),
-        of("Recoveries", "Writes were taken again after the disk had failed.", [(f"geodynamo_storage_recoveries_total{{{REGION}}}", "{{region}}")], "none"),
-        of("Failed reads", "Of the store.", [(rate("geodynamo_storage_reads_failed_total"), "{{region}}")], "ops"),
         row("Compaction"),
         of("Compaction's debt", "Bytes that it has to rewrite.", [(f"geodynamo_storage_compaction_pending_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         of("Writes slowed to", "0 if they are not.", [(f"geodynamo_storage_write_limit_bytes_per_second{{{REGION}}}", "{{region}}")], "Bps"),
@@ -316,7 +313,6 @@ def storage():
         of("Disk free", "In the file system of the data directory.", [
             (f"geodynamo_storage_disk_free_bytes{{{REGION}}}", "free, {{region}}"),
             (f"geodynamo_storage_disk_size_bytes{{{REGION}}}", "size, {{region}}"),
-            (f"geodynamo_storage_reserve_bytes{{{REGION}}}", "reserve, {{region}}"),
         ], "bytes"),
         of("Process memory", "Resident, and the most that was.", [
             (f"geodynamo_process_resident_memory_bytes{{{REGION}}}", "now, {{region}}"),
@@ -350,6 +346,8 @@ def background():
         series("Conflicts", "A concurrent write lost.", rate("geodynamo_conflicts_total"), "ops", 8),
         series("Parked", "Stamps too far ahead.", rate("geodynamo_versions_parked_total"), "ops", 8),
         series("Released", "Merged since.", rate("geodynamo_versions_released_total"), "ops", 8),
+        series("Replicas refused", "This region was asked for and did not take them: a table of the name was there.", now("geodynamo_replicas_refused_total"), "none", 8),
+        series("Replicas failed", "In whatever region, as far as is known here.", now("geodynamo_replicas_failed"), "none", 8),
         series("Waiting", "Parked now.", now("geodynamo_versions_waiting"), "none", 8),
     ]
 

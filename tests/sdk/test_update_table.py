@@ -284,8 +284,8 @@ def test_table_class(client, make_table, name):
         ),
         (
             {"ReplicaUpdates": [{"Update": {"RegionName": "eu-west-1", "TableClassOverride": "STANDARD"}}]},
-            "Update global table operation failed because one or more replicas were not part of the global table. Region: "
-            "eu-west-1",
+            "Update global table operation failed because one or more replicas were not part of the global table. Please "
+            "retry the request without these replicas: [eu-west-1].",
         ),
         ({"ReplicaUpdates": [{"Create": {"RegionName": "us-east-1"}}]}, LOCAL),
         ({"ReplicaUpdates": [{"Update": {"RegionName": "us-east-1", "TableClassOverride": "STANDARD"}}]}, LOCAL),

@@ -7,9 +7,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     Description, Result, TableError, Tables,
     registers::{CATALOG, Setting, pack},
+    replicas,
     schema::{
-        Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, ReplicaEntry,
-        ReplicaStatus, Stream, StreamView, TableClass, Tags, Throughput,
+        Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, Stream, StreamView,
+        TableClass, Tags, Throughput, name_taken,
     },
     system::SYSTEM_IDS,
     table::TableStatus,
@@ -98,7 +99,7 @@ impl<E: Engine> Tables<E> {
     pub(crate) async fn create_with(&self, create: CreateTable, mut changes: Vec<Change>) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
         let directory = self.directory();
-        if directory.by_name.contains_key(&create.name) {
+        if directory.holder(&create.name, self.region(), self.replica()).is_some() {
             return Err(TableError::ResourceInUse(format!(
                 "Table already exists: {}",
                 create.name
@@ -146,13 +147,7 @@ impl<E: Engine> Tables<E> {
             uuid: (u128::from(stamp.time.0) << 64) | u128::from(stamp.replica.0),
         };
         let region = self.region().to_owned();
-        let replica = ReplicaEntry {
-            status: ReplicaStatus::Active,
-            join: id,
-            source: None,
-            incarnation: Some(self.replica().0),
-            since_ms: now,
-        };
+        let replica = replicas::founder(id, self.replica().0, now);
         changes.push((Setting::Definition, Some(pack(&definition)?)));
         changes.push((Setting::Billing, Some(pack(&create.billing)?)));
         changes.push((Setting::Replica(region.clone()), Some(pack(&replica)?)));
@@ -189,13 +184,8 @@ impl<E: Engine> Tables<E> {
     pub async fn update_table(&self, name: &str, update: UpdateTable) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
         let table = self.table_named(name)?;
-        match table.status() {
-            TableStatus::Active => {}
-            TableStatus::Updating if update.replica_creates.is_empty() && update.replica_deletes.is_empty() => {}
-            status => {
-                return Err(TableError::in_use(name, status));
-            }
-        }
+        let (creates, deletes) = (&update.replica_creates, &update.replica_deletes);
+        replicas::check_open(&table.registers, (name, table.status()), creates, deletes)?;
         let now = self.orderer().time.now_ms();
         let region = self.region().to_owned();
         let mut changes: Vec<Change> = Vec::new();
@@ -266,28 +256,11 @@ impl<E: Engine> Tables<E> {
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }
             let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
-            let entry = ReplicaEntry {
-                status: ReplicaStatus::Creating,
-                join: xxh3_64(&stamp.to_bytes()),
-                source: Some(region.clone()),
-                incarnation: None,
-                since_ms: now,
-            };
-            changes.push((Setting::Replica(newcomer), Some(pack(&entry)?)));
+            let join = xxh3_64(&stamp.to_bytes());
+            changes.push(replicas::create_request(&newcomer, &region, join, now)?);
         }
         for leaver in update.replica_deletes {
-            let entry = table.registers.replicas.get(&leaver).filter(|_| leaver != region);
-            let entry = entry.ok_or_else(|| TableError::no_replica(&leaver))?;
-            if entry.status == ReplicaStatus::Failed {
-                changes.push((Setting::Replica(leaver), None));
-                continue;
-            }
-            let leaving = ReplicaEntry {
-                status: ReplicaStatus::Deleting,
-                since_ms: now,
-                ..entry.clone()
-            };
-            changes.push((Setting::Replica(leaver), Some(pack(&leaving)?)));
+            changes.extend(replicas::delete_request(&table.registers, &leaver, &region, now)?);
         }
         self.set_locked(table.id(), changes).await?;
         let mut description = self.describe(name)?;
@@ -318,11 +291,7 @@ impl<E: Engine> Tables<E> {
         let Some(entry) = table.registers.replicas.get(self.region()) else {
             return Err(TableError::no_table_named(name));
         };
-        let leaving = ReplicaEntry {
-            status: ReplicaStatus::Deleting,
-            since_ms: self.orderer().time.now_ms(),
-            ..entry.clone()
-        };
+        let leaving = replicas::leaving(entry, self.orderer().time.now_ms());
         self.set_locked(
             table.id(),
             vec![(Setting::Replica(self.region().into()), Some(pack(&leaving)?))],
@@ -384,27 +353,12 @@ impl<E: Engine> Tables<E> {
                 "Region {newcomer} is not part of this cluster's topology"
             )));
         }
-        if newcomer == self.region() || table.registers.replicas.contains_key(newcomer) {
-            return Err(TableError::Validation(format!(
-                "Update global table operation failed because one or more replicas already existed as replicas of the \
-                 global table. Region: {newcomer}"
-            )));
+        if newcomer == self.region() {
+            return Err(TableError::Validation(name_taken(table.name())));
         }
-        let taken = self.directory().registers.values().any(|registers| {
-            let same = registers
-                .definition
-                .as_ref()
-                .is_some_and(|definition| definition.name == table.name());
-            same && registers.replicas.contains_key(newcomer)
-        });
-        if taken {
-            return Err(TableError::Validation(format!(
-                "Failed to create a the new replica of table with name: '{}' because one or more replicas already existed as \
-                 tables. Region: {newcomer}",
-                table.name()
-            )));
-        }
-        Ok(())
+        let directory = self.directory();
+        let same_name = directory.of_name(table.name()).map(|(_, registers)| registers);
+        replicas::check_newcomer(&table.registers, table.name(), newcomer, same_name)
     }
 }
 

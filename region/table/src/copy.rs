@@ -15,7 +15,8 @@ use crate::{
     keys::{self, space},
     record::Record,
     registers::{CATALOG, Setting, pack},
-    schema::{ReplicaEntry, ReplicaStatus},
+    replicas,
+    schema::ReplicaStatus,
     system::is_system,
     table::TableStatus,
 };
@@ -128,7 +129,8 @@ impl<E: Engine> Tables<E> {
             });
         }
         for table in self.all() {
-            let Some((entry, source)) = self.join_of(&table) else {
+            let join = replicas::join_source(&table.registers, self.region(), self.replica().0);
+            let Some((entry, source)) = join else {
                 orders.extend(self.relay_order(&table, copies.get(&table.id())));
                 continue;
             };
@@ -140,36 +142,11 @@ impl<E: Engine> Tables<E> {
             orders.push(CopyOrder {
                 table: TableId(table.id()),
                 join: entry.join,
-                source,
+                source: source.clone(),
                 after,
             });
         }
         orders
-    }
-
-    /// This replica's entry and the source of its copy, if it joins the table and every active member has admitted it.
-    fn join_of<'a>(&self, table: &'a Table) -> Option<(&'a ReplicaEntry, String)> {
-        let registers = &table.registers;
-        let entry = registers.replicas.get(self.region())?;
-        if entry.status != ReplicaStatus::Creating {
-            return None;
-        }
-        let mut members = table
-            .other_replicas(self.region())
-            .filter(|(_, entry)| entry.status == ReplicaStatus::Active);
-        let admitted = |member: &String| {
-            registers.admissions.get(&(self.region().to_owned(), member.clone())) == Some(&entry.join)
-        };
-        let mut source = None;
-        for (member, _) in members.by_ref() {
-            if !admitted(member) {
-                return None;
-            }
-            if source.is_none() || entry.source.as_ref() == Some(member) {
-                source = Some(member.clone());
-            }
-        }
-        Some((entry, source?))
     }
 
     /// The cursor for a peer's log: `None` while the table is not known here, has no replica here, or waits for its
@@ -416,16 +393,12 @@ impl<E: Engine> Tables<E> {
             let Some(registers) = self.directory().registers.get(&id).cloned() else {
                 return Ok(());
             };
-            let entry = registers.replicas.get(self.region());
+            let own = registers.replicas.get(self.region());
+            let now = self.orderer().time.now_ms();
+            let joined = own.and_then(|own| replicas::joined(own, order.join, self.replica().0, now));
             let change = if registers.relays_to(self.region(), &order.source, order.join) {
                 (Setting::Relay(self.region().into(), order.source.clone()), None)
-            } else if let Some(entry) = entry.filter(|entry| entry.join == order.join) {
-                let entry = ReplicaEntry {
-                    status: ReplicaStatus::Active,
-                    incarnation: Some(self.replica().0),
-                    since_ms: self.orderer().time.now_ms(),
-                    ..entry.clone()
-                };
+            } else if let Some(entry) = joined {
                 (Setting::Replica(self.region().into()), Some(pack(&entry)?))
             } else {
                 return Ok(());

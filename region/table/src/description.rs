@@ -8,7 +8,8 @@ use crate::{
     Table,
     recovery::Restore,
     schema::{
-        Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, Stream, TableClass, Throughput,
+        Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream,
+        TableClass, Throughput,
     },
     table::TableStatus,
     throughput::{OnDemandLimits, Overrides, ThroughputHistory, warm},
@@ -95,6 +96,17 @@ pub struct ReplicaDescription {
     pub overrides: Overrides,
     /// Its table class, if one was ever set.
     pub table_class: Option<TableClass>,
+}
+
+impl ReplicaDescription {
+    /// Why the replica of a table could not be made, if it could not.
+    pub fn failure_text(&self, table: &str) -> Option<String> {
+        let failure = self
+            .entry
+            .failure
+            .filter(|_| self.entry.status == ReplicaStatus::Failed);
+        failure.map(|failure| failure.text(table))
+    }
 }
 
 impl Table {

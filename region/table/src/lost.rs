@@ -57,6 +57,36 @@ impl Registers {
         goes_on.or_else(|| due().next())
     }
 
+    fn active(&self) -> Vec<&String> {
+        let active = self.replicas.iter();
+        let active = active.filter(|(_, entry)| entry.status == ReplicaStatus::Active);
+        active.map(|(region, _)| region).collect()
+    }
+
+    /// The replicas that a member is to give up: being removed, and silent for so long that it is the member's turn.
+    pub(crate) fn lost(&self, member: &str, now: Millis) -> Vec<&String> {
+        let Some(turn) = self.active().iter().position(|region| *region == member) else {
+            return Vec::new();
+        };
+        let patience = GIVEN_UP_MS.saturating_mul(turn as Millis + 1);
+        let is_lost =
+            |status, since_ms: Millis| status == ReplicaStatus::Deleting && now >= since_ms.saturating_add(patience);
+        let lost = self.replicas.iter();
+        let lost = lost.filter(|(_, entry)| is_lost(entry.status, entry.since_ms));
+        lost.map(|(region, _)| region).collect()
+    }
+
+    /// The registers once a member has given up what is lost; `stamp` makes the relays new ones.
+    pub(crate) fn given_up(&self, member: &str, now: Millis, stamp: Stamp) -> Result<Vec<Change>> {
+        let lost = self.lost(member, now).into_iter();
+        let gone = lost.flat_map(|region| self.settings_of(region));
+        let mut changes: Vec<Change> = gone.map(|setting| (setting, None)).collect();
+        if !changes.is_empty() {
+            changes.extend(relays(&self.active(), &self.active(), stamp)?);
+        }
+        Ok(changes)
+    }
+
     /// Whether a member was ordered to fetch a relay of this number from a source.
     pub(crate) fn relays_to(&self, member: &str, source: &str, number: u64) -> bool {
         self.relays.get(&(member.to_owned(), source.to_owned())) == Some(&number)
@@ -76,36 +106,31 @@ impl<E: Engine> Tables<E> {
     }
 
     /// Gives up replicas that are being removed and have been silent for too long. The members do it by turns, in the
-    /// order of their names, so that usually one does; if two do, the others fetch more than they need.
+    /// order of their names, so that usually one does; if two do, the others fetch more than they need. The caller holds
+    /// the catalog's lock.
     pub(crate) async fn give_up_lost(&self, id: u64, registers: &Registers) -> Result<()> {
-        let active = registers.replicas.iter();
-        let active = active.filter(|(_, entry)| entry.status == ReplicaStatus::Active);
-        let active: Vec<&String> = active.map(|(region, _)| region).collect();
-        let Some(turn) = active.iter().position(|region| *region == self.region()) else {
+        let lost = registers.lost(self.region(), self.orderer().time.now_ms());
+        if lost.is_empty() {
             return Ok(());
-        };
-        let patience = GIVEN_UP_MS.saturating_mul(turn as Millis + 1);
-        let now = self.orderer().time.now_ms();
-        let is_lost =
-            |status, since_ms: Millis| status == ReplicaStatus::Deleting && now >= since_ms.saturating_add(patience);
-        let lost = registers.replicas.iter();
-        let lost = lost.filter(|(_, entry)| is_lost(entry.status, entry.since_ms));
-        let mut changes = Vec::new();
-        for (region, _) in lost {
+        }
+        for region in lost {
             tracing::warn!(
                 region,
                 table = id,
                 "a replica that was removed does not answer: it is given up"
             );
-            changes.extend(registers.settings_of(region).into_iter().map(|setting| (setting, None)));
-        }
-        if changes.is_empty() {
-            return Ok(());
         }
         let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
-        changes.extend(relays(&active, &active, stamp)?);
-        let _changing = self.catalog_lock.lock().await;
-        self.set_locked(id, changes).await
+        self.set_locked(
+            id,
+            registers.given_up(self.region(), self.orderer().time.now_ms(), stamp)?,
+        )
+        .await
+    }
+
+    /// Whether this region is to give up a replica of a table.
+    pub(crate) fn finds_lost(&self, registers: &Registers) -> bool {
+        !registers.lost(self.region(), self.orderer().time.now_ms()).is_empty()
     }
 
     /// Takes away what is left here of replicas that others have given up.

@@ -1,22 +1,24 @@
-//! What a region does by itself when the catalog, or the time, says so: admitting newcomers, giving a lost incarnation's
-//! place to the new one, removing replicas, merging what was parked, trimming logs.
+//! What a region does by itself when the catalog, or the time, says so: answering those who ask for a replica, admitting
+//! newcomers, giving a lost incarnation's place to the new one, removing replicas, merging what was parked, trimming logs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use geodynamo_replicator_core::{Millis, Stamp};
 use geodynamo_storage::{Commit, Engine, Health, StorageError, Write};
 use tokio::sync::watch;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Result, Table, TableError, Tables,
     copy::copy_key,
     counts::STORE_EVERY,
     keys::{self, space},
-    lost::relays,
     read,
     registers::{Registers, Setting, pack},
-    schema::{IndexKind, ReplicaEntry, ReplicaStatus},
+    replicas::{self, Here, Step},
+    schema::{IndexKind, ReplicaEntry},
     stats,
     table::TableStatus,
     ttl,
@@ -125,103 +127,102 @@ impl<E: Engine> Tables<E> {
 
     /// Does what the catalog asks of this region.
     pub async fn reconcile(&self) -> Result<()> {
-        let tables: Vec<(u64, Registers)> = self
-            .directory()
-            .registers
-            .iter()
-            .map(|(id, registers)| (*id, registers.clone()))
-            .collect();
-        for (id, registers) in tables {
-            let Some(own) = registers.replicas.get(self.region()) else {
-                continue;
-            };
-            match own.status {
-                ReplicaStatus::Failed => {}
-                ReplicaStatus::Active if own.incarnation != Some(self.replica().0) => {
-                    self.replace_incarnation(id, &registers, own).await?;
-                }
-                ReplicaStatus::Active => {
-                    self.admit_newcomers(id, &registers).await?;
-                    self.give_up_lost(id, &registers).await?;
-                }
-                ReplicaStatus::Creating => self.check_source(id, &registers, own).await?,
-                ReplicaStatus::Deleting => self.leave(id, own.since_ms).await?,
-            }
+        self.drop_given_up().await?;
+        let tables: Vec<u64> = self.directory().registers.keys().copied().collect();
+        for id in tables {
+            self.take_step(id).await?;
         }
         self.drop_given_up().await
     }
 
-    /// Promises every newcomer to hold this replica's logs for it. The promise is kept by trimming, which goes by the
-    /// catalog's replicas.
-    async fn admit_newcomers(&self, id: u64, registers: &Registers) -> Result<()> {
-        let mut changes = Vec::new();
-        for (newcomer, entry) in &registers.replicas {
-            let admission = (newcomer.clone(), self.region().to_owned());
-            if entry.status == ReplicaStatus::Creating && registers.admissions.get(&admission) != Some(&entry.join) {
-                changes.push((Setting::Admission(admission.0, admission.1), Some(pack(&entry.join)?)));
-            }
-        }
-        let _changing = self.catalog_lock.lock().await;
-        self.set_locked(id, changes).await
-    }
-
-    /// The data directory is a new one: what the old one held comes back from another region, by a join; where there is
-    /// none, it is lost, and the table starts empty.
-    async fn replace_incarnation(&self, id: u64, registers: &Registers, own: &ReplicaEntry) -> Result<()> {
-        let others = registers.replicas.iter();
-        let others = others.filter(|(region, entry)| *region != self.region() && entry.status == ReplicaStatus::Active);
-        let survivors: Vec<&String> = others.map(|(region, _)| region).collect();
-        let now = self.orderer().time.now_ms();
-        let mut changes = Vec::new();
-        let entry = match survivors.first() {
-            Some(&source) => {
-                let stamp: Stamp = self.orderer().stamp(self.engine_arc(), None).await?;
-                // Some survivors may lack writes of the lost incarnation that others have.
-                let own = self.region().to_owned();
-                let members: Vec<_> = survivors.iter().copied().chain([&own]).collect();
-                changes = relays(&members, &survivors, stamp)?;
-                // The join brings what its source has.
-                changes.retain(|(setting, _)| *setting != Setting::Relay(own.clone(), source.clone()));
-                ReplicaEntry {
-                    status: ReplicaStatus::Creating,
-                    join: xxh3_64(&stamp.to_bytes()),
-                    source: Some(source.clone()),
-                    incarnation: None,
-                    since_ms: now,
+    /// Does what the catalog asks of this region for one table.
+    async fn take_step(&self, id: u64) -> Result<()> {
+        let due = self.step(id);
+        match due {
+            Some((Step::Rest, _)) | None => Ok(()),
+            Some((Step::Serve, registers)) => {
+                if replicas::admissions(&registers, self.region())?.is_empty() && !self.finds_lost(&registers) {
+                    return Ok(());
                 }
+                let _changing = self.catalog_lock.lock().await;
+                let Some((Step::Serve, registers)) = self.step(id) else {
+                    return Ok(());
+                };
+                self.set_locked(id, replicas::admissions(&registers, self.region())?)
+                    .await?;
+                self.give_up_lost(id, &registers).await
             }
-            None => ReplicaEntry {
-                incarnation: Some(self.replica().0),
-                since_ms: now,
-                ..own.clone()
-            },
+            Some((Step::Leave, registers)) => self.leave(id, &registers).await,
+            Some(_) => {
+                // What is decided holds for as long as nobody changes the catalog.
+                let _changing = self.catalog_lock.lock().await;
+                let Some((step, registers)) = self.step(id) else {
+                    return Ok(());
+                };
+                self.answer_locked(id, step, &registers).await
+            }
+        }
+    }
+
+    fn here(&self) -> Here<'_> {
+        Here {
+            region: self.region(),
+            incarnation: self.replica().0,
+            knows_catalog: self.knows_catalog(),
+            now: self.orderer().time.now_ms(),
+        }
+    }
+
+    /// What this region is to do about its replica of a table; `None` if nothing is known of it, or what it had of the
+    /// table has yet to be taken away.
+    fn step(&self, id: u64) -> Option<(Step, Registers)> {
+        if self.given_up.lock().iter().any(|table| table.id() == id) {
+            return None;
+        }
+        let directory = self.directory();
+        let registers = directory.registers.get(&id)?;
+        let name = registers.definition.as_ref().map(|definition| &definition.name);
+        let holder = name.and_then(|name| directory.holder(name, self.region(), self.replica()));
+        Some((replicas::step(self.here(), id, registers, holder), registers.clone()))
+    }
+
+    /// Carries out a step that is but a change of registers. The caller holds the catalog's lock.
+    async fn answer_locked(&self, id: u64, step: Step, registers: &Registers) -> Result<()> {
+        let own = || Setting::Replica(self.region().into());
+        let changes = match step {
+            Step::Rest | Step::Serve | Step::Leave => return Ok(()),
+            Step::Answer(answer) => {
+                self.tell_answer(id, registers, &answer);
+                vec![(own(), Some(pack(&answer)?))]
+            }
+            Step::Rejoin { survivors, failure } => {
+                let stamp: Stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+                replicas::rejoined(self.here(), registers, (&survivors, failure), stamp)?
+            }
+            Step::Forget => vec![(own(), None)],
         };
-        changes.push((Setting::Replica(self.region().into()), Some(pack(&entry)?)));
-        let _changing = self.catalog_lock.lock().await;
         self.set_locked(id, changes).await
     }
 
-    /// A join whose last possible source is gone has failed.
-    async fn check_source(&self, id: u64, registers: &Registers, own: &ReplicaEntry) -> Result<()> {
-        let possible = registers.replicas.iter().any(|(region, entry)| {
-            *region != self.region() && matches!(entry.status, ReplicaStatus::Active | ReplicaStatus::Creating)
-        });
-        if possible {
-            return Ok(());
-        }
-        let entry = ReplicaEntry {
-            status: ReplicaStatus::Failed,
-            since_ms: self.orderer().time.now_ms(),
-            ..own.clone()
-        };
-        let _changing = self.catalog_lock.lock().await;
-        self.set_locked(id, vec![(Setting::Replica(self.region().into()), Some(pack(&entry)?))])
-            .await
+    /// Tells the log of a replica that this region does not take.
+    fn tell_answer(&self, id: u64, registers: &Registers, answer: &ReplicaEntry) {
+        let Some(failure) = answer.failure else { return };
+        let name = registers.definition.as_ref().map_or("", |definition| &definition.name);
+        self.counters().refused_replicas.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            region = self.region(),
+            table = name,
+            id,
+            asked_by = answer.source.as_deref().unwrap_or_default(),
+            reason = failure.text(name),
+            "this region takes no replica of a table"
+        );
     }
 
     /// Removes this region's replica: once the others have its writes, or have been waited for long enough, the data goes,
     /// then the registers that concern this region; with the last replica, all of the table's.
-    async fn leave(&self, id: u64, since_ms: Millis) -> Result<()> {
+    async fn leave(&self, id: u64, registers: &Registers) -> Result<()> {
+        let since_ms = registers.replicas.get(self.region()).map_or(0, |own| own.since_ms);
         let table = self.directory().by_id.get(&id).cloned();
         if let Some(table) = &table {
             let drained = self
@@ -237,17 +238,10 @@ impl<E: Engine> Tables<E> {
             self.drop_data(table).await?;
         }
         let _changing = self.catalog_lock.lock().await;
-        let Some(registers) = self.directory().registers.get(&id).cloned() else {
+        let Some((Step::Leave, registers)) = self.step(id) else {
             return Ok(());
         };
-        let last = registers.replicas.keys().all(|region| region == self.region());
-        let settings = if last {
-            registers.settings()
-        } else {
-            registers.settings_of(self.region())
-        };
-        self.set_locked(id, settings.into_iter().map(|setting| (setting, None)).collect())
-            .await
+        self.set_locked(id, replicas::left(self.here(), &registers)?).await
     }
 
     pub(crate) async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {

@@ -14,7 +14,11 @@ use crate::{
     Result, TableError,
     index::ItemKey,
     recovery::{PointInTime, Restore},
-    schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, TableClass, Tags, Throughput, TimeToLive},
+    replicas::{self, Claim},
+    schema::{
+        Billing, Definition, IndexDefinition, ReplicaEntry, ReplicaRequest, Stream, TableClass, Tags, Throughput,
+        TimeToLive,
+    },
     throughput::{IndexCapacity, OnDemandLimits, Overrides, ThroughputHistory},
 };
 
@@ -22,7 +26,7 @@ use crate::{
 pub(crate) const CATALOG: u64 = 0;
 
 /// A setting of a table: which register.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Setting {
     /// What is fixed when the table is made.
     Definition,
@@ -42,8 +46,10 @@ pub(crate) enum Setting {
     GlobalIndex(String),
     /// The capacity of a global index, by its id.
     IndexCapacity(u64),
-    /// A region's replica.
+    /// What a region says of its replica.
     Replica(String),
+    /// What the members last asked of a region's replica.
+    Request(String),
     /// That a member holds its log for a newcomer: (newcomer, member).
     Admission(String, String),
     /// That a member is to fetch from another what that holds of a lost replica: (member, source).
@@ -76,6 +82,7 @@ impl Setting {
             Self::GlobalIndex(index) => format!("index/{index}"),
             Self::IndexCapacity(index) => format!("index-capacity/{index:016x}"),
             Self::Replica(region) => format!("replica/{region}"),
+            Self::Request(region) => format!("replica-request/{region}"),
             Self::Admission(newcomer, member) => format!("admission/{newcomer}/{member}"),
             Self::Relay(member, source) => format!("relay/{member}/{source}"),
             Self::DeletionProtection(region) => format!("deletion-protection/{region}"),
@@ -109,6 +116,7 @@ impl Setting {
             Some(("index", index)) => Self::GlobalIndex(index.into()),
             Some(("index-capacity", index)) => Self::IndexCapacity(u64::from_str_radix(index, 16).ok()?),
             Some(("replica", region)) => Self::Replica(region.into()),
+            Some(("replica-request", region)) => Self::Request(region.into()),
             Some(("admission", regions)) => {
                 let (newcomer, member) = regions.split_once('/')?;
                 Self::Admission(newcomer.into(), member.into())
@@ -154,6 +162,11 @@ pub(crate) struct Registers {
     pub(crate) time_to_live: Option<TimeToLive>,
     pub(crate) global_indexes: BTreeMap<String, IndexDefinition>,
     pub(crate) index_capacity: BTreeMap<u64, IndexCapacity>,
+    /// What each region says of its replica.
+    pub(crate) answers: BTreeMap<String, ReplicaEntry>,
+    /// What was last asked of each region.
+    pub(crate) requests: BTreeMap<String, ReplicaRequest>,
+    /// The replicas as that makes them: see [`replicas::shown`]. Made by [`Registers::show_replicas`].
     pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
     pub(crate) admissions: BTreeMap<(String, String), u64>,
     pub(crate) relays: BTreeMap<(String, String), u64>,
@@ -179,7 +192,8 @@ impl Registers {
             Setting::TimeToLive => self.time_to_live = Some(unpack(value)?),
             Setting::GlobalIndex(name) => drop(self.global_indexes.insert(name, unpack(value)?)),
             Setting::IndexCapacity(index) => drop(self.index_capacity.insert(index, unpack(value)?)),
-            Setting::Replica(region) => drop(self.replicas.insert(region, unpack(value)?)),
+            Setting::Replica(region) => drop(self.answers.insert(region, unpack(value)?)),
+            Setting::Request(region) => drop(self.requests.insert(region, unpack(value)?)),
             Setting::Admission(newcomer, member) => drop(self.admissions.insert((newcomer, member), unpack(value)?)),
             Setting::Relay(member, source) => drop(self.relays.insert((member, source), unpack(value)?)),
             Setting::DeletionProtection(region) => drop(self.deletion_protection.insert(region, unpack(value)?)),
@@ -199,6 +213,22 @@ impl Registers {
         Ok(())
     }
 
+    /// Makes the replicas of what was asked and answered. To be called once all registers have been taken in.
+    pub(crate) fn show_replicas(&mut self) {
+        let regions = self.answers.keys().chain(self.requests.keys());
+        let shown = regions.filter_map(|region| {
+            let entry = replicas::shown(self.answers.get(region), self.requests.get(region))?;
+            Some((region.clone(), entry))
+        });
+        self.replicas = shown.collect();
+    }
+
+    /// Whether a region holds the table; see [`replicas`].
+    pub(crate) fn is_held(&self, region: &str, incarnation: u64) -> bool {
+        let claim = self.replicas.get(region).and_then(|own| Claim::of(own, incarnation));
+        claim.is_some_and(|claim| claim >= Claim::Leaving)
+    }
+
     /// Every register that is set, to take them all away when the table's last replica goes.
     pub(crate) fn settings(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
@@ -211,7 +241,8 @@ impl Registers {
         settings.extend(self.time_to_live.is_some().then_some(Setting::TimeToLive));
         settings.extend(self.global_indexes.keys().cloned().map(Setting::GlobalIndex));
         settings.extend(self.index_capacity.keys().copied().map(Setting::IndexCapacity));
-        settings.extend(self.replicas.keys().cloned().map(Setting::Replica));
+        settings.extend(self.answers.keys().cloned().map(Setting::Replica));
+        settings.extend(self.requests.keys().cloned().map(Setting::Request));
         settings.extend(
             self.admissions
                 .keys()
@@ -244,6 +275,7 @@ impl Registers {
         let mut settings = self.settings();
         settings.retain(|setting| match setting {
             Setting::Replica(of)
+            | Setting::Request(of)
             | Setting::DeletionProtection(of)
             | Setting::TableClass(of)
             | Setting::Overrides(of)
@@ -287,6 +319,7 @@ mod tests {
             Setting::GlobalIndex("by-date".into()),
             Setting::IndexCapacity(0x1234),
             Setting::Replica("eu-west-1".into()),
+            Setting::Request("eu-west-1".into()),
             Setting::Admission("eu-west-1".into(), "us-east-1".into()),
             Setting::Relay("eu-west-1".into(), "us-east-1".into()),
             Setting::DeletionProtection("eu-west-1".into()),

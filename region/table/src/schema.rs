@@ -332,15 +332,73 @@ pub struct ReplicaEntry {
     /// Tells this join from an earlier one of the same region.
     #[serde(rename = "j")]
     pub join: u64,
-    /// The region whose copy it was or is made from; `None` for the region that made the table.
+    /// The region that asked for it, whose copy it is made from if that can be; `None` for the region that made the table.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The incarnation that holds it, once active.
+    /// The incarnation that holds it; `None` as long as its region has only been asked to.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
     /// The last change of its status, in milliseconds since the Unix epoch.
     #[serde(rename = "t")]
     pub since_ms: u64,
+    /// Why it could not be made.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Why a replica could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// Its region has a table of that name.
+    NameTaken,
+    /// No replica was left that it could be copied from.
+    NoSource,
+}
+
+impl Failure {
+    /// As `ReplicaStatusDescription` shows it; `table` is the table's name.
+    pub fn text(self, table: &str) -> String {
+        match self {
+            Self::NameTaken => name_taken(table),
+            Self::NoSource => format!(
+                "Failed to create a new replica of table with name: '{table}' because no replica is left to copy it from."
+            ),
+        }
+    }
+}
+
+/// What DynamoDB says of a region that cannot have a replica because it has a table of that name, whoever's that is.
+pub(crate) fn name_taken(table: &str) -> String {
+    format!(
+        "Failed to create a the new replica of table with name: '{table}' because one or more replicas already existed as \
+         tables."
+    )
+}
+
+/// What the regions that have a table last asked of another region's replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaRequest {
+    /// What was asked for.
+    #[serde(rename = "a")]
+    pub action: ReplicaAction,
+    /// Which join is asked for, or is to end.
+    #[serde(rename = "j")]
+    pub join: u64,
+    /// The region that asked.
+    #[serde(rename = "f")]
+    pub by: String,
+    /// When, in milliseconds since the Unix epoch.
+    #[serde(rename = "t")]
+    pub since_ms: u64,
+}
+
+/// What can be asked of a region's replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplicaAction {
+    /// To be made.
+    Create,
+    /// To be removed.
+    Delete,
 }
 
 /// A replica's table class.

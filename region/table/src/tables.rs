@@ -20,6 +20,7 @@ use crate::{
     copy::CopyState,
     counts::StoredCounts,
     cursors::Cursors,
+    directory::Directory,
     ends::LogEnds,
     index_state::{IndexPhases, IndexStates},
     keys::{self, space},
@@ -28,8 +29,8 @@ use crate::{
     parked::{Parked, Parking},
     read,
     recovery::Holders,
-    registers::{CATALOG, Registers, Setting},
-    schema::{ReplicaEntry, ReplicaStatus, Stream},
+    registers::{CATALOG, Registers},
+    schema::Stream,
     stats,
     streams::Streams,
     system::{SystemTables, is_system},
@@ -80,7 +81,7 @@ pub struct Tables<E: Engine> {
     replica: ReplicaId,
     orderer: Arc<Orderer>,
     transactions: Transactions,
-    directory: ArcSwap<Directory>,
+    pub(crate) directory: ArcSwap<Directory>,
     /// Held by whoever changes the catalog.
     pub(crate) catalog_lock: tokio::sync::Mutex<()>,
     system: SystemTables,
@@ -110,14 +111,6 @@ pub struct Tables<E: Engine> {
     pub(crate) catalog_changed: watch::Sender<u64>,
 }
 
-/// The tables of this region, by name and by id, and all registers.
-#[derive(Debug, Default)]
-pub(crate) struct Directory {
-    pub(crate) by_name: BTreeMap<String, Arc<Table>>,
-    pub(crate) by_id: HashMap<u64, Arc<Table>>,
-    pub(crate) registers: BTreeMap<u64, Registers>,
-}
-
 /// What has happened since the process started.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -127,6 +120,7 @@ pub(crate) struct Counters {
     released: AtomicU64,
     conflicts: AtomicU64,
     pub(crate) expired: AtomicU64,
+    pub(crate) refused_replicas: AtomicU64,
     throttled: Arc<AtomicU64>,
 }
 
@@ -147,23 +141,10 @@ pub struct Counts {
     pub expired: u64,
     /// Requests that were refused or cut short for want of capacity, each item of a batch by itself.
     pub throttled: u64,
+    /// Replicas that this region did not take.
+    pub refused_replicas: u64,
     /// Versions parked now.
     pub waiting: u64,
-}
-
-impl Directory {
-    /// Takes a table's name away from it, if it holds it; the next of that name, by id, gets it.
-    fn give_up_name(&mut self, table: &Table) {
-        let holds = |other: &Arc<Table>| other.id() == table.id();
-        if !self.by_name.get(table.name()).is_some_and(holds) {
-            return;
-        }
-        self.by_name.remove(table.name());
-        let same = self.by_id.values().filter(|other| other.name() == table.name());
-        if let Some(heir) = same.min_by_key(|other| other.id()).cloned() {
-            self.by_name.insert(table.name().into(), heir);
-        }
-    }
 }
 
 impl<E: Engine> Tables<E> {
@@ -264,6 +245,7 @@ impl<E: Engine> Tables<E> {
             conflicts: read(&counters.conflicts),
             expired: read(&counters.expired),
             throttled: read(&counters.throttled),
+            refused_replicas: read(&counters.refused_replicas),
             waiting: self.parking.len() as u64,
         }
     }
@@ -386,92 +368,7 @@ impl<E: Engine> Tables<E> {
         &self.system
     }
 
-    /// Makes a table anew from its registers, as they are stored now.
-    pub(crate) async fn refresh(&self, table: u64) -> Result<()> {
-        let _changing = self.catalog_lock.lock().await;
-        self.refresh_locked(table).await
-    }
-
-    /// Like [`Tables::refresh`], for a caller that holds the catalog's lock.
-    pub(crate) async fn refresh_locked(&self, id: u64) -> Result<()> {
-        let registers = self.load_registers_of(id).await?;
-        let before = self.directory.load_full();
-        let mut directory = Directory {
-            by_name: before.by_name.clone(),
-            by_id: before.by_id.clone(),
-            registers: before.registers.clone(),
-        };
-        let old = directory.by_id.remove(&id);
-        if let Some(old) = &old {
-            directory.give_up_name(old);
-        }
-        let own = registers.replicas.get(self.region());
-        if own.is_none()
-            && let Some(old) = &old
-            && !old.live.gate.read().await.0
-        {
-            self.given_up.lock().push(Arc::clone(old));
-        }
-        let held = own.is_some_and(|own| own.status != ReplicaStatus::Failed) && registers.definition.is_some();
-        if held {
-            self.discover_indexes(id, &registers.global_indexes).await?;
-        }
-        let phases = self.index_states.phases(id, &registers.global_indexes);
-        let status = own.and_then(|own| self.status_of(&registers, own, &phases));
-        if let Some(status) = status {
-            let live = old.as_ref().map_or_else(Arc::default, |old| Arc::clone(&old.live));
-            if let Some(mut table) = Table::new(id, registers.clone(), status, phases, live) {
-                table.throttle = self.throttle_of(&table);
-                let archived = self.point_in_time(&table).is_some_and(|setting| setting.enabled);
-                table.live.keep_images(archived);
-                let table = Arc::new(table);
-                self.load_ends(&table).await?;
-                self.follow_stream_setting(id, Some(&table), Some(&table.live)).await?;
-                // Two tables of one name can only meet if two regions made them while cut off from each other, and one
-                // of them then added the other's region: the one with the lesser id has the name here.
-                let taken = directory.by_name.get(table.name()).is_some_and(|other| other.id() < id);
-                if !taken {
-                    directory.by_name.insert(table.name().into(), Arc::clone(&table));
-                }
-                directory.by_id.insert(id, table);
-            }
-        }
-        if !directory.by_id.contains_key(&id) {
-            self.follow_stream_setting(id, None, old.as_ref().map(|old| &*old.live))
-                .await?;
-        }
-        if registers == Registers::default() {
-            directory.registers.remove(&id);
-        } else {
-            directory.registers.insert(id, registers);
-        }
-        self.directory.store(Arc::new(directory));
-        self.catalog_changed.send_modify(|version| *version += 1);
-        Ok(())
-    }
-
-    fn status_of(&self, registers: &Registers, own: &ReplicaEntry, phases: &IndexPhases) -> Option<TableStatus> {
-        match own.status {
-            ReplicaStatus::Failed => None,
-            ReplicaStatus::Creating => Some(TableStatus::Creating),
-            ReplicaStatus::Deleting => Some(TableStatus::Deleting),
-            // Another incarnation held it: this one has to fetch a copy first.
-            ReplicaStatus::Active if own.incarnation != Some(self.replica.0) => Some(TableStatus::Creating),
-            ReplicaStatus::Active if registers.is_being_restored(self.region()) => Some(TableStatus::Creating),
-            ReplicaStatus::Active => {
-                let changing =
-                    |entry: &ReplicaEntry| matches!(entry.status, ReplicaStatus::Creating | ReplicaStatus::Deleting);
-                let updating = registers.replicas.values().any(changing) || !phases.is_settled();
-                Some(if updating {
-                    TableStatus::Updating
-                } else {
-                    TableStatus::Active
-                })
-            }
-        }
-    }
-
-    fn throttle_of(&self, table: &Table) -> Option<Box<Throttle>> {
+    pub(crate) fn throttle_of(&self, table: &Table) -> Option<Box<Throttle>> {
         let (region, account) = (self.region(), self.account());
         let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
         Throttle::of(
@@ -485,37 +382,13 @@ impl<E: Engine> Tables<E> {
     }
 
     /// Learns where this replica's logs of a table end, if it does not know yet.
-    async fn load_ends(&self, table: &Table) -> Result<()> {
+    pub(crate) async fn load_ends(&self, table: &Table) -> Result<()> {
         for partition in 0..table.partitions().partitions() {
             let log = self.log_of(table, partition);
             let end = self.engine.log_end(log).await?;
             self.ends.raise([(LogId(log.0), Position(end.0))], true);
         }
         Ok(())
-    }
-
-    async fn load_registers(&self) -> Result<BTreeMap<u64, Registers>> {
-        let (from, to) = keys::owner_range(space::ITEM, CATALOG, 0, u64::MAX);
-        self.read_registers(from, to).await
-    }
-
-    async fn load_registers_of(&self, table: u64) -> Result<Registers> {
-        let route = crate::registers::register_route(table);
-        let (from, to) = keys::owner_range(space::ITEM, CATALOG, route, route);
-        Ok(self.read_registers(from, to).await?.remove(&table).unwrap_or_default())
-    }
-
-    async fn read_registers(&self, from: bytes::Bytes, to: bytes::Bytes) -> Result<BTreeMap<u64, Registers>> {
-        let mut all: BTreeMap<u64, Registers> = BTreeMap::new();
-        for (key, value) in load_range(&*self.engine, from, to).await? {
-            let Some(value) = crate::record::item_of(&value)? else {
-                continue;
-            };
-            if let Some((table, setting)) = Setting::parse(&keys::rest(&key)) {
-                all.entry(table).or_default().read(setting, &value)?;
-            }
-        }
-        Ok(all)
     }
 }
 

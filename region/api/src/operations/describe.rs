@@ -202,6 +202,7 @@ fn replica<E: Engine>(
     let mut shown = generated::ReplicaDescription {
         region_name: Some(replica.region.as_str().into()),
         replica_status: Some(replica.entry.status.code().into()),
+        replica_status_description: replica.failure_text(&table.name).map(CompactString::from),
         replica_arn: Some(api.table_arn_in(&replica.region, &table.name).into()),
         replica_table_class_summary: replica.table_class.as_ref().map(class_summary),
         global_table_settings_replication_mode: Some(SETTINGS_REPLICATION.into()),

@@ -109,6 +109,9 @@ catalogue! {
         ("TimeToLiveDeletedItemCount");
     REQUESTS_THROTTLED = Counter "requests_throttled" []
         "Requests, or items of batches, refused or cut short for want of capacity" ("ThrottledRequests");
+    REPLICAS_REFUSED = Counter "replicas_refused" [] "Replicas that this region was asked for and did not take";
+    REPLICAS_FAILED = Gauge "replicas_failed" []
+        "Replicas that could not be made, of all tables and in all regions, as far as is known here";
     INDEXES_BUILDING = Gauge "indexes_building" [] "Global indexes whose copy here is being filled";
     INDEX_BACKFILL_ITEMS = Gauge "index_backfill_items" [] "Items that the back-fills under way have looked at"
         ("OnlineIndexPercentageProgress");

@@ -79,6 +79,9 @@ impl Collector for TableCollector {
         counter(e, &catalogue::CONFLICTS, counts.conflicts)?;
         counter(e, &catalogue::ITEMS_EXPIRED, counts.expired)?;
         counter(e, &catalogue::REQUESTS_THROTTLED, counts.throttled)?;
+        counter(e, &catalogue::REPLICAS_REFUSED, counts.refused_replicas)?;
+        let failed = self.0.failed_replicas() as u64;
+        gauge(e, &catalogue::REPLICAS_FAILED, failed)?;
         gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)
     }
 }

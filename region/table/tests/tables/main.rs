@@ -6,6 +6,7 @@ mod collections;
 mod gated;
 mod indexes;
 mod lost;
+mod names;
 mod reads;
 mod regions;
 mod rejoins;

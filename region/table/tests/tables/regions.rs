@@ -121,7 +121,7 @@ impl Regions {
     }
 
     /// Fetches the copies that are due; gives how many were fetched.
-    async fn join(&self, to: &Region, names: &[&str]) -> usize {
+    pub(crate) async fn join(&self, to: &Region, names: &[&str]) -> usize {
         let mut fetched = 0;
         for order in to.copies_due() {
             if !names.contains(&order.source.as_str()) {

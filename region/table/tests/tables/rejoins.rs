@@ -113,6 +113,8 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
             )
             .await;
         }
+        // A fresh region answers nobody before it has had a catalog.
+        regions.settle().await;
         let update = UpdateTable {
             replica_creates: vec!["b".into()],
             ..UpdateTable::default()

@@ -353,45 +353,6 @@ async fn a_removed_replica_leaves_nothing_behind() {
     }
 }
 
-/// Two regions, cut off from each other, make tables of one name, and one of them adds the other's region. The name stays
-/// with one of the two through every later change of either, and goes to the other when that one is removed.
-#[tokio::test]
-async fn of_two_tables_of_one_name_one_keeps_it() {
-    for mode in MODES {
-        let mut orders = BTreeSet::new();
-        for later in 0..8 {
-            let regions = Regions::new(mode, &["a", "b"]).await;
-            let (a, b) = (&regions.all[0], &regions.all[1]);
-            regions.times[0].set(NOW + later);
-            regions.times[1].set(NOW + 2 * later);
-            a.create_table(definition("t")).await.unwrap();
-            b.create_table(definition("t")).await.unwrap();
-            let [of_a, of_b] = [a, b].map(|region| region.table("t").unwrap().id());
-            orders.insert(of_a < of_b);
-            let update = UpdateTable {
-                replica_creates: vec!["b".into()],
-                ..UpdateTable::default()
-            };
-            a.update_table("t", update).await.unwrap();
-            regions.settle().await;
-            let holder = || b.table_named("t").map(|table| table.id()).ok();
-            assert_eq!(holder(), Some(of_a.min(of_b)), "{mode:?} {later}");
-            assert_eq!(a.table_named("t").unwrap().id(), of_a);
-            for region in [a, b] {
-                let tags = [("k".to_owned(), region.region().to_owned())];
-                region.tag("t", tags.into()).await.unwrap();
-                regions.settle().await;
-                assert_eq!(holder(), Some(of_a.min(of_b)), "{mode:?} {later}");
-            }
-            b.delete_table("t").await.unwrap();
-            regions.times[1].set(NOW + 2 * later + DRAIN_MS_MAX + 1);
-            regions.settle().await;
-            assert_eq!(holder(), Some(of_a.max(of_b)), "{mode:?} {later}");
-        }
-        assert_eq!(orders.len(), 2, "both orders of ids were met");
-    }
-}
-
 #[tokio::test]
 async fn a_deleted_table_takes_no_deltas_that_come_late() {
     for mode in MODES {

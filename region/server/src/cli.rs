@@ -37,10 +37,6 @@ pub enum Command {
     /// Prints the table of metrics, as the documentation has it
     #[command(hide = true)]
     Metrics,
-    /// Brings tables back from an archive into the data directory of a region that is not running
-    Restore(Restore),
-    /// Looks after an archive of backups
-    Archive(ArchiveArguments),
 }
 
 /// Arguments of `restore`.

@@ -30,7 +30,7 @@ pub(super) async fn restore_table_from_backup<E: Engine>(
     let mut create = from
         .settings
         .create(input.target_table_name.as_deref().unwrap_or_default());
-    overrides.apply(api, &mut create)?;
+    overrides.apply(&mut create)?;
     let description = recovery.restore(from, create).await?;
     Ok(RestoreTableFromBackupOutput {
         table_description: Some(table_description(api, description)),

@@ -53,7 +53,7 @@ pub(super) async fn restore_table_to_point_in_time<E: Engine>(
     let mut create = from
         .settings
         .create(input.target_table_name.as_deref().unwrap_or_default());
-    overrides.apply(api, &mut create)?;
+    overrides.apply(&mut create)?;
     let description = recovery.restore(from, create).await?;
     Ok(RestoreTableToPointInTimeOutput {
         table_description: Some(table_description(api, description)),

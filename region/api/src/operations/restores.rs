@@ -1,6 +1,5 @@
 //! What both restores have in common: what is overridden of the source's settings.
 
-use geodynamo_storage::Engine;
 use geodynamo_table::{
     CreateTable, NewIndex,
     schema::{Billing, KeyAttribute, KeySchema},
@@ -10,7 +9,7 @@ use super::{
     control::{billing, index_projection, index_throughput, refuse, units},
     throughput::{Of, on_demand},
 };
-use crate::{Api, errors::ApiError, generated};
+use crate::{errors::ApiError, generated};
 
 /// The members of both restores that override something.
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ pub(super) struct Overrides {
 
 impl Overrides {
     /// Overrides what the source would be restored as.
-    pub(super) fn apply<E: Engine>(self, api: &Api<E>, create: &mut CreateTable) -> Result<(), ApiError> {
+    pub(super) fn apply(self, create: &mut CreateTable) -> Result<(), ApiError> {
         refuse("VectorIndexOverride", self.vector)?;
         let switched = self.apply_billing(create)?;
         if let Some(global) = self.global {

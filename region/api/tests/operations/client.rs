@@ -51,7 +51,7 @@ impl Client {
     /// The same region by another habit.
     pub(crate) fn with_habits(&self, habits: Habits) -> Self {
         Self {
-            api: self.api.clone().with_habits(habits),
+            api: Api::new(Arc::clone(self.api.tables()), "127.0.0.1:8000").with_habits(habits),
             clock: Arc::clone(&self.clock),
         }
     }

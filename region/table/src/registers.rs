@@ -4,7 +4,7 @@
 //! setting in MessagePack with named fields, its version an ordinary one. So definitions travel and merge by the same
 //! machinery as items, and two regions that change different settings at once both have their way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_topology::partition::partition_hash;
@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Result, TableError,
     index::ItemKey,
+    resource_policy::ResourcePolicy,
     schema::{Billing, Definition, IndexDefinition, ReplicaEntry, Stream, TableClass, Tags, Throughput, TimeToLive},
     throughput::{IndexCapacity, OnDemandLimits, Overrides, ThroughputHistory},
 };
@@ -55,6 +56,10 @@ pub(crate) enum Setting {
     Overrides(String),
     /// Tags in a region.
     Tags(String),
+    /// The table's policy in a region.
+    ResourcePolicy(String),
+    /// The policy of a stream in a region, by the stream's label.
+    StreamPolicy(String, u64),
 }
 
 impl Setting {
@@ -77,6 +82,8 @@ impl Setting {
             Self::TableClass(region) => format!("class/{region}"),
             Self::Overrides(region) => format!("overrides/{region}"),
             Self::Tags(region) => format!("tags/{region}"),
+            Self::ResourcePolicy(region) => format!("policy/{region}"),
+            Self::StreamPolicy(region, label) => format!("stream-policy/{region}/{label}"),
         };
         ItemKey {
             route: register_route(table),
@@ -114,6 +121,11 @@ impl Setting {
             Some(("class", region)) => Self::TableClass(region.into()),
             Some(("overrides", region)) => Self::Overrides(region.into()),
             Some(("tags", region)) => Self::Tags(region.into()),
+            Some(("policy", region)) => Self::ResourcePolicy(region.into()),
+            Some(("stream-policy", stream)) => {
+                let (region, label) = stream.split_once('/')?;
+                Self::StreamPolicy(region.into(), label.parse().ok()?)
+            }
             Some(_) => return None,
         };
         Some((table, setting))
@@ -152,6 +164,8 @@ pub(crate) struct Registers {
     pub(crate) table_class: BTreeMap<String, TableClass>,
     pub(crate) overrides: BTreeMap<String, Overrides>,
     pub(crate) tags: BTreeMap<String, Tags>,
+    pub(crate) resource_policies: BTreeMap<String, Arc<ResourcePolicy>>,
+    pub(crate) stream_policies: BTreeMap<(String, u64), Arc<ResourcePolicy>>,
 }
 
 impl Registers {
@@ -182,6 +196,10 @@ impl Registers {
             }
             Setting::Overrides(region) => drop(self.overrides.insert(region, unpack(value)?)),
             Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
+            Setting::ResourcePolicy(region) => drop(self.resource_policies.insert(region, Arc::new(unpack(value)?))),
+            Setting::StreamPolicy(region, label) => {
+                self.stream_policies.insert((region, label), Arc::new(unpack(value)?));
+            }
         }
         Ok(())
     }
@@ -216,6 +234,9 @@ impl Registers {
         settings.extend(self.table_class.keys().cloned().map(Setting::TableClass));
         settings.extend(self.overrides.keys().cloned().map(Setting::Overrides));
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
+        settings.extend(self.resource_policies.keys().cloned().map(Setting::ResourcePolicy));
+        let streams = self.stream_policies.keys().cloned();
+        settings.extend(streams.map(|(region, label)| Setting::StreamPolicy(region, label)));
         settings
     }
 
@@ -227,7 +248,9 @@ impl Registers {
             | Setting::DeletionProtection(of)
             | Setting::TableClass(of)
             | Setting::Overrides(of)
-            | Setting::Tags(of) => of == region,
+            | Setting::Tags(of)
+            | Setting::ResourcePolicy(of)
+            | Setting::StreamPolicy(of, _) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
             Setting::Relay(member, source) => member == region || source == region,
             Setting::Definition
@@ -271,6 +294,8 @@ mod tests {
             Setting::TableClass("eu-west-1".into()),
             Setting::Overrides("eu-west-1".into()),
             Setting::Tags("eu-west-1".into()),
+            Setting::ResourcePolicy("eu-west-1".into()),
+            Setting::StreamPolicy("eu-west-1".into(), 1_700_000_000_000),
         ];
         for setting in settings {
             let key = setting.key(0xabc);

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Api,
+    authorize::Gate,
     errors::ApiError,
     generated::{
         BatchExecuteStatementInput, BatchExecuteStatementOutput, BatchStatementError, BatchStatementRequest,
@@ -33,16 +34,20 @@ struct Outcome {
 
 /// Carries several PartiQL statements out, all of them reads or all of them writes. Each succeeds or fails for itself.
 /// Writes of different items run at once, and share the disk's syncs; those of one item in their order.
-pub(super) async fn batch_execute_statement<E: Engine>(api: &Api<E>, input: BatchExecuteStatementInput) -> Answer {
+pub(super) async fn batch_execute_statement<E: Engine>(
+    api: &Api<E>,
+    gate: &Gate<'_, E>,
+    input: BatchExecuteStatementInput,
+) -> Answer {
     let requests = input.statements.unwrap_or_default();
     let bound: Vec<_> = requests
         .iter()
         .map(|request| {
-            bind(
-                api,
-                request.statement.as_deref().unwrap_or_default(),
-                &request.parameters,
-            )
+            let text = request.statement.as_deref().unwrap_or_default();
+            let on_failure = request.return_values_on_condition_check_failure.as_deref();
+            let parameters = request.parameters.as_deref();
+            gate.statement(text, parameters, Some("BatchExecuteStatement"), on_failure)?;
+            bind(api, text, &request.parameters)
         })
         .collect();
     let reads = |reads: bool| bound.iter().flatten().any(|bound| bound.statement.reads() == reads);

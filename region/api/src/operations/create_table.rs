@@ -11,6 +11,7 @@ use super::{
         refuse_encryption, refuse_settings_mode, stream, tags,
     },
     describe::table_description,
+    resource_policy,
     throughput::{self, on_demand, warm},
 };
 use crate::{
@@ -24,7 +25,6 @@ pub(super) async fn create_table<E: Engine>(
     api: &Api<E>,
     input: CreateTableInput,
 ) -> Result<CreateTableOutput, ApiError> {
-    refuse("ResourcePolicy", input.resource_policy.is_some())?;
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
     refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
@@ -50,6 +50,10 @@ pub(super) async fn create_table<E: Engine>(
     )?;
     attributes.check_all_used()?;
     check_indexes(&local, &global)?;
+    let resource_policy = input.resource_policy.map(String::from);
+    if let Some(text) = &resource_policy {
+        resource_policy::check(api, text)?;
+    }
     let stream = input.stream_specification.as_ref().map(stream).transpose()?.flatten();
     let create = CreateTable {
         name,
@@ -62,6 +66,7 @@ pub(super) async fn create_table<E: Engine>(
         deletion_protection: input.deletion_protection_enabled.unwrap_or(false),
         table_class: input.table_class.map(Into::into),
         tags: tags(input.tags.unwrap_or_default())?,
+        resource_policy,
     };
     let description = api.tables.create_table(create).await?;
     Ok(CreateTableOutput {

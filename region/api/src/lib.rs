@@ -25,13 +25,25 @@ pub use errors::ApiError;
 pub use generated::Operation;
 
 /// A region's API.
-#[derive(Clone)]
 pub struct Api<E: Engine> {
     tables: Arc<Tables<E>>,
     endpoint: String,
     authorization: Authorization,
     principals: Arc<dyn Principals>,
     policies: Arc<authorize::PolicyCache>,
+}
+
+/// Engines need not be copied for it.
+impl<E: Engine> Clone for Api<E> {
+    fn clone(&self) -> Self {
+        Self {
+            tables: Arc::clone(&self.tables),
+            endpoint: self.endpoint.clone(),
+            authorization: self.authorization,
+            principals: Arc::clone(&self.principals),
+            policies: Arc::clone(&self.policies),
+        }
+    }
 }
 
 /// What is sent back.

@@ -263,7 +263,7 @@ def global_index(name="by-h", key="h", **more):
         ),
         (
             {"ResourcePolicy": '{"Version":"2012-10-17","Statement":[]}'},
-            "ResourcePolicy is not available in this version of geodynamo",
+            "Invalid policy document: Syntax errors in policy: no statements at position (line 1, column 1)",
         ),
         (
             {"GlobalSecondaryIndexes": [global_index(key="nothing")]},

@@ -66,3 +66,19 @@ pub enum Authorization {
     /// [`Reply::denied`](crate::Reply::denied).
     Warn,
 }
+
+/// Which principals there are: policies must not name others.
+pub trait Principals: std::fmt::Debug + Send + Sync {
+    /// Whether there is this account, user, role, session or unique id, as a policy's `Principal` names it under `AWS`.
+    fn exists(&self, principal: &str) -> bool;
+}
+
+/// Principals of which nobody knows whether they exist: every one is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyPrincipals;
+
+impl Principals for AnyPrincipals {
+    fn exists(&self, _: &str) -> bool {
+        true
+    }
+}

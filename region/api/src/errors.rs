@@ -279,6 +279,24 @@ impl ApiError {
         Self::dynamodb("PolicyNotFoundException", message)
     }
 
+    /// `ValidationException` for a text that is no policy.
+    pub fn invalid_policy(reason: &str) -> Self {
+        Self::validation(format!("Invalid policy document: {reason}"))
+    }
+
+    /// `ValidationException` for a policy that has more than so many bytes.
+    pub fn policy_too_large(bytes_max: usize) -> Self {
+        Self::invalid_policy(&format!("The policy has more than {bytes_max} bytes"))
+    }
+
+    /// `ValidationException` for a policy that takes away its caller's right to change it.
+    pub fn removes_own_access() -> Self {
+        Self::validation(
+            "The policy would remove your permission to change it. To confirm that this is meant, set \
+             ConfirmRemoveSelfResourceAccess to true.",
+        )
+    }
+
     /// `ResourceNotFoundException` for an index.
     pub fn no_index(name: &str) -> Self {
         Self::resource_not_found(format!("Requested resource not found: Index: {name} not found"))

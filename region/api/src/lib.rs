@@ -6,6 +6,7 @@
 //! `generator/generate.py`. All error texts are in one catalogue, [`errors`], but for those of expressions
 //! (geodynamo-expression), attribute values (geodynamo-item) and schemas (geodynamo-table), each in its own.
 
+mod authorize;
 mod call;
 pub mod errors;
 pub mod generated;
@@ -19,7 +20,8 @@ use bytes::Bytes;
 use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, recovery::Recovery};
 
-pub use call::{Authorization, Call};
+use authorize::Gate;
+pub use call::{AnyPrincipals, Authorization, Call, Principals};
 pub use errors::ApiError;
 pub use generated::Operation;
 pub use habits::Habits;
@@ -32,6 +34,8 @@ pub struct Api<E: Engine> {
     unbuilt: Arc<habits::Unbuilt>,
     authorization: Authorization,
     recovery: Option<Arc<dyn Recovery>>,
+    principals: Arc<dyn Principals>,
+    policies: Arc<authorize::PolicyCache>,
 }
 
 impl<E: Engine> Clone for Api<E> {
@@ -43,6 +47,8 @@ impl<E: Engine> Clone for Api<E> {
             unbuilt: Arc::clone(&self.unbuilt),
             authorization: self.authorization,
             recovery: self.recovery.clone(),
+            principals: Arc::clone(&self.principals),
+            policies: Arc::clone(&self.policies),
         }
     }
 }
@@ -67,6 +73,7 @@ pub struct Reply {
 impl<E: Engine> Api<E> {
     /// An API of these tables. `endpoint` is what DescribeEndpoints tells: `host:port` of this region's data port.
     pub fn new(tables: Arc<Tables<E>>, endpoint: impl Into<String>) -> Self {
+        let policies = Arc::new(authorize::PolicyCache::new(tables.region()));
         Self {
             tables,
             endpoint: endpoint.into(),
@@ -74,6 +81,8 @@ impl<E: Engine> Api<E> {
             unbuilt: Arc::default(),
             authorization: Authorization::Off,
             recovery: None,
+            principals: Arc::new(AnyPrincipals),
+            policies,
         }
     }
 
@@ -95,6 +104,12 @@ impl<E: Engine> Api<E> {
         Self { recovery, ..self }
     }
 
+    /// The same API, which refuses policies that name principals that `principals` does not know. A new one knows all.
+    #[must_use]
+    pub fn with_principals(self, principals: Arc<dyn Principals>) -> Self {
+        Self { principals, ..self }
+    }
+
     /// Whether policies are asked.
     pub fn authorization(&self) -> Authorization {
         self.authorization
@@ -107,11 +122,15 @@ impl<E: Engine> Api<E> {
 
     /// Answers a request: who calls and how, its `X-Amz-Target` header and its body. Never panics, whatever they are.
     pub async fn call(&self, call: Call<'_>, target: &str, body: &[u8]) -> Reply {
-        let _ = call;
         let Some(operation) = Operation::from_target(target) else {
             return Reply::of(None, Err(ApiError::unknown_operation()));
         };
-        Reply::of(Some(operation), operations::run(self, operation, body).await)
+        let gate = Gate::new(self, call, operation);
+        let answer = operations::run(self, &gate, operation, body).await;
+        Reply {
+            denied: gate.into_denied(),
+            ..Reply::of(Some(operation), answer)
+        }
     }
 
     fn table_arn(&self, name: &str) -> String {

@@ -13,6 +13,11 @@ pub fn decode_base64(text: &str) -> Result<Vec<u8>, Base64Error> {
     STANDARD.decode(text).map_err(|_| Base64Error)
 }
 
+/// The base64 of `bytes`.
+pub fn encode_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// Appends the base64 of `bytes`.
 pub(crate) fn append_base64(bytes: &[u8], to: &mut Vec<u8>) {
     let start = to.len();
@@ -41,6 +46,7 @@ mod tests {
             let mut out = b"x".to_vec();
             append_base64(bytes.as_bytes(), &mut out);
             assert_eq!(out, format!("x{text}").into_bytes());
+            assert_eq!(encode_base64(bytes.as_bytes()), text);
             assert_eq!(decode_base64(text), Ok(bytes.as_bytes().to_vec()));
         }
     }

@@ -7,7 +7,7 @@ mod reader;
 mod scan;
 mod writer;
 
-pub use base64::{Base64Error, decode_base64};
+pub use base64::{Base64Error, decode_base64, encode_base64};
 pub use error::{JsonError, Kind};
 pub use reader::{MAX_DEPTH, Reader};
 pub use writer::Writer;

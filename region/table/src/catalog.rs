@@ -8,6 +8,7 @@ use crate::{
     Description, Result, TableError, Tables,
     registers::{CATALOG, Setting, pack},
     replicas,
+    resource_policy::ResourcePolicy,
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, Stream, StreamView,
         TableClass, Tags, Throughput, name_taken,
@@ -46,6 +47,8 @@ pub struct CreateTable {
     pub table_class: Option<String>,
     /// Its tags.
     pub tags: Tags,
+    /// Its policy.
+    pub resource_policy: Option<String>,
 }
 
 /// What an index is to be.
@@ -171,7 +174,11 @@ impl<E: Engine> Tables<E> {
             changes.push((Setting::TableClass(region.clone()), Some(pack(&class)?)));
         }
         if !create.tags.is_empty() {
-            changes.push((Setting::Tags(region), Some(pack(&create.tags)?)));
+            changes.push((Setting::Tags(region.clone()), Some(pack(&create.tags)?)));
+        }
+        if let Some(text) = create.resource_policy {
+            let policy = ResourcePolicy::new(text, None, now);
+            changes.push((Setting::ResourcePolicy(region), Some(pack(&policy)?)));
         }
         self.set_locked(id, changes).await?;
         let mut description = self.describe(&definition.name)?;

@@ -44,6 +44,7 @@ mod reconcile;
 mod record;
 mod registers;
 mod replicas;
+mod resource_policy;
 mod stats;
 mod stored;
 mod streams;
@@ -74,6 +75,7 @@ pub use metered::ReadItems;
 pub use order::TimeSource;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
 pub use reconcile::DRAIN_MS_MAX;
+pub use resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
 pub use stored::StoredItem;
 pub use streams::{
     EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, SHARD_MS, STREAM_RETENTION_MS,

@@ -4,7 +4,7 @@
 //! setting in MessagePack with named fields, its version an ordinary one. So definitions travel and merge by the same
 //! machinery as items, and two regions that change different settings at once both have their way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_topology::partition::partition_hash;
@@ -15,6 +15,7 @@ use crate::{
     index::ItemKey,
     recovery::{PointInTime, Restore},
     replicas::{self, Claim},
+    resource_policy::ResourcePolicy,
     schema::{
         Billing, Definition, IndexDefinition, ReplicaEntry, ReplicaRequest, Stream, TableClass, Tags, Throughput,
         TimeToLive,
@@ -66,6 +67,10 @@ pub(crate) enum Setting {
     PointInTime(String),
     /// What a region's replica was restored from.
     Restore(String),
+    /// The table's policy in a region.
+    ResourcePolicy(String),
+    /// The policy of a stream in a region, by the stream's label.
+    StreamPolicy(String, u64),
 }
 
 impl Setting {
@@ -91,6 +96,8 @@ impl Setting {
             Self::Tags(region) => format!("tags/{region}"),
             Self::PointInTime(region) => format!("point-in-time/{region}"),
             Self::Restore(region) => format!("restore/{region}"),
+            Self::ResourcePolicy(region) => format!("policy/{region}"),
+            Self::StreamPolicy(region, label) => format!("stream-policy/{region}/{label}"),
         };
         ItemKey {
             route: register_route(table),
@@ -131,6 +138,11 @@ impl Setting {
             Some(("tags", region)) => Self::Tags(region.into()),
             Some(("point-in-time", region)) => Self::PointInTime(region.into()),
             Some(("restore", region)) => Self::Restore(region.into()),
+            Some(("policy", region)) => Self::ResourcePolicy(region.into()),
+            Some(("stream-policy", stream)) => {
+                let (region, label) = stream.split_once('/')?;
+                Self::StreamPolicy(region.into(), label.parse().ok()?)
+            }
             Some(_) => return None,
         };
         Some((table, setting))
@@ -176,6 +188,8 @@ pub(crate) struct Registers {
     pub(crate) tags: BTreeMap<String, Tags>,
     pub(crate) point_in_time: BTreeMap<String, PointInTime>,
     pub(crate) restores: BTreeMap<String, Restore>,
+    pub(crate) resource_policies: BTreeMap<String, Arc<ResourcePolicy>>,
+    pub(crate) stream_policies: BTreeMap<(String, u64), Arc<ResourcePolicy>>,
 }
 
 impl Registers {
@@ -209,6 +223,10 @@ impl Registers {
             Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
             Setting::PointInTime(region) => drop(self.point_in_time.insert(region, unpack(value)?)),
             Setting::Restore(region) => drop(self.restores.insert(region, unpack(value)?)),
+            Setting::ResourcePolicy(region) => drop(self.resource_policies.insert(region, Arc::new(unpack(value)?))),
+            Setting::StreamPolicy(region, label) => {
+                self.stream_policies.insert((region, label), Arc::new(unpack(value)?));
+            }
         }
         Ok(())
     }
@@ -262,6 +280,9 @@ impl Registers {
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
         settings.extend(self.point_in_time.keys().cloned().map(Setting::PointInTime));
         settings.extend(self.restores.keys().cloned().map(Setting::Restore));
+        settings.extend(self.resource_policies.keys().cloned().map(Setting::ResourcePolicy));
+        let streams = self.stream_policies.keys().cloned();
+        settings.extend(streams.map(|(region, label)| Setting::StreamPolicy(region, label)));
         settings
     }
 
@@ -281,7 +302,9 @@ impl Registers {
             | Setting::Overrides(of)
             | Setting::Tags(of)
             | Setting::PointInTime(of)
-            | Setting::Restore(of) => of == region,
+            | Setting::Restore(of)
+            | Setting::ResourcePolicy(of)
+            | Setting::StreamPolicy(of, _) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
             Setting::Relay(member, source) => member == region || source == region,
             Setting::Definition
@@ -328,6 +351,8 @@ mod tests {
             Setting::Tags("eu-west-1".into()),
             Setting::PointInTime("eu-west-1".into()),
             Setting::Restore("eu-west-1".into()),
+            Setting::ResourcePolicy("eu-west-1".into()),
+            Setting::StreamPolicy("eu-west-1".into(), 1_700_000_000_000),
         ];
         for setting in settings {
             let key = setting.key(0xabc);

@@ -276,6 +276,11 @@ impl Table {
         self.registers.tags.get(region).cloned().unwrap_or_default()
     }
 
+    /// Its tags in a region, without a copy.
+    pub fn tags_in(&self, region: &str) -> Option<&Tags> {
+        self.registers.tags.get(region)
+    }
+
     /// The replicas in other regions.
     pub(crate) fn other_replicas(&self, region: &str) -> impl Iterator<Item = (&String, &ReplicaEntry)> {
         self.registers.replicas.iter().filter(move |(name, _)| *name != region)

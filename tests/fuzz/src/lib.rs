@@ -10,6 +10,7 @@ mod expressions;
 mod items;
 mod links;
 mod mutate;
+mod policies;
 mod query;
 mod signatures;
 
@@ -56,6 +57,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "links",
         run: links::run,
+    },
+    Target {
+        name: "policies",
+        run: policies::run,
     },
     Target {
         name: "query",

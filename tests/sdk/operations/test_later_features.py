@@ -163,7 +163,6 @@ S3 = {"S3Bucket": "bucket"}
                 },
             },
         ),
-        ("PutResourcePolicy", {"ResourceArn": BACKUP, "Policy": "{}"}),
         ("EnableKinesisStreamingDestination", {"TableName": "abc", "StreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/abc"}),
         ("UpdateContributorInsights", {"TableName": "abc", "ContributorInsightsAction": "ENABLE"}),
         ("UpdateTableReplicaAutoScaling", {"TableName": "abc"}),

@@ -152,10 +152,8 @@ fn verifier() -> Verifier {
 fn takes_what_aws_signs() {
     let verifier = verifier();
     let principal = verifier.verify(&signed(b"{}").request(), NOW).unwrap();
-    assert_eq!(
-        (&*principal.access_key_id, &*principal.caller.account),
-        (KEY, "123456789012")
-    );
+    let caller = &principal.caller;
+    assert_eq!((&*principal.access_key_id, &*caller.account), (KEY, "123456789012"));
     let check = |request: Owned| {
         assert_eq!(
             verifier.verify(&request.request(), NOW),
@@ -489,10 +487,8 @@ fn development_takes_anything() {
     let verifier = Verifier::new(Mode::Any, REGION, Arc::new(Keys::new([])));
     let check = |request: Owned, expect: &str| {
         let principal = verifier.verify(&request.request(), 0).unwrap();
-        assert_eq!(
-            (&*principal.access_key_id, &*principal.caller.account),
-            (expect, UNCHECKED_ACCOUNT)
-        );
+        let account = &*principal.caller.account;
+        assert_eq!((&*principal.access_key_id, account), (expect, UNCHECKED_ACCOUNT));
     };
     check(plain(b"{}"), "anonymous");
     check(signed(b"{}"), KEY);

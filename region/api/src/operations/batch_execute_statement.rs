@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Api,
+    authorize::Gate,
     errors::ApiError,
     generated::{BatchExecuteStatementInput, BatchExecuteStatementOutput, BatchStatementError, BatchStatementResponse},
     wire::encode,
@@ -22,11 +23,21 @@ use crate::{
 
 /// Carries several PartiQL statements out, all of them reads or all of them writes, and each of another item. Each succeeds
 /// or fails for itself. Writes run at once, and share the disk's syncs.
-pub(super) async fn batch_execute_statement<E: Engine>(api: &Api<E>, input: BatchExecuteStatementInput) -> Answer {
+pub(super) async fn batch_execute_statement<E: Engine>(
+    api: &Api<E>,
+    gate: &Gate<'_, E>,
+    input: BatchExecuteStatementInput,
+) -> Answer {
     let requests = input.statements.unwrap_or_default();
     let bound: Vec<_> = requests
         .iter()
-        .map(|request| Bound::of(api, parse(&request.statement, &request.parameters)?))
+        .map(|request| {
+            let text = request.statement.as_deref().unwrap_or_default();
+            let on_failure = request.return_values_on_condition_check_failure.as_deref();
+            let parameters = request.parameters.as_deref();
+            gate.statement(text, parameters, Some("BatchExecuteStatement"), on_failure)?;
+            Bound::of(api, parse(&request.statement, &request.parameters)?)
+        })
         .collect();
     let reads = |reads: bool| bound.iter().flatten().any(|bound| bound.statement.reads() == reads);
     if reads(true) && reads(false) {

@@ -11,6 +11,7 @@ use super::{
         refuse_settings_mode, stream, tags,
     },
     describe::created_table,
+    resource_policy,
     throughput::{self, Of, on_demand, warm},
 };
 use crate::{
@@ -24,7 +25,6 @@ pub(super) async fn create_table<E: Engine>(
     api: &Api<E>,
     input: CreateTableInput,
 ) -> Result<CreateTableOutput, ApiError> {
-    refuse("ResourcePolicy", input.resource_policy.is_some())?;
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
     refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
@@ -55,6 +55,10 @@ pub(super) async fn create_table<E: Engine>(
     let indexes_warmed: Vec<_> = warmed.map(|(name, _)| name.clone()).collect();
     let wanted = input.stream_specification.as_ref();
     let stream = wanted.map(|wanted| stream(wanted, true)).transpose()?.flatten();
+    let resource_policy = input.resource_policy.map(String::from);
+    if let Some(text) = &resource_policy {
+        resource_policy::check(api, text)?;
+    }
     let create = CreateTable {
         name,
         keys,
@@ -66,6 +70,7 @@ pub(super) async fn create_table<E: Engine>(
         deletion_protection: input.deletion_protection_enabled.unwrap_or(false),
         table_class: input.table_class.map(Into::into),
         tags: tags(input.tags.unwrap_or_default())?,
+        resource_policy,
     };
     let description = api.tables.create_table(create).await?;
     api.note_encryption(&description.name, input.sse_specification.as_ref());

@@ -7,38 +7,43 @@ use geodynamo_table::{Description, IndexDescription, schema::ReplicaStatus};
 use super::Answer;
 use crate::{
     Api,
+    authorize::Gate,
     errors::ApiError,
     generated::{
-        AutoScalingSettingsDescription, DeleteResourcePolicyInput, DescribeContributorInsightsInput,
-        DescribeContributorInsightsOutput, DescribeExportInput, DescribeImportInput,
-        DescribeKinesisStreamingDestinationInput, DescribeKinesisStreamingDestinationOutput,
-        DescribeTableReplicaAutoScalingInput, DescribeTableReplicaAutoScalingOutput, GetResourcePolicyInput,
-        ListBulkOperationsInput, ListBulkOperationsOutput, ListContributorInsightsInput, ListContributorInsightsOutput,
-        ListExportsInput, ListExportsOutput, ListImportsInput, ListImportsOutput, Operation,
-        ReplicaAutoScalingDescription, ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
+        AutoScalingSettingsDescription, DescribeContributorInsightsInput, DescribeContributorInsightsOutput,
+        DescribeExportInput, DescribeImportInput, DescribeKinesisStreamingDestinationInput,
+        DescribeKinesisStreamingDestinationOutput, DescribeTableReplicaAutoScalingInput,
+        DescribeTableReplicaAutoScalingOutput, ListBulkOperationsInput, ListBulkOperationsOutput,
+        ListContributorInsightsInput, ListContributorInsightsOutput, ListExportsInput, ListExportsOutput,
+        ListImportsInput, ListImportsOutput, Operation, ReplicaAutoScalingDescription,
+        ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
     },
-    wire::{checked, encode},
+    wire::encode,
 };
 
 /// The answer of an operation that only tells of such features, or takes away what is not there; `None` for one that would
 /// bring something about.
-pub(super) fn answer<E: Engine>(api: &Api<E>, operation: Operation, body: &[u8]) -> Option<Answer> {
+pub(super) fn answer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Operation, body: &[u8]) -> Option<Answer> {
     Some(match operation {
-        Operation::DescribeExport => checked(body)
+        Operation::DescribeExport => gate
+            .checked(body)
             .and_then(|input: DescribeExportInput| Err(ApiError::export_not_found(input.export_arn.as_deref()))),
-        Operation::ListExports => checked(body).map(list_exports),
-        Operation::DescribeImport => checked(body)
+        Operation::ListExports => gate.checked(body).map(list_exports),
+        Operation::DescribeImport => gate
+            .checked(body)
             .and_then(|input: DescribeImportInput| Err(ApiError::import_not_found(input.import_arn.as_deref()))),
-        Operation::ListImports => checked(body).map(list_imports),
-        Operation::ListBulkOperations => checked(body).map(list_bulk_operations),
-        Operation::DescribeContributorInsights => checked(body).and_then(|input| contributor_insights(api, &input)),
-        Operation::ListContributorInsights => checked(body).and_then(|input| list_contributor_insights(api, &input)),
-        Operation::DescribeKinesisStreamingDestination => {
-            checked(body).and_then(|input| kinesis_destinations(api, &input))
+        Operation::ListImports => gate.checked(body).map(list_imports),
+        Operation::ListBulkOperations => gate.checked(body).map(list_bulk_operations),
+        Operation::DescribeContributorInsights => {
+            gate.checked(body).and_then(|input| contributor_insights(api, &input))
         }
-        Operation::DescribeTableReplicaAutoScaling => checked(body).and_then(|input| auto_scaling(api, &input)),
-        Operation::GetResourcePolicy => checked(body).and_then(|input| get_resource_policy(api, &input)),
-        Operation::DeleteResourcePolicy => checked(body).and_then(|input| delete_resource_policy(api, &input)),
+        Operation::ListContributorInsights => gate
+            .checked(body)
+            .and_then(|input| list_contributor_insights(api, &input)),
+        Operation::DescribeKinesisStreamingDestination => {
+            gate.checked(body).and_then(|input| kinesis_destinations(api, &input))
+        }
+        Operation::DescribeTableReplicaAutoScaling => gate.checked(body).and_then(|input| auto_scaling(api, &input)),
         _ => return None,
     })
 }
@@ -137,21 +142,5 @@ fn replica(region: &str, status: ReplicaStatus, table: &Description) -> ReplicaA
         replica_provisioned_read_capacity_auto_scaling_settings: disabled(),
         replica_provisioned_write_capacity_auto_scaling_settings: disabled(),
         replica_status: Some(status.code().into()),
-    }
-}
-
-fn get_resource_policy<E: Engine>(api: &Api<E>, input: &GetResourcePolicyInput) -> Answer {
-    let arn = input.resource_arn.as_deref().unwrap_or_default();
-    api.tables.table_named(api.table_of_arn(arn)?)?;
-    Err(ApiError::policy_not_found(arn))
-}
-
-/// Deleting a policy that is not there is no error, unless a certain revision of it was meant.
-fn delete_resource_policy<E: Engine>(api: &Api<E>, input: &DeleteResourcePolicyInput) -> Answer {
-    let arn = input.resource_arn.as_deref().unwrap_or_default();
-    api.tables.table_named(api.table_of_arn(arn)?)?;
-    match input.expected_revision_id {
-        Some(_) => Err(ApiError::policy_not_found(arn)),
-        None => Ok(b"{}".to_vec()),
     }
 }

@@ -13,7 +13,7 @@ impl<E: Engine> Api<E> {
     }
 
     /// The table of a name or an ARN.
-    pub(super) fn table_of<'n>(&self, name: &'n str) -> Result<&'n str, ApiError> {
+    pub(crate) fn table_of<'n>(&self, name: &'n str) -> Result<&'n str, ApiError> {
         if name.starts_with("arn:") {
             self.table_of_arn(name)
         } else {

@@ -38,7 +38,7 @@ pub(super) fn parse(
 }
 
 /// The names of a table's or an index's key attributes.
-pub(super) fn key_names(schema: &KeySchema) -> KeyNames<'_> {
+pub(crate) fn key_names(schema: &KeySchema) -> KeyNames<'_> {
     KeyNames {
         partition: &schema.partition.name,
         sort: schema.sort.as_ref().map(|sort| sort.name.as_str()),

@@ -17,7 +17,7 @@ pub(super) fn stream_arn<E: Engine>(api: &Api<E>, name: &StreamName) -> String {
 
 /// The stream that an ARN names: `arn:aws:dynamodb:region:account:table/name/stream/label`. As with tables, a region
 /// answers for its own streams, whatever region and account the ARN names.
-pub(super) fn stream_of_arn(arn: &str) -> Result<StreamName, ApiError> {
+pub(crate) fn stream_of_arn(arn: &str) -> Result<StreamName, ApiError> {
     let mut parts = arn.splitn(6, ':');
     let (prefix, service) = (parts.next(), parts.nth(1));
     let path = parts.nth(2).and_then(|resource| resource.strip_prefix("table/"));
@@ -40,7 +40,7 @@ pub(super) fn iterator_text(arn: &str, iterator: &str) -> String {
 }
 
 /// The ARN and the iterator proper in an iterator's text.
-pub(super) fn split_iterator(text: &str) -> Result<(&str, &str), ApiError> {
+pub(crate) fn split_iterator(text: &str) -> Result<(&str, &str), ApiError> {
     text.rsplit_once(ITERATOR_SEPARATOR)
         .ok_or_else(ApiError::invalid_shard_iterator)
 }

@@ -5,11 +5,20 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use geodynamo_api::{Api, Call, Habits};
+use geodynamo_api::{Api, Authorization, Call, Habits};
 use geodynamo_policy::Caller;
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
+
+/// The `X-Amz-Target` of an operation.
+pub(crate) fn target(operation: &str) -> String {
+    let service = match operation {
+        "DescribeStream" | "GetRecords" | "GetShardIterator" | "ListStreams" => "DynamoDBStreams",
+        _ => "DynamoDB",
+    };
+    format!("{service}_20120810.{operation}")
+}
 
 /// A clock that stands still unless it is told otherwise: replies are the same in every run.
 struct Still(AtomicU64);
@@ -80,19 +89,16 @@ impl Client {
         client
     }
 
+    /// The API, as it asks policies in this mode.
+    pub(crate) fn asking(&self, authorization: Authorization) -> Api<MemoryEngine> {
+        self.api.clone().with_authorization(authorization)
+    }
+
     pub(crate) async fn call(&self, operation: &str, body: &str) -> (u16, String) {
-        let service = match operation {
-            "DescribeStream" | "GetRecords" | "GetShardIterator" | "ListStreams" => "DynamoDBStreams",
-            _ => "DynamoDB",
-        };
         let root = Caller::root("000000000000");
         let reply = self
             .api
-            .call(
-                Call::of(&root),
-                &format!("{service}_20120810.{operation}"),
-                body.as_bytes(),
-            )
+            .call(Call::of(&root), &target(operation), body.as_bytes())
             .await;
         assert_eq!(reply.error.is_some(), reply.status != 200);
         (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())

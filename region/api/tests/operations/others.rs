@@ -29,10 +29,10 @@ async fn the_rest() {
         .await;
     client
         .refuses(
-            "PutResourcePolicy",
-            r#"{"ResourceArn":"arn","Policy":"{}"}"#,
+            "UpdateTableReplicaAutoScaling",
+            r#"{"TableName":"music"}"#,
             "UnknownOperationException",
-            "PutResourcePolicy is not available in this version of geodynamo.",
+            "UpdateTableReplicaAutoScaling is not available in this version of geodynamo.",
         )
         .await;
     client

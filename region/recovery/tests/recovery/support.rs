@@ -187,6 +187,7 @@ pub(crate) fn definition(name: &str) -> CreateTable {
         deletion_protection: false,
         table_class: None,
         tags: Default::default(),
+        resource_policy: None,
     }
 }
 

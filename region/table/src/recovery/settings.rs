@@ -126,6 +126,7 @@ impl TableSettings {
             deletion_protection: false,
             table_class: self.table_class.clone(),
             tags: Default::default(),
+            resource_policy: None,
         }
     }
 }

@@ -67,6 +67,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         deletion_protection: false,
         table_class: None,
         tags: Default::default(),
+        resource_policy: None,
     };
     tables.create_table(create).await.unwrap();
     let table = tables.table("t").unwrap();

@@ -11,6 +11,7 @@ const ALL: WriteOptions<'_> = WriteOptions {
     return_new: true,
     old_on_failure: false,
     measures_failure: false,
+    counts_actions: false,
     waits: false,
 };
 

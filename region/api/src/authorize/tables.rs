@@ -1,0 +1,188 @@
+//! Tables: making, changing, describing them; their tags and policies.
+
+use geodynamo_storage::Engine;
+
+use super::{Authorize, Facts, Gate};
+use crate::{
+    Operation,
+    errors::ApiError,
+    generated::{
+        CreateTableInput, DeleteResourcePolicyInput, DeleteTableInput, DescribeContinuousBackupsInput,
+        DescribeContributorInsightsInput, DescribeKinesisStreamingDestinationInput, DescribeTableInput,
+        DescribeTableReplicaAutoScalingInput, DescribeTimeToLiveInput, GetResourcePolicyInput,
+        KinesisStreamingDestinationInput, ListTagsOfResourceInput, PutResourcePolicyInput, Tag, TagResourceInput,
+        UntagResourceInput, UpdateContinuousBackupsInput, UpdateContributorInsightsInput,
+        UpdateKinesisStreamingDestinationInput, UpdateTableInput, UpdateTableReplicaAutoScalingInput,
+        UpdateTimeToLiveInput,
+    },
+    operations::stream_of_arn,
+};
+
+/// Operations on one table that ask for the action of their name.
+macro_rules! on_table {
+    ($($input:ident: $action:literal,)*) => {
+        $(impl Authorize for $input {
+            fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+                let target = gate.table(self.table_name.as_deref().unwrap_or_default())?;
+                gate.ask_plain($action, &target)
+            }
+        })*
+    };
+}
+
+on_table! {
+    DescribeTableInput: "dynamodb:DescribeTable",
+    DeleteTableInput: "dynamodb:DeleteTable",
+    DescribeTimeToLiveInput: "dynamodb:DescribeTimeToLive",
+    UpdateTimeToLiveInput: "dynamodb:UpdateTimeToLive",
+    DescribeContinuousBackupsInput: "dynamodb:DescribeContinuousBackups",
+    UpdateContinuousBackupsInput: "dynamodb:UpdateContinuousBackups",
+    DescribeKinesisStreamingDestinationInput: "dynamodb:DescribeKinesisStreamingDestination",
+    UpdateKinesisStreamingDestinationInput: "dynamodb:UpdateKinesisStreamingDestination",
+    DescribeTableReplicaAutoScalingInput: "dynamodb:DescribeTableReplicaAutoScaling",
+    UpdateTableReplicaAutoScalingInput: "dynamodb:UpdateTableReplicaAutoScaling",
+}
+
+/// Two operations have it.
+impl Authorize for KinesisStreamingDestinationInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let target = gate.table(self.table_name.as_deref().unwrap_or_default())?;
+        let action = match gate.operation {
+            Operation::DisableKinesisStreamingDestination => "dynamodb:DisableKinesisStreamingDestination",
+            _ => "dynamodb:EnableKinesisStreamingDestination",
+        };
+        gate.ask_plain(action, &target)
+    }
+}
+
+/// Operations on one table or one of its indexes.
+macro_rules! on_index {
+    ($($input:ident: $action:literal,)*) => {
+        $(impl Authorize for $input {
+            fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+                let target = gate.table(self.table_name.as_deref().unwrap_or_default())?;
+                gate.ask_plain($action, &target.index(self.index_name.as_deref()))
+            }
+        })*
+    };
+}
+
+on_index! {
+    DescribeContributorInsightsInput: "dynamodb:DescribeContributorInsights",
+    UpdateContributorInsightsInput: "dynamodb:UpdateContributorInsights",
+}
+
+/// Operations on the policy of a table or a stream.
+macro_rules! on_policy {
+    ($($input:ident: $action:literal,)*) => {
+        $(impl Authorize for $input {
+            fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+                let arn = self.resource_arn.as_deref().unwrap_or_default();
+                let target = match stream_of_arn(arn) {
+                    Ok(name) => gate.stream(arn, &name),
+                    Err(_) => gate.table(arn)?,
+                };
+                gate.ask_plain($action, &target)
+            }
+        })*
+    };
+}
+
+on_policy! {
+    GetResourcePolicyInput: "dynamodb:GetResourcePolicy",
+    PutResourcePolicyInput: "dynamodb:PutResourcePolicy",
+    DeleteResourcePolicyInput: "dynamodb:DeleteResourcePolicy",
+}
+
+/// Tags to set, as conditions see them.
+fn tagging(tags: &[Tag]) -> Facts<'_> {
+    let named = tags.iter().filter(|tag| tag.key.is_some());
+    let tags = named.map(|tag| (tag.key.as_deref().unwrap_or_default(), tag.value.as_deref()));
+    Facts {
+        request_tags: Some(tags.collect()),
+        ..Facts::default()
+    }
+}
+
+impl Authorize for CreateTableInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let region = gate.api.tables.region();
+        let target = gate.table_in(region, self.table_name.as_deref().unwrap_or_default())?;
+        match self.tags.as_deref() {
+            Some(tags) if !tags.is_empty() => {
+                gate.ask("dynamodb:CreateTable", &target, &tagging(tags))?;
+                gate.ask("dynamodb:TagResource", &target, &tagging(tags))?;
+            }
+            _ => gate.ask_plain("dynamodb:CreateTable", &target)?,
+        }
+        if self.resource_policy.is_some() {
+            gate.ask_plain("dynamodb:PutResourcePolicy", &target)?;
+        }
+        if self.global_table_source_arn.is_some() {
+            gate.ask_plain("dynamodb:AssociateTableReplica", &target)?;
+        }
+        Ok(())
+    }
+}
+
+impl Authorize for UpdateTableInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let name = self.table_name.as_deref().unwrap_or_default();
+        gate.ask_plain("dynamodb:UpdateTable", &gate.table(name)?)?;
+        // Replicas in other regions are tables there.
+        let replica = |action, region: Option<&str>| {
+            let target = gate.table_in(region.unwrap_or_default(), name)?;
+            gate.ask_plain(action, &target)
+        };
+        for update in self.replica_updates.iter().flatten() {
+            if let Some(create) = &update.create {
+                replica("dynamodb:CreateTableReplica", create.region_name.as_deref())?;
+            }
+            if let Some(change) = &update.update {
+                replica("dynamodb:UpdateTable", change.region_name.as_deref())?;
+            }
+            if let Some(delete) = &update.delete {
+                replica("dynamodb:DeleteTableReplica", delete.region_name.as_deref())?;
+            }
+            if let Some(part) = &update.disassociate {
+                replica("dynamodb:DeleteTableReplica", part.region_name.as_deref())?;
+            }
+        }
+        for witness in self.global_table_witness_updates.iter().flatten() {
+            if let Some(create) = &witness.create {
+                replica("dynamodb:CreateGlobalTableWitness", create.region_name.as_deref())?;
+            }
+            if let Some(delete) = &witness.delete {
+                replica("dynamodb:DeleteGlobalTableWitness", delete.region_name.as_deref())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Authorize for TagResourceInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let target = gate.table(self.resource_arn.as_deref().unwrap_or_default())?;
+        let tags = self.tags.as_deref().unwrap_or_default();
+        gate.ask("dynamodb:TagResource", &target, &tagging(tags))
+    }
+}
+
+impl Authorize for UntagResourceInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let target = gate.table(self.resource_arn.as_deref().unwrap_or_default())?;
+        let keys = self.tag_keys.as_deref().unwrap_or_default();
+        let facts = Facts {
+            request_tags: Some(keys.iter().map(|key| (key.as_str(), None)).collect()),
+            ..Facts::default()
+        };
+        gate.ask("dynamodb:UntagResource", &target, &facts)
+    }
+}
+
+impl Authorize for ListTagsOfResourceInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let target = gate.table(self.resource_arn.as_deref().unwrap_or_default())?;
+        gate.ask_plain("dynamodb:ListTagsOfResource", &target)
+    }
+}

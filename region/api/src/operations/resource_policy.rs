@@ -1,0 +1,129 @@
+//! Policies of tables and streams.
+
+use geodynamo_policy::{Policy, PolicyKind};
+use geodynamo_storage::Engine;
+use geodynamo_table::{ExpectedPolicy, PolicyOf, StreamName};
+
+use super::streams::{stream_error, stream_of_arn};
+use crate::{
+    Api,
+    authorize::Gate,
+    errors::ApiError,
+    generated::{
+        DeleteResourcePolicyInput, DeleteResourcePolicyOutput, GetResourcePolicyInput, GetResourcePolicyOutput,
+        PutResourcePolicyInput, PutResourcePolicyOutput,
+    },
+};
+
+/// The longest policy, in bytes: 20 KB, white space counts.
+const POLICY_BYTES_MAX: usize = 20 * 1024;
+
+/// What an ARN names that has a policy.
+enum Resource<'a> {
+    Table(&'a str),
+    Stream(StreamName),
+}
+
+impl Resource<'_> {
+    fn of(&self) -> PolicyOf<'_> {
+        match self {
+            Self::Table(name) => PolicyOf::Table(name),
+            Self::Stream(name) => PolicyOf::Stream(name),
+        }
+    }
+}
+
+/// The table or the stream of an ARN. Indexes have no policy of their own.
+fn resource<'a, E: Engine>(api: &Api<E>, arn: &'a str) -> Result<Resource<'a>, ApiError> {
+    if !arn.contains("/stream/") {
+        if arn.contains("/index/") {
+            return Err(ApiError::invalid_arn(arn));
+        }
+        let name = api.table_of_arn(arn)?;
+        api.tables.table_named(name)?;
+        return Ok(Resource::Table(name));
+    }
+    // A stream outlives its table, but a policy is the table's to keep.
+    api.tables.table_named(api.table_of_arn(arn)?)?;
+    let name = stream_of_arn(arn)?;
+    let found = api.tables.describe_stream(&name, None, None, 1);
+    found.map_err(|error| stream_error(error, arn))?;
+    Ok(Resource::Stream(name))
+}
+
+/// Compiles a policy, and refuses one that is too long, is none, or names principals that do not exist.
+pub(super) fn check<E: Engine>(api: &Api<E>, text: &str) -> Result<Policy, ApiError> {
+    if text.len() > POLICY_BYTES_MAX {
+        return Err(ApiError::policy_too_large(POLICY_BYTES_MAX));
+    }
+    let policy =
+        Policy::parse(text, PolicyKind::Resource).map_err(|error| ApiError::invalid_policy(&error.to_string()))?;
+    let missing = policy
+        .aws_principals()
+        .find(|principal| !api.principals.exists(principal));
+    if let Some(principal) = missing {
+        return Err(ApiError::invalid_policy(&format!(
+            "Invalid principal in policy: {principal}"
+        )));
+    }
+    Ok(policy)
+}
+
+/// Gives a policy.
+pub(super) fn get<E: Engine>(
+    api: &Api<E>,
+    input: &GetResourcePolicyInput,
+) -> Result<GetResourcePolicyOutput, ApiError> {
+    let arn = input.resource_arn.as_deref().unwrap_or_default();
+    let resource = resource(api, arn)?;
+    let policy = api.tables.resource_policy(resource.of())?;
+    let policy = policy.ok_or_else(|| ApiError::policy_not_found(arn))?;
+    Ok(GetResourcePolicyOutput {
+        policy: Some(policy.text.as_str().into()),
+        revision_id: Some(policy.revision.as_str().into()),
+    })
+}
+
+/// Puts a policy in the place of the one that is there.
+pub(super) async fn put<E: Engine>(
+    api: &Api<E>,
+    gate: &Gate<'_, E>,
+    input: PutResourcePolicyInput,
+) -> Result<PutResourcePolicyOutput, ApiError> {
+    let arn = input.resource_arn.as_deref().unwrap_or_default();
+    let text = input.policy.unwrap_or_default();
+    let policy = check(api, &text)?;
+    let resource = resource(api, arn)?;
+    if input.confirm_remove_self_resource_access != Some(true) && !gate.could_change_policy(arn, policy)? {
+        return Err(ApiError::removes_own_access());
+    }
+    let expected = match input.expected_revision_id.as_deref() {
+        None => ExpectedPolicy::Any,
+        Some("NO_POLICY") => ExpectedPolicy::Absent,
+        Some(revision) => ExpectedPolicy::Revision(revision),
+    };
+    let put = api
+        .tables
+        .set_resource_policy(resource.of(), Some(text.into()), expected)
+        .await?;
+    let put = put.flatten().ok_or_else(|| ApiError::policy_not_found(arn))?;
+    Ok(PutResourcePolicyOutput {
+        revision_id: Some(put.revision.into()),
+    })
+}
+
+/// Takes a policy away. Where there is none, that is no error, unless a certain revision was meant.
+pub(super) async fn delete<E: Engine>(
+    api: &Api<E>,
+    input: &DeleteResourcePolicyInput,
+) -> Result<DeleteResourcePolicyOutput, ApiError> {
+    let arn = input.resource_arn.as_deref().unwrap_or_default();
+    let resource = resource(api, arn)?;
+    let expected = input.expected_revision_id.as_deref();
+    let expected = expected.map_or(ExpectedPolicy::Any, ExpectedPolicy::Revision);
+    let deleted = api.tables.set_resource_policy(resource.of(), None, expected).await?;
+    let deleted = deleted.ok_or_else(|| ApiError::policy_not_found(arn))?;
+    Ok(DeleteResourcePolicyOutput {
+        revision_id: deleted.map(|policy| policy.revision.into()),
+    })
+}

@@ -198,9 +198,9 @@ mod tests {
                 }
                 let db = DB::open(&options, copy.path()).unwrap();
                 assert_eq!(db.latest_sequence_number(), sequences[kept], "recycled: {recycled}");
-                for number in 0..sizes.len() {
+                for (number, size) in sizes.iter().enumerate() {
                     let found = db.get([u8::try_from(number).unwrap()]).unwrap();
-                    assert_eq!(found.map(|value| value.len()), (number < kept).then(|| sizes[number]));
+                    assert_eq!(found.map(|value| value.len()), (number < kept).then_some(*size));
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! acknowledged stays and is read meanwhile, what was refused never appears, and writes go on once the failure is gone.
 //!
 //! The engine runs in a child process, which is this test program under the library.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     collections::BTreeMap,
@@ -262,6 +263,9 @@ const LARGE: usize = 20_000;
 /// So many of them fill more memtables than may wait: a write must fail by then.
 const LARGE_MAX: usize = 1_000;
 
+/// Rules (a call, its error, the files), the trouble that they make, and the load under which they are met.
+type Case<'a> = (&'a [(&'a str, i32, &'a str)], Trouble, Load);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run under the library by its parent"]
 async fn child_every_failure() {
@@ -270,7 +274,7 @@ async fn child_every_failure() {
     let mut store = Checked::new(home.path().join("db"), options());
     // A rule, and the load under which it is met. Those of CURRENT and OPTIONS are met while the store is opened anew after
     // the WAL has failed.
-    let cases: &[(&[(&str, i32, &str)], Trouble, Load)] = &[
+    let cases: &[Case] = &[
         (&[("write", ENOSPC, "*.log")], Trouble::NoRoom, Load::Both),
         (&[("half", ENOSPC, "*.log")], Trouble::NoRoom, Load::Both),
         (&[("write", EDQUOT, "*.log")], Trouble::NoRoom, Load::Both),

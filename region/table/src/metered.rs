@@ -173,7 +173,7 @@ impl<'a> PageMeter<'a> {
     /// Partitions are equal parts of the routes.
     fn partition_of(&self, route: u64) -> u64 {
         // Less than the number of partitions.
-        (u128::from(route) * u128::from(self.partitions) >> u64::BITS) as u64
+        ((u128::from(route) * u128::from(self.partitions)) >> u64::BITS) as u64
     }
 
     /// An item was read from the table for an index's.

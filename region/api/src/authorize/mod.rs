@@ -283,5 +283,5 @@ impl<'a, E: Engine> Gate<'a, E> {
 
 /// The account in an ARN.
 fn account_of(arn: &str) -> &str {
-    arn.splitn(6, ':').nth(4).unwrap_or_default()
+    arn.split(':').nth(4).unwrap_or_default()
 }

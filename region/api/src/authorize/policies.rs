@@ -15,10 +15,13 @@ const POLICIES_MAX: usize = 2 * geodynamo_table::TABLES_MAX;
 /// What stands for a policy that cannot be read, as one that a newer release stored: nobody may do anything.
 const UNREADABLE: &str = r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#;
 
-/// Compiled policies, by the table's name and the stream's label.
+/// Policies as they are stored and as they are compiled, by the table's name and the stream's label.
+type Compiled = BTreeMap<(String, u64), (Arc<ResourcePolicy>, Arc<Policy>)>;
+
+/// Compiled policies.
 #[derive(Debug, Default)]
 pub(crate) struct PolicyCache {
-    compiled: RwLock<BTreeMap<(String, u64), (Arc<ResourcePolicy>, Arc<Policy>)>>,
+    compiled: RwLock<Compiled>,
     region: String,
 }
 

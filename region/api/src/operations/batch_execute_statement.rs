@@ -73,7 +73,7 @@ pub(super) async fn batch_execute_statement<E: Engine>(
                 let tables = Arc::clone(&api.tables);
                 let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
                 running.spawn(async move {
-                    let done = write(&tables, &table, action, old_on_failure).await;
+                    let done = write(&tables, &table, *action, old_on_failure).await;
                     // Of a read, an item that has nothing of what was asked for is an empty one: it is there. Of a write
                     // it is none.
                     (at, table, done.map(|(item, capacity)| (unless_empty(item), capacity)))
@@ -112,7 +112,7 @@ struct Wanted {
 /// What a statement does with its item.
 enum What {
     Read(Box<(Select, Single)>),
-    Write(Action),
+    Write(Box<Action>),
 }
 
 impl Wanted {
@@ -124,7 +124,7 @@ impl Wanted {
                 let single = single.ok_or_else(|| ApiError::select_of_several("BatchExecuteStatement"))?;
                 What::Read(Box::new((select, single)))
             }
-            statement => What::Write(action(&table, statement)?),
+            statement => What::Write(Box::new(action(&table, statement)?)),
         };
         Ok(Self { table, what })
     }

@@ -379,14 +379,12 @@ impl Walk {
             0 | 1 => drop(region.create_table(definition("t")).await),
             2 if at != other => drop(region.update_table("t", creates(NAMES[other])).await),
             3 if at != other => {
-                if region.update_table("t", deletes(NAMES[other])).await.is_ok() {
-                    self.ordered.extend(table.map(|table| (other, table)));
-                }
+                let done = region.update_table("t", deletes(NAMES[other])).await.is_ok();
+                self.ordered.extend(table.filter(|_| done).map(|table| (other, table)));
             }
             4 => {
-                if region.delete_table("t").await.is_ok() {
-                    self.ordered.extend(table.map(|table| (at, table)));
-                }
+                let done = region.delete_table("t").await.is_ok();
+                self.ordered.extend(table.filter(|_| done).map(|table| (at, table)));
             }
             5 if at != other => drop(self.cut.insert((at.min(other), at.max(other)))),
             6 => self.cut.clear(),
@@ -409,21 +407,16 @@ impl Walk {
 
     /// Clients write what they can, and see what they wrote.
     async fn look(&mut self, context: &str) {
-        for at in 0..NAMES.len() {
+        for (at, name) in NAMES.into_iter().enumerate() {
             let region = &self.regions.all[at];
             let serves = region.table("t").map(|table| table.id()).ok();
             let known = self.acknowledged[at].filter(|table| !self.ordered.contains(&(at, *table)));
             if let Some(table) = known {
-                assert_eq!(
-                    serves,
-                    Some(table),
-                    "{context}: the table of {} is out of sight",
-                    NAMES[at]
-                );
-                let item = get(region, "t", &key(NAMES[at], 1)).await;
-                assert!(item.is_some(), "{context}: an item of {} is lost", NAMES[at]);
+                assert_eq!(serves, Some(table), "{context}: the table of {} is out of sight", name);
+                let item = get(region, "t", &key(name, 1)).await;
+                assert!(item.is_some(), "{context}: an item of {} is lost", name);
             } else if let Some(table) = serves.filter(|table| !self.ordered.contains(&(at, *table))) {
-                put(region, "t", key(NAMES[at], 1)).await;
+                put(region, "t", key(name, 1)).await;
                 self.acknowledged[at] = Some(table);
             }
         }

@@ -31,6 +31,12 @@ cert = "certs/$region.pem"
 key = "certs/$region.key"
 ca = "certs/ca.pem"
 
+[access]
+cluster_key_file = "certs/cluster.key"
+
+[archive]
+url = "${DATA_DIR:-/var/lib/geodynamo}/archive"
+
 [[credentials]]
 access_key_id = "$AWS_ACCESS_KEY_ID"
 secret_access_key = "$AWS_SECRET_ACCESS_KEY"

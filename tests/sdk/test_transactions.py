@@ -1,8 +1,4 @@
-"""TransactWriteItems and TransactGetItems through boto3's client.
-
-From the API reference of the two operations and of TransactionCanceledException, and from the developer guide's
-"DynamoDB transactions: how it works".
-"""
+"""TransactWriteItems and TransactGetItems by boto3, from their API references and the guide's "transactions: how it works"."""
 
 import threading
 import uuid

@@ -274,13 +274,13 @@ def test_refusals(client, make_table, name):
 def test_a_region_without_an_archive_has_no_backups(tmp_path):
     with serve(tmp_path) as region:
         client = region.client()
-        client.create_table(**table_definition("t", "pk"))
-        client.get_waiter("table_exists").wait(TableName="t")
-        assert recovery(client, "t") == {"PointInTimeRecoveryStatus": "DISABLED"}
-        refused("ContinuousBackupsUnavailableException", lambda: switch(client, "t"))
-        refused("ContinuousBackupsUnavailableException", lambda: client.create_backup(TableName="t", BackupName="abc"))
+        client.create_table(**table_definition("tab", "pk"))
+        client.get_waiter("table_exists").wait(TableName="tab")
+        assert recovery(client, "tab") == {"PointInTimeRecoveryStatus": "DISABLED"}
+        refused("ContinuousBackupsUnavailableException", lambda: switch(client, "tab"))
+        refused("ContinuousBackupsUnavailableException", lambda: client.create_backup(TableName="tab", BackupName="abc"))
         refused("TableNotFoundException", lambda: client.create_backup(TableName="x", BackupName="abc"))
-        assert switch(client, "t", on=False) == {"PointInTimeRecoveryStatus": "DISABLED"}
+        assert switch(client, "tab", on=False) == {"PointInTimeRecoveryStatus": "DISABLED"}
         assert client.list_backups()["BackupSummaries"] == []
         assert "no [archive]" in (tmp_path / "stderr.log").read_text()
 
@@ -292,33 +292,33 @@ def test_kill_9_loses_nothing_of_the_archive(tmp_path):
         with serve(tmp_path, SHIPPED_EVERY_SECOND, crash=True) as region:
             client = region.client()
             if round_ == 0:
-                client.create_table(**table_definition("t", "pk"))
-                client.get_waiter("table_exists").wait(TableName="t")
-                switch(client, "t")
+                client.create_table(**table_definition("tab", "pk"))
+                client.get_waiter("table_exists").wait(TableName="tab")
+                switch(client, "tab")
             end = time.monotonic() + 1.2 + 0.3 * round_
             number = 0
             while time.monotonic() < end:
                 key, value = f"{round_}-{number}", "x" * (number % 50)
-                put(client, "t", key, value)
+                put(client, "tab", key, value)
                 acknowledged[key] = value
                 number += 1
             if round_ % 2:
                 # A restore is under way when it ends; it goes on at the next start.
-                restorable_until(client, "t", time.time() - 1)
+                restorable_until(client, "tab", time.time() - 1)
                 client.restore_table_to_point_in_time(
-                    SourceTableName="t", TargetTableName=f"r{round_}", UseLatestRestorableTime=True
+                    SourceTableName="tab", TargetTableName=f"round{round_}", UseLatestRestorableTime=True
                 )
     with serve(tmp_path, SHIPPED_EVERY_SECOND) as region:
         client = region.client()
-        restorable_until(client, "t", time.time() + 1)
-        restored(client, "all", SourceTableName="t", UseLatestRestorableTime=True)
+        restorable_until(client, "tab", time.time() + 1)
+        restored(client, "whole", SourceTableName="tab", UseLatestRestorableTime=True)
         paginator = client.get_paginator("scan")
 
         def keys(table):
             return {item["pk"]["S"] for page in paginator.paginate(TableName=table) for item in page["Items"]}
 
-        assert keys("all") == set(acknowledged)
+        assert keys("whole") == set(acknowledged)
         for round_ in (1, 3):
-            active(client, f"r{round_}")
+            active(client, f"round{round_}")
             before = {key for key in acknowledged if int(key.split("-")[0]) < round_}
-            assert before <= keys(f"r{round_}") <= set(acknowledged)
+            assert before <= keys(f"round{round_}") <= set(acknowledged)

@@ -60,16 +60,16 @@ def test_point_in_time_and_backups_in_a_bucket(s3, tmp_path):
     store.create_bucket(Bucket="archive")
     with serve(tmp_path, archive(endpoint, "archive")) as region:
         client = region.client()
-        client.create_table(**table_definition("t", "pk"))
-        client.get_waiter("table_exists").wait(TableName="t")
-        switch(client, "t")
+        client.create_table(**table_definition("tab", "pk"))
+        client.get_waiter("table_exists").wait(TableName="tab")
+        switch(client, "tab")
         for number in range(20):
-            put(client, "t", f"k{number}", "x" * number)
-        before = items(client, "t")
-        arn = client.create_backup(TableName="t", BackupName="mine")["BackupDetails"]["BackupArn"]
-        restorable_until(client, "t", time.time())
-        restored(client, "r", SourceTableName="t", UseLatestRestorableTime=True)
-        assert items(client, "r") == before
+            put(client, "tab", f"k{number}", "x" * number)
+        before = items(client, "tab")
+        arn = client.create_backup(TableName="tab", BackupName="mine")["BackupDetails"]["BackupArn"]
+        restorable_until(client, "tab", time.time())
+        restored(client, "restored", SourceTableName="tab", UseLatestRestorableTime=True)
+        assert items(client, "restored") == before
         described = client.describe_backup
         wait_until(
             lambda: described(BackupArn=arn)["BackupDescription"]["BackupDetails"]["BackupStatus"] == "AVAILABLE",
@@ -78,12 +78,12 @@ def test_point_in_time_and_backups_in_a_bucket(s3, tmp_path):
     names = [found["Key"] for found in store.list_objects_v2(Bucket="archive")["Contents"]]
     assert all(name.startswith("some/prefix/us-east-1/") for name in names)
     # Another process reads it; and what was tampered with makes no table.
-    chunk = next(name for name in names if "/backup/t/" in name and name.endswith("/000000"))
+    chunk = next(name for name in names if "/backup/tab/" in name and name.endswith("/000000"))
     with serve(tmp_path, archive(endpoint, "archive")) as region:
         client = region.client()
-        client.restore_table_from_backup(TargetTableName="b", BackupArn=arn)
-        active(client, "b")
-        assert items(client, "b") == before
+        client.restore_table_from_backup(TargetTableName="back", BackupArn=arn)
+        active(client, "back")
+        assert items(client, "back") == before
         content = store.get_object(Bucket="archive", Key=chunk)["Body"].read()
         store.put_object(Bucket="archive", Key=chunk, Body=content[:-1])
         client.restore_table_from_backup(TargetTableName="damaged", BackupArn=arn)
@@ -100,14 +100,14 @@ def test_a_bucket_that_is_not_there(s3, tmp_path):
     store, endpoint = s3
     with serve(tmp_path, archive(endpoint, "not-yet")) as region:
         client = region.client()
-        client.create_table(**table_definition("t", "pk"))
-        client.get_waiter("table_exists").wait(TableName="t")
-        switch(client, "t")
-        put(client, "t", "k", "v")
-        refused("InternalServerError", lambda: client.create_backup(TableName="t", BackupName="mine"))
+        client.create_table(**table_definition("tab", "pk"))
+        client.get_waiter("table_exists").wait(TableName="tab")
+        switch(client, "tab")
+        put(client, "tab", "k", "v")
+        refused("InternalServerError", lambda: client.create_backup(TableName="tab", BackupName="mine"))
         time.sleep(1.5)
-        assert "LatestRestorableDateTime" not in recovery(client, "t")
+        assert "LatestRestorableDateTime" not in recovery(client, "tab")
         store.create_bucket(Bucket="not-yet")
-        restorable_until(client, "t", time.time())
-        restored(client, "r", SourceTableName="t", UseLatestRestorableTime=True)
-        assert items(client, "r") == {"k": "v"}
+        restorable_until(client, "tab", time.time())
+        restored(client, "restored", SourceTableName="tab", UseLatestRestorableTime=True)
+        assert items(client, "restored") == {"k": "v"}

@@ -155,7 +155,7 @@ def test_a_role_with_a_session_policy(region):
     reader = as_user(region, session["Credentials"]).client()
     assert get(reader, "ours") == "ours"
     assert "no session policy allows" in refused(lambda: get(reader, "theirs"))
-    whole = as_user(region, sts.assume_role(RoleArn=arn, RoleSessionName="s")["Credentials"]).client()
+    whole = as_user(region, sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]).client()
     assert get(whole, "theirs") == "theirs"
     iam.delete_role_policy(RoleName="reader", PolicyName="p")
     refused(lambda: get(whole, "theirs"))
@@ -294,7 +294,7 @@ def test_a_change_in_one_region_works_in_the_others(regions, name):
     arn = others[0].client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust({"AWS": ACCOUNT}))["Role"]["Arn"]
     others[0].client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=allow("dynamodb:ListTables"))
     others[0].client("iam").put_user_policy(UserName=name, PolicyName="policy", PolicyDocument=allow("sts:AssumeRole", arn))
-    session = as_user(others[0], key).client("sts").assume_role(RoleArn=arn, RoleSessionName="s")["Credentials"]
+    session = as_user(others[0], key).client("sts").assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
     for region in regions:
         client = as_user(region, session).client()
 
@@ -311,7 +311,7 @@ def test_a_change_in_one_region_works_in_the_others(regions, name):
 
         def is_refused(sts=sts):
             try:
-                sts.assume_role(RoleArn=arn, RoleSessionName="s")
+                sts.assume_role(RoleArn=arn, RoleSessionName="session")
             except ClientError as error:
                 return error.response["Error"]["Code"] == "AccessDenied"
             return False

@@ -40,15 +40,17 @@ pub(crate) struct Orderer {
     raising: Mutex<bool>,
     /// The greatest time that a commit was given.
     committed: AtomicU64,
-    failures: Mutex<Failures>,
+    attempts: Mutex<Attempts>,
     pub(crate) time: Arc<dyn TimeSource>,
 }
 
-/// Attempts to raise the ceiling that failed. The next one may succeed: an engine without room has room again one day.
+/// Attempts to raise the ceiling. One that fails is no reason why the next one should: an engine without room has room
+/// again one day.
 #[derive(Debug, Default)]
-struct Failures {
-    count: u64,
-    last: Option<StorageError>,
+struct Attempts {
+    begun: u64,
+    /// The number of the last one that failed, and why.
+    failed: Option<(u64, StorageError)>,
 }
 
 /// A write's turn on its keys. Dropping it lets the next one in.
@@ -79,7 +81,7 @@ impl Orderer {
             raised: Notify::new(),
             raising: Mutex::new(false),
             committed: AtomicU64::new(0),
-            failures: Mutex::default(),
+            attempts: Mutex::default(),
             time,
         })
     }
@@ -106,7 +108,7 @@ impl Orderer {
     /// Issues a stamp greater than every one issued before and than `seen`, the stamp of the version that the writer
     /// read. Waits for a durable ceiling if need be; the ceiling is raised well ahead, so it rarely does.
     pub(crate) async fn stamp<E: Engine>(self: &Arc<Self>, engine: &Arc<E>, seen: Option<Stamp>) -> Result<Stamp> {
-        let failures = self.failures.lock().count;
+        let begun = self.attempts.lock().begun;
         loop {
             let now = self.time.now_ms();
             let (issued, wanted) = {
@@ -122,7 +124,7 @@ impl Orderer {
             }
             match issued {
                 Ok(stamp) => return Ok(stamp),
-                Err(ClockError::Ceiling) => self.ceiling_raised(failures).await?,
+                Err(ClockError::Ceiling) => self.ceiling_raised(begun).await?,
             }
         }
     }
@@ -130,7 +132,7 @@ impl Orderer {
     /// Waits until the durable ceiling is above every stamp observed so far, so that the clock starts above them after a
     /// restart. At once unless a merged stamp is about a second ahead of local time.
     pub(crate) async fn cover<E: Engine>(self: &Arc<Self>, engine: &Arc<E>) -> Result<()> {
-        let failures = self.failures.lock().count;
+        let begun = self.attempts.lock().begun;
         loop {
             let (covered, wanted) = {
                 let clock = self.clock.lock();
@@ -142,15 +144,16 @@ impl Orderer {
             if let Some(ceiling) = wanted {
                 self.raise(engine, ceiling);
             }
-            self.ceiling_raised(failures).await?;
+            self.ceiling_raised(begun).await?;
         }
     }
 
-    /// Waits for the next durable ceiling, for a while. An error if an attempt has failed since there were so many failures.
-    async fn ceiling_raised(&self, failures: u64) -> Result<()> {
+    /// Waits for the next durable ceiling, for a while. An error if an attempt has failed that is not one of the first so many:
+    /// what began before the caller did tells nothing of the engine as it is now.
+    async fn ceiling_raised(&self, begun: u64) -> Result<()> {
         {
-            let failed = self.failures.lock();
-            if let Some(error) = failed.last.as_ref().filter(|_| failed.count != failures) {
+            let attempts = self.attempts.lock();
+            if let Some((_, error)) = attempts.failed.as_ref().filter(|(number, _)| *number > begun) {
                 return Err(error.clone().into());
             }
         }
@@ -190,6 +193,11 @@ impl Orderer {
             }
             *raising = true;
         }
+        let number = {
+            let mut attempts = self.attempts.lock();
+            attempts.begun += 1;
+            attempts.begun
+        };
         let value = ceiling.0.to_be_bytes().to_vec().into();
         let committed = engine.commit(Commit {
             writes: vec![Write::Put(keys::system(CEILING_KEY), value)],
@@ -201,11 +209,7 @@ impl Orderer {
         tokio::spawn(async move {
             match committed.await {
                 Ok(_) => orderer.clock.lock().raise_ceiling(ceiling),
-                Err(error) => {
-                    let mut failed = orderer.failures.lock();
-                    failed.count += 1;
-                    failed.last = Some(error);
-                }
+                Err(error) => orderer.attempts.lock().failed = Some((number, error)),
             }
             *orderer.raising.lock() = false;
             orderer.raised.notify_waiters();

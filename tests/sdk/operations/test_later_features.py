@@ -147,9 +147,6 @@ S3 = {"S3Bucket": "bucket"}
 @pytest.mark.parametrize(
     ("operation", "request_"),
     [
-        ("CreateBackup", {"TableName": "abc", "BackupName": "abc"}),
-        ("RestoreTableFromBackup", {"TargetTableName": "abc", "BackupArn": BACKUP}),
-        ("RestoreTableToPointInTime", {"TargetTableName": "abc"}),
         ("ExportTableToPointInTime", {"TableArn": BACKUP, **S3}),
         (
             "ImportTable",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .wire import invalid, n, parameters, s
+from .wire import invalid, n, s
 
 NAMES_PARAMETER, VALUES_PARAMETER = "ExpressionAttributeNames", "ExpressionAttributeValues"
 
@@ -32,9 +32,9 @@ def key(wire, sorted_table):
             "of the supported datatypes for key :a",
         ),
         # Empty sets are told as anywhere.
-        (VALUES_PARAMETER, {":a": {"SS": []}}, parameters("An string set  may not be empty")),
-        (VALUES_PARAMETER, {":a": {"NS": []}}, parameters("An number set  may not be empty")),
-        (VALUES_PARAMETER, {":a": {"BS": []}}, parameters("Binary sets should not be empty")),
+        (VALUES_PARAMETER, {":a": {"SS": []}}, "One or more parameter values were invalid: An string set  may not be empty"),
+        (VALUES_PARAMETER, {":a": {"NS": []}}, "One or more parameter values were invalid: An number set  may not be empty"),
+        (VALUES_PARAMETER, {":a": {"BS": []}}, "One or more parameter values were invalid: Binary sets should not be empty"),
         (
             VALUES_PARAMETER,
             {":a": {"SS": ["a", "a"]}},

@@ -74,7 +74,7 @@ def test_an_unknown_operation(wire, target):
 
 def test_an_operation_that_is_not_offered(wire):
     """A request that is wrong in itself is told so first."""
-    assert wire.refusal("StartBulkPutItems").startswith("ValidationException: 2 validation errors detected: ")
+    assert wire.refusal("StartBulkPutItems").startswith("ValidationException: 3 validation errors detected: ")
     source = {"S3Bucket": "abc", "InputFormat": "ION"}
     answer = wire.answer("StartBulkPutItems", {"TableName": "abc", "InputS3Configuration": source})
     assert (answer.status, answer.json) == (

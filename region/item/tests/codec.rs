@@ -39,21 +39,19 @@ fn read_all_ways(bytes: &[u8]) -> Result<Item, CodecError> {
 fn version_1_is_as_ever() {
     let text = include_str!("golden/item-1.json").trim_end();
     let golden = include_str!("golden/item-1.hex");
-    let item = wire::read_item(&mut Reader::new(text.as_bytes()).unwrap())
-        .unwrap()
-        .unwrap();
+    let digits: Vec<u8> = golden.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    // A stored attribute may have an empty name, which requests can no longer have.
+    let item = decode(&bytes).unwrap();
     let mut hex = String::new();
     for line in stored(&item).chunks(32) {
         hex.extend(line.iter().map(|byte| format!("{byte:02x}")));
         hex.push('\n');
     }
     assert_eq!(hex, golden);
-    let digits: Vec<u8> = golden.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect();
-    assert_eq!(decode(&bytes).unwrap(), item);
     assert_eq!(json(|writer| write_json(&bytes, writer).unwrap()), text);
 }
 

@@ -67,9 +67,13 @@ fn ask<T: Structure + Authorize>(api: &Api<MemoryEngine>, operation: Operation, 
     let caller = ann();
     let gate = Gate::new(api, Call::of(&caller), operation);
     let authorized = gate.checked::<T>(body.as_bytes());
-    // ARNs of samples are of nothing that is there.
+    // ARNs of samples are of nothing that is there; what is another account's is denied.
     if let Err(error) = authorized {
-        assert!(error.name() != "AccessDeniedException", "{body}: {error:?}");
+        let of_others = body.contains("999988887777");
+        assert!(
+            of_others || error.name() != "AccessDeniedException",
+            "{body}: {error:?}"
+        );
     }
     gate.asked.into_inner().unwrap()
 }

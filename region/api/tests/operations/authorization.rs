@@ -235,7 +235,7 @@ async fn a_batch_of_statements_fails_one_by_one() {
     let (_, api) = region().await;
     let body = r#"{"Statements":[{"Statement":"SELECT year FROM music WHERE artist = 'bob' AND song = 's'"},
         {"Statement":"SELECT song FROM music WHERE artist = 'ann' AND song = 's'"},
-        {"Statement":"SELECT song FROM unknown WHERE artist = 'ann' AND song = 's'"}]}"#;
+        {"Statement":"SELECT song FROM nothing WHERE artist = 'ann' AND song = 's'"}]}"#;
     let reply = call(&api, &user(&[OWN_ITEMS]), "BatchExecuteStatement", body).await;
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     assert_eq!(reply.status, 200, "{text}");

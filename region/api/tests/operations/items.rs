@@ -253,7 +253,7 @@ async fn what_an_update_writes_has_a_limit() {
             "{}",
         )
         .await;
-    let statement = r#""Statement":"UPDATE t SET f = ? WHERE pk = 'a'""#;
+    let statement = r#""Statement":"UPDATE written SET f = ? WHERE pk = 'a'""#;
     client
         .gives(
             "ExecuteStatement",

@@ -249,7 +249,6 @@ async fn parameters_that_are_not_offered() {
         .ok("CreateTable", &format!(r#"{{"TableName":"there",{keys}}}"#))
         .await;
     for (parameter, value) in [
-        ("ResourcePolicy", r#""{}""#),
         (
             "GlobalTableSourceArn",
             r#""arn:aws:dynamodb:us-east-1:000000000000:table/abc""#,
@@ -284,10 +283,6 @@ async fn habits() {
     let refused = "SSESpecification with Enabled true is not available in this version of geodynamo";
     usual.invalid("CreateTable", &sealed, refused).await;
     usual.ok("CreateTable", &create).await;
-    let recover = r#"{"TableName":"abc","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}"#;
-    let refused = "PointInTimeRecoveryEnabled is not available in this version of geodynamo";
-    usual.invalid("UpdateContinuousBackups", recover, refused).await;
-
     let client = usual.with_habits(Habits {
         at_once: false,
         shows_unbuilt: true,
@@ -301,23 +296,6 @@ async fn habits() {
     let described = client.ok("DescribeTable", r#"{"TableName":"abc"}"#).await;
     let shown = r#""SSEDescription":{"Status":"ENABLED","SSEType":"KMS","KMSMasterKeyArn":"arn:aws:kms:us-east-1:000000000000:alias/aws/dynamodb"}"#;
     assert!(described.contains(shown), "{described}");
-    client
-        .gives(
-            "UpdateContinuousBackups",
-            recover,
-            r#"{"ContinuousBackupsDescription":{"ContinuousBackupsStatus":"ENABLED","PointInTimeRecoveryDescription":{"PointInTimeRecoveryStatus":"ENABLED","RecoveryPeriodInDays":35,"EarliestRestorableDateTime":1763890000.0,"LatestRestorableDateTime":1763890000.0}}}"#,
-        )
-        .await;
-    let missing = recover.replace("abc", "nope");
-    client
-        .refuses(
-            "UpdateContinuousBackups",
-            &missing,
-            "TableNotFoundException",
-            "Table not found: nope",
-        )
-        .await;
-
     let at_once = usual.with_habits(Habits {
         at_once: true,
         shows_unbuilt: false,

@@ -363,6 +363,11 @@ impl Model {
                     "Validation failed in TransactStatements[{at}]: RETURNING clause is not supported in ExecuteTransaction."
                 )));
             }
+            if matches!(&stated.statement, Statement::Select(select) if select.index.is_some()) {
+                refusals.push(Refusal::invalid(format!(
+                    "Validation failed in TransactStatements[{at}]: Reads on indices are not supported within transactions."
+                )));
+            }
         }
         if !refusals.is_empty() {
             return Err(refusals);

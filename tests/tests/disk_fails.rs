@@ -218,7 +218,11 @@ async fn a_full_disk_refuses_writes_until_it_has_room() -> Result<(), Failure> {
         assert_eq!(put(&mut connection, &format!("refused-{number}"), 100).await?.0, 500);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(dev.log_lines("the store takes no writes")?, 1, "one line says so");
+    assert_eq!(
+        dev.log_lines("recovery: the store takes no writes")?,
+        1,
+        "one line says so"
+    );
     assert_eq!(dev.log_lines("ERROR")?, 1, "and none else does");
     assert!(std::fs::read_to_string(&log)?.contains(&data.join("db").display().to_string()));
 
@@ -257,7 +261,14 @@ async fn a_full_disk_refuses_writes_until_it_has_room() -> Result<(), Failure> {
     }
     assert!(!is_there(&mut connection, "0-0").await?, "the delete was acknowledged");
     assert!(!is_there(&mut connection, "refused-0").await?);
-    assert_eq!(put(&mut connection, "last", 100).await?.0, 200);
+    wait_until("a write after the restart", DEADLINE, async || {
+        let (status, answer) = put(&mut connection, "last", 100).await?;
+        if status != 200 {
+            eprintln!("after the restart: {status} {answer}");
+        }
+        Ok(status == 200)
+    })
+    .await?;
     println!("{} items acknowledged", acknowledged.len());
 
     // A data directory that is in use.
@@ -284,7 +295,11 @@ async fn deletes_make_room() -> Result<(), Failure> {
     let mut connection = Connection::open(&dev.endpoint).await?;
     let keys = fill(&mut connection, 0).await?;
     let drop = json!({"TableName": TABLE});
-    assert_eq!(call(&mut connection, "DeleteTable", &drop).await?.0, 200);
+    // The reserve is not there at once.
+    wait_until("the table is deleted", DEADLINE, async || {
+        Ok(call(&mut connection, "DeleteTable", &drop).await?.0 == 200)
+    })
+    .await?;
     wait_until("ready again", DEADLINE, async || Ok(dev.readiness()?.0 == 200)).await?;
     println!("{} items were there", keys.len());
     tables::create(&dev.endpoint, TABLE).await?;
@@ -333,7 +348,11 @@ async fn a_failing_disk_loses_nothing_and_links_go_on() -> Result<(), Failure> {
     }
     assert!(refused > 0, "no write met the failures");
     let log = std::fs::read_to_string(&regions.cluster.nodes[0].log)?;
-    assert_eq!(count(&log, "the store takes no writes"), FAULTS.len(), "{log}");
+    assert_eq!(
+        count(&log, "recovery: the store takes no writes"),
+        FAULTS.len(),
+        "{log}"
+    );
     assert_eq!(count(&log, "the store takes writes again"), FAULTS.len(), "{log}");
     power.on(&mut regions.cluster.nodes[0])?;
     regions.converge(TABLE, &[0, 1], Duration::from_secs(120)).await?;

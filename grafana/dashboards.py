@@ -422,6 +422,20 @@ def capacity():
             "ops",
             12,
         ),
+        series(
+            "Audit records",
+            "Of regions that keep an audit trail.",
+            [(f"rate(geodynamo_audit_records_written_total{{{REGION}}}[$__rate_interval])", "{{region}}")],
+            "ops",
+            12,
+        ),
+        series(
+            "Audit records lost",
+            "The queue was full, or the file could not be written.",
+            [(f"geodynamo_audit_records_lost_total{{{REGION}}}", "{{region}}")],
+            "none",
+            12,
+        ),
     ]
 
 

@@ -279,7 +279,7 @@ def test_a_region_without_an_archive_has_no_backups(tmp_path):
         assert recovery(client, "tab") == {"PointInTimeRecoveryStatus": "DISABLED"}
         refused("ContinuousBackupsUnavailableException", lambda: switch(client, "tab"))
         refused("ContinuousBackupsUnavailableException", lambda: client.create_backup(TableName="tab", BackupName="abc"))
-        refused("TableNotFoundException", lambda: client.create_backup(TableName="x", BackupName="abc"))
+        refused("TableNotFoundException", lambda: client.create_backup(TableName="nothing", BackupName="abc"))
         assert switch(client, "tab", on=False) == {"PointInTimeRecoveryStatus": "DISABLED"}
         assert client.list_backups()["BackupSummaries"] == []
         assert "no [archive]" in (tmp_path / "stderr.log").read_text()

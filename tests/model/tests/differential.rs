@@ -9,7 +9,7 @@ const REQUESTS: usize = 100_000;
 /// Requests of one world.
 const WORLD_REQUESTS: usize = 500;
 /// Requests within which a planted fault is found, whichever it is.
-const FAULT_REQUESTS_MAX: usize = 10_000;
+const FAULT_REQUESTS_MAX: usize = 60_000;
 
 /// What the whole run is made of, each kind with successes and with refusals.
 const KINDS: &[Kind] = &[

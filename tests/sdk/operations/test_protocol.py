@@ -76,7 +76,8 @@ def test_an_operation_that_is_not_offered(wire):
     """A request that is wrong in itself is told so first."""
     assert wire.refusal("StartBulkPutItems").startswith("ValidationException: 3 validation errors detected: ")
     source = {"S3Bucket": "abc", "InputFormat": "ION"}
-    answer = wire.answer("StartBulkPutItems", {"TableName": "abc", "InputS3Configuration": source})
+    target = {"S3Bucket": "abc", "OutputType": ["ERROR"]}
+    answer = wire.answer("StartBulkPutItems", {"TableName": "abc", "InputS3Configuration": source, "OutputS3Configuration": target})
     assert (answer.status, answer.json) == (
         400,
         {

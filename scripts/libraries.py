@@ -111,7 +111,8 @@ def servers(folder):
     """Both servers; gives the variables that lead clients to them."""
     config = Path(folder, "region.toml")
     config.write_text(SHORT_SHARDS)
-    with server(folder, "dev", "--port", "0", "--delay-transient-statuses") as dev, server(folder, "serve", "--config", config) as short_shards:
+    local = ("dev", "--port", "0", "--delay-transient-statuses")
+    with server(folder, *local) as dev, server(folder, "serve", "--config", config) as short_shards:
         yield {
             "AWS_ENDPOINT_URL_DYNAMODB": dev,
             "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": dev,

@@ -267,7 +267,7 @@ const LARGE_MAX: usize = 1_000;
 type Case<'a> = (&'a [(&'a str, i32, &'a str)], Trouble, Load);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "run under the library by its parent"]
+#[ignore = "a part of its parent, which runs it under the library: cargo test -p geodynamo-rocks --test faults"]
 async fn child_every_failure() {
     let faults = Faults::of_child();
     let home = tempfile::tempdir().unwrap();
@@ -404,7 +404,7 @@ async fn child_every_failure() {
 }
 
 #[tokio::test]
-#[ignore = "run under the library by its parent"]
+#[ignore = "a part of its parent, which runs it under the library: cargo test -p geodynamo-rocks --test faults"]
 async fn child_given_up() {
     let faults = Faults::of_child();
     let home = tempfile::tempdir().unwrap();
@@ -435,7 +435,7 @@ async fn child_given_up() {
 }
 
 #[tokio::test]
-#[ignore = "run under the library by its parent"]
+#[ignore = "a part of its parent, which runs it under the library: cargo test -p geodynamo-rocks --test faults"]
 async fn child_acknowledges() {
     let faults = Faults::of_child();
     let home = tempfile::tempdir().unwrap();

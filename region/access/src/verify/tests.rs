@@ -573,7 +573,7 @@ proptest! {
 
 /// Prints what one costs: `cargo test --release -p geodynamo-access -- --ignored --nocapture cost_of_a_verification`.
 #[test]
-#[ignore = "a measurement, not a check: it holds nothing that could fail"]
+#[ignore = "a measurement that cannot fail: cargo test --release -p geodynamo-access --lib cost_of -- --ignored --nocapture"]
 fn cost_of_a_verification() {
     let verifier = verifier();
     let body = [b'x'; 300];

@@ -148,8 +148,8 @@ impl Orderer {
         }
     }
 
-    /// Waits for the next durable ceiling, for a while. An error if an attempt has failed that is not one of the first so many:
-    /// what began before the caller did tells nothing of the engine as it is now.
+    /// Waits for the next durable ceiling, for a while. An error if an attempt after the first `begun` has failed. Earlier ones
+    /// began before the caller did, and tell nothing of the engine as it is now.
     async fn ceiling_raised(&self, begun: u64) -> Result<()> {
         {
             let attempts = self.attempts.lock();

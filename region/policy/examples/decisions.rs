@@ -1,5 +1,5 @@
 //! What one decision costs: nanoseconds a call, on one thread, for a user under ten policies of ten statements with LeadingKeys
-//! conditions. Run with `cargo run --release -p geodynamo-policy --example speed`.
+//! conditions. Run with `cargo run --release -p geodynamo-policy --example decisions`.
 
 #![expect(
     clippy::disallowed_methods,

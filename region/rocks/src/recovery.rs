@@ -200,14 +200,11 @@ impl Committer {
         let known = self.care.trouble;
         let since = known.map_or_else(Instant::now, |(_, since)| since);
         self.care.trouble = Some((trouble, since));
-        self.shared.queue.refuse(trouble, false);
-        if trouble == Trouble::NoRoom {
-            self.care.reserve.release();
-        }
         if known.is_none() {
             self.care.backoff = RETRY_MIN;
             self.care.next_try = Instant::now();
         }
+        // Health first: who is refused a write and asks why is to be told.
         let text: Arc<str> = text.into();
         if self.store.is_some() {
             self.shared
@@ -217,6 +214,10 @@ impl Committer {
             self.shared
                 .health
                 .send_replace(Health::Unreadable(trouble, text.clone()));
+        }
+        self.shared.queue.refuse(trouble, false);
+        if trouble == Trouble::NoRoom {
+            self.care.reserve.release();
         }
         if known.is_none_or(|(known, _)| known != trouble) {
             let path = self.care.path.display();

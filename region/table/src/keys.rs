@@ -150,7 +150,7 @@ pub(crate) fn just_after(key: &[u8]) -> Bytes {
     next.into()
 }
 
-fn with(space: u8, owner: u64, route: u64, rest: &[u8]) -> Bytes {
+pub(crate) fn with(space: u8, owner: u64, route: u64, rest: &[u8]) -> Bytes {
     let mut key = key_head(space, owner, route, rest.len());
     key.extend_from_slice(rest);
     key.into()

@@ -17,6 +17,7 @@ mod apply;
 mod backfill;
 mod catalog;
 mod collections;
+mod conflicts;
 mod copy;
 mod counts;
 mod cursors;
@@ -63,6 +64,7 @@ mod write;
 pub use capacity::Capacity;
 pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
 pub use collections::COLLECTION_BYTES_MAX;
+pub use conflicts::{CONFLICTS_PAGE_MAX, Conflict, ConflictId, ConflictPage, ConflictSide};
 pub use description::{Description, IndexDescription, ReplicaDescription};
 pub use digest::{Digest, PartDigest};
 pub use error::{ConditionFailed, Result, TableError};
@@ -78,9 +80,9 @@ pub use reconcile::DRAIN_MS_MAX;
 pub use resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
 pub use stored::StoredItem;
 pub use streams::{
-    EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, SHARD_MS, STREAM_RETENTION_MS,
-    STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription, StreamError, StreamName, StreamOptions, StreamPage,
-    StreamRecord, parse_stream_label, stream_label,
+    ConflictVersion, ConflictVersions, EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX,
+    RecordPage, SHARD_MS, STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription,
+    StreamError, StreamKind, StreamName, StreamOptions, StreamPage, StreamRecord, stream_label,
 };
 pub use sweep::Swept;
 pub use system::SystemTable;

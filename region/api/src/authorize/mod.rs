@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use geodynamo_policy::{Environment, Policy, Request as Question, evaluate};
 use geodynamo_storage::Engine;
-use geodynamo_table::{StreamName, Table, stream_label};
+use geodynamo_table::{StreamName, Table};
 
 pub(crate) use facts::Facts;
 pub(crate) use policies::PolicyCache;
@@ -170,7 +170,7 @@ impl<'a, E: Engine> Gate<'a, E> {
     pub(crate) fn stream(&self, arn: &str, name: &StreamName) -> Target {
         let own = self.api.tables.account();
         let account = account_of(arn);
-        let (region, label) = (self.api.tables.region(), stream_label(name.label_ms));
+        let (region, label) = (self.api.tables.region(), name.label());
         let stored = self.api.tables.stream_policy(name).filter(|_| account == own);
         Target {
             arn: format!(

@@ -1,5 +1,5 @@
 use geodynamo_storage::Engine;
-use geodynamo_table::{Shard, stream_label};
+use geodynamo_table::Shard;
 
 use super::{
     describe::{key_schema, seconds},
@@ -36,7 +36,7 @@ pub(super) fn describe_stream<E: Engine>(
     Ok(DescribeStreamOutput {
         stream_description: Some(StreamDescription {
             stream_arn: Some(stream_arn(api, &name).into()),
-            stream_label: Some(stream_label(name.label_ms).into()),
+            stream_label: Some(name.label().into()),
             stream_status: Some(if found.enabled { "ENABLED" } else { "DISABLED" }.into()),
             stream_view_type: Some(found.view.code().into()),
             creation_request_date_time: Some(seconds(name.label_ms)),

@@ -1,6 +1,6 @@
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
-use geodynamo_table::{EventKind, StreamRecord};
+use geodynamo_table::{ConflictVersion, EventKind, StreamRecord, stream_label};
 
 use super::{
     Answer,
@@ -76,6 +76,20 @@ fn write_record(record: &StreamRecord, region: &str, writer: &mut Writer) -> Res
     whole("SizeBytes", record.size_bytes as u64, writer);
     text("StreamViewType", record.view.code(), writer);
     writer.end_object();
+    if let Some(conflict) = &record.conflict {
+        // Programs know a record's members only, so the versions are told where DynamoDB names who acted.
+        writer.plain_key("userIdentity");
+        writer.begin_object();
+        let version = |version: &ConflictVersion| format!("{}@{}Z", version.by, stream_label(version.time_ms));
+        let versions = format!(
+            "loser={};winner={}",
+            version(&conflict.loser),
+            version(&conflict.winner)
+        );
+        text("PrincipalId", &versions, writer);
+        text("Type", "Conflict", writer);
+        writer.end_object();
+    }
     if record.expired {
         writer.plain_key("userIdentity");
         writer.begin_object();

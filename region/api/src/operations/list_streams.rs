@@ -1,5 +1,5 @@
 use geodynamo_storage::Engine;
-use geodynamo_table::{StreamName, stream_label};
+use geodynamo_table::StreamName;
 
 use super::streams::{page_limit, stream_arn, stream_of_arn};
 use crate::{
@@ -24,7 +24,7 @@ pub(super) fn list_streams<E: Engine>(api: &Api<E>, input: &ListStreamsInput) ->
         .map(|name| stream_arn(api, name));
     let stream = |name: StreamName| Stream {
         stream_arn: Some(stream_arn(api, &name).into()),
-        stream_label: Some(stream_label(name.label_ms).into()),
+        stream_label: Some(name.label().into()),
         table_name: Some(name.table.into()),
     };
     Ok(ListStreamsOutput {

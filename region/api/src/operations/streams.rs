@@ -1,7 +1,7 @@
 //! What the operations on streams have in common: ARNs, shard iterators' texts, errors.
 
 use geodynamo_storage::Engine;
-use geodynamo_table::{RECORDS_MAX, StreamError, StreamName, parse_stream_label, stream_label};
+use geodynamo_table::{RECORDS_MAX, StreamError, StreamName};
 
 use crate::{Api, errors::ApiError};
 
@@ -12,7 +12,7 @@ const ITERATOR_SEPARATOR: &str = "|1|";
 
 /// A stream's ARN.
 pub(super) fn stream_arn<E: Engine>(api: &Api<E>, name: &StreamName) -> String {
-    format!("{}/stream/{}", api.table_arn(&name.table), stream_label(name.label_ms))
+    format!("{}/stream/{}", api.table_arn(&name.table), name.label())
 }
 
 /// The stream that an ARN names: `arn:aws:dynamodb:region:account:table/name/stream/label`. As with tables, a region
@@ -27,11 +27,7 @@ pub(crate) fn stream_of_arn(arn: &str) -> Result<StreamName, ApiError> {
         .filter(|(table, _)| !table.is_empty())
         .ok_or_else(|| ApiError::invalid_stream_arn(arn))?;
     // A label that is no time is one that no stream has.
-    let label_ms = parse_stream_label(label).ok_or_else(|| ApiError::stream_not_found(arn))?;
-    Ok(StreamName {
-        table: table.into(),
-        label_ms,
-    })
+    StreamName::of(table, label).ok_or_else(|| ApiError::stream_not_found(arn))
 }
 
 /// An iterator's text: the stream's ARN, then what the shard is read by.

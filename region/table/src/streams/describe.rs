@@ -8,6 +8,7 @@ use geodynamo_storage::Engine;
 use super::{
     StreamError,
     ids::{Sequences, ShardKey},
+    label,
     state::Stream,
 };
 use crate::{
@@ -15,13 +16,41 @@ use crate::{
     schema::{KeySchema, StreamView},
 };
 
+/// What a stream is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKind {
+    /// The changes of a table's items.
+    Changes,
+    /// The conflicts of a global table: writes that lost to concurrent ones of other regions.
+    Conflicts,
+}
+
 /// A stream as ARNs name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamName {
     /// The table's name; the table may be gone.
     pub table: String,
-    /// The stream's label, as milliseconds since the Unix epoch.
+    /// When it was switched on, in milliseconds since the Unix epoch: its label.
     pub label_ms: Millis,
+    /// What it is of, which its label tells, too.
+    pub kind: StreamKind,
+}
+
+impl StreamName {
+    /// The name of a table's stream with a label; `None` if it is no label.
+    pub fn of(table: &str, label: &str) -> Option<Self> {
+        let (label_ms, kind) = label::parse(label)?;
+        Some(Self {
+            table: table.to_owned(),
+            label_ms,
+            kind,
+        })
+    }
+
+    /// The label: `2026-11-23T09:30:00.000`, of a stream of conflicts with `.conflicts` behind it.
+    pub fn label(&self) -> String {
+        label::write(self.label_ms, self.kind)
+    }
 }
 
 /// Some streams of the region, in the order of their names.
@@ -62,26 +91,39 @@ pub struct Shard {
 }
 
 impl<E: Engine> Tables<E> {
-    /// The streams of the region, or of one table's name, behind one of them; at most `limit`.
+    /// The streams of the region, or of one table's name, behind one of them; at most `limit`. A table that has replicas in
+    /// other regions has two: of its changes, and of its conflicts.
     pub fn list_streams(&self, table: Option<&str>, after: Option<StreamName>, limit: usize) -> StreamPage {
-        let state = self.streams().state.lock();
         let first = (table.unwrap_or_default().to_owned(), 0);
-        let from = match after.map(|after| (after.table, after.label_ms)) {
-            Some(after) if after >= first => Bound::Excluded(after),
-            _ => Bound::Included(first),
+        let from = after.as_ref().map(|after| (after.table.clone(), after.label_ms));
+        let from = from.filter(|from| *from >= first).unwrap_or(first);
+        // One of these may have both its streams behind it.
+        let found: Vec<_> = {
+            let state = self.streams().state.lock();
+            let names = state.names.range((Bound::Included(from), Bound::Unbounded));
+            names
+                .take_while(|((name, _), _)| table.is_none_or(|table| table == *name))
+                .take(limit.saturating_add(2))
+                .map(|(name, id)| (name.clone(), *id))
+                .collect()
         };
-        let mut names = state
-            .names
-            .range((from, Bound::Unbounded))
-            .map(|((name, label), _)| (name, *label))
-            .take_while(|(name, _)| table.is_none_or(|table| table == *name));
-        let streams = names.by_ref().take(limit).map(|(name, label_ms)| StreamName {
-            table: name.clone(),
-            label_ms,
+        let named = found.into_iter().flat_map(|((name, label_ms), id)| {
+            let kinds: &[_] = match self.replicated(id) {
+                Some(table) if table.other_replicas(self.region()).next().is_some() => {
+                    &[StreamKind::Changes, StreamKind::Conflicts]
+                }
+                _ => &[StreamKind::Changes],
+            };
+            kinds.iter().map(move |kind| StreamName {
+                table: name.clone(),
+                label_ms,
+                kind: *kind,
+            })
         });
+        let mut streams = named.filter(|name| after.as_ref().is_none_or(|after| name > after));
         StreamPage {
-            streams: streams.collect(),
-            more: names.next().is_some(),
+            streams: streams.by_ref().take(limit).collect(),
+            more: streams.next().is_some(),
         }
     }
 
@@ -103,7 +145,10 @@ impl<E: Engine> Tables<E> {
             .filter(|shard| after.is_none_or(|after| shard.id.as_str() > after))
             .filter(|shard| parent.is_none() || shard.parent.as_deref() == parent);
         Ok(StreamDescription {
-            view: stream.header.view,
+            view: match name.kind {
+                StreamKind::Changes => stream.header.view,
+                StreamKind::Conflicts => StreamView::NewAndOldImages,
+            },
             enabled: stream.header.closed.is_none(),
             keys: stream.header.keys.clone(),
             shards: shards.by_ref().take(limit).collect(),

@@ -1,5 +1,9 @@
 //! Stream labels: when a stream was switched on, as DynamoDB writes it.
 
+use super::StreamKind;
+
+/// What follows the time in the label of a stream of conflicts.
+const CONFLICTS: &str = ".conflicts";
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Days from 0000-03-01, where eras of 400 years begin, to 1970-01-01.
@@ -18,8 +22,24 @@ pub fn stream_label(ms: u64) -> String {
     )
 }
 
-/// The time that a label tells; `None` if it is no label.
-pub fn parse_stream_label(label: &str) -> Option<u64> {
+/// What a label tells: when the stream was switched on, and what it is of; `None` if it is no label.
+pub(crate) fn parse(label: &str) -> Option<(u64, StreamKind)> {
+    match label.strip_suffix(CONFLICTS) {
+        Some(label) => Some((parse_time(label)?, StreamKind::Conflicts)),
+        None => Some((parse_time(label)?, StreamKind::Changes)),
+    }
+}
+
+/// The label of a stream of either kind.
+pub(crate) fn write(ms: u64, kind: StreamKind) -> String {
+    let mut label = stream_label(ms);
+    if kind == StreamKind::Conflicts {
+        label.push_str(CONFLICTS);
+    }
+    label
+}
+
+fn parse_time(label: &str) -> Option<u64> {
     let (date, time) = label.split_once('T')?;
     let (time, ms) = time.split_once('.')?;
     let number = |text: &str| text.parse::<u64>().ok();
@@ -69,7 +89,10 @@ mod tests {
     fn labels() {
         let check = |ms: u64, expected: &str| {
             assert_eq!(stream_label(ms), expected, "{ms}");
-            assert_eq!(parse_stream_label(expected), Some(ms));
+            let conflicts = format!("{expected}.conflicts");
+            assert_eq!(write(ms, StreamKind::Conflicts), conflicts);
+            assert_eq!(parse(&conflicts), Some((ms, StreamKind::Conflicts)));
+            assert_eq!(parse(expected), Some((ms, StreamKind::Changes)));
         };
         check(0, "1970-01-01T00:00:00.000");
         check(951_782_400_000, "2000-02-29T00:00:00.000");
@@ -92,20 +115,23 @@ mod tests {
             "+024-11-23T09:29:22.789",
             "1969-12-31T23:59:59.999",
             "99999-11-23T09:29:22.789",
+            ".conflicts",
+            "2024-11-23T09:29:22.789.conflicts.conflicts",
+            "2024-11-23T09:29:22.789.losers",
         ] {
-            assert_eq!(parse_stream_label(label), None, "{label}");
+            assert_eq!(parse(label), None, "{label}");
         }
     }
 
     proptest! {
         #[test]
         fn labels_are_read_back(ms in 0..253_402_300_799_999_u64) {
-            prop_assert_eq!(parse_stream_label(&stream_label(ms)), Some(ms));
+            prop_assert_eq!(parse(&stream_label(ms)), Some((ms, StreamKind::Changes)));
         }
 
         #[test]
         fn texts_never_panic(text in ".{0,30}") {
-            let _ = parse_stream_label(&text);
+            let _ = parse(&text);
         }
     }
 }

@@ -6,6 +6,9 @@
 //! enough. These positions are durable before anyone reads past them, so a record belongs to one shard for ever,
 //! whatever clocks and processes do. What a record says is in the change: the key, the images, and its [`Effect`].
 //!
+//! A table with replicas in other regions has a second stream beside each: of its conflicts. It has the same shards, and its
+//! records are those changes that record a conflict's loser ([`StreamKind::Conflicts`]).
+//!
 //! [`Effect`]: geodynamo_replicator_core::Effect
 
 mod describe;
@@ -19,10 +22,12 @@ mod trim;
 
 use geodynamo_replicator_core::Millis;
 
-pub use describe::{Shard, StreamDescription, StreamName, StreamPage};
+pub use describe::{Shard, StreamDescription, StreamKind, StreamName, StreamPage};
 pub(crate) use label::civil;
-pub use label::{parse_stream_label, stream_label};
-pub use read::{EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord};
+pub use label::stream_label;
+pub use read::{
+    ConflictVersion, ConflictVersions, EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord,
+};
 pub(crate) use state::Streams;
 
 use crate::TableError;

@@ -1,17 +1,20 @@
 //! Reading a shard.
 
 use geodynamo_item::{Item, size};
-use geodynamo_replicator_core::{Body, Change, LogId, Millis, Origin, Position};
+use geodynamo_replicator_core::{Body, Change, LogId, Millis, Origin, Position, Stamp};
 use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    ITERATOR_MS, StreamError, StreamName,
+    ITERATOR_MS, StreamError, StreamKind, StreamName,
     ids::{ReadFrom, Sequences, ShardIterator, ShardKey},
 };
 use crate::{
     StoredItem, TableError, Tables,
+    conflicts::region_of,
     index::ItemKey,
+    keys,
+    record::Record,
     schema::{KeySchema, StreamView},
 };
 
@@ -76,6 +79,26 @@ pub struct StreamRecord {
     pub view: StreamView,
     /// Whether the service deleted the item, in this region, because it had expired.
     pub expired: bool,
+    /// Of a conflict: which version lost, and to which. `old` is the loser's image then, and `new` the winner's.
+    pub conflict: Option<ConflictVersions>,
+}
+
+/// The versions of a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConflictVersions {
+    /// The one that lost.
+    pub loser: ConflictVersion,
+    /// The one that won where the conflict was found.
+    pub winner: ConflictVersion,
+}
+
+/// Whose a version is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConflictVersion {
+    /// The region that wrote it, or the replica's id if no region has that now.
+    pub by: String,
+    /// When, by its stamp: in milliseconds since the Unix epoch.
+    pub time_ms: Millis,
 }
 
 /// Some records of a shard.
@@ -90,6 +113,7 @@ pub struct RecordPage {
 /// A shard at one moment, as a reader needs it.
 struct Reading {
     table: u64,
+    kind: StreamKind,
     shard: ShardKey,
     log: LogId,
     keys: KeySchema,
@@ -151,7 +175,7 @@ impl<E: Engine> Tables<E> {
         let per_second = self.options().streams.reads_per_second;
         if !self
             .streams()
-            .admit(table, name.label_ms, reading.shard, now, per_second)
+            .admit(table, (name.label_ms, name.kind), reading.shard, now, per_second)
         {
             return Err(StreamError::TooOften);
         }
@@ -196,7 +220,11 @@ impl<E: Engine> Tables<E> {
                     break;
                 }
                 looked_at += 1;
-                if let Some(record) = self.record(reading, position, change)? {
+                let record = match reading.kind {
+                    StreamKind::Changes => self.record(reading, position, change)?,
+                    StreamKind::Conflicts => self.conflict_record(reading, position, change).await?,
+                };
+                if let Some(record) = record {
                     bytes += record.size_bytes;
                     if bytes > RECORDS_BYTES_MAX && !records.is_empty() {
                         return Ok((records, at));
@@ -235,22 +263,79 @@ impl<E: Engine> Tables<E> {
         let keys = ItemKey::decode(&reading.keys, &change.key)?;
         let old = images.old.map(StoredItem::new).filter(|_| reading.view.old_image());
         let new = images.new.map(StoredItem::new).filter(|_| reading.view.new_image());
-        let mut size_bytes = size::item(&keys);
-        for image in [&old, &new].into_iter().flatten() {
-            size_bytes += image.size()?;
-        }
         Ok(Some(StreamRecord {
-            event_id: format!("{:016x}{:016x}", reading.log.0, position.0),
+            event_id: reading.event_id(position),
             kind,
             created_s: change.commit_time / 1000,
+            size_bytes: record_size(&keys, &old, &new)?,
             keys,
             old,
             new,
             sequence: reading.sequences.at(position),
-            size_bytes,
             view: reading.view,
             expired: deleted && change.stamp.expiry && change.origin == Origin::Local,
+            conflict: None,
         }))
+    }
+
+    /// The record of a conflict; none of any other change. The winner's image is that of the item if it still is the winner's
+    /// version, or that of the conflict in which that version lost later; otherwise it is not kept any more.
+    async fn conflict_record(
+        &self,
+        reading: &Reading,
+        position: Position,
+        change: Change,
+    ) -> Result<Option<StreamRecord>, TableError> {
+        let Some((loser, winner)) = change.loser() else {
+            return Ok(None);
+        };
+        let at = ItemKey::from_bytes(change.key.clone())?;
+        let engine_keys = [
+            keys::item(reading.table, at.route, &at.bytes),
+            keys::conflict(reading.table, at.route, &at.bytes, winner),
+        ];
+        let found = self.engine().get_each(&engine_keys).await?;
+        let mut won = None;
+        for bytes in found.into_iter().flatten() {
+            let record = Record::read(&bytes)?;
+            if record.stamp == winner {
+                won = Some(record);
+                break;
+            }
+        }
+        let keys = ItemKey::decode(&reading.keys, &change.key)?;
+        let old = loser.value.map(StoredItem::new);
+        let is_deleted = won.as_ref().is_some_and(|won| won.item.is_none());
+        let new = won.and_then(|won| won.item).map(StoredItem::new);
+        Ok(Some(StreamRecord {
+            event_id: reading.event_id(position),
+            kind: if is_deleted {
+                EventKind::Remove
+            } else {
+                EventKind::Modify
+            },
+            created_s: change.commit_time / 1000,
+            size_bytes: record_size(&keys, &old, &new)?,
+            keys,
+            old,
+            new,
+            sequence: reading.sequences.at(position),
+            view: StreamView::NewAndOldImages,
+            expired: false,
+            conflict: Some(ConflictVersions {
+                loser: self.conflict_version(reading.table, loser.stamp),
+                winner: self.conflict_version(reading.table, winner),
+            }),
+        }))
+    }
+
+    fn conflict_version(&self, table: u64, stamp: Stamp) -> ConflictVersion {
+        let table = self.replicated(table);
+        let region = table.and_then(|table| region_of(&table, stamp.replica));
+        ConflictVersion {
+            by: region.unwrap_or_else(|| stamp.replica.to_string()),
+            time_ms: stamp.time.millis(),
+        }
     }
 
     /// The position before the first record that was made at a time or later. Where clocks have stepped back, one such
@@ -293,6 +378,7 @@ impl<E: Engine> Tables<E> {
             .unwrap_or_else(|| self.log_end(log));
         Ok(Reading {
             table,
+            kind: name.kind,
             shard,
             log,
             keys: stream.header.keys.clone(),
@@ -322,7 +408,7 @@ impl<E: Engine> Tables<E> {
     }
 
     fn iterator_key(&self, table: u64, name: &StreamName) -> u64 {
-        let parts = [self.replica().0, table, name.label_ms].map(u64::to_be_bytes);
+        let parts = [self.replica().0, table, name.label_ms, name.kind as u64].map(u64::to_be_bytes);
         xxh3_64(parts.as_flattened())
     }
 
@@ -333,7 +419,20 @@ impl<E: Engine> Tables<E> {
     }
 }
 
+/// Bytes of a record's key and images, by DynamoDB's formula.
+fn record_size(keys: &Item, old: &Option<StoredItem>, new: &Option<StoredItem>) -> Result<usize, TableError> {
+    let mut bytes = size::item(keys);
+    for image in [old, new].into_iter().flatten() {
+        bytes += image.size()?;
+    }
+    Ok(bytes)
+}
+
 impl Reading {
+    fn event_id(&self, position: Position) -> String {
+        format!("{:016x}{:016x}", self.log.0, position.0)
+    }
+
     /// The position that a sequence number of the shard stands for: its starting and ending numbers are some, too.
     fn position(&self, number: &str) -> Result<Position, StreamError> {
         let position = self.sequences.position(number).ok_or(StreamError::Sequence)?;

@@ -7,6 +7,7 @@ use geodynamo_replicator_core::{Millis, Position};
 use parking_lot::Mutex;
 
 use super::{
+    StreamKind,
     ids::ShardKey,
     rows::{Generation, Header, Row},
 };
@@ -56,7 +57,7 @@ pub(super) struct Stream {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     second: u64,
-    by_shard: HashMap<(u64, Millis, ShardKey), u32>,
+    by_shard: HashMap<(u64, (Millis, StreamKind), ShardKey), u32>,
 }
 
 impl Streams {
@@ -116,7 +117,14 @@ impl Streams {
     }
 
     /// Counts a call that reads a shard; whether it is within the limit.
-    pub(super) fn admit(&self, table: u64, label: Millis, shard: ShardKey, now: Millis, per_second: u32) -> bool {
+    pub(super) fn admit(
+        &self,
+        table: u64,
+        label: (Millis, StreamKind),
+        shard: ShardKey,
+        now: Millis,
+        per_second: u32,
+    ) -> bool {
         if per_second == 0 {
             return true;
         }

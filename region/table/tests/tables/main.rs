@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod collections;
+mod conflicts;
 mod gated;
 mod indexes;
 mod lost;

@@ -6,7 +6,7 @@ use geodynamo_item::Item;
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{
     CreateTable, EventKind, ITERATOR_MS, SHARD_MS, STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace,
-    StreamError, StreamName, StreamRecord, Tables, UpdateTable, schema::StreamView,
+    StreamError, StreamKind, StreamName, StreamRecord, Tables, UpdateTable, schema::StreamView,
 };
 
 use crate::{
@@ -30,9 +30,11 @@ pub(crate) async fn with_stream(mode: Spanning, view: StreamView) -> (Region, st
     (tables, time)
 }
 
-/// The only stream of the table `t`, or the latest.
+/// The only stream of the table `t`'s changes, or the latest.
 pub(crate) fn stream(tables: &Region) -> StreamName {
-    tables.list_streams(Some("t"), None, 100).streams.pop().unwrap()
+    let mut streams = tables.list_streams(Some("t"), None, 100).streams;
+    streams.retain(|name| name.kind == StreamKind::Changes);
+    streams.pop().unwrap()
 }
 
 pub(crate) fn shards(tables: &Region, name: &StreamName) -> Vec<Shard> {

@@ -8,7 +8,12 @@ const TYPES: &[&str] = &["S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "B
 impl Generator<'_> {
     /// A path, mostly to something that the item has.
     pub(super) fn path(&mut self, item: Option<&Item>) -> Path {
-        let names: Vec<&String> = item.into_iter().flat_map(Item::keys).collect();
+        // No expression can name one without a name.
+        let names: Vec<&String> = item
+            .into_iter()
+            .flat_map(Item::keys)
+            .filter(|name| !name.is_empty())
+            .collect();
         let root = if !names.is_empty() && self.rng.percent(75) {
             self.rng.pick(&names).clone()
         } else {
@@ -25,7 +30,6 @@ impl Generator<'_> {
                     path.steps.push(Step::Index(index));
                 }
                 Some(Value::M(map)) if self.rng.percent(60) => {
-                    // No expression can lead to one without a name.
                     let names: Vec<&String> = map.keys().filter(|name| !name.is_empty()).collect();
                     let name = if !names.is_empty() && self.rng.percent(80) {
                         self.rng.pick(&names).clone()

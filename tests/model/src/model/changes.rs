@@ -3,7 +3,7 @@
 use super::{Fault, Item, Json, Model, Refusal, Refused, item_size, json};
 use crate::{
     request::changes::{Event, TableRequest},
-    schema::{Index, Schema},
+    schema::{Index, KeyAttribute, Schema},
     value::Value,
 };
 
@@ -64,6 +64,16 @@ impl Model {
         let phases = &self.phases[table];
         if schema.filling().is_some() || !phases.leaving.is_empty() {
             refusals.push(Refusal::simultaneous());
+        }
+        // The generator makes none such, but a sequence of requests that is being shortened may.
+        let leaving = phases.leaving.iter().flat_map(|index| index.keys.attributes());
+        let mut defined = schema.key_attributes().into_iter().chain(leaving);
+        let redefined = |known: &KeyAttribute| {
+            let mut keys = index.keys.attributes();
+            keys.any(|key| key.name == known.name && key.kind != known.kind)
+        };
+        if defined.any(redefined) {
+            refusals.push(Refusal::invalid(""));
         }
         if !refusals.is_empty() {
             return Err(refusals);

@@ -527,9 +527,10 @@ pub(super) fn faults(stated: &Stated, fault: Option<Fault>) -> Vec<Refusal> {
     match stated.mistake {
         Some(StatementMistake::Syntax) => return vec![Refusal::invalid("")],
         Some(StatementMistake::TooManyParameters) => {
-            return vec![Refusal::invalid(
+            // Whatever else is wrong with the statement may be told first.
+            refusals.push(Refusal::invalid(
                 "Number of parameters in request and statement don't match.",
-            )];
+            ));
         }
         // Where there was none to take away the statement asks for one, where none may stand, too.
         Some(StatementMistake::TooFewParameters) => return vec![Refusal::invalid("")],

@@ -1,6 +1,7 @@
 """Three regions, one table: unmodified SDKs write in each and read in all."""
 
 import json
+import subprocess
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from decimal import Decimal
 
 import airportsdata
 import pytest
-from conftest import key_schema, table_definition, wait_until
+from conftest import BINARY, key_schema, table_definition, wait_until
 
 
 @pytest.fixture
@@ -124,6 +125,67 @@ def test_conflicts_converge(regions, table):
     views = [{n: get(region, table, f"key-{n}") for n in range(20)} for region in regions]
     assert views[0] == views[1] == views[2]
     assert all(item["round"] == 4 for item in views[0].values())
+
+
+def test_losers_of_conflicts_are_seen_and_put_back(regions, table):
+    """All writes that lost are in every region's stream of conflicts, and on the command line; one is put back."""
+
+    def write(region):
+        here = region.resource().Table(table)
+        for round_number in range(10):
+            here.put_item(Item={"pk": "contested", "who": region.name, "round": round_number})
+
+    with ThreadPoolExecutor(len(regions)) as pool:
+        list(pool.map(write, regions))
+    same_digest(regions, table)
+
+    def losers(region):
+        streams = region.client("dynamodbstreams")
+        listed = streams.list_streams(TableName=table)["Streams"]
+        changes, conflicts = listed
+        assert conflicts["StreamLabel"] == changes["StreamLabel"] + ".conflicts"
+        arn = conflicts["StreamArn"]
+        described = streams.describe_stream(StreamArn=arn)["StreamDescription"]
+        assert described["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+        found = []
+        for shard in described["Shards"]:
+            iterator = streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+            found += streams.get_records(ShardIterator=iterator)["Records"]
+        return found
+
+    seen = []
+    for region in regions:
+        found = losers(region)
+        for record in found:
+            assert record["userIdentity"]["Type"] == "Conflict"
+            loser, winner = record["userIdentity"]["PrincipalId"].split(";")
+            assert loser.startswith(f"loser={record['dynamodb']['OldImage']['who']['S']}@")
+            assert winner.startswith("winner=")
+        seen.append(sorted((r["dynamodb"]["OldImage"]["who"]["S"], r["dynamodb"]["OldImage"]["round"]["N"]) for r in found))
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) >= 2, "the last writes of two regions lost, at least"
+
+    admin = regions[1].admin.removeprefix("http://")
+
+    def run(*arguments):
+        command = [BINARY, "conflicts", *arguments, "--admin", admin]
+        return subprocess.run(command, env=regions[1].environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    listed = json.loads(run("list", table, "--output", "json"))
+    assert sorted((c["loser"]["item"]["who"]["S"], c["loser"]["item"]["round"]["N"]) for c in listed) == seen[1]
+    assert len(run("list", table).splitlines()) == 2 * len(listed)
+    one = listed[0]
+    shown = json.loads(run("show", table, one["id"]))
+    assert shown["loser"] == one["loser"] and shown["current"]["item"] is not None
+    data = regions[1].endpoint.removeprefix("http://")
+    run("restore", table, one["id"], "--data", data, "--region", regions[1].name)
+    for region in regions:
+        wait_until(
+            lambda region=region: get(region, table, "contested")["who"] == one["loser"]["item"]["who"]["S"],
+            f"{region.name}: put back",
+        )
 
 
 def test_settings_travel(regions, table):

@@ -4,11 +4,12 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use geodynamo_table::CONFLICTS_PAGE_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -24,16 +25,30 @@ pub trait Admin: Send + Sync + 'static {
     fn readiness(&self) -> Result<(), String>;
 
     /// The digest of a table's replica here, per partition and index, as JSON. Equal digests mean equal replicas.
-    fn digest(&self, table: &str) -> impl Future<Output = Result<Value, DigestError>> + Send;
+    fn digest(&self, table: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
+
+    /// Conflicts of a table behind one of them, as JSON.
+    fn conflicts(
+        &self,
+        table: &str,
+        after: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Value, AdminError>> + Send;
+
+    /// One conflict of a table, as JSON.
+    fn conflict(&self, table: &str, id: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
 }
 
-/// Why there is no digest.
+/// Why an answer about a table cannot be had.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DigestError {
+pub enum AdminError {
     /// No such table here.
     #[error("no table '{0}' here")]
     NoSuchTable(String),
-    /// It could not be computed.
+    /// No such conflict here.
+    #[error("no conflict '{0}' here")]
+    NoSuchConflict(String),
+    /// It could not be worked out.
     #[error("{0}")]
     Failed(String),
 }
@@ -60,6 +75,8 @@ impl AdminPort {
             .route("/metrics", get(metrics::<A>))
             .route("/latency", get(latency::<A>))
             .route("/digest", get(digest::<A>))
+            .route("/conflicts", get(conflicts::<A>))
+            .route("/conflicts/{id}", get(conflict::<A>))
             .with_state(Arc::new(Shared {
                 admin,
                 registry,
@@ -112,17 +129,42 @@ async fn latency<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Json<Value> 
 }
 
 #[derive(Deserialize)]
-struct DigestQuery {
+struct TableQuery {
     table: String,
 }
 
-async fn digest<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<DigestQuery>) -> Response {
-    match shared.admin.digest(&query.table).await {
-        Ok(digest) => Json(digest).into_response(),
+#[derive(Deserialize)]
+struct ConflictsQuery {
+    table: String,
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+}
+
+async fn digest<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TableQuery>) -> Response {
+    answer(shared.admin.digest(&query.table).await)
+}
+
+async fn conflicts<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<ConflictsQuery>) -> Response {
+    let limit = query.limit.unwrap_or(CONFLICTS_PAGE_MAX);
+    answer(shared.admin.conflicts(&query.table, &query.after, limit).await)
+}
+
+async fn conflict<A: Admin>(
+    State(shared): State<Arc<Shared<A>>>,
+    Path(id): Path<String>,
+    Query(query): Query<TableQuery>,
+) -> Response {
+    answer(shared.admin.conflict(&query.table, &id).await)
+}
+
+fn answer(found: Result<Value, AdminError>) -> Response {
+    match found {
+        Ok(found) => Json(found).into_response(),
         Err(error) => {
             let status = match error {
-                DigestError::NoSuchTable(_) => StatusCode::NOT_FOUND,
-                DigestError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                AdminError::NoSuchTable(_) | AdminError::NoSuchConflict(_) => StatusCode::NOT_FOUND,
+                AdminError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
             (status, Json(json!({ "error": error.to_string() }))).into_response()
         }

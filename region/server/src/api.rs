@@ -8,14 +8,15 @@ use geodynamo_api::{Api, Authorization, Call, Operation};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
-use geodynamo_table::{TableError, Tables};
+use geodynamo_table::{ConflictId, TableError, Tables};
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::{
     access::RegionIam,
-    admin::{Admin, DigestError},
+    admin::{Admin, AdminError},
     audit::Auditing,
+    conflicts,
     handler::{Handler, Origin, QueryReply, Reply},
 };
 
@@ -147,12 +148,34 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         }
     }
 
-    async fn digest(&self, table: &str) -> Result<Value, DigestError> {
-        let digest = self.0.digest(table).await.map_err(|error| match error {
-            TableError::ResourceNotFound(_) => DigestError::NoSuchTable(table.to_owned()),
-            error => DigestError::Failed(error.to_string()),
-        })?;
-        serde_json::to_value(digest).map_err(|error| DigestError::Failed(error.to_string()))
+    async fn digest(&self, table: &str) -> Result<Value, AdminError> {
+        let digest = self.0.digest(table).await.map_err(|error| admin_error(error, table))?;
+        serde_json::to_value(digest).map_err(|error| AdminError::Failed(error.to_string()))
+    }
+
+    async fn conflicts(&self, table: &str, after: &str, limit: usize) -> Result<Value, AdminError> {
+        let after = match after {
+            "" => None,
+            after => Some(ConflictId::parse(after).ok_or_else(|| AdminError::NoSuchConflict(after.to_owned()))?),
+        };
+        let page = self.0.conflicts(table, after.as_ref(), limit).await;
+        page.and_then(|page| conflicts::page_json(&page))
+            .map_err(|error| admin_error(error, table))
+    }
+
+    async fn conflict(&self, table: &str, id: &str) -> Result<Value, AdminError> {
+        let none = || AdminError::NoSuchConflict(id.to_owned());
+        let parsed = ConflictId::parse(id).ok_or_else(none)?;
+        let found = self.0.conflict(table, &parsed).await;
+        let found = found.map_err(|error| admin_error(error, table))?.ok_or_else(none)?;
+        conflicts::conflict_json(&found).map_err(|error| admin_error(error, table))
+    }
+}
+
+fn admin_error(error: TableError, table: &str) -> AdminError {
+    match error {
+        TableError::ResourceNotFound(_) => AdminError::NoSuchTable(table.to_owned()),
+        error => AdminError::Failed(error.to_string()),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Command {
     Restore(Restore),
     /// Looks after an archive of backups
     Archive(ArchiveArguments),
+    /// Shows writes that lost to concurrent ones of other regions, and puts one back
+    Conflicts(ConflictsArguments),
     /// Asks a region whether it is ready; for health checks of containers
     Health(Health),
     /// Prints the table of metrics, as the documentation has it
@@ -88,6 +90,78 @@ pub struct VerifyArchive {
     /// The configuration file that names it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `conflicts`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ConflictsArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConflictsCommand,
+}
+
+/// What to do with conflicts.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum ConflictsCommand {
+    /// Lists a table's conflicts: what lost, when and where it was written, and the item's key
+    List(ListConflicts),
+    /// Shows one conflict: the version that lost beside the item as it is now
+    Show(ShowConflict),
+    /// Writes the version that lost anew, as a put or delete of its item; all regions get it.
+    ///
+    /// The request is signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    Restore(RestoreConflict),
+}
+
+/// Arguments of `conflicts list`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ListConflicts {
+    /// The table
+    pub table: String,
+    /// The region's admin port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+    /// The most conflicts
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = OutputForm::Table)]
+    pub output: OutputForm,
+}
+
+/// Arguments of `conflicts show`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ShowConflict {
+    /// The table
+    pub table: String,
+    /// The conflict, as `conflicts list` names it
+    pub id: String,
+    /// The region's admin port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+}
+
+/// Arguments of `conflicts restore`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct RestoreConflict {
+    /// Which one.
+    #[command(flatten)]
+    pub conflict: ShowConflict,
+    /// The region's data port, without TLS
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
+    pub data: String,
+    /// The region that the request is signed for
+    #[arg(long, default_value = "us-east-1")]
+    pub region: RegionName,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum OutputForm {
+    /// A line each, for people
+    Table,
+    /// JSON, for programs
+    Json,
 }
 
 /// Arguments of `health`.
@@ -242,6 +316,18 @@ mod tests {
         check("geodynamo dev --auth maybe", None);
         check("geodynamo certs --out x", None);
         check("geodynamo archive verify", None);
+        check("geodynamo conflicts show t", None);
+        check(
+            "geodynamo conflicts list t --output json",
+            Some(Command::Conflicts(ConflictsArguments {
+                command: ConflictsCommand::List(ListConflicts {
+                    table: "t".into(),
+                    admin: "127.0.0.1:8001".into(),
+                    limit: 100,
+                    output: OutputForm::Json,
+                }),
+            })),
+        );
         check("geodynamo restore --from a", None);
         check(
             "geodynamo restore --from a --config c --table t --table u --at 7",

@@ -4,12 +4,10 @@ use std::{
     error::Error,
     fmt::Write as _,
     fs,
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
+    io::{self, Write as _},
     num::NonZero,
     process::ExitCode,
     thread,
-    time::Duration,
 };
 
 use geodynamo_access::Mode;
@@ -22,18 +20,14 @@ use crate::{
     access, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
     config::{ArchiveEntry, Config, CredentialEntry},
-    demo, files,
+    conflicts, demo, files,
     metrics::catalogue,
-    recovery,
+    plain_http, recovery,
     region::{Region, reachable},
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
 };
 
-/// How long a health check waits for its answer.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
-/// The most of an answer that a health check reads.
-const HEALTH_ANSWER_BYTES_MAX: u64 = 16 << 10;
 /// The key of `dev --auth enforce` where the environment has none.
 const DEV_KEY: (&str, &str) = ("local", "local");
 
@@ -53,6 +47,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Certs(arguments) => certs(&arguments),
         Command::Restore(arguments) => recovery::restore(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
+        Command::Conflicts(arguments) => conflicts::run(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Metrics => metrics(),
     };
@@ -167,18 +162,12 @@ fn metrics() -> Done {
     Ok(io::stdout().write_all(catalogue::markdown().as_bytes())?)
 }
 
-/// Asks by hand: a container's health check needs no HTTP client for one line.
 fn health(arguments: &Health) -> Done {
-    let mut stream = TcpStream::connect_timeout(&arguments.admin, HEALTH_TIMEOUT)?;
-    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    write!(stream, "GET {} HTTP/1.0\r\nhost: localhost\r\n\r\n", arguments.path)?;
-    let mut answer = String::new();
-    stream.take(HEALTH_ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.split_whitespace().nth(1) == Some("200") {
-        Ok(io::stdout().write_all(body.as_bytes())?)
+    let answer = plain_http::get(&arguments.admin.to_string(), &arguments.path)?;
+    if answer.status == 200 {
+        Ok(io::stdout().write_all(answer.body.as_bytes())?)
     } else {
-        Err(format!("not ready: {}", body.trim()).into())
+        Err(format!("not ready: {}", answer.body.trim()).into())
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo::{
-    admin::{Admin, DigestError},
+    admin::{Admin, AdminError},
     config::Config,
     handler::{Handler, Origin, Reply},
     metrics::MetricsRegistry,
@@ -103,11 +103,19 @@ impl Admin for OneTable {
         Ok(())
     }
 
-    async fn digest(&self, table: &str) -> Result<Value, DigestError> {
+    async fn digest(&self, table: &str) -> Result<Value, AdminError> {
         match table {
             "music" => Ok(json!({ "partitions": ["ab"] })),
-            other => Err(DigestError::NoSuchTable(other.to_owned())),
+            other => Err(AdminError::NoSuchTable(other.to_owned())),
         }
+    }
+
+    async fn conflicts(&self, table: &str, _after: &str, _limit: usize) -> Result<Value, AdminError> {
+        Err(AdminError::NoSuchTable(table.to_owned()))
+    }
+
+    async fn conflict(&self, _table: &str, id: &str) -> Result<Value, AdminError> {
+        Err(AdminError::NoSuchConflict(id.to_owned()))
     }
 }
 

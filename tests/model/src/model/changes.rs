@@ -75,6 +75,7 @@ impl Model {
         if defined.any(redefined) {
             refusals.push(Refusal::invalid(""));
         }
+        drop(defined);
         if !refusals.is_empty() {
             return Err(refusals);
         }

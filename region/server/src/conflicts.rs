@@ -1,0 +1,156 @@
+//! Conflicts, as the admin port shows them and as `geodynamo conflicts` prints them.
+
+use std::{
+    io::{self, Write as _},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use geodynamo_access::Signer;
+use geodynamo_json::Writer;
+use geodynamo_table::{Conflict, ConflictPage, ConflictSide, StoredItem, TableError, stream_label};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{ConflictsArguments, ConflictsCommand, ListConflicts, OutputForm, RestoreConflict, ShowConflict},
+    plain_http,
+    run::Done,
+};
+
+/// How many conflicts are asked for at a time.
+const PAGE: usize = 100;
+
+/// A page of conflicts as the admin port has it.
+pub(crate) fn page_json(page: &ConflictPage) -> Result<Value, TableError> {
+    let conflicts: Result<Vec<_>, _> = page.conflicts.iter().map(conflict_json).collect();
+    Ok(json!({
+        "conflicts": conflicts?,
+        "next": page.next.as_ref().map(ToString::to_string),
+    }))
+}
+
+/// A conflict as the admin port has it: items in DynamoDB JSON, times in UTC.
+pub(crate) fn conflict_json(conflict: &Conflict) -> Result<Value, TableError> {
+    Ok(json!({
+        "id": conflict.id.to_string(),
+        "key": item_json(&StoredItem::encode(&conflict.keys))?,
+        "loser": side_json(&conflict.loser)?,
+        "current": conflict.current.as_ref().map(side_json).transpose()?,
+    }))
+}
+
+fn side_json(side: &ConflictSide) -> Result<Value, TableError> {
+    Ok(json!({
+        "region": side.region,
+        "replica": side.stamp.replica.to_string(),
+        "time": format!("{}Z", stream_label(side.stamp.time.millis())),
+        "deleted": side.item.is_none(),
+        "item": side.item.as_ref().map(item_json).transpose()?,
+    }))
+}
+
+fn item_json(item: &StoredItem) -> Result<Value, TableError> {
+    let mut writer = Writer::with_capacity(256);
+    item.write_json(&mut writer)?;
+    let read = serde_json::from_slice(&writer.into_bytes());
+    read.map_err(|error| TableError::Corrupt(error.to_string()))
+}
+
+/// `geodynamo conflicts`.
+pub(crate) fn run(arguments: &ConflictsArguments) -> Done {
+    match &arguments.command {
+        ConflictsCommand::List(list) => print_list(list),
+        ConflictsCommand::Show(show) => {
+            let mut out = io::stdout();
+            serde_json::to_writer_pretty(&mut out, &ask_for(show)?)?;
+            Ok(writeln!(out)?)
+        }
+        ConflictsCommand::Restore(restore) => put_back(restore),
+    }
+}
+
+fn print_list(list: &ListConflicts) -> Done {
+    let mut out = io::stdout();
+    let (mut after, mut all) = (String::new(), Vec::new());
+    while all.len() < list.limit {
+        let limit = (list.limit - all.len()).min(PAGE);
+        let path = format!("/conflicts?table={}&limit={limit}&after={after}", list.table);
+        let mut page = ask(&list.admin, &path)?;
+        if let Value::Array(conflicts) = page["conflicts"].take() {
+            all.extend(conflicts);
+        }
+        match page["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    if list.output == OutputForm::Json {
+        serde_json::to_writer_pretty(&mut out, &all)?;
+        return Ok(writeln!(out)?);
+    }
+    if all.is_empty() {
+        return Ok(writeln!(out, "{} has no conflicts here", list.table)?);
+    }
+    for conflict in &all {
+        let (loser, key) = (&conflict["loser"], &conflict["key"]);
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let by = loser["region"].as_str().or(loser["replica"].as_str()).unwrap_or("?");
+        let what = if loser["deleted"] == json!(true) {
+            "delete"
+        } else {
+            "put"
+        };
+        writeln!(
+            out,
+            "{}  {by}  {what}  {key}\n    {}",
+            text(&loser["time"]),
+            text(&conflict["id"])
+        )?;
+    }
+    Ok(())
+}
+
+fn ask_for(show: &ShowConflict) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    ask(&show.admin, &format!("/conflicts/{}?table={}", show.id, show.table))
+}
+
+fn ask(admin: &str, path: &str) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    let answer = plain_http::get(admin, path).map_err(|error| format!("{admin}: {error}"))?;
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!({ "error": answer.body.trim() }));
+    if answer.status == 200 {
+        return Ok(body);
+    }
+    Err(body["error"].as_str().unwrap_or("no answer").to_owned().into())
+}
+
+fn put_back(restore: &RestoreConflict) -> Done {
+    let conflict = ask_for(&restore.conflict)?;
+    let table = &restore.conflict.table;
+    let (operation, input) = match &conflict["loser"]["item"] {
+        Value::Null => ("DeleteItem", json!({ "TableName": table, "Key": conflict["key"] })),
+        item => ("PutItem", json!({ "TableName": table, "Item": item })),
+    };
+    let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+    let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
+    let target = format!("DynamoDB_20120810.{operation}");
+    let body = input.to_string();
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+    let signature =
+        Signer::new(&id, &secret, restore.region.as_str(), &restore.data).sign(&target, body.as_bytes(), now);
+    let headers = [
+        ("content-type", "application/x-amz-json-1.0"),
+        ("x-amz-target", target.as_str()),
+        ("x-amz-date", &signature.date),
+        ("authorization", &signature.authorization),
+    ];
+    let answer = plain_http::request(&restore.data, "POST", "/", &headers, &body)
+        .map_err(|error| format!("{}: {error}", restore.data))?;
+    if answer.status != 200 {
+        return Err(format!("{operation}: {}", answer.body.trim()).into());
+    }
+    Ok(writeln!(
+        io::stdout(),
+        "{operation} of {} in {}",
+        conflict["key"],
+        restore.region
+    )?)
+}

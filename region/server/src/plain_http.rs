@@ -1,0 +1,57 @@
+//! One HTTP request by hand: what the command line asks of a region on this machine or network needs no client for it.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{TcpStream, ToSocketAddrs},
+    time::Duration,
+};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of an answer.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status: 200 is fine.
+    pub(crate) status: u16,
+    /// What follows the head.
+    pub(crate) body: String,
+}
+
+/// Asks for a path.
+pub(crate) fn get(host: &str, path: &str) -> io::Result<Answer> {
+    request(host, "GET", path, &[], "")
+}
+
+/// Sends a request and reads its answer to the end.
+pub(crate) fn request(
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Answer> {
+    let address = host.to_socket_addrs()?.next();
+    let address = address.ok_or_else(|| io::Error::other(format!("{host} has no address")))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut head = format!(
+        "{method} {path} HTTP/1.0\r\nhost: {host}\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    Ok(Answer {
+        status: status.ok_or_else(|| io::Error::other(format!("{host} does not speak HTTP")))?,
+        body: body.to_owned(),
+    })
+}

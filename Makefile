@@ -3,6 +3,8 @@
 
 SHELL := /bin/bash
 CACHE := $(HOME)/.cache/geodynamo
+# Where `make package` puts its files.
+PACKAGES ?= $(CACHE)/packages
 
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CCACHE_DIR ?= $(CACHE)/ccache
@@ -18,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo netns-demo netns-test docker-test test bench soak fmt build setup setup-python setup-rocksdb setup-test
+.PHONY: help demo netns-demo netns-test docker-test test bench soak package fmt build setup setup-python setup-rocksdb setup-test
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -26,6 +28,7 @@ help:
 	@echo "make bench   speed against the machine's own limit (release build; BENCH_QUICK=1 for a short run,"
 	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
 	@echo "make soak    5 million items under a memory limit (release build)"
+	@echo "make package a Debian package, a tarball, their checksums and bill of materials (release build)"
 	@echo "make fmt     format the code"
 	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
 	@echo "make docker-test  compose.yaml from building to volumes that survive, where a Docker engine answers"
@@ -51,6 +54,12 @@ soak: setup setup-rocksdb
 	@echo "== building release binaries"
 	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/soak" $(if $(SOAK_ITEMS),--items $(SOAK_ITEMS))
+
+package: setup setup-rocksdb
+	@echo "== building release binaries"
+	GEODYNAMO_COMMIT="$$(git rev-parse --short HEAD)" GEODYNAMO_BUILD_DATE="$$(date -u +%F)" $(WITH_ROCKSDB) \
+	  $(CARGO) build --release -p geodynamo -p geodynamo-wan -p geodynamo-loadgen --bins
+	python3 scripts/package.py "$(CARGO_TARGET_DIR)/release" "$(PACKAGES)"
 
 fmt: setup
 	cargo fmt --all

@@ -8,6 +8,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -226,6 +227,13 @@ def table_definition(name, *keys, attributes=(), **more):
 def key_schema(*keys):
     kinds = ["HASH", "RANGE"]
     return [{"AttributeName": key.split(":")[0], "KeyType": kind} for key, kind in zip(keys, kinds)]
+
+
+def free_port():
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def wait_until(state, what, deadline_s=STATE_S, every_s=0.05):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import START_S, Region, Server, wait_until
+from conftest import START_S, Region, Server, free_port, wait_until
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -163,14 +163,6 @@ class Prometheus:
         self.process.terminate()
         self.process.wait(20)
         self.log.close()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def until(what, holds, deadline_s=DEADLINE_S):

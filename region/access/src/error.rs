@@ -15,6 +15,8 @@ pub enum ErrorCode {
     ExpiredToken,
     /// The signature is not the one that this request has, or not now, or not here.
     InvalidSignature,
+    /// Too many requests of the same source were refused.
+    Throttling,
 }
 
 impl ErrorCode {
@@ -26,6 +28,7 @@ impl ErrorCode {
             Self::UnrecognizedClient => "UnrecognizedClientException",
             Self::ExpiredToken => "ExpiredTokenException",
             Self::InvalidSignature => "InvalidSignatureException",
+            Self::Throttling => "ThrottlingException",
         }
     }
 
@@ -37,6 +40,7 @@ impl ErrorCode {
             Self::UnrecognizedClient => "InvalidClientTokenId",
             Self::ExpiredToken => "ExpiredToken",
             Self::InvalidSignature => "SignatureDoesNotMatch",
+            Self::Throttling => "Throttling",
         }
     }
 
@@ -48,6 +52,7 @@ impl ErrorCode {
             Self::UnrecognizedClient => "com.amazon.coral.service#UnrecognizedClientException",
             Self::ExpiredToken => "com.amazon.coral.service#ExpiredTokenException",
             Self::InvalidSignature => "com.amazon.coral.service#InvalidSignatureException",
+            Self::Throttling => "com.amazon.coral.availability#ThrottlingException",
         }
     }
 }
@@ -162,6 +167,9 @@ pub enum AccessError {
          Key and signing method. Consult the service documentation for details."
     )]
     WrongSignature,
+    /// The request would be refused, as were too many of its source before: why is not told any more.
+    #[error("Rate exceeded")]
+    TooManyRefused,
 }
 
 impl AccessError {
@@ -191,6 +199,7 @@ impl AccessError {
             | Self::HostNotSigned
             | Self::HeaderNotSigned(_)
             | Self::WrongSignature => ErrorCode::InvalidSignature,
+            Self::TooManyRefused => ErrorCode::Throttling,
         }
     }
 

@@ -39,6 +39,16 @@ pub enum Command {
     /// Prints the table of metrics, as the documentation has it
     #[command(hide = true)]
     Metrics,
+    /// Writes man pages and shell completions, as packages have them
+    #[command(hide = true)]
+    Manuals(Manuals),
+}
+
+/// Arguments of `manuals`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Manuals {
+    /// Where to put the files
+    pub out: PathBuf,
 }
 
 /// Arguments of `restore`.

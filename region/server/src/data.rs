@@ -9,6 +9,7 @@ mod body;
 mod coding;
 mod connection;
 mod query;
+mod refused;
 mod request_id;
 mod service;
 pub mod tls;
@@ -100,6 +101,7 @@ impl<H: Handler> DataPort<H> {
                 limits,
                 budget: Arc::new(Budget::new(limits.buffered_bytes_max)),
                 metrics,
+                refused: refused::RefusedBySource::default(),
                 health: Bytes::from(format!("healthy: dynamodb.{region}.amazonaws.com ")),
             }),
         }

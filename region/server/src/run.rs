@@ -20,8 +20,9 @@ use crate::{
     access, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
     config::{ArchiveEntry, Config, CredentialEntry},
-    conflicts, demo, files,
+    conflicts, demo, files, manuals,
     metrics::catalogue,
+    notify::{State, notify},
     plain_http, recovery,
     region::{Region, reachable},
     shutdown::{shutdown, termination},
@@ -50,6 +51,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Conflicts(arguments) => conflicts::run(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Metrics => metrics(),
+        Command::Manuals(arguments) => manuals::write(&arguments.out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -192,11 +194,13 @@ fn run_region(
         let (trigger, signal) = shutdown();
         let region = Region::start(config, mode, signal).await?;
         greet(&region)?;
+        notify(State::Ready);
         tokio::select! {
             asked = termination => asked??,
             () = input_ends(), if stop_with_stdin => {}
         }
         tracing::info!("asked to end: answering what has begun");
+        notify(State::Stopping);
         trigger.trigger();
         region.finish().await?;
         tracing::info!("ended");

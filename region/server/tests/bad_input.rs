@@ -104,6 +104,26 @@ async fn other_paths_methods_and_targets() {
     }
 }
 
+/// Who is refused too often is told nothing more; who signs as one must is let in from the same address.
+#[tokio::test]
+async fn refusals_of_one_source_are_limited() {
+    let region = Region::start(Mode::Enforce, "").await;
+    let mut client = region.connect().await;
+    let unsigned = format!("POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: {ECHO}\r\ncontent-length: 2\r\n\r\n{{}}");
+    let mut kinds = Vec::new();
+    for _ in 0..1500 {
+        client.send(unsigned.as_bytes()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 400);
+        kinds.push(answer.json()["__type"].as_str().unwrap().to_owned());
+    }
+    let kind = |kind: &String| kind.split_once('#').unwrap().1.to_owned();
+    assert_eq!(kind(&kinds[0]), "MissingAuthenticationTokenException");
+    assert!(kinds.iter().any(|one| kind(one) == "ThrottlingException"));
+    client.send(&region.signed(ECHO, b"{}")).await;
+    assert_eq!(client.answer().await.status, 200);
+}
+
 #[tokio::test]
 async fn wrong_signatures() {
     let region = Region::start(Mode::Enforce, "").await;

@@ -52,7 +52,7 @@ impl<H: Handler> Port<H> {
         let verified = if self.needs_no_signature(head, service, looked_at) {
             self.nobody()
         } else {
-            match self.verify(service.scope(), head, &body) {
+            match self.verify(service.scope(), head, &body, remote) {
                 Ok(verified) => verified,
                 Err(error) => {
                     let request_id = request_id::next();

@@ -21,7 +21,9 @@ use super::{
     body::{self, BodyError, BodyLimits, Budget, Held},
     coding::{self, CodingError},
     connection::Remote,
-    query, request_id,
+    query,
+    refused::RefusedBySource,
+    request_id,
     unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
@@ -47,6 +49,7 @@ pub(crate) struct Port<H> {
     pub(crate) limits: Limits,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Arc<RequestMetrics>,
+    pub(crate) refused: RefusedBySource,
     /// What `GET /` answers.
     pub(crate) health: Bytes,
 }
@@ -134,7 +137,7 @@ impl<H: Handler> Port<H> {
         let name = self.handler.operations().get(operation).copied().unwrap_or_default();
         let accepted = coding::accepted(&head.headers);
         let answering = async {
-            let verified = self.verify(SERVICE, &head, &body).map_err(Refusal::Access)?;
+            let verified = self.verify(SERVICE, &head, &body, remote).map_err(Refusal::Access)?;
             let origin = origin(&head, remote, verified);
             let request_id = origin.request_id.clone();
             let call = Call {
@@ -178,7 +181,13 @@ impl<H: Handler> Port<H> {
         }
     }
 
-    pub(super) fn verify(&self, service: &'static str, head: &Parts, body: &[u8]) -> Result<Verified, AccessError> {
+    pub(super) fn verify(
+        &self,
+        service: &'static str,
+        head: &Parts,
+        body: &[u8],
+        remote: Remote,
+    ) -> Result<Verified, AccessError> {
         let signed = SignedRequest {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -187,7 +196,11 @@ impl<H: Handler> Port<H> {
             headers: &head.headers,
             body,
         };
-        self.verifier.verify_for(service, &signed, now_unix_s())
+        let verified = self.verifier.verify_for(service, &signed, now_unix_s());
+        verified.map_err(|error| match remote.source_ip {
+            Some(source) if !self.refused.admit(source, Instant::now()) => AccessError::TooManyRefused,
+            _ => error,
+        })
     }
 
     /// Lets the handler answer, to the end even if the client is gone. `keep` is kept until then.

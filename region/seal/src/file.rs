@@ -46,6 +46,12 @@ pub fn is_header(start: &[u8]) -> bool {
     start.starts_with(MAGIC)
 }
 
+/// The data key of a file, as its header has it: nothing is said of whether that is whole.
+pub fn file_key_id(header: &[u8]) -> Option<KeyId> {
+    let id = header.get(KEY_AT..SALT_AT).filter(|_| is_header(header))?;
+    id.try_into().ok().map(KeyId)
+}
+
 /// The key stream of a file.
 pub struct FileCipher {
     key: EncryptingKey,

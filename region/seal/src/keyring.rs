@@ -308,6 +308,12 @@ impl KeyringFile {
         Ok(Keyring::of_keys(keys))
     }
 
+    /// Whether every key of another one is in this one.
+    pub fn has_all_of(&self, other: &Self) -> bool {
+        let has = |id: &String| self.keys.iter().any(|entry| entry.id == *id);
+        other.keys.iter().all(|entry| has(&entry.id))
+    }
+
     /// The keys, the oldest first, and the current one's id.
     pub fn entries(&self) -> (&[Entry], &str) {
         (&self.keys, &self.current)

@@ -24,7 +24,7 @@ mod secret;
 mod witness;
 
 pub use error::{Result, SealError};
-pub use file::{FILE_HEADER_BYTES, FileCipher, is_header};
+pub use file::{FILE_HEADER_BYTES, FileCipher, file_key_id, is_header};
 pub use keyring::{Entry, KeyId, Keyring, KeyringFile};
 pub use region_key::{LocalKey, RegionKey};
 pub use secret::{KEY_BYTES, Secret};

@@ -22,5 +22,6 @@ pub mod process;
 mod recovery;
 pub mod region;
 pub mod run;
+mod sealing;
 pub mod shutdown;
 pub mod telemetry;

@@ -279,9 +279,9 @@ uint8_t form_of(const std::string& path, uint64_t* number) {
 
 class SealedFileSystem : public FileSystemWrapper {
  public:
-  SealedFileSystem(const std::shared_ptr<FileSystem>& base, const geodynamo_calls& calls, void* seal)
+  SealedFileSystem(const std::shared_ptr<FileSystem>& base, const geodynamo_calls* calls, void* seal)
       : FileSystemWrapper(base), calls_(calls), seal_(seal) {}
-  ~SealedFileSystem() override { calls_.free_seal(seal_); }
+  ~SealedFileSystem() override { calls_->free_seal(seal_); }
 
   const char* Name() const override { return "GeodynamoSealedFileSystem"; }
 
@@ -315,7 +315,7 @@ class SealedFileSystem : public FileSystemWrapper {
     std::string error;
     void* cipher = had == HEADER ? open(header, &error) : nullptr;
     if (cipher == nullptr) return IOStatus::Corruption(name, had == HEADER ? error : "it is shorter than a header");
-    result->reset(new SealedSequentialFile(std::move(file), name, &calls_, calls_.reader(cipher, form, number)));
+    result->reset(new SealedSequentialFile(std::move(file), name, calls_, calls_->reader(cipher, form, number)));
     return status;
   }
 
@@ -334,7 +334,7 @@ class SealedFileSystem : public FileSystemWrapper {
     std::string error;
     void* cipher = open(had.data(), &error);
     if (cipher == nullptr) return IOStatus::Corruption(name, error);
-    result->reset(new SealedRandomAccessFile(std::move(file), name, Cipher(&calls_, cipher)));
+    result->reset(new SealedRandomAccessFile(std::move(file), name, Cipher(calls_, cipher)));
     return status;
   }
 
@@ -356,7 +356,7 @@ class SealedFileSystem : public FileSystemWrapper {
     if (!status.ok()) return status;
     const bool is_new = file->GetFileSize(options.io_options, dbg) == 0;
     if (is_new) return begin(name, options, std::move(file), nullptr, result, dbg);
-    auto sealed = std::make_unique<SealedWritableFile>(std::move(file), name, Cipher(&calls_, nullptr));
+    auto sealed = std::make_unique<SealedWritableFile>(std::move(file), name, Cipher(calls_, nullptr));
     sealed->end();
     *result = std::move(sealed);
     return status;
@@ -419,7 +419,7 @@ class SealedFileSystem : public FileSystemWrapper {
 
   void* open(const char* header, std::string* error) const {
     char text[ERROR_BYTES] = {0};
-    void* cipher = calls_.open(seal_, reinterpret_cast<const uint8_t*>(header), text, ERROR_BYTES);
+    void* cipher = calls_->open(seal_, reinterpret_cast<const uint8_t*>(header), text, ERROR_BYTES);
     if (cipher == nullptr) *error = text;
     return cipher;
   }
@@ -429,23 +429,24 @@ class SealedFileSystem : public FileSystemWrapper {
                  const char* over, std::unique_ptr<FSWritableFile>* result, IODebugContext* dbg) const {
     char header[HEADER];
     char text[ERROR_BYTES] = {0};
-    void* cipher = calls_.begin(seal_, reinterpret_cast<const uint8_t*>(over), reinterpret_cast<uint8_t*>(header), text,
+    void* cipher = calls_->begin(seal_, reinterpret_cast<const uint8_t*>(over), reinterpret_cast<uint8_t*>(header), text,
                                 ERROR_BYTES);
     if (cipher == nullptr) return IOStatus::IOError(name, text);
-    auto sealed = std::make_unique<SealedWritableFile>(std::move(file), name, Cipher(&calls_, cipher));
+    auto sealed = std::make_unique<SealedWritableFile>(std::move(file), name, Cipher(calls_, cipher));
     IOStatus status = sealed->target()->Append(Slice(header, HEADER), options.io_options, dbg);
     if (status.ok()) *result = std::move(sealed);
     return status;
   }
 
-  const geodynamo_calls calls_;
+  const geodynamo_calls* const calls_;
   void* const seal_;
 };
 
 }  // namespace
 
-// An environment as RocksDB's C interface has it, over the default one. Takes `seal`.
+// An environment as RocksDB's C interface has it, over the default one. Takes `seal`; `calls` stays where it is for ever, since
+// files may outlive their file system.
 extern "C" rocksdb_env_t* geodynamo_sealed_env(const geodynamo_calls* calls, void* seal) {
-  auto files = std::make_shared<SealedFileSystem>(FileSystem::Default(), *calls, seal);
+  auto files = std::make_shared<SealedFileSystem>(FileSystem::Default(), calls, seal);
   return new rocksdb_env_t{NewCompositeEnv(files).release(), false};
 }

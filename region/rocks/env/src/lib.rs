@@ -58,7 +58,7 @@ pub fn sealed(keyring: Keyring) -> Env {
     // SAFETY: it takes nothing, and gives a constant.
     assert_eq!(unsafe { geodynamo_header_bytes() }, FILE_HEADER_BYTES);
     let seal = Arc::into_raw(Arc::new(keyring)).cast_mut().cast();
-    // SAFETY: the table is copied, and its functions have the types that `filesystem.cc` has of them. `seal` is taken over and
+    // SAFETY: the table is static, and its functions have the types that `filesystem.cc` has of them. `seal` is taken over and
     // given to `free_seal` once, when the file system is gone. What comes back is an `rocksdb_env_t` that nobody else has;
     // `build.rs` has checked its layout.
     unsafe { Env::from_raw(geodynamo_sealed_env(&CALLS, seal)) }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes what the regions need and no image holds: certificates, access keys, configurations. Run again, it keeps what is there.
+# Makes what the regions need and no image holds: certificates, keys, access keys, configurations. Run again, it keeps what is there.
 #   init.sh TOPOLOGY OUT [GEODYNAMO]
 set -eu
 topology=$1 out=$2 geodynamo=${3:-geodynamo}
@@ -15,6 +15,7 @@ if [ ! -e "$out/credentials.env" ]; then
 fi
 . "$out/credentials.env"
 for region in us-east-1 eu-west-1 ap-northeast-1; do
+  [ -e "$out/keys/$region.key" ] || "$geodynamo" keys new "$out/keys/$region.key"
   (umask 077 && cat >"$out/$region.toml.new" <<END
 region = "$region"
 node = "$region"
@@ -33,6 +34,9 @@ ca = "certs/ca.pem"
 
 [access]
 cluster_key_file = "certs/cluster.key"
+
+[encryption]
+key_file = "keys/$region.key"
 
 [archive]
 url = "${DATA_DIR:-/var/lib/geodynamo}/archive"

@@ -103,9 +103,12 @@ pub(crate) fn open(transform: &dyn Transform, name: &str, bytes: &[u8]) -> Resul
     if checksum(name, &head[..CHECKED], stored) != sum {
         return Err(damaged(name, "the checksum is another one".into()));
     }
-    if head[6] != transform.id() {
-        return Err(damaged(name, format!("transform {} is not the archive's", head[6])));
-    }
+    // What was put plainly is read plainly: an archive may be older than its encryption, and keyrings are never encrypted.
+    let transform = match head[6] {
+        0 => &Plain,
+        id if id == transform.id() => transform,
+        _ => return Err(ArchiveError::Sealed(name.into())),
+    };
     let content_len = usize::try_from(content_len).ok().filter(|len| *len <= OBJECT_BYTES_MAX);
     let content_len = content_len.ok_or_else(|| damaged(name, "it is too large".into()))?;
     let failed = |error: &dyn std::fmt::Display| damaged(name, error.to_string());

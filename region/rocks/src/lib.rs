@@ -17,6 +17,10 @@
 //! A write or sync that fails ends writing, but not reading: `recovery.rs` tells what passes from what does not, and how the
 //! engine comes back without a restart. [`Engine::health`] says how it is.
 //!
+//! # Encryption
+//! With [`RocksOptions::seal`], RocksDB's files are written through a file system that encrypts them (`geodynamo-rocks-env`).
+//! The files beside the store hold nothing: the lock a process's id, the reserve nothing at all.
+//!
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
 //! blocks, and is charged for the memtables. [`RocksOptions::row_cache_bytes`] hold single rows that were read lately:

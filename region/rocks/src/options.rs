@@ -1,5 +1,6 @@
 //! What can be chosen, and what it means for RocksDB.
 
+use geodynamo_seal::Keyring;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DataBlockIndexType,
     Options, WriteBufferManager,
@@ -73,6 +74,8 @@ pub struct RocksOptions {
     pub reserve_bytes: u64,
     /// How often writes may fail within ten minutes before the engine gives up on the disk. 32 unless told.
     pub failures_max: usize,
+    /// The keys that all files are encrypted under. None unless told: nothing is encrypted.
+    pub seal: Option<Keyring>,
     /// Whether a commit waits for the disk. False is for tests that prove that it matters.
     pub sync: bool,
     /// Whether a commit whose write or sync failed is refused. False is for tests that prove that it matters.
@@ -91,6 +94,7 @@ impl Default for RocksOptions {
             background_bytes_per_second: 128 * MIB as u64,
             reserve_bytes: 0,
             failures_max: 32,
+            seal: None,
             sync: true,
             refuse_failed: true,
         }
@@ -112,6 +116,9 @@ impl RocksOptions {
         let memtables =
             WriteBufferManager::new_write_buffer_manager_with_cache(self.memtable_bytes, false, cache.clone());
         let mut options = Options::default();
+        if let Some(keyring) = &self.seal {
+            options.set_env(&geodynamo_rocks_env::sealed(keyring.clone()));
+        }
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_write_buffer_manager(&memtables);

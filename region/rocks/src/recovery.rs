@@ -379,7 +379,7 @@ impl Committer {
         if let Some(store) = &self.store {
             self.care.published = self.care.published.max(store.published());
             // While the store is still read: if this fails, nothing has changed.
-            cut = wal::cut_behind(&path, store.published()).map_err(io)?;
+            cut = wal::cut_behind(&path, store.published(), self.options.seal.as_ref()).map_err(io)?;
         }
         if let Some(own) = self.store.take()
             && let Err(own) = self.shared.holder.take(own)

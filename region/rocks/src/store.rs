@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::Read as _,
     ops::Range,
     path::Path,
     sync::{
@@ -11,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use geodynamo_seal::{FILE_HEADER_BYTES, is_header};
 use geodynamo_storage::{LogId, LogRecord, Page, Position, Scan, StorageError};
 use rocksdb::{
     Cache, ColumnFamily, CompactOptions, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions,
@@ -67,6 +70,7 @@ impl Store {
     /// Opens the store for reading and writing. What was in the WAL is in tables when this returns, written and synced anew.
     /// A new one is made only if that is wanted.
     pub(crate) fn open(path: &Path, options: &RocksOptions, make: bool) -> Result<Self, StorageError> {
+        check_seal(path, options)?;
         let (mut database, cache) = options.database();
         database.create_if_missing(make);
         let families = options.column_families(&cache);
@@ -398,6 +402,24 @@ impl Store {
     /// A property of the database.
     fn whole(&self, property: &properties::PropName) -> u64 {
         self.db.property_int_value(property).ok().flatten().unwrap_or(0)
+    }
+}
+
+/// Refuses a store that is encrypted without keys, and one that is not with them: RocksDB would take either for damaged.
+fn check_seal(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
+    let mut start = Vec::new();
+    // Without that file it is a new store, or one that RocksDB says more of.
+    let Ok(file) = File::open(path.join("CURRENT")) else {
+        return Ok(());
+    };
+    file.take(FILE_HEADER_BYTES as u64)
+        .read_to_end(&mut start)
+        .map_err(|error| StorageError::Io(error.to_string().into()))?;
+    let refused = |text: &str| Err(StorageError::Io(text.into()));
+    match &options.seal {
+        None if is_header(&start) => refused("the store is encrypted, and there is no key"),
+        Some(_) if start.starts_with(b"MANIFEST-") => refused("the store is not encrypted"),
+        _ => Ok(()),
     }
 }
 

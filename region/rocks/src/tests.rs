@@ -14,6 +14,7 @@ use super::*;
 use crate::layout::{DATA, FORMAT_KEY, LOG, META};
 
 mod logs;
+mod sealed;
 
 fn small() -> RocksOptions {
     RocksOptions {

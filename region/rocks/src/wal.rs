@@ -7,13 +7,16 @@
 //! RocksDB has no call for this. The form of its log is documented
 //! (<https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format>): blocks of 32 KiB, in each of them records with
 //! a header, none of which goes over a block's end; a write batch is one record or a first, middle and last ones. It begins
-//! with its sequence number.
+//! with its sequence number. An encrypted log is read as RocksDB reads it; places in the file are behind its header.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
     path::{Path, PathBuf},
 };
+
+use geodynamo_rocks_env::PlainWal;
+use geodynamo_seal::{FILE_HEADER_BYTES, Keyring};
 
 const BLOCK: usize = 32 * 1024;
 /// Checksum, length, type.
@@ -22,11 +25,11 @@ const HEADER: usize = 7;
 const RECYCLABLE_HEADER: usize = 11;
 
 /// Cuts off what the newest log holds behind a sequence number, the last that was published. Gives where, if there was
-/// anything.
+/// anything. `seal`: the keys that the log is encrypted under, if it is.
 ///
 /// # Errors
 /// If the log cannot be read, cut or synced; or holds something else behind that number than the batch that is next.
-pub(crate) fn cut_behind(store: &Path, published: u64) -> io::Result<Option<(PathBuf, u64)>> {
+pub(crate) fn cut_behind(store: &Path, published: u64, seal: Option<&Keyring>) -> io::Result<Option<(PathBuf, u64)>> {
     let mut logs: Vec<(u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(store)? {
         let path = entry?.path();
@@ -38,10 +41,18 @@ pub(crate) fn cut_behind(store: &Path, published: u64) -> io::Result<Option<(Pat
     // Nothing was written after the batch that failed: it is at the end of the newest log that holds anything.
     logs.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
     for (number, path) in logs {
-        let at = match end_of(File::open(&path)?, number, published)? {
+        let file = File::open(&path)?;
+        let (end, header) = match seal {
+            None => (end_of(file, number, published)?, 0),
+            Some(keyring) => {
+                let log = PlainWal::new(file, number, keyring)?;
+                (end_of(log, number, published)?, FILE_HEADER_BYTES as u64)
+            }
+        };
+        let at = match end {
             End::Empty => continue,
             End::Published => return Ok(None),
-            End::Behind(at) => at,
+            End::Behind(at) => header + at,
         };
         let file = OpenOptions::new().write(true).open(&path)?;
         file.set_len(at)?;
@@ -154,9 +165,14 @@ mod tests {
     /// Stores whose logs are written over, and not; batches shorter and longer than a block.
     #[test]
     fn what_follows_a_number_is_cut_off_and_nothing_else() {
-        for recycled in [0, 4] {
+        let keyring = Keyring::in_memory().unwrap();
+        for (recycled, seal) in [(0, None), (4, None), (0, Some(&keyring)), (4, Some(&keyring))] {
+            let cut_behind = |store: &Path, published: u64| cut_behind(store, published, seal);
             let home = tempfile::tempdir().unwrap();
             let mut options = Options::default();
+            if let Some(keyring) = seal {
+                options.set_env(&geodynamo_rocks_env::sealed(keyring.clone()));
+            }
             options.create_if_missing(true);
             options.set_recycle_log_file_num(recycled);
             let sizes = [10, 40_000, 0, 32_700, 32_768, 100_000, 7, 65_536, 3];

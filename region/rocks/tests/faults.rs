@@ -15,12 +15,15 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_rocks::{RocksEngine, RocksOptions};
+use geodynamo_seal::Keyring;
 use geodynamo_storage::{
     Append, Commit, Engine, Health, LogId, Position, Snapshot, StorageError, Trouble, Write, key_head,
 };
 
 /// The variable that names the control file.
 const CONTROL: &str = "FAULTS_CONTROL";
+/// The variable that says, if it says anything, that stores are encrypted.
+const SEALED: &str = "FAULTS_SEALED";
 const LOG: LogId = LogId(7);
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -33,7 +36,7 @@ const EDQUOT: i32 = 122;
 const EVERYTHING: &str = "*/db*";
 
 /// The child's tests run under the library, one process each.
-fn run_child(test: &str) -> bool {
+fn run_child(test: &str, sealed: bool) -> bool {
     let home = tempfile::tempdir().unwrap();
     let library = home.path().join("faults.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/shim/faults.c");
@@ -50,6 +53,7 @@ fn run_child(test: &str) -> bool {
         .args(["--exact", test, "--ignored", "--nocapture"])
         .env("LD_PRELOAD", &library)
         .env(CONTROL, &control)
+        .env(SEALED, if sealed { "1" } else { "" })
         .status()
         .unwrap();
     ended.success()
@@ -57,18 +61,23 @@ fn run_child(test: &str) -> bool {
 
 #[test]
 fn every_failure_of_every_file() {
-    assert!(run_child("child_every_failure"));
+    assert!(run_child("child_every_failure", false));
+}
+
+#[test]
+fn every_failure_of_every_encrypted_file() {
+    assert!(run_child("child_every_failure", true));
 }
 
 #[test]
 fn a_disk_that_fails_too_often_is_given_up() {
-    assert!(run_child("child_given_up"));
+    assert!(run_child("child_given_up", true));
 }
 
 /// The negative control: an engine that acknowledges after a failed sync is caught by the same check.
 #[test]
 fn acknowledging_after_a_failed_sync_is_caught() {
-    assert!(run_child("child_acknowledges"));
+    assert!(run_child("child_acknowledges", false));
 }
 
 /// What makes the file system fail.
@@ -247,7 +256,9 @@ impl Checked {
 }
 
 fn options() -> RocksOptions {
+    let is_sealed = std::env::var_os(SEALED).is_some_and(|said| !said.is_empty());
     RocksOptions {
+        seal: is_sealed.then(|| Keyring::in_memory().unwrap()),
         block_cache_bytes: 8 << 20,
         row_cache_bytes: 64 << 10,
         memtable_bytes: 1 << 20,

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use self::identity_keys::ConfiguredKeys;
 pub(crate) use self::store::TablesStore;
-use crate::config::Config;
+use crate::{config::Config, sealing::Sealing};
 
 /// How often it is looked whether keys' last uses are to be stored.
 const LAST_USES_EVERY: Duration = Duration::from_secs(60);
@@ -54,12 +54,13 @@ pub(crate) type RegionIam<E> = Iam<TablesStore<E>>;
 pub(crate) async fn start<E: Engine>(
     config: &Config,
     tables: &Arc<Tables<E>>,
+    sealing: Option<&Sealing>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Arc<RegionIam<E>>, AccessStartError> {
     let options = Options {
         account: config.account().to_owned(),
         region: config.region.to_string(),
-        cluster_key: cluster_key::of(config)?,
+        cluster_key: cluster_key::of(config, sealing)?,
     };
     let identity_keys = Arc::new(ConfiguredKeys::new(&config.access.identity_providers)?);
     // Rows that come from here on are told, whether or not they are among those that are read now.

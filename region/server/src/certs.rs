@@ -70,7 +70,7 @@ pub fn make(folder: &Path, topology: &Topology) -> Result<Vec<PathBuf>, CertsErr
     let mut written = Vec::new();
     let authority = authority(folder, topology.cluster().as_str(), &mut written)?;
     let cluster_key = folder.join(CLUSTER_KEY);
-    if cluster_key::make(&cluster_key)? {
+    if cluster_key::make(&cluster_key, None)? {
         written.push(cluster_key);
     }
     for region in topology.regions() {

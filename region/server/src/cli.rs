@@ -34,6 +34,8 @@ pub enum Command {
     Archive(ArchiveArguments),
     /// Shows writes that lost to concurrent ones of other regions, and puts one back
     Conflicts(ConflictsArguments),
+    /// Looks after the keys that a region's files are encrypted under
+    Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
     Health(Health),
     /// Prints the table of metrics, as the documentation has it
@@ -174,6 +176,52 @@ pub enum OutputForm {
     Json,
 }
 
+/// Arguments of `keys`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct KeysArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// What to do with keys.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Makes a file with a new region key
+    New(NewKey),
+    /// Tells which keys there are, and how many files each has
+    Status(KeysOf),
+    /// Wraps the data keys under a new region key, at once: a new one where they are in a file, else the first one that the
+    /// variable or the command gives. The region may go on meanwhile
+    Rotate(RotateKeys),
+}
+
+/// Arguments of `keys new`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct NewKey {
+    /// Where to put it. Its owner alone may read it
+    pub file: PathBuf,
+}
+
+/// Arguments of `keys status`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct KeysOf {
+    /// The region's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `keys rotate`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct RotateKeys {
+    /// The region's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Make a new data key as well, which files get that are made after the region's next start
+    #[arg(long)]
+    pub data_key: bool,
+}
+
 /// Arguments of `health`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct Health {
@@ -228,6 +276,9 @@ pub struct Dev {
     /// there, or gone, when the request is answered
     #[arg(long)]
     pub delay_transient_statuses: bool,
+    /// Encrypt what is kept, as `serve` does: the key is beside DIR, in DIR.key
+    #[arg(long)]
+    pub encrypt: bool,
 }
 
 /// Whether signatures and policies are checked.
@@ -367,6 +418,7 @@ mod tests {
                 auth: Auth::Enforce,
                 throttle: false,
                 delay_transient_statuses: false,
+                encrypt: false,
             })),
         );
     }

@@ -5,6 +5,7 @@
 
 mod access;
 mod archive;
+mod encryption;
 mod field;
 
 use std::{
@@ -24,6 +25,7 @@ use serde::Deserialize;
 pub use self::{
     access::{Access, Audit, IdentityProvider, JwksSource},
     archive::ArchiveEntry,
+    encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
 };
 use crate::data::Limits;
@@ -70,6 +72,9 @@ pub struct Config {
     /// How tables are stored.
     #[serde(default)]
     pub storage: Storage,
+    /// What it is encrypted under.
+    #[serde(default)]
+    pub encryption: Encryption,
     /// What streams keep.
     #[serde(default)]
     pub streams: Streams,
@@ -332,7 +337,7 @@ impl Config {
         if config.topology.is_some() && config.cluster_tls.is_none() {
             return contradiction("with a topology, [cluster_tls] must be there: links are always encrypted".into());
         }
-        if let Some(reason) = config.access.contradiction() {
+        if let Some(reason) = config.access.contradiction().or(config.encryption.contradiction()) {
             return contradiction(reason);
         }
         if config.credentials.len() > CREDENTIALS_MAX {
@@ -374,6 +379,7 @@ impl Config {
             audit: Audit::default(),
             memory: Memory::default(),
             storage: Storage::default(),
+            encryption: Encryption::wanted(false),
             streams: Streams::default(),
             archive: None,
             replication: Replication::default(),
@@ -422,6 +428,7 @@ impl Config {
         paths.extend(self.topology.as_mut());
         paths.extend(self.archive.as_mut().and_then(ArchiveEntry::folder_mut));
         paths.extend(self.access.paths());
+        paths.extend(self.encryption.key_file.as_mut());
         paths.extend(self.audit.path.as_mut());
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.cert, &mut tls.key]);

@@ -31,7 +31,8 @@ pub(crate) fn demo(arguments: &Demo) -> Done {
     };
     let folder: PathBuf = match (&arguments.data, &temporary) {
         (Some(folder), _) => folder.clone(),
-        (None, Some(folder)) => folder.path().to_owned(),
+        // The key's place is beside it, and both go.
+        (None, Some(folder)) => folder.path().join("demo"),
         (None, None) => return Err("no data directory".into()),
     };
     let done = Builder::new_multi_thread().enable_all().build()?.block_on(async {

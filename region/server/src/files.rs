@@ -2,6 +2,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Keeps the process's memory, which keys and items are in, from being written to a file when it crashes.
+pub(crate) fn no_core_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: getrlimit(Resource::Core).maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::debug!(%error, "core dumps are as the system has them");
+    }
+}
+
 /// Descriptors for everything but clients: the database's files, links, logs.
 const OTHERS: u64 = 1024;
 

@@ -26,5 +26,6 @@ pub mod process;
 mod recovery;
 pub mod region;
 pub mod run;
+mod sealing;
 pub mod shutdown;
 pub mod telemetry;

@@ -20,6 +20,7 @@ use crate::{
     config::{ArchiveEntry, Config},
     region::{SystemClock, open_engine, table_options},
     run::Done,
+    sealing,
 };
 
 /// How often progress is shown.
@@ -29,10 +30,15 @@ const SECOND_MS: u64 = 1000;
 /// Brings tables back from an archive alone: the newest of each name.
 pub(crate) fn restore(arguments: &Restore) -> Done {
     let config = Config::load(&arguments.config)?;
-    let archive = Archive::open(&ArchiveEntry::at(&arguments.from)?.place())?;
+    let mut archive = Archive::open(&ArchiveEntry::at(&arguments.from)?.place())?;
     let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let tables = Tables::open(open_engine(&config)?, table_options(&config, None, &time)).await?;
+        let sealing = sealing::open(&config)?;
+        if let Some(sealing) = &sealing {
+            sealing.exchange(&archive, config.region.as_str()).await?;
+            archive = sealing.archive(&archive);
+        }
+        let tables = Tables::open(open_engine(&config, sealing.as_ref())?, table_options(&config, None, &time)).await?;
         let restored = restore_into(&tables, archive, &config, arguments).await;
         tables.store_counts().await?;
         tables.engine().close().await?;

@@ -35,13 +35,14 @@ use crate::{
     },
     peers::TablesHost,
     process::{Ports, StartError},
+    sealing::{self, Sealing, SealingError},
     shutdown::Shutdown,
 };
 
 /// How often the lag behind each peer is worked out.
 const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
-const DATABASE: &str = "db";
+pub(crate) const DATABASE: &str = "db";
 /// How long a region that ends may take to put the last of its change logs into the archive.
 const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
@@ -80,6 +81,9 @@ pub enum RegionError {
     /// What is in the data directory cannot be read.
     #[error("the tables cannot be opened: {0}")]
     Tables(#[from] TableError),
+    /// What is stored cannot be encrypted, or decrypted.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// The archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -114,7 +118,8 @@ impl Region {
             .map(|path| read_topology(config, path))
             .transpose()?;
         let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
-        let engine = open_engine(config)?;
+        let sealing = sealing::open(config)?;
+        let engine = open_engine(config, sealing.as_ref())?;
         let tables = Tables::open(engine, table_options(config, topology.as_ref(), &time)).await?;
         let registry = MetricsRegistry::with_process();
         registry.register(|registry| {
@@ -124,8 +129,8 @@ impl Region {
         });
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
-        let recoveries = recoveries(config, &tables)?;
-        let iam = access::start(config, &tables, stop.clone()).await?;
+        let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
+        let iam = access::start(config, &tables, sealing.as_ref(), stop.clone()).await?;
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
             recoveries.start(stop.clone());
@@ -309,7 +314,7 @@ fn background_mb_per_second(config: &Config) -> u64 {
     told.map_or(BACKGROUND_MB_PER_CORE * cores, |told| told.get())
 }
 
-pub(crate) fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
+pub(crate) fn open_engine(config: &Config, sealing: Option<&Sealing>) -> Result<RocksEngine, RegionError> {
     let path = config.data_dir.join(DATABASE);
     fs::create_dir_all(&path).map_err(|source| RegionError::File {
         path: path.clone(),
@@ -323,18 +328,25 @@ pub(crate) fn open_engine(config: &Config) -> Result<RocksEngine, RegionError> {
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         background_bytes_per_second: background_mb_per_second(config) << 20,
         reserve_bytes: config.storage.reserve_mb.get() << 20,
+        seal: sealing.map(|sealing| sealing.keyring.clone()),
         sync: config.storage.sync,
         ..RocksOptions::default()
     };
     RocksEngine::open(&path, options).map_err(|source| RegionError::Storage { path, source })
 }
 
-fn recoveries(
+async fn recoveries(
     config: &Config,
     tables: &Arc<Tables<RocksEngine>>,
-) -> Result<Option<Recoveries<RocksEngine>>, ArchiveError> {
+    sealing: Option<&Sealing>,
+    stop: watch::Receiver<bool>,
+) -> Result<Option<Recoveries<RocksEngine>>, RegionError> {
     let Some(entry) = &config.archive else { return Ok(None) };
-    let archive = Archive::open(&entry.place())?;
+    let mut archive = Archive::open(&entry.place())?;
+    if let Some(sealing) = sealing {
+        let plain = std::mem::replace(&mut archive, sealing.archive(&archive));
+        sealing.keep_exchanging(plain, config.region.to_string(), stop).await;
+    }
     let options = RecoveryOptions {
         ship_ms: entry.ship_seconds.get() * 1000,
         ..RecoveryOptions::default()

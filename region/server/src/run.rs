@@ -19,12 +19,13 @@ use tokio::{io::AsyncReadExt, runtime};
 use crate::{
     access, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
-    config::{ArchiveEntry, Config, CredentialEntry},
+    config::{ArchiveEntry, Config, CredentialEntry, Encryption},
     conflicts, demo, files, manuals,
     metrics::catalogue,
     notify::{State, notify},
     plain_http, recovery,
     region::{Region, reachable},
+    sealing,
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
 };
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Restore(arguments) => recovery::restore(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
         Command::Conflicts(arguments) => conflicts::run(&arguments),
+        Command::Keys(arguments) => sealing::keys(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Metrics => metrics(),
         Command::Manuals(arguments) => manuals::write(&arguments.out),
@@ -98,12 +100,14 @@ fn dev(arguments: &Dev) -> Done {
         Some(folder) => (folder.clone(), None),
         None => {
             let temporary = tempfile::Builder::new().prefix("geodynamo-dev-").tempdir()?;
-            (temporary.path().to_owned(), Some(temporary))
+            // The key's place is beside it, and both go.
+            (temporary.path().join("data"), Some(temporary))
         }
     };
     let address = (arguments.host, arguments.port).into();
     let mut config = Config::alone(arguments.region.clone(), folder, address);
     config.throttle.enabled = arguments.throttle;
+    config.encryption = Encryption::wanted(arguments.encrypt);
     config.archive = Some(ArchiveEntry::in_folder(&config.data_dir.join("archive")));
     config.habits = Habits {
         at_once: !arguments.delay_transient_statuses,
@@ -183,6 +187,9 @@ fn run_region(
     // Before any thread of the runtime: the exporter has threads of its own.
     let telemetry = Telemetry::start(config)?;
     files::raise_limit(config.limits.connections.get());
+    if config.encryption.enabled != Some(false) {
+        files::no_core_dumps();
+    }
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(cores.saturating_add(WORKERS_SPARE))

@@ -1,4 +1,5 @@
-//! The file of the cluster's key: 32 random bytes in base64. All regions have the same.
+//! The file of the cluster's key: 32 random bytes in base64. All regions have the same. A data directory's own is sealed
+//! where the directory is encrypted.
 
 use std::{
     fs,
@@ -11,18 +12,23 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use geodynamo_iam::CLUSTER_KEY_LEN;
 
 use super::AccessStartError;
-use crate::config::Config;
+use crate::{config::Config, sealing::Sealing};
 
 /// Its name in the folder of certificates, and in the data directory of a region that is alone.
 pub(crate) const CLUSTER_KEY: &str = "cluster.key";
+/// What the file begins with if the key is sealed.
+const SEALED: &str = "sealed:";
 
 /// The key of a configuration's cluster. Where no file is named it is the data directory's own, made if it is not there.
-pub(super) fn of(config: &Config) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartError> {
+pub(super) fn of(
+    config: &Config,
+    sealing: Option<&Sealing>,
+) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartError> {
     let path = match &config.access.cluster_key_file {
         Some(path) => path.clone(),
         None => {
             let path = config.data_dir.join(CLUSTER_KEY);
-            if make(&path)? && config.topology.is_some() {
+            if make(&path, sealing)? && config.topology.is_some() {
                 tracing::warn!(
                     path = %path.display(),
                     "no access.cluster_key_file: this region has a key of its own, and access keys that are made in other \
@@ -32,12 +38,19 @@ pub(super) fn of(config: &Config) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartEr
             path
         }
     };
-    read(&path)
+    read(&path, sealing)
 }
 
 /// Makes the file, readable by its owner only, unless it is there. Tells whether it was made.
-pub(crate) fn make(path: &Path) -> Result<bool, AccessStartError> {
+pub(crate) fn make(path: &Path, sealing: Option<&Sealing>) -> Result<bool, AccessStartError> {
     let key: [u8; CLUSTER_KEY_LEN] = rand::random();
+    let text = match sealing {
+        None => STANDARD.encode(key),
+        Some(sealing) => {
+            let sealed = sealing.keyring.seal(CLUSTER_KEY, key.to_vec());
+            format!("{SEALED}{}", STANDARD.encode(sealed.map_err(|error| file_error(path, error))?))
+        }
+    };
     let made = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -48,14 +61,20 @@ pub(crate) fn make(path: &Path) -> Result<bool, AccessStartError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(file_error(path, error)),
     };
-    let written = writeln!(file, "{}", STANDARD.encode(key)).and_then(|()| file.sync_all());
+    let written = writeln!(file, "{text}").and_then(|()| file.sync_all());
     written.map_err(|error| file_error(path, error))?;
     Ok(true)
 }
 
-fn read(path: &Path) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartError> {
+fn read(path: &Path, sealing: Option<&Sealing>) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartError> {
     let text = fs::read_to_string(path).map_err(|error| file_error(path, error))?;
-    let key = STANDARD.decode(text.trim()).ok().and_then(|key| key.try_into().ok());
+    let mut key = STANDARD.decode(text.trim().trim_start_matches(SEALED)).ok();
+    if text.starts_with(SEALED) {
+        let sealing = sealing.ok_or_else(|| file_error(path, "it is sealed, and there is no key"))?;
+        let opened = key.map(|sealed| sealing.keyring.open_sealed(CLUSTER_KEY, &sealed));
+        key = opened.transpose().map_err(|error| file_error(path, error))?;
+    }
+    let key = key.and_then(|key| key.try_into().ok());
     key.ok_or_else(|| file_error(path, format_args!("not {CLUSTER_KEY_LEN} bytes in base64")))
 }
 
@@ -76,13 +95,13 @@ mod tests {
     fn a_key_is_made_once_and_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CLUSTER_KEY);
-        assert!(make(&path).unwrap());
-        let key = read(&path).unwrap();
-        assert!(!make(&path).unwrap());
-        assert_eq!(read(&path).unwrap(), key);
+        assert!(make(&path, None).unwrap());
+        let key = read(&path, None).unwrap();
+        assert!(!make(&path, None).unwrap());
+        assert_eq!(read(&path, None).unwrap(), key);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&path, "short").unwrap();
-        assert!(read(&path).is_err());
-        assert!(read(&folder.path().join("none")).is_err());
+        assert!(read(&path, None).is_err());
+        assert!(read(&folder.path().join("none"), None).is_err());
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use geodynamo_seal::LocalKey;
 use geodynamo_topology::{RegionName, Topology};
 use geodynamo_wan::{WanConfig, WanEmulator};
 use tokio::{
@@ -19,7 +20,7 @@ use tokio::{
 };
 
 use super::{ACCESS_KEY_ID, REGIONS, SECRET_ACCESS_KEY};
-use crate::{access::cluster_key::CLUSTER_KEY, certs, cli::Auth, run::Done};
+use crate::{access::cluster_key::CLUSTER_KEY, certs, cli::Auth, run::Done, sealing};
 
 /// How long a region may take to start: a data directory that was not closed is recovered first.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -67,10 +68,12 @@ impl Cluster {
         let path = folder.join("topology.toml");
         fs::write(&path, &text)?;
         certs::make(&folder.join("certs"), &Topology::parse("topology.toml", &text)?)?;
+        let key = sealing::beside(folder);
+        LocalKey::make_file(&key)?;
         let mut regions = Vec::new();
         for (name, ports) in REGIONS.into_iter().zip(ports) {
             let config = folder.join(format!("{name}.toml"));
-            fs::write(&config, region_config(name, &ports))?;
+            fs::write(&config, region_config(name, &ports, &key))?;
             regions.push(start_region(name, ports, &config, auth)?);
         }
         let mut cluster = Self { regions, wan };
@@ -193,11 +196,14 @@ fn topology(ports: &[Ports], wan: &WanEmulator) -> String {
 
 /// A region as `geodynamo serve` reads it. Provisioned throughput throttles, but a hot key does not: it is for trying out,
 /// as fast as the machine goes, on few keys.
-fn region_config(name: &str, ports: &Ports) -> String {
+/// The key's path may have quotes and the like in it: a TOML string is written as TOML writes it.
+fn region_config(name: &str, ports: &Ports, key: &Path) -> String {
+    let key = toml::Value::from(key.to_string_lossy().into_owned());
     format!(
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\
          [listen]\ndata = \"{}\"\nadmin = \"{}\"\nreplication = \"{}\"\n\n\
          [cluster_tls]\ncert = \"certs/{name}.pem\"\nkey = \"certs/{name}.key\"\nca = \"certs/ca.pem\"\n\n\
+         [encryption]\nkey_file = {key}\n\n\
          [archive]\nurl = \"archive\"\nship_seconds = 1\n\n\
          [access]\ncluster_key_file = \"certs/{CLUSTER_KEY}\"\n\n\
          [throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\

@@ -1,0 +1,187 @@
+//! An environment for RocksDB in which every file is encrypted.
+//!
+//! RocksDB does all that it does with files through a C++ class of its own, `FileSystem`. `filesystem.cc` is one that lays
+//! [`geodynamo_seal`]'s ciphers over the files of the default one; it says what keeps a key stream from being used twice. This
+//! crate is the workspace's only one with unsafe code, and holds nothing else: what C++ calls is below, each a few lines
+//! around safe code.
+
+use std::{
+    ffi::{c_char, c_void},
+    fmt::Display,
+    ptr, slice,
+    sync::Arc,
+};
+
+use geodynamo_seal::{FILE_HEADER_BYTES, FileCipher, Keyring};
+use rocksdb::Env;
+
+mod reader;
+
+pub use reader::{Form, PlainWal, Reader};
+
+/// What C++ calls.
+#[repr(C)]
+struct Calls {
+    begin: unsafe extern "C" fn(*const c_void, *const u8, *mut u8, *mut c_char, usize) -> *mut c_void,
+    open: unsafe extern "C" fn(*const c_void, *const u8, *mut c_char, usize) -> *mut c_void,
+    encrypt: unsafe extern "C" fn(*const c_void, u64, *mut u8, usize) -> bool,
+    decrypt: unsafe extern "C" fn(*const c_void, u64, *mut u8, usize) -> bool,
+    free_cipher: unsafe extern "C" fn(*mut c_void),
+    reader: unsafe extern "C" fn(*mut c_void, u8, u64) -> *mut c_void,
+    read: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> bool,
+    skip: unsafe extern "C" fn(*mut c_void, u64),
+    free_reader: unsafe extern "C" fn(*mut c_void),
+    free_seal: unsafe extern "C" fn(*mut c_void),
+}
+
+static CALLS: Calls = Calls {
+    begin,
+    open,
+    encrypt,
+    decrypt,
+    free_cipher,
+    reader,
+    read,
+    skip,
+    free_reader,
+    free_seal,
+};
+
+unsafe extern "C" {
+    fn geodynamo_sealed_env(calls: *const Calls, seal: *mut c_void) -> *mut librocksdb_sys::rocksdb_env_t;
+    fn geodynamo_header_bytes() -> usize;
+}
+
+/// An environment whose files are encrypted with keys of a keyring, and hold nothing else: a file that is not encrypted is
+/// taken for damaged. Background threads are the default environment's.
+pub fn sealed(keyring: Keyring) -> Env {
+    // SAFETY: it takes nothing, and gives a constant.
+    assert_eq!(unsafe { geodynamo_header_bytes() }, FILE_HEADER_BYTES);
+    let seal = Arc::into_raw(Arc::new(keyring)).cast_mut().cast();
+    // SAFETY: the table is static, and its functions have the types that `filesystem.cc` has of them. `seal` is taken over and
+    // given to `free_seal` once, when the file system is gone. What comes back is an `rocksdb_env_t` that nobody else has;
+    // `build.rs` has checked its layout.
+    unsafe { Env::from_raw(geodynamo_sealed_env(&CALLS, seal)) }
+}
+
+/// Writes an error's text where C++ wants it, with a zero behind it.
+///
+/// # Safety
+/// `to` has `room` bytes that can be written.
+unsafe fn tell(error: impl Display, to: *mut c_char, room: usize) -> *mut c_void {
+    let text = error.to_string();
+    let count = text.len().min(room.saturating_sub(1));
+    if room > 0 {
+        // SAFETY: `count` is less than `room`.
+        unsafe {
+            ptr::copy_nonoverlapping(text.as_ptr(), to.cast(), count);
+            to.add(count).write(0);
+        }
+    }
+    ptr::null_mut()
+}
+
+fn handed_over<T>(value: T) -> *mut c_void {
+    Box::into_raw(Box::new(value)).cast()
+}
+
+/// # Safety
+/// `seal` is what `geodynamo_sealed_env` was given; `over` is null or a header; `header` has room for one, `error` for
+/// `room` bytes.
+unsafe extern "C" fn begin(
+    seal: *const c_void,
+    over: *const u8,
+    header: *mut u8,
+    error: *mut c_char,
+    room: usize,
+) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    let (keyring, over) = unsafe {
+        let over = (!over.is_null()).then(|| slice::from_raw_parts(over, FILE_HEADER_BYTES));
+        (&*seal.cast::<Keyring>(), over)
+    };
+    match keyring.begin_file(over) {
+        Ok((begun, cipher)) => {
+            // SAFETY: as the caller promises.
+            unsafe { ptr::copy_nonoverlapping(begun.as_ptr(), header, FILE_HEADER_BYTES) };
+            handed_over(cipher)
+        }
+        // SAFETY: as the caller promises.
+        Err(failed) => unsafe { tell(failed, error, room) },
+    }
+}
+
+/// # Safety
+/// `seal` is what `geodynamo_sealed_env` was given; `header` is one's bytes; `error` has `room` bytes.
+unsafe extern "C" fn open(seal: *const c_void, header: *const u8, error: *mut c_char, room: usize) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    let (keyring, header) = unsafe { (&*seal.cast::<Keyring>(), slice::from_raw_parts(header, FILE_HEADER_BYTES)) };
+    match keyring.open_file(header) {
+        Ok(cipher) => handed_over(cipher),
+        // SAFETY: as the caller promises.
+        Err(failed) => unsafe { tell(failed, error, room) },
+    }
+}
+
+/// # Safety
+/// `cipher` is one that was handed over; `bytes` has `count` bytes that nobody else uses meanwhile.
+unsafe extern "C" fn encrypt(cipher: *const c_void, offset: u64, bytes: *mut u8, count: usize) -> bool {
+    // SAFETY: as the caller promises.
+    let (cipher, bytes) = unsafe { (&*cipher.cast::<FileCipher>(), slice::from_raw_parts_mut(bytes, count)) };
+    cipher.seal(offset, bytes).is_ok()
+}
+
+/// # Safety
+/// As of [`encrypt`].
+unsafe extern "C" fn decrypt(cipher: *const c_void, offset: u64, bytes: *mut u8, count: usize) -> bool {
+    // SAFETY: as the caller promises.
+    let (cipher, bytes) = unsafe { (&*cipher.cast::<FileCipher>(), slice::from_raw_parts_mut(bytes, count)) };
+    cipher.open(offset, bytes).is_ok()
+}
+
+/// # Safety
+/// `cipher` is one that was handed over, and is not used any more.
+unsafe extern "C" fn free_cipher(cipher: *mut c_void) {
+    // SAFETY: as the caller promises.
+    drop(unsafe { Box::from_raw(cipher.cast::<FileCipher>()) });
+}
+
+/// # Safety
+/// `cipher` is one that was handed over, and is the reader's from now on.
+unsafe extern "C" fn reader(cipher: *mut c_void, form: u8, number: u64) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    let cipher = unsafe { Box::from_raw(cipher.cast::<FileCipher>()) };
+    handed_over(Reader::new(*cipher, Form::of(form, number)))
+}
+
+/// # Safety
+/// `reader` is one that was handed over, which nobody else uses meanwhile; `bytes` has `count` bytes likewise.
+unsafe extern "C" fn read(reader: *mut c_void, bytes: *mut u8, count: usize) -> bool {
+    // SAFETY: as the caller promises.
+    let (reader, bytes) = unsafe { (&mut *reader.cast::<Reader>(), slice::from_raw_parts_mut(bytes, count)) };
+    reader.next(bytes).is_ok()
+}
+
+/// # Safety
+/// `reader` is one that was handed over, which nobody else uses meanwhile.
+unsafe extern "C" fn skip(reader: *mut c_void, count: u64) {
+    // SAFETY: as the caller promises.
+    unsafe { &mut *reader.cast::<Reader>() }.skip(count);
+}
+
+/// # Safety
+/// `reader` is one that was handed over, and is not used any more.
+unsafe extern "C" fn free_reader(reader: *mut c_void) {
+    // SAFETY: as the caller promises.
+    drop(unsafe { Box::from_raw(reader.cast::<Reader>()) });
+}
+
+/// # Safety
+/// `seal` is what `geodynamo_sealed_env` was given, and is not used any more.
+unsafe extern "C" fn free_seal(seal: *mut c_void) {
+    // SAFETY: as the caller promises.
+    drop(unsafe { Arc::from_raw(seal.cast::<Keyring>()) });
+}
+
+#[cfg(test)]
+mod tests;

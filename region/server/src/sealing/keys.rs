@@ -1,0 +1,145 @@
+//! `geodynamo keys`: what is done with keys, by hand.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::Path,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use geodynamo_archive::Archive;
+use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, RegionKey, file_key_id};
+use tokio::runtime::Builder;
+
+use super::{Found, KEYRING, key_file, keyrings, look, put_keyring, region_key};
+use crate::{
+    cli::{KeysArguments, KeysCommand, KeysOf, RotateKeys},
+    config::Config,
+    region::DATABASE,
+    run::Done,
+};
+
+/// The last moment that can be shown: the end of the year 9999.
+const DATE_MAX: u64 = 253_402_300_799;
+
+/// Does what the command line says.
+pub(crate) fn keys(arguments: &KeysArguments) -> Done {
+    match &arguments.command {
+        KeysCommand::New(arguments) => {
+            if !LocalKey::make_file(&arguments.file)? {
+                return Err(format!("{}: there is a file already", arguments.file.display()).into());
+            }
+            Ok(())
+        }
+        KeysCommand::Status(arguments) => status(arguments),
+        KeysCommand::Rotate(arguments) => {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(rotate(arguments))
+        }
+    }
+}
+
+fn status(arguments: &KeysOf) -> Done {
+    let config = Config::load(&arguments.config)?;
+    let mut out = io::stdout();
+    match look(&config)? {
+        Found::Nothing => Ok(writeln!(out, "there are no tables yet")?),
+        Found::Plain => Ok(writeln!(out, "not encrypted")?),
+        Found::Bereft => Err("the tables are encrypted, and the keyring is gone".into()),
+        Found::Keyring => {
+            let path = config.data_dir.join(KEYRING);
+            let file = KeyringFile::read(&path)?;
+            let (files, bytes) = usage(&config.data_dir.join(DATABASE))?;
+            let (entries, current) = file.entries();
+            for entry in entries {
+                let mark = if entry.id == current { " (new files)" } else { "" };
+                let count = |of: &BTreeMap<String, u64>| of.get(&entry.id).copied().unwrap_or(0);
+                writeln!(
+                    out,
+                    "data key {}{mark}: made {}, under the region key {}; {} files, {} bytes",
+                    entry.id,
+                    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(entry.made.min(DATE_MAX))),
+                    entry.region_key,
+                    count(&files),
+                    count(&bytes)
+                )?;
+            }
+            // Whether it is the right one.
+            let key = region_key(&config)?;
+            file.unwrap(&path, &*key)?;
+            Ok(writeln!(out, "region key {}, of {}", key.name(), key.source())?)
+        }
+    }
+}
+
+/// How many files of a store each data key has, and bytes.
+fn usage(store: &Path) -> io::Result<(BTreeMap<String, u64>, BTreeMap<String, u64>)> {
+    let (mut files, mut bytes) = (BTreeMap::new(), BTreeMap::new());
+    for entry in fs::read_dir(store)? {
+        let entry = entry?;
+        let mut header = Vec::new();
+        // It may be gone by now: the region goes on.
+        let Ok(file) = File::open(entry.path()) else { continue };
+        let length = file.metadata().map_or(0, |about| about.len());
+        if file.take(FILE_HEADER_BYTES as u64).read_to_end(&mut header).is_err() {
+            continue;
+        }
+        if let Some(id) = file_key_id(&header) {
+            *files.entry(id.to_string()).or_insert(0) += 1;
+            *bytes.entry(id.to_string()).or_insert(0) += length;
+        }
+    }
+    Ok((files, bytes))
+}
+
+/// Wraps the data keys under a new region key: those of the data directory, and those in the archive. A region that runs
+/// goes on with what it has; it asks for keys when it starts. Broken off, it is simply run again: until its end the old key
+/// stays where it was.
+async fn rotate(arguments: &RotateKeys) -> Done {
+    let config = Config::load(&arguments.config)?;
+    if look(&config)? != Found::Keyring {
+        return Err(format!("{}: not encrypted", config.data_dir.display()).into());
+    }
+    let path = config.data_dir.join(KEYRING);
+    let _lock = KeyringFile::lock(&path)?;
+    let told = &config.encryption;
+    let is_file = told.key_variable.is_none() && told.key_command.is_none();
+    let mut file = KeyringFile::read(&path)?;
+    // Before anything is changed: the old key must be the right one.
+    file.unwrap(&path, &*region_key(&config)?)?;
+    let key: Arc<dyn RegionKey> = if is_file {
+        Arc::new(LocalKey::add_to_file(&key_file(&config))?)
+    } else {
+        region_key(&config)?
+    };
+    let mut count = file.rewrap(&path, &*key)?;
+    if arguments.data_key {
+        file.add(&*key)?;
+    }
+    file.write(&path)?;
+    if let Some(entry) = &config.archive {
+        let archive = Archive::open(&entry.place())?;
+        put_keyring(&archive, config.region.as_str(), &file).await?;
+        let mut replaced = Vec::new();
+        for (name, mut other) in keyrings(&archive).await? {
+            if other == file {
+                continue;
+            }
+            if file.has_all_of(&other) {
+                replaced.push(name);
+            } else if let Ok(of_it @ 1..) = other.rewrap(Path::new(&name), &*key) {
+                // An earlier data directory's.
+                put_keyring(&archive, config.region.as_str(), &other).await?;
+                replaced.push(name);
+                count += of_it;
+            }
+        }
+        archive.delete(&replaced).await?;
+    }
+    if is_file {
+        LocalKey::keep_first_of_file(&key_file(&config))?;
+    }
+    Ok(writeln!(io::stdout(), "{count} data keys are under the region key {} now", key.name())?)
+}

@@ -1,0 +1,146 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use bytes::Bytes;
+use geodynamo_archive::Place;
+use geodynamo_rocks::RocksEngine;
+
+use super::*;
+use crate::{
+    cli::{KeysArguments, KeysCommand, RotateKeys},
+    region::open_engine,
+};
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A region's configuration with this `[encryption]`.
+    fn config(&self, encryption: &str) -> Config {
+        let path = self.path("region.toml");
+        let text = format!(
+            "region = \"us-east-1\"\nnode = \"us-east-1\"\ndata_dir = \"data\"\narchive = {{ url = \"archive\" }}\n\
+             [encryption]\n{encryption}\n"
+        );
+        fs::write(&path, text).unwrap();
+        Config::load(&path).unwrap()
+    }
+
+    fn engine(&self, encryption: &str) -> RocksEngine {
+        let config = self.config(encryption);
+        open_engine(&config, open(&config).unwrap().as_ref()).unwrap()
+    }
+
+    fn archive(&self) -> Archive {
+        Archive::open(&Place::Folder(self.path("archive"))).unwrap()
+    }
+}
+
+fn refusal(config: &Config) -> String {
+    match open(config) {
+        Err(error) => error.to_string(),
+        Ok(sealing) => panic!("it is to be refused: {}", sealing.is_some()),
+    }
+}
+
+#[test]
+fn a_new_directory_is_encrypted_unless_told_otherwise() {
+    let home = Home::new();
+    drop(home.engine(""));
+    let key = home.path("data.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(is_header(&fs::read(home.path("data/db/CURRENT")).unwrap()));
+    // Whatever the configuration says now.
+    drop(home.engine("enabled = false"));
+
+    let plain = Home::new();
+    drop(plain.engine("enabled = false"));
+    assert!(!plain.path("data.key").exists() && !plain.path("data").join(KEYRING).exists());
+    // It stays so.
+    drop(plain.engine(""));
+    assert!(!plain.path("data.key").exists());
+    assert!(!is_header(&fs::read(plain.path("data/db/CURRENT")).unwrap()));
+}
+
+#[test]
+fn without_its_key_a_directory_stays_as_it_is() {
+    let home = Home::new();
+    drop(home.engine(""));
+    let keyring = fs::read(home.path("data").join(KEYRING)).unwrap();
+    let key = home.path("data.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(refusal(&home.config("")).contains("chmod 600"));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&key, home.path("elsewhere.key")).unwrap();
+    assert!(refusal(&home.config("")).contains("data.key is not there"));
+    assert!(!key.exists(), "no other key is made");
+    LocalKey::make_file(&home.path("other.key")).unwrap();
+    assert!(refusal(&home.config("key_file = \"other.key\"")).contains("sealed under the region key local-"));
+    assert!(refusal(&home.config("key_variable = \"GEODYNAMO_NO_SUCH\"")).contains("GEODYNAMO_NO_SUCH"));
+    assert!(refusal(&home.config("key_command = [\"false\"]")).contains("the command 'false'"));
+    assert_eq!(fs::read(home.path("data").join(KEYRING)).unwrap(), keyring);
+    drop(home.engine("key_file = \"elsewhere.key\""));
+    let cat = format!("key_command = [\"cat\", {:?}]", home.path("elsewhere.key"));
+    drop(home.engine(&cat));
+    fs::remove_file(home.path("data").join(KEYRING)).unwrap();
+    assert!(refusal(&home.config("key_file = \"elsewhere.key\"")).contains("the keyring is gone"));
+    let two = Config::parse("c", "region = \"a\"\nnode = \"a\"\ndata_dir = \"d\"\n[encryption]\nkey_file = \"f\"\nkey_variable = \"v\"");
+    assert!(two.is_err());
+}
+
+#[tokio::test]
+async fn an_archive_is_read_with_the_regions_key_alone() {
+    let home = Home::new();
+    let content = Bytes::from_static(b"planted-secret");
+    home.archive().put("us-east-1/old", 3, content.clone()).await.unwrap();
+    let sealed = async || {
+        let sealing = open(&home.config("")).unwrap().unwrap();
+        sealing.exchange(&home.archive(), "us-east-1").await.unwrap();
+        sealing.archive(&home.archive())
+    };
+    let archive = sealed().await;
+    archive.put("us-east-1/new", 3, content.clone()).await.unwrap();
+    // The same again, though it is sealed otherwise.
+    archive.put("us-east-1/new", 3, content.clone()).await.unwrap();
+    assert!(archive.put("us-east-1/new", 3, Bytes::new()).await.is_err());
+    let stored = fs::read(home.path("archive/us-east-1/new")).unwrap();
+    assert!(!stored.windows(content.len()).any(|window| window == content));
+    let plain = home.archive();
+    assert!(matches!(plain.get("us-east-1/new").await, Err(ArchiveError::Sealed(_))));
+    let verified = plain.verify("", |_, _| {}).await.unwrap();
+    assert_eq!((verified.whole, verified.damaged.len()), (3, 0));
+
+    // The data directory is lost; another one has a keyring of its own.
+    let read = async |archive: &Archive| {
+        for name in ["us-east-1/old", "us-east-1/new"] {
+            assert_eq!(archive.get(name).await.unwrap(), (3, content.clone()), "{name}");
+        }
+    };
+    fs::remove_dir_all(home.path("data")).unwrap();
+    read(&sealed().await).await;
+    assert_eq!(archive.list(KEYRINGS).await.unwrap().len(), 2);
+    let rotate = |data_key| KeysArguments {
+        command: KeysCommand::Rotate(RotateKeys {
+            config: home.path("region.toml"),
+            data_key,
+        }),
+    };
+    let before = LocalKey::from_file(&home.path("data.key")).unwrap();
+    for data_key in [false, true] {
+        let arguments = rotate(data_key);
+        tokio::task::spawn_blocking(move || keys(&arguments).unwrap()).await.unwrap();
+        read(&sealed().await).await;
+    }
+    let after = LocalKey::from_file(&home.path("data.key")).unwrap();
+    assert!(after.names().all(|name| name != before.name()), "the old key is gone");
+    assert_eq!(after.names().count(), 1);
+    assert_eq!(archive.list(KEYRINGS).await.unwrap().len(), 2, "old wraps are gone");
+    fs::remove_dir_all(home.path("data")).unwrap();
+    read(&sealed().await).await;
+}

@@ -33,6 +33,11 @@ pub trait Transfer: Send + Sync + 'static {
     fn imports(&self, table_arn: Option<&str>) -> Vec<ImportJob>;
 }
 
+/// A table's id as clients see it.
+pub fn table_id(uuid: u128) -> String {
+    crate::operations::uuid(uuid).into()
+}
+
 /// Why an export or import does not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
@@ -43,7 +48,7 @@ pub enum TransferError {
     #[error("A different import with the same client token was requested")]
     ImportConflict,
     /// `InvalidExportTimeException`: the moment is not in the window.
-    #[error("The specified ExportTime is outside of the point in time recovery window.")]
+    #[error("The specified time is outside of the window of point in time recovery")]
     InvalidExportTime,
     /// `LimitExceededException` with this message.
     #[error("{0}")]
@@ -85,6 +90,8 @@ pub enum ExportKind {
     Full {
         /// The moment.
         at_ms: Millis,
+        /// Whether the request left it to the service: then it is the first one from when it came that there is.
+        latest: bool,
     },
     /// What was changed within a window.
     Incremental {
@@ -118,6 +125,8 @@ pub struct NewExport {
     pub sse_algorithm: Option<String>,
     /// With which key.
     pub sse_key: Option<String>,
+    /// The request's FilterSpecification, as JSON.
+    pub filter: Option<String>,
     /// The client token.
     pub token: Option<String>,
 }

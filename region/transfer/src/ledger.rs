@@ -58,10 +58,15 @@ impl<T: Entry> Ledger<T> {
         sync(&self.folder)?;
         entries.insert(entry.id().to_owned(), entry.clone());
         if entries.len() > JOBS_MAX
-            && let Some(oldest) = entries.values().find(|entry| entry.ended()).map(|entry| entry.id().to_owned())
+            && let Some(oldest) = entries
+                .values()
+                .find(|entry| entry.ended())
+                .map(|entry| entry.id().to_owned())
         {
             entries.remove(&oldest);
             fs::remove_file(self.path(&oldest))?;
+            // What else is kept of it, if there is something.
+            let _ = fs::remove_file(self.path(&oldest).with_extension("errors"));
         }
         Ok(())
     }
@@ -73,6 +78,13 @@ impl<T: Entry> Ledger<T> {
         self.put(&entry)
     }
 
+    /// Changes a record for as long as the process runs.
+    pub(crate) fn show(&self, id: &str, change: impl FnOnce(&mut T)) {
+        if let Some(entry) = self.entries.lock().get_mut(id) {
+            change(entry);
+        }
+    }
+
     /// A record.
     pub(crate) fn get(&self, id: &str) -> Option<T> {
         self.entries.lock().get(id).cloned()
@@ -80,7 +92,12 @@ impl<T: Entry> Ledger<T> {
 
     /// All that fit, oldest first.
     pub(crate) fn all(&self, fits: impl Fn(&T) -> bool) -> Vec<T> {
-        self.entries.lock().values().filter(|entry| fits(entry)).cloned().collect()
+        self.entries
+            .lock()
+            .values()
+            .filter(|entry| fits(entry))
+            .cloned()
+            .collect()
     }
 
     fn path(&self, id: &str) -> PathBuf {
@@ -118,12 +135,22 @@ mod tests {
     fn records_outlive_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path().join("jobs")).unwrap();
-        let job = Job { id: "1".into(), done: false };
+        let job = Job {
+            id: "1".into(),
+            done: false,
+        };
         ledger.put(&job).unwrap();
         ledger.change("1", |job| job.done = true).unwrap();
         ledger.change("2", |job| job.done = true).unwrap();
+        ledger.show("1", |job| job.done = false);
         let again = Ledger::<Job>::open(folder.path().join("jobs")).unwrap();
-        assert_eq!(again.all(|_| true), [Job { id: "1".into(), done: true }]);
+        assert_eq!(
+            again.all(|_| true),
+            [Job {
+                id: "1".into(),
+                done: true
+            }]
+        );
         assert_eq!(again.get("2"), None);
     }
 }

@@ -5,16 +5,20 @@
 //! [`Transfers`] implements [`geodynamo_api::transfer::Transfer`], by which the API reaches it; the forms of the files are
 //! geodynamo-exchange's.
 //!
-//! What was asked for, and how far it is, stands in a [`ledger`]: a file for each job. A job that a crash broke off is begun
-//! anew at the next start, with the same id: an export writes the same files again, an import puts the same items again.
+//! What was asked for stands in a ledger: a file for each job. When a process ends in the midst of a job, it goes on at the next
+//! start: an export writes the same files again, an import goes on behind the last record that was committed.
 
 mod buckets;
 mod error;
+mod error_log;
 mod export;
 mod import;
 mod ledger;
+mod objects;
 mod root;
+mod window;
+mod writer;
 
-pub use buckets::{BucketPlace, Buckets};
+pub use buckets::BucketPlace;
 pub use error::{Error, Result};
 pub use root::Transfers;

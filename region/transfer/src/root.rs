@@ -5,44 +5,51 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use geodynamo_api::transfer::{
     Answer, ExportJob, ExportKind, ImportCounts, ImportJob, JobState, KeyKind, Millis, NewExport, NewImport, Transfer,
-    TransferError,
+    TransferError, table_id,
 };
 use geodynamo_exchange::layout;
 use geodynamo_recovery::Recoveries;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Tables, schema::KeyType};
-use tokio::sync::Semaphore;
+use geodynamo_table::{CreateTable, Tables, schema::KeyType};
+use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::{Buckets, Error, Result, ledger::{Entry, Ledger}};
+use crate::{
+    BucketPlace, Error, Result,
+    ledger::{Entry, Ledger},
+};
 
 /// Jobs of a kind that run at once; others wait.
-const RUNNING_MAX: usize = 4;
-/// Jobs of a kind that may be under way or wait. AWS's quota is 300 exports and 50 imports.
+const RUNNING_MAX: usize = 2;
+/// Jobs of a kind that run or wait. AWS's quotas are 300 exports and 50 imports.
 const PENDING_MAX: usize = 50;
 /// How long a client token is remembered.
 const TOKEN_MS: Millis = 8 * 60 * 60 * 1000;
-/// How often an import's counts are kept, in items.
-const TELL_EVERY: u64 = 50_000;
+/// How long jobs are listed.
+const LISTED_MS: Millis = 90 * 24 * 60 * 60 * 1000;
+/// The pause before a job is tried again that this machine's trouble broke off.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A region's exports and imports. Cheap to clone.
 pub struct Transfers<E: Engine>(Arc<Inner<E>>);
 
-/// What is behind it.
+/// What all clones share.
 pub struct Inner<E: Engine> {
     tables: Arc<Tables<E>>,
-    pub(crate) recoveries: Recoveries<E>,
-    pub(crate) buckets: Buckets,
+    pub(crate) recoveries: Option<Recoveries<E>>,
+    pub(crate) buckets: BucketPlace,
     exports: Ledger<ExportJob>,
     imports: Ledger<ImportJob>,
     folder: PathBuf,
     exporting: Semaphore,
     importing: Semaphore,
     /// Held while a job begins, so that a client token begins one.
-    beginning: tokio::sync::Mutex<()>,
+    beginning: Mutex<()>,
+    stop: watch::Receiver<bool>,
 }
 
 impl<E: Engine> Clone for Transfers<E> {
@@ -80,8 +87,15 @@ impl Entry for ImportJob {
 }
 
 impl<E: Engine> Transfers<E> {
-    /// Opens the jobs in a folder and begins those anew that were broken off.
-    pub fn open(tables: Arc<Tables<E>>, recoveries: Recoveries<E>, buckets: Buckets, folder: &Path) -> io::Result<Self> {
+    /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so. Without backups there is
+    /// nothing to export.
+    pub async fn start(
+        tables: Arc<Tables<E>>,
+        recoveries: Option<Recoveries<E>>,
+        buckets: BucketPlace,
+        folder: &Path,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self> {
         let this = Self(Arc::new(Inner {
             tables,
             recoveries,
@@ -91,81 +105,92 @@ impl<E: Engine> Transfers<E> {
             folder: folder.to_owned(),
             exporting: Semaphore::new(RUNNING_MAX),
             importing: Semaphore::new(RUNNING_MAX),
-            beginning: tokio::sync::Mutex::default(),
+            beginning: Mutex::default(),
+            stop,
         }));
+        let imports = this.imports.all(|job| !job.ended());
+        for table in this.tables.importing() {
+            // Its import has failed, or had not begun yet when the process ended.
+            if !imports.iter().any(|job| job.table_key == table.id()) {
+                this.tables.abandon_import(table.id()).await?;
+            }
+        }
+        for job in imports {
+            tokio::spawn(this.clone().run_import(job));
+        }
         for job in this.exports.all(|job| !job.ended()) {
             tokio::spawn(this.clone().run_export(job));
         }
-        for job in this.imports.all(|job| !job.ended()) {
-            tokio::spawn(this.clone().run_import(job));
-        }
         Ok(this)
-    }
-
-    /// Where the errors of an import are written.
-    pub(crate) fn error_log(&self, id: &str) -> PathBuf {
-        self.folder.join("imports").join(format!("{id}.errors"))
     }
 
     async fn run_export(self, job: ExportJob) {
         // Never closed.
         let _turn = self.exporting.acquire().await;
         let result = self.carry_out_export(&job).await;
+        if *self.stop.borrow() {
+            return;
+        }
         let now = self.tables.now_ms();
         let kept = self.exports.change(&job.id, |job| {
             job.ended_ms = Some(now);
             match &result {
                 Ok(done) => {
                     job.state = JobState::Completed;
+                    job.wanted.kind = done.kind;
                     (job.manifest, job.items, job.bytes) = (Some(done.manifest.clone()), done.items, done.bytes);
                 }
                 Err(error) => job.state = failed(error),
             }
         });
-        report("an export", &job.arn, result.err(), kept);
+        report("an export", &job.arn, result.err().as_ref(), kept);
     }
 
     async fn run_import(self, job: ImportJob) {
+        // Never closed.
         let _turn = self.importing.acquire().await;
-        let result = self.carry_out(&job).await;
-        let now = self.tables.now_ms();
-        let (counts, error) = match result {
-            Ok(counts) if counts.errors > 0 => (Some(counts), Some(Error::Items)),
-            Ok(counts) => (Some(counts), None),
-            Err(error) => (None, Some(error)),
+        let result = loop {
+            match self.carry_out_import(&job).await {
+                Err(error) if error.may_pass() && !*self.stop.borrow() => {
+                    tracing::warn!(arn = job.arn, %error, "an import is broken off; it is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                result => break result,
+            }
         };
+        if *self.stop.borrow() {
+            return;
+        }
+        let now = self.tables.now_ms();
+        let bad = matches!(&result, Ok(counts) if counts.errors > 0);
+        let error = if bad { Some(Error::Items) } else { result.err() };
         let kept = self.imports.change(&job.id, |job| {
             job.ended_ms = Some(now);
-            job.counts = counts.unwrap_or(job.counts);
             job.state = error.as_ref().map_or(JobState::Completed, failed);
         });
-        report("an import", &job.arn, error, kept);
-    }
-
-    /// Imports, and makes the table ACTIVE, or takes it away again.
-    async fn carry_out(&self, job: &ImportJob) -> Result<ImportCounts> {
-        let Some(table) = self.tables.table_with_id(job.table_key) else {
-            return Err(Error::Table(geodynamo_table::TableError::no_table_named(&job.table)));
-        };
-        let told = std::sync::atomic::AtomicU64::new(0);
-        let tell = |counts: &ImportCounts| {
-            let steps = counts.processed_items / TELL_EVERY;
-            if told.swap(steps, std::sync::atomic::Ordering::Relaxed) != steps {
-                // Only shown meanwhile.
-                let _ = self.imports.change(&job.id, |job| job.counts = *counts);
-            }
-        };
-        match self.carry_out_import(job, &table, tell).await {
-            Ok(counts) => {
-                self.tables.finish_import(table.id()).await?;
-                Ok(counts)
-            }
-            Err(error) => {
-                // Gone already, perhaps.
-                let _ = self.tables.abandon_import(table.id()).await;
-                Err(error)
+        report("an import", &job.arn, error.as_ref(), kept);
+        if !bad && error.is_some() {
+            // Gone already, perhaps; and what cannot be taken away now goes at the next start.
+            if let Err(error) = self.tables.abandon_import(job.table_key).await {
+                tracing::warn!(arn = job.arn, %error, "the table of an import that failed is not taken away");
             }
         }
+    }
+
+    /// Imports, and makes the table ACTIVE.
+    async fn carry_out_import(&self, job: &ImportJob) -> Result<ImportCounts> {
+        let table = self.tables.table_with_id(job.table_key).ok_or(Error::Gone)?;
+        let importing = self.tables.importing();
+        if !importing.iter().any(|importing| importing.id() == job.table_key) {
+            // All of it was there already when the process ended.
+            return Ok(self.imports.get(&job.id).map_or(job.counts, |job| job.counts));
+        }
+        let tell = |counts| self.imports.show(&job.id, |job| job.counts = counts);
+        let counts = self.load(job, &table, tell).await?;
+        // Before the table is ACTIVE, since the mark that has them goes then.
+        self.imports.change(&job.id, |job| job.counts = counts)?;
+        self.tables.finish_import(job.table_key).await?;
+        Ok(counts)
     }
 
     fn begin_export_now(&self, wanted: NewExport) -> std::result::Result<ExportJob, TransferError> {
@@ -173,19 +198,24 @@ impl<E: Engine> Transfers<E> {
         if let Some(token) = &wanted.token {
             let used = |job: &ExportJob| job.wanted.token.as_ref() == Some(token) && job.started_ms + TOKEN_MS > now;
             if let Some(job) = self.exports.all(used).pop() {
-                return if same_export(&job.wanted, &wanted) { Ok(job) } else { Err(TransferError::ExportConflict) };
+                return if same_export(&job.wanted, &wanted) {
+                    Ok(job)
+                } else {
+                    Err(TransferError::ExportConflict)
+                };
             }
         }
         if self.exports.all(|job| !job.ended()).len() >= PENDING_MAX {
-            return Err(TransferError::LimitExceeded(format!("Subscriber limit exceeded: There is a limit of {PENDING_MAX} simultaneous exports")));
+            return Err(too_many("exports"));
         }
         let table = self.tables.table_named(&wanted.table)?;
+        let description = self.tables.describe(&wanted.table)?;
         let id = layout::export_id(now, rand::random());
         let job = ExportJob {
             arn: format!("{}/export/{id}", wanted.table_arn),
             id,
             table_key: table.id(),
-            table_id: self.tables.describe(&wanted.table)?.id,
+            table_id: table_id(description.uuid),
             wanted,
             started_ms: now,
             ended_ms: None,
@@ -204,25 +234,29 @@ impl<E: Engine> Transfers<E> {
         if let Some(token) = &wanted.token {
             let used = |job: &ImportJob| job.token.as_ref() == Some(token) && job.started_ms + TOKEN_MS > now;
             if let Some(job) = self.imports.all(used).pop() {
-                let same = job.source == wanted.source && job.parameters == wanted.parameters;
-                return if same { Ok(job) } else { Err(TransferError::ImportConflict) };
+                return if job.source == wanted.source && job.parameters == wanted.parameters {
+                    Ok(job)
+                } else {
+                    Err(TransferError::ImportConflict)
+                };
             }
         }
         if self.imports.all(|job| !job.ended()).len() >= PENDING_MAX {
-            return Err(TransferError::LimitExceeded(format!("Subscriber limit exceeded: There is a limit of {PENDING_MAX} simultaneous imports")));
+            return Err(too_many("imports"));
         }
-        let key_types = key_types(&wanted);
+        let key_types = key_types(&wanted.create);
         let name = wanted.create.name.clone();
         let description = self.tables.create_imported(wanted.create).await?;
-        let id = layout::export_id(now, rand::random());
         let table = self.tables.table_named(&name)?;
-        let table_arn = format!("arn:aws:dynamodb:{}:{}:table/{name}", self.tables.region(), self.tables.account());
+        let (region, account) = (self.tables.region(), self.tables.account());
+        let table_arn = format!("arn:aws:dynamodb:{region}:{account}:table/{name}");
+        let id = layout::export_id(now, rand::random());
         let job = ImportJob {
             arn: format!("{table_arn}/import/{id}"),
             id,
             table: name,
             table_arn,
-            table_id: description.id,
+            table_id: table_id(description.uuid),
             table_key: table.id(),
             key_types,
             parameters: wanted.parameters,
@@ -233,7 +267,10 @@ impl<E: Engine> Transfers<E> {
             state: JobState::InProgress,
             counts: ImportCounts::default(),
         };
-        self.imports.put(&job).map_err(internal)?;
+        if let Err(error) = self.imports.put(&job) {
+            self.tables.abandon_import(table.id()).await?;
+            return Err(internal(error));
+        }
         tokio::spawn(self.clone().run_import(job.clone()));
         Ok(job)
     }
@@ -243,6 +280,24 @@ impl<E: Engine> Inner<E> {
     /// The tables.
     pub fn tables(&self) -> &Arc<Tables<E>> {
         &self.tables
+    }
+
+    /// Where the errors of an import are written.
+    pub(crate) fn error_log(&self, id: &str) -> PathBuf {
+        self.folder.join("imports").join(format!("{id}.errors"))
+    }
+
+    /// Ends a job that goes on at the next start, if the process is to end.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        if *self.stop.borrow() {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_listed(&self, started_ms: Millis) -> bool {
+        started_ms + LISTED_MS > self.tables.now_ms()
     }
 }
 
@@ -259,7 +314,8 @@ impl<E: Engine> Transfer for Transfers<E> {
     }
 
     fn exports(&self, table_arn: Option<&str>) -> Vec<ExportJob> {
-        let mut all = self.exports.all(|job| table_arn.is_none_or(|arn| job.wanted.table_arn == arn));
+        let of_table = |job: &ExportJob| table_arn.is_none_or(|arn| job.wanted.table_arn == arn);
+        let mut all = self.exports.all(|job| of_table(job) && self.is_listed(job.started_ms));
         all.reverse();
         all
     }
@@ -276,31 +332,38 @@ impl<E: Engine> Transfer for Transfers<E> {
     }
 
     fn imports(&self, table_arn: Option<&str>) -> Vec<ImportJob> {
-        let mut all = self.imports.all(|job| table_arn.is_none_or(|arn| job.table_arn == arn));
+        let of_table = |job: &ImportJob| table_arn.is_none_or(|arn| job.table_arn == arn);
+        let mut all = self.imports.all(|job| of_table(job) && self.is_listed(job.started_ms));
         all.reverse();
         all
     }
 }
 
-/// Whether a request is one that was made before. The moment of a full export may have been left to the service, as now.
+/// Whether a request is one that was made before. A moment that was left to the service is no other one for being later.
 fn same_export(one: &NewExport, other: &NewExport) -> bool {
     let kind = match (one.kind, other.kind) {
-        (ExportKind::Full { .. }, ExportKind::Full { .. }) => one.kind,
+        (ExportKind::Full { latest: true, .. }, ExportKind::Full { latest: true, .. }) => one.kind,
         _ => other.kind,
     };
     *one == NewExport { kind, ..other.clone() }
 }
 
-fn key_types(wanted: &NewImport) -> Vec<(String, KeyKind)> {
-    let create = &wanted.create;
-    let indexes = create.local_indexes.iter().chain(&create.global_indexes).map(|index| &index.keys);
-    let all = std::iter::once(&create.keys).chain(indexes).flat_map(|keys| keys.roles());
+fn key_types(create: &CreateTable) -> Vec<(String, KeyKind)> {
+    let indexes = create.local_indexes.iter().chain(&create.global_indexes);
+    let schemas = std::iter::once(&create.keys).chain(indexes.map(|index| &index.keys));
     let kind = |kind: KeyType| match kind {
         KeyType::S => KeyKind::S,
         KeyType::N => KeyKind::N,
         KeyType::B => KeyKind::B,
     };
-    all.map(|(key, _)| (key.name.to_string(), kind(key.kind))).collect()
+    let attributes = schemas.flat_map(|schema| schema.attributes());
+    attributes.map(|key| (key.name.to_string(), kind(key.kind))).collect()
+}
+
+fn too_many(what: &str) -> TransferError {
+    TransferError::LimitExceeded(format!(
+        "Subscriber limit exceeded: There is a limit of {PENDING_MAX} simultaneous {what}"
+    ))
 }
 
 fn failed(error: &Error) -> JobState {
@@ -311,7 +374,7 @@ fn internal(error: io::Error) -> TransferError {
     TransferError::Internal(error.to_string())
 }
 
-fn report(what: &str, arn: &str, error: Option<Error>, kept: io::Result<()>) {
+fn report(what: &str, arn: &str, error: Option<&Error>, kept: io::Result<()>) {
     match error {
         None => tracing::info!(arn, "{what} is done"),
         Some(error) => tracing::warn!(arn, %error, "{what} failed"),

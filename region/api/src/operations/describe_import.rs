@@ -13,8 +13,13 @@ pub(super) fn describe_import<E: Engine>(
     input: &DescribeImportInput,
 ) -> Result<DescribeImportOutput, ApiError> {
     let arn = input.import_arn.as_deref();
-    let found = api.transfer.as_ref().and_then(|transfer| transfer.import(arn.unwrap_or_default()));
+    let found = api
+        .transfer
+        .as_ref()
+        .and_then(|transfer| transfer.import(arn.unwrap_or_default()));
     Ok(DescribeImportOutput {
-        import_table_description: Some(import_description(&found.ok_or_else(|| ApiError::import_not_found(arn))?)),
+        import_table_description: Some(import_description(
+            &found.ok_or_else(|| ApiError::import_not_found(arn))?,
+        )?),
     })
 }

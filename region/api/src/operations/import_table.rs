@@ -1,4 +1,4 @@
-use geodynamo_json::Writer;
+use compact_str::CompactString;
 use geodynamo_storage::Engine;
 
 use super::{create_table::definition, transfers::import_description};
@@ -7,7 +7,7 @@ use crate::{
     errors::ApiError,
     generated::{CreateTableInput, ImportTableInput, ImportTableOutput, InputFormatOptions, TableCreationParameters},
     transfer::{ImportFormat, ImportSource, InputCompression, NewImport},
-    wire::Structure,
+    wire::encode,
 };
 
 /// Begins to import objects of S3 into a new table.
@@ -17,15 +17,18 @@ pub(super) async fn import_table<E: Engine>(
 ) -> Result<ImportTableOutput, ApiError> {
     // Required by the model, so it is there, here and below.
     let parameters = input.table_creation_parameters.unwrap_or_default();
-    let kept = json(&parameters);
+    let kept = String::from_utf8_lossy(&encode(&parameters)).into_owned();
     let create = definition(api, table_of(parameters))?;
     let bucket = input.s3_bucket_source.unwrap_or_default();
-    let text = |text: Option<compact_str::CompactString>| text.map(String::from);
+    let text = |text: Option<CompactString>| text.map(String::from);
     let source = ImportSource {
         bucket: text(bucket.s3_bucket).unwrap_or_default(),
         bucket_owner: text(bucket.s3_bucket_owner),
         prefix: text(bucket.s3_key_prefix),
-        format: format(input.input_format.as_deref().unwrap_or_default(), input.input_format_options)?,
+        format: format(
+            input.input_format.as_deref().unwrap_or_default(),
+            input.input_format_options,
+        )?,
         compression: match input.input_compression_type.as_deref() {
             Some("GZIP") => InputCompression::Gzip,
             Some("ZSTD") => InputCompression::Zstd,
@@ -43,16 +46,8 @@ pub(super) async fn import_table<E: Engine>(
     };
     let job = transfer.begin_import(wanted).await?;
     Ok(ImportTableOutput {
-        import_table_description: Some(import_description(&job)),
+        import_table_description: Some(import_description(&job)?),
     })
-}
-
-fn json(parameters: &TableCreationParameters) -> String {
-    let mut writer = Writer::new();
-    writer.begin_object();
-    parameters.encode_members(&mut writer);
-    writer.end_object();
-    String::from_utf8_lossy(writer.as_bytes()).into_owned()
 }
 
 fn table_of(parameters: TableCreationParameters) -> CreateTableInput {
@@ -78,10 +73,14 @@ fn format(name: &str, options: Option<InputFormatOptions>) -> Result<ImportForma
             Ok(ImportFormat::Csv {
                 // One byte, by the model's pattern.
                 delimiter: csv.delimiter.and_then(|text| text.bytes().next()).unwrap_or(b','),
-                header: csv.header_list.map(|names| names.into_iter().map(String::from).collect()),
+                header: csv
+                    .header_list
+                    .map(|names| names.into_iter().map(String::from).collect()),
             })
         }
-        _ if csv.is_some() => Err(ApiError::invalid("InputFormatOptions for CSV are only for the format CSV")),
+        _ if csv.is_some() => Err(ApiError::invalid(
+            "InputFormatOptions of Csv can only be specified for the InputFormat CSV",
+        )),
         "ION" => Ok(ImportFormat::Ion),
         _ => Ok(ImportFormat::DynamoDbJson),
     }

@@ -5,7 +5,7 @@ use crate::{
     Api,
     errors::ApiError,
     generated::{ExportSummary, ListExportsInput, ListExportsOutput},
-    transfer::ExportKind,
+    transfer::{ExportJob, ExportKind},
 };
 
 /// Exports in a page, unless told; the model allows no more.
@@ -13,10 +13,18 @@ const PAGE: usize = 25;
 
 /// Lists exports, newest first.
 pub(super) fn list_exports<E: Engine>(api: &Api<E>, input: &ListExportsInput) -> Result<ListExportsOutput, ApiError> {
+    let table = input.table_arn.as_deref().map(|arn| api.table_of(arn)).transpose()?;
+    let arn = table.map(|table| api.table_arn(table));
     let transfer = api.transfer.as_ref();
-    let all = transfer.map_or_else(Vec::new, |transfer| transfer.exports(input.table_arn.as_deref()));
-    let (jobs, next_token) = page(all, |job| &job.arn, input.next_token.as_deref(), input.max_results, PAGE)?;
-    let summary = |job: crate::transfer::ExportJob| ExportSummary {
+    let all = transfer.map_or_else(Vec::new, |transfer| transfer.exports(arn.as_deref()));
+    let (jobs, next_token) = page(
+        all,
+        |job| &job.arn,
+        input.next_token.as_deref(),
+        input.max_results,
+        PAGE,
+    )?;
+    let summary = |job: ExportJob| ExportSummary {
         export_status: Some(job.state.code().into()),
         export_type: Some(match job.wanted.kind {
             ExportKind::Full { .. } => "FULL_EXPORT".into(),

@@ -13,12 +13,14 @@ const PAGE: usize = 25;
 
 /// Lists imports, newest first.
 pub(super) fn list_imports<E: Engine>(api: &Api<E>, input: &ListImportsInput) -> Result<ListImportsOutput, ApiError> {
+    let table = input.table_arn.as_deref().map(|arn| api.table_of(arn)).transpose()?;
+    let arn = table.map(|table| api.table_arn(table));
     let transfer = api.transfer.as_ref();
-    let all = transfer.map_or_else(Vec::new, |transfer| transfer.imports(input.table_arn.as_deref()));
+    let all = transfer.map_or_else(Vec::new, |transfer| transfer.imports(arn.as_deref()));
     let (jobs, next_token) = page(all, |job| &job.arn, input.next_token.as_deref(), input.page_size, PAGE)?;
     let summary = |job: &ImportJob| {
-        let shown = import_description(job);
-        ImportSummary {
+        let shown = import_description(job)?;
+        Ok::<_, ApiError>(ImportSummary {
             import_arn: shown.import_arn,
             import_status: shown.import_status,
             table_arn: shown.table_arn,
@@ -27,10 +29,10 @@ pub(super) fn list_imports<E: Engine>(api: &Api<E>, input: &ListImportsInput) ->
             input_format: shown.input_format,
             start_time: shown.start_time,
             end_time: shown.end_time,
-        }
+        })
     };
     Ok(ListImportsOutput {
-        import_summary_list: Some(jobs.iter().map(summary).collect()),
+        import_summary_list: Some(jobs.iter().map(summary).collect::<Result<_, _>>()?),
         next_token,
     })
 }

@@ -1,43 +1,20 @@
 //! What exports and imports are shown as.
 
 use compact_str::CompactString;
-use geodynamo_json::Reader;
 
+use super::{describe::seconds, export_filter::specification};
 use crate::{
     errors::ApiError,
     generated::{
         CsvOptions, ExportDescription, ImportTableDescription, IncrementalExportSpecification, InputFormatOptions,
-        S3BucketSource, TableCreationParameters,
+        S3BucketSource,
     },
-    transfer::{ExportJob, ExportKind, ImportFormat, ImportJob, JobState, Millis, TransferError},
-    wire::{DecodeContext, Structure},
+    transfer::{ExportJob, ExportKind, ImportFormat, ImportJob, JobState},
+    wire::{DecodeContext, whole},
 };
 
-impl From<TransferError> for ApiError {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Table(error) => error.into(),
-            TransferError::ExportConflict => Self::export_conflict(&error.to_string()),
-            TransferError::ImportConflict => Self::import_conflict(&error.to_string()),
-            TransferError::InvalidExportTime => Self::invalid_export_time(),
-            TransferError::LimitExceeded(text) => Self::limit_exceeded(text),
-            TransferError::Internal(text) => Self::internal(text),
-        }
-    }
-}
-
-/// A time of a request in milliseconds since the Unix epoch.
-pub(super) fn millis(seconds: f64) -> Millis {
-    // Saturates: what is before the epoch is at it, and what is no number, too.
-    (seconds * 1000.0).round() as u64
-}
-
-fn seconds(ms: Millis) -> f64 {
-    ms as f64 / 1000.0
-}
-
 /// An export as DescribeExport shows it.
-pub(super) fn export_description(job: &ExportJob) -> ExportDescription {
+pub(super) fn export_description(job: &ExportJob) -> Result<ExportDescription, ApiError> {
     let wanted = &job.wanted;
     let (failure_code, failure_message) = failure(&job.state);
     let text = |text: &Option<String>| text.as_deref().map(CompactString::from);
@@ -60,15 +37,20 @@ pub(super) fn export_description(job: &ExportJob) -> ExportDescription {
         export_format: Some(if wanted.ion { "ION" } else { "DYNAMODB_JSON" }.into()),
         billed_size_bytes: Some(job.bytes as i64),
         item_count: Some(job.items as i64),
+        filter_specification: wanted.filter.as_deref().map(specification).transpose()?,
         ..ExportDescription::default()
     };
-    match wanted.kind {
-        ExportKind::Full { at_ms } => ExportDescription {
+    Ok(match wanted.kind {
+        ExportKind::Full { at_ms, .. } => ExportDescription {
             export_type: Some("FULL_EXPORT".into()),
             export_time: Some(seconds(at_ms)),
             ..full
         },
-        ExportKind::Incremental { from_ms, to_ms, old_images } => ExportDescription {
+        ExportKind::Incremental {
+            from_ms,
+            to_ms,
+            old_images,
+        } => ExportDescription {
             export_type: Some("INCREMENTAL_EXPORT".into()),
             incremental_export_specification: Some(IncrementalExportSpecification {
                 export_from_time: Some(seconds(from_ms)),
@@ -77,22 +59,25 @@ pub(super) fn export_description(job: &ExportJob) -> ExportDescription {
             }),
             ..full
         },
-    }
+    })
 }
 
 /// An import as DescribeImport shows it.
-pub(super) fn import_description(job: &ImportJob) -> ImportTableDescription {
+pub(super) fn import_description(job: &ImportJob) -> Result<ImportTableDescription, ApiError> {
     let source = &job.source;
     let (failure_code, failure_message) = failure(&job.state);
     let text = |text: &Option<String>| text.as_deref().map(CompactString::from);
     let csv = match &source.format {
         ImportFormat::Csv { delimiter, header } => Some(CsvOptions {
             delimiter: Some(char::from(*delimiter).to_string().into()),
-            header_list: header.as_ref().map(|names| names.iter().map(|name| name.as_str().into()).collect()),
+            header_list: header
+                .as_ref()
+                .map(|names| names.iter().map(|name| name.as_str().into()).collect()),
         }),
         _ => None,
     };
-    ImportTableDescription {
+    let parameters = whole(job.parameters.as_bytes(), &mut DecodeContext::default());
+    Ok(ImportTableDescription {
         import_arn: Some(job.arn.as_str().into()),
         import_status: Some(job.state.code().into()),
         table_arn: Some(job.table_arn.as_str().into()),
@@ -108,7 +93,7 @@ pub(super) fn import_description(job: &ImportJob) -> ImportTableDescription {
         input_format: Some(source.format.code().into()),
         input_format_options: csv.map(|csv| InputFormatOptions { csv: Some(csv) }),
         input_compression_type: Some(source.compression.code().into()),
-        table_creation_parameters: parameters(&job.parameters),
+        table_creation_parameters: Some(parameters.map_err(ApiError::serialization)?),
         start_time: Some(seconds(job.started_ms)),
         end_time: job.ended_ms.map(seconds),
         processed_size_bytes: Some(job.counts.processed_bytes as i64),
@@ -116,19 +101,7 @@ pub(super) fn import_description(job: &ImportJob) -> ImportTableDescription {
         imported_item_count: Some(job.counts.imported_items as i64),
         failure_code,
         failure_message,
-    }
-}
-
-/// The parameters as they were given. They were written by this process, so they can be read.
-fn parameters(json: &str) -> Option<TableCreationParameters> {
-    let mut reader = Reader::new(json.as_bytes()).ok()?;
-    let mut parameters = TableCreationParameters::default();
-    let mut context = DecodeContext::default();
-    reader.begin_object().ok()?;
-    while let Some(name) = reader.next_key().ok()? {
-        parameters.decode_member(&name, &mut reader, &mut context).ok()?;
-    }
-    Some(parameters)
+    })
 }
 
 fn failure(state: &JobState) -> (Option<CompactString>, Option<CompactString>) {
@@ -153,7 +126,10 @@ pub(super) fn page<T>(
             found.ok_or_else(|| ApiError::invalid("NextToken is not valid"))? + 1
         }
     };
-    let most = wanted.and_then(|wanted| usize::try_from(wanted).ok()).unwrap_or(most).min(most);
+    let most = wanted
+        .and_then(|wanted| usize::try_from(wanted).ok())
+        .unwrap_or(most)
+        .min(most);
     let more = all.len() > start + most;
     let page: Vec<_> = all.into_iter().skip(start).take(most).collect();
     let next = page.last().filter(|_| more).map(|last| arn(last).as_str().into());

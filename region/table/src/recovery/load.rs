@@ -166,7 +166,7 @@ impl<E: Engine> Tables<E> {
 
     /// A restore cannot be finished: its table goes.
     pub async fn abandon_restore(&self, table: u64) -> Result<()> {
-        self.take_away_unfilled(&self.loading(table)?).await?;
+        self.take_away_unfilled(&*self.loading(table)?).await?;
         self.write_system(Write::Delete(mark_key(table))).await
     }
 

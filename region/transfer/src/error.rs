@@ -1,5 +1,7 @@
 //! Why a job fails.
 
+use std::io::ErrorKind;
+
 use geodynamo_archive::ArchiveError;
 use geodynamo_exchange::ObjectError;
 use geodynamo_table::{TableError, recovery::RecoveryError};
@@ -93,7 +95,14 @@ impl Error {
 
     /// Whether it is this machine's trouble, which may pass.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Table(TableError::Storage(_)))
+        match self {
+            Self::Table(TableError::Storage(_)) => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
     }
 }
 

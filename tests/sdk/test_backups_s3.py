@@ -111,3 +111,53 @@ def test_a_bucket_that_is_not_there(s3, tmp_path):
         restorable_until(client, "tab", time.time())
         restored(client, "restored", SourceTableName="tab", UseLatestRestorableTime=True)
         assert items(client, "restored") == {"k": "v"}
+
+
+def test_exports_and_imports_in_buckets(s3, tmp_path):
+    store, endpoint = s3
+    for bucket in ("archive-of-exports", "exports"):
+        store.create_bucket(Bucket=bucket)
+    buckets = f"""
+[s3]
+endpoint = "{endpoint}"
+region = "us-east-1"
+access_key_id = "moto"
+secret_access_key = "moto"
+"""
+    with serve(tmp_path, archive(endpoint, "archive-of-exports") + buckets) as region:
+        client = region.client()
+        arn = client.create_table(**table_definition("tab", "pk"))["TableDescription"]["TableArn"]
+        client.get_waiter("table_exists").wait(TableName="tab")
+        switch(client, "tab")
+        for number in range(20):
+            put(client, "tab", f"k{number}", "x" * number)
+
+        def over(described):
+            (job,) = (value for name, value in described.items() if name.endswith("Description"))
+            return job if "IN_PROGRESS" not in job.values() else None
+
+        def export(bucket):
+            begun = client.export_table_to_point_in_time(TableArn=arn, S3Bucket=bucket)["ExportDescription"]["ExportArn"]
+            return wait_until(lambda: over(client.describe_export(ExportArn=begun)), "the export has ended")
+
+        def load(bucket, name, prefix):
+            parameters = table_definition(name, "pk")
+            begun = client.import_table(
+                S3BucketSource={"S3Bucket": bucket, "S3KeyPrefix": prefix},
+                InputFormat="DYNAMODB_JSON",
+                InputCompressionType="GZIP",
+                TableCreationParameters=parameters,
+            )["ImportTableDescription"]["ImportArn"]
+            return wait_until(lambda: over(client.describe_import(ImportArn=begun)), "the import has ended")
+
+        done = export("exports")
+        assert (done["ExportStatus"], done["ItemCount"]) == ("COMPLETED", 20), done
+        store.head_object(Bucket="exports", Key=done["ExportManifest"])
+        loaded = load("exports", "loaded", done["ExportManifest"].replace("manifest-summary.json", "data/"))
+        assert (loaded["ImportStatus"], loaded["ImportedItemCount"]) == ("COMPLETED", 20), loaded
+        assert items(client, "loaded") == items(client, "tab")
+        failed = export("no-such-bucket")
+        assert (failed["ExportStatus"], failed["FailureCode"]) == ("FAILED", "S3NoSuchBucket"), failed
+        failed = load("no-such-bucket", "never", "data/")
+        assert (failed["ImportStatus"], failed["FailureCode"]) == ("FAILED", "S3NoSuchBucket"), failed
+        client.get_waiter("table_not_exists").wait(TableName="never", WaiterConfig={"Delay": 1, "MaxAttempts": 60})

@@ -27,6 +27,8 @@ pub struct Habits {
     /// Encryption with a key of KMS is taken and shown, though it is not built: what CDK and Terraform make of their templates
     /// sets it. The log says so once.
     pub shows_unbuilt: bool,
+    /// Incremental exports of less than 15 minutes are taken, so that they can be tried out.
+    pub short_exports: bool,
 }
 
 /// What was asked for of features that are not built, for as long as the process runs.

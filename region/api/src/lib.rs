@@ -12,6 +12,7 @@ pub mod errors;
 pub mod generated;
 mod habits;
 mod operations;
+pub mod transfer;
 mod wire;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub use call::{AnyPrincipals, Authorization, Call, Principals};
 pub use errors::ApiError;
 pub use generated::Operation;
 pub use habits::Habits;
+pub use operations::ExportFilter;
+use transfer::Transfer;
 
 /// A region's API. Cheap to clone.
 pub struct Api<E: Engine> {
@@ -34,6 +37,7 @@ pub struct Api<E: Engine> {
     unbuilt: Arc<habits::Unbuilt>,
     authorization: Authorization,
     recovery: Option<Arc<dyn Recovery>>,
+    transfer: Option<Arc<dyn Transfer>>,
     principals: Arc<dyn Principals>,
     policies: Arc<authorize::PolicyCache>,
 }
@@ -47,6 +51,7 @@ impl<E: Engine> Clone for Api<E> {
             unbuilt: Arc::clone(&self.unbuilt),
             authorization: self.authorization,
             recovery: self.recovery.clone(),
+            transfer: self.transfer.clone(),
             principals: Arc::clone(&self.principals),
             policies: Arc::clone(&self.policies),
         }
@@ -81,6 +86,7 @@ impl<E: Engine> Api<E> {
             unbuilt: Arc::default(),
             authorization: Authorization::Off,
             recovery: None,
+            transfer: None,
             principals: Arc::new(AnyPrincipals),
             policies,
         }
@@ -102,6 +108,12 @@ impl<E: Engine> Api<E> {
     #[must_use]
     pub fn with_recovery(self, recovery: Option<Arc<dyn Recovery>>) -> Self {
         Self { recovery, ..self }
+    }
+
+    /// The same, with exports and imports.
+    #[must_use]
+    pub fn with_transfer(self, transfer: Option<Arc<dyn Transfer>>) -> Self {
+        Self { transfer, ..self }
     }
 
     /// The same API, which refuses policies that name principals that `principals` does not know. A new one knows all.

@@ -63,8 +63,9 @@ impl Place {
         }))
     }
 
-    /// The store, and what all names in it begin with.
-    pub(crate) fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    /// The store, and what all names in it begin with: for whoever wants its objects as they are. An archive's own have headers
+    /// and checksums, see [`crate::Archive`].
+    pub fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path)> {
         match self {
             Self::Folder(folder) => {
                 std::fs::create_dir_all(folder)?;

@@ -95,6 +95,11 @@ impl<'a> CsvItems<'a> {
         }
     }
 
+    /// The line on which the last record began.
+    pub(crate) fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
     /// The record as an item. A value that is empty is left out.
     fn item(&self) -> Result<Item, ItemError> {
         if self.record.len() > self.columns.len() {

@@ -64,6 +64,8 @@ enum Source<'a> {
     Lines {
         input: Box<dyn BufRead + Send + 'a>,
         line: Vec<u8>,
+        /// The line's number, from 1 on.
+        number: u64,
         parse: fn(&str) -> Result<Item, ItemError>,
     },
     Csv(Box<CsvItems<'a>>),
@@ -90,6 +92,7 @@ impl<'a> ItemReader<'a> {
         let lines = |input, parse| Source::Lines {
             input,
             line: Vec::new(),
+            number: 0,
             parse,
         };
         let source = match format {
@@ -98,6 +101,14 @@ impl<'a> ItemReader<'a> {
             Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?)),
         };
         Ok(Self { source })
+    }
+
+    /// The line on which what was last given began, from 1 on.
+    pub fn line(&self) -> u64 {
+        match &self.source {
+            Source::Lines { number, .. } => *number,
+            Source::Csv(items) => items.line(),
+        }
     }
 }
 
@@ -108,10 +119,15 @@ impl Iterator for ItemReader<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
             Source::Csv(items) => items.next(),
-            Source::Lines { input, line, parse } => loop {
+            Source::Lines {
+                input,
+                line,
+                number,
+                parse,
+            } => loop {
                 match next_line(input, line) {
                     Ok(false) => return None,
-                    Ok(true) => {}
+                    Ok(true) => *number += 1,
                     Err(error) => return Some(Err(error.into())),
                 }
                 if line.len() > LINE_BYTES_MAX {

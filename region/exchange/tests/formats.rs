@@ -236,3 +236,25 @@ fn names_and_manifests() {
          \"dataFileS3Key\":\"k\"}\n"
     );
 }
+
+#[test]
+fn times_of_manifests() {
+    let check = |ms: u64, expected: &str| assert_eq!(manifest::iso8601(ms), expected);
+    check(0, "1970-01-01T00:00:00.000Z");
+    check(951_782_400_000, "2000-02-29T00:00:00.000Z");
+    check(1_604_474_914_028, "2020-11-04T07:28:34.028Z");
+    check(4_107_542_399_999, "2100-02-28T23:59:59.999Z");
+    check(4_107_542_400_000, "2100-03-01T00:00:00.000Z");
+}
+
+#[test]
+fn lines_of_items() {
+    let lines = |text: &str, format: &Format| -> Vec<u64> {
+        let mut reader = ItemReader::new(text.as_bytes(), format, Compression::None, &KeyTypes::new()).unwrap();
+        std::iter::from_fn(|| reader.next().map(|_| reader.line())).collect()
+    };
+    let json = "{\"Item\":{\"a\":{\"S\":\"b\"}}}\n\n{\n{\"Item\":{}}";
+    assert_eq!(lines(json, &Format::DynamoDbJson), [1, 3, 4]);
+    let csv = "a,b\n1,\"two\nlines\"\n3,4\n";
+    assert_eq!(lines(csv, &Format::Csv(CsvOptions::default())), [2, 4]);
+}

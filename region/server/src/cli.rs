@@ -242,6 +242,10 @@ pub struct Serve {
     /// Whether signatures and policies are checked
     #[arg(long, value_enum, default_value_t = Auth::Enforce)]
     pub auth: Auth,
+    /// The folder that has buckets of S3 as its folders, for exports and imports; `s3` in the data directory if it is not told.
+    /// Where the configuration names a server of S3, buckets are there
+    #[arg(long, value_name = "DIR")]
+    pub s3_dir: Option<PathBuf>,
     /// End, as with SIGTERM, when the standard input ends: for whoever starts regions as its children
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -262,6 +266,9 @@ pub struct Dev {
     /// Where to keep the tables; without it they are gone when the process ends
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// The folder that has buckets of S3 as its folders, for exports and imports; `s3` beside the tables if it is not told
+    #[arg(long, value_name = "DIR")]
+    pub s3_dir: Option<PathBuf>,
     /// The region's name
     #[arg(long, default_value = "us-east-1")]
     pub region: RegionName,
@@ -325,6 +332,9 @@ pub struct Demo {
     /// Where to keep the regions' data; without it, a temporary folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// The folder that has buckets of S3 as its folders, for all regions; `s3` beside the regions' data if it is not told
+    #[arg(long, value_name = "DIR")]
+    pub s3_dir: Option<PathBuf>,
 }
 
 /// Arguments of `certs`.
@@ -360,6 +370,7 @@ mod tests {
             Some(Command::Serve(Serve {
                 config: "a.toml".into(),
                 auth: Auth::Enforce,
+                s3_dir: None,
                 stop_with_stdin: false,
             })),
         );
@@ -371,6 +382,7 @@ mod tests {
                 auth: Auth::Enforce,
                 json: true,
                 data: None,
+                s3_dir: None,
             })),
         );
         check("geodynamo dev --region EU", None);
@@ -408,12 +420,13 @@ mod tests {
             })),
         );
         check(
-            "geodynamo dev --port 0 --auth enforce --data d",
+            "geodynamo dev --port 0 --auth enforce --data d --s3-dir b",
             Some(Command::Dev(Dev {
                 port: 0,
                 admin_port: 0,
                 host: [127, 0, 0, 1].into(),
                 data: Some("d".into()),
+                s3_dir: Some("b".into()),
                 region: RegionName::new("us-east-1").unwrap(),
                 auth: Auth::Enforce,
                 throttle: false,

@@ -5,6 +5,7 @@
 
 mod access;
 mod archive;
+mod buckets;
 mod encryption;
 mod field;
 
@@ -25,6 +26,7 @@ use serde::Deserialize;
 pub use self::{
     access::{Access, Audit, IdentityProvider, JwksSource},
     archive::ArchiveEntry,
+    buckets::BucketsEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
 };
@@ -80,6 +82,9 @@ pub struct Config {
     pub streams: Streams,
     /// Where backups are kept. Without it there are none.
     pub archive: Option<ArchiveEntry>,
+    /// Where the buckets of exports and imports are.
+    #[serde(default)]
+    pub s3: BucketsEntry,
     /// How regions exchange what is written.
     #[serde(default)]
     pub replication: Replication,
@@ -337,7 +342,9 @@ impl Config {
         if config.topology.is_some() && config.cluster_tls.is_none() {
             return contradiction("with a topology, [cluster_tls] must be there: links are always encrypted".into());
         }
-        if let Some(reason) = config.access.contradiction().or(config.encryption.contradiction()) {
+        let contradiction = config.access.contradiction();
+        let contradiction = contradiction.or_else(|| config.encryption.contradiction());
+        if let Some(reason) = contradiction.or_else(|| config.s3.contradiction()) {
             return contradiction(reason);
         }
         if config.credentials.len() > CREDENTIALS_MAX {
@@ -382,6 +389,7 @@ impl Config {
             encryption: Encryption::wanted(false),
             streams: Streams::default(),
             archive: None,
+            s3: BucketsEntry::default(),
             replication: Replication::default(),
             ttl: TtlEntry::default(),
             throttle: ThrottleEntry::default(),
@@ -427,6 +435,7 @@ impl Config {
         let mut paths = vec![&mut self.data_dir];
         paths.extend(self.topology.as_mut());
         paths.extend(self.archive.as_mut().and_then(ArchiveEntry::folder_mut));
+        paths.extend(self.s3.dir.as_mut());
         paths.extend(self.access.paths());
         paths.extend(self.encryption.key_file.as_mut());
         paths.extend(self.audit.path.as_mut());

@@ -36,7 +36,7 @@ pub(crate) fn demo(arguments: &Demo) -> Done {
         (None, None) => return Err("no data directory".into()),
     };
     let done = Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let mut cluster = Cluster::start(&folder, arguments.auth).await?;
+        let mut cluster = Cluster::start(&folder, arguments.auth, arguments.s3_dir.as_deref()).await?;
         let shown = tokio::select! {
             ended = show(&cluster, arguments.json) => ended,
             signal = termination() => Ok(signal?),

@@ -22,6 +22,7 @@ use geodynamo_table::{
     schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
+use geodynamo_transfer::Transfers;
 use tokio::sync::watch;
 
 use crate::{
@@ -43,6 +44,8 @@ use crate::{
 const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
 pub(crate) const DATABASE: &str = "db";
+/// A data directory's exports and imports: what was asked for, and what was wrong with items.
+const TRANSFERS: &str = "transfers";
 /// How long a region that ends may take to put the last of its change logs into the archive.
 const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
@@ -87,6 +90,9 @@ pub enum RegionError {
     /// The archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// Exports and imports cannot go on.
+    #[error("exports and imports: {0}")]
+    Transfers(#[from] geodynamo_transfer::Error),
     /// Who may do what cannot be told.
     #[error("IAM: {0}")]
     Access(#[from] AccessStartError),
@@ -137,6 +143,14 @@ impl Region {
             let collector = RecoveryCollector(recoveries.clone());
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
+        let transfers = Transfers::start(
+            Arc::clone(&tables),
+            recoveries.clone(),
+            config.s3.place(&config.data_dir),
+            &config.data_dir.join(TRANSFERS),
+            stop.clone(),
+        )
+        .await?;
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
@@ -179,7 +193,8 @@ impl Region {
             let recovery = recoveries.clone().map(|all| Arc::new(all) as Arc<dyn Recovery>);
             let api = Api::new(Arc::clone(&tables), endpoint)
                 .with_habits(config.habits)
-                .with_recovery(recovery);
+                .with_recovery(recovery)
+                .with_transfer(Some(Arc::new(transfers)));
             Services::new(api, Arc::clone(&iam), mode, auditing)
         };
         let admin = TablesAdmin(Arc::clone(&tables));

@@ -67,6 +67,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn serve(arguments: &Serve) -> Done {
     let mut config = Config::load(&arguments.config)?;
+    if arguments.s3_dir.is_some() {
+        config.s3.dir = arguments.s3_dir.clone();
+    }
     access::configure_root(&mut config)?;
     run_region(&config, arguments.auth.into(), arguments.stop_with_stdin, |region| {
         let ports = region.ports();
@@ -108,10 +111,12 @@ fn dev(arguments: &Dev) -> Done {
     let mut config = Config::alone(arguments.region.clone(), folder, address);
     config.throttle.enabled = arguments.throttle;
     config.encryption = Encryption::wanted(arguments.encrypt);
+    config.s3.dir = arguments.s3_dir.clone();
     config.archive = Some(ArchiveEntry::in_folder(&config.data_dir.join("archive")));
     config.habits = Habits {
         at_once: !arguments.delay_transient_statuses,
         shows_unbuilt: true,
+        short_exports: true,
     };
     config.listen.admin = (arguments.host, arguments.admin_port).into();
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

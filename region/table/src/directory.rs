@@ -95,7 +95,7 @@ impl<E: Engine> Tables<E> {
         if let Some(status) = status.filter(|_| held) {
             let settled = phases.is_settled();
             let status = match status {
-                TableStatus::Active | TableStatus::Updating if registers.is_being_restored(self.region()) => {
+                TableStatus::Active | TableStatus::Updating if registers.is_being_filled(self.region()) => {
                     TableStatus::Creating
                 }
                 TableStatus::Active if !settled => TableStatus::Updating,

@@ -28,6 +28,7 @@ mod directory;
 mod ends;
 mod error;
 mod expiry;
+mod imports;
 mod index;
 mod index_changes;
 mod index_state;

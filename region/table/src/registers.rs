@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Result, TableError,
+    imports::Import,
     index::ItemKey,
     recovery::{PointInTime, Restore},
     replicas::{self, Claim},
@@ -67,6 +68,8 @@ pub(crate) enum Setting {
     PointInTime(String),
     /// What a region's replica was restored from.
     Restore(String),
+    /// That a region's replica is being imported.
+    Import(String),
     /// The table's policy in a region.
     ResourcePolicy(String),
     /// The policy of a stream in a region, by the stream's label.
@@ -96,6 +99,7 @@ impl Setting {
             Self::Tags(region) => format!("tags/{region}"),
             Self::PointInTime(region) => format!("point-in-time/{region}"),
             Self::Restore(region) => format!("restore/{region}"),
+            Self::Import(region) => format!("import/{region}"),
             Self::ResourcePolicy(region) => format!("policy/{region}"),
             Self::StreamPolicy(region, label) => format!("stream-policy/{region}/{label}"),
         };
@@ -138,6 +142,7 @@ impl Setting {
             Some(("tags", region)) => Self::Tags(region.into()),
             Some(("point-in-time", region)) => Self::PointInTime(region.into()),
             Some(("restore", region)) => Self::Restore(region.into()),
+            Some(("import", region)) => Self::Import(region.into()),
             Some(("policy", region)) => Self::ResourcePolicy(region.into()),
             Some(("stream-policy", stream)) => {
                 let (region, label) = stream.split_once('/')?;
@@ -188,6 +193,7 @@ pub(crate) struct Registers {
     pub(crate) tags: BTreeMap<String, Tags>,
     pub(crate) point_in_time: BTreeMap<String, PointInTime>,
     pub(crate) restores: BTreeMap<String, Restore>,
+    pub(crate) imports: BTreeMap<String, Import>,
     pub(crate) resource_policies: BTreeMap<String, Arc<ResourcePolicy>>,
     pub(crate) stream_policies: BTreeMap<(String, u64), Arc<ResourcePolicy>>,
 }
@@ -223,6 +229,7 @@ impl Registers {
             Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
             Setting::PointInTime(region) => drop(self.point_in_time.insert(region, unpack(value)?)),
             Setting::Restore(region) => drop(self.restores.insert(region, unpack(value)?)),
+            Setting::Import(region) => drop(self.imports.insert(region, unpack(value)?)),
             Setting::ResourcePolicy(region) => drop(self.resource_policies.insert(region, Arc::new(unpack(value)?))),
             Setting::StreamPolicy(region, label) => {
                 self.stream_policies.insert((region, label), Arc::new(unpack(value)?));
@@ -280,15 +287,21 @@ impl Registers {
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
         settings.extend(self.point_in_time.keys().cloned().map(Setting::PointInTime));
         settings.extend(self.restores.keys().cloned().map(Setting::Restore));
+        settings.extend(self.imports.keys().cloned().map(Setting::Import));
         settings.extend(self.resource_policies.keys().cloned().map(Setting::ResourcePolicy));
         let streams = self.stream_policies.keys().cloned();
         settings.extend(streams.map(|(region, label)| Setting::StreamPolicy(region, label)));
         settings
     }
 
-    /// Whether some of a region's replica is still missing, because it is being restored.
-    pub(crate) fn is_being_restored(&self, region: &str) -> bool {
-        self.restores.get(region).is_some_and(|restore| restore.in_progress)
+    /// Whether some of a region's replica is still missing, because it is being restored or imported.
+    pub(crate) fn is_being_filled(&self, region: &str) -> bool {
+        self.restores.get(region).is_some_and(|restore| restore.in_progress) || self.is_being_imported(region)
+    }
+
+    /// Whether a region's replica is being imported.
+    pub(crate) fn is_being_imported(&self, region: &str) -> bool {
+        self.imports.get(region).is_some_and(|import| import.in_progress)
     }
 
     /// The settings that concern one region only.
@@ -303,6 +316,7 @@ impl Registers {
             | Setting::Tags(of)
             | Setting::PointInTime(of)
             | Setting::Restore(of)
+            | Setting::Import(of)
             | Setting::ResourcePolicy(of)
             | Setting::StreamPolicy(of, _) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
@@ -351,6 +365,7 @@ mod tests {
             Setting::Tags("eu-west-1".into()),
             Setting::PointInTime("eu-west-1".into()),
             Setting::Restore("eu-west-1".into()),
+            Setting::Import("eu-west-1".into()),
             Setting::ResourcePolicy("eu-west-1".into()),
             Setting::StreamPolicy("eu-west-1".into(), 1_700_000_000_000),
         ];

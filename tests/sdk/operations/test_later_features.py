@@ -141,25 +141,9 @@ def test_what_is_not_there(wire, plain, operation, request_, says):
     assert wire.refusal(operation, **request_).startswith(says)
 
 
-S3 = {"S3Bucket": "bucket"}
-
-
 @pytest.mark.parametrize(
     ("operation", "request_"),
     [
-        ("ExportTableToPointInTime", {"TableArn": BACKUP, **S3}),
-        (
-            "ImportTable",
-            {
-                "S3BucketSource": S3,
-                "InputFormat": "CSV",
-                "TableCreationParameters": {
-                    "TableName": "abc",
-                    "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
-                    "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
-                },
-            },
-        ),
         ("EnableKinesisStreamingDestination", {"TableName": "abc", "StreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/abc"}),
         ("UpdateContributorInsights", {"TableName": "abc", "ContributorInsightsAction": "ENABLE"}),
         ("UpdateTableReplicaAutoScaling", {"TableName": "abc"}),

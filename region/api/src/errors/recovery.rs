@@ -1,8 +1,9 @@
-//! Errors of backups and restores.
+//! Errors of backups and restores, exports and imports.
 
 use geodynamo_table::recovery::RecoveryError;
 
 use super::ApiError;
+use crate::transfer::TransferError;
 
 impl ApiError {
     /// `ContinuousBackupsUnavailableException` of a region that has no archive.
@@ -16,6 +17,20 @@ impl ApiError {
     /// `PointInTimeRecoveryUnavailableException`.
     pub fn point_in_time_recovery_unavailable(table: &str) -> Self {
         Self::from(RecoveryError::PointInTimeRecoveryUnavailable(table.into()))
+    }
+}
+
+impl From<TransferError> for ApiError {
+    fn from(error: TransferError) -> Self {
+        let name = match &error {
+            TransferError::ExportConflict => "ExportConflictException",
+            TransferError::ImportConflict => "ImportConflictException",
+            TransferError::InvalidExportTime => "InvalidExportTimeException",
+            TransferError::LimitExceeded(_) => "LimitExceededException",
+            TransferError::Internal(_) => return Self::internal(error),
+            TransferError::Table(error) => return error.clone().into(),
+        };
+        Self::dynamodb(name, error.to_string())
     }
 }
 

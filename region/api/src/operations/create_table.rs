@@ -25,6 +25,24 @@ pub(super) async fn create_table<E: Engine>(
     api: &Api<E>,
     input: CreateTableInput,
 ) -> Result<CreateTableOutput, ApiError> {
+    let encryption = input.sse_specification.clone();
+    let warmed = input.warm_throughput.is_some();
+    let create = definition(api, input)?;
+    let warm = create
+        .throughput
+        .indexes
+        .iter()
+        .filter(|(_, update)| update.warm.is_some());
+    let indexes_warmed: Vec<_> = warm.map(|(name, _)| name.clone()).collect();
+    let description = api.tables.create_table(create).await?;
+    api.note_encryption(&description.name, encryption.as_ref());
+    Ok(CreateTableOutput {
+        table_description: Some(created_table(api, description, warmed, &indexes_warmed)),
+    })
+}
+
+/// What a table is to be, checked.
+pub(super) fn definition<E: Engine>(api: &Api<E>, input: CreateTableInput) -> Result<CreateTable, ApiError> {
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
     refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
@@ -51,15 +69,13 @@ pub(super) async fn create_table<E: Engine>(
     )?;
     attributes.check_all_used()?;
     check_indexes(&local, &global)?;
-    let warmed = throughput.indexes.iter().filter(|(_, update)| update.warm.is_some());
-    let indexes_warmed: Vec<_> = warmed.map(|(name, _)| name.clone()).collect();
     let wanted = input.stream_specification.as_ref();
     let stream = wanted.map(|wanted| stream(wanted, true)).transpose()?.flatten();
     let resource_policy = input.resource_policy.map(String::from);
     if let Some(text) = &resource_policy {
         resource_policy::check(api, text)?;
     }
-    let create = CreateTable {
+    Ok(CreateTable {
         name,
         keys,
         local_indexes: local,
@@ -71,12 +87,6 @@ pub(super) async fn create_table<E: Engine>(
         table_class: input.table_class.map(Into::into),
         tags: tags(input.tags.unwrap_or_default())?,
         resource_policy,
-    };
-    let description = api.tables.create_table(create).await?;
-    api.note_encryption(&description.name, input.sse_specification.as_ref());
-    let warmed = input.warm_throughput.is_some();
-    Ok(CreateTableOutput {
-        table_description: Some(created_table(api, description, warmed, &indexes_warmed)),
     })
 }
 

@@ -258,7 +258,7 @@ pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-pub(super) fn uuid(id: u128) -> CompactString {
+pub(crate) fn uuid(id: u128) -> CompactString {
     let hex = format!("{id:032x}");
     let mut text = CompactString::with_capacity(36);
     for (at, digit) in hex.chars().enumerate() {

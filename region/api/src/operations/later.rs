@@ -11,12 +11,10 @@ use crate::{
     errors::ApiError,
     generated::{
         AutoScalingSettingsDescription, DescribeContributorInsightsInput, DescribeContributorInsightsOutput,
-        DescribeExportInput, DescribeImportInput, DescribeKinesisStreamingDestinationInput,
-        DescribeKinesisStreamingDestinationOutput, DescribeTableReplicaAutoScalingInput,
-        DescribeTableReplicaAutoScalingOutput, ListBulkOperationsInput, ListBulkOperationsOutput,
-        ListContributorInsightsInput, ListContributorInsightsOutput, ListExportsInput, ListExportsOutput,
-        ListImportsInput, ListImportsOutput, Operation, ReplicaAutoScalingDescription,
-        ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
+        DescribeKinesisStreamingDestinationInput, DescribeKinesisStreamingDestinationOutput,
+        DescribeTableReplicaAutoScalingInput, DescribeTableReplicaAutoScalingOutput, ListBulkOperationsInput,
+        ListBulkOperationsOutput, ListContributorInsightsInput, ListContributorInsightsOutput, Operation,
+        ReplicaAutoScalingDescription, ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
     },
     wire::encode,
 };
@@ -25,14 +23,6 @@ use crate::{
 /// bring something about.
 pub(super) fn answer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Operation, body: &[u8]) -> Option<Answer> {
     Some(match operation {
-        Operation::DescribeExport => gate
-            .checked(body)
-            .and_then(|input: DescribeExportInput| Err(ApiError::export_not_found(input.export_arn.as_deref()))),
-        Operation::ListExports => gate.checked(body).map(list_exports),
-        Operation::DescribeImport => gate
-            .checked(body)
-            .and_then(|input: DescribeImportInput| Err(ApiError::import_not_found(input.import_arn.as_deref()))),
-        Operation::ListImports => gate.checked(body).map(list_imports),
         Operation::ListBulkOperations => gate.checked(body).map(list_bulk_operations),
         Operation::DescribeContributorInsights => {
             gate.checked(body).and_then(|input| contributor_insights(api, &input))
@@ -45,20 +35,6 @@ pub(super) fn answer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Ope
         }
         Operation::DescribeTableReplicaAutoScaling => gate.checked(body).and_then(|input| auto_scaling(api, &input)),
         _ => return None,
-    })
-}
-
-fn list_exports(_: ListExportsInput) -> Vec<u8> {
-    encode(&ListExportsOutput {
-        export_summaries: Some(Vec::new()),
-        next_token: None,
-    })
-}
-
-fn list_imports(_: ListImportsInput) -> Vec<u8> {
-    encode(&ListImportsOutput {
-        import_summary_list: Some(Vec::new()),
-        next_token: None,
     })
 }
 

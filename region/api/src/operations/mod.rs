@@ -15,19 +15,26 @@ mod describe;
 mod describe_backup;
 mod describe_continuous_backups;
 mod describe_endpoints;
+mod describe_export;
+mod describe_import;
 mod describe_limits;
 mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
 mod execute_statement;
 mod execute_transaction;
+mod export_filter;
+mod export_table_to_point_in_time;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
 mod global_tables;
+mod import_table;
 mod later;
 mod legacy;
 mod list_backups;
+mod list_exports;
+mod list_imports;
 mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
@@ -49,6 +56,7 @@ mod tag_resource;
 mod throughput;
 mod transact_get_items;
 mod transact_write_items;
+mod transfers;
 mod untag_resource;
 mod update_continuous_backups;
 mod update_item;
@@ -57,7 +65,9 @@ mod update_time_to_live;
 
 use geodynamo_storage::Engine;
 
+pub use export_filter::ExportFilter;
 pub(crate) use {
+    describe::uuid,
     statements::key_names,
     streams::{split_iterator, stream_of_arn},
 };
@@ -145,6 +155,14 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::RestoreTableToPointInTime => Ok(encode(
             &restore_table_to_point_in_time::restore_table_to_point_in_time(api, gate.checked(body)?).await?,
         )),
+        Operation::ExportTableToPointInTime => Ok(encode(
+            &export_table_to_point_in_time::export_table_to_point_in_time(api, gate.checked(body)?).await?,
+        )),
+        Operation::DescribeExport => Ok(encode(&describe_export::describe_export(api, &gate.checked(body)?)?)),
+        Operation::ListExports => Ok(encode(&list_exports::list_exports(api, &gate.checked(body)?)?)),
+        Operation::ImportTable => Ok(encode(&import_table::import_table(api, gate.checked(body)?).await?)),
+        Operation::DescribeImport => Ok(encode(&describe_import::describe_import(api, &gate.checked(body)?)?)),
+        Operation::ListImports => Ok(encode(&list_imports::list_imports(api, &gate.checked(body)?)?)),
         Operation::GetResourcePolicy => Ok(encode(&resource_policy::get(api, &gate.checked(body)?)?)),
         Operation::PutResourcePolicy => Ok(encode(&resource_policy::put(api, gate, gate.checked(body)?).await?)),
         Operation::DeleteResourcePolicy => Ok(encode(&resource_policy::delete(api, &gate.checked(body)?).await?)),

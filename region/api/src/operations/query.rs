@@ -103,7 +103,7 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
 }
 
 /// What a key condition asks of the keys of a table or an index, its values checked.
-fn resolve(schema: &KeySchema, key_condition: KeyCondition) -> Result<ResolvedKeyCondition, ApiError> {
+pub(super) fn resolve(schema: &KeySchema, key_condition: KeyCondition) -> Result<ResolvedKeyCondition, ApiError> {
     let partition: Vec<_> = schema.partition_attributes().map(KeyAttribute::name).collect();
     let sort: Vec<_> = schema.sort_attributes().map(KeyAttribute::name).collect();
     let resolved = key_condition.resolve(&partition, &sort)?;
@@ -144,7 +144,7 @@ pub(super) fn check_key(attribute: &KeyAttribute, value: &AttributeValue, bytes_
 }
 
 /// Refuses a filter on the keys that the query goes by.
-fn check_filter(schema: &KeySchema, filter: &Condition, parameter: &str) -> Result<(), ApiError> {
+pub(super) fn check_filter(schema: &KeySchema, filter: &Condition, parameter: &str) -> Result<(), ApiError> {
     let mut key = None;
     filter.for_each_path(&mut |path| {
         if schema.contains(&path.root) {

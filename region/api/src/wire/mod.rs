@@ -20,7 +20,7 @@ use geodynamo_json::{Reader, Writer};
 
 pub(crate) use attribute::{expression_values, starting_key};
 pub(crate) use check::{Checker, Rule};
-pub(crate) use decode::{DecodeContext, Decoded, SerializationError, member, skip};
+pub(crate) use decode::{DecodeContext, Decoded, SerializationError, member, skip, whole};
 pub(crate) use encode::{encode, write_member};
 pub(crate) use java::JavaText;
 pub(crate) use pattern::Pattern;

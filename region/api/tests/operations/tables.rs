@@ -286,6 +286,7 @@ async fn habits() {
     let client = usual.with_habits(Habits {
         at_once: false,
         shows_unbuilt: true,
+        ..Habits::default()
     });
     client
         .ok(
@@ -298,7 +299,7 @@ async fn habits() {
     assert!(described.contains(shown), "{described}");
     let at_once = usual.with_habits(Habits {
         at_once: true,
-        shows_unbuilt: false,
+        ..Habits::default()
     });
     let made = at_once.ok("CreateTable", &create.replace("abc", "abd")).await;
     assert!(made.contains(r#""TableStatus":"ACTIVE""#), "{made}");

@@ -52,8 +52,14 @@ struct Ports {
 
 impl Cluster {
     /// Starts the network and the regions, with their files in a folder.
-    pub(super) async fn start(folder: &Path, auth: Auth) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(super) async fn start(
+        folder: &Path,
+        auth: Auth,
+        s3_dir: Option<&Path>,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         fs::create_dir_all(folder)?;
+        // Buckets are of all regions.
+        let s3_dir = std::path::absolute(s3_dir.map_or_else(|| folder.join("s3"), Path::to_owned))?;
         let ports = REGIONS
             .iter()
             .map(|_| free_ports())
@@ -74,7 +80,7 @@ impl Cluster {
         for (name, ports) in REGIONS.into_iter().zip(ports) {
             let config = folder.join(format!("{name}.toml"));
             fs::write(&config, region_config(name, &ports, &key))?;
-            regions.push(start_region(name, ports, &config, auth)?);
+            regions.push(start_region(name, ports, &config, auth, &s3_dir)?);
         }
         let mut cluster = Self { regions, wan };
         for region in &mut cluster.regions {
@@ -153,11 +159,14 @@ fn start_region(
     ports: Ports,
     config: &Path,
     auth: Auth,
+    s3_dir: &Path,
 ) -> Result<DemoRegion, Box<dyn Error + Send + Sync>> {
     drop(ports.held);
     let child = Command::new(std::env::current_exe()?)
         .args(["serve", "--stop-with-stdin", "--auth", auth.name(), "--config"])
         .arg(config)
+        .arg("--s3-dir")
+        .arg(s3_dir)
         .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into()))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -142,7 +142,7 @@ impl<E: Engine> Tables<E> {
         } else {
             // The mark may be behind what is stored, never ahead.
             self.commit(staged).await?;
-            self.write_mark(write).await?;
+            self.write_system(write).await?;
         }
         drop(gate);
         Ok(())
@@ -161,26 +161,28 @@ impl<E: Engine> Tables<E> {
             self.set_locked(table.id(), vec![(Setting::Restore(self.region().into()), done)])
                 .await?;
         }
-        self.write_mark(Write::Delete(mark_key(table))).await
+        self.write_system(Write::Delete(mark_key(table))).await
     }
 
     /// A restore cannot be finished: its table goes.
     pub async fn abandon_restore(&self, table: u64) -> Result<()> {
-        {
-            let _changing = self.catalog_lock.lock().await;
-            let table = self.loading(table)?;
-            let Some(entry) = table.registers.replicas.get(self.region()) else {
-                return Ok(());
-            };
-            let leaving = ReplicaEntry {
-                status: ReplicaStatus::Deleting,
-                since_ms: self.now_ms(),
-                ..entry.clone()
-            };
-            let change = (Setting::Replica(self.region().into()), Some(pack(&leaving)?));
-            self.set_locked(table.id(), vec![change]).await?;
-        }
-        self.write_mark(Write::Delete(mark_key(table))).await
+        self.take_away_unfilled(&*self.loading(table)?).await?;
+        self.write_system(Write::Delete(mark_key(table))).await
+    }
+
+    /// A table that never came to have all of its items goes.
+    pub(crate) async fn take_away_unfilled(&self, table: &Table) -> Result<()> {
+        let _changing = self.catalog_lock.lock().await;
+        let Some(entry) = table.registers.replicas.get(self.region()) else {
+            return Ok(());
+        };
+        let leaving = ReplicaEntry {
+            status: ReplicaStatus::Deleting,
+            since_ms: self.now_ms(),
+            ..entry.clone()
+        };
+        let change = (Setting::Replica(self.region().into()), Some(pack(&leaving)?));
+        self.set_locked(table.id(), vec![change]).await
     }
 
     /// Switches point-in-time recovery of a table in this region on or off.
@@ -218,7 +220,8 @@ impl<E: Engine> Tables<E> {
         table.filter(loading).ok_or_else(TableError::no_table)
     }
 
-    async fn write_mark(&self, write: Write) -> Result<()> {
+    /// Writes a row of the system space by itself.
+    pub(crate) async fn write_system(&self, write: Write) -> Result<()> {
         let commit = Commit {
             writes: vec![write],
             ..Commit::default()

@@ -1,0 +1,134 @@
+//! Imports: from a bucket into a new table.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use geodynamo_api::transfer::{ImportCounts, ImportJob};
+use geodynamo_exchange::{KeyTypes, ObjectError};
+use geodynamo_storage::Engine;
+use geodynamo_table::Table;
+use object_store::{ObjectMeta, ObjectStore, path::Path};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Result, Transfers,
+    error_log::ErrorLog,
+    objects::{Read, read},
+};
+
+/// The most objects of an import. AWS's quota is 50,000.
+const OBJECTS_MAX: usize = 50_000;
+
+/// How far an import has come. It stands beside the items, in the same commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    /// The object that is being read; none before the first.
+    object: Option<String>,
+    /// Records of it that are done with.
+    records: u64,
+    /// What was counted. The bytes are those of the objects before.
+    counts: ImportCounts,
+}
+
+impl<E: Engine> Transfers<E> {
+    /// Carries an import out, from where it was broken off if it was; `tell` hears how far it is.
+    pub(crate) async fn load(
+        &self,
+        job: &ImportJob,
+        table: &Arc<Table>,
+        tell: impl Fn(ImportCounts),
+    ) -> Result<ImportCounts> {
+        let bucket = self.buckets.from(&job.source.bucket)?;
+        let objects = list(&*bucket, job).await?;
+        let keys: KeyTypes = job
+            .key_types
+            .iter()
+            .map(|(name, kind)| (name.clone(), (*kind).into()))
+            .collect();
+        let mut mark = match self.tables().import_mark(table.id()).await? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other)?,
+            None => Mark::default(),
+        };
+        let mut log = ErrorLog::open(self.error_log(&job.id), job, mark.counts.errors)?;
+        for object in objects {
+            let key = object.location.to_string();
+            let known = mark.object.as_ref().map(|known| key.cmp(known));
+            match known {
+                Some(std::cmp::Ordering::Less) => continue,
+                Some(std::cmp::Ordering::Equal) => {}
+                Some(std::cmp::Ordering::Greater) | None => {
+                    (mark.object, mark.records) = (Some(key.clone()), 0);
+                }
+            }
+            let bytes = object.size;
+            let mut reads = read(Arc::clone(&bucket), object, &job.source, keys.clone(), mark.records);
+            loop {
+                self.check_running()?;
+                match reads.recv().await {
+                    Some(Read::Records(records)) => {
+                        let mut good = Vec::with_capacity(records.len());
+                        for record in records {
+                            mark.records = record.place + 1;
+                            mark.counts.processed_items += 1;
+                            let item = record.item.map_err(|error| error.0);
+                            let fits = item.and_then(|item| {
+                                let checked = self.tables().check_imported(table, &item);
+                                checked.map(|()| item).map_err(|error| error.to_string())
+                            });
+                            match fits {
+                                Ok(item) => good.push(item),
+                                Err(reason) => {
+                                    mark.counts.errors += 1;
+                                    log.note(&key, record.place, record.line, &reason)?;
+                                }
+                            }
+                        }
+                        mark.counts.imported_items += good.len() as u64;
+                        log.flush()?;
+                        let packed = serde_json::to_vec(&mark).map_err(std::io::Error::other)?;
+                        self.tables().load_items(table.id(), &good, Bytes::from(packed)).await?;
+                        tell(mark.counts);
+                    }
+                    Some(Read::End) => break,
+                    Some(Read::Failed(reason)) => return Err(Error::Object { key, reason }),
+                    None => {
+                        let reason = ObjectError::Format("its reader ended early".into());
+                        return Err(Error::Object { key, reason });
+                    }
+                }
+            }
+            mark.counts.processed_bytes += bytes;
+            tell(mark.counts);
+        }
+        Ok(mark.counts)
+    }
+}
+
+/// The objects below the prefix, by name.
+async fn list(bucket: &dyn ObjectStore, job: &ImportJob) -> Result<Vec<ObjectMeta>> {
+    let prefix = job.source.prefix.as_deref().unwrap_or_default();
+    // A prefix of S3 need not end where a part of a name does, so the part before the last slash is listed and the rest
+    // compared.
+    let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = (!folder.is_empty()).then(|| Path::from(folder));
+    let mut listed = bucket.list(folder.as_ref());
+    let mut objects = Vec::new();
+    while let Some(object) = listed.try_next().await? {
+        // What stands for a folder is empty.
+        if object.size > 0 && object.location.as_ref().starts_with(prefix) {
+            objects.push(object);
+        }
+        if objects.len() > OBJECTS_MAX {
+            return Err(Error::TooManyObjects(OBJECTS_MAX));
+        }
+    }
+    if objects.is_empty() {
+        return Err(Error::NoObjects {
+            bucket: job.source.bucket.clone(),
+            prefix: prefix.to_owned(),
+        });
+    }
+    objects.sort_by(|one, other| one.location.as_ref().cmp(other.location.as_ref()));
+    Ok(objects)
+}

@@ -1,0 +1,385 @@
+//! The root: what jobs there are, and their beginning and end.
+
+use std::{
+    io,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use geodynamo_api::transfer::{
+    Answer, ExportJob, ExportKind, ImportCounts, ImportJob, JobState, KeyKind, Millis, NewExport, NewImport, Transfer,
+    TransferError, table_id,
+};
+use geodynamo_exchange::layout;
+use geodynamo_recovery::Recoveries;
+use geodynamo_storage::Engine;
+use geodynamo_table::{CreateTable, Tables, schema::KeyType};
+use tokio::sync::{Mutex, Semaphore, watch};
+
+use crate::{
+    BucketPlace, Error, Result,
+    ledger::{Entry, Ledger},
+};
+
+/// Jobs of a kind that run at once; others wait.
+const RUNNING_MAX: usize = 2;
+/// Jobs of a kind that run or wait. AWS's quotas are 300 exports and 50 imports.
+const PENDING_MAX: usize = 50;
+/// How long a client token is remembered.
+const TOKEN_MS: Millis = 8 * 60 * 60 * 1000;
+/// How long jobs are listed.
+const LISTED_MS: Millis = 90 * 24 * 60 * 60 * 1000;
+/// The pause before a job is tried again that this machine's trouble broke off.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A region's exports and imports. Cheap to clone.
+pub struct Transfers<E: Engine>(Arc<Inner<E>>);
+
+/// What all clones share.
+pub struct Inner<E: Engine> {
+    tables: Arc<Tables<E>>,
+    pub(crate) recoveries: Option<Recoveries<E>>,
+    pub(crate) buckets: BucketPlace,
+    exports: Ledger<ExportJob>,
+    imports: Ledger<ImportJob>,
+    folder: PathBuf,
+    exporting: Semaphore,
+    importing: Semaphore,
+    /// Held while a job begins, so that a client token begins one.
+    beginning: Mutex<()>,
+    stop: watch::Receiver<bool>,
+}
+
+impl<E: Engine> Clone for Transfers<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E: Engine> Deref for Transfers<E> {
+    type Target = Inner<E>;
+
+    fn deref(&self) -> &Inner<E> {
+        &self.0
+    }
+}
+
+impl Entry for ExportJob {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn ended(&self) -> bool {
+        self.state != JobState::InProgress
+    }
+}
+
+impl Entry for ImportJob {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn ended(&self) -> bool {
+        self.state != JobState::InProgress
+    }
+}
+
+impl<E: Engine> Transfers<E> {
+    /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so. Without backups there is
+    /// nothing to export.
+    pub async fn start(
+        tables: Arc<Tables<E>>,
+        recoveries: Option<Recoveries<E>>,
+        buckets: BucketPlace,
+        folder: &Path,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self> {
+        let this = Self(Arc::new(Inner {
+            tables,
+            recoveries,
+            buckets,
+            exports: Ledger::open(folder.join("exports"))?,
+            imports: Ledger::open(folder.join("imports"))?,
+            folder: folder.to_owned(),
+            exporting: Semaphore::new(RUNNING_MAX),
+            importing: Semaphore::new(RUNNING_MAX),
+            beginning: Mutex::default(),
+            stop,
+        }));
+        let imports = this.imports.all(|job| !job.ended());
+        for table in this.tables.importing() {
+            // Its import has failed, or had not begun yet when the process ended.
+            if !imports.iter().any(|job| job.table_key == table.id()) {
+                this.tables.abandon_import(table.id()).await?;
+            }
+        }
+        for job in imports {
+            tokio::spawn(this.clone().run_import(job));
+        }
+        for job in this.exports.all(|job| !job.ended()) {
+            tokio::spawn(this.clone().run_export(job));
+        }
+        Ok(this)
+    }
+
+    async fn run_export(self, job: ExportJob) {
+        // Never closed.
+        let _turn = self.exporting.acquire().await;
+        let result = self.carry_out_export(&job).await;
+        if *self.stop.borrow() {
+            return;
+        }
+        let now = self.tables.now_ms();
+        let kept = self.exports.change(&job.id, |job| {
+            job.ended_ms = Some(now);
+            match &result {
+                Ok(done) => {
+                    job.state = JobState::Completed;
+                    job.wanted.kind = done.kind;
+                    (job.manifest, job.items, job.bytes) = (Some(done.manifest.clone()), done.items, done.bytes);
+                }
+                Err(error) => job.state = failed(error),
+            }
+        });
+        report("an export", &job.arn, result.err().as_ref(), kept);
+    }
+
+    async fn run_import(self, job: ImportJob) {
+        // Never closed.
+        let _turn = self.importing.acquire().await;
+        let result = loop {
+            match self.carry_out_import(&job).await {
+                Err(error) if error.may_pass() && !*self.stop.borrow() => {
+                    tracing::warn!(arn = job.arn, %error, "an import is broken off; it is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                result => break result,
+            }
+        };
+        if *self.stop.borrow() {
+            return;
+        }
+        let now = self.tables.now_ms();
+        let bad = matches!(&result, Ok(counts) if counts.errors > 0);
+        let error = if bad { Some(Error::Items) } else { result.err() };
+        let kept = self.imports.change(&job.id, |job| {
+            job.ended_ms = Some(now);
+            job.state = error.as_ref().map_or(JobState::Completed, failed);
+        });
+        report("an import", &job.arn, error.as_ref(), kept);
+        if !bad && error.is_some() {
+            // Gone already, perhaps; and what cannot be taken away now goes at the next start.
+            if let Err(error) = self.tables.abandon_import(job.table_key).await {
+                tracing::warn!(arn = job.arn, %error, "the table of an import that failed is not taken away");
+            }
+        }
+    }
+
+    /// Imports, and makes the table ACTIVE.
+    async fn carry_out_import(&self, job: &ImportJob) -> Result<ImportCounts> {
+        let table = self.tables.table_with_id(job.table_key).ok_or(Error::Gone)?;
+        let importing = self.tables.importing();
+        if !importing.iter().any(|importing| importing.id() == job.table_key) {
+            // All of it was there already when the process ended.
+            return Ok(self.imports.get(&job.id).map_or(job.counts, |job| job.counts));
+        }
+        let tell = |counts| self.imports.show(&job.id, |job| job.counts = counts);
+        let counts = self.load(job, &table, tell).await?;
+        // Before the table is ACTIVE, since the mark that has them goes then.
+        self.imports.change(&job.id, |job| job.counts = counts)?;
+        self.tables.finish_import(job.table_key).await?;
+        Ok(counts)
+    }
+
+    fn begin_export_now(&self, wanted: NewExport) -> std::result::Result<ExportJob, TransferError> {
+        let now = self.tables.now_ms();
+        if let Some(token) = &wanted.token {
+            let used = |job: &ExportJob| job.wanted.token.as_ref() == Some(token) && job.started_ms + TOKEN_MS > now;
+            if let Some(job) = self.exports.all(used).pop() {
+                return if same_export(&job.wanted, &wanted) {
+                    Ok(job)
+                } else {
+                    Err(TransferError::ExportConflict)
+                };
+            }
+        }
+        if self.exports.all(|job| !job.ended()).len() >= PENDING_MAX {
+            return Err(too_many("exports"));
+        }
+        let table = self.tables.table_named(&wanted.table)?;
+        let description = self.tables.describe(&wanted.table)?;
+        let id = layout::export_id(now, rand::random());
+        let job = ExportJob {
+            arn: format!("{}/export/{id}", wanted.table_arn),
+            id,
+            table_key: table.id(),
+            table_id: table_id(description.uuid),
+            wanted,
+            started_ms: now,
+            ended_ms: None,
+            state: JobState::InProgress,
+            manifest: None,
+            items: 0,
+            bytes: 0,
+        };
+        self.exports.put(&job).map_err(internal)?;
+        tokio::spawn(self.clone().run_export(job.clone()));
+        Ok(job)
+    }
+
+    async fn begin_import_now(&self, wanted: NewImport) -> std::result::Result<ImportJob, TransferError> {
+        let now = self.tables.now_ms();
+        if let Some(token) = &wanted.token {
+            let used = |job: &ImportJob| job.token.as_ref() == Some(token) && job.started_ms + TOKEN_MS > now;
+            if let Some(job) = self.imports.all(used).pop() {
+                return if job.source == wanted.source && job.parameters == wanted.parameters {
+                    Ok(job)
+                } else {
+                    Err(TransferError::ImportConflict)
+                };
+            }
+        }
+        if self.imports.all(|job| !job.ended()).len() >= PENDING_MAX {
+            return Err(too_many("imports"));
+        }
+        let key_types = key_types(&wanted.create);
+        let name = wanted.create.name.clone();
+        let description = self.tables.create_imported(wanted.create).await?;
+        let table = self.tables.table_named(&name)?;
+        let (region, account) = (self.tables.region(), self.tables.account());
+        let table_arn = format!("arn:aws:dynamodb:{region}:{account}:table/{name}");
+        let id = layout::export_id(now, rand::random());
+        let job = ImportJob {
+            arn: format!("{table_arn}/import/{id}"),
+            id,
+            table: name,
+            table_arn,
+            table_id: table_id(description.uuid),
+            table_key: table.id(),
+            key_types,
+            parameters: wanted.parameters,
+            source: wanted.source,
+            token: wanted.token,
+            started_ms: now,
+            ended_ms: None,
+            state: JobState::InProgress,
+            counts: ImportCounts::default(),
+        };
+        if let Err(error) = self.imports.put(&job) {
+            self.tables.abandon_import(table.id()).await?;
+            return Err(internal(error));
+        }
+        tokio::spawn(self.clone().run_import(job.clone()));
+        Ok(job)
+    }
+}
+
+impl<E: Engine> Inner<E> {
+    /// The tables.
+    pub fn tables(&self) -> &Arc<Tables<E>> {
+        &self.tables
+    }
+
+    /// Where the errors of an import are written.
+    pub(crate) fn error_log(&self, id: &str) -> PathBuf {
+        self.folder.join("imports").join(format!("{id}.errors"))
+    }
+
+    /// Ends a job that goes on at the next start, if the process is to end.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        if *self.stop.borrow() {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_listed(&self, started_ms: Millis) -> bool {
+        started_ms + LISTED_MS > self.tables.now_ms()
+    }
+}
+
+impl<E: Engine> Transfer for Transfers<E> {
+    fn begin_export(&self, wanted: NewExport) -> Answer<'_, ExportJob> {
+        Box::pin(async move {
+            let _beginning = self.beginning.lock().await;
+            self.begin_export_now(wanted)
+        })
+    }
+
+    fn export(&self, arn: &str) -> Option<ExportJob> {
+        self.exports.all(|job| job.arn == arn).pop()
+    }
+
+    fn exports(&self, table_arn: Option<&str>) -> Vec<ExportJob> {
+        let of_table = |job: &ExportJob| table_arn.is_none_or(|arn| job.wanted.table_arn == arn);
+        let mut all = self.exports.all(|job| of_table(job) && self.is_listed(job.started_ms));
+        all.reverse();
+        all
+    }
+
+    fn begin_import(&self, wanted: NewImport) -> Answer<'_, ImportJob> {
+        Box::pin(async move {
+            let _beginning = self.beginning.lock().await;
+            self.begin_import_now(wanted).await
+        })
+    }
+
+    fn import(&self, arn: &str) -> Option<ImportJob> {
+        self.imports.all(|job| job.arn == arn).pop()
+    }
+
+    fn imports(&self, table_arn: Option<&str>) -> Vec<ImportJob> {
+        let of_table = |job: &ImportJob| table_arn.is_none_or(|arn| job.table_arn == arn);
+        let mut all = self.imports.all(|job| of_table(job) && self.is_listed(job.started_ms));
+        all.reverse();
+        all
+    }
+}
+
+/// Whether a request is one that was made before. A moment that was left to the service is no other one for being later.
+fn same_export(one: &NewExport, other: &NewExport) -> bool {
+    let kind = match (one.kind, other.kind) {
+        (ExportKind::Full { latest: true, .. }, ExportKind::Full { latest: true, .. }) => one.kind,
+        _ => other.kind,
+    };
+    *one == NewExport { kind, ..other.clone() }
+}
+
+fn key_types(create: &CreateTable) -> Vec<(String, KeyKind)> {
+    let indexes = create.local_indexes.iter().chain(&create.global_indexes);
+    let schemas = std::iter::once(&create.keys).chain(indexes.map(|index| &index.keys));
+    let kind = |kind: KeyType| match kind {
+        KeyType::S => KeyKind::S,
+        KeyType::N => KeyKind::N,
+        KeyType::B => KeyKind::B,
+    };
+    let attributes = schemas.flat_map(|schema| schema.attributes());
+    attributes.map(|key| (key.name.to_string(), kind(key.kind))).collect()
+}
+
+fn too_many(what: &str) -> TransferError {
+    TransferError::LimitExceeded(format!(
+        "Subscriber limit exceeded: There is a limit of {PENDING_MAX} simultaneous {what}"
+    ))
+}
+
+fn failed(error: &Error) -> JobState {
+    JobState::Failed(error.code().to_owned(), error.to_string())
+}
+
+fn internal(error: io::Error) -> TransferError {
+    TransferError::Internal(error.to_string())
+}
+
+fn report(what: &str, arn: &str, error: Option<&Error>, kept: io::Result<()>) {
+    match error {
+        None => tracing::info!(arn, "{what} is done"),
+        Some(error) => tracing::warn!(arn, %error, "{what} failed"),
+    }
+    if let Err(error) = kept {
+        tracing::error!(arn, %error, "{what}'s end could not be written down: it is begun anew at the next start");
+    }
+}

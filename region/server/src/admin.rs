@@ -25,6 +25,12 @@ pub trait Admin: Send + Sync + 'static {
 
     /// The digest of a table's replica here, per partition and index, as JSON. Equal digests mean equal replicas.
     fn digest(&self, table: &str) -> impl Future<Output = Result<Value, DigestError>> + Send;
+
+    /// What the port serves besides, when it is known where clients connect to.
+    fn pages(&self, data: SocketAddr) -> Router {
+        let _ = data;
+        Router::new()
+    }
 }
 
 /// Why there is no digest.
@@ -46,14 +52,16 @@ pub struct AdminPort {
 }
 
 impl AdminPort {
-    /// Binds the port.
+    /// Binds the port of a process whose data port is at `data`.
     pub async fn bind<A: Admin>(
         address: SocketAddr,
+        data: SocketAddr,
         admin: A,
         registry: MetricsRegistry,
         requests: Arc<RequestMetrics>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
+        let pages = admin.pages(data);
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz::<A>))
@@ -64,7 +72,8 @@ impl AdminPort {
                 admin,
                 registry,
                 requests,
-            }));
+            }))
+            .merge(pages);
         Ok(Self { listener, router })
     }
 

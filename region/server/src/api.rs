@@ -1,10 +1,15 @@
 //! The services and the tables, as the ports know them.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 
+use axum::Router;
 use bytes::Bytes;
 use geodynamo_access::Mode;
 use geodynamo_api::{Api, Authorization, Call, Operation};
+use geodynamo_console::Facts;
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
@@ -16,6 +21,7 @@ use crate::{
     access::RegionIam,
     admin::{Admin, DigestError},
     audit::Auditing,
+    console,
     handler::{Handler, Origin, QueryReply, Reply},
 };
 
@@ -135,24 +141,36 @@ impl<E: Engine> Handler for Services<E> {
     }
 }
 
-/// The tables, as the admin port sees them.
-pub struct TablesAdmin<E: Engine>(pub Arc<Tables<E>>);
+/// The tables and the console, as the admin port sees them.
+pub struct TablesAdmin<E: Engine> {
+    /// The tables.
+    pub tables: Arc<Tables<E>>,
+    /// What the console is told, but for where the data port is; `None` is no console.
+    pub console: Option<Facts>,
+}
 
 impl<E: Engine> Admin for TablesAdmin<E> {
     /// The ports are bound after the engine and the catalog are open, so what is left to ask is whether writes are taken.
     fn readiness(&self) -> Result<(), String> {
-        match &*self.0.engine().health().borrow() {
+        match &*self.tables.engine().health().borrow() {
             Health::Open => Ok(()),
             trouble => Err(trouble.to_string()),
         }
     }
 
     async fn digest(&self, table: &str) -> Result<Value, DigestError> {
-        let digest = self.0.digest(table).await.map_err(|error| match error {
+        let digest = self.tables.digest(table).await.map_err(|error| match error {
             TableError::ResourceNotFound(_) => DigestError::NoSuchTable(table.to_owned()),
             error => DigestError::Failed(error.to_string()),
         })?;
         serde_json::to_value(digest).map_err(|error| DigestError::Failed(error.to_string()))
+    }
+
+    fn pages(&self, data: SocketAddr) -> Router {
+        match &self.console {
+            Some(facts) => geodynamo_console::router(console::located(facts.clone(), data)),
+            None => Router::new(),
+        }
     }
 }
 

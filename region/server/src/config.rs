@@ -5,6 +5,7 @@
 
 mod access;
 mod archive;
+mod console;
 mod field;
 
 use std::{
@@ -24,6 +25,7 @@ use serde::Deserialize;
 pub use self::{
     access::{Access, Audit, IdentityProvider, JwksSource},
     archive::ArchiveEntry,
+    console::Console,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
 };
 use crate::data::Limits;
@@ -64,6 +66,9 @@ pub struct Config {
     /// The audit trail.
     #[serde(default)]
     pub audit: Audit,
+    /// The pages for a browser.
+    #[serde(default)]
+    pub console: Console,
     /// How much memory goes where.
     #[serde(default)]
     pub memory: Memory,
@@ -372,6 +377,7 @@ impl Config {
             credentials: Vec::new(),
             access: Access::default(),
             audit: Audit::default(),
+            console: Console::default(),
             memory: Memory::default(),
             storage: Storage::default(),
             streams: Streams::default(),

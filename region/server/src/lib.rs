@@ -12,6 +12,7 @@ pub mod build;
 pub mod certs;
 pub mod cli;
 pub mod config;
+mod console;
 pub mod data;
 mod demo;
 mod files;

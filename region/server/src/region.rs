@@ -29,6 +29,7 @@ use crate::{
     api::{Services, TablesAdmin},
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
+    console,
     metrics::{
         IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
         ReplicationObserver, RocksCollector, TableCollector,
@@ -177,7 +178,13 @@ impl Region {
                 .with_recovery(recovery);
             Services::new(api, Arc::clone(&iam), mode, auditing)
         };
-        let admin = TablesAdmin(Arc::clone(&tables));
+        let admin = TablesAdmin {
+            tables: Arc::clone(&tables),
+            console: config
+                .console
+                .enabled
+                .then(|| console::facts(config, mode, topology.as_ref())),
+        };
         if mode != Mode::Any {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
         }

@@ -70,7 +70,7 @@ impl Cluster {
         let mut regions = Vec::new();
         for (name, ports) in REGIONS.into_iter().zip(ports) {
             let config = folder.join(format!("{name}.toml"));
-            fs::write(&config, region_config(name, &ports))?;
+            fs::write(&config, region_config(name, &ports, &wan))?;
             regions.push(start_region(name, ports, &config, auth)?);
         }
         let mut cluster = Self { regions, wan };
@@ -193,7 +193,7 @@ fn topology(ports: &[Ports], wan: &WanEmulator) -> String {
 
 /// A region as `geodynamo serve` reads it. Provisioned throughput throttles, but a hot key does not: it is for trying out,
 /// as fast as the machine goes, on few keys.
-fn region_config(name: &str, ports: &Ports) -> String {
+fn region_config(name: &str, ports: &Ports, wan: &WanEmulator) -> String {
     format!(
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\
          [listen]\ndata = \"{}\"\nadmin = \"{}\"\nreplication = \"{}\"\n\n\
@@ -201,8 +201,12 @@ fn region_config(name: &str, ports: &Ports) -> String {
          [archive]\nurl = \"archive\"\nship_seconds = 1\n\n\
          [access]\ncluster_key_file = \"certs/{CLUSTER_KEY}\"\n\n\
          [throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
+         [console]\nwan = \"http://{}\"\n\n\
          [[credentials]]\naccess_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n",
-        ports.data, ports.admin, ports.replication
+        ports.data,
+        ports.admin,
+        ports.replication,
+        wan.control()
     )
 }
 

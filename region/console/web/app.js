@@ -141,8 +141,10 @@ function show() {
   const [name, ...rest] = path.split('/').map(decodeURIComponent)
   const known = PAGES[name] ?? PAGES.world
   for (const link of frame.links) {
-    if (PAGES[link.page] === known) link.setAttribute('aria-current', 'page')
-    else link.removeAttribute('aria-current')
+    if (PAGES[link.page] === known) {
+      link.setAttribute('aria-current', 'page')
+      link.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+    } else link.removeAttribute('aria-current')
   }
   fill(frame.heading, known.title)
   document.title = `${known.title} · geodynamo`

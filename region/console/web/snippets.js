@@ -120,8 +120,8 @@ export function rust(operation, input) {
   }
   return [
     types.size > 0 ? `use aws_sdk_dynamodb::types::${types.size > 1 ? `{${[...types].sort().join(', ')}}` : [...types][0]};\n` : null,
-    'let config = aws_config::from_env()',
-    `    .region(${rustText(session.region())})`,
+    'let config = aws_config::defaults(aws_config::BehaviorVersion::latest())',
+    `    .region(aws_config::Region::new(${rustText(session.region())}))`,
     `    .endpoint_url(${rustText(session.endpoint())})`,
     '    .load()',
     '    .await;',
@@ -136,7 +136,7 @@ export function rust(operation, input) {
 
 function attribute(value) {
   const [type, inner] = Object.entries(value)[0]
-  const blob = (each) => `Blob::new(base64::decode(${rustText(each)})?)`
+  const blob = (each) => `Blob::new(${rustBytes(each)})`
   switch (type) {
     case 'S':
     case 'N':
@@ -156,6 +156,12 @@ function attribute(value) {
     default:
       return `AttributeValue::${type[0]}s(vec![${inner.map((each) => `${rustText(each)}.into()`).join(', ')}])`
   }
+}
+
+/** Bytes from Base64, as a literal. */
+function rustBytes(base64) {
+  const bytes = [...atob(base64)].map((byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  return `b"${bytes.join('')}"`
 }
 
 function text(value) {

@@ -261,6 +261,8 @@ function settings(state) {
     sameElsewhere(() => [
       ['UpdateTable', protection],
       ['UpdateTable', { TableName: name, TableClass: tableClass.value }],
+      ...(session.facts.backups ? [['UpdateContinuousBackups', { TableName: name, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true } }]] : []),
+      ['UpdateTimeToLive', { TableName: name, TimeToLiveSpecification: { Enabled: true, AttributeName: ttl.TimeToLiveDescription?.AttributeName ?? 'expires' } }],
     ]),
   ]
 }

@@ -29,7 +29,7 @@ export async function render(main, { signal }) {
       card('Requests a second', h('div', h('span.key', 'all'), h('span.key.tone-3', 'errors')), rates),
       card('Latency of successful requests', h('div', h('span.key.tone-4', 'p50'), h('span.key', 'p99'), h('span.key.tone-2', 'p99.9')), latencies),
     ),
-    card('Operations', h('p.muted', 'Since this page was opened; rates are those of the last two seconds.'), operations),
+    card('Operations', h('p.muted', 'Rates are those of the last two seconds, latencies those since this page was opened, the rest since the process began.'), operations),
     card('Refused before an operation', refused),
   )
   let first

@@ -107,6 +107,8 @@ def cut_and_heal(world, page):
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Heal the link").click()
     expect(page.get_by_role("button", name="Cut the link")).to_be_visible()
+    # Each region has kept what its links were like.
+    expect(page.get_by_text(re.compile(r"the last \d+"))).to_have_count(2, timeout=40_000)
     page.keyboard.press("Escape")
     page.get_by_label("Table", exact=True).fill("Story")
 

@@ -8,11 +8,17 @@
 
 mod ask;
 mod files;
+mod history;
 mod routes;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-pub use crate::{ask::AskError, files::size as bundle_bytes, routes::router};
+pub use crate::{
+    ask::AskError,
+    files::size as bundle_bytes,
+    history::{LinkReading, Links},
+    routes::router,
+};
 
 /// A region, as the pages are told of it.
 #[derive(Clone, PartialEq, Eq, Debug)]

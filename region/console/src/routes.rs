@@ -2,7 +2,8 @@
 //!
 //! - `/` and `/console/…`: the pages.
 //! - `/console.json`: which regions there are, and where their data ports are.
-//! - `/regions/{region}/metrics`, `…/readyz`, `…/digest?table=T`: another region's, asked for in its place.
+//! - `/links`: the last hour of this region's links.
+//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/digest?table=T`: another region's, asked for in its place.
 //! - `/wan/links`, `PUT /wan/links/{from}/{to}`: the WAN emulator's, where there is one.
 
 use std::{fmt::Write as _, net::IpAddr, sync::Arc};
@@ -22,6 +23,7 @@ use crate::{
     Facts,
     ask::{Answer, AskError, Asker},
     files::{self, File},
+    history::{History, Links},
 };
 
 /// The longest body of a request, in bytes: a link's settings.
@@ -50,20 +52,26 @@ const GUARDS: [(HeaderName, HeaderValue); 5] = [
 struct Console {
     facts: Facts,
     asker: Asker,
+    history: Arc<History>,
 }
 
-/// The console's part of an admin port.
-pub fn router(facts: Facts) -> Router {
+/// The console's part of an admin port. Called within a runtime: `links`, if there are any, are looked at from now on.
+pub fn router(facts: Facts, links: Option<Arc<dyn Links>>) -> Router {
+    let history = Arc::new(History::default());
+    if let Some(links) = links {
+        tokio::spawn(History::watch(Arc::downgrade(&history), links));
+    }
     let asker = Asker::new();
     Router::new()
         .route("/", get(index))
         .route("/console/{*name}", get(asset))
         .route("/console.json", get(facts_of))
+        .route("/links", get(last_hour))
         .route("/regions/{region}/{what}", get(region))
-        .route("/wan/links", get(links))
+        .route("/wan/links", get(wan_links))
         .route("/wan/links/{from}/{to}", put(change_link))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Arc::new(Console { facts, asker }))
+        .with_state(Arc::new(Console { facts, asker, history }))
 }
 
 async fn index(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
@@ -149,16 +157,20 @@ async fn region(
         return refuse(StatusCode::NOT_FOUND, "no such region");
     };
     let path = match (what.as_str(), query.table) {
-        ("metrics" | "readyz", _) => what,
+        ("metrics" | "readyz" | "links", _) => what,
         ("digest", Some(table)) if is_table_name(&table) => format!("digest?table={table}"),
         ("digest", _) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
-        _ => return refuse(StatusCode::NOT_FOUND, "there are metrics, readyz and digest"),
+        _ => return refuse(StatusCode::NOT_FOUND, "there are metrics, readyz, links and digest"),
     };
     let answer = console.asker.get(&format!("http://{}/{path}", place.admin)).await;
     pass_on(answer, &place.admin)
 }
 
-async fn links(State(console): State<Arc<Console>>) -> Response {
+async fn last_hour(State(console): State<Arc<Console>>) -> Response {
+    data(Json(console.history.to_json().await))
+}
+
+async fn wan_links(State(console): State<Arc<Console>>) -> Response {
     let Some(wan) = &console.facts.wan else {
         return refuse(StatusCode::NOT_FOUND, "the links go through no emulator");
     };

@@ -1,9 +1,8 @@
 // The world's land, for a map of regions. Made from Natural Earth's 1:110m land (public domain, naturalearthdata.com),
 // projected as Natural Earth (Šavrič, Patterson, Jenny 2011) and simplified; Antarctica is left out.
 
-/** The map's size. */
+/** The map's width. */
 export const WIDTH = 1000
-export const HEIGHT = 440
 
 /** Where a place is on the map. */
 export function project(longitude, latitude) {

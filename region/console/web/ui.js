@@ -42,6 +42,19 @@ export function fill(element, ...children) {
   return add(element, children)
 }
 
+const FOCUSABLE = 'a, button, input, select, textarea, summary, [tabindex]'
+
+/** Fills anew what is shown already: the focus, and how far things are scrolled, stay as they are. */
+export function refill(element, ...children) {
+  const all = (selector) => [...element.querySelectorAll(selector)]
+  const focused = all(FOCUSABLE).indexOf(document.activeElement)
+  const scrolled = all('.scroll').map(({ scrollLeft, scrollTop }) => [scrollLeft, scrollTop])
+  fill(element, children)
+  all('.scroll').forEach((each, i) => scrolled[i] && ([each.scrollLeft, each.scrollTop] = scrolled[i]))
+  if (focused >= 0) all(FOCUSABLE)[focused]?.focus({ preventScroll: true })
+  return element
+}
+
 let ids = 0
 /** An id that no other element has. */
 export function id() {

@@ -9,7 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use geodynamo_access::Mode;
 use geodynamo_api::{Api, Authorization, Call, Operation};
-use geodynamo_console::Facts;
+use geodynamo_console::{Facts, Links};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
@@ -147,6 +147,8 @@ pub struct TablesAdmin<E: Engine> {
     pub tables: Arc<Tables<E>>,
     /// What the console is told, but for where the data port is; `None` is no console.
     pub console: Option<Facts>,
+    /// The links that the console shows.
+    pub links: Option<Arc<dyn Links>>,
 }
 
 impl<E: Engine> Admin for TablesAdmin<E> {
@@ -168,7 +170,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
 
     fn pages(&self, data: SocketAddr) -> Router {
         match &self.console {
-            Some(facts) => geodynamo_console::router(console::located(facts.clone(), data)),
+            Some(facts) => geodynamo_console::router(console::located(facts.clone(), data), self.links.clone()),
             None => Router::new(),
         }
     }

@@ -1,12 +1,41 @@
 //! What the console is told of this process.
 
-use std::net::SocketAddr;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use geodynamo_access::Mode;
-use geodynamo_console::{Facts, Place};
+use geodynamo_console::{Facts, LinkReading, Links, Place};
+use geodynamo_replicator::Metrics;
 use geodynamo_topology::Topology;
 
-use crate::{build, config::Config};
+use crate::{build, config::Config, metrics::ReplicationLag};
+
+/// This region's links, as they count themselves.
+pub(crate) struct RegionLinks {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) lag: Arc<ReplicationLag>,
+}
+
+impl Links for RegionLinks {
+    fn read(&self) -> BTreeMap<String, LinkReading> {
+        let links = self.metrics.outgoing().into_iter();
+        links
+            .map(|(peer, link)| {
+                let reading = LinkReading {
+                    up: link.connected.load(Relaxed),
+                    lag_s: self.lag.get(&peer),
+                    rtt_s: link.rtt_us.load(Relaxed) as f64 / 1e6,
+                    deltas: link.deltas_sent.load(Relaxed),
+                    bytes: link.bytes_sent.load(Relaxed),
+                };
+                (peer, reading)
+            })
+            .collect()
+    }
+}
 
 /// All but where the data port is.
 pub(crate) fn facts(config: &Config, mode: Mode, topology: Option<&Topology>) -> Facts {

@@ -12,6 +12,7 @@ use std::{
 use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
+use geodynamo_console::Links;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
@@ -29,7 +30,7 @@ use crate::{
     api::{Services, TablesAdmin},
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
-    console,
+    console::{self, RegionLinks},
     metrics::{
         IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
         ReplicationObserver, RocksCollector, TableCollector,
@@ -133,6 +134,7 @@ impl Region {
             let collector = RecoveryCollector(recoveries.clone());
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
+        let mut links: Option<Arc<dyn Links>> = None;
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
@@ -147,10 +149,14 @@ impl Region {
                     Arc::new(host),
                     Some(observer),
                 )?;
-                let links = LinkCollector(replicator.metrics());
                 let lag = Arc::new(ReplicationLag::default());
+                links = Some(Arc::new(RegionLinks {
+                    metrics: replicator.metrics(),
+                    lag: Arc::clone(&lag),
+                }));
+                let collector = LinkCollector(replicator.metrics());
                 registry.register(|registry| {
-                    registry.register_collector(Box::new(links));
+                    registry.register_collector(Box::new(collector));
                     registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
                 });
                 let peers = topology
@@ -180,6 +186,7 @@ impl Region {
         };
         let admin = TablesAdmin {
             tables: Arc::clone(&tables),
+            links,
             console: config
                 .console
                 .enabled

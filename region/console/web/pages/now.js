@@ -3,7 +3,7 @@
 import { chart } from '../chart.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
-import { badge, bytes, card, count, every, failure, fill, grid, h, seconds } from '../ui.js'
+import { badge, bytes, card, count, every, failure, fill, grid, h, refill, seconds } from '../ui.js'
 
 const EVERY_MS = 2000
 /** How many readings the charts show: five minutes. */
@@ -45,7 +45,7 @@ export async function render(main, { signal }) {
         readings.push(reading(now, last))
         if (readings.length > KEPT) readings.shift()
         const latest = readings.at(-1)
-        fill(tiles, tilesOf(latest, samples))
+        refill(tiles, tilesOf(latest, samples))
         const span = `the last ${seconds((readings.length * EVERY_MS) / 1000)}`
         const points = (name) => readings.map((each) => each[name])
         rates.draw([{ name: 'all', tone: 'tone-1', points: points('rate') }, { name: 'errors', tone: 'tone-3', points: points('errors') }], span)
@@ -57,8 +57,8 @@ export async function render(main, { signal }) {
           ],
           span,
         )
-        fill(operations, operationTable(now, last, first))
-        fill(refused, refusedTable(samples))
+        refill(operations, operationTable(now, last, first))
+        refill(refused, refusedTable(samples))
       }
       last = now
     },

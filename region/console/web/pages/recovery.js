@@ -3,7 +3,7 @@
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, bytes, card, confirm, count, dialog, every, failure, field, fill, grid, h, input, moment, note, s, seconds, select, stateBadge } from '../ui.js'
+import { badge, button, bytes, card, confirm, count, dialog, every, failure, field, fill, grid, h, input, moment, note, refill, s, seconds, select, stateBadge } from '../ui.js'
 import { tableNames } from './tables.js'
 
 const LOOK_EVERY_MS = 2000
@@ -12,28 +12,18 @@ export async function render(main, { signal }) {
   const windows = h('div')
   const backups = h('div')
   const progress = h('div')
-  let shown = ''
   fill(
     main,
     progress,
     card('Restore to a moment', h('p.muted', 'A table with point-in-time recovery can be restored, as another table, to any moment of its window, to the second.'), windows),
-    card(h('span.row.spread', 'Backups'), backups),
+    card('Backups', backups),
   )
   const refresh = async () => {
-    await Promise.all([
-      running(progress, signal),
-      windowsOf().then((found) => found),
-      backupsOf(),
-    ]).then(([, tables, list]) => {
-      const now = JSON.stringify([tables, list])
-      if (now === shown) return
-      shown = now
-      fill(windows, windowList(tables, list.backups ?? [], refresh))
-      fill(backups, backupList(list, tables, refresh))
-    })
+    const [, tables, list] = await Promise.all([running(progress, signal), windowsOf(), backupsOf()])
+    refill(windows, windowList(tables, list.backups ?? [], refresh))
+    refill(backups, backupList(list, tables, refresh))
   }
   await every(LOOK_EVERY_MS, signal, refresh, (error) => {
-    shown = ''
     fill(windows, failure(error))
     fill(backups)
   })

@@ -2,12 +2,14 @@
 
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, bytes, card, confirm, count, every, facts, failure, field, fill, grid, h, input, moment, note, pause, select, stateBadge, tabs } from '../ui.js'
+import { badge, button, bytes, card, confirm, count, every, facts, failure, field, fill, grid, h, input, moment, note, pause, refill, select, stateBadge, tabs } from '../ui.js'
 import { addIndexDialog, addReplicaDialog, capacityDialog, createDialog, streamDialog, tagDialog } from './table-forms.js'
 
 const LOOK_EVERY_MS = 2000
 /** Tables whose details the list shows; of more, only the names. */
 const DETAILED_MAX = 100
+/** What changes all the time and is no reason to draw a table's parts anew. */
+const PASSING = ['ItemCount', 'TableSizeBytes', 'IndexSizeBytes', 'LatestRestorableDateTime']
 
 export async function render(main, context) {
   if (context.parts[0]) await one(main, context, context.parts[0])
@@ -37,7 +39,7 @@ async function list(main, { signal }) {
   const body = h('div')
   const search = input({ type: 'search', placeholder: 'Find a table', 'aria-label': 'Find a table' })
   let rows = []
-  const draw = () => fill(body, listing(rows.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase())), rows.length))
+  const draw = () => refill(body, listing(rows.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase())), rows.length))
   search.addEventListener('input', draw)
   const create = button('Create table', () => createDialog(refresh), { tone: 'primary' })
   fill(main, h('div.row.spread', search, create), body)
@@ -98,8 +100,10 @@ export function keyText(table, schema = table.KeySchema) {
 
 async function one(main, { signal, title }, name) {
   title(name)
-  const body = h('div')
-  fill(main, h('p', h('a', { href: '#/tables' }, '← All tables')), body)
+  const head = h('section.card', { hidden: true })
+  const body = h('section.card', { hidden: true })
+  const failed = h('div')
+  fill(main, h('p', h('a', { href: '#/tables' }, '← All tables')), failed, head, body)
   let shown = ''
   let chosen = 0
   const refresh = async () => {
@@ -111,20 +115,27 @@ async function one(main, { signal, title }, name) {
       maybe(session.call('GetResourcePolicy', { ResourceArn: table.TableArn })),
     ])
     const state = { name, table, ttl, backups, tags, policy, refresh: again }
-    // What is the same stays as it is: whoever is typing is not disturbed.
-    const now = JSON.stringify([table, ttl, backups, tags, policy])
-    if (now === shown) return
+    fill(failed)
+    head.hidden = body.hidden = false
+    refill(head, headOf(state))
+    // Whoever is typing is not disturbed; what is the same stays as it is.
+    const isTyping = body.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)
+    const now = JSON.stringify([table, ttl, backups, tags, policy], (key, value) => (PASSING.includes(key) ? undefined : value))
+    if (now === shown || isTyping) return
     shown = now
-    fill(body, details(state, chosen, (at) => (chosen = at)))
+    refill(body, partsOf(state, chosen, (at) => (chosen = at)))
   }
   // A change shows in the table's state a moment later.
   const again = async () => {
     await pause(150, signal)
+    shown = ''
+    document.activeElement?.blur()
     await refresh()
   }
   await every(LOOK_EVERY_MS, signal, refresh, (error) => {
     shown = ''
-    fill(body, card(name, failure(error)))
+    head.hidden = body.hidden = true
+    fill(failed, card(name, failure(error)))
   })
 }
 
@@ -137,12 +148,11 @@ async function maybe(promise) {
   }
 }
 
-function details(state, chosen, choose) {
+function headOf(state) {
   const { name, table } = state
   const provisioned = table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
   const throughput = table.ProvisionedThroughput
-  const head = card(
-    null,
+  return [
     h(
       'div.row.spread',
       h('div.row', stateBadge(table.TableStatus), table.DeletionProtectionEnabled ? badge('deletion protected') : null),
@@ -163,7 +173,10 @@ function details(state, chosen, choose) {
       ['Created', moment(table.CreationDateTime)],
       ['ARN', h('span.mono', table.TableArn)],
     ]),
-  )
+  ]
+}
+
+function partsOf(state, chosen, choose) {
   const views = [
     ['Indexes', () => indexes(state)],
     ['Replicas', () => replicas(state)],
@@ -171,7 +184,7 @@ function details(state, chosen, choose) {
     ['Tags', () => tagsView(state)],
     ['Policy', () => policyView(state)],
   ]
-  return h('div.stack', head, h('section.card', tabs(views, { label: 'Parts of the table', chosen, onchange: (title) => choose(views.findIndex(([each]) => each === title)) })))
+  return tabs(views, { label: 'Parts of the table', chosen, onchange: (title) => choose(views.findIndex(([each]) => each === title)) })
 }
 
 function indexes(state) {

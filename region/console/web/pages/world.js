@@ -2,14 +2,14 @@
 
 import { chart } from '../chart.js'
 import * as metrics from '../metrics.js'
-import { HEIGHT, LAND, project, REGIONS, WIDTH } from '../outline.js'
+import { LAND, project, REGIONS, WIDTH } from '../outline.js'
 import * as session from '../session.js'
-import { add, badge, button, bytes, card, count, dialog, every, facts, failure, field, fill, grid, h, s, seconds } from '../ui.js'
+import { add, badge, button, bytes, card, count, dialog, every, facts, failure, field, fill, grid, h, refill, s, seconds } from '../ui.js'
 
 /** How often regions are asked. */
 const EVERY_MS = 2000
-/** How much is kept of each link: an hour. */
-const KEPT = 1800
+/** How often an open link's past is asked for. */
+const HISTORY_EVERY_MS = 5000
 /** Up to here a link is well, and up to there it lags. */
 const LAG_GOOD_S = 2
 const LAG_WARN_S = 30
@@ -17,8 +17,6 @@ const LAG_WARN_S = 30
 const TOP = 20
 const BOTTOM = 400
 
-/** What was seen of each link, for as long as the tab is open: 'a→b' → samples. */
-const history = new Map()
 /** The last readings of each region, for rates. */
 const last = new Map()
 
@@ -47,7 +45,7 @@ export async function render(main, { signal }) {
   await every(EVERY_MS, signal, async () => {
     const state = await look(regions, signal)
     fill(failed)
-    fill(tiles, state.regions.map(tile))
+    refill(tiles, state.regions.map(tile))
     // Drawn anew only when something else is to be seen: whoever has the focus on a link keeps it.
     const shape = JSON.stringify([state.regions.map(({ name, ready }) => [name, ready]), state.pairs.map(({ tone, text }) => [tone, text])])
     if (shape !== drawn) {
@@ -56,7 +54,7 @@ export async function render(main, { signal }) {
       if (focused) map.querySelector(`[data-pair="${CSS.escape(focused)}"]`)?.focus()
       drawn = shape
     }
-    fill(links, linkTable(state))
+    refill(links, linkTable(state))
   }, (error) => fill(failed, failure(error)))
 }
 
@@ -123,11 +121,6 @@ function readLink(from, to, regions, wan) {
   const cut = emulated?.cut ?? false
   link.state = cut ? 'cut' : !link.known ? 'unknown' : !link.up ? 'down' : link.lag > LAG_GOOD_S ? 'behind' : 'up'
   link.tone = cut || (link.known && (!link.up || link.lag > LAG_WARN_S)) ? 'bad' : !link.known ? 'unknown' : link.lag > LAG_GOOD_S ? 'warn' : 'good'
-  const key = `${from}→${to}`
-  const kept = history.get(key) ?? []
-  kept.push({ lag: link.lag, rtt: link.rtt, deltas: link.deltas })
-  if (kept.length > KEPT) kept.shift()
-  history.set(key, kept)
   return link
 }
 
@@ -240,21 +233,40 @@ function linkDialog(a, b) {
     const parts = [
       [a, b],
       [b, a],
-    ].map(([from, to]) => {
-      const lag = chart({ label: `Lag from ${from} to ${to}`, format: seconds, low: 1 })
-      const changes = chart({ label: `Changes a second from ${from} to ${to}`, format: count, low: 10, height: 90 })
-      const draw = () => {
-        const kept = history.get(`${from}→${to}`) ?? []
-        const span = `the last ${seconds((kept.length * EVERY_MS) / 1000)}`
-        lag.draw([{ name: 'lag', tone: 'tone-1', points: kept.map((each) => each.lag) }], span)
-        changes.draw([{ name: 'changes', tone: 'tone-4', points: kept.map((each) => each.deltas) }])
-      }
-      every(EVERY_MS, stop.signal, draw)
-      return h('section', h('h3', `${from} → ${to}`), h('div.hint', 'Lag'), lag, h('div.hint', 'Changes sent each second'), changes)
-    })
+    ].map(([from, to]) => lastHour(from, to, stop.signal))
     return [session.facts.wan ? emulatorForm(a, b) : null, h('div.columns', parts)]
   }, { wide: true })
   element.addEventListener('close', () => stop.abort())
+}
+
+/** What the region that a link begins at has kept of it. */
+function lastHour(from, to, signal) {
+  const span = h('span.hint')
+  const charts = [
+    ['Lag', 'lag_s', chart({ label: `Lag from ${from} to ${to}`, format: seconds, low: 1 })],
+    ['Round trip', 'rtt_s', chart({ label: `Round-trip time from ${from} to ${to}`, format: seconds, low: 0.01, height: 90 })],
+    ['Changes sent each second', 'deltas_per_s', chart({ label: `Changes a second from ${from} to ${to}`, format: count, low: 10, height: 90 })],
+  ]
+  const failed = h('div')
+  every(
+    HISTORY_EVERY_MS,
+    signal,
+    async () => {
+      const { every_s: step, links } = JSON.parse(await session.admin(from, 'links', signal))
+      const kept = links[to] ?? { lag_s: [] }
+      const points = (name) => (kept[name] ?? []).map((value, i) => (value === null || (name === 'rtt_s' && !kept.up[i]) ? undefined : value))
+      for (const [, name, drawn] of charts) drawn.draw([{ name, tone: 'tone-1', points: points(name) }])
+      fill(failed)
+      fill(span, kept.lag_s.length > 1 ? `the last ${seconds(kept.lag_s.length * step)}` : 'nothing yet: it is looked at every ten seconds')
+    },
+    (error) => fill(failed, failure(error)),
+  )
+  return h(
+    'section',
+    h('h3', `${from} → ${to} `, span),
+    failed,
+    charts.map(([title, , drawn]) => [h('div.hint', title), drawn]),
+  )
 }
 
 /** What the WAN emulator does to this link, in both directions. */

@@ -39,6 +39,31 @@ def test_stored_markup_is_only_text(world, browse):
     nothing_was_made_of_it(page)
 
 
+def test_attributes_that_are_called_like_parts_of_the_language(world, browse):
+    client = world.make_table("Names")
+    names = ["__proto__", "constructor", "toString", "hasOwnProperty"]
+    client.put_item(TableName="Names", Item={"pk": {"S": "has"}, **{name: {"S": f"my {name}"} for name in names}})
+    client.put_item(TableName="Names", Item={"pk": {"S": "has not"}})
+    page = browse()
+    go(page, "items/Names")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("row").filter(has_text="has not")).to_have_text("has not")
+    page.get_by_role("button", name="has", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    for name in names:
+        expect(dialog.get_by_label(f"Value of {name}")).to_have_value(f"my {name}")
+    dialog.get_by_label("Value of __proto__").fill("another")
+    dialog.get_by_role("button", name="Take toString away").click()
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    expect(dialog).to_be_hidden()
+    item = client.get_item(TableName="Names", Key={"pk": {"S": "has"}})["Item"]
+    assert item.pop("__proto__") == {"S": "another"} and "toString" not in item and len(item) == 3
+    # Nor does an address lead anywhere else.
+    for path in ("constructor", "__proto__", "access/constructor/x", "%E0%A4%A"):
+        go(page, path)
+        expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
 def nothing_was_made_of_it(page):
     assert page.locator("main img, dialog img, main script, [onload], [onerror]").count() == 0
 

@@ -89,6 +89,23 @@ def test_it_is_usable_on_a_phone(filled, browse):
     expect(page.get_by_role("dialog").get_by_label("Table name")).to_be_in_viewport()
 
 
+def test_the_focus_stays_when_a_page_is_drawn_anew(filled, browse):
+    page = browse()
+    details = page.get_by_role("button", name="Details of us-east-1 → eu-west-1")
+    details.focus()
+    details.evaluate("element => { element.dataset.old = 'yes' }")
+    page.wait_for_function(
+        "document.activeElement.ariaLabel === 'Details of us-east-1 → eu-west-1' && !document.activeElement.dataset.old"
+    )
+    # Nor goes what was typed.
+    go(page, "tables/Shown")
+    page.get_by_role("tab", name="Policy").click()
+    page.get_by_label("Policy (JSON)").fill("half of a pol")
+    filled.client().put_item(TableName="Shown", Item={"pk": {"S": "b"}})
+    expect(page.locator(".facts div").filter(has_text="Items")).to_contain_text("2")
+    expect(page.get_by_label("Policy (JSON)")).to_have_value("half of a pol")
+
+
 def test_the_first_page_is_there_at_once(filled, browse):
     page = browse(signs_in=False)
     page.reload()

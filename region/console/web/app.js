@@ -138,8 +138,8 @@ function show() {
   leaving.abort()
   leaving = new AbortController()
   const [path, search] = location.hash.replace(/^#\/?/, '').split('?')
-  const [name, ...rest] = path.split('/').map(decodeURIComponent)
-  const known = PAGES[name] ?? PAGES.world
+  const [name, ...rest] = path.split('/').map(decoded)
+  const known = Object.hasOwn(PAGES, name) ? PAGES[name] : PAGES.world
   for (const link of frame.links) {
     if (PAGES[link.page] === known) {
       link.setAttribute('aria-current', 'page')
@@ -163,6 +163,15 @@ function show() {
   Promise.resolve(known.page.render(main, context)).catch((error) => {
     if (!context.signal.aborted) fill(main, failure(error))
   })
+}
+
+/** A part of an address as it was before it was one; whatever else somebody typed stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
 }
 
 begin()

@@ -30,7 +30,9 @@ export function cli(operation, input, service = 'dynamodb') {
     else lines.push(`${option} ${quoted(String(value))}`)
   }
   lines.push(`--region ${session.region()}`, `--endpoint-url ${session.endpoint()}`)
-  return lines.join(' \\\n  ')
+  // Version 1 takes bytes as they are, which a command line cannot hold.
+  const remark = usesBinary(input) ? '# Version 2 of the AWS CLI: bytes are in Base64.\n' : ''
+  return remark + lines.join(' \\\n  ')
 }
 
 /** As boto3 has it. */
@@ -86,11 +88,16 @@ function script(value, indent) {
   }
   const parts = Array.isArray(value)
     ? value.map((each) => script(each, inner))
-    : Object.entries(value).map(([name, each]) => `${/^[A-Za-z_]\w*$/.test(name) ? name : text(name)}: ${script(each, inner)}`)
+    : Object.entries(value).map(([name, each]) => `${scriptName(name)}: ${script(each, inner)}`)
   const [open, close] = Array.isArray(value) ? ['[', ']'] : ['{ ', ' }']
   const short = `${open}${parts.join(', ')}${close}`
   if (short.length < 80 && !short.includes('\n')) return short
   return `${open.trim()}\n${parts.map((part) => `${inner}${part},`).join('\n')}\n${indent}${close.trim()}`
+}
+
+function scriptName(name) {
+  if (name === '__proto__') return "['__proto__']"
+  return /^[A-Za-z_]\w*$/.test(name) ? name : text(name)
 }
 
 /** Parameters whose entries the Rust SDK takes one by one. */

@@ -17,6 +17,11 @@ export const TYPES = {
 /** How much of a value a cell shows. */
 const PREVIEW_MAX = 100
 
+/** An item's attribute. Attributes may be called `toString` or `__proto__`, and no item has what it does not hold. */
+export function of(item, name) {
+  return item && Object.hasOwn(item, name) ? item[name] : undefined
+}
+
 /** A value's type: `S`, `N`, … */
 export function typeOf(value) {
   return Object.keys(value)[0]

@@ -20,7 +20,7 @@ const ACTIONS = ['GetItem', 'Query', 'Scan', 'PutItem', 'UpdateItem', 'DeleteIte
 
 export async function render(main, context) {
   const [kind, name] = context.parts
-  if (KINDS[kind] && name) {
+  if (Object.hasOwn(KINDS, kind ?? '') && name) {
     context.title(name)
     await entity(main, kind, name)
     return

@@ -4,7 +4,7 @@ import { Placeholders, unchanged } from '../expressions.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { button, bytes, copy, dialog, failure, field, fill, h, input, note, select, tabs } from '../ui.js'
-import { parseItem, same, sizeOf, typed, TYPES, typeOf, untyped } from '../values.js'
+import { of, parseItem, same, sizeOf, typed, TYPES, typeOf, untyped } from '../values.js'
 
 /** Attributes that a condition names at most: an expression has 4 KB. */
 const COMPARED_MAX = 150
@@ -12,7 +12,7 @@ const COMPARED_MAX = 150
 /** Opens an item that was found; it is read anew, whole. */
 export async function editItem(table, found, done) {
   const key = keyOf(table, found)
-  const missing = table.KeySchema.some(({ AttributeName }) => !found[AttributeName])
+  const missing = table.KeySchema.some(({ AttributeName }) => !of(found, AttributeName))
   if (missing) throw new Error('This row has not the whole key, so its item cannot be opened.')
   const { Item: item } = await session.call('GetItem', { TableName: table.TableName, Key: key, ConsistentRead: true })
   if (!item) throw new Error('The item is not there any more.')
@@ -44,9 +44,9 @@ export function saving(table, loaded, wanted) {
   const key = keyOf(table, loaded)
   if (!same(key, keyOf(table, wanted))) throw new Error('A key cannot be changed. Save it as a new item and delete this one.')
   const keys = Object.keys(key)
-  const added = Object.keys(wanted).filter((name) => !(name in loaded))
-  const changed = Object.keys(wanted).filter((name) => name in loaded && !keys.includes(name) && !same(wanted[name], loaded[name]))
-  const removed = Object.keys(loaded).filter((name) => !(name in wanted))
+  const added = Object.keys(wanted).filter((name) => !Object.hasOwn(loaded, name))
+  const changed = Object.keys(wanted).filter((name) => Object.hasOwn(loaded, name) && !keys.includes(name) && !same(wanted[name], loaded[name]))
+  const removed = Object.keys(loaded).filter((name) => !Object.hasOwn(wanted, name))
   if (added.length + changed.length + removed.length === 0) throw new Error('Nothing is changed.')
   const set = [...added, ...changed].map((name) => `${placeholders.name(name)} = ${placeholders.value(wanted[name])}`)
   const parts = []
@@ -98,7 +98,7 @@ function open(table, loadedAtFirst, item, done) {
           body,
           tabs(
             [
-              ['Form', () => view((of) => formView(table, of, Boolean(loaded)))],
+              ['Form', () => view((now) => formView(table, now, Boolean(loaded)))],
               ['DynamoDB JSON', () => view(textView)],
             ],
             { label: 'How the item is shown' },
@@ -254,14 +254,14 @@ function formView(table, item, isLoaded) {
   for (const name of [...keys, ...Object.keys(item).filter((each) => !keys.includes(each))]) addRow(name, item[name])
   const more = button('Add an attribute', () => addRow('', { S: '' }).focus())
   const read = () => {
-    const made = {}
+    const made = new Map()
     for (const row of rows) {
       const [name, value] = row.read()
       if (name === '') throw new Error('An attribute has no name.')
-      if (name in made) throw new Error(`There are two attributes called ${name}.`)
-      made[name] = value
+      if (made.has(name)) throw new Error(`There are two attributes called ${name}.`)
+      made.set(name, value)
     }
-    return made
+    return Object.fromEntries(made)
   }
   return { element: h('div.stack', list, more), read }
 }
@@ -303,7 +303,7 @@ function controlFor(type, text, label, isFixed) {
 /** Two versions of an item beside one another, what differs marked. */
 export function compare(before, after, titles = ['As you loaded it', 'As it is now']) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
-  const differs = names.filter((name) => !same(before?.[name] ?? null, after?.[name] ?? null))
+  const differs = names.filter((name) => !same(of(before, name) ?? null, of(after, name) ?? null))
   const side = (item, title, tone) =>
     h(
       'div',
@@ -313,7 +313,7 @@ export function compare(before, after, titles = ['As you loaded it', 'As it is n
             'pre.command',
             { tabindex: '0' },
             names
-              .filter((name) => name in item)
+              .filter((name) => Object.hasOwn(item, name))
               .map((name) => h(`span${differs.includes(name) ? `.${tone}` : ''}`, `${name}: ${cut(JSON.stringify(item[name]))}\n`)),
           )
         : h('p.muted', '–'),

@@ -4,7 +4,7 @@ import { condition, KEY_OPERATORS, OPERATORS, Placeholders } from '../expression
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, select, tabs } from '../ui.js'
-import { preview, simple, typed, TYPES, typeOf } from '../values.js'
+import { of, preview, simple, typed, TYPES, typeOf } from '../values.js'
 import { editItem, newItem } from './editor.js'
 import { indexesOf, keyText, openByName, tableNames } from './tables.js'
 
@@ -167,7 +167,7 @@ function row(columns, item, at, open) {
     'tr',
     { 'aria-rowindex': at + 2, onclick: act },
     columns.map((name, i) => {
-      const value = item[name]
+      const value = of(item, name)
       if (!value) return h('td')
       const type = typeOf(value)
       const shown = [preview(value), type === 'S' ? null : h('span.type', { title: TYPES[type] }, type)]
@@ -186,7 +186,7 @@ function asCsv(columns, items) {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
   }
   const header = columns.map((name) => cell({ S: name })).join(',')
-  return [header, ...items.map((item) => columns.map((name) => cell(item[name])).join(','))].join('\r\n')
+  return [header, ...items.map((item) => columns.map((name) => cell(of(item, name))).join(','))].join('\r\n')
 }
 
 /** The form that makes a query or a scan. */
@@ -270,7 +270,7 @@ function builder(table, results, isQuery) {
 
 function keyRow(table, { AttributeName: attribute, KeyType: kind }) {
   const type = table.AttributeDefinitions.find((each) => each.AttributeName === attribute)?.AttributeType ?? 'S'
-  const operator = kind === 'HASH' ? null : select(KEY_OPERATORS.map(([of, text]) => [of, text]), '=', { 'aria-label': `Comparison of ${attribute}` })
+  const operator = kind === 'HASH' ? null : select(KEY_OPERATORS.map(([sign, text]) => [sign, text]), '=', { 'aria-label': `Comparison of ${attribute}` })
   const first = input({ 'aria-label': attribute, placeholder: kind === 'HASH' ? 'value' : 'any' })
   const second = input({ 'aria-label': `${attribute}, upper end`, placeholder: 'and' })
   second.hidden = true
@@ -287,13 +287,13 @@ function keyRow(table, { AttributeName: attribute, KeyType: kind }) {
 
 function filterRow(gone) {
   const attribute = input({ placeholder: 'attribute', 'aria-label': 'Attribute' })
-  const operator = select(OPERATORS.map(([of, text]) => [of, text]), '=', { 'aria-label': 'Comparison' })
+  const operator = select(OPERATORS.map(([sign, text]) => [sign, text]), '=', { 'aria-label': 'Comparison' })
   const type = select(['S', 'N', 'B', 'BOOL', 'NULL'], 'S', { 'aria-label': 'Type' })
   const first = input({ placeholder: 'value', 'aria-label': 'Value' })
   const second = input({ placeholder: 'and', 'aria-label': 'Upper end' })
   const values = h('div.row', first, second)
   const draw = () => {
-    const takes = OPERATORS.find(([of]) => of === operator.value)[2]
+    const takes = OPERATORS.find(([sign]) => sign === operator.value)[2]
     type.hidden = takes === 0
     first.hidden = takes === 0
     second.hidden = takes < 2
@@ -303,7 +303,7 @@ function filterRow(gone) {
   const element = h('div.condition', attribute, operator, type, values, button('✕', gone, { tone: 'plain', label: 'Take the filter away' }))
   const read = () => {
     if (attribute.value.trim() === '') return undefined
-    const takes = OPERATORS.find(([of]) => of === operator.value)[2]
+    const takes = OPERATORS.find(([sign]) => sign === operator.value)[2]
     const given = [first, second].slice(0, takes).map((each) => typed(type.value, each.value))
     return { attribute: attribute.value.trim(), operator: operator.value, values: given }
   }

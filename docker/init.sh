@@ -14,8 +14,12 @@ if [ ! -e "$out/credentials.env" ]; then
   mv "$out/credentials.env.new" "$out/credentials.env"
 fi
 . "$out/credentials.env"
+# Where a browser on the host finds the regions' data ports, if not at the topology's addresses: `region = "url", …`.
+endpoints=${CONSOLE_ENDPOINTS:-}
+network=0
 for region in us-east-1 eu-west-1 ap-northeast-1; do
   [ -e "$out/keys/$region.key" ] || "$geodynamo" keys new "$out/keys/$region.key"
+  network=$((network + 1))
   (umask 077 && cat >"$out/$region.toml.new" <<END
 region = "$region"
 node = "$region"
@@ -40,6 +44,10 @@ key_file = "keys/$region.key"
 
 [archive]
 url = "${DATA_DIR:-/var/lib/geodynamo}/archive"
+
+[console]
+wan = "http://10.77.$network.2:9090"
+endpoints = { $endpoints }
 
 [[credentials]]
 access_key_id = "$AWS_ACCESS_KEY_ID"

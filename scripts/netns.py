@@ -82,7 +82,7 @@ class World:
         init = ["docker/init.sh", "docker/topology.toml", str(self.folder), str(self.binaries / "geodynamo")]
         subprocess.run(init, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         topology = str(self.folder / "topology.toml")
-        self.process(self.wan, "wan", "geodynamo-wan", "--topology", topology, "--control", CONTROL)
+        self.process(self.wan, "wan", "geodynamo-wan", "--topology", topology, "--control", "0.0.0.0:9090")
         for region in REGIONS:
             config = str(self.folder / f"{region}.toml")
             self.process(self.name(region), region, "geodynamo", "serve", "--config", config)

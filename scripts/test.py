@@ -67,6 +67,7 @@ def main():
     stages.run("documentation tests", lambda: run_cargo_tests(NICE + ["cargo", "test", "--workspace", "--doc", "--quiet"]))
     stages.run("simulation", lambda: run_all(p for p in programs if p.package == "geodynamo-simulation"))
     stages.run("SDK clients", run_sdk_tests)
+    stages.run("console", run_console_tests)
     stages.run("network namespaces", run_netns_test)
     stages.run("libraries", lambda: Count(*libraries.run()))
     # Real processes, timed ones among them: one program after the other, one test after the other.
@@ -194,10 +195,21 @@ def run_netns_test():
 
 
 def run_sdk_tests():
+    return run_pytest(sys.executable, "tests/sdk", "tests/shim")
+
+
+def run_console_tests():
+    """In an environment of its own: nothing else needs a browser's driver."""
+    command = [ROOT / "scripts/python-env", "--path", "tests/console/requirements.txt"]
+    folder = subprocess.check_output(command, cwd=ROOT, stdin=subprocess.DEVNULL, text=True).strip()
+    return run_pytest(f"{folder}/bin/python", "tests/console")
+
+
+def run_pytest(python, *folders):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={report}"]
-        code = subprocess.call(command + ["tests/sdk", "tests/shim"], cwd=ROOT, stdin=subprocess.DEVNULL)
+        command = [python, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        code = subprocess.call([*command, *folders], cwd=ROOT, stdin=subprocess.DEVNULL)
         count = Count()
         if report.exists():
             for suite in xml.etree.ElementTree.parse(report).iter("testsuite"):

@@ -37,6 +37,12 @@ pub trait Admin: Send + Sync + 'static {
 
     /// One conflict of a table, as JSON.
     fn conflict(&self, table: &str, id: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
+
+    /// What the port serves besides, when it is known where clients connect to.
+    fn pages(&self, data: SocketAddr) -> Router {
+        let _ = data;
+        Router::new()
+    }
 }
 
 /// Why an answer about a table cannot be had.
@@ -61,14 +67,16 @@ pub struct AdminPort {
 }
 
 impl AdminPort {
-    /// Binds the port.
+    /// Binds the port of a process whose data port is at `data`.
     pub async fn bind<A: Admin>(
         address: SocketAddr,
+        data: SocketAddr,
         admin: A,
         registry: MetricsRegistry,
         requests: Arc<RequestMetrics>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
+        let pages = admin.pages(data);
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz::<A>))
@@ -81,7 +89,8 @@ impl AdminPort {
                 admin,
                 registry,
                 requests,
-            }));
+            }))
+            .merge(pages);
         Ok(Self { listener, router })
     }
 

@@ -1,10 +1,15 @@
 //! The services and the tables, as the ports know them.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 
+use axum::Router;
 use bytes::Bytes;
 use geodynamo_access::Mode;
 use geodynamo_api::{Api, Authorization, Call, Operation};
+use geodynamo_console::{Facts, Links};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
@@ -16,7 +21,7 @@ use crate::{
     access::RegionIam,
     admin::{Admin, AdminError},
     audit::Auditing,
-    conflicts,
+    conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply},
 };
 
@@ -136,20 +141,31 @@ impl<E: Engine> Handler for Services<E> {
     }
 }
 
-/// The tables, as the admin port sees them.
-pub struct TablesAdmin<E: Engine>(pub Arc<Tables<E>>);
+/// The tables and the console, as the admin port sees them.
+pub struct TablesAdmin<E: Engine> {
+    /// The tables.
+    pub tables: Arc<Tables<E>>,
+    /// What the console is told, but for where the data port is; `None` is no console.
+    pub console: Option<Facts>,
+    /// The links that the console shows.
+    pub links: Option<Arc<dyn Links>>,
+}
 
 impl<E: Engine> Admin for TablesAdmin<E> {
     /// The ports are bound after the engine and the catalog are open, so what is left to ask is whether writes are taken.
     fn readiness(&self) -> Result<(), String> {
-        match &*self.0.engine().health().borrow() {
+        match &*self.tables.engine().health().borrow() {
             Health::Open => Ok(()),
             trouble => Err(trouble.to_string()),
         }
     }
 
     async fn digest(&self, table: &str) -> Result<Value, AdminError> {
-        let digest = self.0.digest(table).await.map_err(|error| admin_error(error, table))?;
+        let digest = self
+            .tables
+            .digest(table)
+            .await
+            .map_err(|error| admin_error(error, table))?;
         serde_json::to_value(digest).map_err(|error| AdminError::Failed(error.to_string()))
     }
 
@@ -158,7 +174,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             "" => None,
             after => Some(ConflictId::parse(after).ok_or_else(|| AdminError::NoSuchConflict(after.to_owned()))?),
         };
-        let page = self.0.conflicts(table, after.as_ref(), limit).await;
+        let page = self.tables.conflicts(table, after.as_ref(), limit).await;
         page.and_then(|page| conflicts::page_json(&page))
             .map_err(|error| admin_error(error, table))
     }
@@ -166,9 +182,16 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     async fn conflict(&self, table: &str, id: &str) -> Result<Value, AdminError> {
         let none = || AdminError::NoSuchConflict(id.to_owned());
         let parsed = ConflictId::parse(id).ok_or_else(none)?;
-        let found = self.0.conflict(table, &parsed).await;
+        let found = self.tables.conflict(table, &parsed).await;
         let found = found.map_err(|error| admin_error(error, table))?.ok_or_else(none)?;
         conflicts::conflict_json(&found).map_err(|error| admin_error(error, table))
+    }
+
+    fn pages(&self, data: SocketAddr) -> Router {
+        match &self.console {
+            Some(facts) => geodynamo_console::router(console::located(facts.clone(), data), self.links.clone()),
+            None => Router::new(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod access;
 mod archive;
 mod buckets;
+mod console;
 mod encryption;
 mod field;
 
@@ -27,6 +28,7 @@ pub use self::{
     access::{Access, Audit, IdentityProvider, JwksSource},
     archive::ArchiveEntry,
     buckets::BucketsEntry,
+    console::Console,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
 };
@@ -68,6 +70,9 @@ pub struct Config {
     /// The audit trail.
     #[serde(default)]
     pub audit: Audit,
+    /// The pages for a browser.
+    #[serde(default)]
+    pub console: Console,
     /// How much memory goes where.
     #[serde(default)]
     pub memory: Memory,
@@ -384,6 +389,7 @@ impl Config {
             credentials: Vec::new(),
             access: Access::default(),
             audit: Audit::default(),
+            console: Console::default(),
             memory: Memory::default(),
             storage: Storage::default(),
             encryption: Encryption::wanted(false),

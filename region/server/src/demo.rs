@@ -68,6 +68,7 @@ fn description(cluster: &Cluster) -> serde_json::Value {
                 "name": region.name,
                 "endpoint": format!("http://{}", region.data),
                 "admin": format!("http://{}", region.admin),
+                "console": format!("http://{}/", region.admin),
                 "access_key_id": ACCESS_KEY_ID,
                 "secret_access_key": SECRET_ACCESS_KEY,
             })

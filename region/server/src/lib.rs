@@ -13,6 +13,7 @@ pub mod certs;
 pub mod cli;
 pub mod config;
 mod conflicts;
+mod console;
 pub mod data;
 mod demo;
 mod files;

@@ -12,6 +12,7 @@ use std::{
 use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
+use geodynamo_console::Links;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
@@ -30,6 +31,7 @@ use crate::{
     api::{Services, TablesAdmin},
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
+    console::{self, RegionLinks},
     metrics::{
         IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
         ReplicationObserver, RocksCollector, TableCollector,
@@ -151,6 +153,7 @@ impl Region {
             stop.clone(),
         )
         .await?;
+        let mut links: Option<Arc<dyn Links>> = None;
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
@@ -165,10 +168,14 @@ impl Region {
                     Arc::new(host),
                     Some(observer),
                 )?;
-                let links = LinkCollector(replicator.metrics());
                 let lag = Arc::new(ReplicationLag::default());
+                links = Some(Arc::new(RegionLinks {
+                    metrics: replicator.metrics(),
+                    lag: Arc::clone(&lag),
+                }));
+                let collector = LinkCollector(replicator.metrics());
                 registry.register(|registry| {
-                    registry.register_collector(Box::new(links));
+                    registry.register_collector(Box::new(collector));
                     registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
                 });
                 let peers = topology
@@ -197,7 +204,14 @@ impl Region {
                 .with_transfer(Some(Arc::new(transfers)));
             Services::new(api, Arc::clone(&iam), mode, auditing)
         };
-        let admin = TablesAdmin(Arc::clone(&tables));
+        let admin = TablesAdmin {
+            tables: Arc::clone(&tables),
+            links,
+            console: config
+                .console
+                .enabled
+                .then(|| console::facts(config, mode, topology.as_ref())),
+        };
         if mode != Mode::Any {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
         }

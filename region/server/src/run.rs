@@ -144,11 +144,9 @@ fn dev(arguments: &Dev) -> Done {
             let _ = writeln!(text, "export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}");
         }
         let _ = writeln!(text, "aws dynamodb list-tables\n");
-        let _ = writeln!(
-            text,
-            "health and metrics: http://{}",
-            reachable(region.ports().admin_address())
-        );
+        let admin = reachable(region.ports().admin_address());
+        let _ = writeln!(text, "console: http://{admin}/");
+        let _ = writeln!(text, "health and metrics: http://{admin}");
         if arguments.data.is_none() {
             text.push_str("the tables are gone when this ends; --data DIR keeps them\n");
         }

@@ -282,7 +282,9 @@ mod tests {
 
     #[test]
     fn what_is_behind_the_end_reads_as_in_a_plain_file() {
-        let noise: Vec<u8> = (0..100_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 | 1).collect();
+        let noise: Vec<u8> = (0..100_000_u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 | 1)
+            .collect();
         for lengths in [&[][..], &[1], &[100, 2000, 30_000, 5, 608, 1], &[32_757], &[32_750, 3]] {
             for number in [7, u64::from(u32::MAX) + 12] {
                 let records = wal(Some(number), lengths);
@@ -300,7 +302,10 @@ mod tests {
                 let records = wal((form != Form::Manifest).then_some(3), lengths);
                 let got = read(form, &records, &[0; 50_000]);
                 assert!(got[..records.len()] == records, "{form:?} {lengths:?}");
-                let end = records.len().next_multiple_of(BLOCK as usize).min(records.len() + RECYCLABLE_HEAD);
+                let end = records
+                    .len()
+                    .next_multiple_of(BLOCK as usize)
+                    .min(records.len() + RECYCLABLE_HEAD);
                 assert!(got[end..].iter().all(|byte| *byte == 0), "{form:?} {lengths:?}");
             }
         }

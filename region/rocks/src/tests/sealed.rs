@@ -125,7 +125,11 @@ fn keys(home: &Path, mode: &str) -> Option<Keyring> {
         _ => Keyring::make(&path, &region_key).unwrap(),
     };
     let keyring = keyring.with_witness(Noted::in_file(&home.join("uses")));
-    Some(if mode == "keeping" { keyring.keeping_salts() } else { keyring })
+    Some(if mode == "keeping" {
+        keyring.keeping_salts()
+    } else {
+        keyring
+    })
 }
 
 #[tokio::test]
@@ -164,7 +168,10 @@ async fn story(home: &Path, mode: &str, rounds: u64) {
                 }
             }
         }
-        assert!(!writer.wait().unwrap().success() && acknowledged >= until, "killed at work");
+        assert!(
+            !writer.wait().unwrap().success() && acknowledged >= until,
+            "killed at work"
+        );
         // The copy goes its own way, from the same files.
         let copy = home.join(format!("copy-{round}"));
         fs::create_dir(&copy).unwrap();
@@ -196,11 +203,17 @@ fn holders(home: &Path) -> Vec<String> {
             let content = fs::read(&path).unwrap();
             if memchr_of(&content, SECRET.as_bytes()) {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                found.insert(name.trim_start_matches(|letter: char| letter.is_ascii_digit()).to_owned());
+                found.insert(
+                    name.trim_start_matches(|letter: char| letter.is_ascii_digit())
+                        .to_owned(),
+                );
             }
         }
     }
-    found.into_iter().map(|name| name.split('-').next().unwrap_or_default().to_owned()).collect()
+    found
+        .into_iter()
+        .map(|name| name.split('-').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 fn memchr_of(content: &[u8], text: &[u8]) -> bool {
@@ -296,7 +309,10 @@ async fn flipped_bits_never_give_other_data() {
                     *kinds.entry(kind).or_insert(0) += 1;
                 }
                 Ok(found) => {
-                    assert!(found == ROWS || kind == ".log", "{name} at {at}: {found} of {ROWS} rows");
+                    assert!(
+                        found == ROWS || kind == ".log",
+                        "{name} at {at}: {found} of {ROWS} rows"
+                    );
                     harmless += 1;
                 }
             }
@@ -320,7 +336,9 @@ async fn read_all(path: &Path, seal: &Keyring, rows: u64) -> Result<u64, Storage
     }
     let page = engine.scan(everything()).await?;
     assert_eq!(page.rows.len() as u64, found);
-    let records = engine.log_read(LogId(1), Position::START, usize::MAX, usize::MAX).await?;
+    let records = engine
+        .log_read(LogId(1), Position::START, usize::MAX, usize::MAX)
+        .await?;
     for (number, record) in records.iter().enumerate() {
         assert_eq!(record.record, format!("{SECRET}-record-{number}"));
     }

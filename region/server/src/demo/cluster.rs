@@ -79,7 +79,7 @@ impl Cluster {
         let mut regions = Vec::new();
         for (name, ports) in REGIONS.into_iter().zip(ports) {
             let config = folder.join(format!("{name}.toml"));
-            fs::write(&config, region_config(name, &ports, &key))?;
+            fs::write(&config, region_config(name, &ports, &wan, &key))?;
             regions.push(start_region(name, ports, &config, auth, &s3_dir)?);
         }
         let mut cluster = Self { regions, wan };
@@ -206,7 +206,7 @@ fn topology(ports: &[Ports], wan: &WanEmulator) -> String {
 /// A region as `geodynamo serve` reads it. Provisioned throughput throttles, but a hot key does not: it is for trying out,
 /// as fast as the machine goes, on few keys.
 /// The key's path may have quotes and the like in it: a TOML string is written as TOML writes it.
-fn region_config(name: &str, ports: &Ports, key: &Path) -> String {
+fn region_config(name: &str, ports: &Ports, wan: &WanEmulator, key: &Path) -> String {
     let key = toml::Value::from(key.to_string_lossy().into_owned());
     format!(
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\
@@ -216,8 +216,12 @@ fn region_config(name: &str, ports: &Ports, key: &Path) -> String {
          [archive]\nurl = \"archive\"\nship_seconds = 1\n\n\
          [access]\ncluster_key_file = \"certs/{CLUSTER_KEY}\"\n\n\
          [throttle]\nkey_range_read = 0\nkey_range_write = 0\n\n\
+         [console]\nwan = \"http://{}\"\n\n\
          [[credentials]]\naccess_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n",
-        ports.data, ports.admin, ports.replication
+        ports.data,
+        ports.admin,
+        ports.replication,
+        wan.control()
     )
 }
 

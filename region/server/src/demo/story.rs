@@ -31,6 +31,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Tells the story and prints what to try next.
 pub(super) async fn tell(cluster: &Cluster, data_set: Option<PathBuf>) -> Done {
     let clients: Vec<Client> = cluster.regions().iter().map(Client::new).collect();
+    print_console(cluster);
     println!("Three regions run, each a process with its own RocksDB; QUIC links pass through a WAN emulator.\n");
     create_global_table(&clients).await?;
     load(&clients, data_set.as_deref()).await?;
@@ -228,12 +229,21 @@ async fn show_cut(cluster: &Cluster, clients: &[Client]) -> Done {
     Ok(())
 }
 
+fn print_console(cluster: &Cluster) {
+    if let Some(region) = cluster.regions().first() {
+        println!(
+            "Console: http://{}/   (access key {ACCESS_KEY_ID}, secret {SECRET_ACCESS_KEY})\n",
+            region.admin
+        );
+    }
+}
+
 fn print_next(cluster: &Cluster) {
     println!("The regions stay up until Ctrl-C. Each takes any DynamoDB client:\n");
     println!("   export AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}");
     for region in cluster.regions() {
         println!(
-            "   {:<16} endpoint http://{}   admin http://{}",
+            "   {:<16} endpoint http://{}   console http://{}/",
             region.name, region.data, region.admin
         );
     }

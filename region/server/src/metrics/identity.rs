@@ -75,6 +75,11 @@ impl ReplicationLag {
     pub fn set(&self, peer: &str, seconds: f64) {
         self.0.lock().insert(peer.to_owned(), seconds);
     }
+
+    /// A peer's lag in seconds, once it is known.
+    pub fn get(&self, peer: &str) -> Option<f64> {
+        self.0.lock().get(peer).copied()
+    }
 }
 
 /// Shows a [`ReplicationLag`].

@@ -1,0 +1,177 @@
+// The frame: who is signed in, which page is shown, which region it is about.
+
+import * as session from './session.js'
+import { button, failure, fill, field, h, input, s, select } from './ui.js'
+import * as access from './pages/access.js'
+import * as items from './pages/items.js'
+import * as now from './pages/now.js'
+import * as recovery from './pages/recovery.js'
+import * as streams from './pages/streams.js'
+import * as tables from './pages/tables.js'
+import * as world from './pages/world.js'
+
+const ICONS = {
+  world: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18',
+  tables: 'M4 5h16v14H4zM4 10h16M10 10v9',
+  items: 'M5 6h14M5 12h14M5 18h9',
+  streams: 'M3 8c3-4 6 4 9 0s6 4 9 0M3 16c3-4 6 4 9 0s6 4 9 0',
+  recovery: 'M4 12a8 8 0 1 0 3-6.2M4 4v4h4M12 8v4l3 2',
+  access: 'M8 15a4 4 0 1 1 3.5-6H21v3h-2v3h-3v-3h-4.5A4 4 0 0 1 8 15',
+  now: 'M3 13h4l3-8 4 14 3-6h4',
+}
+
+const PAGES = {
+  world: { title: 'World', page: world },
+  tables: { title: 'Tables', page: tables },
+  items: { title: 'Items', page: items },
+  streams: { title: 'Streams', page: streams },
+  recovery: { title: 'Recovery', page: recovery, shown: () => session.facts.backups },
+  access: { title: 'Access', page: access },
+  now: { title: 'Now', page: now },
+}
+
+const app = document.getElementById('app')
+let leaving = new AbortController()
+let frame = null
+
+async function begin() {
+  try {
+    await session.start()
+  } catch (error) {
+    fill(app, h('div.door', h('main.card', h('h1', 'geodynamo'), failure(error))))
+    return
+  }
+  addEventListener('hashchange', show)
+  session.onRegion(show)
+  if (session.isSignedIn()) enter()
+  else door()
+}
+
+function door() {
+  leaving.abort()
+  document.title = 'Sign in · geodynamo'
+  const id = input({ name: 'username', autocomplete: 'username', required: true })
+  const secret = input({ type: 'password', name: 'password', autocomplete: 'current-password', required: true })
+  const token = h('textarea.code', { rows: 3, spellcheck: 'false', autocomplete: 'off' })
+  const failed = h('div')
+  const go = h('button.button.primary', { type: 'submit' }, 'Sign in')
+  const isOpen = session.facts.auth === 'any'
+  const submit = async (event) => {
+    event.preventDefault()
+    go.disabled = true
+    try {
+      await session.signIn({ id: id.value.trim(), secret: secret.value.trim(), token: token.value.trim() })
+      enter()
+    } catch (error) {
+      fill(failed, failure(error))
+    } finally {
+      go.disabled = false
+    }
+  }
+  const form = h(
+    'form',
+    { onsubmit: submit },
+    h('div.brand', h('img', { src: '/console/icon.svg', alt: '' }), h('h1', 'geodynamo')),
+    h('p.muted', `Sign in to ${session.facts.region} with an access key. It stays in this tab and is gone when you close it.`),
+    isOpen ? h('p.hintbox', 'This region checks no signatures: any key will do.') : null,
+    field('Access key ID', id),
+    field('Secret access key', secret),
+    h('details', h('summary', 'Temporary credentials'), field('Session token', token)),
+    failed,
+    go,
+  )
+  if (isOpen) {
+    id.value = 'local'
+    secret.value = 'local'
+  }
+  fill(app, h('main.door', h('div.card', form)))
+  ;(isOpen ? go : id).focus()
+}
+
+function enter() {
+  const { facts } = session
+  const links = Object.entries(PAGES)
+    .filter(([, { shown }]) => !shown || shown())
+    .map(([name, { title }]) => {
+      const link = h('a', { href: `#/${name}` }, s('svg', { viewBox: '0 0 24 24', 'aria-hidden': 'true' }, s('path', { d: ICONS[name] })), title)
+      link.page = name
+      return link
+    })
+  const heading = h('h1', { tabindex: '-1' })
+  const chosen = select(
+    facts.regions.map(({ name }) => name),
+    session.region(),
+    { 'aria-label': 'Region', onchange: () => session.useRegion(chosen.value) },
+  )
+  const leave = button('Sign out', () => {
+    session.signOut()
+    door()
+  })
+  const who = session.callerArn().split(':').pop() || session.keyId()
+  const main = h('main', { id: 'main' })
+  fill(
+    app,
+    h(
+      'div.frame',
+      h(
+        'header.top',
+        heading,
+        facts.regions.length > 1 ? chosen : h('span.muted', session.region()),
+        h('div.who', h('span.name', { title: session.callerArn() }, who), leave),
+      ),
+      h(
+        'div.side',
+        h('a.brand', { href: '#/world' }, h('img', { src: '/console/icon.svg', alt: '' }), 'geodynamo'),
+        h('nav', { 'aria-label': 'Pages' }, links),
+        h('div.foot', facts.cluster ? `cluster ${facts.cluster}` : 'one region', h('br'), facts.version.split(' ')[0]),
+      ),
+      main,
+    ),
+  )
+  frame = { main, heading, links }
+  show()
+}
+
+/** Shows the page that the address names: `#/page/part?name=value`. */
+function show() {
+  if (!session.isSignedIn() || !frame) return
+  leaving.abort()
+  leaving = new AbortController()
+  const [path, search] = location.hash.replace(/^#\/?/, '').split('?')
+  const [name, ...rest] = path.split('/').map(decoded)
+  const known = Object.hasOwn(PAGES, name) ? PAGES[name] : PAGES.world
+  for (const link of frame.links) {
+    if (PAGES[link.page] === known) {
+      link.setAttribute('aria-current', 'page')
+      link.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+    } else link.removeAttribute('aria-current')
+  }
+  fill(frame.heading, known.title)
+  document.title = `${known.title} · geodynamo`
+  const main = h('main', { id: 'main' })
+  frame.main.replaceWith(main)
+  frame.main = main
+  const context = {
+    signal: leaving.signal,
+    parts: rest.filter((part) => part !== ''),
+    search: new URLSearchParams(search ?? ''),
+    title: (text) => {
+      fill(frame.heading, text)
+      document.title = `${text} · geodynamo`
+    },
+  }
+  Promise.resolve(known.page.render(main, context)).catch((error) => {
+    if (!context.signal.aborted) fill(main, failure(error))
+  })
+}
+
+/** A part of an address as it was before it was one; whatever else somebody typed stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
+
+begin()

@@ -1,0 +1,435 @@
+// Access: users, groups, roles and policies, and who may do what.
+
+import { all, documentOf, iam } from '../iam.js'
+import * as session from '../session.js'
+import { sameElsewhere } from '../snippets.js'
+import { badge, button, card, confirm, copy, dialog, facts, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
+
+const KINDS = {
+  users: { one: 'User', list: 'ListUsers', member: 'Users', name: 'UserName' },
+  groups: { one: 'Group', list: 'ListGroups', member: 'Groups', name: 'GroupName' },
+  roles: { one: 'Role', list: 'ListRoles', member: 'Roles', name: 'RoleName' },
+}
+const EXAMPLE = {
+  Version: '2012-10-17',
+  Statement: [{ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:Query'], Resource: 'arn:aws:dynamodb:*:*:table/Orders' }],
+}
+const TRUST = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: 'arn:aws:iam::000000000000:root' }, Action: 'sts:AssumeRole' }] }
+/** What the checker offers. */
+const ACTIONS = ['GetItem', 'Query', 'Scan', 'PutItem', 'UpdateItem', 'DeleteItem', 'BatchGetItem', 'BatchWriteItem', 'DescribeTable', 'CreateTable', 'UpdateTable', 'DeleteTable', 'GetRecords', 'CreateBackup']
+
+export async function render(main, context) {
+  const [kind, name] = context.parts
+  if (Object.hasOwn(KINDS, kind ?? '') && name) {
+    context.title(name)
+    await entity(main, kind, name)
+    return
+  }
+  if (kind === 'policies' && name) {
+    context.title(name.split('/').pop())
+    await policy(main, name)
+    return
+  }
+  const views = [
+    ['Users', () => listOf('users')],
+    ['Groups', () => listOf('groups')],
+    ['Roles', () => listOf('roles')],
+    ['Policies', policies],
+    ['Checker', checker],
+  ]
+  const names = ['users', 'groups', 'roles', 'policies', 'checker']
+  fill(main, h('section.card', tabs(views, { label: 'What there is', chosen: Math.max(names.indexOf(kind), 0) })))
+}
+
+/** Content that has to be asked for first. */
+function later(load) {
+  const body = h('div.stack', h('p.empty', 'Looking …'))
+  const again = () => load(again).then((content) => fill(body, content), (error) => fill(body, failure(error)))
+  again()
+  return body
+}
+
+/** A dialog with a form whose calls are shown as commands, too. `request` gives [action, parameters]. */
+function formDialog(title, content, request, { verb = 'Save', done, wide } = {}) {
+  dialog(
+    title,
+    (close) => {
+      const failed = h('div')
+      const code = sameElsewhere(() => [...request(), 'iam'])
+      const form = h('form.stack', { onsubmit: (event) => (event.preventDefault(), go.click()), oninput: () => code.refresh() }, content)
+      const go = button(
+        verb,
+        async () => {
+          try {
+            const answer = await iam(...request())
+            close()
+            await done?.(answer)
+          } catch (error) {
+            fill(failed, failure(error))
+          }
+        },
+        { tone: 'primary' },
+      )
+      return [form, failed, code, h('div.actions', button('Cancel', close), go)]
+    },
+    { wide },
+  )
+}
+
+function link(kind, name) {
+  return h('a', { href: `#/access/${kind}/${encodeURIComponent(name)}` }, kind === 'policies' ? name.split('/').pop() : name)
+}
+
+function documentArea(value, rows = 14) {
+  const area = h('textarea.code', { rows, spellcheck: 'false' })
+  area.value = value
+  return area
+}
+
+function listOf(kind) {
+  const { one, list, member, name } = KINDS[kind]
+  return later(async (again) => {
+    const found = await all(list, member)
+    const create = () => {
+      const title = input({ required: true })
+      const trust = documentArea(JSON.stringify(TRUST, null, 2), 10)
+      const request = () => {
+        const made = { [name]: title.value.trim() }
+        if (kind === 'roles') made.AssumeRolePolicyDocument = trust.value
+        return [`Create${one}`, made]
+      }
+      const content = [field('Name', title), kind === 'roles' ? field('Who may assume it (trust policy)', trust) : null]
+      formDialog(`New ${one.toLowerCase()}`, content, request, { verb: 'Create', done: again })
+    }
+    return [
+      grid(
+        [
+          { title: 'Name', cell: (each) => link(kind, each[name]) },
+          { title: 'ARN', cell: ({ Arn }) => h('span.mono', Arn) },
+          { title: 'Since', cell: ({ CreateDate }) => CreateDate?.slice(0, 19).replace('T', ' ') },
+        ],
+        found,
+        { empty: `No ${kind} yet.`, label: kind },
+      ),
+      h('div.row', button(`New ${one.toLowerCase()}`, create, { tone: 'primary' })),
+    ]
+  })
+}
+
+/** A user, a group or a role. */
+async function entity(main, kind, name) {
+  const { one, name: parameter } = KINDS[kind]
+  const who = { [parameter]: name }
+  const head = h('div')
+  const described = await iam(`Get${one}`, who)
+  const details = described[one]
+  fill(head, facts([['ARN', h('span.mono', details.Arn)], ['Id', h('span.mono', details[`${one}Id`])], ['Since', details.CreateDate?.slice(0, 19).replace('T', ' ')]]))
+  const parts = [['Policies', () => later((again) => policiesOf(kind, name, again))]]
+  if (kind === 'users') {
+    parts.push(['Access keys', () => later((again) => keysOf(name, again))], ['Groups', () => later((again) => groupsOf(name, again))])
+  }
+  if (kind === 'groups') parts.push(['Members', () => later((again) => membersOf(name, again))])
+  if (kind === 'roles') parts.push(['Trust', () => trustOf(details)])
+  const remove = () =>
+    confirm(`Delete ${name}?`, 'Its policies and keys have to be gone first, as in AWS.', {
+      code: sameElsewhere(() => [`Delete${one}`, who, 'iam']),
+      act: async () => {
+        await iam(`Delete${one}`, who)
+        note(`${name} is deleted`)
+        location.hash = `#/access/${kind}`
+      },
+    })
+  fill(
+    main,
+    h('div.row.spread', h('a', { href: `#/access/${kind}` }, `← All ${kind}`), button('Delete', remove, { tone: 'danger' })),
+    card(null, head),
+    h('section.card', tabs(parts, { label: `Parts of ${name}` })),
+  )
+}
+
+async function policiesOf(kind, name, again) {
+  const { one, name: parameter } = KINDS[kind]
+  const who = { [parameter]: name }
+  const [attached, inline] = await Promise.all([all(`ListAttached${one}Policies`, 'AttachedPolicies', who), all(`List${one}Policies`, 'PolicyNames', who)])
+  const detach = async (arn) => {
+    await iam(`Detach${one}Policy`, { ...who, PolicyArn: arn })
+    note('Detached')
+    await again()
+  }
+  const attach = async () => {
+    const known = await all('ListPolicies', 'Policies')
+    const arn = select(known.map(({ Arn, PolicyName }) => [Arn, PolicyName]))
+    formDialog(`Attach a policy to ${name}`, field('Policy', arn), () => [`Attach${one}Policy`, { ...who, PolicyArn: arn.value }], { verb: 'Attach', done: again })
+  }
+  const edit = async (policyName) => {
+    const text = policyName ? documentOf((await iam(`Get${one}Policy`, { ...who, PolicyName: policyName })).PolicyDocument) : JSON.stringify(EXAMPLE, null, 2)
+    const title = input({ value: policyName ?? '', disabled: Boolean(policyName) })
+    const area = documentArea(text)
+    const request = () => [`Put${one}Policy`, { ...who, PolicyName: title.value, PolicyDocument: area.value }]
+    formDialog(policyName ?? 'New inline policy', [field('Name', title), field('Policy (JSON)', area)], request, { done: again, wide: true })
+  }
+  const remove = async (policyName) => {
+    await iam(`Delete${one}Policy`, { ...who, PolicyName: policyName })
+    note('Deleted')
+    await again()
+  }
+  const rows = [...attached.map(({ PolicyName, PolicyArn }) => ({ name: PolicyName, arn: PolicyArn })), ...inline.map((each) => ({ name: each }))]
+  return [
+    grid(
+      [
+        { title: 'Policy', cell: (each) => (each.arn ? link('policies', each.arn) : button(each.name, () => edit(each.name), { tone: 'plain' })) },
+        { title: 'Kind', cell: ({ arn }) => (arn ? 'managed' : 'inline') },
+        { title: '', cell: (each) => (each.arn ? button('Detach', () => detach(each.arn), { tone: 'plain', label: `Detach ${each.name}` }) : button('Delete', () => remove(each.name), { tone: 'plain', label: `Delete ${each.name}` })) },
+      ],
+      rows,
+      { empty: 'No policies: nothing is allowed by them.', label: 'Policies' },
+    ),
+    h('div.row', button('Attach a policy', attach), button('New inline policy', () => edit())),
+  ]
+}
+
+async function keysOf(name, again) {
+  const keys = await all('ListAccessKeys', 'AccessKeyMetadata', { UserName: name })
+  const create = async () => {
+    const { AccessKey: key } = await iam('CreateAccessKey', { UserName: name })
+    dialog('The new access key', (close) => [
+      h('p', 'The secret is shown here and never again.'),
+      facts([
+        ['Access key ID', h('span.mono', key.AccessKeyId)],
+        ['Secret access key', h('span.mono', key.SecretAccessKey)],
+      ]),
+      h('div.actions', button('Copy both', () => copy(`AWS_ACCESS_KEY_ID=${key.AccessKeyId}\nAWS_SECRET_ACCESS_KEY=${key.SecretAccessKey}`)), button('Done', close, { tone: 'primary' })),
+    ])
+    await again()
+  }
+  const change = async (key) => {
+    await iam('UpdateAccessKey', { UserName: name, AccessKeyId: key.AccessKeyId, Status: key.Status === 'Active' ? 'Inactive' : 'Active' })
+    await again()
+  }
+  const remove = (key) =>
+    confirm(`Delete ${key.AccessKeyId}?`, 'Who signs with it is refused from then on.', {
+      act: async () => {
+        await iam('DeleteAccessKey', { UserName: name, AccessKeyId: key.AccessKeyId })
+        await again()
+      },
+    })
+  return [
+    grid(
+      [
+        { title: 'Access key ID', cell: ({ AccessKeyId }) => h('span.mono', AccessKeyId) },
+        { title: 'Status', cell: ({ Status }) => badge(Status, Status === 'Active' ? 'good' : '') },
+        { title: 'Since', cell: ({ CreateDate }) => CreateDate?.slice(0, 19).replace('T', ' ') },
+        {
+          title: '',
+          cell: (key) => h('div.row', button(key.Status === 'Active' ? 'Deactivate' : 'Activate', () => change(key), { tone: 'plain' }), button('Delete', () => remove(key), { tone: 'plain', label: `Delete ${key.AccessKeyId}` })),
+        },
+      ],
+      keys,
+      { empty: 'No access keys.', label: 'Access keys' },
+    ),
+    h('div.row', button('New access key', create)),
+  ]
+}
+
+async function groupsOf(name, again) {
+  const groups = await all('ListGroupsForUser', 'Groups', { UserName: name })
+  const join = async () => {
+    const known = await all('ListGroups', 'Groups')
+    const group = select(known.map(({ GroupName }) => GroupName))
+    formDialog(`Add ${name} to a group`, field('Group', group), () => ['AddUserToGroup', { GroupName: group.value, UserName: name }], { verb: 'Add', done: again })
+  }
+  return [membershipGrid(groups, 'groups', 'GroupName', (group) => leave(group.GroupName, name, again)), h('div.row', button('Add to a group', join))]
+}
+
+async function membersOf(name, again) {
+  const { Users } = await iam('GetGroup', { GroupName: name })
+  const members = Array.isArray(Users) ? Users : []
+  const invite = async () => {
+    const known = await all('ListUsers', 'Users')
+    const user = select(known.map(({ UserName }) => UserName))
+    formDialog(`Add a user to ${name}`, field('User', user), () => ['AddUserToGroup', { GroupName: name, UserName: user.value }], { verb: 'Add', done: again })
+  }
+  return [membershipGrid(members, 'users', 'UserName', (user) => leave(name, user.UserName, again)), h('div.row', button('Add a user', invite))]
+}
+
+async function leave(group, user, again) {
+  await iam('RemoveUserFromGroup', { GroupName: group, UserName: user })
+  await again()
+}
+
+function membershipGrid(rows, kind, name, remove) {
+  return grid(
+    [
+      { title: 'Name', cell: (each) => link(kind, each[name]) },
+      { title: '', cell: (each) => button('Remove', () => remove(each), { tone: 'plain', label: `Remove ${each[name]}` }) },
+    ],
+    rows,
+    { empty: 'None.', label: kind },
+  )
+}
+
+function trustOf(role) {
+  const area = documentArea(documentOf(role.AssumeRolePolicyDocument))
+  const failed = h('div')
+  const request = () => ['UpdateAssumeRolePolicy', { RoleName: role.RoleName, PolicyDocument: area.value }]
+  const save = async () => {
+    try {
+      await iam(...request())
+      fill(failed)
+      note('Saved')
+    } catch (error) {
+      fill(failed, failure(error))
+    }
+  }
+  return [field('Who may assume it (JSON)', area), failed, h('div.row', button('Save', save, { tone: 'primary' })), sameElsewhere(() => [...request(), 'iam'])]
+}
+
+function policies() {
+  return later(async (again) => {
+    const found = await all('ListPolicies', 'Policies')
+    const isAws = ({ Arn }) => Arn.split(':')[4] === 'aws'
+    const create = () => {
+      const title = input({ required: true })
+      const area = documentArea(JSON.stringify(EXAMPLE, null, 2))
+      formDialog('New policy', [field('Name', title), field('Policy (JSON)', area)], () => ['CreatePolicy', { PolicyName: title.value, PolicyDocument: area.value }], { verb: 'Create', done: again, wide: true })
+    }
+    return [
+      grid(
+        [
+          { title: 'Policy', cell: ({ Arn }) => link('policies', Arn) },
+          { title: 'Kind', cell: (each) => (isAws(each) ? 'AWS managed' : 'managed') },
+          { title: 'Attached', number: true, cell: ({ AttachmentCount }) => AttachmentCount },
+          { title: 'Version', cell: ({ DefaultVersionId }) => DefaultVersionId },
+        ],
+        [...found].sort((a, b) => isAws(a) - isAws(b)),
+        { empty: 'No policies.', label: 'Policies' },
+      ),
+      h('div.row', button('New policy', create, { tone: 'primary' })),
+    ]
+  })
+}
+
+async function policy(main, arn) {
+  const { Policy: about } = await iam('GetPolicy', { PolicyArn: arn })
+  const { PolicyVersion: version } = await iam('GetPolicyVersion', { PolicyArn: arn, VersionId: about.DefaultVersionId })
+  const isAws = arn.split(':')[4] === 'aws'
+  const area = documentArea(documentOf(version.Document), 18)
+  area.readOnly = isAws
+  const failed = h('div')
+  const request = () => ['CreatePolicyVersion', { PolicyArn: arn, PolicyDocument: area.value, SetAsDefault: true }]
+  const save = async () => {
+    try {
+      await iam(...request())
+      note('A new version is in force')
+      await policy(main, arn)
+    } catch (error) {
+      fill(failed, failure(error))
+    }
+  }
+  const remove = () =>
+    confirm(`Delete ${about.PolicyName}?`, 'It has to be detached from everybody first, and have no other versions, as in AWS.', {
+      code: sameElsewhere(() => ['DeletePolicy', { PolicyArn: arn }, 'iam']),
+      act: async () => {
+        await iam('DeletePolicy', { PolicyArn: arn })
+        location.hash = '#/access/policies'
+      },
+    })
+  fill(
+    main,
+    h('div.row.spread', h('a', { href: '#/access/policies' }, '← All policies'), isAws ? null : button('Delete', remove, { tone: 'danger' })),
+    card(null, facts([['ARN', h('span.mono', arn)], ['Version', about.DefaultVersionId], ['Attached', about.AttachmentCount]])),
+    card(
+      'What it says',
+      field('Policy (JSON)', area),
+      failed,
+      isAws ? null : h('div.row', button('Save as a new version', save, { tone: 'primary' })),
+      isAws ? null : sameElsewhere(() => [...request(), 'iam']),
+    ),
+  )
+}
+
+/** Who may do this, and which statement decides. */
+function checker() {
+  return later(async () => {
+    const [users, roles] = await Promise.all([all('ListUsers', 'Users'), all('ListRoles', 'Roles')])
+    const principals = [...users.map(({ Arn, UserName }) => [Arn, `user ${UserName}`]), ...roles.map(({ Arn, RoleName }) => [Arn, `role ${RoleName}`])]
+    if (principals.length === 0) return h('p.empty', 'There are no users or roles to ask about; root may do everything.')
+    const who = select(principals)
+    const actions = input({ value: 'dynamodb:GetItem, dynamodb:PutItem, dynamodb:DeleteItem' })
+    const offered = select([['', 'Add an action …'], ...ACTIONS.map((each) => `dynamodb:${each}`)], '', { 'aria-label': 'Add an action' })
+    offered.addEventListener('change', () => {
+      actions.value = [actions.value.trim().replace(/,$/, ''), offered.value].filter(Boolean).join(', ')
+      offered.value = ''
+    })
+    const account = principals[0][0].split(':')[4]
+    const resource = input({ value: `arn:aws:dynamodb:${session.region()}:${account}:table/Orders` })
+    const result = h('div')
+    const request = () => ({ PolicySourceArn: who.value, ActionNames: actions.value.split(',').map((each) => each.trim()).filter(Boolean), ResourceArns: [resource.value] })
+    const ask = async () => {
+      try {
+        const { EvaluationResults } = await iam('SimulatePrincipalPolicy', request())
+        fill(result, await verdicts(EvaluationResults, who.value))
+      } catch (error) {
+        fill(result, failure(error))
+      }
+    }
+    const code = sameElsewhere(() => ['SimulatePrincipalPolicy', request(), 'iam'])
+    return [
+      h(
+        'form.stack',
+        { onsubmit: (event) => (event.preventDefault(), ask()), oninput: () => code.refresh() },
+        h('div.fields', field('Who', who), field('To what (ARN)', resource)),
+        field('Does what', actions, 'Separated by commas'),
+        h('div.row', offered, h('button.button.primary', { type: 'submit' }, 'Check')),
+      ),
+      result,
+      code,
+    ]
+  })
+}
+
+async function verdicts(results, principal) {
+  const list = (value) => (Array.isArray(value) ? value : [])
+  const rows = await Promise.all(
+    results.map(async (each) => ({
+      action: each.EvalActionName,
+      decision: each.EvalDecision,
+      statements: await Promise.all(list(each.MatchedStatements).map((statement) => statementText(statement, principal))),
+    })),
+  )
+  const words = { allowed: badge('allowed', 'good'), explicitDeny: badge('denied', 'bad'), implicitDeny: badge('not allowed', 'warn') }
+  return grid(
+    [
+      { title: 'Action', cell: ({ action }) => action },
+      { title: 'Decision', cell: ({ decision }) => words[decision]?.cloneNode(true) ?? decision },
+      { title: 'The statement that decides', cell: ({ statements }) => (statements.length > 0 ? statements : h('span.muted', 'none allows it')) },
+    ],
+    rows,
+    { label: 'Decisions' },
+  )
+}
+
+/** A matched statement's own text, cut out of its policy. */
+async function statementText(statement, principal) {
+  const title = h('div.hint', `${statement.SourcePolicyId} (${statement.SourcePolicyType})`)
+  const text = await policyText(statement, principal).catch(() => '')
+  const lines = text.split('\n')
+  const { StartPosition: from, EndPosition: to } = statement
+  if (!text || !from || !to) return h('div', title)
+  const chosen = lines.slice(from.Line - 1, to.Line)
+  if (chosen.length > 0) {
+    chosen[chosen.length - 1] = chosen.at(-1).slice(0, Number(to.Column) - 1)
+    chosen[0] = chosen[0].slice(Math.max(Number(from.Column) - 1, 0))
+  }
+  return h('div', title, h('pre.command', chosen.join('\n').trim()))
+}
+
+async function policyText({ SourcePolicyId: id, SourcePolicyType: type }, principal) {
+  const name = principal.split('/').pop()
+  const inline = { user: ['GetUserPolicy', { UserName: name, PolicyName: id }], role: ['GetRolePolicy', { RoleName: name, PolicyName: id }] }[type]
+  if (inline) return decodeURIComponent((await iam(...inline)).PolicyDocument)
+  const found = (await all('ListPolicies', 'Policies')).find(({ Arn, PolicyName }) => Arn === id || PolicyName === id)
+  if (!found) return ''
+  const { PolicyVersion } = await iam('GetPolicyVersion', { PolicyArn: found.Arn, VersionId: found.DefaultVersionId })
+  return decodeURIComponent(PolicyVersion.Document)
+}

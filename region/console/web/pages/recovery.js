@@ -1,0 +1,216 @@
+// Recovery: from which moments tables can be restored, and backups.
+
+import * as metrics from '../metrics.js'
+import * as session from '../session.js'
+import { sameElsewhere } from '../snippets.js'
+import { badge, button, bytes, card, confirm, count, dialog, every, failure, field, fill, grid, h, input, moment, note, refill, s, seconds, select, stateBadge } from '../ui.js'
+import { tableNames } from './tables.js'
+
+const LOOK_EVERY_MS = 2000
+
+export async function render(main, { signal }) {
+  const windows = h('div')
+  const backups = h('div')
+  const progress = h('div')
+  fill(
+    main,
+    progress,
+    card('Restore to a moment', h('p.muted', 'A table with point-in-time recovery can be restored, as another table, to any moment of its window, to the second.'), windows),
+    card('Backups', backups),
+  )
+  const refresh = async () => {
+    const [, tables, list] = await Promise.all([running(progress, signal), windowsOf(), backupsOf()])
+    refill(windows, windowList(tables, list.backups ?? [], refresh))
+    refill(backups, backupList(list, tables, refresh))
+  }
+  await every(LOOK_EVERY_MS, signal, refresh, (error) => {
+    fill(windows, failure(error))
+    fill(backups)
+  })
+}
+
+/** Restores under way in this region, from its metrics. */
+async function running(element, signal) {
+  const samples = metrics.parse(await session.admin(session.region(), 'metrics', signal))
+  const restores = metrics.value(samples, 'geodynamo_restores') ?? 0
+  if (restores === 0) {
+    fill(element)
+    return
+  }
+  const done = metrics.value(samples, 'geodynamo_restores_items') ?? 0
+  const all = metrics.value(samples, 'geodynamo_restores_base_items') ?? 0
+  const bar = h('progress', { max: Math.max(all, done, 1), 'aria-label': 'Items restored' })
+  bar.value = done
+  fill(element, card('Restores under way', h('div.row', badge(`${restores}`, 'warn'), bar, `${count(done)} of about ${count(all)} items`)))
+}
+
+async function windowsOf() {
+  const names = await tableNames()
+  return Promise.all(
+    names.map(async (name) => {
+      try {
+        const { ContinuousBackupsDescription: described } = await session.call('DescribeContinuousBackups', { TableName: name })
+        return { name, ...described.PointInTimeRecoveryDescription }
+      } catch (error) {
+        return { name, error: error.message }
+      }
+    }),
+  )
+}
+
+async function backupsOf() {
+  try {
+    const pages = await session.collect(
+      (last) => session.call('ListBackups', { BackupType: 'ALL', ...(last ? { ExclusiveStartBackupArn: last.LastEvaluatedBackupArn } : {}) }),
+      (answer) => answer.LastEvaluatedBackupArn,
+    )
+    return { backups: pages.flatMap(({ BackupSummaries }) => BackupSummaries) }
+  } catch (error) {
+    return { error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }
+  }
+}
+
+function windowList(tables, backups, refresh) {
+  return grid(
+    [
+      { title: 'Table', cell: ({ name }) => h('a', { href: `#/tables/${encodeURIComponent(name)}` }, name) },
+      { title: 'State', cell: ({ PointInTimeRecoveryStatus: status, error }) => (error ? h('span.muted', error) : status === 'ENABLED' ? badge('on', 'good') : badge('off')) },
+      { title: 'Window', cell: (table) => timeLine(table, backups.filter(({ TableName }) => TableName === table.name)) },
+      { title: 'From', cell: ({ EarliestRestorableDateTime: from }) => moment(from) },
+      { title: 'Until', cell: ({ LatestRestorableDateTime: until }) => moment(until) },
+      {
+        title: '',
+        cell: (table) =>
+          h(
+            'div.row',
+            table.PointInTimeRecoveryStatus === 'ENABLED'
+              ? button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment` })
+              : button('Switch on', () => switchOn(table, refresh), { label: `Switch on point-in-time recovery of ${table.name}`, disabled: Boolean(table.error) }),
+            button('Back up', () => backUp(table.name, refresh), { label: `Back up ${table.name}` }),
+          ),
+      },
+    ],
+    tables,
+    { empty: 'No tables yet.', label: 'Windows of recovery' },
+  )
+}
+
+/** The last 35 days, what of them can be restored, and where the backups are. */
+function timeLine({ EarliestRestorableDateTime: from, LatestRestorableDateTime: until, name }, backups) {
+  const now = Date.now() / 1000
+  const times = [from, ...backups.map(({ BackupCreationDateTime }) => BackupCreationDateTime)].filter(Boolean)
+  if (times.length === 0) return h('span.muted', '–')
+  const begin = Math.min(...times, now - 60) - 5
+  const x = (time) => (240 * (time - begin)) / (now - begin)
+  return s(
+    'svg.window',
+    { viewBox: '0 0 240 26', role: 'img', 'aria-label': `${name}: ${from ? `restorable from ${moment(from)} until ${moment(until)}` : 'no window'}, ${backups.length} backups` },
+    s('rect.past', { x: 0, y: 9, width: 240, height: 8, rx: 4 }),
+    from ? s('rect.open', { x: x(from), y: 9, width: Math.max(x(until) - x(from), 3), height: 8, rx: 4 }) : null,
+    backups.map((backup) => s('circle.backup', { cx: x(backup.BackupCreationDateTime), cy: 13, r: 4 }, s('title', `${backup.BackupName}, ${moment(backup.BackupCreationDateTime)}`))),
+  )
+}
+
+async function switchOn({ name }, refresh) {
+  await session.call('UpdateContinuousBackups', { TableName: name, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true } })
+  note(`${name} has point-in-time recovery`)
+  await refresh()
+}
+
+/** A dialog whose one call is shown as commands, too. */
+function callDialog(title, content, request, verb, said, refresh) {
+  dialog(title, (close) => {
+    const failed = h('div')
+    const code = sameElsewhere(request)
+    const form = h('form.stack', { onsubmit: (event) => (event.preventDefault(), go.click()), oninput: () => code.refresh() }, content)
+    const go = button(
+      verb,
+      async () => {
+        try {
+          await session.call(...request())
+          note(said)
+          close()
+          await refresh()
+        } catch (error) {
+          fill(failed, failure(error))
+        }
+      },
+      { tone: 'primary' },
+    )
+    return [form, failed, code, h('div.actions', button('Cancel', close), go)]
+  })
+}
+
+function backUp(name, refresh) {
+  const title = input({ value: `${name}-${new Date().toISOString().slice(0, 16).replace(/[:T]/g, '-')}` })
+  callDialog(`Back up ${name}`, field('Name of the backup', title), () => ['CreateBackup', { TableName: name, BackupName: title.value }], 'Back up', 'The backup is being made', refresh)
+}
+
+function restoreToMoment({ name, EarliestRestorableDateTime: from, LatestRestorableDateTime: until }, refresh) {
+  const target = input({ value: `${name}-restored` })
+  const which = select(
+    [
+      ['latest', `The latest: ${moment(until)}`],
+      ['moment', 'Another moment'],
+    ],
+    'latest',
+  )
+  const slider = h('input', { type: 'range', min: Math.ceil(from), max: Math.floor(until), step: 1, value: Math.floor(until) })
+  const chosen = h('output.mono', moment(until))
+  slider.addEventListener('input', () => fill(chosen, `${moment(Number(slider.value))} (${seconds(until - Number(slider.value))} before the latest)`))
+  const range = h('div', field('Moment', slider), chosen)
+  range.hidden = true
+  which.addEventListener('change', () => (range.hidden = which.value !== 'moment'))
+  const request = () => {
+    const when = which.value === 'latest' ? { UseLatestRestorableTime: true } : { RestoreDateTime: Number(slider.value) }
+    return ['RestoreTableToPointInTime', { SourceTableName: name, TargetTableName: target.value, ...when }]
+  }
+  callDialog(`Restore ${name}`, [field('Name of the new table', target), field('As it was at', which), range], request, 'Restore', 'The restore has begun', refresh)
+}
+
+function backupList({ backups, error }, tables, refresh) {
+  if (error) return failure(error)
+  const remove = (backup) => {
+    const request = ['DeleteBackup', { BackupArn: backup.BackupArn }]
+    confirm(`Delete the backup ${backup.BackupName}?`, 'It cannot be brought back.', {
+      code: sameElsewhere(() => request),
+      act: async () => {
+        await session.call(...request)
+        note('The backup is deleted')
+        await refresh()
+      },
+    })
+  }
+  const restore = (backup) => {
+    const target = input({ value: `${backup.TableName}-restored` })
+    callDialog(
+      `Restore ${backup.BackupName}`,
+      field('Name of the new table', target),
+      () => ['RestoreTableFromBackup', { TargetTableName: target.value, BackupArn: backup.BackupArn }],
+      'Restore',
+      'The restore has begun',
+      refresh,
+    )
+  }
+  return grid(
+    [
+      { title: 'Name', cell: ({ BackupName }) => BackupName },
+      { title: 'Table', cell: ({ TableName }) => TableName },
+      { title: 'Made', cell: ({ BackupCreationDateTime }) => moment(BackupCreationDateTime) },
+      { title: 'Kind', cell: ({ BackupType }) => BackupType.toLowerCase() },
+      { title: 'Size', number: true, cell: ({ BackupSizeBytes }) => bytes(BackupSizeBytes) },
+      { title: 'Status', cell: ({ BackupStatus }) => stateBadge(BackupStatus) },
+      {
+        title: '',
+        cell: (backup) =>
+          h(
+            'div.row',
+            button('Restore …', () => restore(backup), { label: `Restore backup ${backup.BackupName}`, disabled: backup.BackupStatus !== 'AVAILABLE' }),
+            button('Delete', () => remove(backup), { tone: 'plain', label: `Delete backup ${backup.BackupName}` }),
+          ),
+      },
+    ],
+    backups,
+    { empty: 'No backups.', label: 'Backups' },
+  )
+}

@@ -1,0 +1,172 @@
+// The tail of a table's stream: what changed, old and new side by side.
+
+import * as session from '../session.js'
+import { badge, button, card, check, count, failure, fill, grid, h, moment, pause, select } from '../ui.js'
+import { preview } from '../values.js'
+import { compare } from './editor.js'
+import { openByName, tableNames } from './tables.js'
+
+/** Changes that are shown; older ones go. */
+const SHOWN_MAX = 300
+const ASK_EVERY_MS = 700
+/** How often new shards are looked for. */
+const SHARDS_EVERY_MS = 15_000
+
+export async function render(main, context) {
+  const name = context.parts[0]
+  if (!name) {
+    await choose(main)
+    return
+  }
+  context.title(`Stream of ${name}`)
+  const { Table: table } = await session.call('DescribeTable', { TableName: name })
+  if (!table.StreamSpecification?.StreamEnabled) {
+    fill(main, card(name, h('p', 'This table has no stream. Its settings can switch one on.'), h('a.button', { href: `#/tables/${encodeURIComponent(name)}` }, 'The table')))
+    return
+  }
+  await tail(main, context, table)
+}
+
+async function choose(main) {
+  try {
+    const found = []
+    for (const name of await tableNames()) {
+      const { Table: table } = await session.call('DescribeTable', { TableName: name }).catch(() => ({ Table: null }))
+      if (table?.StreamSpecification?.StreamEnabled) found.push(table)
+    }
+    fill(
+      main,
+      card(
+        'Tables with a stream',
+        grid(
+          [
+            { title: 'Table', cell: ({ TableName }) => h('a', { href: `#/streams/${encodeURIComponent(TableName)}` }, TableName) },
+            { title: 'What records have', cell: ({ StreamSpecification }) => StreamSpecification.StreamViewType },
+            { title: 'Since', cell: ({ LatestStreamLabel }) => LatestStreamLabel },
+          ],
+          found,
+          { empty: 'No table here has a stream. A table’s settings can switch one on.', label: 'Streams' },
+        ),
+      ),
+    )
+  } catch (error) {
+    fill(main, card('Which table?', failure(error), openByName('streams')))
+  }
+}
+
+async function tail(main, { signal }, table) {
+  const list = h('div', { role: 'log', 'aria-label': 'Changes', 'aria-live': 'off' })
+  const state = h('span.muted', 'Opening the stream …')
+  const failed = h('div')
+  const kind = select([['', 'All changes'], 'INSERT', 'MODIFY', 'REMOVE'], '', { 'aria-label': 'Kind of change' })
+  const from = select(
+    [
+      ['LATEST', 'From now on'],
+      ['TRIM_HORIZON', 'From the beginning'],
+    ],
+    'LATEST',
+    { 'aria-label': 'Where to begin' },
+  )
+  const paused = check('Hold')
+  let seen = 0
+  let stop = new AbortController()
+  const show = (records) => {
+    for (const record of records) {
+      seen++
+      if (kind.value && record.eventName !== kind.value) continue
+      list.prepend(change(record))
+    }
+    while (list.children.length > SHOWN_MAX) list.lastChild.remove()
+  }
+  const begin = () => {
+    stop.abort()
+    stop = new AbortController()
+    signal.addEventListener('abort', () => stop.abort(), { once: true })
+    fill(list)
+    fill(failed)
+    seen = 0
+    const here = stop.signal
+    follow(table.LatestStreamArn, from.value, here, {
+      records: show,
+      isHeld: () => paused.box.checked,
+      state: (shards) => fill(state, `${count(seen)} changes from ${shards} open shards`),
+    }).catch((error) => !here.aborted && fill(failed, failure(error)))
+  }
+  from.addEventListener('change', begin)
+  const clear = button('Clear', () => fill(list))
+  fill(
+    main,
+    card(null, h('div.row.spread', h('div.row', from, kind, paused, clear), h('div.row', badge(table.StreamSpecification.StreamViewType), state)), failed),
+    list,
+  )
+  begin()
+}
+
+/** Reads all shards, each from its iterator, and children of those that have ended. */
+async function follow(arn, begin, signal, { records, isHeld, state }) {
+  const iterators = new Map()
+  const known = new Set()
+  let first = true
+  let lookedAt = 0
+  while (!signal.aborted) {
+    if (performance.now() - lookedAt > SHARDS_EVERY_MS || first) {
+      for (const shard of await shardsOf(arn, signal)) {
+        if (known.has(shard.ShardId)) continue
+        known.add(shard.ShardId)
+        const hasEnded = Boolean(shard.SequenceNumberRange?.EndingSequenceNumber)
+        if (first && begin === 'LATEST' && hasEnded) continue
+        // A shard that came later is read from its beginning: nothing of it was seen.
+        const kind = first ? begin : 'TRIM_HORIZON'
+        const { ShardIterator } = await session.streams('GetShardIterator', { StreamArn: arn, ShardId: shard.ShardId, ShardIteratorType: kind }, { signal })
+        iterators.set(shard.ShardId, ShardIterator)
+      }
+      first = false
+      lookedAt = performance.now()
+    }
+    if (!isHeld()) {
+      const found = []
+      await Promise.all(
+        [...iterators].map(async ([shard, iterator]) => {
+          const answer = await session.streams('GetRecords', { ShardIterator: iterator, Limit: 200 }, { signal })
+          found.push(...answer.Records)
+          if (answer.NextShardIterator) iterators.set(shard, answer.NextShardIterator)
+          else {
+            iterators.delete(shard)
+            lookedAt = -Infinity
+          }
+        }),
+      )
+      found.sort((a, b) => a.dynamodb.ApproximateCreationDateTime - b.dynamodb.ApproximateCreationDateTime)
+      records(found)
+      state(iterators.size)
+    }
+    await pause(ASK_EVERY_MS, signal)
+  }
+}
+
+async function shardsOf(arn, signal) {
+  const pages = await session.collect(
+    (last) => session.streams('DescribeStream', { StreamArn: arn, ...(last ? { ExclusiveStartShardId: last.StreamDescription.LastEvaluatedShardId } : {}) }, { signal }),
+    (answer) => answer.StreamDescription.LastEvaluatedShardId,
+  )
+  return pages.flatMap(({ StreamDescription }) => StreamDescription.Shards)
+}
+
+function change({ eventName, dynamodb, userIdentity }) {
+  const { Keys, OldImage, NewImage, ApproximateCreationDateTime, SequenceNumber } = dynamodb
+  const key = Object.entries(Keys).map(([name, value]) => `${name}: ${preview(value, 60)}`)
+  const tone = { INSERT: 'good', REMOVE: 'bad' }[eventName] ?? ''
+  const sides = h('div')
+  const details = h(
+    'details',
+    {
+      ontoggle: () => {
+        if (details.open && sides.children.length === 0) fill(sides, compare(OldImage, NewImage, ['Old', 'New']))
+      },
+    },
+    h('summary', h('span.row', badge(eventName, tone), h('span.mono', key.join(', ')), h('span.muted', moment(ApproximateCreationDateTime)), userIdentity ? badge('expired') : null)),
+    sides,
+    h('div.hint', `sequence number ${SequenceNumber}`),
+  )
+  return h(`div.change.${eventName}`, details)
+}

@@ -1,0 +1,223 @@
+// Who is signed in, where the regions are, and calls to them. Keys are kept for this tab only, until it is closed.
+
+import { sign } from './sigv4.js'
+
+const KEYS = 'geodynamo.keys'
+const REGION = 'geodynamo.region'
+/** How long a call may take. */
+const CALL_MS = 65_000
+
+/** A refusal or a fault, as the service words it. */
+export class ServiceError extends Error {
+  constructor(kind, message, operation, more = {}) {
+    super(message || kind)
+    this.kind = kind
+    this.operation = operation
+    this.more = more
+  }
+
+  get isDenied() {
+    return this.kind === 'AccessDeniedException' || this.kind === 'AccessDenied'
+  }
+}
+
+/** What `/console.json` said. */
+export let facts = null
+let keys = null
+let regionName = null
+/** How far this browser's clock is behind the servers', in milliseconds. */
+let skew = 0
+const listeners = new Set()
+
+/** Asks where everything is and brings back the keys of this tab. */
+export async function start() {
+  const answer = await fetch('/console.json')
+  if (!answer.ok) throw new Error(`the admin port answered ${answer.status}`)
+  facts = await answer.json()
+  const kept = sessionStorage.getItem(KEYS)
+  if (kept) keys = JSON.parse(kept)
+  const region = sessionStorage.getItem(REGION)
+  regionName = facts.regions.some((known) => known.name === region) ? region : facts.region
+}
+
+/** Whether somebody is signed in. */
+export function isSignedIn() {
+  return keys !== null
+}
+
+/** The id of the key that signs. */
+export function keyId() {
+  return keys?.id ?? ''
+}
+
+/** Signs in, if the key is one: a call that everybody may make proves it. */
+export async function signIn(candidate) {
+  const before = keys
+  keys = candidate
+  try {
+    const caller = await query('sts', 'GetCallerIdentity', {})
+    keys = { ...candidate, arn: caller.querySelector('Arn')?.textContent ?? '' }
+    sessionStorage.setItem(KEYS, JSON.stringify(keys))
+  } catch (error) {
+    keys = before
+    throw error
+  }
+}
+
+/** Who is signed in. */
+export function callerArn() {
+  return keys?.arn ?? ''
+}
+
+/** Forgets the key. */
+export function signOut() {
+  keys = null
+  sessionStorage.removeItem(KEYS)
+}
+
+/** The region that pages are about. */
+export function region() {
+  return regionName
+}
+
+/** Makes pages be about another region. */
+export function useRegion(name) {
+  regionName = name
+  sessionStorage.setItem(REGION, name)
+  for (const listener of listeners) listener(name)
+}
+
+/** Calls back whenever the region changes. */
+export function onRegion(listener) {
+  listeners.add(listener)
+}
+
+/** A region's data port. */
+export function endpoint(name = regionName) {
+  return facts.regions.find((known) => known.name === name)?.endpoint
+}
+
+/** Calls DynamoDB in a region. */
+export function call(operation, input = {}, options = {}) {
+  return json(`DynamoDB_20120810.${operation}`, operation, input, options)
+}
+
+/** Calls DynamoDB Streams in a region. */
+export function streams(operation, input = {}, options = {}) {
+  return json(`DynamoDBStreams_20120810.${operation}`, operation, input, options)
+}
+
+async function json(target, operation, input, { region: name = regionName, signal } = {}) {
+  const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': target }
+  const { status, text } = await send(name, 'dynamodb', headers, JSON.stringify(input), operation, signal)
+  let answer = {}
+  try {
+    answer = text ? JSON.parse(text) : {}
+  } catch {
+    throw new ServiceError('InvalidAnswer', `The answer is no JSON: ${text.slice(0, 200)}`, operation)
+  }
+  if (status >= 200 && status < 300) return answer
+  const kind = String(answer.__type ?? `HTTP ${status}`).split('#').pop()
+  throw new ServiceError(kind, answer.message ?? answer.Message, operation, answer)
+}
+
+const VERSIONS = { iam: '2010-05-08', sts: '2011-06-15' }
+
+/** Calls IAM or STS by the Query protocol; gives the answer's XML document. */
+export async function query(service, action, parameters, { signal } = {}) {
+  const form = new URLSearchParams({ Action: action, Version: VERSIONS[service] })
+  flatten(form, '', parameters)
+  const headers = { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' }
+  const { status, text } = await send(regionName, service, headers, form.toString(), action, signal)
+  const document = new DOMParser().parseFromString(text, 'text/xml')
+  if (status >= 200 && status < 300) return document
+  const part = (name) => document.querySelector(`Error > ${name}`)?.textContent
+  throw new ServiceError(part('Code') ?? `HTTP ${status}`, part('Message') ?? text.slice(0, 300), action)
+}
+
+function flatten(form, prefix, value) {
+  if (value === undefined || value === null || value === '') return
+  if (Array.isArray(value)) value.forEach((each, i) => flatten(form, `${prefix}.member.${i + 1}`, each))
+  else if (typeof value === 'object') {
+    for (const [name, each] of Object.entries(value)) flatten(form, prefix ? `${prefix}.${name}` : name, each)
+  } else form.set(prefix, String(value))
+}
+
+async function send(name, service, headers, body, operation, signal, again = true) {
+  if (!keys) throw new ServiceError('NotSignedIn', 'Sign in with an access key first.', operation)
+  const base = endpoint(name)
+  const host = new URL(base).host
+  const now = new Date(Date.now() + skew)
+  const signed = await sign({ host, headers, body, service, region: name, keys, now })
+  const limit = AbortSignal.timeout(CALL_MS)
+  let answer
+  try {
+    answer = await fetch(`${base}/`, {
+      method: 'POST',
+      headers: signed,
+      body,
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      credentials: 'omit',
+      cache: 'no-store',
+      referrerPolicy: 'no-referrer',
+    })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    const why = error.name === 'TimeoutError' ? 'did not answer in time' : 'cannot be reached from this browser'
+    throw new ServiceError('Unreachable', `${name} at ${base} ${why}.`, operation)
+  }
+  const text = await answer.text()
+  // A browser whose clock is wrong would be refused for ever: the answer's date says what time it is.
+  const theirs = Date.parse(answer.headers.get('date') ?? '')
+  if (again && (answer.status === 400 || answer.status === 403) && Math.abs(theirs - now.getTime()) > 120_000) {
+    skew = theirs - Date.now()
+    return send(name, service, headers, body, operation, signal, false)
+  }
+  return { status: answer.status, text }
+}
+
+/** What a region's admin port answers; other regions' are asked for by this one. */
+export async function admin(name, path, signal) {
+  const base = name === facts.region ? '' : `/regions/${encodeURIComponent(name)}`
+  const answer = await fetch(`${base}/${path}`, { signal, cache: 'no-store' })
+  const text = await answer.text()
+  if (answer.ok) return text
+  throw new ServiceError('Unreachable', reason(text) || `${name}'s admin port answered ${answer.status}`, path)
+}
+
+/** The WAN emulator's links. */
+export async function wanLinks(signal) {
+  const answer = await fetch('/wan/links', { signal, cache: 'no-store' })
+  if (!answer.ok) throw new ServiceError('Unreachable', reason(await answer.text()), 'links')
+  return answer.json()
+}
+
+/** Changes one of the WAN emulator's links. */
+export async function changeWan(from, to, change) {
+  const answer = await fetch(`/wan/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(change),
+  })
+  if (!answer.ok) throw new ServiceError('Refused', reason(await answer.text()), 'links')
+  return answer.json()
+}
+
+function reason(text) {
+  try {
+    return JSON.parse(text).error ?? text
+  } catch {
+    return text.trim()
+  }
+}
+
+/** All pages of a list: `step` gets the last answer (or undefined) and gives the next; `more` says whether there is one. */
+export async function collect(step, more, most = 50) {
+  const answers = []
+  let answer
+  do {
+    answer = await step(answer)
+    answers.push(answer)
+  } while (more(answer) && answers.length < most)
+  return answers
+}

@@ -1,0 +1,155 @@
+"""The console as a person uses it: three regions of `geodynamo demo --json`, and Debian's Chromium, headless."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from playwright.sync_api import expect, sync_playwright
+
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/geodynamo/target"))
+BINARY = TARGET / "debug" / "geodynamo"
+CHROMIUM = "/usr/bin/chromium"
+START_S = 240
+STATE_S = 60
+# An insecure name for this machine: pages that come from it have no WebCrypto.
+PLAIN_NAME = "console.test"
+# What a page must never run: it would say so.
+MARKUP = "<img src=x onerror=\"window.struck='img'\"><script>window.struck='script'</script>'\"><svg onload=\"window.struck='svg'\">"
+
+expect.set_options(timeout=20_000)
+
+
+class World:
+    """The demo's regions."""
+
+    def __init__(self, hello):
+        self.regions = {region["name"]: region for region in hello["regions"]}
+        self.home = hello["regions"][0]
+        self.console = self.home["console"]
+        self.wan = hello["wan"]
+
+    def client(self, service="dynamodb", region="us-east-1", key=None):
+        of = self.regions[region]
+        access_key_id, secret = key or (of["access_key_id"], of["secret_access_key"])
+        return boto3.client(
+            service,
+            endpoint_url=of["endpoint"],
+            region_name=region,
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret,
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
+        )
+
+    def make_table(self, name, everywhere=False, **more):
+        client = self.client()
+        client.create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+            **more,
+        )
+        wait_until(lambda: is_active(client, name), f"{name} is ACTIVE")
+        for region in list(self.regions)[1:] if everywhere else []:
+            client.update_table(TableName=name, ReplicaUpdates=[{"Create": {"RegionName": region}}])
+            wait_until(lambda: is_active(client, name), f"{name} is ACTIVE with {region}")
+        return client
+
+
+def is_active(client, name):
+    table = client.describe_table(TableName=name)["Table"]
+    replicas = table.get("Replicas", [])
+    return table["TableStatus"] == "ACTIVE" and all(each["ReplicaStatus"] == "ACTIVE" for each in replicas)
+
+
+def wait_until(state, what, deadline_s=STATE_S):
+    deadline = time.monotonic() + deadline_s
+    while not (seen := state()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {deadline_s} s still not: {what}")
+        time.sleep(0.05)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    assert BINARY.exists(), f"{BINARY} is not built; `make test` builds it"
+    folder = tmp_path_factory.mktemp("demo")
+    with (folder / "stderr.log").open("wb") as log:
+        process = subprocess.Popen(
+            [BINARY, "demo", "--json"], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    lines = queue.Queue()
+    threading.Thread(target=lambda: lines.put(process.stdout.readline()), daemon=True).start()
+    try:
+        yield World(json.loads(lines.get(timeout=START_S)))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+    assert code == 0, (folder / "stderr.log").read_text()[-4000:]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {PLAIN_NAME} 127.0.0.1"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium, world):
+    """Opens the console in a window of its own, signed in. What goes wrong in a page fails the test."""
+    contexts = []
+
+    def open_window(key=None, address=None, signs_in=True, **settings):
+        settings = {"viewport": {"width": 1280, "height": 720}, **settings}
+        context = chromium.new_context(accept_downloads=True, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("console", lambda said: page.faults.append(said.text) if is_fault(said) else None)
+        page.base = address or world.console
+        page.goto(page.base)
+        if signs_in:
+            sign_in(page, *(key or (world.home["access_key_id"], world.home["secret_access_key"])))
+        return page
+
+    yield open_window
+    for context in contexts:
+        for page in context.pages:
+            assert page.evaluate("window.struck") is None, "a page ran what an item held"
+            assert getattr(page, "faults", []) == []
+        context.close()
+
+
+def is_fault(said):
+    """A refusal is a status, which Chromium logs; so it does that a header has no use without TLS. Nothing else may be."""
+    known = ("Failed to load resource", "Cross-Origin-Opener-Policy header has been ignored")
+    return said.type == "error" and not any(text in said.text for text in known)
+
+
+def sign_in(page, access_key_id, secret):
+    page.get_by_label("Access key ID").fill(access_key_id)
+    page.get_by_label("Secret access key").fill(secret)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
+def go(page, path):
+    page.goto(f"{page.base}#/{path}")

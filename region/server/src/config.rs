@@ -347,9 +347,9 @@ impl Config {
         if config.topology.is_some() && config.cluster_tls.is_none() {
             return contradiction("with a topology, [cluster_tls] must be there: links are always encrypted".into());
         }
-        let contradiction = config.access.contradiction();
-        let contradiction = contradiction.or_else(|| config.encryption.contradiction());
-        if let Some(reason) = contradiction.or_else(|| config.s3.contradiction()) {
+        let contradicts = config.access.contradiction();
+        let contradicts = contradicts.or_else(|| config.encryption.contradiction());
+        if let Some(reason) = contradicts.or_else(|| config.s3.contradiction()) {
             return contradiction(reason);
         }
         if config.credentials.len() > CREDENTIALS_MAX {

@@ -373,7 +373,8 @@ async fn recoveries(
     let Some(entry) = &config.archive else { return Ok(None) };
     let mut archive = Archive::open(&entry.place())?;
     if let Some(sealing) = sealing {
-        let plain = std::mem::replace(&mut archive, sealing.archive(&archive));
+        let sealed = sealing.archive(&archive);
+        let plain = std::mem::replace(&mut archive, sealed);
         sealing.keep_exchanging(plain, config.region.to_string(), stop).await;
     }
     let options = RecoveryOptions {

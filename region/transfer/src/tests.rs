@@ -11,8 +11,8 @@ use std::{
 };
 
 use geodynamo_api::transfer::{
-    ExportJob, ExportKind, ImportFormat, ImportJob, ImportSource, InputCompression, JobState, NewExport, NewImport,
-    Transfer,
+    ExportJob, ExportKind, ImportCounts, ImportFormat, ImportJob, ImportSource, InputCompression, JobState, KeyKind,
+    NewExport, NewImport, Transfer,
 };
 use geodynamo_archive::{Archive, Place};
 use geodynamo_item::{AttributeValue, Item};
@@ -408,4 +408,78 @@ async fn a_table_that_nobody_imports_goes() {
     while !gone("j") {
         tokio::task::yield_now().await;
     }
+}
+
+/// What a data directory holds of jobs is read by later releases.
+#[test]
+fn the_stored_forms_of_jobs() {
+    let export = ExportJob {
+        id: "01763890000000-0000000a".into(),
+        arn: format!("{ARN}/export/01763890000000-0000000a"),
+        table_key: u64::MAX,
+        table_id: "id".into(),
+        wanted: NewExport {
+            table: "t".into(),
+            table_arn: ARN.into(),
+            kind: ExportKind::Full {
+                at_ms: NOW,
+                latest: true,
+            },
+            ion: true,
+            bucket: "b".into(),
+            bucket_owner: None,
+            prefix: Some("p".into()),
+            sse_algorithm: None,
+            sse_key: None,
+            filter: Some("{}".into()),
+            token: None,
+        },
+        started_ms: NOW,
+        ended_ms: None,
+        state: JobState::InProgress,
+        manifest: None,
+        items: 0,
+        bytes: 0,
+    };
+    let golden = concat!(
+        r#"{"id":"01763890000000-0000000a","#,
+        r#""arn":"arn:aws:dynamodb:a:000000000000:table/t/export/01763890000000-0000000a","#,
+        r#""table_key":18446744073709551615,"table_id":"id","#,
+        r#""wanted":{"table":"t","table_arn":"arn:aws:dynamodb:a:000000000000:table/t","#,
+        r#""kind":{"Full":{"at_ms":1763890000000,"latest":true}},"ion":true,"bucket":"b","bucket_owner":null,"prefix":"p","#,
+        r#""sse_algorithm":null,"sse_key":null,"filter":"{}","token":null},"#,
+        r#""started_ms":1763890000000,"ended_ms":null,"state":"InProgress","manifest":null,"items":0,"bytes":0}"#
+    );
+    assert_eq!(serde_json::to_string(&export).unwrap(), golden);
+    assert_eq!(serde_json::from_str::<ExportJob>(golden).unwrap(), export);
+    let import = ImportJob {
+        id: "i".into(),
+        arn: "a".into(),
+        table: "t".into(),
+        table_arn: "ta".into(),
+        table_id: "id".into(),
+        table_key: 7,
+        key_types: vec![("pk".into(), KeyKind::N)],
+        parameters: "{}".into(),
+        source: new_import("t").source,
+        token: Some("once".into()),
+        started_ms: 1,
+        ended_ms: Some(2),
+        state: JobState::Failed("code".into(), "message".into()),
+        counts: ImportCounts {
+            processed_bytes: 1,
+            processed_items: 2,
+            imported_items: 3,
+            errors: 4,
+        },
+    };
+    let golden = concat!(
+        r#"{"id":"i","arn":"a","table":"t","table_arn":"ta","table_id":"id","table_key":7,"key_types":[["pk","N"]],"#,
+        r#""parameters":"{}","source":{"bucket":"bucket","bucket_owner":null,"prefix":null,"#,
+        r#""format":{"Csv":{"delimiter":44,"header":["pk","v"]}},"compression":"None"},"token":"once","#,
+        r#""started_ms":1,"ended_ms":2,"state":{"Failed":["code","message"]},"#,
+        r#""counts":{"processed_bytes":1,"processed_items":2,"imported_items":3,"errors":4}}"#
+    );
+    assert_eq!(serde_json::to_string(&import).unwrap(), golden);
+    assert_eq!(serde_json::from_str::<ImportJob>(golden).unwrap(), import);
 }

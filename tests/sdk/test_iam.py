@@ -265,6 +265,41 @@ def test_who_did_what_is_recorded(region):
     assert "GetItem" not in path.read_text().replace("dynamodb:GetItem", "")
 
 
+def test_exports_and_imports_are_asked_for_and_recorded(region):
+    arns = [table_arn(region, table) for table in ("ours", "copies")]
+    allowed = allow(["dynamodb:ExportTableToPointInTime", "dynamodb:ImportTable"], arns)
+    client = as_user(region, make_user(region, "mover", allowed)).client()
+    filter = {"FilterExpression": "v = :v", "ExpressionAttributeValues": {":v": {"S": "never told"}}}
+
+    def export(table):
+        arn = table_arn(region, table)
+        return client.export_table_to_point_in_time(TableArn=arn, S3Bucket="moved", FilterSpecification=filter)
+
+    def load(table):
+        parameters = table_definition(table, "pk")
+        source = {"S3Bucket": "moved"}
+        return client.import_table(S3BucketSource=source, InputFormat="ION", TableCreationParameters=parameters)
+
+    refused(lambda: export("theirs"))
+    refused(lambda: load("others"))
+    refused(client.list_exports)
+    # Past the gate: there is no archive here, and no bucket.
+    refused(lambda: export("ours"), "PointInTimeRecoveryUnavailableException")
+    arn = load("copies")["ImportTableDescription"]["ImportArn"]
+    refused(lambda: client.describe_import(ImportArn=arn))
+    path = region.folder / "audit.log"
+
+    def records():
+        all_records = [json.loads(line) for line in path.read_text().splitlines()]
+        last = {record["eventName"]: record for record in all_records}
+        return last if {"ExportTableToPointInTime", "ImportTable"} <= set(last) else None
+
+    last = wait_until(records, "records of the calls")
+    told = [last[name]["resources"][0]["ARN"] for name in ("ExportTableToPointInTime", "ImportTable")]
+    assert told == arns
+    assert "never told" not in path.read_text()
+
+
 def test_root_credentials_are_made_once_and_what_was_made_stays(tmp_path):
     iam_settings = ""
     with serve(tmp_path, iam_settings) as region:

@@ -69,10 +69,15 @@ impl Auditing {
         let caller = &*origin.principal.caller;
         let mut asked: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
         let is_data = is_data(operation);
-        let table = asked.get("TableName").and_then(Value::as_str).unwrap_or_default();
+        let of_import = asked
+            .get("TableCreationParameters")
+            .and_then(|table| table.get("TableName"));
+        let table = asked.get("TableName").or(of_import);
+        let table = table.and_then(Value::as_str).unwrap_or_default();
         let arn = match asked
             .get("ResourceArn")
             .or(asked.get("StreamArn"))
+            .or(asked.get("TableArn"))
             .and_then(Value::as_str)
         {
             Some(arn) => arn.to_owned(),
@@ -82,6 +87,8 @@ impl Auditing {
         if is_data {
             asked.retain(|name, _| TOLD_OF_DATA.contains(&name.as_str()));
         }
+        // It has values of items.
+        asked.remove("FilterSpecification");
         let answered: Option<Map<String, Value>> = (!reply.status.is_success())
             .then(|| serde_json::from_slice(&reply.body).ok())
             .flatten();

@@ -16,6 +16,8 @@ mod import;
 mod ledger;
 mod objects;
 mod root;
+#[cfg(test)]
+mod tests;
 mod window;
 mod writer;
 

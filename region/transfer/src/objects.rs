@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// The most records that are committed at once: with the entries of twenty indexes they are within what a commit may have.
-const BATCH_RECORDS: usize = 2_000;
+const BATCH_RECORDS: usize = if cfg!(test) { 7 } else { 2_000 };
 /// Bytes of items, likewise.
 const BATCH_BYTES: usize = 2 << 20;
 /// Batches that are read ahead.

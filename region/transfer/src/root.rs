@@ -124,6 +124,12 @@ impl<E: Engine> Transfers<E> {
         Ok(this)
     }
 
+    /// Whether somebody else has the jobs, too.
+    #[cfg(test)]
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     async fn run_export(self, job: ExportJob) {
         // Never closed.
         let _turn = self.exporting.acquire().await;

@@ -11,7 +11,7 @@ use geodynamo_table::ItemKey;
 use crate::{Result, writer::Last};
 
 /// Bytes of changed items that are held in memory at a time. One route's are held whatever they take.
-const SLICE_BYTES_MAX: usize = 32 << 20;
+const SLICE_BYTES_MAX: usize = if cfg!(test) { 600 } else { 32 << 20 };
 
 /// A window of a chain.
 pub(crate) struct Window<'a> {
@@ -48,10 +48,6 @@ impl Slice {
 impl Window<'_> {
     /// The changes of the routes from one on: of as many as there is room for.
     pub(crate) async fn slice(&self, first: u64) -> Result<Slice> {
-        self.slice_within(first, SLICE_BYTES_MAX).await
-    }
-
-    async fn slice_within(&self, first: u64, bytes_max: usize) -> Result<Slice> {
         let mut changes = Changes::between(self.archive, self.dir, self.from_ms, self.to_ms).await?;
         let mut changed = BTreeMap::<(u64, Bytes), Last>::new();
         let (mut last, mut bytes) = (u64::MAX, 0);
@@ -75,7 +71,7 @@ impl Window<'_> {
                 bytes -= size(&key, &before);
             }
             // What there is no room for is left to the next slice, whole routes at a time.
-            while bytes > bytes_max
+            while bytes > SLICE_BYTES_MAX
                 && let Some(greatest) = changed.last_key_value().map(|((route, _), _)| *route)
                 && changed
                     .first_key_value()

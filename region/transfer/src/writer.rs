@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// Bytes of lines that are compressed at once.
-const LINES_BYTES: usize = 2 << 20;
+const LINES_BYTES: usize = if cfg!(test) { 500 } else { 2 << 20 };
 /// Bytes of a data file, about, as it is stored.
-const FILE_BYTES: usize = 16 << 20;
+const FILE_BYTES: usize = if cfg!(test) { 1 } else { 16 << 20 };
 
 /// An item's last change within a window.
 pub(crate) struct Last {

@@ -123,6 +123,19 @@ def test_without_encryption_all_is_found(tmp_path):
     assert {".log", ".sst"} <= found, found
     assert holders(tmp_path / "archive")
 
+    # Then it is encrypted where it is.
+    table = f"{WORD}-table"
+    before = count(tmp_path, table)
+    config = str(tmp_path / "region.toml")
+    encrypt = [BINARY, "keys", "encrypt", "--config", config]
+    with serve(tmp_path, ARCHIVE):
+        running = subprocess.run(encrypt, capture_output=True, text=True)
+        assert running.returncode != 0 and "the region runs" in running.stderr
+    subprocess.run(encrypt, check=True)
+    assert holders(tmp_path / "data") == set()
+    assert count(tmp_path, table) == before
+    assert subprocess.run(encrypt, capture_output=True).returncode != 0
+
 
 def test_keys_that_are_missing_wrong_or_open_are_refused(tmp_path):
     with serve(tmp_path) as region:

@@ -344,8 +344,9 @@ async fn recoveries(
     let Some(entry) = &config.archive else { return Ok(None) };
     let mut archive = Archive::open(&entry.place())?;
     if let Some(sealing) = sealing {
-        let plain = std::mem::replace(&mut archive, sealing.archive(&archive));
-        sealing.keep_exchanging(plain, config.region.to_string(), stop).await;
+        let sealed = sealing.archive(&archive);
+        sealing.keep_exchanging(archive, config.region.to_string(), stop).await;
+        archive = sealed;
     }
     let options = RecoveryOptions {
         ship_ms: entry.ship_seconds.get() * 1000,

@@ -51,7 +51,7 @@ def holders(folder):
 def story(folder, settings):
     """Tables, indexes, tags, a stream, backups; flushes, a clean end and a kill."""
     # Small memtables: tables are written while it runs.
-    settings = f"memory = {{ write_buffer_mb = 8 }}\n{settings}{ARCHIVE}"
+    settings = f"{settings}{ARCHIVE}[memory]\nwrite_buffer_mb = 8\n"
     table = f"{WORD}-table"
     for crash in (False, True):
         with serve(folder, settings, crash=crash) as region:
@@ -117,7 +117,7 @@ def test_nothing_is_in_the_clear(tmp_path):
 
 def test_without_encryption_all_is_found(tmp_path):
     """The negative control: the same search finds it in every kind of file."""
-    story(tmp_path, "encryption = { enabled = false }\n")
+    story(tmp_path, "[encryption]\nenabled = false\n")
     assert not (tmp_path / "data.key").exists()
     found = {path.suffix or path.name.split("-")[0] for path in holders(tmp_path / "data")}
     assert {".log", ".sst"} <= found, found

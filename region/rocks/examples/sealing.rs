@@ -72,7 +72,11 @@ async fn main() -> Result<(), Failure> {
         }
     }
     let [plain, sealed] = rates;
-    println!("ratio  puts {:.3}  gets {:.3}", sealed[0] / plain[0], sealed[1] / plain[1]);
+    println!(
+        "ratio  puts {:.3}  gets {:.3}",
+        sealed[0] / plain[0],
+        sealed[1] / plain[1]
+    );
     for (_, engine, _) in stores {
         engine.close().await?;
     }

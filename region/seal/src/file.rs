@@ -178,7 +178,9 @@ impl Keyring {
         let (cipher, mac) = FileCipher::of(&key, &header[SALT_AT..TAG_AT], self.witness())?;
         let (tag, rest) = header[TAG_AT..].split_at(TAG_BYTES);
         let is_whole = hmac::verify(&mac, &header[..TAG_AT], tag).is_ok() && rest.iter().all(|byte| *byte == 0);
-        is_whole.then_some(cipher).ok_or_else(|| damaged("it is not as it was written"))
+        is_whole
+            .then_some(cipher)
+            .ok_or_else(|| damaged("it is not as it was written"))
     }
 }
 

@@ -164,7 +164,9 @@ impl Keyring {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring").field("current", &self.current.id).finish_non_exhaustive()
+        f.debug_struct("Keyring")
+            .field("current", &self.current.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -91,7 +91,10 @@ mod tests {
             assert!(keyring.open_sealed("a/c", &sealed).is_err());
             assert_ne!(keyring.seal("a/b", content.to_vec()).unwrap(), sealed);
             let other = Keyring::in_memory().unwrap();
-            assert!(matches!(other.open_sealed("a/b", &sealed), Err(SealError::UnknownKey(_))));
+            assert!(matches!(
+                other.open_sealed("a/b", &sealed),
+                Err(SealError::UnknownKey(_))
+            ));
         }
         let sealed = keyring.seal("a", b"geodynamo".to_vec()).unwrap();
         for bit in 0..8 * sealed.len() {

@@ -322,7 +322,9 @@ mod tests {
         let key = hex(&[5; 32]);
         assert_eq!(
             command(&format!("echo {key}")).unwrap().name(),
-            LocalKey::parse("a text".into(), &format!("# of mine\n\n{key}\n")).unwrap().name()
+            LocalKey::parse("a text".into(), &format!("# of mine\n\n{key}\n"))
+                .unwrap()
+                .name()
         );
         for bad in ["exit 3", "echo nothing", "true", &format!("echo {key}; exit 1")] {
             assert!(matches!(command(bad), Err(SealError::NoKey(_))), "{bad}");

@@ -106,8 +106,17 @@ mod tests {
     fn texts() {
         let secret = Secret::random().unwrap();
         assert_eq!(Secret::parse(&secret.to_text()), Some(secret.clone()));
-        assert_eq!(Secret::parse(&format!(" {}\n", hex(secret.reveal()))), Some(secret.clone()));
-        for bad in ["", "short", &"zz".repeat(32), &STANDARD.encode([1; 31]), &"é".repeat(32)] {
+        assert_eq!(
+            Secret::parse(&format!(" {}\n", hex(secret.reveal()))),
+            Some(secret.clone())
+        );
+        for bad in [
+            "",
+            "short",
+            &"zz".repeat(32),
+            &STANDARD.encode([1; 31]),
+            &"é".repeat(32),
+        ] {
             assert_eq!(Secret::parse(bad), None, "{bad}");
         }
         assert_eq!(format!("{secret:?}"), "Secret(…)");

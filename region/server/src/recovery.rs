@@ -38,7 +38,11 @@ pub(crate) fn restore(arguments: &Restore) -> Done {
             sealing.exchange(&archive, config.region.as_str()).await?;
             archive = sealing.archive(&archive);
         }
-        let tables = Tables::open(open_engine(&config, sealing.as_ref())?, table_options(&config, None, &time)).await?;
+        let tables = Tables::open(
+            open_engine(&config, sealing.as_ref())?,
+            table_options(&config, None, &time),
+        )
+        .await?;
         let restored = restore_into(&tables, archive, &config, arguments).await;
         tables.store_counts().await?;
         tables.engine().close().await?;

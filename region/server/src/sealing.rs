@@ -118,7 +118,8 @@ pub(crate) fn open(config: &Config) -> Result<Option<Sealing>, SealingError> {
         }
         Found::Nothing if config.encryption.enabled == Some(false) => Ok(None),
         Found::Nothing => {
-            let failed = |error: std::io::Error| SealingError::Directory(format!("{}: {error}", config.data_dir.display()));
+            let failed =
+                |error: std::io::Error| SealingError::Directory(format!("{}: {error}", config.data_dir.display()));
             fs::create_dir_all(&config.data_dir).map_err(failed)?;
             make_default_key(config)?;
             let region_key = region_key(config)?;
@@ -147,7 +148,11 @@ fn region_key(config: &Config) -> Result<Arc<dyn RegionKey>, SealError> {
 
 /// The key's file: what the configuration names, or the one beside the data directory.
 fn key_file(config: &Config) -> PathBuf {
-    config.encryption.key_file.clone().unwrap_or_else(|| beside(&config.data_dir))
+    config
+        .encryption
+        .key_file
+        .clone()
+        .unwrap_or_else(|| beside(&config.data_dir))
 }
 
 /// A folder's name and `.key`, beside it.
@@ -198,7 +203,9 @@ impl Transform for Sealed {
     }
 
     fn seal(&self, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, TransformError> {
-        self.0.seal(name, bytes).map_err(|error| TransformError(error.to_string()))
+        self.0
+            .seal(name, bytes)
+            .map_err(|error| TransformError(error.to_string()))
     }
 
     fn open(&self, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, TransformError> {
@@ -240,7 +247,10 @@ impl Sealing {
         let exchanging = tokio::spawn(async move {
             while let Err(error) = sealing.exchange(&archive, &region).await {
                 tracing::warn!(%error, "the keys are not in the archive yet");
-                if tokio::time::timeout(AGAIN_AFTER, stop.wait_for(|stopped| *stopped)).await.is_ok() {
+                if tokio::time::timeout(AGAIN_AFTER, stop.wait_for(|stopped| *stopped))
+                    .await
+                    .is_ok()
+                {
                     return;
                 }
             }

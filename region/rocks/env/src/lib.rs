@@ -17,7 +17,7 @@ use rocksdb::Env;
 
 mod reader;
 
-pub use reader::{Form, PlainWal, Reader};
+pub use reader::{Form, PlainWal, Reader, masked_crc32c};
 
 /// What C++ calls.
 #[repr(C)]
@@ -115,7 +115,12 @@ unsafe extern "C" fn begin(
 /// `seal` is what `geodynamo_sealed_env` was given; `header` is one's bytes; `error` has `room` bytes.
 unsafe extern "C" fn open(seal: *const c_void, header: *const u8, error: *mut c_char, room: usize) -> *mut c_void {
     // SAFETY: as the caller promises.
-    let (keyring, header) = unsafe { (&*seal.cast::<Keyring>(), slice::from_raw_parts(header, FILE_HEADER_BYTES)) };
+    let (keyring, header) = unsafe {
+        (
+            &*seal.cast::<Keyring>(),
+            slice::from_raw_parts(header, FILE_HEADER_BYTES),
+        )
+    };
     match keyring.open_file(header) {
         Ok(cipher) => handed_over(cipher),
         // SAFETY: as the caller promises.

@@ -54,7 +54,10 @@ fn options(env: &Env) -> Options {
 fn write(db: &DB, round: u64) {
     for number in 0..20_u64 {
         let mut batch = WriteBatch::default();
-        batch.put(number.to_be_bytes(), format!("planted-secret-{round}-{number}-{}", "x".repeat(2000)));
+        batch.put(
+            number.to_be_bytes(),
+            format!("planted-secret-{round}-{number}-{}", "x".repeat(2000)),
+        );
         let mut sync = WriteOptions::default();
         sync.set_sync(true);
         db.write_opt(batch, &sync).unwrap();
@@ -111,7 +114,12 @@ fn nothing_is_in_the_clear_and_no_key_stream_is_used_twice() {
     assert_eq!(uses.overlaps(), 0);
     assert!(uses.0.lock().unwrap().count > 500, "uses were noted");
     for folder in ["db", "copy-0", "copy-3"] {
-        for text in [&b"planted-secret"[..], b"leveldb.Bytewise", b"RocksDB version", b"MANIFEST-"] {
+        for text in [
+            &b"planted-secret"[..],
+            b"leveldb.Bytewise",
+            b"RocksDB version",
+            b"MANIFEST-",
+        ] {
             assert_eq!(holds(&home.path().join(folder), text), [""; 0], "{folder}");
         }
     }
@@ -134,7 +142,12 @@ fn without_encryption_all_is_found() {
     write(&db, 0);
     db.flush().unwrap();
     write(&db, 1);
-    for text in [&b"planted-secret"[..], b"leveldb.Bytewise", b"RocksDB version", b"MANIFEST-"] {
+    for text in [
+        &b"planted-secret"[..],
+        b"leveldb.Bytewise",
+        b"RocksDB version",
+        b"MANIFEST-",
+    ] {
         assert!(!holds(home.path(), text).is_empty());
     }
 }

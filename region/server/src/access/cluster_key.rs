@@ -20,10 +20,7 @@ pub(crate) const CLUSTER_KEY: &str = "cluster.key";
 const SEALED: &str = "sealed:";
 
 /// The key of a configuration's cluster. Where no file is named it is the data directory's own, made if it is not there.
-pub(super) fn of(
-    config: &Config,
-    sealing: Option<&Sealing>,
-) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartError> {
+pub(super) fn of(config: &Config, sealing: Option<&Sealing>) -> Result<[u8; CLUSTER_KEY_LEN], AccessStartError> {
     let path = match &config.access.cluster_key_file {
         Some(path) => path.clone(),
         None => {

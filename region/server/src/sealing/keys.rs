@@ -143,5 +143,9 @@ async fn rotate(arguments: &RotateKeys) -> Done {
     if is_file {
         LocalKey::keep_first_of_file(&key_file(&config))?;
     }
-    Ok(writeln!(io::stdout(), "{count} data keys are under the region key {} now", key.name())?)
+    Ok(writeln!(
+        io::stdout(),
+        "{count} data keys are under the region key {} now",
+        key.name()
+    )?)
 }

@@ -90,7 +90,10 @@ fn without_its_key_a_directory_stays_as_it_is() {
     drop(home.engine(&cat));
     fs::remove_file(home.path("data").join(KEYRING)).unwrap();
     assert!(refusal(&home.config("key_file = \"elsewhere.key\"")).contains("the keyring is gone"));
-    let two = Config::parse("c", "region = \"a\"\nnode = \"a\"\ndata_dir = \"d\"\n[encryption]\nkey_file = \"f\"\nkey_variable = \"v\"");
+    let two = Config::parse(
+        "c",
+        "region = \"a\"\nnode = \"a\"\ndata_dir = \"d\"\n[encryption]\nkey_file = \"f\"\nkey_variable = \"v\"",
+    );
     assert!(two.is_err());
 }
 
@@ -134,7 +137,9 @@ async fn an_archive_is_read_with_the_regions_key_alone() {
     let before = LocalKey::from_file(&home.path("data.key")).unwrap();
     for data_key in [false, true] {
         let arguments = rotate(data_key);
-        tokio::task::spawn_blocking(move || keys(&arguments).unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || keys(&arguments).unwrap())
+            .await
+            .unwrap();
         read(&sealed().await).await;
     }
     let after = LocalKey::from_file(&home.path("data.key")).unwrap();

@@ -51,7 +51,7 @@ def holders(folder):
 def story(folder, settings):
     """Tables, indexes, tags, a stream, backups; flushes, a clean end and a kill."""
     # Small memtables: tables are written while it runs.
-    settings = f"memory = {{ write_buffer_mb = 8 }}\n{settings}{ARCHIVE}"
+    settings = f"{settings}{ARCHIVE}[memory]\nwrite_buffer_mb = 8\n"
     table = f"{WORD}-table"
     for crash in (False, True):
         with serve(folder, settings, crash=crash) as region:
@@ -117,11 +117,24 @@ def test_nothing_is_in_the_clear(tmp_path):
 
 def test_without_encryption_all_is_found(tmp_path):
     """The negative control: the same search finds it in every kind of file."""
-    story(tmp_path, "encryption = { enabled = false }\n")
+    story(tmp_path, "[encryption]\nenabled = false\n")
     assert not (tmp_path / "data.key").exists()
     found = {path.suffix or path.name.split("-")[0] for path in holders(tmp_path / "data")}
     assert {".log", ".sst"} <= found, found
     assert holders(tmp_path / "archive")
+
+    # Then it is encrypted where it is.
+    table = f"{WORD}-table"
+    before = count(tmp_path, table)
+    config = str(tmp_path / "region.toml")
+    encrypt = [BINARY, "keys", "encrypt", "--config", config]
+    with serve(tmp_path, ARCHIVE):
+        running = subprocess.run(encrypt, capture_output=True, text=True)
+        assert running.returncode != 0 and "the region runs" in running.stderr
+    subprocess.run(encrypt, check=True)
+    assert holders(tmp_path / "data") == set()
+    assert count(tmp_path, table) == before
+    assert subprocess.run(encrypt, capture_output=True).returncode != 0
 
 
 def test_keys_that_are_missing_wrong_or_open_are_refused(tmp_path):

@@ -37,6 +37,7 @@ use tokio::sync::watch;
 
 mod admission;
 mod committer;
+mod damage;
 mod disk;
 mod holder;
 mod layout;

@@ -21,7 +21,7 @@ use rocksdb::{
 };
 
 use crate::{
-    RocksMetrics, RocksOptions, admission,
+    RocksMetrics, RocksOptions, admission, damage,
     layout::{self, DATA, FORMAT, FORMAT_KEY, LOG, META},
     rows::{self, Records, failed},
 };
@@ -71,6 +71,9 @@ impl Store {
     /// A new one is made only if that is wanted.
     pub(crate) fn open(path: &Path, options: &RocksOptions, make: bool) -> Result<Self, StorageError> {
         check_seal(path, options)?;
+        if options.sync {
+            check_logs(path, options)?;
+        }
         let (mut database, cache) = options.database();
         database.create_if_missing(make);
         let families = options.column_families(&cache);
@@ -421,6 +424,24 @@ fn check_seal(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
         Some(_) if start.starts_with(b"MANIFEST-") => refused("the store is not encrypted"),
         _ => Ok(()),
     }
+}
+
+/// Refuses a store of which RocksDB would leave out what had been acknowledged, because a log is damaged.
+fn check_logs(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
+    let found = damage::find(path, options.seal.as_ref());
+    let Some(damage) = found.map_err(|error| StorageError::Io(error.to_string().into()))? else {
+        return Ok(());
+    };
+    // It may be a log that is not needed any more: what is behind the damage is in tables, then.
+    if Store::open_to_read(path, options)?.published() >= damage.next {
+        return Ok(());
+    }
+    let text = format!(
+        "Corruption: {}: damaged at byte {}, and writes behind it had been acknowledged",
+        damage.log.display(),
+        damage.at
+    );
+    Err(StorageError::Io(text.into()))
 }
 
 /// A column family's handle. Opening made all of them, so an error means a fault of this crate.

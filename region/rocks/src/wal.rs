@@ -15,14 +15,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use geodynamo_rocks_env::PlainWal;
+use geodynamo_rocks_env::{Form, PlainWal};
 use geodynamo_seal::{FILE_HEADER_BYTES, Keyring};
 
-const BLOCK: usize = 32 * 1024;
+pub(crate) const BLOCK: usize = 32 * 1024;
 /// Checksum, length, type.
-const HEADER: usize = 7;
+pub(crate) const HEADER: usize = 7;
 /// And the log's number, where logs are written over.
-const RECYCLABLE_HEADER: usize = 11;
+pub(crate) const RECYCLABLE_HEADER: usize = 11;
 
 /// Cuts off what the newest log holds behind a sequence number, the last that was published. Gives where, if there was
 /// anything. `seal`: the keys that the log is encrypted under, if it is.
@@ -30,14 +30,7 @@ const RECYCLABLE_HEADER: usize = 11;
 /// # Errors
 /// If the log cannot be read, cut or synced; or holds something else behind that number than the batch that is next.
 pub(crate) fn cut_behind(store: &Path, published: u64, seal: Option<&Keyring>) -> io::Result<Option<(PathBuf, u64)>> {
-    let mut logs: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(store)? {
-        let path = entry?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == "log")) {
-            logs.push((number, path));
-        }
-    }
+    let mut logs = all(store)?;
     // Nothing was written after the batch that failed: it is at the end of the newest log that holds anything.
     logs.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
     for (number, path) in logs {
@@ -45,7 +38,7 @@ pub(crate) fn cut_behind(store: &Path, published: u64, seal: Option<&Keyring>) -
         let (end, header) = match seal {
             None => (end_of(file, number, published)?, 0),
             Some(keyring) => {
-                let log = PlainWal::new(file, number, keyring)?;
+                let log = PlainWal::new(file, Form::Wal(number), keyring)?;
                 (end_of(log, number, published)?, FILE_HEADER_BYTES as u64)
             }
         };
@@ -60,6 +53,19 @@ pub(crate) fn cut_behind(store: &Path, published: u64, seal: Option<&Keyring>) -
         return Ok(Some((path, at)));
     }
     Ok(None)
+}
+
+/// The logs of a store, and their numbers.
+pub(crate) fn all(store: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(store)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == "log")) {
+            logs.push((number, path));
+        }
+    }
+    Ok(logs)
 }
 
 /// What a log ends with.

@@ -194,6 +194,8 @@ pub enum KeysCommand {
     /// Wraps the data keys under a new region key, at once: a new one where they are in a file, else the first one that the
     /// variable or the command gives. The region may go on meanwhile
     Rotate(RotateKeys),
+    /// Encrypts a data directory that is not, while its region does not run. Broken off, it is run again
+    Encrypt(KeysOf),
 }
 
 /// Arguments of `keys new`.

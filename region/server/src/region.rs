@@ -374,8 +374,8 @@ async fn recoveries(
     let mut archive = Archive::open(&entry.place())?;
     if let Some(sealing) = sealing {
         let sealed = sealing.archive(&archive);
-        let plain = std::mem::replace(&mut archive, sealed);
-        sealing.keep_exchanging(plain, config.region.to_string(), stop).await;
+        sealing.keep_exchanging(archive, config.region.to_string(), stop).await;
+        archive = sealed;
     }
     let options = RecoveryOptions {
         ship_ms: entry.ship_seconds.get() * 1000,

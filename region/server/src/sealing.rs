@@ -1,5 +1,6 @@
 //! Encryption at rest, as the configuration has it: the keyring of a data directory, and of an archive.
 
+mod encrypt;
 mod keys;
 
 use std::{
@@ -15,7 +16,7 @@ use geodynamo_archive::{Archive, ArchiveError, Transform, TransformError};
 use geodynamo_seal::{Keyring, KeyringFile, LocalKey, RegionKey, SealError, is_header};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::{config::Config, region::DATABASE};
 pub(crate) use keys::keys;
 
 /// The keyring's file in a data directory.
@@ -28,6 +29,8 @@ const KEYRING_KIND: u8 = 0xe0;
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long a start waits for them.
 const EXCHANGE_WAIT: Duration = Duration::from_secs(2);
+/// What is said of a directory that is encrypted in part.
+const HALFWAY: &str = "the tables are about to be encrypted: run 'geodynamo keys encrypt' again";
 /// What is said to somebody who has to choose.
 const CHOOSE: &str = "say where the region's key is ([encryption] key_file, key_variable or key_command), or that nothing is \
                       to be encrypted (enabled = false)";
@@ -62,23 +65,28 @@ enum Found {
     Plain,
     /// Encrypted tables, without the keyring.
     Bereft,
+    /// A keyring, and tables that are not encrypted: `keys encrypt` was broken off.
+    Halfway,
     /// A keyring.
     Keyring,
 }
 
 fn look(config: &Config) -> Result<Found, SealingError> {
-    if config.data_dir.join(KEYRING).exists() {
-        return Ok(Found::Keyring);
-    }
+    let has_keyring = config.data_dir.join(KEYRING).exists();
     let mut start = Vec::new();
-    match File::open(config.data_dir.join(crate::region::DATABASE).join("CURRENT")) {
-        Ok(file) => file
-            .take(8)
+    if let Ok(file) = File::open(config.data_dir.join(DATABASE).join("CURRENT")) {
+        file.take(8)
             .read_to_end(&mut start)
-            .map_err(|error| SealingError::Directory(error.to_string()))?,
-        Err(_) => return Ok(Found::Nothing),
-    };
-    Ok(if is_header(&start) { Found::Bereft } else { Found::Plain })
+            .map_err(|error| SealingError::Directory(error.to_string()))?;
+    }
+    let is_plain = start.starts_with(b"MANIFEST");
+    Ok(match (has_keyring, is_header(&start)) {
+        (true, _) if is_plain => Found::Halfway,
+        (true, _) => Found::Keyring,
+        (false, true) => Found::Bereft,
+        (false, false) if start.is_empty() => Found::Nothing,
+        (false, false) => Found::Plain,
+    })
 }
 
 /// The keys of a configuration's data directory; none if it is not encrypted. A new one gets a keyring, if that is not
@@ -96,6 +104,7 @@ pub(crate) fn open(config: &Config) -> Result<Option<Sealing>, SealingError> {
                 file: Arc::new(file),
             }))
         }
+        Found::Halfway => Err(SealingError::Directory(HALFWAY.into())),
         Found::Bereft => Err(SealingError::Directory(format!(
             "{}: the tables are encrypted, and the keyring is gone; bring it back from a copy of the data directory",
             path.display()

@@ -434,7 +434,12 @@ class SealedFileSystem : public FileSystemWrapper {
     if (cipher == nullptr) return IOStatus::IOError(name, text);
     auto sealed = std::make_unique<SealedWritableFile>(std::move(file), name, Cipher(calls_, cipher));
     IOStatus status = sealed->target()->Append(Slice(header, HEADER), options.io_options, dbg);
-    if (status.ok()) *result = std::move(sealed);
+    if (status.ok()) {
+      *result = std::move(sealed);
+    } else {
+      // Half a header would be taken for a damaged one; what was in a file that is written over is of no use any more.
+      sealed->target()->Truncate(0, options.io_options, dbg).PermitUncheckedError();
+    }
     return status;
   }
 

@@ -17,7 +17,7 @@ use rocksdb::Env;
 
 mod reader;
 
-pub use reader::{Form, PlainWal, Reader};
+pub use reader::{Form, PlainWal, Reader, masked_crc32c};
 
 /// What C++ calls.
 #[repr(C)]

@@ -14,6 +14,7 @@ use std::{
     io::{self, Read},
 };
 
+use crc_fast::{CrcAlgorithm, checksum};
 use geodynamo_seal::{FILE_HEADER_BYTES, FileCipher, Keyring, Result};
 
 /// Records do not go over a block's end.
@@ -173,18 +174,11 @@ fn low(number: u64) -> u32 {
     (number & u64::from(u32::MAX)) as u32
 }
 
-/// RocksDB's checksum of a record: CRC-32C, rotated, with a constant added. It is asked for one record of a file.
-fn masked_crc32c(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
+/// RocksDB's checksum of a record: CRC-32C, rotated, with a constant added.
+pub fn masked_crc32c(bytes: &[u8]) -> u32 {
     const MASK: u32 = 0xa282_ead8;
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (POLYNOMIAL & (crc & 1).wrapping_neg());
-        }
-    }
-    (!crc).rotate_right(15).wrapping_add(MASK)
+    let crc = checksum(CrcAlgorithm::Crc32Iscsi, bytes) & u64::from(u32::MAX);
+    (crc as u32).rotate_right(15).wrapping_add(MASK)
 }
 
 /// A WAL's plain bytes, for who reads it without RocksDB.
@@ -196,11 +190,11 @@ pub struct PlainWal {
 }
 
 impl PlainWal {
-    /// Reads a WAL of a number.
+    /// Reads a WAL, with what is behind its end as in a plain file, or as it is.
     ///
     /// # Errors
     /// If the file cannot be read, or its header is damaged.
-    pub fn new(mut file: File, number: u64, keyring: &Keyring) -> io::Result<Self> {
+    pub fn new(mut file: File, form: Form, keyring: &Keyring) -> io::Result<Self> {
         let mut header = Vec::with_capacity(FILE_HEADER_BYTES);
         (&mut file).take(FILE_HEADER_BYTES as u64).read_to_end(&mut header)?;
         let unwritten = header.len() < FILE_HEADER_BYTES || header.iter().all(|byte| *byte == 0);
@@ -208,7 +202,7 @@ impl PlainWal {
             None
         } else {
             let cipher = keyring.open_file(&header).map_err(io::Error::other)?;
-            Some(Reader::new(cipher, Form::Wal(number)))
+            Some(Reader::new(cipher, form))
         };
         Ok(Self { file, reader })
     }

@@ -41,16 +41,29 @@ pub(super) fn of(config: &Config, sealing: Option<&Sealing>) -> Result<[u8; CLUS
 /// Makes the file, readable by its owner only, unless it is there. Tells whether it was made.
 pub(crate) fn make(path: &Path, sealing: Option<&Sealing>) -> Result<bool, AccessStartError> {
     let key: [u8; CLUSTER_KEY_LEN] = rand::random();
-    let text = match sealing {
-        None => STANDARD.encode(key),
-        Some(sealing) => {
-            let sealed = sealing.keyring.seal(CLUSTER_KEY, key.to_vec());
-            format!(
-                "{SEALED}{}",
-                STANDARD.encode(sealed.map_err(|error| file_error(path, error))?)
-            )
-        }
+    write_new(path, &text_of(path, key, sealing)?)
+}
+
+/// Seals the key in a file, whether it was or not.
+pub(crate) fn reseal(path: &Path, sealing: &Sealing) -> Result<(), AccessStartError> {
+    let text = text_of(path, read(path, Some(sealing))?, Some(sealing))?;
+    let new = path.with_extension("new");
+    // What a crash left.
+    let _ = fs::remove_file(&new);
+    write_new(&new, &text)?;
+    fs::rename(&new, path).map_err(|error| file_error(path, error))
+}
+
+fn text_of(path: &Path, key: [u8; CLUSTER_KEY_LEN], sealing: Option<&Sealing>) -> Result<String, AccessStartError> {
+    let Some(sealing) = sealing else {
+        return Ok(STANDARD.encode(key));
     };
+    let sealed = sealing.keyring.seal(CLUSTER_KEY, key.to_vec());
+    let sealed = sealed.map_err(|error| file_error(path, error))?;
+    Ok(format!("{SEALED}{}", STANDARD.encode(sealed)))
+}
+
+fn write_new(path: &Path, text: &str) -> Result<bool, AccessStartError> {
     let made = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -205,8 +205,8 @@ fn topology(ports: &[Ports], wan: &WanEmulator) -> String {
 
 /// A region as `geodynamo serve` reads it. Provisioned throughput throttles, but a hot key does not: it is for trying out,
 /// as fast as the machine goes, on few keys.
-/// The key's path may have quotes and the like in it: a TOML string is written as TOML writes it.
 fn region_config(name: &str, ports: &Ports, wan: &WanEmulator, key: &Path) -> String {
+    // A path may have quotes and the like in it.
     let key = toml::Value::from(key.to_string_lossy().into_owned());
     format!(
         "region = \"{name}\"\nnode = \"{name}\"\ndata_dir = \"{name}\"\ntopology = \"topology.toml\"\n\n\

@@ -13,7 +13,7 @@ use geodynamo_archive::Archive;
 use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, RegionKey, file_key_id};
 use tokio::runtime::Builder;
 
-use super::{Found, KEYRING, key_file, keyrings, look, put_keyring, region_key};
+use super::{Found, HALFWAY, KEYRING, encrypt, key_file, keyrings, look, put_keyring, region_key};
 use crate::{
     cli::{KeysArguments, KeysCommand, KeysOf, RotateKeys},
     config::Config,
@@ -38,6 +38,7 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(rotate(arguments))
         }
+        KeysCommand::Encrypt(arguments) => encrypt::encrypt(arguments),
     }
 }
 
@@ -47,6 +48,7 @@ fn status(arguments: &KeysOf) -> Done {
     match look(&config)? {
         Found::Nothing => Ok(writeln!(out, "there are no tables yet")?),
         Found::Plain => Ok(writeln!(out, "not encrypted")?),
+        Found::Halfway => Err(HALFWAY.into()),
         Found::Bereft => Err("the tables are encrypted, and the keyring is gone".into()),
         Found::Keyring => {
             let path = config.data_dir.join(KEYRING);

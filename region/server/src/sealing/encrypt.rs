@@ -1,0 +1,132 @@
+//! `geodynamo keys encrypt`: a data directory that is not encrypted becomes one that is.
+//!
+//! A file that is encrypted is a header and the file's own bytes under a key stream, so each file is copied into a second store,
+//! which takes the first one's place at once. Until then nothing of the first one has changed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
+
+use geodynamo_seal::Keyring;
+use indicatif::ProgressBar;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{Found, KEYRING, Sealing, key_file, look, make_default_key, region_key};
+use crate::{access::cluster_key, cli::KeysOf, config::Config, region::DATABASE, run::Done};
+
+/// The second store.
+const SECOND: &str = "db.encrypting";
+/// The keyring, until the second store is whole.
+const KEYRING_BEFORE: &str = "keyring.json.encrypting";
+/// Bytes that are encrypted at a time.
+const CHUNK: usize = 1 << 20;
+
+pub(super) fn encrypt(arguments: &KeysOf) -> Done {
+    let config = Config::load(&arguments.config)?;
+    let found = look(&config)?;
+    let (path, before) = (config.data_dir.join(KEYRING), config.data_dir.join(KEYRING_BEFORE));
+    let store = config.data_dir.join(DATABASE);
+    let second = config.data_dir.join(SECOND);
+    match found {
+        Found::Plain | Found::Halfway => {}
+        // What was left to be done.
+        Found::Keyring if second.exists() => return finish(&config, &second),
+        Found::Nothing | Found::Bereft | Found::Keyring => {
+            return Err(format!("{}: there is nothing to encrypt", config.data_dir.display()).into());
+        }
+    }
+    let _lock = lock(&store)?;
+    make_default_key(&config)?;
+    let key = region_key(&config)?;
+    let keyring = if found == Found::Halfway {
+        Keyring::open(&path, &*key)?
+    } else if before.exists() {
+        Keyring::open(&before, &*key)?
+    } else {
+        Keyring::make(&before, &*key)?
+    };
+    if second.exists() {
+        fs::remove_dir_all(&second)?;
+    }
+    copy_all(&store, &second, &keyring)?;
+    if found == Found::Plain {
+        fs::rename(&before, &path)?;
+    }
+    renameat_with(CWD, &store, CWD, &second, RenameFlags::EXCHANGE).map_err(io::Error::from)?;
+    File::open(&config.data_dir)?.sync_all()?;
+    finish(&config, &second)?;
+    let place = key_file(&config);
+    if config.encryption.key_variable.is_none() && config.encryption.key_command.is_none() {
+        writeln!(io::stdout(), "encrypted; keep a copy of {}", place.display())?;
+    }
+    Ok(())
+}
+
+/// Takes away what is not encrypted.
+fn finish(config: &Config, second: &Path) -> Done {
+    if let Some(sealing) = super::open(config)? {
+        seal_cluster_key(config, &sealing)?;
+    }
+    Ok(fs::remove_dir_all(second)?)
+}
+
+/// The data directory's own key of the cluster, if there is one.
+fn seal_cluster_key(config: &Config, sealing: &Sealing) -> Done {
+    let path = config.data_dir.join(cluster_key::CLUSTER_KEY);
+    if path.exists() {
+        cluster_key::reseal(&path, sealing)?;
+    }
+    Ok(())
+}
+
+/// Keeps the region from starting; an error if it runs.
+fn lock(store: &Path) -> io::Result<File> {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(name)?;
+    file.try_lock()
+        .map_err(|_| io::Error::other("the region runs: it must have ended"))?;
+    Ok(file)
+}
+
+fn copy_all(from: &Path, to: &Path, keyring: &Keyring) -> Done {
+    fs::create_dir(to)?;
+    let files = fs::read_dir(from)?.collect::<io::Result<Vec<_>>>()?;
+    let bar = ProgressBar::new(0);
+    for entry in &files {
+        bar.inc_length(entry.metadata()?.len());
+    }
+    for entry in &files {
+        if entry.file_type()?.is_file() {
+            copy(&entry.path(), &to.join(entry.file_name()), keyring, &bar)?;
+        }
+    }
+    File::open(to)?.sync_all()?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, keyring: &Keyring, bar: &ProgressBar) -> Done {
+    let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
+    // An empty file is one with encryption, too: the lock, for one.
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let (header, cipher) = keyring.begin_file(None)?;
+    let mut offset = 0;
+    loop {
+        chunk.clear();
+        (&mut from).take(CHUNK as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            break;
+        }
+        if offset == 0 {
+            to.write_all(&header)?;
+        }
+        cipher.seal(offset, &mut chunk)?;
+        to.write_all(&chunk)?;
+        offset += chunk.len() as u64;
+        bar.inc(chunk.len() as u64);
+    }
+    Ok(to.sync_all()?)
+}

@@ -21,6 +21,8 @@ START_S = 240
 STATE_S = 60
 # An insecure name for this machine: pages that come from it have no WebCrypto.
 PLAIN_NAME = "console.test"
+# For who works on the pages: they come from this folder (region/console/web), not from the binary that was built.
+WEB = os.environ.get("GEODYNAMO_CONSOLE_WEB")
 # What a page must never run: it would say so.
 MARKUP = "<img src=x onerror=\"window.struck='img'\"><script>window.struck='script'</script>'\"><svg onload=\"window.struck='svg'\">"
 
@@ -120,6 +122,8 @@ def browse(chromium, world):
         settings = {"viewport": {"width": 1280, "height": 720}, **settings}
         context = chromium.new_context(accept_downloads=True, **settings)
         contexts.append(context)
+        if WEB:
+            context.route("**/console/**", from_folder)
         page = context.new_page()
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))
@@ -136,6 +140,12 @@ def browse(chromium, world):
             assert page.evaluate("window.struck") is None, "a page ran what an item held"
             assert getattr(page, "faults", []) == []
         context.close()
+
+
+def from_folder(route):
+    path = Path(WEB, route.request.url.split("/console/", 1)[1])
+    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    route.fulfill(body=path.read_text(), content_type=kinds[path.suffix])
 
 
 def is_fault(said):

@@ -120,7 +120,8 @@ function enter() {
         h('div.who', h('span.name', { title: session.callerArn() }, who), leave),
       ),
       h(
-        'div.side',
+        'aside.side',
+        { 'aria-label': 'geodynamo' },
         h('a.brand', { href: '#/world' }, h('img', { src: '/console/icon.svg', alt: '' }), 'geodynamo'),
         h('nav', { 'aria-label': 'Pages' }, links),
         h('div.foot', facts.cluster ? `cluster ${facts.cluster}` : 'one region', h('br'), facts.version.split(' ')[0]),

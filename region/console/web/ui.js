@@ -149,7 +149,7 @@ export function stateBadge(state) {
 /** A table. Columns: { title, cell(row), number }. */
 export function grid(columns, rows, { empty = 'Nothing here.', label } = {}) {
   if (rows.length === 0) return h('p.empty', empty)
-  const head = columns.map((column) => h(`th${column.number ? '.number' : ''}`, { scope: 'col' }, column.title))
+  const head = columns.map((column) => h(`th${column.number ? '.number' : ''}`, { scope: 'col' }, column.title || h('span.unseen', 'Actions')))
   const line = (row) => h('tr', columns.map((column) => h(`td${column.number ? '.number' : ''}`, column.cell(row))))
   const region = { tabindex: '0', role: 'region', 'aria-label': label ?? 'Table' }
   return h('div.scroll', region, h('table', h('thead', h('tr', head)), h('tbody', rows.map(line))))

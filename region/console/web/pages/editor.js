@@ -127,6 +127,7 @@ function open(table, loadedAtFirst, item, done) {
         } catch (error) {
           if (error.kind === 'ConditionalCheckFailedException') conflict(error.more.Item)
           else fill(failed, failure(error))
+          failed.scrollIntoView({ block: 'nearest' })
         }
       }
       const conflict = (now) => {

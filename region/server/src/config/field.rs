@@ -116,14 +116,14 @@ impl Default for Account {
 }
 
 text! {
-    /// The base address of an OTLP collector.
+    /// The base address of another program's HTTP interface: an OTLP collector's, the WAN emulator's.
     Endpoint,
     |text| {
         text.parse::<http::Uri>().is_ok_and(|uri| {
             uri.scheme() == Some(&http::uri::Scheme::HTTP) && uri.host().is_some_and(|host| !host.is_empty())
         })
     },
-    "an OTLP endpoint is an http:// address"
+    "an endpoint is an http:// address"
 }
 
 text! {

@@ -73,6 +73,10 @@ body_timeout_ms = 2000
 idle_timeout_ms = 3000
 drain_timeout_ms = 4000
 
+[console]
+endpoints = { us-east-1 = "https://us.example:8000" }
+wan = "http://127.0.0.1:9090"
+
 [otel]
 endpoint = "http://127.0.0.1:4318"
 sample_percent = 5
@@ -154,6 +158,10 @@ fn every_field_is_read() {
             change_interval_ms: Within::new(50),
         }
     );
+    assert!(config.console.enabled);
+    assert_eq!(config.console.wan.as_ref().unwrap().as_str(), "http://127.0.0.1:9090");
+    let us = RegionName::new("us-east-1").unwrap();
+    assert_eq!(config.console.endpoints[&us].as_str(), "https://us.example:8000");
     assert_eq!(
         (config.otel.endpoint.unwrap().as_str(), config.otel.sample_percent.get()),
         ("http://127.0.0.1:4318", 5)

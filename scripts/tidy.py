@@ -35,6 +35,8 @@ MAY_USE = {
     "access": {"policy"},
     "iam": {"access", "policy"},
     "audit": {"access", "policy"},
+    "outgoing": {"access"},
+    "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},
     "loadgen": {"access", "topology", "wan"},
 }
 # They stand above all layers: what they may use is not bounded. Nothing may use them but each other's tests.

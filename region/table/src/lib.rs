@@ -30,6 +30,7 @@ mod expiry;
 mod index;
 mod index_changes;
 mod index_state;
+mod kept;
 mod keys;
 mod logs;
 mod lost;
@@ -70,6 +71,7 @@ pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
 pub use index_state::IndexBuild;
+pub use kept::Keeper;
 pub use lost::GIVEN_UP_MS;
 pub use metered::ReadItems;
 pub use order::TimeSource;
@@ -78,9 +80,9 @@ pub use reconcile::DRAIN_MS_MAX;
 pub use resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
 pub use stored::StoredItem;
 pub use streams::{
-    EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, SHARD_MS, STREAM_RETENTION_MS,
-    STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription, StreamError, StreamName, StreamOptions, StreamPage,
-    StreamRecord, parse_stream_label, stream_label,
+    EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX, RecordForm, RecordPage, SHARD_MS,
+    STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription, StreamError, StreamName,
+    StreamOptions, StreamPage, StreamRecord, parse_stream_label, stream_label,
 };
 pub use sweep::Swept;
 pub use system::SystemTable;

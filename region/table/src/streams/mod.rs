@@ -10,6 +10,7 @@
 
 mod describe;
 mod ids;
+mod json;
 mod label;
 mod lifecycle;
 mod read;
@@ -20,6 +21,7 @@ mod trim;
 use geodynamo_replicator_core::Millis;
 
 pub use describe::{Shard, StreamDescription, StreamName, StreamPage};
+pub use json::RecordForm;
 pub(crate) use label::civil;
 pub use label::{parse_stream_label, stream_label};
 pub use read::{EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord};

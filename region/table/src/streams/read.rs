@@ -171,6 +171,13 @@ impl<E: Engine> Tables<E> {
         })
     }
 
+    /// The number behind which a shard's next record will stand: one who reads on from there misses nothing that is written
+    /// from now on.
+    pub fn shard_end(&self, name: &StreamName, shard: &str) -> Result<String, StreamError> {
+        let reading = self.reading(name, ShardKey::parse(shard).ok_or(StreamError::NoShard))?;
+        Ok(reading.sequences.at(reading.readable))
+    }
+
     /// Records behind a position, and the last position looked at.
     async fn read_shard(
         &self,

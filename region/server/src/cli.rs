@@ -144,6 +144,10 @@ pub struct Dev {
     /// there, or gone, when the request is answered
     #[arg(long)]
     pub delay_transient_statuses: bool,
+    /// A function that event source mappings can name: NAME=URL, which gets each event as a POST request; may be told several
+    /// times
+    #[arg(long = "function", value_name = "NAME=URL")]
+    pub functions: Vec<String>,
 }
 
 /// Whether signatures and policies are checked.
@@ -271,6 +275,7 @@ mod tests {
                 auth: Auth::Enforce,
                 throttle: false,
                 delay_transient_statuses: false,
+                functions: Vec::new(),
             })),
         );
     }

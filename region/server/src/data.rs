@@ -10,6 +10,7 @@ mod coding;
 mod connection;
 mod query;
 mod request_id;
+mod rest;
 mod service;
 pub mod tls;
 mod unfinished;

@@ -24,3 +24,4 @@ pub mod region;
 pub mod run;
 pub mod shutdown;
 pub mod telemetry;
+pub mod triggers;

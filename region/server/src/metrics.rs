@@ -7,6 +7,7 @@ mod process;
 mod recovery;
 mod replication;
 mod storage;
+mod triggers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ pub use self::{
     recovery::RecoveryCollector,
     replication::{LinkCollector, ReplicationObserver},
     storage::{RocksCollector, TableCollector},
+    triggers::TriggerCollector,
 };
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with

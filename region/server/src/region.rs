@@ -22,6 +22,7 @@ use geodynamo_table::{
     schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
+use geodynamo_triggers::Triggers;
 use tokio::sync::watch;
 
 use crate::{
@@ -31,11 +32,12 @@ use crate::{
     config::{ClusterTls, Config, ThrottleEntry},
     metrics::{
         IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
-        ReplicationObserver, RocksCollector, TableCollector,
+        ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
     shutdown::Shutdown,
+    triggers::{self, TriggersStartError},
 };
 
 /// How often the lag behind each peer is worked out.
@@ -86,6 +88,9 @@ pub enum RegionError {
     /// Who may do what cannot be told.
     #[error("IAM: {0}")]
     Access(#[from] AccessStartError),
+    /// Event source mappings cannot be run.
+    #[error("event source mappings: {0}")]
+    Triggers(#[from] TriggersStartError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
@@ -101,6 +106,7 @@ pub struct Region {
     replicator: Option<Replicator>,
     replication_address: Option<SocketAddr>,
     recoveries: Option<Recoveries<RocksEngine>>,
+    triggers: Arc<Triggers<RocksEngine>>,
     background: watch::Sender<bool>,
 }
 
@@ -132,6 +138,9 @@ impl Region {
             let collector = RecoveryCollector(recoveries.clone());
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
+        let triggers = triggers::start(config, &tables).await?;
+        let collector = TriggerCollector(Arc::clone(&triggers));
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
@@ -175,7 +184,7 @@ impl Region {
             let api = Api::new(Arc::clone(&tables), endpoint)
                 .with_habits(config.habits)
                 .with_recovery(recovery);
-            Services::new(api, Arc::clone(&iam), mode, auditing)
+            Services::new(api, Arc::clone(&iam), Arc::clone(&triggers), mode, auditing)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
         if mode != Mode::Any {
@@ -189,6 +198,7 @@ impl Region {
             replicator,
             replication_address,
             recoveries,
+            triggers,
             background,
         })
     }
@@ -212,6 +222,7 @@ impl Region {
     /// applied and the engine is closed.
     pub async fn finish(self) -> Result<(), StorageError> {
         self.ports.finish().await;
+        self.triggers.stop().await;
         if let Some(replicator) = self.replicator {
             replicator.shutdown().await;
         }

@@ -21,7 +21,7 @@ use super::{
     body::{self, BodyError, BodyLimits, Budget, Held},
     coding::{self, CodingError},
     connection::Remote,
-    query, request_id,
+    query, request_id, rest,
     unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
@@ -107,6 +107,9 @@ impl<H: Handler> Port<H> {
             })?;
         if head_bytes(&head) > HEAD_BYTES_MAX {
             return Err(Refusal::HeadersTooLarge);
+        }
+        if rest::is_rest(&head) && head.method != Method::OPTIONS {
+            return Ok(self.answer_rest(&head, body, remote, (held, permit)).await);
         }
         if head.uri.path() != "/" {
             return Err(Refusal::UnknownPath);

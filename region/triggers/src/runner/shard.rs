@@ -119,6 +119,10 @@ async fn read_all<E: Engine>(
     let mut iterator: Option<String> = None;
     let mut record_bytes = RECORD_BYTES_GUESSED;
     while run.stop() == Stop::No {
+        if lanes.iter().any(mpsc::UnboundedSender::is_closed) {
+            // It broke off; whoever reads the shard next begins at the checkpoint.
+            return false;
+        }
         let Some(room) = reading.wait_for_room().await else {
             return false;
         };
@@ -258,7 +262,7 @@ impl<E: Engine> Reading<E> {
             _share: Some(self.room.take(bytes + size_of::<Queued>())),
         };
         if let Some(lane) = lanes.get(lane) {
-            // A lane that is gone has stopped, or is told of as broken.
+            // A lane that is gone has stopped, or is told of as broken: then reading ends.
             let _ = lane.send(queued);
         }
         Ok(bytes)

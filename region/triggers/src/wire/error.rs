@@ -17,7 +17,8 @@ pub struct LambdaError {
 pub(crate) type Result<T, E = LambdaError> = std::result::Result<T, E>;
 
 impl LambdaError {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+    /// An error without a fault.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),

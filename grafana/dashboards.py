@@ -414,9 +414,7 @@ def capacity():
         series(
             "Panics",
             "Handlers that panicked: a fault of ours, please report it.",
-            [(f"geodynamo_request_panics_total{{{REGION}}}", "{{region}}")],
-            "none",
-            12,
+            [(f"geodynamo_request_panics_total{{{REGION}}}", "{{region}}")], "none", 12
         ),
         series(
             "Failed commits",

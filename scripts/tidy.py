@@ -36,6 +36,7 @@ MAY_USE = {
     "iam": {"access", "policy"},
     "audit": {"access", "policy"},
     "outgoing": {"access"},
+    "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},
     "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},
     "loadgen": {"access", "topology", "wan"},
 }

@@ -1,14 +1,17 @@
 """Event source mappings, by boto3's `lambda` client: functions run on changes, with what AWS Lambda promises."""
 
 import json
+import re
 import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import serve, table_definition, wait_until
+from conftest import run_dev, serve, table_definition, wait_until
 from functions import Failed, NotThere, assert_in_order, functions_server, key, number
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -344,6 +347,32 @@ def test_a_function_that_takes_too_long_is_given_up_and_others_go_on(world, func
     assert json.loads(note.read_text().splitlines()[0])["requestContext"]["approximateInvokeCount"] == 1
 
 
+def test_a_function_that_is_away_shows_as_age_and_holds_up_nothing_else(region, world, functions):
+    is_away = [True]
+
+    def behaviour(_):
+        if is_away[0]:
+            raise NotThere
+
+    def metric(name):
+        with urllib.request.urlopen(f"http://{region.admin}/metrics", timeout=10) as answer:
+            line = re.search(rf'geodynamo_trigger_{name}{{.*function="api".*table="{world.name}".*}} (\S+)', answer.read().decode())
+            return float(line.group(1))
+
+    functions.behave["api"] = behaviour
+    uuid = world.map("api")
+    world.map("hook")
+    for n in range(50):
+        world.put(f"{n}", n)
+    wait_until(lambda: len(functions.records("hook")) == 50, "the other function has all", 30)
+    wait_until(lambda: metric("iterator_age_seconds") >= 1, "the age grows", 30)
+    assert metric("not_reached_total") > 0 and metric("delivered_records_total") == 0
+    assert world.get(uuid)["LastProcessingResult"] == "PROBLEM: Function call failed"
+    is_away[0] = False
+    wait_until(lambda: metric("delivered_records_total") == 50, "it has all", 60)
+    wait_until(lambda: metric("iterator_age_seconds") == 0, "nothing is old", 30)
+
+
 def test_order_is_kept_per_item_with_many_invocations_at_once(region, functions, name):
     functions.forget()
     world = World(region, name)
@@ -407,6 +436,26 @@ def test_an_unmodified_runtime_runs_a_function_as_a_program(world, folder):
     pids = [line["pid"] for line in lines()]
     assert len(set(pids[:4])) == 1 and pids[4] != pids[0]
     wait_until(lambda: world.get(uuid)["LastProcessingResult"] == "OK", "it says so")
+
+
+def test_the_command_lines_of_dev_and_of_aws(tmp_path, functions, name):
+    functions.forget()
+    with run_dev(tmp_path, "--function", f"hook={functions.address}/hook") as (region, _):
+        world = World(region, name)
+        environment = {**region.environment(), "AWS_ENDPOINT_URL_LAMBDA": region.endpoint}
+
+        def aws(*arguments):
+            command = [Path(sys.executable).with_name("aws"), "lambda", *arguments, "--output", "json"]
+            run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+            return json.loads(run.stdout)
+
+        options = ["--function-name", "hook", "--event-source-arn", world.arn, "--starting-position", "LATEST"]
+        made = aws("create-event-source-mapping", *options)
+        world.made.append(made["UUID"])
+        assert aws("list-event-source-mappings", "--function-name", "hook")["EventSourceMappings"][0]["UUID"] == made["UUID"]
+        world.put("a")
+        wait_until(lambda: [key(record) for record in functions.records("hook")] == ["a"], "the record has come", 30)
+        world.remove()
 
 
 def test_who_may_not_make_mappings_is_told_so(region, world):

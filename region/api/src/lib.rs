@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Tables, recovery::Recovery};
+use geodynamo_table::{Tables, kinesis::KinesisDestinations, recovery::Recovery};
 
 use authorize::Gate;
 pub use call::{AnyPrincipals, Authorization, Call, Principals};
@@ -34,6 +34,7 @@ pub struct Api<E: Engine> {
     unbuilt: Arc<habits::Unbuilt>,
     authorization: Authorization,
     recovery: Option<Arc<dyn Recovery>>,
+    kinesis: Option<Arc<dyn KinesisDestinations>>,
     principals: Arc<dyn Principals>,
     policies: Arc<authorize::PolicyCache>,
 }
@@ -47,6 +48,7 @@ impl<E: Engine> Clone for Api<E> {
             unbuilt: Arc::clone(&self.unbuilt),
             authorization: self.authorization,
             recovery: self.recovery.clone(),
+            kinesis: self.kinesis.clone(),
             principals: Arc::clone(&self.principals),
             policies: Arc::clone(&self.policies),
         }
@@ -81,6 +83,7 @@ impl<E: Engine> Api<E> {
             unbuilt: Arc::default(),
             authorization: Authorization::Off,
             recovery: None,
+            kinesis: None,
             principals: Arc::new(AnyPrincipals),
             policies,
         }
@@ -102,6 +105,12 @@ impl<E: Engine> Api<E> {
     #[must_use]
     pub fn with_recovery(self, recovery: Option<Arc<dyn Recovery>>) -> Self {
         Self { recovery, ..self }
+    }
+
+    /// The same, with Kinesis streaming destinations.
+    #[must_use]
+    pub fn with_kinesis(self, kinesis: Option<Arc<dyn KinesisDestinations>>) -> Self {
+        Self { kinesis, ..self }
     }
 
     /// The same API, which refuses policies that name principals that `principals` does not know. A new one knows all.

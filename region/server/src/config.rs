@@ -92,7 +92,7 @@ pub struct Config {
     /// Functions that event source mappings can name.
     #[serde(default)]
     pub functions: BTreeMap<String, FunctionEntry>,
-    /// Where notes of records go that a function does not take.
+    /// Where what is sent to services of AWS goes.
     #[serde(default)]
     pub destinations: DestinationsEntry,
     /// How event source mappings run.

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 mod identity;
+mod kinesis;
 mod latency;
 mod process;
 mod recovery;
@@ -24,6 +25,7 @@ use self::catalogue::{Kind, Metric};
 use self::latency::Latencies;
 pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
+    kinesis::KinesisCollector,
     latency::{LatencySummary, Outcome},
     recovery::RecoveryCollector,
     replication::{LinkCollector, ReplicationObserver},

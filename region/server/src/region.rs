@@ -12,14 +12,15 @@ use std::{
 use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
+use geodynamo_kinesis::Kinesis;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
-    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, recovery::Recovery,
-    schema::Throughput,
+    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, kinesis::KinesisDestinations,
+    recovery::Recovery, schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
 use geodynamo_triggers::Triggers;
@@ -31,8 +32,8 @@ use crate::{
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
     metrics::{
-        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
-        ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
+        IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
+        ReplicationLag, ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
@@ -107,6 +108,7 @@ pub struct Region {
     replication_address: Option<SocketAddr>,
     recoveries: Option<Recoveries<RocksEngine>>,
     triggers: Arc<Triggers<RocksEngine>>,
+    kinesis: Option<Kinesis<RocksEngine>>,
     background: watch::Sender<bool>,
 }
 
@@ -131,6 +133,9 @@ impl Region {
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables)?;
+        let kinesis = triggers::start_kinesis(config, &tables).await?;
+        let collector = KinesisCollector(kinesis.clone());
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
         let iam = access::start(config, &tables, stop.clone()).await?;
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
@@ -183,7 +188,8 @@ impl Region {
             let recovery = recoveries.clone().map(|all| Arc::new(all) as Arc<dyn Recovery>);
             let api = Api::new(Arc::clone(&tables), endpoint)
                 .with_habits(config.habits)
-                .with_recovery(recovery);
+                .with_recovery(recovery)
+                .with_kinesis(kinesis.clone().map(|all| Arc::new(all) as Arc<dyn KinesisDestinations>));
             Services::new(api, Arc::clone(&iam), Arc::clone(&triggers), mode, auditing)
         };
         let admin = TablesAdmin(Arc::clone(&tables));
@@ -199,6 +205,7 @@ impl Region {
             replication_address,
             recoveries,
             triggers,
+            kinesis,
             background,
         })
     }
@@ -223,6 +230,9 @@ impl Region {
     pub async fn finish(self) -> Result<(), StorageError> {
         self.ports.finish().await;
         self.triggers.stop().await;
+        if let Some(kinesis) = &self.kinesis {
+            kinesis.stop().await;
+        }
         if let Some(replicator) = self.replicator {
             replicator.shutdown().await;
         }

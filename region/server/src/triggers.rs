@@ -1,7 +1,8 @@
-//! Event source mappings on a region's tables.
+//! Event source mappings and Kinesis streaming destinations on a region's tables.
 
 use std::sync::Arc;
 
+use geodynamo_kinesis::{HELD_FOR, Kinesis, Options as KinesisOptions};
 use geodynamo_outgoing::{Client, ClientError, EndpointError};
 use geodynamo_storage::Engine;
 use geodynamo_table::{TableError, Tables};
@@ -21,6 +22,22 @@ pub enum TriggersStartError {
     /// They cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
+}
+
+/// Opens the streaming destinations of a region's tables, and runs them; none where no Kinesis is configured.
+pub(crate) async fn start_kinesis<E: Engine>(
+    config: &Config,
+    tables: &Arc<Tables<E>>,
+) -> Result<Option<Kinesis<E>>, TriggersStartError> {
+    let Some(endpoint) = triggers::kinesis(&config.destinations, config.region.as_str())? else {
+        return Ok(None);
+    };
+    let options = KinesisOptions {
+        endpoint,
+        client: Client::new(config.triggers.ca_file.as_deref())?,
+        held_for: HELD_FOR,
+    };
+    Ok(Some(Kinesis::start(Arc::clone(tables), options).await?))
 }
 
 /// Opens the mappings of a region's tables, and runs them.

@@ -15,6 +15,8 @@ use crate::{
 pub enum Keeper {
     /// Event source mappings and how far each has come.
     Triggers = 1,
+    /// Kinesis streaming destinations and how far each has come.
+    Kinesis = 2,
 }
 
 impl<E: Engine> Tables<E> {

@@ -9,6 +9,7 @@
 //! writes where nobody drops them.
 
 pub mod capacity;
+pub mod kinesis;
 pub mod recovery;
 pub mod schema;
 pub mod throughput;

@@ -11,8 +11,7 @@ use crate::{
     errors::ApiError,
     generated::{
         AutoScalingSettingsDescription, DescribeContributorInsightsInput, DescribeContributorInsightsOutput,
-        DescribeExportInput, DescribeImportInput, DescribeKinesisStreamingDestinationInput,
-        DescribeKinesisStreamingDestinationOutput, DescribeTableReplicaAutoScalingInput,
+        DescribeExportInput, DescribeImportInput, DescribeTableReplicaAutoScalingInput,
         DescribeTableReplicaAutoScalingOutput, ListBulkOperationsInput, ListBulkOperationsOutput,
         ListContributorInsightsInput, ListContributorInsightsOutput, ListExportsInput, ListExportsOutput,
         ListImportsInput, ListImportsOutput, Operation, ReplicaAutoScalingDescription,
@@ -40,9 +39,6 @@ pub(super) fn answer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Ope
         Operation::ListContributorInsights => gate
             .checked(body)
             .and_then(|input| list_contributor_insights(api, &input)),
-        Operation::DescribeKinesisStreamingDestination => {
-            gate.checked(body).and_then(|input| kinesis_destinations(api, &input))
-        }
         Operation::DescribeTableReplicaAutoScaling => gate.checked(body).and_then(|input| auto_scaling(api, &input)),
         _ => return None,
     })
@@ -91,14 +87,6 @@ fn list_contributor_insights<E: Engine>(api: &Api<E>, input: &ListContributorIns
     Ok(encode(&ListContributorInsightsOutput {
         contributor_insights_summaries: Some(Vec::new()),
         next_token: None,
-    }))
-}
-
-fn kinesis_destinations<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreamingDestinationInput) -> Answer {
-    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
-    Ok(encode(&DescribeKinesisStreamingDestinationOutput {
-        table_name: Some(table.name.into()),
-        kinesis_data_stream_destinations: Some(Vec::new()),
     }))
 }
 

@@ -25,6 +25,7 @@ mod get_item;
 mod get_records;
 mod get_shard_iterator;
 mod global_tables;
+mod kinesis;
 mod later;
 mod legacy;
 mod list_backups;
@@ -145,6 +146,10 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::RestoreTableToPointInTime => Ok(encode(
             &restore_table_to_point_in_time::restore_table_to_point_in_time(api, gate.checked(body)?).await?,
         )),
+        Operation::EnableKinesisStreamingDestination => kinesis::enable(api, &gate.checked(body)?).await,
+        Operation::DisableKinesisStreamingDestination => kinesis::disable(api, &gate.checked(body)?).await,
+        Operation::UpdateKinesisStreamingDestination => kinesis::update(api, &gate.checked(body)?).await,
+        Operation::DescribeKinesisStreamingDestination => kinesis::describe(api, &gate.checked(body)?),
         Operation::GetResourcePolicy => Ok(encode(&resource_policy::get(api, &gate.checked(body)?)?)),
         Operation::PutResourcePolicy => Ok(encode(&resource_policy::put(api, gate, gate.checked(body)?).await?)),
         Operation::DeleteResourcePolicy => Ok(encode(&resource_policy::delete(api, &gate.checked(body)?).await?)),

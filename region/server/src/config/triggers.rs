@@ -57,7 +57,8 @@ pub struct Key {
     pub session_token: Option<Secret>,
 }
 
-/// Where notes of records go that a function does not take, by the service that a mapping names.
+/// Where what is sent to services of AWS goes: notes of records that a function does not take, by the service that a mapping names;
+/// and changes, to Kinesis.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DestinationsEntry {
@@ -67,6 +68,8 @@ pub struct DestinationsEntry {
     pub sns: Option<DestinationEntry>,
     /// For buckets.
     pub s3: Option<DestinationEntry>,
+    /// For changes of tables with Kinesis streaming destinations.
+    pub kinesis: Option<DestinationEntry>,
 }
 
 /// A service, or a folder that stands for it.
@@ -223,7 +226,13 @@ pub(crate) fn contradiction(
             return Some(half(&format!("destination {service}")));
         }
     }
-    None
+    match &destinations.kinesis {
+        Some(entry) if entry.endpoint.is_none() || entry.folder.is_some() => {
+            Some("[destinations.kinesis] must have an endpoint".into())
+        }
+        Some(entry) if entry.key.is_half() => Some(half("destination kinesis")),
+        _ => None,
+    }
 }
 
 fn half(of: &str) -> String {
@@ -237,6 +246,15 @@ pub(crate) fn functions(
 ) -> Result<Vec<FunctionOptions>, EndpointError> {
     let options = functions.iter().map(|(name, entry)| entry.options(name, region));
     options.collect()
+}
+
+/// The service that has Kinesis streams, if there is one.
+pub(crate) fn kinesis(entry: &DestinationsEntry, region: &str) -> Result<Option<Endpoint>, EndpointError> {
+    let Some(entry) = &entry.kinesis else { return Ok(None) };
+    let address = entry.endpoint.as_ref();
+    address
+        .map(|address| entry.key.endpoint(address, "kinesis", region))
+        .transpose()
 }
 
 /// Where notes of failures go.

@@ -151,6 +151,15 @@ catalogue! {
     TRIGGER_DISCARDED_RECORDS = Counter "trigger_discarded_records" ["mapping", "function", "table"]
         "Records that were given up: too old, or tried too often" ("DroppedEventCount");
 
+    // Kinesis streaming destinations.
+    KINESIS_AGE = Gauge "kinesis_age_seconds" ["table", "stream"]
+        "Age of the oldest record that was read and that the stream has not taken; 0 if there is none";
+    KINESIS_DELIVERED_RECORDS = Counter "kinesis_delivered_records" ["table", "stream"] "Records that the stream has taken";
+    KINESIS_FAILURES = Counter "kinesis_failures" ["table", "stream"]
+        "Calls that the stream did not take, or not wholly";
+    KINESIS_LOST_RECORDS = Counter "kinesis_lost_records" ["table", "stream"]
+        "Records that the stream will never take, for they are too large" ("FailedToReplicateRecordCount");
+
     // Replication.
     REPLICATION_LATENCY = Histogram "replication_latency_seconds" ["from_region"]
         "Time from a version's stamp, by its region's clock, until it is durable here" ("ReplicationLatency");

@@ -25,6 +25,7 @@ pub use json::RecordForm;
 pub(crate) use label::civil;
 pub use label::{parse_stream_label, stream_label};
 pub use read::{EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord};
+pub(crate) use read::{Source, public_record};
 pub(crate) use state::Streams;
 
 use crate::TableError;

@@ -203,7 +203,8 @@ impl<E: Engine> Tables<E> {
                     break;
                 }
                 looked_at += 1;
-                if let Some(record) = self.record(reading, position, change)? {
+                let sequence = reading.sequences.at(position);
+                if let Some(record) = public_record(&reading.source(), position, sequence, change)? {
                     bytes += record.size_bytes;
                     if bytes > RECORDS_BYTES_MAX && !records.is_empty() {
                         return Ok((records, at));
@@ -214,50 +215,6 @@ impl<E: Engine> Tables<E> {
             }
         }
         Ok((records, at))
-    }
-
-    /// The public record of a change; none of one that left the item as it was, and none of a conflict.
-    fn record(
-        &self,
-        reading: &Reading,
-        position: Position,
-        change: Change,
-    ) -> Result<Option<StreamRecord>, TableError> {
-        let Body::Item {
-            deleted,
-            effect,
-            images,
-        } = change.body
-        else {
-            return Ok(None);
-        };
-        if effect.unchanged {
-            return Ok(None);
-        }
-        let kind = match (deleted, effect.existed) {
-            (true, _) => EventKind::Remove,
-            (false, true) => EventKind::Modify,
-            (false, false) => EventKind::Insert,
-        };
-        let keys = ItemKey::decode(&reading.keys, &change.key)?;
-        let old = images.old.map(StoredItem::new).filter(|_| reading.view.old_image());
-        let new = images.new.map(StoredItem::new).filter(|_| reading.view.new_image());
-        let mut size_bytes = size::item(&keys);
-        for image in [&old, &new].into_iter().flatten() {
-            size_bytes += image.size()?;
-        }
-        Ok(Some(StreamRecord {
-            event_id: format!("{:016x}{:016x}", reading.log.0, position.0),
-            kind,
-            created_s: change.commit_time / 1000,
-            keys,
-            old,
-            new,
-            sequence: reading.sequences.at(position),
-            size_bytes,
-            view: reading.view,
-            expired: deleted && change.stamp.expiry && change.origin == Origin::Local,
-        }))
     }
 
     /// The position before the first record that was made at a time or later. Where clocks have stepped back, one such
@@ -340,7 +297,66 @@ impl<E: Engine> Tables<E> {
     }
 }
 
+/// Where records come from.
+pub(crate) struct Source<'a> {
+    pub(crate) log: LogId,
+    pub(crate) keys: &'a KeySchema,
+    pub(crate) view: StreamView,
+}
+
+/// The public record of a change; none of one that left the item as it was, and none of a conflict.
+pub(crate) fn public_record(
+    source: &Source<'_>,
+    position: Position,
+    sequence: String,
+    change: Change,
+) -> Result<Option<StreamRecord>, TableError> {
+    let Body::Item {
+        deleted,
+        effect,
+        images,
+    } = change.body
+    else {
+        return Ok(None);
+    };
+    if effect.unchanged {
+        return Ok(None);
+    }
+    let kind = match (deleted, effect.existed) {
+        (true, _) => EventKind::Remove,
+        (false, true) => EventKind::Modify,
+        (false, false) => EventKind::Insert,
+    };
+    let keys = ItemKey::decode(source.keys, &change.key)?;
+    let old = images.old.map(StoredItem::new).filter(|_| source.view.old_image());
+    let new = images.new.map(StoredItem::new).filter(|_| source.view.new_image());
+    let mut size_bytes = size::item(&keys);
+    for image in [&old, &new].into_iter().flatten() {
+        size_bytes += image.size()?;
+    }
+    Ok(Some(StreamRecord {
+        event_id: format!("{:016x}{:016x}", source.log.0, position.0),
+        kind,
+        created_s: change.commit_time / 1000,
+        keys,
+        old,
+        new,
+        sequence,
+        size_bytes,
+        view: source.view,
+        expired: deleted && change.stamp.expiry && change.origin == Origin::Local,
+    }))
+}
+
 impl Reading {
+    fn source(&self) -> Source<'_> {
+        Source {
+            log: self.log,
+            keys: &self.keys,
+            view: self.view,
+        }
+    }
+
     /// The position that a sequence number of the shard stands for: its starting and ending numbers are some, too.
     fn position(&self, number: &str) -> Result<Position, StreamError> {
         let position = self.sequences.position(number).ok_or(StreamError::Sequence)?;

@@ -35,6 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const GATHER: Duration = Duration::from_millis(2);
 /// How often a checkpoint is stored at most. What is done with in between is delivered again after a crash.
 const STORE_EVERY: Duration = Duration::from_millis(100);
+/// No record has less in memory.
+const RECORD_BYTES_MIN: usize = 256;
 /// What a record is taken to have before any was read.
 const RECORD_BYTES_GUESSED: usize = 2 << 10;
 
@@ -176,8 +178,8 @@ async fn read_all<E: Engine>(
                 }
             }
         }
-        if count > 0 {
-            record_bytes = (bytes / count).max(256);
+        if let Some(mean) = bytes.checked_div(count) {
+            record_bytes = mean.max(RECORD_BYTES_MIN);
         }
         reading.tell_age();
         match page.next {
@@ -215,7 +217,7 @@ impl<E: Engine> Reading<E> {
             let (share, used) = (self.run.shared.share(), self.room.used());
             // What is not in memory fits, however large it is.
             if used == 0 || used < share {
-                self.crowded.send_if_modified(|crowded| std::mem::take(crowded));
+                self.crowded.send_if_modified(std::mem::take);
                 return Some(share.saturating_sub(used));
             }
             self.crowded.send_replace(true);

@@ -48,7 +48,7 @@ pub(crate) fn input(
     let mut read = Object::new();
     for member in operation.input {
         let value = match member.place {
-            Place::Path => path.map(|path| Value::from(path)),
+            Place::Path => path.map(Value::from),
             Place::Body => given.remove(member.name),
             Place::Query(name) => of_query(member.shape, name, query)?,
         };

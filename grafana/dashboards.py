@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+import reactions
+
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 WIDTH = 24
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -349,6 +351,7 @@ def background():
         series("Replicas refused", "This region was asked for and did not take them: a table of the name was there.", now("geodynamo_replicas_refused_total"), "none", 8),
         series("Replicas failed", "In whatever region, as far as is known here.", now("geodynamo_replicas_failed"), "none", 8),
         series("Waiting", "Parked now.", now("geodynamo_versions_waiting"), "none", 8),
+        *reactions.rows(row, series, REGION),
     ]
 
 
@@ -411,9 +414,7 @@ def capacity():
         series(
             "Panics",
             "Handlers that panicked: a fault of ours, please report it.",
-            [(f"geodynamo_request_panics_total{{{REGION}}}", "{{region}}")],
-            "none",
-            12,
+            [(f"geodynamo_request_panics_total{{{REGION}}}", "{{region}}")], "none", 12
         ),
         series(
             "Failed commits",

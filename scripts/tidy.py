@@ -39,6 +39,9 @@ MAY_USE = {
     "iam": {"access", "policy"},
     "audit": {"access", "policy"},
     "console": set(),
+    "outgoing": {"access"},
+    "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},
+    "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},
     "loadgen": {"access", "topology", "wan"},
 }
 # They stand above all layers: what they may use is not bounded. Nothing may use them but each other's tests.

@@ -119,7 +119,7 @@ fn write_value(out: &mut Buffer, value: &[u8]) {
 }
 
 /// The path, normalised as RFC 3986 says, then encoded once more than it came.
-fn write_path(out: &mut Buffer, path: &str) {
+pub(crate) fn write_path(out: &mut Buffer, path: &str) {
     if path == "/" || path.is_empty() {
         out.push(b'/');
         return;
@@ -160,6 +160,11 @@ fn write_query(out: &mut Buffer, query: &str, form: Form) {
         out.push(b'=');
         out.extend_from_slice(value);
     }
+}
+
+/// The query of a request that is signed by its header.
+pub(crate) fn write_query_of_header(out: &mut Buffer, query: &str) {
+    write_query(out, query, Form::Header);
 }
 
 /// Names and values of a query, as they came.

@@ -1,7 +1,8 @@
 //! Who is calling: AWS Signature Version 4, verified on every request, and the principals it yields.
 //!
 //! [`Verifier::verify`] takes what came over the wire and the time, and gives a [`Principal`] or an [`AccessError`] with
-//! DynamoDB's own name and text. [`Signer`] is the other side, for this project's load generator.
+//! DynamoDB's own name and text. [`Signer`] is the other side, for this project's load generator;
+//! [`RequestSigner`] signs what a region asks of other services.
 //!
 //! Specification: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
 //! Nothing here reads a clock, a file or the network: time and keys are passed in.
@@ -12,6 +13,7 @@ mod error;
 mod hash;
 mod keys;
 mod sign;
+mod sign_request;
 mod signing_key;
 mod time;
 mod verify;
@@ -20,12 +22,16 @@ pub use crate::{
     error::{AccessError, ErrorCode},
     keys::{Credential, CredentialSource, KeyError, Keys, KnownKey},
     sign::{Signature, Signer},
+    sign_request::{RequestSigner, Unsigned},
     time::{format_iso8601, parse_iso8601},
     verify::{Mode, Principal, Request, Verified, Verifier},
 };
 
 /// The services that are answered, as credential scopes name them.
-pub const SERVICES: [&str; 3] = [SERVICE, "iam", "sts"];
+pub const SERVICES: [&str; 4] = [SERVICE, "iam", "sts", LAMBDA];
+
+/// The service name of event source mappings.
+pub const LAMBDA: &str = "lambda";
 
 /// The region that credential scopes of global services name, whichever region answers.
 pub const GLOBAL_REGION: &str = "us-east-1";

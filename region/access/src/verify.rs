@@ -196,7 +196,7 @@ impl Verifier {
         if scope.service() != service {
             return Err(AccessError::WrongService(service));
         }
-        let is_global = service != SERVICE && scope.region() == GLOBAL_REGION;
+        let is_global = matches!(service, "iam" | "sts") && scope.region() == GLOBAL_REGION;
         if scope.region() != self.region && !is_global {
             return Err(AccessError::WrongRegion);
         }

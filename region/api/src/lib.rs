@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Tables, recovery::Recovery};
+use geodynamo_table::{Tables, kinesis::KinesisDestinations, recovery::Recovery};
 
 use authorize::Gate;
 pub use call::{AnyPrincipals, Authorization, Call, Principals};
@@ -38,6 +38,7 @@ pub struct Api<E: Engine> {
     authorization: Authorization,
     recovery: Option<Arc<dyn Recovery>>,
     transfer: Option<Arc<dyn Transfer>>,
+    kinesis: Option<Arc<dyn KinesisDestinations>>,
     principals: Arc<dyn Principals>,
     policies: Arc<authorize::PolicyCache>,
 }
@@ -52,6 +53,7 @@ impl<E: Engine> Clone for Api<E> {
             authorization: self.authorization,
             recovery: self.recovery.clone(),
             transfer: self.transfer.clone(),
+            kinesis: self.kinesis.clone(),
             principals: Arc::clone(&self.principals),
             policies: Arc::clone(&self.policies),
         }
@@ -87,6 +89,7 @@ impl<E: Engine> Api<E> {
             authorization: Authorization::Off,
             recovery: None,
             transfer: None,
+            kinesis: None,
             principals: Arc::new(AnyPrincipals),
             policies,
         }
@@ -114,6 +117,12 @@ impl<E: Engine> Api<E> {
     #[must_use]
     pub fn with_transfer(self, transfer: Option<Arc<dyn Transfer>>) -> Self {
         Self { transfer, ..self }
+    }
+
+    /// The same, with Kinesis streaming destinations.
+    #[must_use]
+    pub fn with_kinesis(self, kinesis: Option<Arc<dyn KinesisDestinations>>) -> Self {
+        Self { kinesis, ..self }
     }
 
     /// The same API, which refuses policies that name principals that `principals` does not know. A new one knows all.

@@ -14,6 +14,7 @@ use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceN
 use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{ConflictId, TableError, Tables};
+use geodynamo_triggers::{Authorization as TriggerAuthorization, Call as TriggerCall, Triggers};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -22,38 +23,69 @@ use crate::{
     admin::{Admin, AdminError},
     audit::Auditing,
     conflicts, console,
-    handler::{Handler, Origin, QueryReply, Reply},
+    handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
 };
 
-/// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's.
+/// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let dynamodb = Operation::ALL.iter().map(|operation| operation.name());
-    dynamodb.chain(operation_names().iter().copied()).collect()
+    let lambda = geodynamo_triggers::operation_names().iter().copied();
+    dynamodb
+        .chain(operation_names().iter().copied())
+        .chain(lambda)
+        .collect()
 });
 
 /// Everything that the data port offers.
 pub(crate) struct Services<E: Engine> {
     api: Api<E>,
     iam: Arc<RegionIam<E>>,
+    triggers: Arc<Triggers<E>>,
     region: String,
     authorization: IamAuthorization,
+    of_triggers: TriggerAuthorization,
     auditing: Option<Auditing>,
 }
 
 impl<E: Engine> Services<E> {
-    /// DynamoDB and IAM, which both ask policies as `mode` says.
-    pub(crate) fn new(api: Api<E>, iam: Arc<RegionIam<E>>, mode: Mode, auditing: Option<Auditing>) -> Self {
-        let (of_api, authorization) = match mode {
-            Mode::Enforce => (Authorization::Enforce, IamAuthorization::Enforce),
-            Mode::Warn => (Authorization::Warn, IamAuthorization::Warn),
-            Mode::Any => (Authorization::Off, IamAuthorization::Off),
+    /// DynamoDB, IAM and Lambda's mappings, which all ask policies as `mode` says.
+    pub(crate) fn new(
+        api: Api<E>,
+        iam: Arc<RegionIam<E>>,
+        triggers: Arc<Triggers<E>>,
+        mode: Mode,
+        auditing: Option<Auditing>,
+    ) -> Self {
+        let (of_api, authorization, of_triggers) = match mode {
+            Mode::Enforce => (
+                Authorization::Enforce,
+                IamAuthorization::Enforce,
+                TriggerAuthorization::Enforce,
+            ),
+            Mode::Warn => (Authorization::Warn, IamAuthorization::Warn, TriggerAuthorization::Warn),
+            Mode::Any => (Authorization::Off, IamAuthorization::Off, TriggerAuthorization::Off),
         };
         Self {
             region: api.tables().region().to_owned(),
             api: api.with_authorization(of_api),
             iam,
+            triggers,
             authorization,
+            of_triggers,
             auditing,
+        }
+    }
+
+    /// What conditions may ask about a call.
+    fn environment<'a>(&'a self, origin: &'a Origin, now_unix_s: i64) -> Environment<'a> {
+        Environment {
+            now_unix_s: Some(now_unix_s),
+            source_ip: origin.source_ip,
+            secure_transport: Some(origin.secure_transport),
+            user_agent: origin.user_agent(),
+            referer: origin.referer(),
+            region: Some(&self.region),
+            via_service: Some(false),
         }
     }
 
@@ -108,15 +140,7 @@ impl<E: Engine> Handler for Services<E> {
             service,
             caller: &origin.principal.caller,
             access_key_id: &origin.principal.access_key_id,
-            environment: Environment {
-                now_unix_s: Some(now_unix_s),
-                source_ip: origin.source_ip,
-                secure_transport: Some(origin.secure_transport),
-                user_agent: origin.user_agent(),
-                referer: origin.referer(),
-                region: Some(&self.region),
-                via_service: Some(false),
-            },
+            environment: self.environment(&origin, now_unix_s),
             now_unix_s,
             request_id: origin.request_id(),
             authorization: self.authorization,
@@ -136,6 +160,34 @@ impl<E: Engine> Handler for Services<E> {
             status: StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             body: reply.body.into(),
             operation: place,
+            fault: reply.error.and_then(|error| error.fault),
+        }
+    }
+
+    async fn rest(&self, origin: Origin, call: RestCall) -> RestReply {
+        let now_unix_s = self.now_unix_s();
+        let call = TriggerCall {
+            method: call.method.as_str(),
+            path: &call.path,
+            query: &call.query,
+            body: &call.body,
+            caller: &origin.principal.caller,
+            environment: self.environment(&origin, now_unix_s),
+            authorization: self.of_triggers,
+        };
+        let reply = self.triggers.call(call).await;
+        if let Some(denied) = &reply.denied {
+            tracing::warn!(denied, request_id = origin.request_id(), "would be refused");
+        }
+        if let Some(auditing) = &self.auditing {
+            auditing.lambda(&origin, now_unix_s, &reply);
+        }
+        let before = Operation::ALL.len() + operation_names().len();
+        RestReply {
+            status: StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            error: reply.error.as_ref().map(|error| error.code),
+            body: reply.body.into(),
+            operation: reply.operation.map(|place| before + place),
             fault: reply.error.and_then(|error| error.fault),
         }
     }

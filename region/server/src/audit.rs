@@ -5,6 +5,7 @@ use std::sync::Arc;
 use geodynamo_api::Operation;
 use geodynamo_audit::{Event, Options, Resource, Trail};
 use geodynamo_iam::{Reply as IamReply, ServiceName, is_reading};
+use geodynamo_triggers::Reply as TriggerReply;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -132,6 +133,26 @@ impl Auditing {
             elements: reply.elements.clone(),
             resources: resources.collect(),
             read_only: is_reading(name) || service == ServiceName::Sts,
+            ..event(origin, now_unix_s)
+        });
+    }
+
+    /// Records a call to Lambda.
+    pub(crate) fn lambda(&self, origin: &Origin, now_unix_s: i64, reply: &TriggerReply) {
+        // What is no operation is no call.
+        let Some(name) = reply.name else { return };
+        let resource = reply.resource.as_deref().filter(|arn| *arn != "*");
+        let resources = resource.map(|arn| Resource {
+            arn,
+            kind: "AWS::Lambda::EventSourceMapping",
+        });
+        self.record(Event {
+            service: geodynamo_access::LAMBDA,
+            name,
+            error: reply.error.as_ref().map(|error| (error.code, error.message.as_str())),
+            parameters: lower_camel(reply.parameters.clone()),
+            resources: resources.into_iter().collect(),
+            read_only: is_reading(name),
             ..event(origin, now_unix_s)
         });
     }

@@ -288,6 +288,10 @@ pub struct Dev {
     /// Encrypt what is kept, as `serve` does: the key is beside DIR, in DIR.key
     #[arg(long)]
     pub encrypt: bool,
+    /// A function that event source mappings can name: NAME=URL, which gets each event as a POST request; may be told several
+    /// times
+    #[arg(long = "function", value_name = "NAME=URL")]
+    pub functions: Vec<String>,
 }
 
 /// Whether signatures and policies are checked.
@@ -434,6 +438,7 @@ mod tests {
                 throttle: false,
                 delay_transient_statuses: false,
                 encrypt: false,
+                functions: Vec::new(),
             })),
         );
     }

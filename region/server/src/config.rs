@@ -9,9 +9,10 @@ mod buckets;
 mod console;
 mod encryption;
 mod field;
+pub(crate) mod triggers;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -31,6 +32,7 @@ pub use self::{
     console::Console,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
+    triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
 use crate::data::Limits;
 
@@ -102,6 +104,15 @@ pub struct Config {
     /// What clients may take.
     #[serde(default)]
     pub limits: LimitsEntry,
+    /// Functions that event source mappings can name.
+    #[serde(default)]
+    pub functions: BTreeMap<String, FunctionEntry>,
+    /// Where what is sent to services of AWS goes.
+    #[serde(default)]
+    pub destinations: DestinationsEntry,
+    /// How event source mappings run.
+    #[serde(default)]
+    pub triggers: TriggersEntry,
     /// Where traces go. Without an endpoint there are none.
     #[serde(default)]
     pub otel: Otel,
@@ -352,6 +363,9 @@ impl Config {
         if let Some(reason) = contradicts.or_else(|| config.s3.contradiction()) {
             return contradiction(reason);
         }
+        if let Some(reason) = triggers::contradiction(&config.functions, &config.destinations) {
+            return contradiction(reason);
+        }
         if config.credentials.len() > CREDENTIALS_MAX {
             return contradiction(format!("at most {CREDENTIALS_MAX} credentials"));
         }
@@ -400,6 +414,9 @@ impl Config {
             ttl: TtlEntry::default(),
             throttle: ThrottleEntry::default(),
             limits: LimitsEntry::default(),
+            functions: BTreeMap::new(),
+            destinations: DestinationsEntry::default(),
+            triggers: TriggersEntry::default(),
             otel: Otel::default(),
             habits: Habits::default(),
         }
@@ -445,6 +462,13 @@ impl Config {
         paths.extend(self.access.paths());
         paths.extend(self.encryption.key_file.as_mut());
         paths.extend(self.audit.path.as_mut());
+        paths.extend(
+            self.functions
+                .values_mut()
+                .filter_map(|function| function.folder.as_mut()),
+        );
+        paths.extend(self.destinations.folders());
+        paths.extend(self.triggers.ca_file.as_mut());
         if let Some(tls) = &mut self.tls {
             paths.extend([&mut tls.cert, &mut tls.key]);
         }

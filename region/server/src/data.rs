@@ -11,6 +11,7 @@ mod connection;
 mod query;
 mod refused;
 mod request_id;
+mod rest;
 mod service;
 pub mod tls;
 mod unfinished;

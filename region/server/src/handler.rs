@@ -5,12 +5,14 @@ use std::{future::Future, net::IpAddr};
 use bytes::Bytes;
 use geodynamo_access::Principal;
 use geodynamo_iam::ServiceName;
-use http::{HeaderValue, StatusCode};
+use geodynamo_triggers::LambdaError;
+use http::{HeaderValue, Method, StatusCode};
 
 /// Answers calls. The data port has checked the signature, the size and that the target names an operation; everything
 /// else about the body is the handler's.
 pub trait Handler: Send + Sync + 'static {
-    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS. Always the same ones.
+    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS, then Lambda's. Always the same
+    /// ones.
     fn operations(&self) -> &'static [&'static str];
 
     /// Which of [`Handler::operations`] an `X-Amz-Target` header names; `None` if it names none.
@@ -31,6 +33,17 @@ pub trait Handler: Send + Sync + 'static {
                 operation: None,
                 fault: None,
             }
+        }
+    }
+
+    /// Answers one call to Lambda, by its REST API.
+    fn rest(&self, origin: Origin, call: RestCall) -> impl Future<Output = RestReply> + Send {
+        let _ = (origin, call);
+        async move {
+            RestReply::refusal(LambdaError::new(
+                "UnknownOperationException",
+                "The service is not offered",
+            ))
         }
     }
 }
@@ -91,4 +104,45 @@ pub struct QueryReply {
     pub operation: Option<usize>,
     /// What went wrong inside, where something did: for the log, not for the client.
     pub fault: Option<Box<str>>,
+}
+
+/// A call to Lambda.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RestCall {
+    /// Its method.
+    pub method: Method,
+    /// As it came, encoded.
+    pub path: String,
+    /// As it came, without the question mark.
+    pub query: String,
+    /// Its document.
+    pub body: Bytes,
+}
+
+/// An answer of Lambda: a status and a JSON document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RestReply {
+    /// As the operation or the error has it.
+    pub status: StatusCode,
+    /// The error's name, if it is one.
+    pub error: Option<&'static str>,
+    /// The whole document; nothing where an operation gives none.
+    pub body: Bytes,
+    /// Which of [`Handler::operations`] it was, if it was one.
+    pub operation: Option<usize>,
+    /// What went wrong inside, where something did: for the log, not for the client.
+    pub fault: Option<Box<str>>,
+}
+
+impl RestReply {
+    /// An error, of no operation.
+    pub fn refusal(error: LambdaError) -> Self {
+        Self {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            error: Some(error.code),
+            body: error.document().into(),
+            operation: None,
+            fault: error.fault,
+        }
+    }
 }

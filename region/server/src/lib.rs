@@ -30,3 +30,4 @@ pub mod run;
 mod sealing;
 pub mod shutdown;
 pub mod telemetry;
+pub mod triggers;

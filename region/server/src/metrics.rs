@@ -2,11 +2,13 @@
 
 pub mod catalogue;
 mod identity;
+mod kinesis;
 mod latency;
 mod process;
 mod recovery;
 mod replication;
 mod storage;
+mod triggers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,10 +25,12 @@ use self::catalogue::{Kind, Metric};
 use self::latency::Latencies;
 pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
+    kinesis::KinesisCollector,
     latency::{LatencySummary, Outcome},
     recovery::RecoveryCollector,
     replication::{LinkCollector, ReplicationObserver},
     storage::{RocksCollector, TableCollector},
+    triggers::TriggerCollector,
 };
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with

@@ -13,17 +13,19 @@ use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
 use geodynamo_console::Links;
+use geodynamo_kinesis::Kinesis;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
-    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, recovery::Recovery,
-    schema::Throughput,
+    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, kinesis::KinesisDestinations,
+    recovery::Recovery, schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
 use geodynamo_transfer::Transfers;
+use geodynamo_triggers::Triggers;
 use tokio::sync::watch;
 
 use crate::{
@@ -33,13 +35,14 @@ use crate::{
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
     metrics::{
-        IdentityCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag,
-        ReplicationObserver, RocksCollector, TableCollector,
+        IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
+        ReplicationLag, ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
     sealing::{self, Sealing, SealingError},
     shutdown::Shutdown,
+    triggers::{self, TriggersStartError},
 };
 
 /// How often the lag behind each peer is worked out.
@@ -98,6 +101,9 @@ pub enum RegionError {
     /// Who may do what cannot be told.
     #[error("IAM: {0}")]
     Access(#[from] AccessStartError),
+    /// Event source mappings cannot be run.
+    #[error("event source mappings: {0}")]
+    Triggers(#[from] TriggersStartError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
@@ -113,6 +119,8 @@ pub struct Region {
     replicator: Option<Replicator>,
     replication_address: Option<SocketAddr>,
     recoveries: Option<Recoveries<RocksEngine>>,
+    triggers: Arc<Triggers<RocksEngine>>,
+    kinesis: Option<Kinesis<RocksEngine>>,
     background: watch::Sender<bool>,
 }
 
@@ -138,6 +146,9 @@ impl Region {
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
+        let kinesis = triggers::start_kinesis(config, &tables).await?;
+        let collector = KinesisCollector(kinesis.clone());
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
         let iam = access::start(config, &tables, sealing.as_ref(), stop.clone()).await?;
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
@@ -153,6 +164,9 @@ impl Region {
             stop.clone(),
         )
         .await?;
+        let triggers = triggers::start(config, &tables).await?;
+        let collector = TriggerCollector(Arc::clone(&triggers));
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
         let mut links: Option<Arc<dyn Links>> = None;
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
@@ -201,8 +215,9 @@ impl Region {
             let api = Api::new(Arc::clone(&tables), endpoint)
                 .with_habits(config.habits)
                 .with_recovery(recovery)
-                .with_transfer(Some(Arc::new(transfers)));
-            Services::new(api, Arc::clone(&iam), mode, auditing)
+                .with_transfer(Some(Arc::new(transfers)))
+                .with_kinesis(kinesis.clone().map(|all| Arc::new(all) as Arc<dyn KinesisDestinations>));
+            Services::new(api, Arc::clone(&iam), Arc::clone(&triggers), mode, auditing)
         };
         let admin = TablesAdmin {
             tables: Arc::clone(&tables),
@@ -223,6 +238,8 @@ impl Region {
             replicator,
             replication_address,
             recoveries,
+            triggers,
+            kinesis,
             background,
         })
     }
@@ -246,6 +263,10 @@ impl Region {
     /// applied and the engine is closed.
     pub async fn finish(self) -> Result<(), StorageError> {
         self.ports.finish().await;
+        self.triggers.stop().await;
+        if let Some(kinesis) = &self.kinesis {
+            kinesis.stop().await;
+        }
         if let Some(replicator) = self.replicator {
             replicator.shutdown().await;
         }

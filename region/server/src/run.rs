@@ -19,7 +19,7 @@ use tokio::{io::AsyncReadExt, runtime};
 use crate::{
     access, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
-    config::{ArchiveEntry, Config, CredentialEntry, Encryption},
+    config::{Address, ArchiveEntry, Config, CredentialEntry, Encryption, FunctionEntry, triggers},
     conflicts, demo, files, manuals,
     metrics::catalogue,
     notify::{State, notify},
@@ -119,6 +119,11 @@ fn dev(arguments: &Dev) -> Done {
         short_exports: true,
     };
     config.listen.admin = (arguments.host, arguments.admin_port).into();
+    for function in &arguments.functions {
+        let (name, url) = function.split_once('=').ok_or("--function NAME=URL")?;
+        let url = Address::new(url).map_err(|error| format!("--function {function}: {error}"))?;
+        config.functions.insert(name.to_owned(), FunctionEntry::at(url));
+    }
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (id, secret) = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
         (Some(id), Some(secret)) => (id, secret),
@@ -131,12 +136,16 @@ fn dev(arguments: &Dev) -> Done {
             .credentials
             .push(CredentialEntry::new(&id, &secret, token.as_deref())?);
     }
+    if let Some(reason) = triggers::contradiction(&config.functions, &config.destinations) {
+        return Err(reason.into());
+    }
     run_region(&config, mode, false, |region| {
         let endpoint = reachable(region.ports().data_address());
         let mut text = format!("geodynamo {} answers at http://{endpoint}\n\n", arguments.region);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB_STREAMS=http://{endpoint}");
+        let _ = writeln!(text, "export AWS_ENDPOINT_URL_LAMBDA=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_IAM=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_STS=http://{endpoint}");
         let _ = writeln!(text, "export AWS_DEFAULT_REGION={}", arguments.region);

@@ -26,6 +26,8 @@ pub(crate) mod space {
     pub(crate) const EXPIRY: u8 = 9;
     /// Streams and their shards: see `streams/rows.rs`.
     pub(crate) const STREAM: u8 = 8;
+    /// What parts of the service above this crate keep of their own: see `kept.rs`.
+    pub(crate) const KEPT: u8 = 10;
     /// The first local index's entries; the others follow.
     pub(crate) const LOCAL: u8 = 16;
 }
@@ -98,6 +100,11 @@ pub(crate) fn stream_generation(table: u64, label: u64, number: u32) -> Bytes {
     rest[..8].copy_from_slice(&label.to_be_bytes());
     rest[8..].copy_from_slice(&number.to_be_bytes());
     with(space::STREAM, table, 0, &rest)
+}
+
+/// A row that a part of the service above this crate keeps.
+pub(crate) fn kept(owner: u64, group: u64, row: &[u8]) -> Bytes {
+    with(space::KEPT, owner, group, row)
 }
 
 /// The owner in a key's head.

@@ -9,6 +9,7 @@
 //! writes where nobody drops them.
 
 pub mod capacity;
+pub mod kinesis;
 pub mod recovery;
 pub mod schema;
 pub mod throughput;
@@ -32,6 +33,7 @@ mod imports;
 mod index;
 mod index_changes;
 mod index_state;
+mod kept;
 mod keys;
 mod logs;
 mod lost;
@@ -73,6 +75,7 @@ pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
 pub use index_state::IndexBuild;
+pub use kept::Keeper;
 pub use lost::GIVEN_UP_MS;
 pub use metered::ReadItems;
 pub use order::TimeSource;
@@ -82,7 +85,7 @@ pub use resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
 pub use stored::StoredItem;
 pub use streams::{
     ConflictVersion, ConflictVersions, EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX,
-    RecordPage, SHARD_MS, STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription,
+    RecordForm, RecordPage, SHARD_MS, STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription,
     StreamError, StreamKind, StreamName, StreamOptions, StreamPage, StreamRecord, stream_label,
 };
 pub use sweep::Swept;

@@ -79,6 +79,8 @@ pub(crate) struct Live {
     pub(crate) view: parking_lot::RwLock<Option<StreamView>>,
     /// Whether every change carries the item as it became, for whoever archives the log. Read under the gate.
     images: AtomicBool,
+    /// Whether every change carries the item as it was, too, for streaming destinations. Read under the gate.
+    both_images: AtomicBool,
     /// Of the table, then of its indexes.
     pub(crate) table: Arc<Stats>,
     pub(crate) indexes: parking_lot::RwLock<BTreeMap<IndexKind, Arc<Stats>>>,
@@ -100,6 +102,16 @@ impl Live {
     /// Changes that: for all writes that begin from here on.
     pub(crate) fn keep_images(&self, keep: bool) {
         self.images.store(keep, Ordering::Relaxed);
+    }
+
+    /// Whether every change carries the item as it was and as it became.
+    pub(crate) fn keeps_both_images(&self) -> bool {
+        self.both_images.load(Ordering::Relaxed)
+    }
+
+    /// Changes that: for all writes that begin from here on.
+    pub(crate) fn keep_both_images(&self, keep: bool) {
+        self.both_images.store(keep, Ordering::Relaxed);
     }
 
     /// Whether writes maintain an index.

@@ -292,11 +292,12 @@ impl<E: Engine> Tables<E> {
         let view = table.view();
         let image =
             |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
+        let both = table.live.keeps_both_images();
         let images = Images {
-            old: image(*old, view.is_some_and(|view| view.old_image())),
+            old: image(*old, both || view.is_some_and(|view| view.old_image())),
             new: image(
                 Some(*new),
-                table.live.keeps_images() || view.is_some_and(|view| view.new_image()),
+                both || table.live.keeps_images() || view.is_some_and(|view| view.new_image()),
             ),
         };
         let body = Body::Item {

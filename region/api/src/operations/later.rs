@@ -11,7 +11,6 @@ use crate::{
     errors::ApiError,
     generated::{
         AutoScalingSettingsDescription, DescribeContributorInsightsInput, DescribeContributorInsightsOutput,
-        DescribeKinesisStreamingDestinationInput, DescribeKinesisStreamingDestinationOutput,
         DescribeTableReplicaAutoScalingInput, DescribeTableReplicaAutoScalingOutput, ListBulkOperationsInput,
         ListBulkOperationsOutput, ListContributorInsightsInput, ListContributorInsightsOutput, Operation,
         ReplicaAutoScalingDescription, ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
@@ -30,9 +29,6 @@ pub(super) fn answer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Ope
         Operation::ListContributorInsights => gate
             .checked(body)
             .and_then(|input| list_contributor_insights(api, &input)),
-        Operation::DescribeKinesisStreamingDestination => {
-            gate.checked(body).and_then(|input| kinesis_destinations(api, &input))
-        }
         Operation::DescribeTableReplicaAutoScaling => gate.checked(body).and_then(|input| auto_scaling(api, &input)),
         _ => return None,
     })
@@ -67,14 +63,6 @@ fn list_contributor_insights<E: Engine>(api: &Api<E>, input: &ListContributorIns
     Ok(encode(&ListContributorInsightsOutput {
         contributor_insights_summaries: Some(Vec::new()),
         next_token: None,
-    }))
-}
-
-fn kinesis_destinations<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreamingDestinationInput) -> Answer {
-    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
-    Ok(encode(&DescribeKinesisStreamingDestinationOutput {
-        table_name: Some(table.name.into()),
-        kinesis_data_stream_destinations: Some(Vec::new()),
     }))
 }
 

@@ -30,6 +30,7 @@ mod get_records;
 mod get_shard_iterator;
 mod global_tables;
 mod import_table;
+mod kinesis;
 mod later;
 mod legacy;
 mod list_backups;
@@ -163,6 +164,10 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::ImportTable => Ok(encode(&import_table::import_table(api, gate.checked(body)?).await?)),
         Operation::DescribeImport => Ok(encode(&describe_import::describe_import(api, &gate.checked(body)?)?)),
         Operation::ListImports => Ok(encode(&list_imports::list_imports(api, &gate.checked(body)?)?)),
+        Operation::EnableKinesisStreamingDestination => kinesis::enable(api, &gate.checked(body)?).await,
+        Operation::DisableKinesisStreamingDestination => kinesis::disable(api, &gate.checked(body)?).await,
+        Operation::UpdateKinesisStreamingDestination => kinesis::update(api, &gate.checked(body)?).await,
+        Operation::DescribeKinesisStreamingDestination => kinesis::describe(api, &gate.checked(body)?),
         Operation::GetResourcePolicy => Ok(encode(&resource_policy::get(api, &gate.checked(body)?)?)),
         Operation::PutResourcePolicy => Ok(encode(&resource_policy::put(api, gate, gate.checked(body)?).await?)),
         Operation::DeleteResourcePolicy => Ok(encode(&resource_policy::delete(api, &gate.checked(body)?).await?)),

@@ -11,9 +11,10 @@ use super::{
     coding::{COMPRESSED_BYTES_MIN, Coding, compress},
     request_id,
 };
-use crate::handler::Reply;
+use crate::handler::{Reply, RestReply};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+const REST_JSON: HeaderValue = HeaderValue::from_static("application/json");
 const XML: HeaderValue = HeaderValue::from_static("text/xml");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -24,6 +25,7 @@ const EXPOSED: HeaderValue =
 /// How long a browser may remember that it may call, in seconds: two days.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("172800");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 
 /// What the data port itself refuses.
@@ -194,6 +196,17 @@ impl Refusal {
             ),
         }
     }
+}
+
+/// A JSON document, as services of the REST protocol answer.
+pub(crate) fn rest(reply: RestReply, request_id: HeaderValue) -> Response<Full<Bytes>> {
+    let mut response = document(reply.status, REST_JSON, request_id, reply.body);
+    let headers = response.headers_mut();
+    headers.remove(CRC32);
+    if let Some(error) = reply.error {
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(error));
+    }
+    response
 }
 
 /// An XML document, as services of the Query protocol answer.

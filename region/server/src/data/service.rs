@@ -23,7 +23,7 @@ use super::{
     connection::Remote,
     query,
     refused::RefusedBySource,
-    request_id,
+    request_id, rest,
     unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
@@ -110,6 +110,9 @@ impl<H: Handler> Port<H> {
             })?;
         if head_bytes(&head) > HEAD_BYTES_MAX {
             return Err(Refusal::HeadersTooLarge);
+        }
+        if rest::is_rest(&head) && head.method != Method::OPTIONS {
+            return Ok(self.answer_rest(&head, body, remote, (held, permit)).await);
         }
         if head.uri.path() != "/" {
             return Err(Refusal::UnknownPath);

@@ -133,6 +133,33 @@ catalogue! {
     RESTORED_ITEMS = Counter "restored_items" [] "Items restored";
     RESTORES_FAILED = Counter "restores_failed" [] "Restores that could not be finished, and whose tables were removed";
 
+    // Event source mappings.
+    TRIGGER_ENABLED = Gauge "trigger_enabled" ["mapping", "function", "table"] "1 while the event source mapping runs";
+    TRIGGER_ITERATOR_AGE = Gauge "trigger_iterator_age_seconds" ["mapping", "function", "table"]
+        "Age of the oldest record that was read and that the function has not taken; 0 if there is none"
+        ("IteratorAge");
+    TRIGGER_INVOCATIONS = Counter "trigger_invocations" ["mapping", "function", "table"] "Invocations of the function"
+        ("Invocations");
+    TRIGGER_ERRORS = Counter "trigger_errors" ["mapping", "function", "table"]
+        "Invocations that the function failed in, or with some of the records" ("Errors");
+    TRIGGER_NOT_REACHED = Counter "trigger_not_reached" ["mapping", "function", "table"]
+        "Invocations that did not reach the function: it was busy or away" ("Throttles");
+    TRIGGER_DELIVERED_RECORDS = Counter "trigger_delivered_records" ["mapping", "function", "table"]
+        "Records that the function has taken" ("InvokedEventCount");
+    TRIGGER_FILTERED_RECORDS = Counter "trigger_filtered_records" ["mapping", "function", "table"]
+        "Records that no filter let through" ("FilteredOutEventCount");
+    TRIGGER_DISCARDED_RECORDS = Counter "trigger_discarded_records" ["mapping", "function", "table"]
+        "Records that were given up: too old, or tried too often" ("DroppedEventCount");
+
+    // Kinesis streaming destinations.
+    KINESIS_AGE = Gauge "kinesis_age_seconds" ["table", "stream"]
+        "Age of the oldest record that was read and that the stream has not taken; 0 if there is none";
+    KINESIS_DELIVERED_RECORDS = Counter "kinesis_delivered_records" ["table", "stream"] "Records that the stream has taken";
+    KINESIS_FAILURES = Counter "kinesis_failures" ["table", "stream"]
+        "Calls that the stream did not take, or not wholly";
+    KINESIS_LOST_RECORDS = Counter "kinesis_lost_records" ["table", "stream"]
+        "Records that the stream will never take, for they are too large" ("FailedToReplicateRecordCount");
+
     // Replication.
     REPLICATION_LATENCY = Histogram "replication_latency_seconds" ["from_region"]
         "Time from a version's stamp, by its region's clock, until it is durable here" ("ReplicationLatency");

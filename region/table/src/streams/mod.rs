@@ -13,6 +13,7 @@
 
 mod describe;
 mod ids;
+mod json;
 mod label;
 mod lifecycle;
 mod read;
@@ -23,11 +24,13 @@ mod trim;
 use geodynamo_replicator_core::Millis;
 
 pub use describe::{Shard, StreamDescription, StreamKind, StreamName, StreamPage};
+pub use json::RecordForm;
 pub(crate) use label::civil;
 pub use label::stream_label;
 pub use read::{
     ConflictVersion, ConflictVersions, EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord,
 };
+pub(crate) use read::{Source, public_record};
 pub(crate) use state::Streams;
 
 use crate::TableError;

@@ -195,6 +195,13 @@ impl<E: Engine> Tables<E> {
         })
     }
 
+    /// The number behind which a shard's next record will stand: one who reads on from there misses nothing that is written
+    /// from now on.
+    pub fn shard_end(&self, name: &StreamName, shard: &str) -> Result<String, StreamError> {
+        let reading = self.reading(name, ShardKey::parse(shard).ok_or(StreamError::NoShard))?;
+        Ok(reading.sequences.at(reading.readable))
+    }
+
     /// Records behind a position, and the last position looked at.
     async fn read_shard(
         &self,
@@ -221,7 +228,10 @@ impl<E: Engine> Tables<E> {
                 }
                 looked_at += 1;
                 let record = match reading.kind {
-                    StreamKind::Changes => self.record(reading, position, change)?,
+                    StreamKind::Changes => {
+                        let sequence = reading.sequences.at(position);
+                        public_record(&reading.source(), position, sequence, change)?
+                    }
                     StreamKind::Conflicts => self.conflict_record(reading, position, change).await?,
                 };
                 if let Some(record) = record {
@@ -235,47 +245,6 @@ impl<E: Engine> Tables<E> {
             }
         }
         Ok((records, at))
-    }
-
-    /// The public record of a change; none of one that left the item as it was, and none of a conflict.
-    fn record(
-        &self,
-        reading: &Reading,
-        position: Position,
-        change: Change,
-    ) -> Result<Option<StreamRecord>, TableError> {
-        let Body::Item {
-            deleted,
-            effect,
-            images,
-        } = change.body
-        else {
-            return Ok(None);
-        };
-        if effect.unchanged {
-            return Ok(None);
-        }
-        let kind = match (deleted, effect.existed) {
-            (true, _) => EventKind::Remove,
-            (false, true) => EventKind::Modify,
-            (false, false) => EventKind::Insert,
-        };
-        let keys = ItemKey::decode(&reading.keys, &change.key)?;
-        let old = images.old.map(StoredItem::new).filter(|_| reading.view.old_image());
-        let new = images.new.map(StoredItem::new).filter(|_| reading.view.new_image());
-        Ok(Some(StreamRecord {
-            event_id: reading.event_id(position),
-            kind,
-            created_s: change.commit_time / 1000,
-            size_bytes: record_size(&keys, &old, &new)?,
-            keys,
-            old,
-            new,
-            sequence: reading.sequences.at(position),
-            view: reading.view,
-            expired: deleted && change.stamp.expiry && change.origin == Origin::Local,
-            conflict: None,
-        }))
     }
 
     /// The record of a conflict; none of any other change. The winner's image is that of the item if it still is the winner's
@@ -308,7 +277,7 @@ impl<E: Engine> Tables<E> {
         let is_deleted = won.as_ref().is_some_and(|won| won.item.is_none());
         let new = won.and_then(|won| won.item).map(StoredItem::new);
         Ok(Some(StreamRecord {
-            event_id: reading.event_id(position),
+            event_id: event_id(reading.log, position),
             kind: if is_deleted {
                 EventKind::Remove
             } else {
@@ -419,6 +388,10 @@ impl<E: Engine> Tables<E> {
     }
 }
 
+fn event_id(log: LogId, position: Position) -> String {
+    format!("{:016x}{:016x}", log.0, position.0)
+}
+
 /// Bytes of a record's key and images, by DynamoDB's formula.
 fn record_size(keys: &Item, old: &Option<StoredItem>, new: &Option<StoredItem>) -> Result<usize, TableError> {
     let mut bytes = size::item(keys);
@@ -428,9 +401,61 @@ fn record_size(keys: &Item, old: &Option<StoredItem>, new: &Option<StoredItem>) 
     Ok(bytes)
 }
 
+/// Where records come from.
+pub(crate) struct Source<'a> {
+    pub(crate) log: LogId,
+    pub(crate) keys: &'a KeySchema,
+    pub(crate) view: StreamView,
+}
+
+/// The public record of a change; none of one that left the item as it was, and none of a conflict.
+pub(crate) fn public_record(
+    source: &Source<'_>,
+    position: Position,
+    sequence: String,
+    change: Change,
+) -> Result<Option<StreamRecord>, TableError> {
+    let Body::Item {
+        deleted,
+        effect,
+        images,
+    } = change.body
+    else {
+        return Ok(None);
+    };
+    if effect.unchanged {
+        return Ok(None);
+    }
+    let kind = match (deleted, effect.existed) {
+        (true, _) => EventKind::Remove,
+        (false, true) => EventKind::Modify,
+        (false, false) => EventKind::Insert,
+    };
+    let keys = ItemKey::decode(source.keys, &change.key)?;
+    let old = images.old.map(StoredItem::new).filter(|_| source.view.old_image());
+    let new = images.new.map(StoredItem::new).filter(|_| source.view.new_image());
+    Ok(Some(StreamRecord {
+        event_id: event_id(source.log, position),
+        kind,
+        created_s: change.commit_time / 1000,
+        size_bytes: record_size(&keys, &old, &new)?,
+        keys,
+        old,
+        new,
+        sequence,
+        view: source.view,
+        expired: deleted && change.stamp.expiry && change.origin == Origin::Local,
+        conflict: None,
+    }))
+}
+
 impl Reading {
-    fn event_id(&self, position: Position) -> String {
-        format!("{:016x}{:016x}", self.log.0, position.0)
+    fn source(&self) -> Source<'_> {
+        Source {
+            log: self.log,
+            keys: &self.keys,
+            view: self.view,
+        }
     }
 
     /// The position that a sequence number of the shard stands for: its starting and ending numbers are some, too.

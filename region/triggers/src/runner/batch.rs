@@ -1,0 +1,120 @@
+//! A lane: gathers records into batches, and delivers one after the other.
+
+use std::{sync::Arc, time::Duration};
+
+use geodynamo_storage::Engine;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Stop,
+    deliver::deliver,
+    event::{EVENT_BYTES_MAX, bytes_of},
+    queue::Queued,
+    shard::Reading,
+};
+
+/// A lane.
+pub(super) struct Lane<E: Engine> {
+    pub(super) reading: Arc<Reading<E>>,
+    records: mpsc::UnboundedReceiver<Queued>,
+    /// The first of the next batch, where it was there already.
+    pending: Option<Queued>,
+}
+
+/// What comes next.
+pub(super) enum Next {
+    Record(Queued),
+    /// The time that was told has come.
+    Time,
+    /// There is nothing more.
+    End,
+    /// The runner stops.
+    Stopped,
+}
+
+impl<E: Engine> Lane<E> {
+    pub(super) fn new(reading: Arc<Reading<E>>, records: mpsc::UnboundedReceiver<Queued>) -> Self {
+        Self {
+            reading,
+            records,
+            pending: None,
+        }
+    }
+
+    /// Delivers all there is; `false` if the runner stopped before.
+    pub(super) async fn run(mut self) -> bool {
+        let mut failures = 0;
+        loop {
+            let first = match self.next(None).await {
+                Next::Record(first) => first,
+                Next::End => return true,
+                Next::Time | Next::Stopped => return false,
+            };
+            let batch = self.gather(first, |_| true).await;
+            if deliver(&self.reading, batch, &mut None, &mut failures).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Waits for a record, or until a time.
+    pub(super) async fn next(&mut self, until: Option<Instant>) -> Next {
+        if self.reading.run.stop() > Stop::No {
+            return Next::Stopped;
+        }
+        if let Some(record) = self.pending.take() {
+            return Next::Record(record);
+        }
+        let time = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.reading.run.stopped(Stop::AfterInvocation) => Next::Stopped,
+            record = self.records.recv() => record.map_or(Next::End, Next::Record),
+            () = time => Next::Time,
+        }
+    }
+
+    /// For whoever looked at a record and does not want it yet.
+    pub(super) fn put_back(&mut self, record: Queued) {
+        self.pending = Some(record);
+    }
+
+    /// The batch that begins with a record: as many as the mapping wants, and an event can have, of those that are there or come
+    /// within the batching window. `fits` says which records can go with the first.
+    pub(super) async fn gather(&mut self, first: Queued, fits: impl Fn(&Queued) -> bool) -> Vec<Queued> {
+        let settings = &self.reading.run.mapping.settings;
+        let (count_max, window) = (settings.batch_size, Duration::from_secs(settings.batching_window_s));
+        let until = Instant::now() + window;
+        let mut crowded = self.reading.crowded.subscribe();
+        let mut bytes = bytes_of(&first);
+        let mut batch = vec![first];
+        while batch.len() < count_max {
+            let record = match self.records.try_recv() {
+                Ok(record) => record,
+                Err(mpsc::error::TryRecvError::Disconnected) => break,
+                Err(mpsc::error::TryRecvError::Empty) if window.is_zero() => break,
+                Err(mpsc::error::TryRecvError::Empty) => tokio::select! {
+                    record = self.records.recv() => match record {
+                        Some(record) => record,
+                        None => break,
+                    },
+                    _ = crowded.wait_for(|crowded| *crowded) => break,
+                    () = tokio::time::sleep_until(until) => break,
+                    () = self.reading.run.stopped(Stop::AfterInvocation) => break,
+                },
+            };
+            bytes += bytes_of(&record);
+            if bytes > EVENT_BYTES_MAX || !fits(&record) {
+                self.pending = Some(record);
+                break;
+            }
+            batch.push(record);
+        }
+        batch
+    }
+}

@@ -7,6 +7,7 @@ mod access;
 mod archive;
 mod buckets;
 mod console;
+mod credential;
 mod encryption;
 mod field;
 pub(crate) mod triggers;
@@ -30,6 +31,7 @@ pub use self::{
     archive::ArchiveEntry,
     buckets::BucketsEntry,
     console::Console,
+    credential::CredentialEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
@@ -153,31 +155,6 @@ pub struct ClusterTls {
     pub key: PathBuf,
     /// The authority that signed every node's certificate.
     pub ca: PathBuf,
-}
-
-/// One access key.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CredentialEntry {
-    /// Its public name.
-    pub access_key_id: AccessKeyId,
-    /// Its secret.
-    pub secret_access_key: Secret,
-    /// For temporary keys: the token that must come along.
-    pub session_token: Option<Secret>,
-    /// The account it acts for, 12 digits.
-    #[serde(default)]
-    pub account: Account,
-}
-
-impl CredentialEntry {
-    /// A key of the process's own, as `geodynamo dev` has it.
-    pub fn local(access_key_id: &str, secret_access_key: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_value(serde_json::json!({
-            "access_key_id": access_key_id,
-            "secret_access_key": secret_access_key,
-        }))
-    }
 }
 
 /// Memory, in MiB. What the process takes is about the sum, and 100 MiB for itself.
@@ -478,18 +455,6 @@ impl Config {
         for path in paths {
             *path = folder.join(&*path);
         }
-    }
-}
-
-impl CredentialEntry {
-    /// A key of the default account, from texts that did not come from a file.
-    pub fn new(access_key_id: &str, secret: &str, session_token: Option<&str>) -> Result<Self, FieldError> {
-        Ok(Self {
-            access_key_id: AccessKeyId::new(access_key_id)?,
-            secret_access_key: Secret::new(secret)?,
-            session_token: session_token.map(Secret::new).transpose()?,
-            account: Account::default(),
-        })
     }
 }
 

@@ -36,7 +36,7 @@ impl<H: Handler> Port<H> {
         keep: K,
     ) -> Response<Full<Bytes>> {
         let start = Instant::now();
-        let verified = match self.verify(LAMBDA, head, &body) {
+        let verified = match self.verify(LAMBDA, head, &body, remote) {
             Ok(verified) => verified,
             Err(error) => {
                 self.metrics.refused(error.code().name());

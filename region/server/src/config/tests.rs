@@ -73,6 +73,9 @@ body_timeout_ms = 2000
 idle_timeout_ms = 3000
 drain_timeout_ms = 4000
 
+[encryption]
+key_file = "region.key"
+
 [otel]
 endpoint = "http://127.0.0.1:4318"
 sample_percent = 5
@@ -118,6 +121,11 @@ fn every_field_is_read() {
         (&*credentials[1].account, credentials[1].session_token.as_deref()),
         ("000000000000", Some("token"))
     );
+    let encryption = Encryption {
+        key_file: Some(folder.path().join("region.key")),
+        ..Encryption::default()
+    };
+    assert_eq!(config.encryption, encryption);
     let streams = &config.streams;
     let read = (
         streams.shard_seconds.get(),

@@ -2,6 +2,7 @@
 //! machine that does other things, too, processor time tells more than rates.
 //!
 //!     cargo run --release -p geodynamo-rocks --example sealing -- [--dir DIR] [--writers 64] [--seconds 1] [--rounds 12]
+//!         [--sync 0]
 
 use std::{
     path::{Path, PathBuf},
@@ -25,6 +26,7 @@ type Failure = Box<dyn std::error::Error>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let (mut dir, mut writers, mut seconds, mut rounds) = (PathBuf::from("/tmp/rocks-sealing"), 64, 1, 12);
+    let mut sync = true;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or(format!("{word} wants a value"))?;
@@ -32,6 +34,7 @@ async fn main() -> Result<(), Failure> {
             "--dir" => dir = value.into(),
             "--writers" => writers = value.parse::<u64>()?.max(1),
             "--seconds" => seconds = value.parse::<u64>()?.max(1),
+            "--sync" => sync = value.parse::<u8>()? != 0,
             "--rounds" => rounds = value.parse::<u64>()?.max(1),
             _ => return Err(format!("{word} is unknown").into()),
         }
@@ -44,6 +47,7 @@ async fn main() -> Result<(), Failure> {
                 // What is read is mostly not in a cache.
                 block_cache_bytes: 8 << 20,
                 row_cache_bytes: 0,
+                sync,
                 seal,
                 ..RocksOptions::default()
             },

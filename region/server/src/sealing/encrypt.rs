@@ -32,7 +32,10 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     match found {
         Found::Plain | Found::Halfway => {}
         // What was left to be done.
-        Found::Keyring if second.exists() => return Ok(drop(super::open(&config)?)),
+        Found::Keyring if second.exists() => {
+            super::open(&config)?;
+            return Ok(());
+        }
         Found::Nothing | Found::Bereft | Found::Keyring => {
             return Err(format!("{}: there is nothing to encrypt", config.data_dir.display()).into());
         }

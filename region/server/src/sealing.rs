@@ -98,11 +98,13 @@ pub(crate) fn open(config: &Config) -> Result<Option<Sealing>, SealingError> {
             let region_key = region_key(config)?;
             let file = KeyringFile::read(&path)?;
             let keyring = file.unwrap(&path, &*region_key)?;
-            Ok(Some(Sealing {
+            let sealing = Sealing {
                 keyring,
                 region_key,
                 file: Arc::new(file),
-            }))
+            };
+            encrypt::finish(config, &sealing)?;
+            Ok(Some(sealing))
         }
         Found::Halfway => Err(SealingError::Directory(HALFWAY.into())),
         Found::Bereft => Err(SealingError::Directory(format!(

@@ -79,7 +79,7 @@ fn what_is_wrong_is_told() {
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(
-            told.starts_with("geodynamo: ") && told.contains(reason),
+            told.lines().any(|line| line.starts_with("geodynamo: ")) && told.contains(reason),
             "no '{reason}' in: {told}"
         );
     };

@@ -77,6 +77,9 @@ drain_timeout_ms = 4000
 endpoints = { us-east-1 = "https://us.example:8000" }
 wan = "http://127.0.0.1:9090"
 
+[encryption]
+key_file = "region.key"
+
 [otel]
 endpoint = "http://127.0.0.1:4318"
 sample_percent = 5
@@ -122,6 +125,11 @@ fn every_field_is_read() {
         (&*credentials[1].account, credentials[1].session_token.as_deref()),
         ("000000000000", Some("token"))
     );
+    let encryption = Encryption {
+        key_file: Some(folder.path().join("region.key")),
+        ..Encryption::default()
+    };
+    assert_eq!(config.encryption, encryption);
     let streams = &config.streams;
     let read = (
         streams.shard_seconds.get(),

@@ -13,7 +13,7 @@ use geodynamo_seal::Keyring;
 use indicatif::ProgressBar;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{Found, KEYRING, Sealing, key_file, look, make_default_key, region_key};
+use super::{Found, KEYRING, Sealing, SealingError, key_file, look, make_default_key, region_key};
 use crate::{access::cluster_key, cli::KeysOf, config::Config, region::DATABASE, run::Done};
 
 /// The second store.
@@ -32,7 +32,10 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     match found {
         Found::Plain | Found::Halfway => {}
         // What was left to be done.
-        Found::Keyring if second.exists() => return finish(&config, &second),
+        Found::Keyring if second.exists() => {
+            super::open(&config)?;
+            return Ok(());
+        }
         Found::Nothing | Found::Bereft | Found::Keyring => {
             return Err(format!("{}: there is nothing to encrypt", config.data_dir.display()).into());
         }
@@ -56,7 +59,7 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     }
     renameat_with(CWD, &store, CWD, &second, RenameFlags::EXCHANGE).map_err(io::Error::from)?;
     File::open(&config.data_dir)?.sync_all()?;
-    finish(&config, &second)?;
+    super::open(&config)?;
     let place = key_file(&config);
     if config.encryption.key_variable.is_none() && config.encryption.key_command.is_none() {
         writeln!(io::stdout(), "encrypted; keep a copy of {}", place.display())?;
@@ -64,21 +67,20 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     Ok(())
 }
 
-/// Takes away what is not encrypted.
-fn finish(config: &Config, second: &Path) -> Done {
-    if let Some(sealing) = super::open(config)? {
-        seal_cluster_key(config, &sealing)?;
+/// Once a directory is encrypted: takes away what is left that is not, if anything is.
+pub(super) fn finish(config: &Config, sealing: &Sealing) -> Result<(), SealingError> {
+    let second = config.data_dir.join(SECOND);
+    if !second.exists() {
+        return Ok(());
     }
-    Ok(fs::remove_dir_all(second)?)
-}
-
-/// The data directory's own key of the cluster, if there is one.
-fn seal_cluster_key(config: &Config, sealing: &Sealing) -> Done {
-    let path = config.data_dir.join(cluster_key::CLUSTER_KEY);
-    if path.exists() {
-        cluster_key::reseal(&path, sealing)?;
-    }
-    Ok(())
+    let cluster_key = config.data_dir.join(cluster_key::CLUSTER_KEY);
+    let resealed = if cluster_key.exists() {
+        cluster_key::reseal(&cluster_key, sealing).map_err(|error| error.to_string())
+    } else {
+        Ok(())
+    };
+    let removed = |()| fs::remove_dir_all(&second).map_err(|error| format!("{}: {error}", second.display()));
+    resealed.and_then(removed).map_err(SealingError::Directory)
 }
 
 /// Keeps the region from starting; an error if it runs.

@@ -97,6 +97,9 @@ pub struct DestinationStats {
     pub lost: u64,
 }
 
+/// What is kept of a destination: what it is, and the position of each partition's log.
+type Kept = (Option<Stored>, BTreeMap<u16, u64>);
+
 /// Which positions are held, by table and log.
 #[derive(Debug, Default)]
 struct Holds(Mutex<BTreeMap<u64, BTreeMap<LogId, Position>>>);
@@ -124,7 +127,7 @@ impl<E: Engine> Kinesis<E> {
     /// # Errors
     /// If the rows cannot be read.
     pub async fn start(tables: Arc<Tables<E>>, options: Options) -> Result<Self, TableError> {
-        let mut all: BTreeMap<(u64, String), (Option<Stored>, BTreeMap<u16, u64>)> = BTreeMap::new();
+        let mut all: BTreeMap<(u64, String), Kept> = BTreeMap::new();
         for (group, key, value) in tables.kept_rows(Keeper::Kinesis).await? {
             match read(&key, &value)? {
                 Some(Row::Destination(stored)) => {

@@ -258,11 +258,13 @@ QUIET = {
     "capacity-and-errors.json: Audit records",
     "capacity-and-errors.json: Audit records lost",
 }
+# What has data only where the configuration names functions, or a Kinesis: the demo's does not (see test_triggers.py).
+CONFIGURED = re.compile(r"geodynamo_(trigger|kinesis)_")
 
 
 def test_every_panel_shows_something(watched):
     _, prometheus = watched
-    wanted = dict.fromkeys(queries())
+    wanted = {(place, text): None for place, text in queries() if not CONFIGURED.search(text)}
     values = {"$__rate_interval": "10s", "$region": ".*", "$peer": ".*", "$operation": ".*"}
 
     def all_have_data():

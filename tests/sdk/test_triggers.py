@@ -60,6 +60,8 @@ concurrency = 2
 environment = {{ OUT = "{folder}/local.jsonl" }}
 [destinations.sqs]
 folder = "notes"
+[ttl]
+sweep_ms = 100
 [throttle]
 enabled = false
 """
@@ -217,7 +219,10 @@ def test_bad_input_is_refused_in_lambdas_words(world):
     refused("UnknownOperationException", world.mappings.list_functions)
 
 
-def test_the_event_is_awss_to_the_field(world, functions):
+@pytest.mark.parametrize("view", ["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"])
+def test_the_event_is_awss_to_the_field(region, functions, name, view):
+    functions.forget()
+    world = World(region, name, StreamSpecification={"StreamEnabled": True, "StreamViewType": view})
     for n in range(3):
         world.put("a", n)
     world.client.delete_item(TableName=world.name, Key={"pk": {"S": "a"}})
@@ -238,6 +243,18 @@ def test_the_event_is_awss_to_the_field(world, functions):
     headers = functions.invocations[0][2]
     assert headers["x-amz-function-arn"].endswith(":function:hook") and headers["content-type"] == "application/json"
     wait_until(lambda: world.get(world.made[0])["LastProcessingResult"] == "OK", "it says so")
+    world.remove()
+
+
+def test_deletions_of_expired_items_are_marked_as_the_services(world, functions):
+    expires = {"AttributeName": "gone", "Enabled": True}
+    world.client.update_time_to_live(TableName=world.name, TimeToLiveSpecification=expires)
+    world.put("a", gone={"N": str(int(time.time()) - 60)})
+    service = '{"userIdentity": {"type": ["Service"], "principalId": ["dynamodb.amazonaws.com"]}}'
+    world.map("hook", FilterCriteria={"Filters": [{"Pattern": service}]})
+    (record,) = wait_until(lambda: functions.records("hook"), "the deletion has come", 30)
+    assert (record["eventName"], key(record)) == ("REMOVE", "a")
+    assert record["userIdentity"] == {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
 def test_latest_begins_where_the_stream_is(world, functions):

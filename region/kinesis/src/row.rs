@@ -107,3 +107,40 @@ fn unpack<T: DeserializeOwned>(value: &[u8]) -> Result<T, TableError> {
     rmp_serde::from_slice(value)
         .map_err(|error| TableError::Corrupt(format!("a destination's row cannot be read: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows outlive releases: what was written once is read for ever.
+    #[test]
+    fn golden_rows() {
+        let stored = Stored {
+            table: 17,
+            stream: "arn:aws:kinesis:us-east-1:000000000000:stream/changes".into(),
+            status: StoredStatus::Active,
+            microseconds: Some(true),
+            reason: None,
+        };
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        for (name, packed) in [
+            ("destination", pack(&stored).unwrap()),
+            ("position", pack(&7_u64).unwrap()),
+        ] {
+            let path = folder.join(format!("{name}.msgpack"));
+            if std::env::var_os("WRITE_GOLDEN").is_some() {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(&path, &packed).unwrap();
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), packed, "{name}");
+        }
+        let kept = std::fs::read(folder.join("destination.msgpack")).unwrap();
+        let found = read(&destination_row(&stored.stream), &kept);
+        assert!(matches!(found, Ok(Some(Row::Destination(found))) if found == stored));
+        let kept = std::fs::read(folder.join("position.msgpack")).unwrap();
+        let found = read(&position_row(&stored.stream, 0x1f), &kept);
+        assert!(matches!(found, Ok(Some(Row::At(stream, 0x1f, 7))) if stream == stored.stream));
+        assert!(matches!(read(b"newer/x", b""), Ok(None)));
+        assert!(read(b"at/x", &[7]).is_err() && read(b"to/x", b"x").is_err() && read(b"\xff", b"").is_err());
+    }
+}

@@ -1,6 +1,6 @@
 //! A lane: gathers records into batches, and delivers one after the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use geodynamo_storage::Engine;
 use tokio::{sync::mpsc, time::Instant};
@@ -16,9 +16,9 @@ use super::{
 /// A lane.
 pub(super) struct Lane<E: Engine> {
     pub(super) reading: Arc<Reading<E>>,
-    records: mpsc::UnboundedReceiver<Queued>,
-    /// The first of the next batch, where it was there already.
-    pending: Option<Queued>,
+    /// What was read together comes together, so that batches are as large as they can be.
+    read: mpsc::UnboundedReceiver<Vec<Queued>>,
+    records: VecDeque<Queued>,
 }
 
 /// What comes next.
@@ -33,11 +33,11 @@ pub(super) enum Next {
 }
 
 impl<E: Engine> Lane<E> {
-    pub(super) fn new(reading: Arc<Reading<E>>, records: mpsc::UnboundedReceiver<Queued>) -> Self {
+    pub(super) fn new(reading: Arc<Reading<E>>, read: mpsc::UnboundedReceiver<Vec<Queued>>) -> Self {
         Self {
             reading,
-            records,
-            pending: None,
+            read,
+            records: VecDeque::new(),
         }
     }
 
@@ -62,26 +62,32 @@ impl<E: Engine> Lane<E> {
         if self.reading.run.stop() > Stop::No {
             return Next::Stopped;
         }
-        if let Some(record) = self.pending.take() {
-            return Next::Record(record);
-        }
         let time = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            () = self.reading.run.stopped(Stop::AfterInvocation) => Next::Stopped,
-            record = self.records.recv() => record.map_or(Next::End, Next::Record),
-            () = time => Next::Time,
+        tokio::pin!(time);
+        loop {
+            if let Some(record) = self.records.pop_front() {
+                return Next::Record(record);
+            }
+            tokio::select! {
+                biased;
+                () = self.reading.run.stopped(Stop::AfterInvocation) => return Next::Stopped,
+                read = self.read.recv() => match read {
+                    Some(read) => self.records.extend(read),
+                    None => return Next::End,
+                },
+                () = &mut time => return Next::Time,
+            }
         }
     }
 
     /// For whoever looked at a record and does not want it yet.
     pub(super) fn put_back(&mut self, record: Queued) {
-        self.pending = Some(record);
+        self.records.push_front(record);
     }
 
     /// The batch that begins with a record: as many as the mapping wants, and an event can have, of those that are there or come
@@ -94,13 +100,22 @@ impl<E: Engine> Lane<E> {
         let mut bytes = bytes_of(&first);
         let mut batch = vec![first];
         while batch.len() < count_max {
-            let record = match self.records.try_recv() {
-                Ok(record) => record,
+            if let Some(record) = self.records.pop_front() {
+                bytes += bytes_of(&record);
+                if bytes > EVENT_BYTES_MAX || !fits(&record) {
+                    self.records.push_front(record);
+                    break;
+                }
+                batch.push(record);
+                continue;
+            }
+            let read = match self.read.try_recv() {
+                Ok(read) => read,
                 Err(mpsc::error::TryRecvError::Disconnected) => break,
                 Err(mpsc::error::TryRecvError::Empty) if window.is_zero() => break,
                 Err(mpsc::error::TryRecvError::Empty) => tokio::select! {
-                    record = self.records.recv() => match record {
-                        Some(record) => record,
+                    read = self.read.recv() => match read {
+                        Some(read) => read,
                         None => break,
                     },
                     _ = crowded.wait_for(|crowded| *crowded) => break,
@@ -108,12 +123,7 @@ impl<E: Engine> Lane<E> {
                     () = self.reading.run.stopped(Stop::AfterInvocation) => break,
                 },
             };
-            bytes += bytes_of(&record);
-            if bytes > EVENT_BYTES_MAX || !fits(&record) {
-                self.pending = Some(record);
-                break;
-            }
-            batch.push(record);
+            self.records.extend(read);
         }
         batch
     }

@@ -112,7 +112,7 @@ pub(super) async fn read<E: Engine>(run: Arc<Run<E>>, shard: String) {
 async fn read_all<E: Engine>(
     reading: &Reading<E>,
     after: Option<String>,
-    lanes: &[mpsc::UnboundedSender<Queued>],
+    lanes: &[mpsc::UnboundedSender<Vec<Queued>>],
 ) -> bool {
     let run = &reading.run;
     let tables = &run.shared.tables;
@@ -168,14 +168,21 @@ async fn read_all<E: Engine>(
         };
         let is_empty = page.records.is_empty();
         let (count, mut bytes) = (page.records.len(), 0);
+        let mut read: Vec<Vec<Queued>> = lanes.iter().map(|_| Vec::new()).collect();
         for record in page.records {
             after = Some(record.sequence.clone());
-            match reading.queue(record, lanes) {
+            match reading.queue(record, &mut read) {
                 Ok(queued) => bytes += queued,
                 Err(error) => {
                     // Nothing can be done with an item that cannot be read but to go on without it.
                     tracing::error!(error, mapping = run.mapping.uuid, "a record cannot be delivered");
                 }
+            }
+        }
+        for (lane, read) in lanes.iter().zip(read) {
+            if !read.is_empty() {
+                // A lane that is gone has stopped, or is told of as broken: then reading ends.
+                let _ = lane.send(read);
             }
         }
         if let Some(mean) = bytes.checked_div(count) {
@@ -230,8 +237,8 @@ impl<E: Engine> Reading<E> {
         }
     }
 
-    /// Hands a record to its lane, if it is for the function; gives its size.
-    fn queue(&self, record: StreamRecord, lanes: &[mpsc::UnboundedSender<Queued>]) -> Result<usize, String> {
+    /// Puts a record with those of its lane, if it is for the function; gives its size.
+    fn queue(&self, record: StreamRecord, lanes: &mut [Vec<Queued>]) -> Result<usize, String> {
         let run = &self.run;
         let sequence: Arc<str> = record.sequence.as_str().into();
         self.progress.begin(&sequence, record.created_s);
@@ -263,9 +270,8 @@ impl<E: Engine> Reading<E> {
             json: written,
             _share: Some(self.room.take(bytes + size_of::<Queued>())),
         };
-        if let Some(lane) = lanes.get(lane) {
-            // A lane that is gone has stopped, or is told of as broken: then reading ends.
-            let _ = lane.send(queued);
+        if let Some(lane) = lanes.get_mut(lane) {
+            lane.push(queued);
         }
         Ok(bytes)
     }

@@ -124,7 +124,7 @@ Description: self-hosted DynamoDB whose tables span regions
         (control / name).write_text(script)
         (control / name).chmod(0o755)
     package = out / f"geodynamo_{version}_{architecture}.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zxz", "--build", tree, package], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "--build", tree, package], check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(control)
     return package
 
@@ -138,45 +138,39 @@ def tarball(tree, out, version):
         entry.uname = entry.gname = "root"
         return entry
 
-    with tarfile.open(path, "w:gz", compresslevel=6) as tar:
+    with tarfile.open(path, "w:gz", compresslevel=3) as tar:
         tar.add(tree, arcname=name, filter=plain)
     return path
 
 
 def bill_of_materials(out, version):
     """What the program is made of: the packages that cargo links into it, builds and tests left out."""
-    metadata = json.loads(cargo("metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"))
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    (start,) = [identity for identity, package in packages.items() if package["name"] == "geodynamo"]
-    seen, todo = set(), [start]
-    while todo:
-        identity = todo.pop()
-        if identity in seen:
-            continue
-        seen.add(identity)
-        for dependency in nodes[identity]["deps"]:
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                todo.append(dependency["pkg"])
-    components = []
-    for identity in sorted(seen - {start}, key=lambda identity: packages[identity]["name"]):
-        package = packages[identity]
+    # By the features that the program is built with; metadata has those of the tests, too.
+    tree = cargo("tree", "--package", "geodynamo", "--edges", "normal", "--prefix", "none", "--format", "{p}|{l}").decode()
+    components = {}
+    for line in tree.splitlines():
+        package, _, rest = line.partition("|")
+        name, version_text = package.split()[:2]
+        # What was listed before is marked behind the license.
+        license_text = rest.removesuffix(" (*)").strip()
+        reference = f"pkg:cargo/{name}@{version_text.removeprefix('v')}"
         component = {
             "type": "library",
-            "bom-ref": f"pkg:cargo/{package['name']}@{package['version']}",
-            "name": package["name"],
-            "version": package["version"],
-            "purl": f"pkg:cargo/{package['name']}@{package['version']}",
+            "bom-ref": reference,
+            "name": name,
+            "version": version_text.removeprefix("v"),
+            "purl": reference,
         }
-        if package["license"]:
-            component["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
-        components.append(component)
+        if license_text:
+            component["licenses"] = [{"expression": license_text.replace("/", " OR ")}]
+        if name != "geodynamo":
+            components[reference] = component
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": {"type": "application", "bom-ref": "geodynamo", "name": "geodynamo", "version": version}},
-        "components": components,
+        "components": [components[reference] for reference in sorted(components)],
     }
     path = out / f"geodynamo-{version}.cdx.json"
     path.write_text(json.dumps(document, indent=1) + "\n")

@@ -147,6 +147,8 @@ impl<E: Engine> Tables<E> {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<(Vec<(Position, FedRecord)>, Position)> {
+        // Before the log is read: a change that comes afterwards is not passed over if nothing was found.
+        let end = self.log_end(log.log);
         let changes = self.read_log(log.log, after, rows_max, bytes_max).await;
         let changes = changes.map_err(|error| TableError::Corrupt(error.to_string()))?;
         let source = Source {
@@ -154,7 +156,6 @@ impl<E: Engine> Tables<E> {
             keys: table.keys(),
             view: StreamView::NewAndOldImages,
         };
-        let end = self.log_end(log.log);
         let (mut records, mut at) = (Vec::new(), after);
         if changes.is_empty() {
             // What was there is trimmed.

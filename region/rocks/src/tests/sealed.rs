@@ -133,7 +133,7 @@ fn keys(home: &Path, mode: &str) -> Option<Keyring> {
 }
 
 #[tokio::test]
-#[ignore = "the process that is killed by the tests below"]
+#[ignore = "killed by its parents, which run it: cargo test -p geodynamo-rocks --lib tests::sealed"]
 async fn child_writes() {
     let home = PathBuf::from(std::env::var_os(WRITER).expect("run by its parent only"));
     let seal = keys(&home, &std::env::var(MODE).unwrap());

@@ -9,8 +9,6 @@ pub const FULL_VERSION: &str = "2020-06-30";
 /// The version that an incremental export's summary names.
 pub const INCREMENTAL_VERSION: &str = "2023-08-01";
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-
 /// `manifest-summary.json`. Times are ISO 8601 in UTC with milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,31 +56,6 @@ pub struct Summary {
     pub item_count: u64,
     /// `DYNAMODB_JSON` or `ION`.
     pub output_format: &'static str,
-}
-
-/// A moment in milliseconds since 1970 as manifests tell it: ISO 8601 in UTC, with milliseconds.
-pub fn iso8601(ms: u64) -> String {
-    let (days, of_day) = (ms / DAY_MS, ms % DAY_MS);
-    // Howard Hinnant's days-to-civil, with years that begin in March.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (seconds, millis) = (of_day / 1_000, of_day % 1_000);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
-        seconds / 3_600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
 }
 
 /// A line of `manifest-files.json`.

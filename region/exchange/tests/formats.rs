@@ -238,16 +238,6 @@ fn names_and_manifests() {
 }
 
 #[test]
-fn times_of_manifests() {
-    let check = |ms: u64, expected: &str| assert_eq!(manifest::iso8601(ms), expected);
-    check(0, "1970-01-01T00:00:00.000Z");
-    check(951_782_400_000, "2000-02-29T00:00:00.000Z");
-    check(1_604_474_914_028, "2020-11-04T07:28:34.028Z");
-    check(4_107_542_399_999, "2100-02-28T23:59:59.999Z");
-    check(4_107_542_400_000, "2100-03-01T00:00:00.000Z");
-}
-
-#[test]
 fn lines_of_items() {
     let lines = |text: &str, format: &Format| -> Vec<u64> {
         let mut reader = ItemReader::new(text.as_bytes(), format, Compression::None, &KeyTypes::new()).unwrap();

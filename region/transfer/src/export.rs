@@ -13,6 +13,7 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{
     recovery::{Recovery, RecoveryError, TableSettings},
     schema::KeySchema,
+    stream_label,
 };
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use tokio::time::Instant;
@@ -202,8 +203,8 @@ impl<E: Engine> Transfers<E> {
         let full = manifest::Summary {
             version: manifest::FULL_VERSION,
             export_arn: job.arn.clone(),
-            start_time: manifest::iso8601(job.started_ms),
-            end_time: manifest::iso8601(self.tables().now_ms()),
+            start_time: iso8601(job.started_ms),
+            end_time: iso8601(self.tables().now_ms()),
             table_arn: job.wanted.table_arn.clone(),
             table_id: job.table_id.clone(),
             s3_bucket: job.wanted.bucket.clone(),
@@ -218,7 +219,7 @@ impl<E: Engine> Transfers<E> {
         };
         match kind {
             ExportKind::Full { at_ms, .. } => manifest::Summary {
-                export_time: Some(manifest::iso8601(at_ms)),
+                export_time: Some(iso8601(at_ms)),
                 ..full
             },
             ExportKind::Incremental {
@@ -228,13 +229,18 @@ impl<E: Engine> Transfers<E> {
             } => manifest::Summary {
                 version: manifest::INCREMENTAL_VERSION,
                 export_type: Some("INCREMENTAL_EXPORT"),
-                export_from_time: Some(manifest::iso8601(from_ms)),
-                export_to_time: Some(manifest::iso8601(to_ms)),
+                export_from_time: Some(iso8601(from_ms)),
+                export_to_time: Some(iso8601(to_ms)),
                 output_view: Some(if old_images { "NEW_AND_OLD_IMAGES" } else { "NEW_IMAGE" }.to_owned()),
                 ..full
             },
         }
     }
+}
+
+/// A moment as manifests tell it: ISO 8601 in UTC, with milliseconds.
+fn iso8601(ms: Millis) -> String {
+    format!("{}Z", stream_label(ms))
 }
 
 fn filter(job: &ExportJob, keys: &KeySchema) -> Result<ExportFilter> {

@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo netns-demo netns-test docker-test test bench soak package fmt build setup setup-python setup-rocksdb setup-test
+.PHONY: help demo netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench   speed against the machine's own limit (release build; BENCH_QUICK=1 for a short run,"
 	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
 	@echo "make soak    5 million items under a memory limit (release build)"
+	@echo "make compare the same workloads on geodynamo and other servers of DynamoDB's API; writes docs/comparison.md"
 	@echo "make package a Debian package, a tarball, their checksums and bill of materials (release build)"
 	@echo "make fmt     format the code"
 	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
@@ -54,6 +55,11 @@ soak: setup setup-rocksdb
 	@echo "== building release binaries"
 	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/soak" $(if $(SOAK_ITEMS),--items $(SOAK_ITEMS))
+
+compare: setup setup-python setup-rocksdb
+	@echo "== building release binaries"
+	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
+	@"$$(scripts/python-env --path)/bin/python" scripts/compare.py "$(CARGO_TARGET_DIR)/release" $(if $(BENCH_QUICK),--quick)
 
 package: setup setup-rocksdb
 	@echo "== building release binaries"

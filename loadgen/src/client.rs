@@ -6,16 +6,22 @@ use std::net::SocketAddr;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::signer::{Credentials, Signer};
+use crate::{
+    signer::{Credentials, Signer},
+    tls::Tls,
+};
 
 /// Where a server listens and how to sign for it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// The data port, HTTP without TLS.
+    /// The data port.
     pub address: SocketAddr,
     /// Who signs.
     pub credentials: Credentials,
+    /// How HTTPS is spoken; `None` for HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// An answer: the HTTP status and where its body lies in the connection's buffer.
@@ -27,9 +33,15 @@ pub struct Reply {
     body_bytes: usize,
 }
 
+enum Stream {
+    Plain(TcpStream),
+    // Boxed: it is some KB large.
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
 /// An open connection to an endpoint.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     signer: Signer,
     output: Vec<u8>,
     input: BytesMut,
@@ -43,11 +55,18 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const BODY_BYTES_MAX: usize = 32 << 20;
 
 impl Connection {
-    /// Connects; fails as TCP fails.
+    /// Connects; fails as TCP and TLS fail.
     pub async fn open(endpoint: &Endpoint) -> io::Result<Connection> {
         let stream = TcpStream::connect(endpoint.address).await?;
         stream.set_nodelay(true)?;
-        let signer = Signer::new(endpoint.credentials.clone(), endpoint.address.to_string());
+        let (stream, host) = match &endpoint.tls {
+            None => (Stream::Plain(stream), endpoint.address.to_string()),
+            Some(tls) => (
+                Stream::Secure(Box::new(tls.connect(stream).await?)),
+                tls.host(endpoint.address.port()),
+            ),
+        };
+        let signer = Signer::new(endpoint.credentials.clone(), host);
         Ok(Connection {
             stream,
             signer,
@@ -64,7 +83,13 @@ impl Connection {
         self.taken = 0;
         self.output.clear();
         self.signer.request(target, body, &mut self.output);
-        self.stream.write_all(&self.output).await?;
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(&self.output).await?,
+            Stream::Secure(stream) => {
+                stream.write_all(&self.output).await?;
+                stream.flush().await?;
+            }
+        }
         loop {
             if let Some(head) = parse_head(&self.input)? {
                 let Some(body_bytes) = head.body_bytes else {
@@ -137,7 +162,11 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
-        if self.stream.read_buf(&mut self.input).await? == 0 {
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read_buf(&mut self.input).await?,
+            Stream::Secure(stream) => stream.read_buf(&mut self.input).await?,
+        };
+        if read == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the server closed the connection",

@@ -188,6 +188,7 @@ impl Node {
         Endpoint {
             address: self.data,
             credentials,
+            tls: None,
         }
     }
 

@@ -17,4 +17,5 @@ pub mod report;
 pub mod signer;
 pub mod soak;
 pub mod tables;
+pub mod tls;
 pub mod workload;

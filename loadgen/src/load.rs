@@ -348,6 +348,7 @@ mod tests {
                     secret_access_key: "s".into(),
                     region: "r".into(),
                 },
+                tls: None,
             },
             workload: Workload {
                 table: "t".into(),

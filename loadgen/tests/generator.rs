@@ -20,7 +20,10 @@ use geodynamo_loadgen::{
         workload::Workload,
     },
     signer::Credentials,
+    tls::Tls,
 };
+use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A server that answers `answer` to every request, after `before` has returned.
 fn serve(answer: &'static str, before: impl Fn() + Send + Sync + 'static) -> SocketAddr {
@@ -71,6 +74,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
             secret_access_key: "s".into(),
             region: "us-east-1".into(),
         },
+        tls: None,
     }
 }
 
@@ -166,4 +170,64 @@ async fn bodies_in_chunks_are_read() {
         let reply = connection.call("DynamoDB_20120810.GetItem", b"{}").await.unwrap();
         assert_eq!((reply.status, connection.body(reply)), (200, &b"{\"a\":17}"[..]));
     }
+}
+
+#[test]
+fn https_asks_for_a_certificate_of_a_trusted_authority() {
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, other) = (folder.path().join("ca.pem"), folder.path().join("other.pem"));
+    std::fs::write(&ca, certificate.cert.pem()).unwrap();
+    let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&other, stranger.cert.pem()).unwrap();
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let address = serve_tls(&certificate).await;
+        let endpoint = |name, ca| Endpoint {
+            tls: Some(Tls::new(name, ca).unwrap()),
+            ..endpoint(address)
+        };
+        let mut connection = Connection::open(&endpoint("localhost", &ca)).await.unwrap();
+        for _ in 0..2 {
+            let reply = connection.call("DynamoDB_20120810.GetItem", b"{}").await.unwrap();
+            assert_eq!((reply.status, connection.body(reply)), (200, &b"{}"[..]));
+        }
+        for (name, ca) in [("localhost", &other), ("elsewhere.example", &ca)] {
+            assert!(Connection::open(&endpoint(name, ca)).await.is_err(), "{name}");
+        }
+    });
+    assert!(Tls::new("localhost", &folder.path().join("none.pem")).is_err());
+}
+
+/// A server on TLS that answers two requests of each connection.
+async fn serve_tls(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>) -> SocketAddr {
+    let key = PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Whoever does not trust it goes away here.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut asked = [0; 4096];
+            for _ in 0..2 {
+                if stream.read(&mut asked).await.unwrap_or(0) > 0 {
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                }
+            }
+        }
+    });
+    address
 }

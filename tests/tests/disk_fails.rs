@@ -93,6 +93,7 @@ impl Dev {
             endpoint: Endpoint {
                 address: data,
                 credentials,
+                tls: None,
             },
             admin,
             log: log.to_owned(),

@@ -3,7 +3,7 @@
 use std::{
     io::{self, IsTerminal},
     net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
     time::Duration,
@@ -25,6 +25,7 @@ use geodynamo_loadgen::{
     probe::Probe,
     signer::Credentials,
     tables,
+    tls::{self, SYSTEM_AUTHORITIES, Tls},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -53,9 +54,13 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct Target {
-    /// A region as NAME=HOST:PORT, or HOST:PORT (its name is then --region); HTTP. Give several for several regions
+    /// A region as NAME=URL, or a URL alone (its name is then --region): http://HOST:PORT, https://HOST:PORT, or HOST:PORT,
+    /// which is HTTP. Give several for several regions
     #[arg(long = "endpoint", global = true, default_value = "127.0.0.1:8000")]
     endpoints: Vec<String>,
+    /// The certificates of authorities that are trusted for HTTPS, in PEM
+    #[arg(long, global = true, value_name = "FILE", default_value = SYSTEM_AUTHORITIES)]
+    ca: PathBuf,
     /// The region of the signatures where an endpoint does not name it
     #[arg(long, global = true, env = "AWS_REGION", default_value = "us-east-1")]
     region: String,
@@ -217,27 +222,43 @@ impl Target {
             .iter()
             .map(|text| {
                 let (name, address) = text.split_once('=').unwrap_or((&self.region, text));
-                let address = resolve(address)?;
+                let (address, tls) = resolve(address, &self.ca)?;
                 let credentials = Credentials {
                     access_key_id: self.access_key_id.clone(),
                     secret_access_key: self.secret_access_key.clone(),
                     region: name.to_owned(),
                 };
-                Ok((name.to_owned(), Endpoint { address, credentials }))
+                let endpoint = Endpoint {
+                    address,
+                    credentials,
+                    tls,
+                };
+                Ok((name.to_owned(), endpoint))
             })
             .collect()
     }
 }
 
-fn resolve(address: &str) -> io::Result<SocketAddr> {
-    let plain = address.trim_start_matches("http://").trim_end_matches('/');
-    let wrong =
-        |error: &dyn std::fmt::Display| io::Error::other(format!("endpoint '{address}': {error}; HOST:PORT is wanted"));
-    plain
-        .to_socket_addrs()
-        .map_err(|error| wrong(&error))?
-        .next()
-        .ok_or_else(|| wrong(&"no address"))
+/// An endpoint's address, and how HTTPS is spoken with it.
+fn resolve(endpoint: &str, ca: &Path) -> io::Result<(SocketAddr, Option<Tls>)> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        io::Error::other(format!(
+            "endpoint '{endpoint}': {error}; HOST:PORT or https://HOST[:PORT] is wanted"
+        ))
+    };
+    let secure = endpoint.strip_prefix("https://");
+    let plain = secure.unwrap_or(endpoint.strip_prefix("http://").unwrap_or(endpoint));
+    let plain = plain.trim_end_matches('/');
+    let (host, port) = match (plain.rsplit_once(':'), secure) {
+        (Some((host, port)), _) if !port.ends_with(']') => (host, port.parse().map_err(|error| wrong(&error))?),
+        (_, Some(_)) => (plain, tls::PORT),
+        (_, None) => return Err(wrong(&"no port")),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut found = (host, port).to_socket_addrs().map_err(|error| wrong(&error))?;
+    let address = found.next().ok_or_else(|| wrong(&"no address"))?;
+    let tls = secure.map(|_| Tls::new(host, ca)).transpose()?;
+    Ok((address, tls))
 }
 
 fn load(target: &Target, items: &Items) -> io::Result<()> {

@@ -194,7 +194,12 @@ fn start_skeleton(folder: &Path, tuning: Tuning) -> io::Result<(Server, Side)> {
         region: "us-east-1".into(),
     };
     let address = address.ok_or_else(|| io::Error::other("the skeleton did not say where it listens"))?;
-    let (pid, endpoint) = (server.pid(), Endpoint { address, credentials });
+    let endpoint = Endpoint {
+        address,
+        credentials,
+        tls: None,
+    };
+    let pid = server.pid();
     let side = Side {
         endpoint,
         pid,

@@ -69,6 +69,7 @@ def main():
     stages.run("SDK clients", run_sdk_tests)
     stages.run("console", run_console_tests)
     stages.run("network namespaces", run_netns_test)
+    stages.run("policies' oracle", run_oracle)
     stages.run("libraries", lambda: Count(*libraries.run()))
     # Real processes, timed ones among them: one program after the other, one test after the other.
     stages.run("processes", lambda: run_all((p for p in programs if p.package == "geodynamo-tests"), threads=1))
@@ -192,6 +193,14 @@ def run_netns_test():
         return Count()
     subprocess.call(["ip", "netns", "delete", name])
     return check([sys.executable, "scripts/netns.py", "test"])
+
+
+def run_oracle():
+    """20,000 generated policies and requests, decided here and by an independent evaluator."""
+    paths = libraries.environments()
+    judge = libraries.TARGET / "debug" / "examples" / "judge"
+    variables = {"JUDGE": str(judge), "NODE": paths["node"], "IAM_SIMULATE": paths["oracle"]}
+    return check([sys.executable, "tests/policies/oracle.py"], **variables)
 
 
 def run_sdk_tests():

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import urllib.request
 
 from conftest import go, sign_in, wait_until
 from playwright.sync_api import expect
@@ -149,6 +150,67 @@ def test_changes_are_seen_as_they_happen(world, browse):
     newest.locator("summary").click()
     expect(newest.locator(".removed")).to_contain_text('n: {"N":"1"}')
     expect(newest.locator(".added")).to_contain_text('n: {"N":"2"}')
+
+
+def test_what_lost_is_shown_and_restored(world, browse):
+    client = world.make_table("Lost", everywhere=True)
+    elsewhere = world.client(region="eu-west-1")
+    cut_between(world, "us-east-1", "eu-west-1", True)
+    client.put_item(TableName="Lost", Item={"pk": {"S": "a"}, "by": {"S": "the first"}})
+    elsewhere.put_item(TableName="Lost", Item={"pk": {"S": "a"}, "by": {"S": "the second"}})
+    cut_between(world, "us-east-1", "eu-west-1", False)
+    page = browse()
+    go(page, "streams/Lost/conflicts")
+    lost = page.locator(".change").first
+    expect(lost).to_contain_text("us-east-1’s write lost to eu-west-1’s", timeout=60_000)
+    lost.locator("summary").click()
+    expect(lost.locator(".removed")).to_contain_text("the first")
+    expect(lost.locator(".added")).to_contain_text("the second")
+    lost.get_by_role("button", name="Restore the loser").click()
+    page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    read = {"TableName": "Lost", "Key": {"pk": {"S": "a"}}}
+    wait_until(lambda: elsewhere.get_item(**read)["Item"]["by"] == {"S": "the first"}, "the loser is back everywhere")
+    # The other stream of the table is one choice away, and has all three versions or the two that travelled.
+    page.get_by_label("Stream", exact=True).select_option(label="Changes")
+    page.get_by_label("Where to begin").select_option("TRIM_HORIZON")
+    expect(page.locator(".change.MODIFY").first).to_be_visible()
+
+
+def cut_between(world, one, other, cut):
+    for source, target in ((one, other), (other, one)):
+        body = json.dumps({"cut": cut}).encode()
+        request = urllib.request.Request(f"{world.wan}/links/{source}/{target}", body, method="PUT")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
+
+def test_a_table_is_exported_and_imported(world, browse):
+    client = world.make_table("Moved")
+    client.put_item(TableName="Moved", Item={"pk": {"S": "a"}, "n": {"N": "1"}})
+    page = browse()
+    go(page, "recovery")
+    page.get_by_role("button", name="Switch on point-in-time recovery of Moved").click()
+    page.get_by_role("button", name="Export Moved").click(timeout=60_000)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Bucket").fill("moved")
+    dialog.get_by_role("button", name="Export", exact=True).click()
+    expect(dialog).to_be_hidden()
+    jobs = page.get_by_role("region", name="Exports and imports")
+    row = jobs.get_by_role("row").filter(has_text="Moved")
+    expect(row.get_by_text("COMPLETED")).to_be_visible(timeout=90_000)
+    exported = client.list_exports()["ExportSummaries"][0]["ExportArn"].split("/")[-1]
+    page.get_by_role("button", name="Import a table").click()
+    dialog.get_by_label("Name of the new table").fill("Moved-in")
+    dialog.get_by_label("Bucket").fill("moved")
+    dialog.get_by_label("Prefix").fill(f"AWSDynamoDB/{exported}/data/")
+    dialog.get_by_label("Compression").select_option("GZIP")
+    dialog.get_by_label("Partition key", exact=True).fill("pk")
+    dialog.get_by_role("button", name="Import", exact=True).click()
+    expect(dialog).to_be_hidden()
+    row = jobs.get_by_role("row").filter(has_text="Moved-in")
+    expect(row.get_by_text("COMPLETED")).to_be_visible(timeout=90_000)
+    assert client.get_item(TableName="Moved-in", Key={"pk": {"S": "a"}})["Item"]["n"] == {"N": "1"}
 
 
 def test_what_is_shown_for_other_clients_does_the_same(world, browse):

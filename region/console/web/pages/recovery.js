@@ -1,4 +1,4 @@
-// Recovery: from which moments tables can be restored, and backups.
+// Recovery: from which moments tables can be restored, backups, exports and imports.
 
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
@@ -11,17 +11,20 @@ const LOOK_EVERY_MS = 2000
 export async function render(main, { signal }) {
   const windows = h('div')
   const backups = h('div')
+  const transfers = h('div')
   const progress = h('div')
   fill(
     main,
     progress,
     card('Restore to a moment', h('p.muted', 'A table with point-in-time recovery can be restored, as another table, to any moment of its window, to the second.'), windows),
     card('Backups', backups),
+    card('Exports and imports', h('p.muted', 'A table with point-in-time recovery is exported from its archive, at no cost to itself. A bucket is a folder of this region’s --s3-dir, or one of the server of S3 that its configuration names.'), h('div.row', button('Import a table …', () => importTable(refresh))), transfers),
   )
   const refresh = async () => {
-    const [, tables, list] = await Promise.all([running(progress, signal), windowsOf(), backupsOf()])
+    const [, tables, list, jobs] = await Promise.all([running(progress, signal), windowsOf(), backupsOf(), transfersOf()])
     refill(windows, windowList(tables, list.backups ?? [], refresh))
     refill(backups, backupList(list, tables, refresh))
+    refill(transfers, transferList(jobs))
   }
   await every(LOOK_EVERY_MS, signal, refresh, (error) => {
     fill(windows, failure(error))
@@ -84,7 +87,10 @@ function windowList(tables, backups, refresh) {
           h(
             'div.row',
             table.PointInTimeRecoveryStatus === 'ENABLED'
-              ? button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment` })
+              ? [
+                  button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment` }),
+                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}` }),
+                ]
               : button('Switch on', () => switchOn(table, refresh), { label: `Switch on point-in-time recovery of ${table.name}`, disabled: Boolean(table.error) }),
             button('Back up', () => backUp(table.name, refresh), { label: `Back up ${table.name}` }),
           ),
@@ -213,4 +219,147 @@ function backupList({ backups, error }, tables, refresh) {
     backups,
     { empty: 'No backups.', label: 'Backups' },
   )
+}
+
+/** Exports and imports, the newest first. What an export or import is doing is told by its description alone. */
+async function transfersOf() {
+  try {
+    const [exports, imports] = await Promise.all([
+      session.collect(
+        (last) => session.call('ListExports', last ? { NextToken: last.NextToken } : {}),
+        (answer) => answer.NextToken,
+      ),
+      session.collect(
+        (last) => session.call('ListImports', last ? { NextToken: last.NextToken } : {}),
+        (answer) => answer.NextToken,
+      ),
+    ])
+    const described = await Promise.all([
+      ...exports.flatMap(({ ExportSummaries }) => ExportSummaries).map(({ ExportArn }) => session.call('DescribeExport', { ExportArn })),
+      ...imports.flatMap(({ ImportSummaryList }) => ImportSummaryList).map(({ ImportArn }) => session.call('DescribeImport', { ImportArn })),
+    ])
+    const jobs = described.map(({ ExportDescription: out, ImportTableDescription: into }) => (out ? exported(out) : imported(into)))
+    return { jobs: jobs.sort((a, b) => b.began - a.began) }
+  } catch (error) {
+    return { error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }
+  }
+}
+
+function exported(out) {
+  return {
+    what: `Export${out.ExportType === 'INCREMENTAL_EXPORT' ? ' of changes' : ''}`,
+    table: tableOf(out.TableArn),
+    place: [out.S3Bucket, out.S3Prefix, out.ExportManifest].filter(Boolean).join(' / '),
+    began: out.StartTime,
+    status: out.ExportStatus,
+    why: out.FailureMessage,
+    items: out.ItemCount,
+  }
+}
+
+function imported(into) {
+  const { S3Bucket, S3KeyPrefix } = into.S3BucketSource ?? {}
+  return {
+    what: 'Import',
+    table: into.TableCreationParameters?.TableName ?? tableOf(into.TableArn),
+    place: [S3Bucket, S3KeyPrefix].filter(Boolean).join(' / '),
+    began: into.StartTime,
+    status: into.ImportStatus,
+    why: into.FailureMessage,
+    items: into.ImportedItemCount,
+    bad: into.ErrorCount,
+  }
+}
+
+function tableOf(arn = '') {
+  return arn.split(':table/')[1]?.split('/')[0] ?? arn
+}
+
+function transferList({ jobs, error }) {
+  if (error) return failure(error)
+  return grid(
+    [
+      { title: 'What', cell: ({ what }) => what },
+      { title: 'Table', cell: ({ table }) => table },
+      { title: 'Where', cell: ({ place }) => h('span.mono', place) },
+      { title: 'Begun', cell: ({ began }) => moment(began) },
+      { title: 'Items', number: true, cell: ({ items }) => (items === undefined ? '–' : count(items)) },
+      { title: 'Status', cell: ({ status, why, bad }) => h('div', stateBadge(status), bad > 0 ? h('div.hint', `${count(bad)} items had errors`) : null, why ? h('div.hint', why) : null) },
+    ],
+    jobs,
+    { empty: 'Nothing was exported or imported yet.', label: 'Exports and imports' },
+  )
+}
+
+const FORMATS = [
+  ['DYNAMODB_JSON', 'DynamoDB JSON'],
+  ['ION', 'Amazon Ion'],
+]
+
+function exportTable({ name, EarliestRestorableDateTime: from, LatestRestorableDateTime: until }, refresh) {
+  const bucket = input({ required: true, placeholder: 'bucket' })
+  const prefix = input({ placeholder: 'optional' })
+  const format = select(FORMATS, 'DYNAMODB_JSON')
+  const request = () => [
+    'ExportTableToPointInTime',
+    {
+      TableArn: arnOf(name),
+      S3Bucket: bucket.value,
+      ...(prefix.value ? { S3Prefix: prefix.value } : {}),
+      ExportFormat: format.value,
+    },
+  ]
+  const hint = `As it is now. Other moments, from ${moment(from)} until ${moment(until)}, and changes between two: by the command below.`
+  callDialog(`Export ${name}`, [field('Bucket', bucket), field('Prefix', prefix), field('Format', format), h('p.muted', hint)], request, 'Export', 'The export has begun', refresh)
+}
+
+function arnOf(name) {
+  return `arn:aws:dynamodb:${session.region()}:${session.callerArn().split(':')[4] || '000000000000'}:table/${name}`
+}
+
+function importTable(refresh) {
+  const name = input({ required: true })
+  const bucket = input({ required: true, placeholder: 'bucket' })
+  const prefix = input({ placeholder: 'optional' })
+  const format = select([...FORMATS, ['CSV', 'CSV, with a header']], 'DYNAMODB_JSON')
+  const compression = select([
+    ['NONE', 'None'],
+    ['GZIP', 'gzip'],
+    ['ZSTD', 'Zstandard'],
+  ])
+  const types = [
+    ['S', 'String'],
+    ['N', 'Number'],
+    ['B', 'Binary'],
+  ]
+  const partition = input({ required: true })
+  const partitionType = select(types, 'S', { 'aria-label': 'Type of the partition key' })
+  const sort = input({ placeholder: 'optional' })
+  const sortType = select(types, 'S', { 'aria-label': 'Type of the sort key' })
+  const request = () => {
+    const keys = [
+      [partition.value, partitionType.value, 'HASH'],
+      [sort.value, sortType.value, 'RANGE'],
+    ].filter(([key]) => key)
+    return [
+      'ImportTable',
+      {
+        S3BucketSource: { S3Bucket: bucket.value, ...(prefix.value ? { S3KeyPrefix: prefix.value } : {}) },
+        InputFormat: format.value,
+        InputCompressionType: compression.value,
+        TableCreationParameters: {
+          TableName: name.value,
+          AttributeDefinitions: keys.map(([AttributeName, AttributeType]) => ({ AttributeName, AttributeType })),
+          KeySchema: keys.map(([AttributeName, , KeyType]) => ({ AttributeName, KeyType })),
+          BillingMode: 'PAY_PER_REQUEST',
+        },
+      },
+    ]
+  }
+  const content = [
+    field('Name of the new table', name),
+    h('div.fields', field('Bucket', bucket), field('Prefix', prefix), field('Format', format), field('Compression', compression)),
+    h('div.fields', field('Partition key', partition), field('Its type', partitionType), field('Sort key', sort), field('Its type', sortType)),
+  ]
+  callDialog('Import a table', content, request, 'Import', 'The import has begun', refresh)
 }

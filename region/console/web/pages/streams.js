@@ -1,7 +1,8 @@
-// The tail of a table's stream: what changed, old and new side by side.
+// The tail of a table's stream: what changed, old and new side by side; and of a global table's second one, what lost to what.
 
 import * as session from '../session.js'
-import { badge, button, card, check, count, failure, fill, grid, h, moment, pause, select } from '../ui.js'
+import { sameElsewhere } from '../snippets.js'
+import { badge, button, card, check, confirm, count, failure, fill, grid, h, moment, note, pause, select } from '../ui.js'
 import { preview } from '../values.js'
 import { compare } from './editor.js'
 import { openByName, tableNames } from './tables.js'
@@ -24,7 +25,9 @@ export async function render(main, context) {
     fill(main, card(name, h('p', 'This table has no stream. Its settings can switch one on.'), h('a.button', { href: `#/tables/${encodeURIComponent(name)}` }, 'The table')))
     return
   }
-  await tail(main, context, table)
+  const { Streams: streams } = await session.streams('ListStreams', { TableName: name })
+  const conflicts = streams.find(({ StreamLabel }) => StreamLabel.endsWith('.conflicts'))?.StreamArn
+  await tail(main, context, table, conflicts)
 }
 
 async function choose(main) {
@@ -54,8 +57,15 @@ async function choose(main) {
   }
 }
 
-async function tail(main, { signal }, table) {
+async function tail(main, { signal, parts }, table, conflicts) {
   const list = h('div', { role: 'log', 'aria-label': 'Changes', 'aria-live': 'off' })
+  // A table whose replicas can contradict each other has a second stream.
+  const streams = [
+    [table.LatestStreamArn, 'Changes'],
+    [conflicts, 'Conflicts'],
+  ].filter(([arn]) => arn)
+  const stream = select(streams, parts[1] === 'conflicts' && conflicts ? conflicts : table.LatestStreamArn, { 'aria-label': 'Stream' })
+  stream.hidden = !conflicts
   const state = h('span.muted', 'Opening the stream …')
   const failed = h('div')
   const kind = select([['', 'All changes'], 'INSERT', 'MODIFY', 'REMOVE'], '', { 'aria-label': 'Kind of change' })
@@ -74,7 +84,7 @@ async function tail(main, { signal }, table) {
     for (const record of records) {
       seen++
       if (kind.value && record.eventName !== kind.value) continue
-      list.prepend(change(record))
+      list.prepend(record.userIdentity?.Type === 'Conflict' ? conflict(table.TableName, record) : change(record))
     }
     while (list.children.length > SHOWN_MAX) list.lastChild.remove()
   }
@@ -86,17 +96,23 @@ async function tail(main, { signal }, table) {
     fill(failed)
     seen = 0
     const here = stop.signal
-    follow(table.LatestStreamArn, from.value, here, {
+    follow(stream.value, from.value, here, {
       records: show,
       isHeld: () => paused.box.checked,
       state: (shards) => fill(state, `${count(seen)} changes from ${shards} open shards`),
     }).catch((error) => !here.aborted && fill(failed, failure(error)))
   }
   from.addEventListener('change', begin)
+  stream.addEventListener('change', () => {
+    // Conflicts are few: who looks for them wants those that were.
+    from.value = stream.value === conflicts ? 'TRIM_HORIZON' : 'LATEST'
+    begin()
+  })
+  if (stream.value === conflicts) from.value = 'TRIM_HORIZON'
   const clear = button('Clear', () => fill(list))
   fill(
     main,
-    card(null, h('div.row.spread', h('div.row', from, kind, paused, clear), h('div.row', badge(table.StreamSpecification.StreamViewType), state)), failed),
+    card(null, h('div.row.spread', h('div.row', stream, from, kind, paused, clear), h('div.row', badge(table.StreamSpecification.StreamViewType), state)), failed),
     list,
   )
   begin()
@@ -152,21 +168,44 @@ async function shardsOf(arn, signal) {
   return pages.flatMap(({ StreamDescription }) => StreamDescription.Shards)
 }
 
+function keyText(keys) {
+  return Object.entries(keys)
+    .map(([name, value]) => `${name}: ${preview(value, 60)}`)
+    .join(', ')
+}
+
+/** A line that opens to show what `content` makes, once. */
+function opens(kind, summary, content) {
+  const inside = h('div')
+  const details = h('details', { ontoggle: () => details.open && inside.children.length === 0 && fill(inside, content()) }, h('summary', h('span.row', summary)), inside)
+  return h(`div.change.${kind}`, details)
+}
+
+/** A write that lost to a concurrent one: both sides, and the way back. */
+function conflict(table, { dynamodb, userIdentity }) {
+  const { Keys, OldImage: lost, NewImage: won, ApproximateCreationDateTime: seen } = dynamodb
+  const { loser, winner } = Object.fromEntries(userIdentity.PrincipalId.split(';').map((part) => part.split('=')))
+  const by = (version = '') => version.split('@')[0]
+  const at = (version = '') => version.split('@')[1] ?? ''
+  const request = lost ? ['PutItem', { TableName: table, Item: lost }] : ['DeleteItem', { TableName: table, Key: Keys }]
+  const restore = () =>
+    confirm(`Write what ${by(loser)} wrote anew?`, 'All regions get it, in place of what the item is now.', {
+      verb: 'Restore',
+      code: sameElsewhere(() => request),
+      act: async () => {
+        await session.call(...request)
+        note('The version that lost is written anew')
+      },
+    })
+  return opens('CONFLICT', [badge('CONFLICT', 'warn'), h('span.mono', keyText(Keys)), h('span.muted', moment(seen)), h('span', `${by(loser)}’s ${lost ? 'write' : 'delete'} lost to ${by(winner)}’s`)], () => [
+    compare(lost, won, [`Lost: ${by(loser)}, ${at(loser)}`, `Won: ${by(winner)}, ${at(winner)}`]),
+    button('Restore the loser …', restore),
+  ])
+}
+
 function change({ eventName, dynamodb, userIdentity }) {
   const { Keys, OldImage, NewImage, ApproximateCreationDateTime, SequenceNumber } = dynamodb
-  const key = Object.entries(Keys).map(([name, value]) => `${name}: ${preview(value, 60)}`)
   const tone = { INSERT: 'good', REMOVE: 'bad' }[eventName] ?? ''
-  const sides = h('div')
-  const details = h(
-    'details',
-    {
-      ontoggle: () => {
-        if (details.open && sides.children.length === 0) fill(sides, compare(OldImage, NewImage, ['Old', 'New']))
-      },
-    },
-    h('summary', h('span.row', badge(eventName, tone), h('span.mono', key.join(', ')), h('span.muted', moment(ApproximateCreationDateTime)), userIdentity ? badge('expired') : null)),
-    sides,
-    h('div.hint', `sequence number ${SequenceNumber}`),
-  )
-  return h(`div.change.${eventName}`, details)
+  const summary = [badge(eventName, tone), h('span.mono', keyText(Keys)), h('span.muted', moment(ApproximateCreationDateTime)), userIdentity ? badge('expired') : null]
+  return opens(eventName, summary, () => [compare(OldImage, NewImage, ['Old', 'New']), h('div.hint', `sequence number ${SequenceNumber}`)])
 }

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -162,10 +163,16 @@ def client(credentials):
     for region in (home, others[0]):
         for place in range(10):
             clients[region].put_item(TableName="netns", Item={"pk": {"S": f"item {place}"}, "by": {"S": region}})
-    assert digest(home) != digest(others[0]), "the link is cut, and both sides hold the same"
+    try:
+        urllib.request.urlopen(f"http://{REGIONS[home]}.10:8001/digest?table=netns", timeout=10)
+        raise AssertionError("an admin port told another machine something without a signature")
+    except urllib.error.HTTPError as refused:
+        assert refused.code == 403
+    print("ok   admin ports ask other machines for a signature", flush=True)
+    assert digest(home, credentials) != digest(others[0], credentials), "the link is cut, and both sides hold the same"
     print("ok   both sides of a cut link take writes", flush=True)
     cut(home, others[0], False)
-    until("equal digests", lambda: len({digest(region) for region in REGIONS}) == 1)
+    until("equal digests", lambda: len({digest(region, credentials) for region in REGIONS}) == 1)
     print("ok   healed: equal digests in all regions", flush=True)
     return 0
 
@@ -181,8 +188,15 @@ def has(client, key):
     return "Item" in client.get_item(TableName="netns", Key={"pk": {"S": key}}, ConsistentRead=True)
 
 
-def digest(region):
-    with urllib.request.urlopen(f"http://{REGIONS[region]}.10:8001/digest?table=netns", timeout=10) as answer:
+def digest(region, credentials):
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    request = AWSRequest("GET", f"http://{REGIONS[region]}.10:8001/digest?table=netns")
+    key = Credentials(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(key, "geodynamo", region).add_auth(request)
+    with urllib.request.urlopen(urllib.request.Request(request.url, headers=dict(request.headers)), timeout=10) as answer:
         return answer.read()
 
 

@@ -27,6 +27,13 @@ pub(crate) fn derive_signing_key(secret_access_key: &str, day: &[u8], region: &[
         })
 }
 
+/// A secret for one purpose, derived from a key: 64 hexadecimal digits that tell nothing of the key, nor of other purposes'.
+pub fn derive_secret(key: &[u8], purpose: &str) -> String {
+    let digits = hmac_hex(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose.as_bytes());
+    // Hexadecimal digits are ASCII.
+    digits.iter().map(|digit| char::from(*digit)).collect()
+}
+
 /// Whether two secrets are equal, in time that depends on their lengths only.
 pub(crate) fn equal_in_constant_time(one: &[u8], other: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(one, other).is_ok()

@@ -20,6 +20,7 @@ mod verify;
 
 pub use crate::{
     error::{AccessError, ErrorCode},
+    hash::derive_secret,
     keys::{Credential, CredentialSource, KeyError, Keys, KnownKey},
     sign::{Signature, Signer},
     sign_request::{RequestSigner, Unsigned},
@@ -28,10 +29,13 @@ pub use crate::{
 };
 
 /// The services that are answered, as credential scopes name them.
-pub const SERVICES: [&str; 4] = [SERVICE, "iam", "sts", LAMBDA];
+pub const SERVICES: [&str; 5] = [SERVICE, "iam", "sts", LAMBDA, ADMIN];
 
 /// The service name of event source mappings.
 pub const LAMBDA: &str = "lambda";
+
+/// The admin port's name in credential scopes. Whoever asks it need not know its region: any is taken.
+pub const ADMIN: &str = "geodynamo";
 
 /// The region that credential scopes of global services name, whichever region answers.
 pub const GLOBAL_REGION: &str = "us-east-1";

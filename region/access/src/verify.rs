@@ -6,7 +6,7 @@ use geodynamo_policy::Caller;
 use http::HeaderMap;
 
 use crate::{
-    CLOCK_WINDOW_S, GLOBAL_REGION, SERVICE,
+    ADMIN, CLOCK_WINDOW_S, GLOBAL_REGION, SERVICE,
     canonical::{Buffer, canonical_request},
     claim::{ALGORITHM, Claim, Form, named_access_key_id},
     error::AccessError,
@@ -196,7 +196,7 @@ impl Verifier {
         if scope.service() != service {
             return Err(AccessError::WrongService(service));
         }
-        let is_global = matches!(service, "iam" | "sts") && scope.region() == GLOBAL_REGION;
+        let is_global = service == ADMIN || matches!(service, "iam" | "sts") && scope.region() == GLOBAL_REGION;
         if scope.region() != self.region && !is_global {
             return Err(AccessError::WrongRegion);
         }

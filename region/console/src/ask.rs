@@ -1,6 +1,6 @@
 //! Questions to other HTTP interfaces of the same house: other regions' admin ports, the WAN emulator.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
@@ -37,38 +37,65 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// Signs what is asked of other regions' admin ports.
+pub trait Signs: Send + Sync + 'static {
+    /// The headers that a GET request without a body is to carry. `path` and `query` are as they are sent.
+    fn sign(&self, host: &str, path: &str, query: Option<&str>) -> Vec<(&'static str, String)>;
+}
+
 /// Who asks.
 pub(crate) struct Asker {
     http: Client<HttpConnector, Full<Bytes>>,
     turns: Semaphore,
+    signer: Option<Arc<dyn Signs>>,
 }
 
 impl Asker {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(signer: Option<Arc<dyn Signs>>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_MAX));
         Self {
             http: Client::builder(TokioExecutor::new()).build(connector),
             turns: Semaphore::new(AT_ONCE),
+            signer,
         }
     }
 
+    /// Asks another region's admin port, at `HOST:PORT`.
+    pub(crate) async fn of_region(&self, host: &str, path: &str, query: Option<&str>) -> Result<Answer, AskError> {
+        let headers = self.signer.as_ref().map(|signer| signer.sign(host, path, query));
+        let address = match query {
+            Some(query) => format!("http://{host}{path}?{query}"),
+            None => format!("http://{host}{path}"),
+        };
+        self.ask(Method::GET, &address, &headers.unwrap_or_default(), Bytes::new())
+            .await
+    }
+
     pub(crate) async fn get(&self, address: &str) -> Result<Answer, AskError> {
-        self.ask(Method::GET, address, Bytes::new()).await
+        self.ask(Method::GET, address, &[], Bytes::new()).await
     }
 
     pub(crate) async fn put(&self, address: &str, body: Bytes) -> Result<Answer, AskError> {
-        self.ask(Method::PUT, address, body).await
+        self.ask(Method::PUT, address, &[], body).await
     }
 
-    async fn ask(&self, method: Method, address: &str, body: Bytes) -> Result<Answer, AskError> {
+    async fn ask(
+        &self,
+        method: Method,
+        address: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Answer, AskError> {
         let _turn = self.turns.try_acquire().map_err(|_| AskError::Busy)?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(address)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|_| AskError::Silent)?;
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(body)).map_err(|_| AskError::Silent)?;
         let answering = async {
             let answer = self.http.request(request).await.map_err(|_| AskError::Silent)?;
             let status = answer.status();

@@ -14,7 +14,7 @@ mod routes;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 pub use crate::{
-    ask::AskError,
+    ask::{AskError, Signs},
     files::size as bundle_bytes,
     history::{LinkReading, Links},
     routes::router,

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Facts,
-    ask::{Answer, AskError, Asker},
+    ask::{Answer, AskError, Asker, Signs},
     files::{self, File},
     history::{History, Links},
 };
@@ -55,13 +55,14 @@ struct Console {
     history: Arc<History>,
 }
 
-/// The console's part of an admin port. Called within a runtime: `links`, if there are any, are looked at from now on.
-pub fn router(facts: Facts, links: Option<Arc<dyn Links>>) -> Router {
+/// The console's part of an admin port. Called within a runtime: `links`, if there are any, are looked at from now on. `signer`
+/// signs what other regions are asked for.
+pub fn router(facts: Facts, links: Option<Arc<dyn Links>>, signer: Option<Arc<dyn Signs>>) -> Router {
     let history = Arc::new(History::default());
     if let Some(links) = links {
         tokio::spawn(History::watch(Arc::downgrade(&history), links));
     }
-    let asker = Asker::new();
+    let asker = Asker::new(signer);
     Router::new()
         .route("/", get(index))
         .route("/console/{*name}", get(asset))
@@ -156,13 +157,14 @@ async fn region(
     let Some(place) = place else {
         return refuse(StatusCode::NOT_FOUND, "no such region");
     };
-    let path = match (what.as_str(), query.table) {
-        ("metrics" | "readyz" | "links", _) => what,
-        ("digest", Some(table)) if is_table_name(&table) => format!("digest?table={table}"),
+    let query = match (what.as_str(), query.table) {
+        ("metrics" | "readyz" | "links", _) => None,
+        ("digest", Some(table)) if is_table_name(&table) => Some(format!("table={table}")),
         ("digest", _) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
         _ => return refuse(StatusCode::NOT_FOUND, "there are metrics, readyz, links and digest"),
     };
-    let answer = console.asker.get(&format!("http://{}/{path}", place.admin)).await;
+    let (asker, path) = (&console.asker, format!("/{what}"));
+    let answer = asker.of_region(&place.admin, &path, query.as_deref()).await;
     pass_on(answer, &place.admin)
 }
 

@@ -176,10 +176,18 @@ async function send(name, service, headers, body, operation, signal, again = tru
   return { status: answer.status, text }
 }
 
+/** Asks the port that these pages come from, signed: from elsewhere than its own machine it takes nothing else. */
+async function ask(method, target, { body, signal } = {}) {
+  const [path, query] = target.split('?')
+  const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+  const request = { method, path, query, host: location.host, headers, body: body ?? '', service: 'geodynamo', region: facts.region, keys, now: new Date(Date.now() + skew) }
+  return fetch(target, { method, headers: keys ? await sign(request) : headers, body, signal, cache: 'no-store' })
+}
+
 /** What a region's admin port answers; other regions' are asked for by this one. */
 export async function admin(name, path, signal) {
   const base = name === facts.region ? '' : `/regions/${encodeURIComponent(name)}`
-  const answer = await fetch(`${base}/${path}`, { signal, cache: 'no-store' })
+  const answer = await ask('GET', `${base}/${path}`, { signal })
   const text = await answer.text()
   if (answer.ok) return text
   throw new ServiceError('Unreachable', reason(text) || `${name}'s admin port answered ${answer.status}`, path)
@@ -187,18 +195,14 @@ export async function admin(name, path, signal) {
 
 /** The WAN emulator's links. */
 export async function wanLinks(signal) {
-  const answer = await fetch('/wan/links', { signal, cache: 'no-store' })
+  const answer = await ask('GET', '/wan/links', { signal })
   if (!answer.ok) throw new ServiceError('Unreachable', reason(await answer.text()), 'links')
   return answer.json()
 }
 
 /** Changes one of the WAN emulator's links. */
 export async function changeWan(from, to, change) {
-  const answer = await fetch(`/wan/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`, {
-    method: 'PUT',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(change),
-  })
+  const answer = await ask('PUT', `/wan/links/${encodeURIComponent(from)}/${encodeURIComponent(to)}`, { body: JSON.stringify(change) })
   if (!answer.ok) throw new ServiceError('Refused', reason(await answer.text()), 'links')
   return answer.json()
 }

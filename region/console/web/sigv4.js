@@ -1,4 +1,4 @@
-// AWS's signature, version 4, of a POST to `/`.
+// AWS's signature, version 4.
 
 import { hex, hmac, sha256 } from './sha256.js'
 
@@ -6,17 +6,17 @@ const encoder = new TextEncoder()
 /** The last signing key, which serves for a day, a region and a service. */
 let last = { of: '', key: null }
 
-/** The headers that sign a request, those that were given among them. */
-export async function sign({ host, headers, body, service, region, keys, now }) {
+/** The headers that sign a request, those that were given among them. Path and query have plain characters only. */
+export async function sign({ method = 'POST', path = '/', query = '', host, headers, body, service, region, keys, now }) {
   const date = now.toISOString().replace(/[-:]|\.\d{3}/g, '')
   const all = { ...headers, 'x-amz-date': date }
   if (keys.token) all['x-amz-security-token'] = keys.token
   const named = { ...all, host }
   const names = Object.keys(named).sort()
   const canonical = [
-    'POST',
-    '/',
-    '',
+    method,
+    path,
+    query,
     ...names.map((name) => `${name}:${named[name].trim().replace(/ +/g, ' ')}`),
     '',
     names.join(';'),

@@ -1,6 +1,7 @@
 //! Who may do what: IAM and STS on a region's tables.
 
 pub(crate) mod cluster_key;
+pub(crate) mod house;
 mod identity_keys;
 mod root;
 mod store;

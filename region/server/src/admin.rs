@@ -1,11 +1,14 @@
 //! The admin port: health, metrics, latencies, digests. For operators and machines of the same house, not for clients.
 
+mod guard;
+
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
+pub(crate) use self::guard::Guard;
 use crate::{
     metrics::{MetricsRegistry, RequestMetrics},
     shutdown::Shutdown,
@@ -68,12 +72,13 @@ pub struct AdminPort {
 
 impl AdminPort {
     /// Binds the port of a process whose data port is at `data`.
-    pub async fn bind<A: Admin>(
+    pub(crate) async fn bind<A: Admin>(
         address: SocketAddr,
         data: SocketAddr,
         admin: A,
         registry: MetricsRegistry,
         requests: Arc<RequestMetrics>,
+        guard: Guard,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let pages = admin.pages(data);
@@ -90,7 +95,8 @@ impl AdminPort {
                 registry,
                 requests,
             }))
-            .merge(pages);
+            .merge(pages)
+            .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
         Ok(Self { listener, router })
     }
 
@@ -101,9 +107,12 @@ impl AdminPort {
 
     /// Serves until the signal, then until the requests under way are answered.
     pub async fn serve(self, mut shutdown: Shutdown) -> io::Result<()> {
-        axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(async move { shutdown.wait().await })
-            .await
+        axum::serve(
+            self.listener,
+            self.router.into_make_service_with_connect_info::<SocketAddr>(),
+        )
+        .with_graceful_shutdown(async move { shutdown.wait().await })
+        .await
     }
 }
 

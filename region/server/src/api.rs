@@ -9,7 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use geodynamo_access::Mode;
 use geodynamo_api::{Api, Authorization, Call, Operation};
-use geodynamo_console::{Facts, Links};
+use geodynamo_console::{Facts, Links, Signs};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_storage::{Engine, Health};
@@ -201,6 +201,8 @@ pub struct TablesAdmin<E: Engine> {
     pub console: Option<Facts>,
     /// The links that the console shows.
     pub links: Option<Arc<dyn Links>>,
+    /// Signs what the console asks of other regions.
+    pub signer: Option<Arc<dyn Signs>>,
 }
 
 impl<E: Engine> Admin for TablesAdmin<E> {
@@ -241,7 +243,10 @@ impl<E: Engine> Admin for TablesAdmin<E> {
 
     fn pages(&self, data: SocketAddr) -> Router {
         match &self.console {
-            Some(facts) => geodynamo_console::router(console::located(facts.clone(), data), self.links.clone()),
+            Some(facts) => {
+                let facts = console::located(facts.clone(), data);
+                geodynamo_console::router(facts, self.links.clone(), self.signer.clone())
+            }
             None => Router::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! knows is a fault. Paths are relative to the file's folder.
 
 mod access;
+mod admin;
 mod archive;
 mod buckets;
 mod console;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 
 pub use self::{
     access::{Access, Audit, IdentityProvider, JwksSource},
+    admin::AdminEntry,
     archive::ArchiveEntry,
     buckets::BucketsEntry,
     console::Console,
@@ -71,6 +73,9 @@ pub struct Config {
     /// Who may do what.
     #[serde(default)]
     pub access: Access,
+    /// Who may ask the admin port.
+    #[serde(default)]
+    pub admin: AdminEntry,
     /// The audit trail.
     #[serde(default)]
     pub audit: Audit,
@@ -379,6 +384,7 @@ impl Config {
             cluster_tls: None,
             credentials: Vec::new(),
             access: Access::default(),
+            admin: AdminEntry::default(),
             audit: Audit::default(),
             console: Console::default(),
             memory: Memory::default(),

@@ -27,6 +27,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::refused::RefusedBySource;
 use self::{body::Budget, connection::Protocol, service::Port};
 use crate::{handler::Handler, metrics::RequestMetrics, shutdown::Shutdown};
 

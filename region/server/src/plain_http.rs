@@ -3,8 +3,10 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{TcpStream, ToSocketAddrs},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use geodynamo_access::{ADMIN, GLOBAL_REGION, RequestSigner, Unsigned};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,9 +22,39 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// Asks for a path.
+/// Asks an admin port for a path. It is signed with the key in AWS's environment variables, if one is there: a port on this
+/// machine asks for none.
 pub(crate) fn get(host: &str, path: &str) -> io::Result<Answer> {
-    request(host, "GET", path, &[], "")
+    admin(host, "GET", path, "")
+}
+
+/// Sends a request to an admin port, signed as [`get`] does it.
+pub(crate) fn admin(host: &str, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut headers = vec![("content-type", "application/json".to_owned())];
+    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+        let token = variable("AWS_SESSION_TOKEN");
+        let signer = RequestSigner::new(&id, &secret, token.as_deref(), GLOBAL_REGION, ADMIN);
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let unsigned = Unsigned {
+            method,
+            host,
+            path,
+            query,
+            headers: &[],
+            body: body.as_bytes(),
+        };
+        headers.extend(signer.sign(&unsigned, now_unix_s()));
+    }
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    request(host, method, path, &headers, body)
+}
+
+fn now_unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Sends a request and reads its answer to the end.

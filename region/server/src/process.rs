@@ -2,11 +2,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use geodynamo_access::{CredentialSource, Keys, Mode, Verifier};
+use geodynamo_access::{Credential, CredentialSource, Keys, Mode, Verifier};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    admin::{Admin, AdminPort},
+    admin::{Admin, AdminPort, Guard},
     config::Config,
     data::{
         DataPort,
@@ -52,12 +52,13 @@ pub struct Ports {
 
 impl Ports {
     /// Binds both ports and serves them until the signal. Access keys are the configuration's and those of `source`.
-    /// `handler`, made when the data port's address is known, and `admin` are what is behind the ports; `registry` gets the
+    /// `house` is what the regions of a cluster sign with among themselves. `handler`, made when the data port's address is known, and `admin` are what is behind the ports; `registry` gets the
     /// requests' metrics.
     pub async fn start<H: Handler, A: Admin>(
         config: &Config,
         mode: Mode,
         source: Option<Arc<dyn CredentialSource>>,
+        house: Option<Credential>,
         handler: impl FnOnce(SocketAddr) -> H,
         admin: A,
         registry: &MetricsRegistry,
@@ -68,6 +69,7 @@ impl Ports {
             .as_ref()
             .map(|files| tls::acceptor(&files.cert, &files.key))
             .transpose()?;
+        let guard = Guard::new(config, mode, source.clone(), house);
         let mut keys = Keys::new(config.credentials());
         if let Some(source) = source {
             keys = keys.with_source(source);
@@ -85,7 +87,7 @@ impl Ports {
         let (region, limits) = (config.region.as_str(), config.data_limits());
         let data = DataPort::new(listener, region, tls, limits, verifier, handler, Arc::clone(&requests));
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
-        let admin = AdminPort::bind(admin_wanted, data_address, admin, registry.clone(), requests)
+        let admin = AdminPort::bind(admin_wanted, data_address, admin, registry.clone(), requests, guard)
             .await
             .map_err(bind_error("admin", admin_wanted))?;
         let (admin_trigger, admin_shutdown) = shutdown();

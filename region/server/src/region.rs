@@ -29,7 +29,7 @@ use geodynamo_triggers::Triggers;
 use tokio::sync::watch;
 
 use crate::{
-    access::{self, AccessStartError},
+    access::{self, AccessStartError, house::HouseSigner},
     api::{Services, TablesAdmin},
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
@@ -219,9 +219,12 @@ impl Region {
                 .with_kinesis(kinesis.clone().map(|all| Arc::new(all) as Arc<dyn KinesisDestinations>));
             Services::new(api, Arc::clone(&iam), Arc::clone(&triggers), mode, auditing)
         };
+        let house = access::house::credential(config, sealing.as_ref())?;
+        let signer = HouseSigner::new(&house, config.region.as_str());
         let admin = TablesAdmin {
             tables: Arc::clone(&tables),
             links,
+            signer: Some(Arc::new(signer)),
             console: config
                 .console
                 .enabled
@@ -231,7 +234,7 @@ impl Region {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
         }
         let source: Arc<dyn CredentialSource> = Arc::<access::RegionIam<RocksEngine>>::clone(&iam);
-        let ports = Ports::start(config, mode, Some(source), api, admin, &registry, shutdown).await?;
+        let ports = Ports::start(config, mode, Some(source), Some(house), api, admin, &registry, shutdown).await?;
         Ok(Self {
             tables,
             ports,

@@ -141,7 +141,7 @@ impl Region {
         let echo = Echo::default();
         let (go, begun, ended) = (Arc::clone(&echo.go), Arc::clone(&echo.begun), Arc::clone(&echo.ended));
         let registry = MetricsRegistry::with_process();
-        let ports = Ports::start(&config, mode, None, |_| echo, OneTable, &registry, signal)
+        let ports = Ports::start(&config, mode, None, None, |_| echo, OneTable, &registry, signal)
             .await
             .unwrap();
         Self {

@@ -1,0 +1,314 @@
+//! Who may ask the admin port.
+//!
+//! `/healthz`, `/readyz` and the console's files are for everybody; so is `/metrics`, unless `[admin] open_metrics` is `false`.
+//! Everything else asks for what the data port asks for: a signature (SigV4, for the service `geodynamo`, of any region), and a
+//! policy that allows its action. `GET /digest` is `geodynamo:ReadDigest`, `PUT /wan/…` is `geodynamo:ChangeWan`; the resource is
+//! the table that the query names, else `*`. Whoever connects from this machine itself is taken for an operator, unless
+//! `[admin] trust_local` is `false`; a page that a browser on this machine has from elsewhere is not.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use geodynamo_access::{ADMIN, AccessError, Credential, CredentialSource, Keys, Mode, Request as Signed, Verifier};
+use geodynamo_policy::{Environment, Request as Asked, evaluate};
+use serde_json::json;
+
+use crate::{config::Config, data::RefusedBySource};
+
+/// The longest body of a request, in bytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// What everybody may ask for.
+const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/console.json"];
+/// The console's files.
+const FILES: &str = "/console/";
+const METRICS: &str = "/metrics";
+
+/// Decides on each request of an admin port.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    verifier: Verifier,
+    region: String,
+    account: String,
+    /// The host that the port is called by, beside addresses and `localhost`.
+    host: String,
+    trust_local: bool,
+    open_metrics: bool,
+    refused: RefusedBySource,
+}
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("{0}")]
+    Access(#[from] AccessError),
+    #[error("{0}")]
+    Denied(String),
+    #[error("a request has {BODY_BYTES_MAX} bytes at most")]
+    TooLong,
+}
+
+impl Guard {
+    /// For a configuration's port. `house` is what the regions of a cluster sign with among themselves.
+    pub(crate) fn new(
+        config: &Config,
+        mode: Mode,
+        source: Option<Arc<dyn CredentialSource>>,
+        house: Option<Credential>,
+    ) -> Self {
+        let keys = Keys::new(config.credentials().chain(house));
+        let keys = match source {
+            Some(source) => keys.with_source(source),
+            None => keys,
+        };
+        Self {
+            verifier: Verifier::new(mode, config.region.as_str(), Arc::new(keys)),
+            region: config.region.to_string(),
+            account: config.account().to_owned(),
+            host: config.listen.admin.ip().to_string(),
+            trust_local: config.admin.trust_local,
+            open_metrics: config.admin.open_metrics,
+            refused: RefusedBySource::default(),
+        }
+    }
+
+    fn is_open(&self, method: &Method, path: &str) -> bool {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        reads && (OPEN.contains(&path) || path.starts_with(FILES) || (path == METRICS && self.open_metrics))
+    }
+
+    fn is_local(&self, remote: IpAddr, headers: &HeaderMap) -> bool {
+        self.trust_local && remote.to_canonical().is_loopback() && is_own_page(headers, &self.host)
+    }
+
+    fn admit(
+        &self,
+        remote: IpAddr,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let now_unix_s = now_unix_s();
+        let signed = Signed {
+            method: method.as_str(),
+            path: uri.path(),
+            query: uri.query(),
+            authority: uri.authority().map(Authority::as_str),
+            headers,
+            body,
+        };
+        let verified = self.verifier.verify_for(ADMIN, &signed, now_unix_s);
+        let verified = verified.map_err(|error| match self.refused.admit(remote, Instant::now()) {
+            true => error,
+            false => AccessError::TooManyRefused,
+        })?;
+        if self.verifier.mode() == Mode::Any {
+            return Ok(());
+        }
+        let (action, resource) = (action(method, uri.path()), self.resource(uri));
+        let caller = &verified.principal.caller;
+        let asked = Asked {
+            action: &action,
+            resource: &resource,
+            resource_account: &self.account,
+            environment: &Environment {
+                now_unix_s: Some(now_unix_s),
+                source_ip: Some(remote),
+                secure_transport: Some(false),
+                user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()),
+                referer: None,
+                region: Some(&self.region),
+                via_service: Some(false),
+            },
+            context: &(),
+        };
+        let denied = evaluate(caller, None, &asked).message(caller, &asked);
+        let refusal = verified.refusal.map(|error| error.to_string());
+        match (refusal.or(denied), self.verifier.mode()) {
+            (Some(message), Mode::Enforce) => Err(Refusal::Denied(message)),
+            (Some(message), _) => {
+                tracing::warn!(refusal = message, path = uri.path(), "the admin port would refuse");
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn resource(&self, uri: &Uri) -> String {
+        let named = uri.query().unwrap_or_default().split('&');
+        let table = named.filter_map(|pair| pair.strip_prefix("table=")).next();
+        // Names of tables have no characters that a query writes otherwise; whatever else it is, no policy names it.
+        table.map_or("*".to_owned(), |table| {
+            format!("arn:aws:dynamodb:{}:{}:table/{table}", self.region, self.account)
+        })
+    }
+}
+
+/// Lets requests through, or answers in their place.
+pub(crate) async fn check(
+    State(guard): State<Arc<Guard>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    if guard.is_open(method, path) || guard.is_local(remote.ip(), request.headers()) {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let admitted = match to_bytes(body, BODY_BYTES_MAX).await {
+        Ok(body) => guard
+            .admit(
+                remote.ip().to_canonical(),
+                &head.method,
+                &head.uri,
+                &head.headers,
+                &body,
+            )
+            .map(|()| body),
+        Err(_) => Err(Refusal::TooLong),
+    };
+    match admitted {
+        Ok(body) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Err(refusal) => {
+            let status = match refusal {
+                Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+                Refusal::Access(_) | Refusal::Denied(_) => StatusCode::FORBIDDEN,
+            };
+            (status, Json(json!({ "error": refusal.to_string() }))).into_response()
+        }
+    }
+}
+
+/// The action of a request: what it does, and to what.
+fn action(method: &Method, path: &str) -> String {
+    let verb = match *method {
+        Method::GET | Method::HEAD => "Read",
+        _ => "Change",
+    };
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    // What another region is asked for in its place is the same thing.
+    let name = match (parts.next(), parts.nth(1)) {
+        (Some("regions"), Some(what)) => what,
+        (first, _) => first.unwrap_or_default(),
+    };
+    let mut action = format!("geodynamo:{verb}");
+    for word in name.split(['-', '_', '.']) {
+        let mut letters = word.chars();
+        action.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        action.extend(letters);
+    }
+    action
+}
+
+/// Whether a request was made by no page at all, or by one of this port, which was called by a name that nobody else can
+/// make point here.
+fn is_own_page(headers: &HeaderMap, own: &str) -> bool {
+    let authority = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(authority) = authority.and_then(|host| host.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let host = authority.host().trim_matches(['[', ']']);
+    let is_known = host.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost") || host == own;
+    let origin = headers.get(header::ORIGIN);
+    let same = origin.is_none_or(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        origin.is_some_and(|origin| origin.eq_ignore_ascii_case(authority.as_str()))
+    });
+    is_known && same
+}
+
+fn now_unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use geodynamo_console::Signs as _;
+
+    use super::*;
+    use crate::access::house::HouseSigner;
+
+    #[test]
+    fn regions_of_a_cluster_ask_each_other() {
+        let text = "region = \"eu-west-1\"\nnode = \"a\"\ndata_dir = \"none\"\n[admin]\ntrust_local = false";
+        let config = Config::parse("test", text).unwrap();
+        let house = |secret: &str| Credential {
+            access_key_id: "GEODYNAMOREGION".into(),
+            secret_access_key: secret.into(),
+            session_token: None,
+            account: "000000000000".into(),
+        };
+        let guard = Guard::new(&config, Mode::Enforce, None, Some(house("the cluster's")));
+        for (secret, expect) in [("the cluster's", true), ("another cluster's", false)] {
+            let signer = HouseSigner::new(&house(secret), "us-east-1");
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "10.0.0.1:8001".parse().unwrap());
+            for (name, value) in signer.sign("10.0.0.1:8001", "/digest", Some("table=T")) {
+                headers.insert(name, value.parse().unwrap());
+            }
+            let uri: Uri = "/digest?table=T".parse().unwrap();
+            let remote = IpAddr::from([10, 0, 0, 2]);
+            let admitted = guard.admit(remote, &Method::GET, &uri, &headers, b"");
+            assert_eq!(admitted.is_ok(), expect, "{secret}: {admitted:?}");
+        }
+    }
+
+    #[test]
+    fn actions() {
+        for (method, path, expect) in [
+            (Method::GET, "/digest", "geodynamo:ReadDigest"),
+            (Method::GET, "/conflicts/1-2", "geodynamo:ReadConflicts"),
+            (Method::GET, "/regions/eu-west-1/links", "geodynamo:ReadLinks"),
+            (Method::GET, "/regions", "geodynamo:ReadRegions"),
+            (Method::PUT, "/wan/links/a/b", "geodynamo:ChangeWan"),
+            (Method::POST, "/hot-keys", "geodynamo:ChangeHotKeys"),
+            (Method::GET, "/", "geodynamo:Read"),
+        ] {
+            assert_eq!(action(&method, path), expect, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn pages_of_others_are_not_local() {
+        let headers = |list: &[(header::HeaderName, &str)]| -> HeaderMap {
+            let pairs = list.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+            pairs.collect()
+        };
+        for (list, expect) in [
+            (&[(header::HOST, "127.0.0.1:8001")][..], true),
+            (&[(header::HOST, "localhost:8001")], true),
+            (&[(header::HOST, "[::1]:8001")], true),
+            (&[(header::HOST, "evil.example:8001")], false),
+            (&[], false),
+            (
+                &[
+                    (header::HOST, "127.0.0.1:8001"),
+                    (header::ORIGIN, "http://127.0.0.1:8001"),
+                ],
+                true,
+            ),
+            (
+                &[
+                    (header::HOST, "127.0.0.1:8001"),
+                    (header::ORIGIN, "http://evil.example"),
+                ],
+                false,
+            ),
+        ] {
+            assert_eq!(is_own_page(&headers(list), "10.0.0.1"), expect, "{list:?}");
+        }
+    }
+}

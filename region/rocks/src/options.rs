@@ -15,8 +15,6 @@ use crate::{
 };
 
 const MIB: usize = 1024 * 1024;
-/// Levels of files: RocksDB's own figure.
-const LEVELS: usize = 7;
 /// Bytes of a data block. A point read that finds its block in no cache unpacks all of it: half of 8 KiB costs half as much,
 /// 14 µs in a table of 10 million items.
 const DATA_BLOCK_BYTES: usize = 4 * 1024;
@@ -28,17 +26,16 @@ const INDEX_RESTART_KEYS: i32 = 16;
 const LOG_BLOCK_BYTES: usize = 64 * 1024;
 /// Bytes of a block of rows that are read seldom: the more are compressed together, the less they take, and the more a read
 /// of one unpacks.
-const COLD_BLOCK_BYTES: usize = 16 * 1024;
-/// How hard zstd tries with them. Measured with items of 1 KB of text: beyond this it takes far longer for hardly less.
-const COLD_LEVEL: i32 = 3;
-/// Bytes of a file's dictionary, which is learnt from samples of so many times its size. All blocks of the file need not tell
-/// what is in it.
-const COLD_DICTIONARY_BYTES: i32 = 64 * 1024;
-const COLD_SAMPLES: i32 = 64;
+const COLD_BLOCK_BYTES: usize = 8 * 1024;
+/// How hard zstd tries with them. Measured with items of 1 KB of text (`examples/classes.rs`): beyond this it takes far longer
+/// for hardly less.
+const COLD_LEVEL: i32 = 9;
+/// Bytes of a file's dictionary, which is learnt from samples of so many times its size: what the file's blocks have in common
+/// need not be told in each.
+const COLD_DICTIONARY_BYTES: i32 = 128 * 1024;
+const COLD_SAMPLES: i32 = 16;
 /// zstd's own choice of a window.
 const COLD_WINDOW_BITS: i32 = -14;
-/// Files of such rows that gather at level 0, where they are compressed as others are.
-const COLD_FILES_AT_LEVEL_0: i32 = 4;
 /// Bits of bloom filter for each key: about one needless read in a hundred.
 const BLOOM_BITS: f64 = 10.0;
 /// The part of a memtable that its bloom filter takes: a key that it does not hold costs no search of it.
@@ -204,7 +201,8 @@ impl RocksOptions {
         options
     }
 
-    /// What makes rows take the least room. They are written as others are, and flushed so; then compactions do the work.
+    /// What makes rows take the least room. They are written as others are, and are so down to the last level; the compactions
+    /// that bring them there do the work.
     fn cold(&self, path: &Path, cache: &Cache) -> Result<Options, StorageError> {
         let mut blocks = blocks(cache, COLD_BLOCK_BYTES);
         blocks.set_bloom_filter(BLOOM_BITS, false);
@@ -212,12 +210,10 @@ impl RocksOptions {
         blocks.set_whole_key_filtering(true);
         let mut options = family(&blocks);
         options.set_write_buffer_size(self.memtable_bytes);
-        options.set_level_zero_file_num_compaction_trigger(COLD_FILES_AT_LEVEL_0);
-        let mut levels = [DBCompressionType::Zstd; LEVELS];
-        levels[0] = DBCompressionType::Lz4;
-        options.set_compression_per_level(&levels);
-        options.set_compression_options(COLD_WINDOW_BITS, COLD_LEVEL, 0, COLD_DICTIONARY_BYTES);
-        options.set_zstd_max_train_bytes(COLD_SAMPLES * COLD_DICTIONARY_BYTES);
+        options.set_level_zero_file_num_compaction_trigger(DATA_FILES_AT_LEVEL_0);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_bottommost_compression_options(COLD_WINDOW_BITS, COLD_LEVEL, 0, COLD_DICTIONARY_BYTES, true);
+        options.set_bottommost_zstd_max_train_bytes(COLD_SAMPLES * COLD_DICTIONARY_BYTES, true);
         if let Some(cold_dir) = &self.cold_dir {
             // Of no size: what was flushed is in the first, and whatever a compaction writes in the last one.
             let first = DBPath::new(path, 0).map_err(failed)?;

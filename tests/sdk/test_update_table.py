@@ -1,6 +1,9 @@
 """UpdateTable: every parameter of the model, as DescribeTable shows it afterwards, and the refusals. Global secondary
 indexes are in test_index_lifecycle.py, replicas in test_global_tables.py."""
 
+import re
+import urllib.request
+
 import pytest
 from conftest import key_schema
 
@@ -261,6 +264,44 @@ def test_table_class(client, make_table, name):
     summary = shown(client, name)["TableClassSummary"]
     assert summary["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
     assert summary["LastUpdateDateTime"] >= shown(client, name)["CreationDateTime"]
+
+
+def test_items_are_moved_to_the_table_s_class(dev, client, make_table, name):
+    index = [
+        {
+            "IndexName": "by-kind",
+            "KeySchema": [{"AttributeName": "kind", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ]
+    make_table("pk", attributes=["kind"], GlobalSecondaryIndexes=index)
+    table = dev.resource().Table(name)
+    with table.batch_writer() as batch:
+        for number in range(300):
+            batch.put_item({"pk": str(number), "kind": f"k{number % 3}", "text": f"{number} " * 100})
+
+    def measured(metric):
+        with urllib.request.urlopen(f"{dev.admin}/metrics", timeout=10) as answer:
+            lines = re.findall(rf"^geodynamo_storage_{metric}(?:\{{.*\}})? (\S+)$", answer.read().decode(), re.MULTILINE)
+        return sum(map(float, lines))
+
+    for table_class in ("STANDARD_INFREQUENT_ACCESS", "STANDARD"):
+        before = measured("class_moved_bytes_total")
+        update(client, name, TableClass=table_class)
+        versions = 0
+        while measured("class_moves") or measured("class_moved_bytes_total") < before + 2 * 300 * 100:
+            number = versions % 300
+            versions += 1
+            table.update_item(
+                Key={"pk": str(number)},
+                UpdateExpression="ADD seen :one",
+                ExpressionAttributeValues={":one": 1},
+                ConditionExpression="attribute_exists(pk)",
+            )
+            assert versions < 20_000
+        assert len(table.scan(ConsistentRead=True)["Items"]) == 300
+        of_kind = table.query(IndexName="by-kind", KeyConditionExpression="kind = :k", ExpressionAttributeValues={":k": "k1"})
+        assert of_kind["Count"] == 100
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use geodynamo_storage::{Commit, Health, LogId, Position, Precondition, StorageError, Write};
+use geodynamo_storage::{Commit, Health, LogId, Position, Precondition, Prefix, StorageClass, StorageError, Write};
 use rocksdb::{ColumnFamily, WriteBatch};
 use tokio::sync::watch;
 
 use crate::{
     RocksOptions,
+    classes::{Classes, Family, Place, Placement, Span, Spot},
     holder::Holder,
-    layout::{self, DATA, LOG, META},
+    layout::{self, LOG, META},
     metrics::Counters,
+    mover::Step,
     overlay::Overlay,
     queue::{Job, Queue, Waiting},
     recovery::Care,
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) holder: Holder,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
+    /// Which rows lie where.
+    pub(crate) classes: Classes,
     /// Rows read lately.
     pub(crate) rows: RowCache,
     /// The logs' newest durable records.
@@ -56,8 +60,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(store: Arc<Store>, row_cache_bytes: usize) -> Self {
+    fn new(store: Arc<Store>, placement: Placement, row_cache_bytes: usize) -> Self {
         Self {
+            classes: Classes::new(placement),
             holder: Holder::new(store),
             rows: RowCache::new(row_cache_bytes),
             queue: Queue::default(),
@@ -82,6 +87,7 @@ impl Shared {
     /// Refuses reads and further commits; the committer ends after those handed over, and writes the memtables out.
     pub(crate) fn close(&self) {
         self.open.store(false, Ordering::Release);
+        self.classes.stop();
         self.queue.close(true);
     }
 }
@@ -117,7 +123,7 @@ impl Committer {
         let care = Care::new(path, &options);
         let store = Arc::new(Store::open(path, &options, true)?);
         let segments = Segments::open(&store, options.turn_bytes())?;
-        let shared = Arc::new(Shared::new(store.clone(), options.row_cache_bytes));
+        let shared = Arc::new(Shared::new(store.clone(), store.placement()?, options.row_cache_bytes));
         let mut committer = Self {
             shared: shared.clone(),
             options,
@@ -191,18 +197,22 @@ impl Committer {
             store.flush(false)?;
             self.segments.next();
         }
-        let mut batch = Batch::new(&store, &shared.rows, &mut self.segments, jobs)?;
+        let placement = shared.classes.load_full();
+        let mut batch = Batch::new(&store, &placement, &shared.rows, &mut self.segments, jobs)?;
         let mut answers = Vec::with_capacity(jobs.len());
         let mut refused = 0;
         for Waiting { job, .. } in jobs {
             let answer = match job {
                 Job::Commit(commit) => batch.commit(commit, &mut self.logs),
                 Job::Trim(log, up_to) => batch.trim(*log, *up_to, &mut self.logs),
+                Job::Place(prefix, class) => batch.place(*prefix, *class),
+                Job::Move(step) => batch.step(step),
             };
             refused += u64::from(matches!(answer, Err(StorageError::Precondition(_))));
             answers.push(answer);
         }
         let appended = !batch.grown.is_empty();
+        let staged = batch.staged.take();
         let (commits, batch) = batch.finish(&self.logs);
         let bytes = batch.size_in_bytes();
         self.segments.writing(bytes);
@@ -224,6 +234,10 @@ impl Committer {
             }
             shared.counters.wrote(commits, bytes, begun.elapsed());
             shared.rows.end(writes(jobs, &answers));
+        }
+        if let Some(placement) = staged {
+            // Before anything is written by it.
+            shared.classes.publish(placement);
         }
         shared.counters.refused(refused);
         Ok((answers, appended))
@@ -282,9 +296,14 @@ impl Drop for Committer {
 /// A write batch being built.
 struct Batch<'a> {
     store: &'a Store,
+    /// How rows are kept.
+    placement: &'a Placement,
+    /// How those of the batches after this one are, if otherwise.
+    staged: Option<Placement>,
     rows: &'a RowCache,
     segments: &'a mut Segments,
     data: &'a ColumnFamily,
+    cold: &'a ColumnFamily,
     log: &'a ColumnFamily,
     meta: &'a ColumnFamily,
     batch: WriteBatch,
@@ -300,23 +319,30 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     fn new(
         store: &'a Store,
+        placement: &'a Placement,
         rows: &'a RowCache,
         segments: &'a mut Segments,
         jobs: &[Waiting],
     ) -> Result<Self, StorageError> {
         let size = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => waiting.bytes + FRAMING_BYTES * (commit.writes.len() + 2 * commit.appends.len()),
-            Job::Trim(..) => 4 * FRAMING_BYTES,
+            Job::Trim(..) | Job::Place(..) => 4 * FRAMING_BYTES,
+            Job::Move(step) => 2 * step.bytes(),
         };
+        // Who wants to know what the batch has done to keys so far.
         let conditional = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => !commit.preconditions.is_empty(),
-            Job::Trim(..) => false,
+            Job::Move(_) => true,
+            Job::Trim(..) | Job::Place(..) => false,
         };
         Ok(Self {
             store,
+            placement,
+            staged: None,
             rows,
             segments,
-            data: store.family(DATA)?,
+            data: store.family(Family::Data.name())?,
+            cold: store.family(Family::Cold.name())?,
             log: store.family(LOG)?,
             meta: store.family(META)?,
             batch: WriteBatch::with_capacity_bytes(jobs.iter().map(size).sum()),
@@ -335,9 +361,9 @@ impl<'a> Batch<'a> {
         }
         for write in &commit.writes {
             match write {
-                Write::Put(key, value) => self.batch.put_cf(self.data, key, value),
-                Write::Delete(key) => self.batch.delete_cf(self.data, key),
-                Write::DeleteRange(from, to) if from < to => self.batch.delete_range_cf(self.data, from, to),
+                Write::Put(key, value) => self.put(key, value),
+                Write::Delete(key) => self.delete(key),
+                Write::DeleteRange(from, to) if from < to => self.delete_range(from, to),
                 Write::DeleteRange(..) => {}
             }
             if let Some(overlay) = &mut self.overlay {
@@ -364,6 +390,102 @@ impl<'a> Batch<'a> {
         Ok(positions)
     }
 
+    fn family(&self, family: Family) -> &'a ColumnFamily {
+        match family {
+            Family::Data => self.data,
+            Family::Cold => self.cold,
+        }
+    }
+
+    fn put(&mut self, key: &Bytes, value: &Bytes) {
+        match self.placement.spot(key) {
+            Spot::In(family) => self.batch.put_cf(self.family(family), key, value),
+            Spot::Either(to) => {
+                self.batch.put_cf(self.family(to), key, value);
+                self.batch.delete_cf(self.family(to.other()), key);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &Bytes) {
+        match self.placement.spot(key) {
+            Spot::In(family) => self.batch.delete_cf(self.family(family), key),
+            Spot::Either(_) => {
+                self.batch.delete_cf(self.data, key);
+                self.batch.delete_cf(self.cold, key);
+            }
+        }
+    }
+
+    fn delete_range(&mut self, from: &Bytes, to: &Bytes) {
+        match self.placement.span(from, to) {
+            Span::In(family) => self.batch.delete_range_cf(self.family(family), from, to),
+            Span::Both(_) => {
+                self.batch.delete_range_cf(self.data, from, to);
+                self.batch.delete_range_cf(self.cold, from, to);
+            }
+        }
+    }
+
+    /// Chooses how rows of a prefix are kept: those of the batches after this one.
+    fn place(&mut self, prefix: Prefix, class: StorageClass) -> Result<Vec<Position>, StorageError> {
+        let staged = self.staged.get_or_insert_with(|| self.placement.clone());
+        if let Some(place) = staged.choose(prefix, class) {
+            self.keep_place(prefix, &place);
+        }
+        Ok(Vec::new())
+    }
+
+    fn keep_place(&mut self, prefix: Prefix, place: &Place) {
+        match place.stored() {
+            Some(stored) => self.batch.put_cf(self.meta, layout::class_key(prefix), [stored]),
+            None => self.batch.delete_cf(self.meta, layout::class_key(prefix)),
+        }
+    }
+
+    /// Carries out a step of a move, unless that move is over.
+    fn step(&mut self, step: &Step) -> Result<Vec<Position>, StorageError> {
+        let prefix = step.prefix();
+        let place = self.placement.get(prefix);
+        // It may have been chosen anew in this very batch.
+        let is_settled = self.staged.as_ref().is_none_or(|staged| staged.get(prefix) == place);
+        match (step, place) {
+            (Step::Rows { since, rows, up_to, .. }, Some(Place::Moving { to, since: current, .. }))
+                if since == current =>
+            {
+                let (to, from) = (*to, to.other());
+                for (key, value) in rows {
+                    // What was written since it was read is where it belongs.
+                    let touched = self.overlay.as_ref().is_some_and(|overlay| overlay.get(key).is_some());
+                    if !touched && self.store.holds_in(from, key, Some(value))? {
+                        self.batch.put_cf(self.family(to), key, value);
+                        self.batch.delete_cf(self.family(from), key);
+                    }
+                }
+                let staged = self.staged.get_or_insert_with(|| self.placement.clone());
+                staged.moved(prefix, *since, up_to);
+            }
+            (Step::Moved { since, .. }, Some(Place::Moving { to, since: current, .. }))
+                if since == current && is_settled =>
+            {
+                let (family, unswept) = (*to, true);
+                self.settle(prefix, Place::Settled { family, unswept });
+            }
+            (Step::Swept { .. }, Some(Place::Settled { family, unswept: true })) if is_settled => {
+                let (family, unswept) = (*family, false);
+                self.settle(prefix, Place::Settled { family, unswept });
+            }
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn settle(&mut self, prefix: Prefix, place: Place) {
+        self.keep_place(prefix, &place);
+        let staged = self.staged.get_or_insert_with(|| self.placement.clone());
+        staged.set(prefix, place);
+    }
+
     fn check(&self, preconditions: &[Precondition]) -> Result<(), StorageError> {
         for (index, precondition) in preconditions.iter().enumerate() {
             let (key, expect) = match precondition {
@@ -375,7 +497,7 @@ impl<'a> Batch<'a> {
                 // Rows are as of the batch before: this thread writes them.
                 None => match self.rows.get(key) {
                     Found::Row(value) => Some(&value) == expect,
-                    Found::Missing(_) | Found::Unknown => self.store.holds(key, expect)?,
+                    Found::Missing(_) | Found::Unknown => self.store.holds(key, expect, self.placement)?,
                 },
             };
             if !holds {

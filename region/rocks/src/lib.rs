@@ -13,6 +13,10 @@
 //! Reads run where they are called: most are answered from memory in microseconds, and a hand-over to another thread
 //! would cost more than it saves.
 //!
+//! # Classes
+//! Rows of [`StorageClass::Infrequent`] lie in a column family of their own, whose files take less room and more time to read.
+//! `classes.rs` tells how they get there and back.
+//!
 //! # When the machine fails
 //! A write or sync that fails ends writing, but not reading: `recovery.rs` tells what passes from what does not, and how the
 //! engine comes back without a restart. [`Engine::health`] says how it is.
@@ -31,11 +35,15 @@
 use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
 
 use bytes::Bytes;
-use geodynamo_storage::{Commit, Engine, Health, LogId, LogRecord, Page, Position, Scan, StorageError};
+use geodynamo_storage::{
+    Commit, Engine, Health, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass, StorageError,
+};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod admission;
+mod classes;
+mod cold_dir;
 mod committer;
 mod damage;
 mod disk;
@@ -43,6 +51,7 @@ mod holder;
 mod layout;
 mod lock;
 mod metrics;
+mod mover;
 mod options;
 mod overlay;
 mod queue;
@@ -63,6 +72,7 @@ pub use queue::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
 pub use snapshot::RocksSnapshot;
 pub use tail::TAIL_BYTES_MAX;
 
+use classes::{Placement, Spot};
 use committer::{Committer, Shared};
 use lock::Lock;
 use queue::{Answer, Job};
@@ -78,7 +88,9 @@ use store::Store;
 pub struct RocksEngine {
     shared: Arc<Shared>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    mover: Mutex<Option<JoinHandle<()>>>,
     _lock: Lock,
+    _cold_lock: Option<Lock>,
 }
 
 impl RocksEngine {
@@ -89,16 +101,25 @@ impl RocksEngine {
     /// program does not know.
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StorageError> {
         let lock = Lock::take(path.as_ref())?;
+        let cold_lock = options.cold_dir.as_deref().map(Lock::take_in).transpose()?;
+        cold_dir::check(path.as_ref(), options.cold_dir.as_deref())?;
+        let rate = options.move_bytes_per_second;
         let (shared, committer) = Committer::open(path.as_ref(), options)?;
-        let thread = std::thread::Builder::new()
-            .name("rocks-committer".into())
-            .spawn(move || committer.run())
-            .map_err(|error| StorageError::Io(format!("no thread for commits: {error}").into()))?;
-        Ok(Self {
+        let failed = |error| StorageError::Io(format!("no thread for commits: {error}").into());
+        let thread = std::thread::Builder::new().name("rocks-committer".into());
+        let committer = thread.spawn(move || committer.run()).map_err(failed)?;
+        let mut engine = Self {
             shared,
-            committer: Mutex::new(Some(thread)),
+            committer: Mutex::new(Some(committer)),
+            mover: Mutex::new(None),
             _lock: lock,
-        })
+            _cold_lock: cold_lock,
+        };
+        let thread = std::thread::Builder::new().name("rocks-mover".into());
+        let shared = engine.shared.clone();
+        let mover = thread.spawn(move || mover::run(&shared, rate)).map_err(failed)?;
+        *engine.mover.get_mut() = Some(mover);
+        Ok(engine)
     }
 
     /// What the engine has done and holds. Reading it is cheap enough for every scrape: a millisecond or so.
@@ -108,12 +129,29 @@ impl RocksEngine {
         if let Some(store) = self.shared.holder.now() {
             store.measure(&mut metrics);
         }
+        metrics.moving = self.shared.classes.load().moving();
         metrics.trouble = self.shared.health.borrow().trouble();
         let rows = self.shared.rows.usage();
         metrics.row_cache_hits = rows.hits;
         metrics.row_cache_misses = rows.misses;
         metrics.row_cache_bytes = rows.bytes as u64;
         metrics
+    }
+
+    /// Writes out what is in memory, and merges all rows so that they take the least room. For measurements: it reads and
+    /// writes the whole store, in a thread for blocking work, and what lies in a `cold_dir` comes out of it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub async fn compact(&self) -> Result<(), StorageError> {
+        let shared = self.shared.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let store = shared.holder.now().ok_or(StorageError::Closed)?;
+            store.flush(true)?;
+            store.compact_in(classes::Family::Data, None, None)?;
+            store.compact_in(classes::Family::Cold, None, None)
+        });
+        work.await.unwrap_or(Err(StorageError::Closed))
     }
 
     /// Puts a job behind those handed over before; waits in place while the queue is full. The committer's thread, which
@@ -124,12 +162,15 @@ impl RocksEngine {
 
     async fn get_one(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         self.shared.check_open()?;
+        if !self.is_kept_in_memory(key) {
+            return self.read_rows(|store, placement| store.get(key, placement)).await;
+        }
         let ticket = match self.shared.rows.get(key) {
             Found::Row(value) => return Ok(Some(value)),
             Found::Missing(ticket) => Some(ticket),
             Found::Unknown => None,
         };
-        let value = self.read(|store| store.get(key)).await?;
+        let value = self.read_rows(|store, placement| store.get(key, placement)).await?;
         if let (Some(ticket), Some(value)) = (ticket, &value) {
             self.shared.rows.keep(&ticket, key, value, admission::is_lucky());
         }
@@ -142,7 +183,11 @@ impl RocksEngine {
         let mut found = Vec::with_capacity(keys.len());
         let (mut places, mut wanted) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
-            let ticket = match self.shared.rows.get(key) {
+            let looked_up = match self.is_kept_in_memory(key) {
+                true => self.shared.rows.get(key),
+                false => Found::Unknown,
+            };
+            let ticket = match looked_up {
                 Found::Row(value) => {
                     found.push(Some(value));
                     continue;
@@ -157,7 +202,9 @@ impl RocksEngine {
         if wanted.is_empty() {
             return Ok(found);
         }
-        let values = self.read(|store| store.get_many(&wanted)).await?;
+        let values = self
+            .read_rows(|store, placement| store.get_many(&wanted, placement))
+            .await?;
         for (((place, ticket), key), value) in places.into_iter().zip(wanted).zip(values) {
             if let (Some(ticket), Some(value)) = (ticket, &value) {
                 self.shared.rows.keep(&ticket, key, value, admission::is_lucky());
@@ -165,6 +212,27 @@ impl RocksEngine {
             found[place] = value;
         }
         Ok(found)
+    }
+
+    /// Whether rows like this one are kept in the row cache.
+    fn is_kept_in_memory(&self, key: &[u8]) -> bool {
+        self.shared.classes.load().spot(key) == Spot::In(classes::Family::Data)
+    }
+
+    /// Reads rows of the store by how they are kept; once more if that changes meanwhile.
+    async fn read_rows<T>(
+        &self,
+        read: impl Fn(&Store, &Placement) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        loop {
+            self.shared.check_open()?;
+            let store = self.shared.holder.store().await?;
+            let placement = self.shared.classes.load();
+            let found = self.shared.counters.counted(read(&store, &placement));
+            if self.shared.classes.is_current(&placement) {
+                return found;
+            }
+        }
     }
 
     /// Reads the store; while it is being opened anew, waits until it is.
@@ -190,7 +258,7 @@ impl Engine for RocksEngine {
         match keys {
             [key] => Ok(vec![self.get_one(key).await?]),
             // As of one moment, which the rows of the cache need not be of.
-            _ => self.read(|store| store.get_many(keys)).await,
+            _ => self.read_rows(|store, placement| store.get_many(keys, placement)).await,
         }
     }
 
@@ -199,11 +267,17 @@ impl Engine for RocksEngine {
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
-        self.read(|store| store.scan(&scan)).await
+        self.read_rows(|store, placement| store.scan(&scan, placement)).await
     }
 
     fn snapshot(&self) -> RocksSnapshot {
-        RocksSnapshot::new(self.shared.check_open().and_then(|()| self.shared.holder.view()))
+        loop {
+            let placement = self.shared.classes.load_full();
+            let view = self.shared.check_open().and_then(|()| self.shared.holder.view());
+            if self.shared.classes.is_current(&placement) {
+                return RocksSnapshot::new(view, placement);
+            }
+        }
     }
 
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<> {
@@ -242,6 +316,19 @@ impl Engine for RocksEngine {
         self.shared.health.subscribe()
     }
 
+    fn set_class(
+        &self,
+        prefix: Prefix,
+        class: StorageClass,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        let answer = self.hand_over(Job::Place(prefix, class));
+        async move { answer?.await.unwrap_or(Err(StorageError::Closed)).map(drop) }
+    }
+
+    fn classes(&self) -> Vec<(Prefix, StorageClass)> {
+        self.shared.classes.load().classes()
+    }
+
     async fn close(&self) -> Result<(), StorageError> {
         self.shared.close();
         let mut ended = self.shared.ended.subscribe();
@@ -255,10 +342,13 @@ impl Engine for RocksEngine {
 
 impl Drop for RocksEngine {
     fn drop(&mut self) {
+        self.shared.classes.stop();
         self.shared.queue.close(false);
-        if let Some(thread) = self.committer.get_mut().take() {
-            // A committer that panicked has nothing left to wait for.
-            let _ = thread.join();
+        for thread in [&mut self.committer, &mut self.mover] {
+            if let Some(thread) = thread.get_mut().take() {
+                // One that panicked has nothing left to wait for.
+                let _ = thread.join();
+            }
         }
     }
 }

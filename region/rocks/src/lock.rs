@@ -20,14 +20,24 @@ pub(crate) struct Lock(#[expect(dead_code, reason = "open, it holds the lock")] 
 impl Lock {
     /// Takes the lock, and leaves this process's id in it for others to read.
     pub(crate) fn take(store: &Path) -> Result<Self, StorageError> {
-        let path = beside(store, "lock");
+        Self::at(&beside(store, "lock"))
+    }
+
+    /// Takes the lock of a further directory, which is made if it is not there.
+    pub(crate) fn take_in(directory: &Path) -> Result<Self, StorageError> {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| StorageError::Io(format!("{}: {error}", directory.display()).into()))?;
+        Self::at(&directory.join("lock"))
+    }
+
+    fn at(path: &Path) -> Result<Self, StorageError> {
         let failed = |error: std::io::Error| StorageError::Io(format!("{}: {error}", path.display()).into());
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(&path)
+            .open(path)
             .map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -45,6 +45,14 @@ pub struct RocksMetrics {
     pub memtable_bytes: u64,
     /// Bytes of table files on disk, the WAL not counted.
     pub table_bytes: u64,
+    /// Bytes of those that hold rows of the class Standard.
+    pub standard_bytes: u64,
+    /// Bytes of those that hold rows of the class Infrequent.
+    pub infrequent_bytes: u64,
+    /// Prefixes of keys whose rows are being moved to another class now.
+    pub moving: usize,
+    /// Bytes of rows that were moved to another class.
+    pub moved_bytes: u64,
     /// Bytes that compaction has to rewrite, as RocksDB estimates.
     pub compaction_pending_bytes: u64,
     /// Bytes a second that RocksDB slows writes to now; zero if it does not.
@@ -89,6 +97,7 @@ pub(crate) struct Counters {
     recoveries: AtomicU64,
     reads_failed: AtomicU64,
     reserve_bytes: AtomicU64,
+    moved_bytes: AtomicU64,
     batch_commits: Buckets<{ BATCH_BOUNDS.len() + 1 }>,
     write_micros: Buckets<{ WRITE_BOUNDS_MICROS.len() + 1 }>,
 }
@@ -103,6 +112,7 @@ impl Default for Counters {
             recoveries: AtomicU64::new(0),
             reads_failed: AtomicU64::new(0),
             reserve_bytes: AtomicU64::new(0),
+            moved_bytes: AtomicU64::new(0),
             batch_commits: Buckets::new(&BATCH_BOUNDS),
             write_micros: Buckets::new(&WRITE_BOUNDS_MICROS),
         }
@@ -142,6 +152,10 @@ impl Counters {
         self.reserve_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn moved(&self, bytes: u64) {
+        self.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> RocksMetrics {
         RocksMetrics {
             commits: self.commits.load(Ordering::Relaxed),
@@ -153,6 +167,7 @@ impl Counters {
             recoveries: self.recoveries.load(Ordering::Relaxed),
             reads_failed: self.reads_failed.load(Ordering::Relaxed),
             reserve_bytes: self.reserve_bytes.load(Ordering::Relaxed),
+            moved_bytes: self.moved_bytes.load(Ordering::Relaxed),
             ..RocksMetrics::default()
         }
     }

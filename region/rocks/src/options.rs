@@ -1,12 +1,18 @@
 //! What can be chosen, and what it means for RocksDB.
 
+use std::path::{Path, PathBuf};
+
 use geodynamo_seal::Keyring;
+use geodynamo_storage::StorageError;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DataBlockIndexType,
-    Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBPath,
+    DataBlockIndexType, Options, WriteBufferManager,
 };
 
-use crate::layout::{DATA, LOG, META};
+use crate::{
+    layout::{COLD, DATA, LOG, META},
+    rows::failed,
+};
 
 const MIB: usize = 1024 * 1024;
 /// Bytes of a data block. A point read that finds its block in no cache unpacks all of it: half of 8 KiB costs half as much,
@@ -18,6 +24,18 @@ const DATA_BLOCK_BYTES: usize = 4 * 1024;
 const INDEX_RESTART_KEYS: i32 = 16;
 /// Bytes of a log block: logs are read in sequence.
 const LOG_BLOCK_BYTES: usize = 64 * 1024;
+/// Bytes of a block of rows that are read seldom: the more are compressed together, the less they take, and the more a read
+/// of one unpacks.
+const COLD_BLOCK_BYTES: usize = 8 * 1024;
+/// How hard zstd tries with them. Measured with items of 1 KB of text (`examples/classes.rs`): beyond this it takes far longer
+/// for hardly less.
+const COLD_LEVEL: i32 = 9;
+/// Bytes of a file's dictionary, which is learnt from samples of so many times its size: what the file's blocks have in common
+/// need not be told in each.
+const COLD_DICTIONARY_BYTES: i32 = 128 * 1024;
+const COLD_SAMPLES: i32 = 16;
+/// zstd's own choice of a window.
+const COLD_WINDOW_BITS: i32 = -14;
 /// Bits of bloom filter for each key: about one needless read in a hundred.
 const BLOOM_BITS: f64 = 10.0;
 /// The part of a memtable that its bloom filter takes: a key that it does not hold costs no search of it.
@@ -74,6 +92,11 @@ pub struct RocksOptions {
     pub reserve_bytes: u64,
     /// How often writes may fail within ten minutes before the engine gives up on the disk. 32 unless told.
     pub failures_max: usize,
+    /// Where rows of the class Infrequent lie once they are compacted; none unless told: with the others. Once told, it
+    /// stays.
+    pub cold_dir: Option<PathBuf>,
+    /// Bytes a second of rows that are moved from one class to another. 16 MiB unless told.
+    pub move_bytes_per_second: u64,
     /// The keys that all files are encrypted under. None unless told: nothing is encrypted.
     pub seal: Option<Keyring>,
     /// Whether a commit waits for the disk. False is for tests that prove that it matters.
@@ -94,6 +117,8 @@ impl Default for RocksOptions {
             background_bytes_per_second: 128 * MIB as u64,
             reserve_bytes: 0,
             failures_max: 32,
+            cold_dir: None,
+            move_bytes_per_second: 16 * MIB as u64,
             seal: None,
             sync: true,
             refuse_failed: true,
@@ -146,12 +171,17 @@ impl RocksOptions {
         (options, cache)
     }
 
-    pub(crate) fn column_families(&self, cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
-        vec![
+    pub(crate) fn column_families(
+        &self,
+        path: &Path,
+        cache: &Cache,
+    ) -> Result<Vec<ColumnFamilyDescriptor>, StorageError> {
+        Ok(vec![
             ColumnFamilyDescriptor::new(META, self.meta(cache)),
             ColumnFamilyDescriptor::new(DATA, self.data(cache)),
+            ColumnFamilyDescriptor::new(COLD, self.cold(path, cache)?),
             ColumnFamilyDescriptor::new(LOG, self.log(cache)),
-        ]
+        ])
     }
 
     fn data(&self, cache: &Cache) -> Options {
@@ -169,6 +199,28 @@ impl RocksOptions {
         options.set_write_buffer_size(self.memtable_bytes);
         options.set_level_zero_file_num_compaction_trigger(DATA_FILES_AT_LEVEL_0);
         options
+    }
+
+    /// What makes rows take the least room. They are written as others are, and are so down to the last level; the compactions
+    /// that bring them there do the work.
+    fn cold(&self, path: &Path, cache: &Cache) -> Result<Options, StorageError> {
+        let mut blocks = blocks(cache, COLD_BLOCK_BYTES);
+        blocks.set_bloom_filter(BLOOM_BITS, false);
+        blocks.set_optimize_filters_for_memory(true);
+        blocks.set_whole_key_filtering(true);
+        let mut options = family(&blocks);
+        options.set_write_buffer_size(self.memtable_bytes);
+        options.set_level_zero_file_num_compaction_trigger(DATA_FILES_AT_LEVEL_0);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_bottommost_compression_options(COLD_WINDOW_BITS, COLD_LEVEL, 0, COLD_DICTIONARY_BYTES, true);
+        options.set_bottommost_zstd_max_train_bytes(COLD_SAMPLES * COLD_DICTIONARY_BYTES, true);
+        if let Some(cold_dir) = &self.cold_dir {
+            // Of no size: what was flushed is in the first, and whatever a compaction writes in the last one.
+            let first = DBPath::new(path, 0).map_err(failed)?;
+            let last = DBPath::new(cold_dir, u64::MAX).map_err(failed)?;
+            options.set_cf_paths(&[first, last]);
+        }
+        Ok(options)
     }
 
     /// Bytes of write batches after which all memtables are flushed, together: the next WAL begins, and the next segment of

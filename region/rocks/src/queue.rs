@@ -5,9 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use geodynamo_storage::{Commit, LogId, Position, StorageError, Trouble};
+use geodynamo_storage::{Commit, LogId, Position, Prefix, StorageClass, StorageError, Trouble};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
+
+use crate::mover::Step;
 
 /// The most commits that wait; the caller of the next one waits in place.
 pub const QUEUE_JOBS_MAX: usize = 16 * 1024;
@@ -34,6 +36,10 @@ pub(crate) const GATHER_BYTES: usize = 64 * 1024;
 pub(crate) enum Job {
     Commit(Commit),
     Trim(LogId, Position),
+    /// Chooses how rows of a prefix are kept.
+    Place(Prefix, StorageClass),
+    /// A step of a move from one class to another.
+    Move(Step),
 }
 
 impl Job {
@@ -42,6 +48,7 @@ impl Job {
         match self {
             Self::Commit(commit) => commit.makes_room,
             Self::Trim(..) => true,
+            Self::Place(..) | Self::Move(_) => false,
         }
     }
 }
@@ -102,7 +109,8 @@ impl Queue {
     pub(crate) fn push(&self, job: Job) -> Result<Answer, StorageError> {
         let bytes = match &job {
             Job::Commit(commit) => commit.bytes(),
-            Job::Trim(..) => 0,
+            Job::Move(step) => step.bytes(),
+            Job::Trim(..) | Job::Place(..) => 0,
         };
         let (done, answer) = oneshot::channel();
         let mut state = self.state.lock();
@@ -267,7 +275,7 @@ mod tests {
                 makes_room: true,
                 ..commit
             }),
-            trim => trim,
+            other => other,
         };
         let no_room = |error| matches!(error, StorageError::Unwritable(Trouble::NoRoom));
         let (mut waits, mut spared) = (queue.push(put(1)).unwrap(), queue.push(relief()).unwrap());

@@ -4,9 +4,13 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use geodynamo_storage::{Direction, LogRecord, Page, Scan, StorageError};
-use rocksdb::{DBAccess, DBRawIteratorWithThreadMode, ReadOptions};
+use rocksdb::{DB, DBAccess, DBRawIteratorWithThreadMode, ReadOptions};
 
-use crate::layout::position_of;
+use crate::{
+    classes::{Family, Span, Spot},
+    layout::position_of,
+    store::family,
+};
 
 /// How an iterator for a scan is to be made: with its bounds, so it never reads what lies outside.
 pub(crate) fn read_options(scan: &Scan) -> ReadOptions {
@@ -26,18 +30,158 @@ pub(crate) fn read_options(scan: &Scan) -> ReadOptions {
 }
 
 /// The least key greater than another.
-fn just_behind(key: &[u8]) -> Vec<u8> {
+pub(crate) fn just_behind(key: &[u8]) -> Vec<u8> {
     let mut behind = Vec::with_capacity(key.len() + 1);
     behind.extend_from_slice(key);
     behind.push(0);
     behind
 }
 
+/// The value of a key at a snapshot.
+pub(crate) fn get_at(
+    db: &DB,
+    view: &rocksdb::Snapshot<'_>,
+    key: &[u8],
+    spot: Spot,
+) -> Result<Option<Bytes>, StorageError> {
+    let get = |from: Family| {
+        let value = view.get_pinned_cf(family(db, from.name())?, key).map_err(failed)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    };
+    match spot {
+        Spot::In(family) => get(family),
+        Spot::Either(to) => match get(to)? {
+            None => get(to.other()),
+            found => Ok(found),
+        },
+    }
+}
+
+/// The page of a scan at a snapshot.
+pub(crate) fn page_at(db: &DB, view: &rocksdb::Snapshot<'_>, scan: &Scan, span: Span) -> Result<Page, StorageError> {
+    let rows = |of: Family, options| Ok(view.raw_iterator_cf_opt(family(db, of.name())?, options));
+    match span {
+        Span::In(family) => page(rows(family, read_options(scan))?, scan),
+        Span::Both(bound) => {
+            let options = |family| {
+                let mut options = read_options(scan);
+                if let Some((of, first)) = &bound
+                    && *of == family
+                    && begins_before(scan, first)
+                {
+                    // Before it are only marks of rows that were moved away, which would all be passed over.
+                    options.set_iterate_lower_bound(&first[..]);
+                }
+                options
+            };
+            let [data, cold] = [Family::Data, Family::Cold].map(|family| rows(family, options(family)));
+            page(Merged::new(data?, cold?, scan.direction), scan)
+        }
+    }
+}
+
+fn begins_before(scan: &Scan, key: &[u8]) -> bool {
+    match &scan.from {
+        Bound::Included(from) | Bound::Excluded(from) => *key > **from,
+        Bound::Unbounded => true,
+    }
+}
+
+/// What a page is made of: rows in one direction.
+pub(crate) trait Rows {
+    fn seek_to_first(&mut self);
+    fn seek_to_last(&mut self);
+    fn item(&self) -> Option<(&[u8], &[u8])>;
+    fn next(&mut self);
+    fn prev(&mut self);
+    fn status(&self) -> Result<(), rocksdb::Error>;
+}
+
+impl<D: DBAccess> Rows for DBRawIteratorWithThreadMode<'_, D> {
+    fn seek_to_first(&mut self) {
+        self.seek_to_first();
+    }
+
+    fn seek_to_last(&mut self) {
+        self.seek_to_last();
+    }
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        self.item()
+    }
+
+    fn next(&mut self) {
+        self.next();
+    }
+
+    fn prev(&mut self) {
+        self.prev();
+    }
+
+    fn status(&self) -> Result<(), rocksdb::Error> {
+        self.status()
+    }
+}
+
+/// Rows of two families as one sequence. No key is in both. It goes one way only.
+struct Merged<R> {
+    rows: [R; 2],
+    direction: Direction,
+    /// Whose row is the next.
+    first: usize,
+}
+
+impl<R: Rows> Merged<R> {
+    fn new(data: R, cold: R, direction: Direction) -> Self {
+        Self {
+            rows: [data, cold],
+            direction,
+            first: 0,
+        }
+    }
+
+    fn choose(&mut self) {
+        let [a, b] = [&self.rows[0], &self.rows[1]].map(|rows| rows.item().map(|(key, _)| key));
+        self.first = match (a, b) {
+            (Some(a), Some(b)) => usize::from((a > b) == (self.direction == Direction::Forward)),
+            (None, Some(_)) => 1,
+            (_, None) => 0,
+        };
+    }
+}
+
+impl<R: Rows> Rows for Merged<R> {
+    fn seek_to_first(&mut self) {
+        self.rows.iter_mut().for_each(Rows::seek_to_first);
+        self.choose();
+    }
+
+    fn seek_to_last(&mut self) {
+        self.rows.iter_mut().for_each(Rows::seek_to_last);
+        self.choose();
+    }
+
+    fn item(&self) -> Option<(&[u8], &[u8])> {
+        self.rows[self.first].item()
+    }
+
+    fn next(&mut self) {
+        self.rows[self.first].next();
+        self.choose();
+    }
+
+    fn prev(&mut self) {
+        self.rows[self.first].prev();
+        self.choose();
+    }
+
+    fn status(&self) -> Result<(), rocksdb::Error> {
+        self.rows.iter().try_for_each(Rows::status)
+    }
+}
+
 /// The page of an iterator made with [`read_options`].
-pub(crate) fn page<D: DBAccess>(
-    mut rows: DBRawIteratorWithThreadMode<'_, D>,
-    scan: &Scan,
-) -> Result<Page, StorageError> {
+pub(crate) fn page(mut rows: impl Rows, scan: &Scan) -> Result<Page, StorageError> {
     match scan.direction {
         Direction::Forward => rows.seek_to_first(),
         Direction::Reverse => rows.seek_to_last(),

@@ -8,9 +8,10 @@ use rocksdb::DB;
 use self_cell::self_cell;
 
 use crate::{
+    classes::Placement,
     holder::View,
-    layout::{DATA, META, end_key, position_from},
-    rows::{failed, page, read_options},
+    layout::{META, end_key, position_from},
+    rows::{failed, get_at, page_at},
     store::family,
 };
 
@@ -37,11 +38,13 @@ impl Owned {
 pub struct RocksSnapshot {
     /// The view; an error if there was none to take.
     view: Result<Arc<View>, StorageError>,
+    /// How rows were kept then.
+    placement: Arc<Placement>,
 }
 
 impl RocksSnapshot {
-    pub(crate) fn new(view: Result<Arc<View>, StorageError>) -> Self {
-        Self { view }
+    pub(crate) fn new(view: Result<Arc<View>, StorageError>, placement: Arc<Placement>) -> Self {
+        Self { view, placement }
     }
 
     fn read<T>(&self, read: impl FnOnce(&DB, &RocksView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
@@ -62,10 +65,7 @@ impl fmt::Debug for RocksSnapshot {
 
 impl Snapshot for RocksSnapshot {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.read(|db, view| {
-            let value = view.get_pinned_cf(family(db, DATA)?, key).map_err(failed)?;
-            Ok(value.map(|value| Bytes::copy_from_slice(&value)))
-        })
+        self.read(|db, view| get_at(db, view, key, self.placement.spot(key)))
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
@@ -73,7 +73,7 @@ impl Snapshot for RocksSnapshot {
             if scan.is_empty() {
                 return Ok(Page::default());
             }
-            page(view.raw_iterator_cf_opt(family(db, DATA)?, read_options(&scan)), &scan)
+            page_at(db, view, &scan, self.placement.span_of_scan(&scan))
         })
     }
 

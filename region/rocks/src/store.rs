@@ -14,17 +14,22 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_seal::{FILE_HEADER_BYTES, is_header};
-use geodynamo_storage::{LogId, LogRecord, Page, Position, Scan, StorageError};
+use geodynamo_storage::{LogId, LogRecord, Page, Position, Prefix, Scan, StorageError};
 use rocksdb::{
-    Cache, ColumnFamily, CompactOptions, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions,
-    properties,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBRawIterator, FlushOptions, ReadOptions,
+    WriteBatch, WriteOptions, properties,
 };
 
 use crate::{
-    RocksMetrics, RocksOptions, admission, damage,
-    layout::{self, DATA, FORMAT, FORMAT_KEY, LOG, META},
+    RocksMetrics, RocksOptions, admission,
+    classes::{Family, Placement, Span, Spot},
+    damage,
+    layout::{self, COLD, DATA, FORMAT, FORMAT_KEY, LOG, META},
     rows::{self, Records, failed},
 };
+
+/// The column families of a store that was opened for writing.
+const FAMILIES: [&str; 4] = [META, DATA, COLD, LOG];
 
 /// An open database.
 pub(crate) struct Store {
@@ -76,7 +81,7 @@ impl Store {
         }
         let (mut database, cache) = options.database();
         database.create_if_missing(make);
-        let families = options.column_families(&cache);
+        let families = options.column_families(path, &cache)?;
         let db = DB::open_cf_descriptors(&database, path, families).map_err(failed)?;
         let store = Self::of(db, cache, options);
         store.check_format(options.sync)?;
@@ -87,7 +92,10 @@ impl Store {
     pub(crate) fn open_to_read(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
         let (mut database, cache) = options.database();
         database.create_if_missing(false);
-        let families = options.column_families(&cache);
+        // One that an older release wrote lacks a family, and nothing makes it here.
+        let there = DB::list_cf(&database, path).map_err(failed)?;
+        let is_there = |family: &ColumnFamilyDescriptor| there.iter().any(|name| name == family.name());
+        let families = options.column_families(path, &cache)?.into_iter().filter(is_there);
         let db = DB::open_cf_descriptors_read_only(&database, path, families, false).map_err(failed)?;
         Ok(Self::of(db, cache, options))
     }
@@ -118,7 +126,7 @@ impl Store {
     }
 
     fn is_empty(&self) -> Result<bool, StorageError> {
-        for family in [META, DATA, LOG] {
+        for family in FAMILIES {
             let mut rows = self.db.raw_iterator_cf(self.family(family)?);
             rows.seek_to_first();
             rows.status().map_err(failed)?;
@@ -137,10 +145,35 @@ impl Store {
         family(&self.db, name)
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let options = self.single_options();
-        let value = self.db.get_pinned_cf_opt(self.family(DATA)?, key, options);
-        Ok(value.map_err(failed)?.map(|value| Bytes::copy_from_slice(&value)))
+    /// How rows are kept, as it is stored.
+    pub(crate) fn placement(&self) -> Result<Placement, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(layout::CLASSES.0);
+        options.set_iterate_upper_bound(layout::CLASSES.1);
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(META)?, options);
+        rows.seek_to_first();
+        let mut places = Vec::new();
+        while let Some((key, value)) = rows.item() {
+            let prefix = key.get(1..).and_then(Prefix::of);
+            let (Some(prefix), [place]) = (prefix, value) else {
+                return Err(layout::damaged("how rows are kept"));
+            };
+            places.push((prefix, *place));
+            rows.next();
+        }
+        rows.status().map_err(failed)?;
+        Placement::load(places)
+    }
+
+    pub(crate) fn get(&self, key: &[u8], placement: &Placement) -> Result<Option<Bytes>, StorageError> {
+        match placement.spot(key) {
+            Spot::In(family) => {
+                let options = self.single_options();
+                let value = self.db.get_pinned_cf_opt(self.family(family.name())?, key, options);
+                Ok(value.map_err(failed)?.map(|value| Bytes::copy_from_slice(&value)))
+            }
+            spot => rows::get_at(&self.db, &self.db.snapshot(), key, spot),
+        }
     }
 
     /// For a read of single rows.
@@ -166,34 +199,70 @@ impl Store {
         !is_full.load(Ordering::Relaxed)
     }
 
-    /// Whether a key has a value, or none.
-    pub(crate) fn holds(&self, key: &[u8], expect: Option<&Bytes>) -> Result<bool, StorageError> {
+    /// Whether a key has a value, or none. For the committer, beside whom nobody writes.
+    pub(crate) fn holds(
+        &self,
+        key: &[u8],
+        expect: Option<&Bytes>,
+        placement: &Placement,
+    ) -> Result<bool, StorageError> {
+        let is_in = |family: Family| self.holds_in(family, key, expect);
+        match placement.spot(key) {
+            Spot::In(family) => is_in(family),
+            // No row is in both.
+            Spot::Either(to) if expect.is_none() => Ok(is_in(to)? && is_in(to.other())?),
+            Spot::Either(to) => Ok(is_in(to)? || is_in(to.other())?),
+        }
+    }
+
+    /// Whether a key has a value, or none, in one family.
+    pub(crate) fn holds_in(&self, family: Family, key: &[u8], expect: Option<&Bytes>) -> Result<bool, StorageError> {
         let options = self.single_options();
-        let value = self.db.get_pinned_cf_opt(self.family(DATA)?, key, options);
+        let value = self.db.get_pinned_cf_opt(self.family(family.name())?, key, options);
         Ok(value.map_err(failed)?.as_deref() == expect.map(|expect| &expect[..]))
     }
 
     /// All as of one moment: RocksDB reads the keys of one call, in one column family, at one sequence number.
-    pub(crate) fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, StorageError> {
+    pub(crate) fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        placement: &Placement,
+    ) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let first = keys
+            .first()
+            .map_or(Spot::In(Family::Data), |key| placement.spot(key.as_ref()));
+        let family = match first {
+            Spot::In(family) if keys.iter().all(|key| placement.spot(key.as_ref()) == first) => family,
+            _ => {
+                let view = self.db.snapshot();
+                let get = |key: &K| rows::get_at(&self.db, &view, key.as_ref(), placement.spot(key.as_ref()));
+                return keys.iter().map(get).collect();
+            }
+        };
         let options = self.single_options();
         let values = self
             .db
-            .batched_multi_get_cf_opt(self.family(DATA)?, keys, false, options);
+            .batched_multi_get_cf_opt(self.family(family.name())?, keys, false, options);
         values
             .into_iter()
             .map(|value| Ok(value.map_err(failed)?.map(|value| Bytes::copy_from_slice(&value))))
             .collect()
     }
 
-    pub(crate) fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+    pub(crate) fn scan(&self, scan: &Scan, placement: &Placement) -> Result<Page, StorageError> {
         if scan.is_empty() {
             return Ok(Page::default());
         }
-        rows::page(
-            self.db
-                .raw_iterator_cf_opt(self.family(DATA)?, rows::read_options(scan)),
-            scan,
-        )
+        match placement.span_of_scan(scan) {
+            Span::In(family) => self.scan_in(family, scan),
+            span => rows::page_at(&self.db, &self.db.snapshot(), scan, span),
+        }
+    }
+
+    /// A page of a range in one family.
+    pub(crate) fn scan_in(&self, family: Family, scan: &Scan) -> Result<Page, StorageError> {
+        let family = self.family(family.name())?;
+        rows::page(self.db.raw_iterator_cf_opt(family, rows::read_options(scan)), scan)
     }
 
     pub(crate) fn log_read(
@@ -357,11 +426,26 @@ impl Store {
 
     /// Merges rows so that what was overwritten or deleted takes no room any more. Returns when that is done.
     pub(crate) fn compact(&self) -> Result<(), StorageError> {
+        self.compact_in(Family::Data, None, None)
+    }
+
+    /// The same, of a range of one family. What it writes is in the store's own directory, whatever its family.
+    pub(crate) fn compact_in(&self, of: Family, from: Option<&[u8]>, to: Option<&[u8]>) -> Result<(), StorageError> {
         let mut options = CompactOptions::default();
         options.set_exclusive_manual_compaction(false);
         self.db
-            .compact_range_cf_opt(self.family(DATA)?, None::<&[u8]>, None::<&[u8]>, &options);
+            .compact_range_cf_opt(self.family(of.name())?, from, to, &options);
         Ok(())
+    }
+
+    /// Bytes of the files of a family that may hold keys of a range.
+    pub(crate) fn file_bytes(&self, of: Family, from: &[u8], to: &[u8]) -> Result<u64, StorageError> {
+        let files = self.db.live_files().map_err(failed)?.into_iter().filter(|file| {
+            let begins = file.start_key.as_deref().is_none_or(|start| start < to);
+            let ends = file.end_key.as_deref().is_none_or(|end| end >= from);
+            file.column_family_name == of.name() && begins && ends
+        });
+        Ok(files.map(|file| file.size as u64).sum())
     }
 
     /// Drops the files that hold nothing but records of these segments.
@@ -375,7 +459,8 @@ impl Store {
     /// Writes all memtables out; unless `wait`, in the background, and what is written from now on goes to new ones and a
     /// new WAL.
     pub(crate) fn flush(&self, wait: bool) -> Result<(), StorageError> {
-        let families = [self.family(META)?, self.family(DATA)?, self.family(LOG)?];
+        let [meta, data, cold, log] = FAMILIES.map(|name| self.family(name));
+        let families = [meta?, data?, cold?, log?];
         let mut options = FlushOptions::default();
         options.set_wait(wait);
         self.db.flush_cfs_opt(&families, &options).map_err(failed)
@@ -386,6 +471,13 @@ impl Store {
         metrics.cache_bytes = self.cache.get_usage() as u64;
         metrics.memtable_bytes = self.memtable_bytes();
         metrics.table_bytes = self.sum(properties::TOTAL_SST_FILES_SIZE);
+        let of = |name| {
+            family(&self.db, name)
+                .ok()
+                .map(|family| self.db.property_int_value_cf(family, properties::TOTAL_SST_FILES_SIZE))
+        };
+        let bytes = |name| of(name).and_then(|bytes| bytes.ok().flatten()).unwrap_or(0);
+        (metrics.standard_bytes, metrics.infrequent_bytes) = (bytes(DATA), bytes(COLD));
         metrics.compaction_pending_bytes = self.sum(properties::ESTIMATE_PENDING_COMPACTION_BYTES);
         metrics.write_rate_limit = self.whole(properties::ACTUAL_DELAYED_WRITE_RATE);
         metrics.writes_stopped = self.whole(properties::IS_WRITE_STOPPED) != 0;
@@ -399,7 +491,7 @@ impl Store {
                 .ok()
                 .flatten()
         };
-        [META, DATA, LOG].into_iter().filter_map(of).sum()
+        FAMILIES.into_iter().filter_map(of).sum()
     }
 
     /// A property of the database.

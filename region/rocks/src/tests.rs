@@ -13,6 +13,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, Options};
 use super::*;
 use crate::layout::{DATA, FORMAT_KEY, LOG, META};
 
+mod classes;
 mod logs;
 mod sealed;
 

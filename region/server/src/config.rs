@@ -191,6 +191,10 @@ pub struct Storage {
     /// Room that is kept for the day when the disk is full, in MiB, at most an eighth of the file system; 0 for none. With it,
     /// what is in memory can still be written out, and items can be deleted. It should be no less than `write_buffer_mb`.
     pub reserve_mb: Within<0, 1_048_576>,
+    /// A second directory, on a disk that may be slower and cheaper: for items and index entries of tables of the class
+    /// STANDARD_INFREQUENT_ACCESS, once they are compacted. It belongs to this data directory alone, and once it is told it
+    /// stays. With the others unless told.
+    pub cold_dir: Option<PathBuf>,
     /// Partitions of a new table; 0 for as many as DynamoDB gives it for its throughput: four on demand, one for a small
     /// provisioned table. A new stream has a shard for each.
     pub partitions_per_table: Within<0, 4096>,
@@ -444,6 +448,7 @@ impl Config {
         paths.extend(self.s3.dir.as_mut());
         paths.extend(self.access.paths());
         paths.extend(self.encryption.key_file.as_mut());
+        paths.extend(self.storage.cold_dir.as_mut());
         paths.extend(self.audit.path.as_mut());
         paths.extend(
             self.functions
@@ -493,6 +498,7 @@ impl Default for Storage {
             sync: true,
             background_mb_per_second: None,
             reserve_mb: Within::new(RESERVE_MB),
+            cold_dir: None,
             partitions_per_table: Within::new(0),
             item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }

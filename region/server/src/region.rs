@@ -381,6 +381,7 @@ pub(crate) fn open_engine(config: &Config, sealing: Option<&Sealing>) -> Result<
         wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
         background_bytes_per_second: background_mb_per_second(config) << 20,
         reserve_bytes: config.storage.reserve_mb.get() << 20,
+        cold_dir: config.storage.cold_dir.clone(),
         seal: sealing.map(|sealing| sealing.keyring.clone()),
         sync: config.storage.sync,
         ..RocksOptions::default()

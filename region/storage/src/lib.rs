@@ -16,11 +16,13 @@ use std::{future::Future, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 
+mod class;
 pub mod conformance;
 mod health;
 mod limits;
 mod memory;
 
+pub use class::{Prefix, StorageClass};
 pub use health::{Health, Trouble};
 pub use memory::{MemoryEngine, MemorySnapshot, Spanning};
 
@@ -255,6 +257,22 @@ pub trait Engine: Send + Sync + 'static {
     /// Whether the engine takes writes, and if not, why not. An engine that never refuses any need not say.
     fn health(&self) -> tokio::sync::watch::Receiver<Health> {
         tokio::sync::watch::channel(Health::Open).1
+    }
+
+    /// Chooses how rows of a prefix are kept. Resolves when the choice is durable; rows that are there are moved in the
+    /// background, while they are read and written as ever. An engine that keeps all rows in one way need not know of it.
+    fn set_class(
+        &self,
+        prefix: Prefix,
+        class: StorageClass,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send + use<Self> {
+        let _ = (prefix, class);
+        std::future::ready(Ok(()))
+    }
+
+    /// The prefixes that are not kept as [`StorageClass::Standard`], as they were chosen.
+    fn classes(&self) -> Vec<(Prefix, StorageClass)> {
+        Vec::new()
     }
 
     /// Flushes and closes; later calls give [`StorageError::Closed`].

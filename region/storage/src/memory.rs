@@ -1,7 +1,7 @@
 //! The in-memory engine: for tests, for `geodynamo dev`, and as the measure of what an engine must do.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -10,7 +10,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Commit, Engine, Health, LogId, LogRecord, Page, Position, Scan, Snapshot, StorageError, Trouble};
+use crate::{
+    Commit, Engine, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass, StorageError,
+    Trouble,
+};
 
 mod state;
 
@@ -39,6 +42,8 @@ pub struct MemoryEngine {
     inner: Mutex<Inner>,
     activity: watch::Sender<u64>,
     health: watch::Sender<Health>,
+    /// Kept, and of no effect: in memory there is but one way to keep rows.
+    classes: Mutex<BTreeMap<Prefix, StorageClass>>,
 }
 
 #[derive(Debug)]
@@ -131,6 +136,7 @@ impl MemoryEngine {
             }),
             activity: watch::Sender::new(0),
             health: watch::Sender::new(Health::Open),
+            classes: Mutex::default(),
         }
     }
 
@@ -247,6 +253,27 @@ impl Engine for MemoryEngine {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    fn set_class(
+        &self,
+        prefix: Prefix,
+        class: StorageClass,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        let mut classes = self.classes.lock();
+        match class {
+            StorageClass::Standard => classes.remove(&prefix),
+            StorageClass::Infrequent => classes.insert(prefix, class),
+        };
+        std::future::ready(Ok(()))
+    }
+
+    fn classes(&self) -> Vec<(Prefix, StorageClass)> {
+        self.classes
+            .lock()
+            .iter()
+            .map(|(prefix, class)| (*prefix, *class))
+            .collect()
     }
 
     async fn close(&self) -> Result<(), StorageError> {

@@ -17,6 +17,7 @@ pub mod throughput;
 mod apply;
 mod backfill;
 mod catalog;
+mod classes;
 mod collections;
 mod conflicts;
 mod copy;

@@ -46,6 +46,7 @@ impl<E: Engine> Tables<E> {
             let mut changed = tables.catalog();
             loop {
                 tables.report("reconciling the catalog", tables.reconcile().await);
+                tables.report("changing table classes", tables.place_tables().await);
                 let _ = tokio::time::timeout(RECONCILE_EVERY, changed.changed()).await;
             }
         }));

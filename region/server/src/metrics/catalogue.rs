@@ -211,6 +211,11 @@ catalogue! {
     STORAGE_ROW_CACHE_BYTES = Gauge "storage_row_cache_bytes" [] "Bytes of rows in the row cache";
     STORAGE_MEMTABLE_BYTES = Gauge "storage_memtable_bytes" [] "Bytes in memtables";
     STORAGE_TABLE_BYTES = Gauge "storage_table_bytes" [] "Bytes of table files on disk";
+    STORAGE_CLASS_BYTES = Gauge "storage_class_bytes" ["class"]
+        "Bytes of files that hold items and index entries of tables of a class: STANDARD, STANDARD_INFREQUENT_ACCESS";
+    STORAGE_CLASS_MOVES = Gauge "storage_class_moves" []
+        "Tables and indexes, each by itself, whose rows are being moved to their table's class";
+    STORAGE_CLASS_MOVED_BYTES = Counter "storage_class_moved_bytes" [] "Bytes that were moved to another table class";
     STORAGE_COMPACTION_PENDING_BYTES = Gauge "storage_compaction_pending_bytes" []
         "Bytes that compaction has to rewrite";
     STORAGE_WRITE_LIMIT = Gauge "storage_write_limit_bytes_per_second" []

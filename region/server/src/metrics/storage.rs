@@ -41,6 +41,18 @@ impl Collector for RocksCollector {
         gauge(e, &catalogue::STORAGE_ROW_CACHE_BYTES, metrics.row_cache_bytes)?;
         gauge(e, &catalogue::STORAGE_MEMTABLE_BYTES, metrics.memtable_bytes)?;
         gauge(e, &catalogue::STORAGE_TABLE_BYTES, metrics.table_bytes)?;
+        let mut classes = describe(e, &catalogue::STORAGE_CLASS_BYTES)?;
+        let by_class = [
+            ("STANDARD", metrics.standard_bytes),
+            ("STANDARD_INFREQUENT_ACCESS", metrics.infrequent_bytes),
+        ];
+        for (class, bytes) in by_class {
+            classes
+                .encode_family(&[("class", class)])?
+                .encode_gauge(&(bytes as f64))?;
+        }
+        gauge(e, &catalogue::STORAGE_CLASS_MOVES, metrics.moving as u64)?;
+        counter(e, &catalogue::STORAGE_CLASS_MOVED_BYTES, metrics.moved_bytes)?;
         let pending = metrics.compaction_pending_bytes;
         gauge(e, &catalogue::STORAGE_COMPACTION_PENDING_BYTES, pending)?;
         let limit = metrics.write_rate_limit;

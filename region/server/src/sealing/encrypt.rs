@@ -25,6 +25,11 @@ const CHUNK: usize = 1 << 20;
 
 pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     let config = Config::load(&arguments.config)?;
+    if config.storage.cold_dir.is_some() {
+        return Err(
+            "tables with a cold_dir are not encrypted in place: make a region with a new data directory".into(),
+        );
+    }
     let found = look(&config)?;
     let (path, before) = (config.data_dir.join(KEYRING), config.data_dir.join(KEYRING_BEFORE));
     let store = config.data_dir.join(DATABASE);

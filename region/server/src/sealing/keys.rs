@@ -53,7 +53,7 @@ fn status(arguments: &KeysOf) -> Done {
         Found::Keyring => {
             let path = config.data_dir.join(KEYRING);
             let file = KeyringFile::read(&path)?;
-            let (files, bytes) = usage(&config.data_dir.join(DATABASE))?;
+            let (files, bytes) = usage(&config)?;
             let (entries, current) = file.entries();
             for entry in entries {
                 let mark = if entry.id == current { " (new files)" } else { "" };
@@ -77,10 +77,15 @@ fn status(arguments: &KeysOf) -> Done {
 }
 
 /// How many files of a store each data key has, and bytes.
-fn usage(store: &Path) -> io::Result<(BTreeMap<String, u64>, BTreeMap<String, u64>)> {
+fn usage(config: &Config) -> io::Result<(BTreeMap<String, u64>, BTreeMap<String, u64>)> {
     let (mut files, mut bytes) = (BTreeMap::new(), BTreeMap::new());
-    for entry in fs::read_dir(store)? {
-        let entry = entry?;
+    let mut entries = fs::read_dir(config.data_dir.join(DATABASE))?.collect::<io::Result<Vec<_>>>()?;
+    if let Some(cold_dir) = &config.storage.cold_dir {
+        // Made at the first start with it.
+        let cold = fs::read_dir(cold_dir).into_iter().flatten();
+        entries.extend(cold.collect::<io::Result<Vec<_>>>()?);
+    }
+    for entry in entries {
         let mut header = Vec::new();
         // It may be gone by now: the region goes on.
         let Ok(file) = File::open(entry.path()) else { continue };

@@ -28,7 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path.home() / ".cache" / "geodynamo" / "peers"
-VERSIONS = {"dynalite": "4.0.0", "ExtendDB": "0.1.10", "dynoxide": "0.13.2", "MiniStack": "1.5.33", "moto": "5.2.5"}
+VERSIONS = {"dynalite": "4.0.0", "ExtendDB": "0.1.10", "dynoxide": "3.2.0", "MiniStack": "1.5.33", "moto": "5.2.5"}
 # The key that ExtendDB's developer mode says it takes; its secret is the one of AWS's documentation.
 EXAMPLE_KEY = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 WORKLOADS = ["puts", "gets", "updates", "ycsb-a"]

@@ -12,6 +12,7 @@ use geodynamo_api::{Api, Authorization, Call, Operation};
 use geodynamo_console::{Facts, Links};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
+use geodynamo_sinks::Sinks;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{ConflictId, TableError, Tables};
 use geodynamo_triggers::{Authorization as TriggerAuthorization, Call as TriggerCall, Triggers};
@@ -24,6 +25,7 @@ use crate::{
     audit::Auditing,
     conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
+    sinks,
 };
 
 /// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's.
@@ -201,6 +203,8 @@ pub struct TablesAdmin<E: Engine> {
     pub console: Option<Facts>,
     /// The links that the console shows.
     pub links: Option<Arc<dyn Links>>,
+    /// The sinks.
+    pub sinks: Sinks<E>,
 }
 
 impl<E: Engine> Admin for TablesAdmin<E> {
@@ -240,10 +244,11 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     }
 
     fn pages(&self, data: SocketAddr) -> Router {
-        match &self.console {
+        let pages = match &self.console {
             Some(facts) => geodynamo_console::router(console::located(facts.clone(), data), self.links.clone()),
             None => Router::new(),
-        }
+        };
+        pages.merge(sinks::router(self.sinks.clone()))
     }
 }
 

@@ -259,7 +259,7 @@ QUIET = {
     "capacity-and-errors.json: Audit records lost",
 }
 # What has data only where the configuration names functions, or a Kinesis: the demo's does not (see test_triggers.py).
-CONFIGURED = re.compile(r"geodynamo_(trigger|kinesis)_")
+CONFIGURED = re.compile(r"geodynamo_(trigger|kinesis|sink)_")
 
 
 def test_every_panel_shows_something(watched):

@@ -12,6 +12,7 @@ use geodynamo_api::{Api, Authorization, Call, Operation};
 use geodynamo_console::{Facts, Links, Signs};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
+use geodynamo_sinks::Sinks;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{ConflictId, TableError, Tables};
 use geodynamo_triggers::{Authorization as TriggerAuthorization, Call as TriggerCall, Triggers};
@@ -24,6 +25,7 @@ use crate::{
     audit::Auditing,
     conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
+    sinks,
 };
 
 /// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's.
@@ -203,6 +205,8 @@ pub struct TablesAdmin<E: Engine> {
     pub links: Option<Arc<dyn Links>>,
     /// Signs what the console asks of other regions.
     pub signer: Option<Arc<dyn Signs>>,
+    /// The sinks.
+    pub sinks: Sinks<E>,
 }
 
 impl<E: Engine> Admin for TablesAdmin<E> {
@@ -242,13 +246,14 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     }
 
     fn pages(&self, data: SocketAddr) -> Router {
-        match &self.console {
+        let pages = match &self.console {
             Some(facts) => {
                 let facts = console::located(facts.clone(), data);
                 geodynamo_console::router(facts, self.links.clone(), self.signer.clone())
             }
             None => Router::new(),
-        }
+        };
+        pages.merge(sinks::router(self.sinks.clone()))
     }
 }
 

@@ -11,6 +11,7 @@ mod console;
 mod credential;
 mod encryption;
 mod field;
+mod sinks;
 pub(crate) mod triggers;
 
 use std::{
@@ -23,6 +24,7 @@ use std::{
 
 use geodynamo_access::Credential;
 use geodynamo_api::Habits;
+use geodynamo_sinks::SinkSpec;
 use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
@@ -36,6 +38,7 @@ pub use self::{
     credential::CredentialEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
+    sinks::SinkOptions,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
 use crate::data::Limits;
@@ -120,6 +123,12 @@ pub struct Config {
     /// How event source mappings run.
     #[serde(default)]
     pub triggers: TriggersEntry,
+    /// Copies of tables that other systems query.
+    #[serde(default)]
+    pub sinks: Vec<SinkSpec>,
+    /// How they run.
+    #[serde(default)]
+    pub sink_options: SinkOptions,
     /// Where traces go. Without an endpoint there are none.
     #[serde(default)]
     pub otel: Otel,
@@ -352,6 +361,9 @@ impl Config {
         if let Some(reason) = triggers::contradiction(&config.functions, &config.destinations) {
             return contradiction(reason);
         }
+        if let Some(reason) = sinks::contradiction(&config.sinks) {
+            return contradiction(reason);
+        }
         if config.credentials.len() > CREDENTIALS_MAX {
             return contradiction(format!("at most {CREDENTIALS_MAX} credentials"));
         }
@@ -404,6 +416,8 @@ impl Config {
             functions: BTreeMap::new(),
             destinations: DestinationsEntry::default(),
             triggers: TriggersEntry::default(),
+            sinks: Vec::new(),
+            sink_options: SinkOptions::default(),
             otel: Otel::default(),
             habits: Habits::default(),
         }
@@ -465,6 +479,9 @@ impl Config {
         }
         for path in paths {
             *path = folder.join(&*path);
+        }
+        for sink in &mut self.sinks {
+            sink.resolve(folder);
         }
     }
 }

@@ -29,5 +29,6 @@ pub mod region;
 pub mod run;
 mod sealing;
 pub mod shutdown;
+mod sinks;
 pub mod telemetry;
 pub mod triggers;

@@ -7,6 +7,7 @@ mod latency;
 mod process;
 mod recovery;
 mod replication;
+mod sinks;
 mod storage;
 mod triggers;
 
@@ -29,6 +30,7 @@ pub use self::{
     latency::{LatencySummary, Outcome},
     recovery::RecoveryCollector,
     replication::{LinkCollector, ReplicationObserver},
+    sinks::SinkCollector,
     storage::{RocksCollector, TableCollector},
     triggers::TriggerCollector,
 };

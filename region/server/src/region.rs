@@ -18,6 +18,7 @@ use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
+use geodynamo_sinks::{SinkError, Sinks};
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
     Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, kinesis::KinesisDestinations,
@@ -36,12 +37,13 @@ use crate::{
     console::{self, RegionLinks},
     metrics::{
         IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
-        ReplicationLag, ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
+        ReplicationLag, ReplicationObserver, RocksCollector, SinkCollector, TableCollector, TriggerCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
     sealing::{self, Sealing, SealingError},
     shutdown::Shutdown,
+    sinks,
     triggers::{self, TriggersStartError},
 };
 
@@ -104,6 +106,9 @@ pub enum RegionError {
     /// Event source mappings cannot be run.
     #[error("event source mappings: {0}")]
     Triggers(#[from] TriggersStartError),
+    /// Sinks cannot be run.
+    #[error("sinks: {0}")]
+    Sinks(#[from] SinkError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
@@ -121,6 +126,7 @@ pub struct Region {
     recoveries: Option<Recoveries<RocksEngine>>,
     triggers: Arc<Triggers<RocksEngine>>,
     kinesis: Option<Kinesis<RocksEngine>>,
+    sinks: Sinks<RocksEngine>,
     background: watch::Sender<bool>,
 }
 
@@ -148,6 +154,9 @@ impl Region {
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
         let kinesis = triggers::start_kinesis(config, &tables).await?;
         let collector = KinesisCollector(kinesis.clone());
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
+        let sinks = sinks::start(config, &tables).await?;
+        let collector = SinkCollector(sinks.clone());
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let iam = access::start(config, &tables, sealing.as_ref(), stop.clone()).await?;
         tables.start_background(stop.clone());
@@ -229,6 +238,7 @@ impl Region {
                 .console
                 .enabled
                 .then(|| console::facts(config, mode, topology.as_ref())),
+            sinks: sinks.clone(),
         };
         if mode != Mode::Any {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
@@ -243,6 +253,7 @@ impl Region {
             recoveries,
             triggers,
             kinesis,
+            sinks,
             background,
         })
     }
@@ -270,6 +281,7 @@ impl Region {
         if let Some(kinesis) = &self.kinesis {
             kinesis.stop().await;
         }
+        self.sinks.stop().await;
         if let Some(replicator) = self.replicator {
             replicator.shutdown().await;
         }

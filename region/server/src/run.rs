@@ -27,6 +27,7 @@ use crate::{
     region::{Region, reachable},
     sealing,
     shutdown::{shutdown, termination},
+    sinks,
     telemetry::Telemetry,
 };
 
@@ -50,6 +51,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Restore(arguments) => recovery::restore(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
         Command::Conflicts(arguments) => conflicts::run(&arguments),
+        Command::Sink(arguments) => sinks::run(&arguments),
         Command::Keys(arguments) => sealing::keys(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Metrics => metrics(),

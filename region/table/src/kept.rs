@@ -17,6 +17,8 @@ pub enum Keeper {
     Triggers = 1,
     /// Kinesis streaming destinations and how far each has come.
     Kinesis = 2,
+    /// Sinks: what they are, and which copies are theirs.
+    Sinks = 8,
 }
 
 impl<E: Engine> Tables<E> {

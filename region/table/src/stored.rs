@@ -22,6 +22,17 @@ impl StoredItem {
         Self(out.into())
     }
 
+    /// An item of a snapshot's row.
+    pub fn of(row: Bytes) -> Self {
+        Self(row)
+    }
+
+    /// How many bytes the stored form has; never zero.
+    #[expect(clippy::len_without_is_empty, reason = "an item has a format byte at least")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The bytes.
     pub(crate) fn into_bytes(self) -> Bytes {
         self.0

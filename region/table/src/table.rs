@@ -81,6 +81,8 @@ pub(crate) struct Live {
     images: AtomicBool,
     /// Whether every change carries the item as it was, too, for streaming destinations. Read under the gate.
     both_images: AtomicBool,
+    /// Whether every change carries the item as it became, for copies kept elsewhere. Read under the gate.
+    copied_images: AtomicBool,
     /// Of the table, then of its indexes.
     pub(crate) table: Arc<Stats>,
     pub(crate) indexes: parking_lot::RwLock<BTreeMap<IndexKind, Arc<Stats>>>,
@@ -112,6 +114,16 @@ impl Live {
     /// Changes that: for all writes that begin from here on.
     pub(crate) fn keep_both_images(&self, keep: bool) {
         self.both_images.store(keep, Ordering::Relaxed);
+    }
+
+    /// Whether every change carries the item as it became, for copies kept elsewhere.
+    pub(crate) fn keeps_images_for_copies(&self) -> bool {
+        self.copied_images.load(Ordering::Relaxed)
+    }
+
+    /// Changes that: for all writes that begin from here on.
+    pub(crate) fn keep_images_for_copies(&self, keep: bool) {
+        self.copied_images.store(keep, Ordering::Relaxed);
     }
 
     /// Whether writes maintain an index.

@@ -293,12 +293,10 @@ impl<E: Engine> Tables<E> {
         let image =
             |record: Option<&Record>, wanted: bool| record.and_then(|record| record.item.clone()).filter(|_| wanted);
         let both = table.live.keeps_both_images();
+        let keeps_new = both || table.live.keeps_images() || table.live.keeps_images_for_copies();
         let images = Images {
             old: image(*old, both || view.is_some_and(|view| view.old_image())),
-            new: image(
-                Some(*new),
-                both || table.live.keeps_images() || view.is_some_and(|view| view.new_image()),
-            ),
+            new: image(Some(*new), keeps_new || view.is_some_and(|view| view.new_image())),
         };
         let body = Body::Item {
             deleted: new.item.is_none(),

@@ -160,6 +160,15 @@ catalogue! {
     KINESIS_LOST_RECORDS = Counter "kinesis_lost_records" ["table", "stream"]
         "Records that the stream will never take, for they are too large" ("FailedToReplicateRecordCount");
 
+    // Sinks.
+    SINK_LAG = Gauge "sink_lag_seconds" ["sink", "table"]
+        "Age of the oldest change that the sink's copy does not have; 0 if it has all";
+    SINK_CHANGES = Counter "sink_changes" ["sink", "table"] "Changes that the sink's copy took";
+    SINK_COMMITS = Counter "sink_commits" ["sink", "table"] "Transactions that brought them";
+    SINK_FAILURES = Counter "sink_failures" ["sink", "table"] "Times that the sink's copy could not be reached or changed";
+    SINK_LOADS = Counter "sink_loads" ["sink", "table"] "Times that the sink's copy was begun with a snapshot";
+    SINK_LOADED_ITEMS = Counter "sink_loaded_items" ["sink", "table"] "Items of snapshots that the sink's copy took";
+
     // Replication.
     REPLICATION_LATENCY = Histogram "replication_latency_seconds" ["from_region"]
         "Time from a version's stamp, by its region's clock, until it is durable here" ("ReplicationLatency");

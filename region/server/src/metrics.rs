@@ -27,7 +27,7 @@ pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
     kinesis::KinesisCollector,
     latency::{LatencySummary, Outcome},
-    recovery::RecoveryCollector,
+    recovery::{RecoveryCollector, TransferCollector},
     replication::{LinkCollector, ReplicationObserver},
     storage::{RocksCollector, TableCollector},
     triggers::TriggerCollector,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import reactions
+import recovery
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 WIDTH = 24
@@ -36,7 +37,7 @@ def dashboards():
     yield "replication.json", dashboard("Replication", "replication", replication(), peer=True)
     yield "storage.json", dashboard("Storage", "storage", storage())
     yield "streams-and-ttl.json", dashboard("Indexes, time to live, conflicts", "streams-and-ttl", background())
-    yield "recovery.json", dashboard("Recovery", "recovery", recovery())
+    yield "recovery.json", dashboard("Recovery", "recovery", recovery.rows(row, series, REGION))
     yield "capacity-and-errors.json", dashboard("Capacity and errors", "capacity-and-errors", capacity())
 
 
@@ -352,31 +353,6 @@ def background():
         series("Replicas failed", "In whatever region, as far as is known here.", now("geodynamo_replicas_failed"), "none", 8),
         series("Waiting", "Parked now.", now("geodynamo_versions_waiting"), "none", 8),
         *reactions.rows(row, series, REGION),
-    ]
-
-
-def recovery():
-    def now(title, description, metric, unit="none"):
-        return series(title, description, [(f"{metric}{{{REGION}}}", "{{region}}")], unit, 8)
-
-    def rate(title, description, metric, unit="ops"):
-        return series(title, description, [(f"rate({metric}{{{REGION}}}[$__rate_interval])", "{{region}}")], unit, 8)
-
-    return [
-        row("Archive"),
-        now("Archive behind", "Of the table that it is furthest behind.", "geodynamo_archive_behind_seconds", "s"),
-        now("Tables archived", "With point-in-time recovery.", "geodynamo_archive_tables"),
-        rate("Failures", "The archive could not be written or read.", "geodynamo_archive_failures_total"),
-        rate("Bytes archived", "Segments as stored, bases before compression.", "geodynamo_archive_written_bytes_total", "Bps"),
-        rate("Segments", "Of change logs.", "geodynamo_archive_segments_total"),
-        rate("Bases and backups", "Whole tables.", "geodynamo_archive_bases_total"),
-        now("Windows begun anew", "The archive was behind for too long.", "geodynamo_archive_windows_restarted_total"),
-        row("Restores"),
-        now("Under way", "Tables that are being restored.", "geodynamo_restores"),
-        now("Items put", "By the restores under way.", "geodynamo_restores_items"),
-        now("Items of their bases", "About how many there will be.", "geodynamo_restores_base_items"),
-        rate("Restored items", "All restores.", "geodynamo_restored_items_total"),
-        now("Failed restores", "Their tables were removed.", "geodynamo_restores_failed_total"),
     ]
 
 

@@ -38,6 +38,7 @@ MAY_USE = {
     "access": {"policy"},
     "iam": {"access", "policy"},
     "audit": {"access", "policy"},
+    "command": {"access", "outgoing"},
     "console": set(),
     "outgoing": {"access"},
     "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},

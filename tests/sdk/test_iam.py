@@ -269,6 +269,7 @@ def test_exports_and_imports_are_asked_for_and_recorded(region):
     arns = [table_arn(region, table) for table in ("ours", "copies")]
     allowed = allow(["dynamodb:ExportTableToPointInTime", "dynamodb:ImportTable"], arns)
     client = as_user(region, make_user(region, "mover", allowed)).client()
+    bucket = allow(["s3:PutObject", "s3:GetObject", "s3:ListBucket"], ["arn:aws:s3:::moved", "arn:aws:s3:::moved/*"])
     filter = {"FilterExpression": "v = :v", "ExpressionAttributeValues": {":v": {"S": "never told"}}}
 
     def export(table):
@@ -283,6 +284,11 @@ def test_exports_and_imports_are_asked_for_and_recorded(region):
     refused(lambda: export("theirs"))
     refused(lambda: load("others"))
     refused(client.list_exports)
+    # Who may do it with the table needs S3's permissions, too.
+    message = refused(lambda: export("ours"))
+    assert "s3:PutObject" in message and "arn:aws:s3:::moved/AWSDynamoDB/" in message
+    assert "s3:ListBucket" in refused(lambda: load("copies"))
+    region.client("iam").put_user_policy(UserName="mover", PolicyName="bucket", PolicyDocument=bucket)
     # Past the gate: there is no archive here, and no bucket.
     refused(lambda: export("ours"), "PointInTimeRecoveryUnavailableException")
     arn = load("copies")["ImportTableDescription"]["ImportArn"]

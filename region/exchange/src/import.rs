@@ -128,7 +128,10 @@ impl Iterator for ItemReader<'_> {
                 match next_line(input, line) {
                     Ok(false) => return None,
                     Ok(true) => *number += 1,
-                    Err(error) => return Some(Err(error.into())),
+                    Err(error) => {
+                        *input = Box::new(io::empty());
+                        return Some(Err(error.into()));
+                    }
                 }
                 if line.len() > LINE_BYTES_MAX {
                     return Some(Ok(Err(ItemError(format!(

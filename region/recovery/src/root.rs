@@ -76,6 +76,8 @@ pub(crate) struct Counters {
 /// What an operator watches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// Backups that are being written.
+    pub backups: u64,
     /// Segments written.
     pub segments: u64,
     /// Bases and backups written.
@@ -169,6 +171,7 @@ impl<E: Engine> Recoveries<E> {
         let behind = |follower: &Arc<Follower>| now.saturating_sub(follower.known_until(now));
         let counters = &self.counters;
         Status {
+            backups: self.backups.lock().running() as u64,
             segments: read(&counters.segments),
             bases: read(&counters.bases),
             archived_bytes: read(&counters.archived_bytes),

@@ -6,6 +6,11 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use geodynamo_command::{
+    BackupArguments, ExportArguments, ImportArguments, OutputForm, RestoreCommand, StatusArguments, TablesArguments,
+    TopArguments,
+};
 use geodynamo_topology::RegionName;
 
 /// A self-hosted, multi-region DynamoDB.
@@ -21,15 +26,53 @@ pub struct Cli {
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum Command {
     /// Runs one region's process, as a configuration file says
+    #[command(
+        after_help = "Examples:\n  geodynamo serve --config /etc/geodynamo/region.toml\n  geodynamo serve --config region.toml --auth warn"
+    )]
     Serve(Serve),
     /// Runs a single region for development, without a configuration file
+    #[command(
+        after_help = "Examples:\n  geodynamo dev\n  geodynamo dev --port 8000 --admin-port 8001 --data ./data\n  geodynamo dev --auth enforce --throttle --region eu-west-1"
+    )]
     Dev(Dev),
     /// Runs three regions on this machine, linked by an emulated wide-area network, and shows what they do
+    #[command(after_help = "Examples:\n  geodynamo demo\n  geodynamo demo --json --data ./demo")]
     Demo(Demo),
-    /// Makes the certificates that nodes show to each other
-    Certs(Certs),
-    /// Brings tables back from an archive into the data directory of a region that is not running
+    /// Shows regions and links at a glance, and what needs somebody; fails if something does
+    #[command(
+        after_help = "Examples:\n  geodynamo status\n  geodynamo status --admin db-eu:8001\n  geodynamo status --output json"
+    )]
+    Status(StatusArguments),
+    /// Lists a region's tables: state, items, size, replicas, recovery
+    #[command(
+        after_help = "Examples:\n  geodynamo tables\n  geodynamo tables orders customers --output json\n  geodynamo tables --endpoint https://db-eu:8000 --region eu-west-1 --profile lab"
+    )]
+    Tables(TablesArguments),
+    /// Shows rates, latencies and links, live
+    #[command(
+        after_help = "Examples:\n  geodynamo top\n  geodynamo top --admin db-eu:8001 --every 5\n  geodynamo top --plain --count 3\n  geodynamo top --count 1 --output json"
+    )]
+    Top(TopArguments),
+    /// Examines a machine and a configuration: disk, limits, ports, certificates, topology, peers and their clocks; says what to
+    /// change and why, and fails if something is wrong
+    #[command(
+        after_help = "Examples:\n  geodynamo doctor --config /etc/geodynamo/region.toml\n  geodynamo doctor --data /var/lib/geodynamo --output json\n  geodynamo doctor --config region.toml --strict"
+    )]
+    Doctor(Doctor),
+    /// Makes, lists, shows and deletes backups of tables
+    Backup(BackupArguments),
+    /// Brings tables back: while a region runs, one from a backup or as it was at a moment; while it does not, all from an archive
+    #[command(
+        after_help = "Examples:\n  geodynamo restore table orders --to orders-before --at 2026-11-30T06:12:00Z --wait\n  geodynamo restore backup arn:aws:dynamodb:eu-west-1:000000000000:table/orders/backup/01700000000000-abcdef01 --to orders-again\n  geodynamo restore --from s3://backups/eu --config region.toml\n  geodynamo restore --from ./archive --config region.toml --table orders --at 1764483120"
+    )]
     Restore(Restore),
+    /// Exports tables to S3
+    Export(ExportArguments),
+    /// Makes tables of files in S3
+    Import(ImportArguments),
+    /// Makes the certificates that nodes show to each other
+    #[command(after_help = "Examples:\n  geodynamo certs --topology topology.toml --out certs")]
+    Certs(Certs),
     /// Looks after an archive of backups
     Archive(ArchiveArguments),
     /// Shows writes that lost to concurrent ones of other regions, and puts one back
@@ -39,7 +82,13 @@ pub enum Command {
     /// Looks after the keys that a region's files are encrypted under
     Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
+    #[command(after_help = "Examples:\n  geodynamo health\n  geodynamo health --admin 127.0.0.1:8001 --path /healthz")]
     Health(Health),
+    /// Prints what a shell needs to complete this command's arguments
+    #[command(
+        after_help = "Examples:\n  geodynamo completions bash > ~/.local/share/bash-completion/completions/geodynamo\n  geodynamo completions zsh > ~/.zfunc/_geodynamo\n  geodynamo completions fish > ~/.config/fish/completions/geodynamo.fish"
+    )]
+    Completions(Completions),
     /// Prints the table of metrics, as the documentation has it
     #[command(hide = true)]
     Metrics,
@@ -55,15 +104,52 @@ pub struct Manuals {
     pub out: PathBuf,
 }
 
+/// Arguments of `completions`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct Doctor {
+    /// The region's configuration file. Without it, the machine alone is examined
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory, where no configuration names it
+    #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "config")]
+    pub data: PathBuf,
+    /// Fail for warnings, too
+    #[arg(long)]
+    pub strict: bool,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputForm,
+}
+
 /// Arguments of `restore`.
 #[derive(Clone, PartialEq, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Restore {
+    /// What to restore, while the region runs.
+    #[command(subcommand)]
+    pub command: Option<RestoreCommand>,
+    /// Of the archive.
+    #[command(flatten)]
+    pub archive: RestoreArchive,
+}
+
+/// Arguments of `restore` from an archive.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct RestoreArchive {
     /// The archive: s3://BUCKET/PREFIX, or a folder. Keys and servers of S3 come from AWS's environment variables
-    #[arg(long, value_name = "ARCHIVE")]
-    pub from: String,
+    #[arg(long, value_name = "ARCHIVE", required = true)]
+    pub from: Option<String>,
     /// The configuration file of the region that gets the tables
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Option<PathBuf>,
     /// The region whose tables they were; the configuration's if it is not told
     #[arg(long, value_name = "REGION")]
     pub region: Option<RegionName>,
@@ -73,6 +159,9 @@ pub struct Restore {
     /// Only this table; may be told several times
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
+    /// How to print what was restored
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputForm,
 }
 
 /// Arguments of `archive`.
@@ -87,6 +176,9 @@ pub struct ArchiveArguments {
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum ArchiveCommand {
     /// Reads every object and tells of those that are damaged
+    #[command(
+        after_help = "Examples:\n  geodynamo archive verify --config region.toml\n  geodynamo archive verify --from s3://backups/eu --output json"
+    )]
     Verify(VerifyArchive),
 }
 
@@ -104,6 +196,9 @@ pub struct VerifyArchive {
     /// The configuration file that names it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputForm,
 }
 
 /// Arguments of `conflicts`.
@@ -118,12 +213,19 @@ pub struct ConflictsArguments {
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum ConflictsCommand {
     /// Lists a table's conflicts: what lost, when and where it was written, and the item's key
+    #[command(
+        after_help = "Examples:\n  geodynamo conflicts list orders\n  geodynamo conflicts list orders --limit 10 --output json"
+    )]
     List(ListConflicts),
     /// Shows one conflict: the version that lost beside the item as it is now
-    Show(ShowConflict),
+    #[command(after_help = "Examples:\n  geodynamo conflicts show orders ID")]
+    Show(ShowOneConflict),
     /// Writes the version that lost anew, as a put or delete of its item; all regions get it.
     ///
     /// The request is signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    #[command(
+        after_help = "Examples:\n  geodynamo conflicts restore orders ID --data 127.0.0.1:8000 --region eu-west-1"
+    )]
     Restore(RestoreConflict),
 }
 
@@ -144,6 +246,17 @@ pub struct ListConflicts {
 }
 
 /// Arguments of `conflicts show`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ShowOneConflict {
+    /// Which one.
+    #[command(flatten)]
+    pub conflict: ShowConflict,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = OutputForm::Json)]
+    pub output: OutputForm,
+}
+
+/// A conflict of a table.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct ShowConflict {
     /// The table
@@ -181,10 +294,15 @@ pub struct SinkArguments {
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum SinkCommand {
     /// Begins to copy a table: as it is, then every change
+    #[command(
+        after_help = "Examples:\n  geodynamo sink add lake --table orders --iceberg s3://lake/orders --commit-seconds 5\n  geodynamo sink add pg --table orders --postgres postgres://geodynamo@db:5432/shop --password-file /etc/geodynamo/pg"
+    )]
     Add(AddSink),
     /// Lists the sinks: what they do, how far they are behind
+    #[command(after_help = "Examples:\n  geodynamo sink list\n  geodynamo sink list --output json")]
     List(ListSinks),
     /// Ends a sink that was added. Its copy stays as it is
+    #[command(after_help = "Examples:\n  geodynamo sink remove lake")]
     Remove(RemoveSink),
 }
 
@@ -259,15 +377,6 @@ pub struct RemoveSink {
     pub admin: String,
 }
 
-/// How a list is printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum OutputForm {
-    /// A line each, for people
-    Table,
-    /// JSON, for programs
-    Json,
-}
-
 /// Arguments of `keys`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct KeysArguments {
@@ -280,13 +389,21 @@ pub struct KeysArguments {
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum KeysCommand {
     /// Makes a file with a new region key
+    #[command(after_help = "Examples:\n  geodynamo keys new /etc/geodynamo/region.key")]
     New(NewKey),
     /// Tells which keys there are, and how many files each has
-    Status(KeysOf),
+    #[command(
+        after_help = "Examples:\n  geodynamo keys status --config region.toml\n  geodynamo keys status --config region.toml --output json"
+    )]
+    Status(KeysStatus),
     /// Wraps the data keys under a new region key, at once: a new one where they are in a file, else the first one that the
     /// variable or the command gives. The region may go on meanwhile
+    #[command(
+        after_help = "Examples:\n  geodynamo keys rotate --config region.toml\n  geodynamo keys rotate --config region.toml --data-key"
+    )]
     Rotate(RotateKeys),
     /// Encrypts a data directory that is not, while its region does not run. Broken off, it is run again
+    #[command(after_help = "Examples:\n  geodynamo keys encrypt --config region.toml")]
     Encrypt(KeysOf),
 }
 
@@ -297,12 +414,23 @@ pub struct NewKey {
     pub file: PathBuf,
 }
 
-/// Arguments of `keys status`.
+/// Arguments of `keys status` and `keys encrypt`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct KeysOf {
     /// The region's configuration file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// Arguments of `keys status` alone.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct KeysStatus {
+    /// Whose keys.
+    #[command(flatten)]
+    pub of: KeysOf,
+    /// How to print them
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputForm,
 }
 
 /// Arguments of `keys rotate`.
@@ -447,91 +575,4 @@ pub struct Certs {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn arguments() {
-        let check = |line: &str, expect: Option<Command>| {
-            let parsed = Cli::try_parse_from(line.split_whitespace()).ok().map(|cli| cli.command);
-            assert_eq!(parsed, expect, "{line}");
-        };
-        check(
-            "geodynamo serve --config a.toml",
-            Some(Command::Serve(Serve {
-                config: "a.toml".into(),
-                auth: Auth::Enforce,
-                s3_dir: None,
-                stop_with_stdin: false,
-            })),
-        );
-        check("geodynamo serve", None);
-        check("geodynamo", None);
-        check(
-            "geodynamo demo --json",
-            Some(Command::Demo(Demo {
-                auth: Auth::Enforce,
-                json: true,
-                data: None,
-                s3_dir: None,
-            })),
-        );
-        check("geodynamo dev --region EU", None);
-        check("geodynamo dev --auth maybe", None);
-        check("geodynamo certs --out x", None);
-        check("geodynamo archive verify", None);
-        check("geodynamo conflicts show t", None);
-        check(
-            "geodynamo conflicts list t --output json",
-            Some(Command::Conflicts(ConflictsArguments {
-                command: ConflictsCommand::List(ListConflicts {
-                    table: "t".into(),
-                    admin: "127.0.0.1:8001".into(),
-                    limit: 100,
-                    output: OutputForm::Json,
-                }),
-            })),
-        );
-        check("geodynamo restore --from a", None);
-        check(
-            "geodynamo restore --from a --config c --table t --table u --at 7",
-            Some(Command::Restore(Restore {
-                from: "a".into(),
-                config: "c".into(),
-                region: None,
-                at: Some(7),
-                tables: vec!["t".into(), "u".into()],
-            })),
-        );
-        check(
-            "geodynamo certs --topology t --out x",
-            Some(Command::Certs(Certs {
-                topology: "t".into(),
-                out: "x".into(),
-            })),
-        );
-        check(
-            "geodynamo dev --port 0 --auth enforce --data d --s3-dir b",
-            Some(Command::Dev(Dev {
-                port: 0,
-                admin_port: 0,
-                host: [127, 0, 0, 1].into(),
-                data: Some("d".into()),
-                s3_dir: Some("b".into()),
-                region: RegionName::new("us-east-1").unwrap(),
-                auth: Auth::Enforce,
-                throttle: false,
-                delay_transient_statuses: false,
-                encrypt: false,
-                functions: Vec::new(),
-            })),
-        );
-    }
-}
+mod tests;

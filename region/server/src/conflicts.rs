@@ -6,12 +6,13 @@ use std::{
 };
 
 use geodynamo_access::Signer;
+use geodynamo_command::OutputForm;
 use geodynamo_json::Writer;
 use geodynamo_table::{Conflict, ConflictPage, ConflictSide, StoredItem, TableError, stream_label};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{ConflictsArguments, ConflictsCommand, ListConflicts, OutputForm, RestoreConflict, ShowConflict},
+    cli::{ConflictsArguments, ConflictsCommand, ListConflicts, RestoreConflict, ShowConflict},
     plain_http,
     run::Done,
 };
@@ -60,9 +61,19 @@ pub(crate) fn run(arguments: &ConflictsArguments) -> Done {
     match &arguments.command {
         ConflictsCommand::List(list) => print_list(list),
         ConflictsCommand::Show(show) => {
+            let conflict = ask_for(&show.conflict)?;
             let mut out = io::stdout();
-            serde_json::to_writer_pretty(&mut out, &ask_for(show)?)?;
-            Ok(writeln!(out)?)
+            if show.output == OutputForm::Json {
+                return Ok(writeln!(out, "{conflict:#}")?);
+            }
+            let side = |side: &Value| match (side, &side["item"]) {
+                (Value::Null, _) => "nothing".to_owned(),
+                (side, Value::Null) => format!("deleted by {} at {}", side["region"], side["time"]),
+                (side, item) => format!("{item}\n         by {} at {}", side["region"], side["time"]),
+            };
+            writeln!(out, "key      {}", conflict["key"])?;
+            writeln!(out, "lost     {}", side(&conflict["loser"]))?;
+            Ok(writeln!(out, "current  {}", side(&conflict["current"]))?)
         }
         ConflictsCommand::Restore(restore) => put_back(restore),
     }

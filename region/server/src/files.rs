@@ -19,10 +19,15 @@ const OTHERS: u64 = 1024;
 /// The most that is asked for, whatever is allowed.
 const FILES_MAX: u64 = 1 << 20;
 
+/// How many files a process with so many connections wants to open.
+pub(crate) fn wanted(connections: u64) -> u64 {
+    connections.saturating_add(OTHERS).min(FILES_MAX)
+}
+
 /// Lets the process open as many files as `connections` connections and the database need, if the system allows it; says
 /// so in the log if not.
 pub(crate) fn raise_limit(connections: u64) {
-    let wanted = connections.saturating_add(OTHERS).min(FILES_MAX);
+    let wanted = wanted(connections);
     let now = getrlimit(Resource::Nofile);
     let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
     if is_enough(now.current) {

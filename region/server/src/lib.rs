@@ -16,6 +16,7 @@ mod conflicts;
 mod console;
 pub mod data;
 mod demo;
+mod doctor;
 mod files;
 pub mod handler;
 mod manuals;

@@ -1,6 +1,10 @@
 //! Man pages and shell completions, made of the command line's definition.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -15,4 +19,11 @@ pub(crate) fn write(folder: &Path) -> Done {
         clap_complete::generate_to(shell, &mut Cli::command(), "geodynamo", folder)?;
     }
     Ok(())
+}
+
+/// Prints what a shell needs to complete the command's arguments.
+pub(crate) fn completions(shell: Shell) -> Done {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "geodynamo", &mut text);
+    Ok(io::stdout().write_all(&text)?)
 }

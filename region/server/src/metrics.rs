@@ -28,7 +28,7 @@ pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
     kinesis::KinesisCollector,
     latency::{LatencySummary, Outcome},
-    recovery::RecoveryCollector,
+    recovery::{RecoveryCollector, TransferCollector},
     replication::{LinkCollector, ReplicationObserver},
     sinks::SinkCollector,
     storage::{RocksCollector, TableCollector},

@@ -8,15 +8,17 @@ use std::{
 };
 
 use geodynamo_archive::Archive;
+use geodynamo_command::OutputForm;
 use geodynamo_recovery::{Archived, Options, Recoveries, archived_tables};
 use geodynamo_rocks::RocksEngine;
 use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource, recovery::Recovery};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::{
-    cli::{ArchiveArguments, ArchiveCommand, Restore, VerifyArchive},
+    cli::{ArchiveArguments, ArchiveCommand, RestoreArchive, VerifyArchive},
     config::{ArchiveEntry, Config},
     region::{SystemClock, open_engine, table_options},
     run::Done,
@@ -28,9 +30,13 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 const SECOND_MS: u64 = 1000;
 
 /// Brings tables back from an archive alone: the newest of each name.
-pub(crate) fn restore(arguments: &Restore) -> Done {
-    let config = Config::load(&arguments.config)?;
-    let mut archive = Archive::open(&ArchiveEntry::at(&arguments.from)?.place())?;
+pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
+    // Without a subcommand, the command line has both.
+    let (Some(config), Some(from)) = (&arguments.config, &arguments.from) else {
+        return Err("--from ARCHIVE and --config FILE".into());
+    };
+    let config = Config::load(config)?;
+    let mut archive = Archive::open(&ArchiveEntry::at(from)?.place())?;
     let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let sealing = sealing::open(&config)?;
@@ -54,12 +60,12 @@ async fn restore_into(
     tables: &Arc<Tables<RocksEngine>>,
     archive: Archive,
     config: &Config,
-    arguments: &Restore,
+    arguments: &RestoreArchive,
 ) -> Done {
     let region = arguments.region.as_ref().unwrap_or(&config.region);
     let recoveries = Recoveries::new(Arc::clone(tables), archive, Options::default());
     let at_ms = arguments.at.map(|seconds| seconds.saturating_mul(SECOND_MS));
-    let mut out = io::stdout();
+    let mut there = Vec::new();
     let mut missing: Vec<&String> = arguments.tables.iter().collect();
     let mut begun = Vec::new();
     for (name, chain) in newest(&recoveries, region.as_str(), at_ms).await? {
@@ -73,7 +79,7 @@ async fn restore_into(
             continue;
         }
         if tables.table_named(&name).is_ok() {
-            writeln!(out, "{name}: there is a table of this name already")?;
+            there.push(name);
             continue;
         }
         let from = recoveries.restorable_of(&chain, at_ms).await?;
@@ -82,9 +88,27 @@ async fn restore_into(
         begun.push(name);
     }
     show_restores(&recoveries).await?;
+    let mut out = io::stdout();
+    let mut restored = Vec::new();
     for name in &begun {
-        let table = tables.describe(name)?;
-        writeln!(out, "{name}: {} items", table.items)?;
+        restored.push((name, tables.describe(name)?.items));
+    }
+    match arguments.output {
+        OutputForm::Json => {
+            let restored: Vec<_> = restored
+                .iter()
+                .map(|(name, items)| json!({ "table": name, "items": items }))
+                .collect();
+            writeln!(out, "{:#}", json!({ "restored": restored, "there_already": there }))?;
+        }
+        OutputForm::Table => {
+            for name in &there {
+                writeln!(out, "{name}: there is a table of this name already")?;
+            }
+            for (name, items) in &restored {
+                writeln!(out, "{name}: {items} items")?;
+            }
+        }
     }
     match missing.first() {
         None => Ok(()),
@@ -163,10 +187,16 @@ async fn verify(arguments: &VerifyArchive) -> Done {
     let verified = verified.await?;
     bar.finish_and_clear();
     let mut out = io::stdout();
-    for error in &verified.damaged {
-        writeln!(out, "{error}")?;
+    if arguments.output == OutputForm::Json {
+        let damaged: Vec<_> = verified.damaged.iter().map(ToString::to_string).collect();
+        let found = json!({ "whole": verified.whole, "bytes": verified.bytes, "damaged": damaged });
+        writeln!(out, "{found:#}")?;
+    } else {
+        for error in &verified.damaged {
+            writeln!(out, "{error}")?;
+        }
+        writeln!(out, "{} objects are whole, {} bytes", verified.whole, verified.bytes)?;
     }
-    writeln!(out, "{} objects are whole, {} bytes", verified.whole, verified.bytes)?;
     match verified.damaged.len() {
         0 => Ok(()),
         count => Err(format!("{count} objects are damaged").into()),

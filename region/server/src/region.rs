@@ -37,7 +37,8 @@ use crate::{
     console::{self, RegionLinks},
     metrics::{
         IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
-        ReplicationLag, ReplicationObserver, RocksCollector, SinkCollector, TableCollector, TriggerCollector,
+        ReplicationLag, ReplicationObserver, RocksCollector, SinkCollector, TableCollector, TransferCollector,
+        TriggerCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
@@ -173,6 +174,8 @@ impl Region {
             stop.clone(),
         )
         .await?;
+        let collector = TransferCollector(transfers.clone());
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
         let triggers = triggers::start(config, &tables).await?;
         let collector = TriggerCollector(Arc::clone(&triggers));
         registry.register(|registry| registry.register_collector(Box::new(collector)));

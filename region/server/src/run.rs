@@ -20,7 +20,7 @@ use crate::{
     access, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
     config::{Address, ArchiveEntry, Config, CredentialEntry, Encryption, FunctionEntry, triggers},
-    conflicts, demo, files, manuals,
+    conflicts, demo, doctor, files, manuals,
     metrics::catalogue,
     notify::{State, notify},
     plain_http, recovery,
@@ -48,12 +48,23 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(arguments) => dev(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Certs(arguments) => certs(&arguments),
-        Command::Restore(arguments) => recovery::restore(&arguments),
+        Command::Status(arguments) => geodynamo_command::status(&arguments),
+        Command::Tables(arguments) => geodynamo_command::tables(&arguments),
+        Command::Top(arguments) => geodynamo_command::top(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Backup(arguments) => geodynamo_command::backup(&arguments),
+        Command::Restore(arguments) => match &arguments.command {
+            Some(command) => geodynamo_command::restore(command),
+            None => recovery::restore(&arguments.archive),
+        },
+        Command::Export(arguments) => geodynamo_command::export(&arguments),
+        Command::Import(arguments) => geodynamo_command::import(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
         Command::Conflicts(arguments) => conflicts::run(&arguments),
         Command::Sink(arguments) => sinks::run(&arguments),
         Command::Keys(arguments) => sealing::keys(&arguments),
         Command::Health(arguments) => health(&arguments),
+        Command::Completions(arguments) => manuals::completions(arguments.shell),
         Command::Metrics => metrics(),
         Command::Manuals(arguments) => manuals::write(&arguments.out),
     };
@@ -158,6 +169,7 @@ fn dev(arguments: &Dev) -> Done {
         let admin = reachable(region.ports().admin_address());
         let _ = writeln!(text, "console: http://{admin}/");
         let _ = writeln!(text, "health and metrics: http://{admin}");
+        let _ = writeln!(text, "at a glance: geodynamo status --admin {admin}");
         if arguments.data.is_none() {
             text.push_str("the tables are gone when this ends; --data DIR keeps them\n");
         }

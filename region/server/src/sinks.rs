@@ -12,13 +12,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
+use geodynamo_command::OutputForm;
 use geodynamo_sinks::{Document, IcebergSpec, PostgresSpec, SinkError, SinkSpec, Sinks};
 use geodynamo_storage::Engine;
 use geodynamo_table::Tables;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{AddSink, ListSinks, OutputForm, RemoveSink, SinkArguments, SinkCommand},
+    cli::{AddSink, ListSinks, RemoveSink, SinkArguments, SinkCommand},
     config::Config,
     plain_http,
     run::Done,

@@ -23,4 +23,4 @@ mod writer;
 
 pub use buckets::BucketPlace;
 pub use error::{Error, Result};
-pub use root::Transfers;
+pub use root::{Status, Transfers};

@@ -4,7 +4,10 @@ use std::{
     io,
     ops::Deref,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -49,7 +52,43 @@ pub struct Inner<E: Engine> {
     importing: Semaphore,
     /// Held while a job begins, so that a client token begins one.
     beginning: Mutex<()>,
+    counters: Counters,
     stop: watch::Receiver<bool>,
+}
+
+/// What has happened since the process started.
+#[derive(Debug, Default)]
+struct Counters {
+    exports_completed: AtomicU64,
+    exports_failed: AtomicU64,
+    exported_items: AtomicU64,
+    imports_completed: AtomicU64,
+    imports_failed: AtomicU64,
+    imported_items: AtomicU64,
+    import_errors: AtomicU64,
+}
+
+/// What an operator watches: what is under way, and what has happened since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Exports that run or wait.
+    pub exports: u64,
+    /// Exports that are done.
+    pub exports_completed: u64,
+    /// Exports that failed.
+    pub exports_failed: u64,
+    /// Lines that they wrote.
+    pub exported_items: u64,
+    /// Imports that run or wait.
+    pub imports: u64,
+    /// Imports that are done.
+    pub imports_completed: u64,
+    /// Imports that failed, or had bad items.
+    pub imports_failed: u64,
+    /// Items that they put.
+    pub imported_items: u64,
+    /// Records that were no items, or none of their table.
+    pub import_errors: u64,
 }
 
 impl<E: Engine> Clone for Transfers<E> {
@@ -106,6 +145,7 @@ impl<E: Engine> Transfers<E> {
             exporting: Semaphore::new(RUNNING_MAX),
             importing: Semaphore::new(RUNNING_MAX),
             beginning: Mutex::default(),
+            counters: Counters::default(),
             stop,
         }));
         let imports = this.imports.all(|job| !job.ended());
@@ -124,6 +164,23 @@ impl<E: Engine> Transfers<E> {
         Ok(this)
     }
 
+    /// What an operator watches.
+    pub fn status(&self) -> Status {
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        let counters = &self.counters;
+        Status {
+            exports: self.exports.all(|job| !job.ended()).len() as u64,
+            exports_completed: read(&counters.exports_completed),
+            exports_failed: read(&counters.exports_failed),
+            exported_items: read(&counters.exported_items),
+            imports: self.imports.all(|job| !job.ended()).len() as u64,
+            imports_completed: read(&counters.imports_completed),
+            imports_failed: read(&counters.imports_failed),
+            imported_items: read(&counters.imported_items),
+            import_errors: read(&counters.import_errors),
+        }
+    }
+
     /// Whether somebody else has the jobs, too.
     #[cfg(test)]
     pub(crate) fn is_shared(&self) -> bool {
@@ -136,6 +193,13 @@ impl<E: Engine> Transfers<E> {
         let result = self.carry_out_export(&job).await;
         if *self.stop.borrow() {
             return;
+        }
+        match &result {
+            Ok(done) => {
+                self.counters.exports_completed.fetch_add(1, Relaxed);
+                self.counters.exported_items.fetch_add(done.items, Relaxed);
+            }
+            Err(_) => drop(self.counters.exports_failed.fetch_add(1, Relaxed)),
         }
         let now = self.tables.now_ms();
         let kept = self.exports.change(&job.id, |job| {
@@ -170,6 +234,11 @@ impl<E: Engine> Transfers<E> {
         let now = self.tables.now_ms();
         let bad = matches!(&result, Ok(counts) if counts.errors > 0);
         let error = if bad { Some(Error::Items) } else { result.err() };
+        let ended = match &error {
+            None => &self.counters.imports_completed,
+            Some(_) => &self.counters.imports_failed,
+        };
+        ended.fetch_add(1, Relaxed);
         let kept = self.imports.change(&job.id, |job| {
             job.ended_ms = Some(now);
             job.state = error.as_ref().map_or(JobState::Completed, failed);
@@ -191,7 +260,15 @@ impl<E: Engine> Transfers<E> {
             // All of it was there already when the process ended.
             return Ok(self.imports.get(&job.id).map_or(job.counts, |job| job.counts));
         }
-        let tell = |counts| self.imports.show(&job.id, |job| job.counts = counts);
+        let tell = |counts: ImportCounts| {
+            self.imports.show(&job.id, |job| {
+                let items = counts.imported_items.saturating_sub(job.counts.imported_items);
+                let errors = counts.errors.saturating_sub(job.counts.errors);
+                self.counters.imported_items.fetch_add(items, Relaxed);
+                self.counters.import_errors.fetch_add(errors, Relaxed);
+                job.counts = counts;
+            });
+        };
         let counts = self.load(job, &table, tell).await?;
         // Before the table is ACTIVE, since the mark that has them goes then.
         self.imports.change(&job.id, |job| job.counts = counts)?;

@@ -7,6 +7,7 @@
 mod api;
 mod bytes_to;
 mod expressions;
+mod imports;
 mod items;
 mod links;
 mod mutate;
@@ -53,6 +54,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "keys",
         run: items::keys,
+    },
+    Target {
+        name: "imports",
+        run: imports::run,
     },
     Target {
         name: "links",

@@ -209,6 +209,15 @@ impl<'a, E: Engine> Gate<'a, E> {
         }
     }
 
+    /// A bucket, or what is in it under a key. It has no account in its ARN.
+    pub(crate) fn in_s3(&self, bucket: &str, key: Option<&str>) -> Target {
+        let arn = match key {
+            Some(key) => format!("arn:aws:s3:::{bucket}/{key}"),
+            None => format!("arn:aws:s3:::{bucket}"),
+        };
+        Target { arn, ..self.anything() }
+    }
+
     /// A global table of version 2017.11.29.
     pub(crate) fn global_table(&self, name: &str) -> Target {
         let account = self.api.tables.account();

@@ -70,9 +70,16 @@ impl Authorize for CreateBackupInput {
 }
 
 impl Authorize for ExportTableToPointInTimeInput {
+    /// What is written is asked for in S3's words, on the folder of all exports there: this one has no name yet.
     fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
         let target = gate.table(self.table_arn.as_deref().unwrap_or_default())?;
-        gate.ask_plain("dynamodb:ExportTableToPointInTime", &target)
+        gate.ask_plain("dynamodb:ExportTableToPointInTime", &target)?;
+        let folder = match self.s3_prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')) {
+            Some(prefix) if !prefix.is_empty() => format!("{prefix}/AWSDynamoDB/"),
+            _ => "AWSDynamoDB/".to_owned(),
+        };
+        let bucket = self.s3_bucket.as_deref().unwrap_or_default();
+        gate.ask_plain("s3:PutObject", &gate.in_s3(bucket, Some(&folder)))
     }
 }
 
@@ -81,7 +88,16 @@ impl Authorize for ImportTableInput {
         let parameters = self.table_creation_parameters.as_ref();
         let name = parameters.and_then(|parameters| parameters.table_name.as_deref());
         let target = gate.table_in(gate.api.tables.region(), name.unwrap_or_default())?;
-        gate.ask_plain("dynamodb:ImportTable", &target)
+        gate.ask_plain("dynamodb:ImportTable", &target)?;
+        let source = self.s3_bucket_source.as_ref();
+        let bucket = source
+            .and_then(|source| source.s3_bucket.as_deref())
+            .unwrap_or_default();
+        let prefix = source
+            .and_then(|source| source.s3_key_prefix.as_deref())
+            .unwrap_or_default();
+        gate.ask_plain("s3:ListBucket", &gate.in_s3(bucket, None))?;
+        gate.ask_plain("s3:GetObject", &gate.in_s3(bucket, Some(prefix)))
     }
 }
 

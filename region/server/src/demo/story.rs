@@ -255,6 +255,7 @@ fn print_next(cluster: &Cluster) {
             region.name
         );
         println!("   aws dynamodb get-item --table-name {TABLE} --key '{{\"iata\":{{\"S\":\"ZRH\"}}}}'");
+        println!("   geodynamo top --admin {}", region.admin);
     }
 }
 

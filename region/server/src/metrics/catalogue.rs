@@ -126,12 +126,22 @@ catalogue! {
     ARCHIVE_FAILURES = Counter "archive_failures" [] "Times that the archive could not be written or read";
     ARCHIVE_WINDOWS_RESTARTED = Counter "archive_windows_restarted" []
         "Windows of point-in-time recovery that began anew: the archive was behind for too long";
+    BACKUPS = Gauge "backups" [] "Backups that are being written";
     RESTORES = Gauge "restores" [] "Tables that are being restored";
     RESTORES_ITEMS = Gauge "restores_items" [] "Items that the restores under way have put";
     RESTORES_BASE_ITEMS = Gauge "restores_base_items" []
         "Items of the bases of the restores under way: about how many there will be";
     RESTORED_ITEMS = Counter "restored_items" [] "Items restored";
     RESTORES_FAILED = Counter "restores_failed" [] "Restores that could not be finished, and whose tables were removed";
+    EXPORTS = Gauge "exports" [] "Exports that run or wait";
+    EXPORTS_COMPLETED = Counter "exports_completed" [] "Exports that are done";
+    EXPORTS_FAILED = Counter "exports_failed" [] "Exports that failed";
+    EXPORTED_ITEMS = Counter "exported_items" [] "Items that exports wrote; of incremental ones, changes";
+    IMPORTS = Gauge "imports" [] "Imports that run or wait";
+    IMPORTS_COMPLETED = Counter "imports_completed" [] "Imports that are done";
+    IMPORTS_FAILED = Counter "imports_failed" [] "Imports that failed, or had bad items";
+    IMPORTED_ITEMS = Counter "imported_items" [] "Items that imports put";
+    IMPORT_ERRORS = Counter "import_errors" [] "Records of imports that were no items, or none of their table";
 
     // Event source mappings.
     TRIGGER_ENABLED = Gauge "trigger_enabled" ["mapping", "function", "table"] "1 while the event source mapping runs";

@@ -1,9 +1,10 @@
-//! What backups and restores count.
+//! What backups, restores, exports and imports count.
 
 use std::fmt;
 
 use geodynamo_recovery::Recoveries;
 use geodynamo_rocks::RocksEngine;
+use geodynamo_transfer::Transfers;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{catalogue, counter, gauge};
@@ -22,6 +23,7 @@ impl Collector for RecoveryCollector {
         counter(e, &catalogue::ARCHIVE_WRITTEN_BYTES, status.archived_bytes)?;
         counter(e, &catalogue::ARCHIVE_FAILURES, status.failures)?;
         counter(e, &catalogue::ARCHIVE_WINDOWS_RESTARTED, status.chains_broken)?;
+        gauge(e, &catalogue::BACKUPS, status.backups)?;
         gauge(e, &catalogue::RESTORES, status.restores.len() as u64)?;
         gauge(
             e,
@@ -41,5 +43,30 @@ impl Collector for RecoveryCollector {
 impl fmt::Debug for RecoveryCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RecoveryCollector")
+    }
+}
+
+/// Shows exports and imports.
+pub struct TransferCollector(pub Transfers<RocksEngine>);
+
+impl Collector for TransferCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let status = self.0.status();
+        let e = &mut encoder;
+        gauge(e, &catalogue::EXPORTS, status.exports)?;
+        counter(e, &catalogue::EXPORTS_COMPLETED, status.exports_completed)?;
+        counter(e, &catalogue::EXPORTS_FAILED, status.exports_failed)?;
+        counter(e, &catalogue::EXPORTED_ITEMS, status.exported_items)?;
+        gauge(e, &catalogue::IMPORTS, status.imports)?;
+        counter(e, &catalogue::IMPORTS_COMPLETED, status.imports_completed)?;
+        counter(e, &catalogue::IMPORTS_FAILED, status.imports_failed)?;
+        counter(e, &catalogue::IMPORTED_ITEMS, status.imported_items)?;
+        counter(e, &catalogue::IMPORT_ERRORS, status.import_errors)
+    }
+}
+
+impl fmt::Debug for TransferCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransferCollector")
     }
 }

@@ -10,12 +10,14 @@ use std::{
 };
 
 use geodynamo_archive::Archive;
+use geodynamo_command::OutputForm;
 use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, RegionKey, file_key_id};
+use serde_json::json;
 use tokio::runtime::Builder;
 
 use super::{Found, HALFWAY, KEYRING, encrypt, key_file, keyrings, look, put_keyring, region_key};
 use crate::{
-    cli::{KeysArguments, KeysCommand, KeysOf, RotateKeys},
+    cli::{KeysArguments, KeysCommand, KeysStatus, RotateKeys},
     config::Config,
     region::DATABASE,
     run::Done,
@@ -42,10 +44,13 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
     }
 }
 
-fn status(arguments: &KeysOf) -> Done {
-    let config = Config::load(&arguments.config)?;
+fn status(arguments: &KeysStatus) -> Done {
+    let config = Config::load(&arguments.of.config)?;
     let mut out = io::stdout();
     match look(&config)? {
+        Found::Nothing | Found::Plain if arguments.output == OutputForm::Json => {
+            Ok(writeln!(out, "{:#}", json!({ "encrypted": false }))?)
+        }
         Found::Nothing => Ok(writeln!(out, "there are no tables yet")?),
         Found::Plain => Ok(writeln!(out, "not encrypted")?),
         Found::Halfway => Err(HALFWAY.into()),
@@ -55,6 +60,27 @@ fn status(arguments: &KeysOf) -> Done {
             let file = KeyringFile::read(&path)?;
             let (files, bytes) = usage(&config)?;
             let (entries, current) = file.entries();
+            if arguments.output == OutputForm::Json {
+                let count = |of: &BTreeMap<String, u64>, id: &String| of.get(id).copied().unwrap_or(0);
+                let keys: Vec<_> = entries
+                    .iter()
+                    .map(|entry| {
+                        json!({
+                            "id": entry.id,
+                            "new_files": entry.id == current,
+                            "made": entry.made,
+                            "region_key": entry.region_key,
+                            "files": count(&files, &entry.id),
+                            "bytes": count(&bytes, &entry.id),
+                        })
+                    })
+                    .collect();
+                let key = region_key(&config)?;
+                file.unwrap(&path, &*key)?;
+                let found =
+                    json!({ "encrypted": true, "data_keys": keys, "region_key": key.name(), "source": key.source() });
+                return Ok(writeln!(out, "{found:#}")?);
+            }
             for entry in entries {
                 let mark = if entry.id == current { " (new files)" } else { "" };
                 let count = |of: &BTreeMap<String, u64>| of.get(&entry.id).copied().unwrap_or(0);

@@ -29,6 +29,7 @@ MAY_USE = {
     "seal": set(),
     "rocks-env": {"seal"},
     "rocks": {"rocks-env", "seal", "storage"},
+    "cassandra": {"storage"},
     "table": {"expression", "item", "json", "replicator-core", "storage", "topology"},
     "archive": set(),
     "recovery": {"archive", "replicator-core", "storage", "table"},

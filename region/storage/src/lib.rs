@@ -33,7 +33,7 @@ pub const KEY_HEAD: usize = 17;
 pub const KEY_BYTES_MAX: usize = 16 * 1024;
 /// The most writes in one commit.
 pub const COMMIT_WRITES_MAX: usize = 16 * 1024;
-/// The most bytes of keys, values and records in one commit.
+/// The most bytes of keys, values and records in one commit, unless an engine takes less ([`Engine::commit_bytes_max`]).
 pub const COMMIT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a key belongs to for atomicity: its owner and its route, as in the key's head.
@@ -208,6 +208,11 @@ pub trait Engine: Send + Sync + 'static {
     /// The group a key belongs to.
     fn group_of(&self, key: &[u8]) -> Group {
         Group::of(key)
+    }
+
+    /// The most bytes of keys, values and records in one commit: [`COMMIT_BYTES_MAX`], or less where commits travel.
+    fn commit_bytes_max(&self) -> usize {
+        COMMIT_BYTES_MAX
     }
 
     /// The value of a key, as of the last durable commit.

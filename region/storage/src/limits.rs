@@ -13,6 +13,11 @@ impl Commit {
     /// Refuses a commit that passes a limit: of a key's length, of the number of writes (preconditions and appends are
     /// held to the same number, each for itself), of all bytes together.
     pub fn check(&self) -> Result<(), StorageError> {
+        self.check_within(COMMIT_BYTES_MAX)
+    }
+
+    /// As [`Commit::check`], for an engine that takes so many bytes at most.
+    pub fn check_within(&self, bytes_max: usize) -> Result<(), StorageError> {
         if self.writes.len() > COMMIT_WRITES_MAX {
             return Err(StorageError::TooLarge("too many writes in one commit"));
         }
@@ -29,7 +34,7 @@ impl Commit {
         if self.keys().chain(range_ends).any(|key| key.len() > KEY_BYTES_MAX) {
             return Err(StorageError::TooLarge("a key is too long"));
         }
-        if self.bytes() > COMMIT_BYTES_MAX {
+        if self.bytes() > bytes_max {
             return Err(StorageError::TooLarge("too many bytes in one commit"));
         }
         Ok(())

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::support::{LOG, all_rows, append, bytes, everything, key, key_of, log_from, put, record};
-use crate::{
-    COMMIT_BYTES_MAX, COMMIT_WRITES_MAX, Commit, Engine, KEY_BYTES_MAX, LogId, Position, Precondition, StorageError,
-    Write,
-};
+use crate::{COMMIT_WRITES_MAX, Commit, Engine, KEY_BYTES_MAX, LogId, Position, Precondition, StorageError, Write};
 
 /// A commit is handed over when `commit` is called, whichever future is awaited first.
 pub(super) async fn order_of_calls<E: Engine>(engine: E) {
@@ -341,9 +338,10 @@ pub(super) async fn limits<E: Engine>(engine: E) {
             .await,
     );
 
+    let bytes_max = engine.commit_bytes_max();
     let big = |bytes: usize| Commit::of([Write::Put(small.clone(), Bytes::from(vec![7; bytes - small.len()]))]);
-    too_large(engine.commit(big(COMMIT_BYTES_MAX + 1)).await);
-    too_large(engine.commit(big(COMMIT_BYTES_MAX).appending(append(LOG, "x"))).await);
+    too_large(engine.commit(big(bytes_max + 1)).await);
+    too_large(engine.commit(big(bytes_max).appending(append(LOG, "x"))).await);
     assert_eq!(
         engine.get(&small).await.unwrap(),
         None,
@@ -354,11 +352,11 @@ pub(super) async fn limits<E: Engine>(engine: E) {
         Position::START,
         "a commit that is too large appends nothing"
     );
-    engine.commit(big(COMMIT_BYTES_MAX)).await.unwrap();
+    engine.commit(big(bytes_max)).await.unwrap();
     let length = engine.get(&small).await.unwrap().unwrap().len();
     assert_eq!(
         length,
-        COMMIT_BYTES_MAX - small.len(),
+        bytes_max - small.len(),
         "a commit of the greatest size is a commit"
     );
 }

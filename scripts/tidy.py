@@ -41,6 +41,7 @@ MAY_USE = {
     "console": set(),
     "outgoing": {"access"},
     "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},
+    "scaling": {"api", "policy", "replicator-core", "storage", "table"},
     "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},
     "loadgen": {"access", "topology", "wan"},
 }

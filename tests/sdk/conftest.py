@@ -37,6 +37,7 @@ class Region:
     access_key_id: str
     secret_access_key: str
     admin: str | None = None
+    wan: str | None = None
 
     def client(self, service="dynamodb"):
         return boto3.client(service, **self.settings())
@@ -177,7 +178,8 @@ def regions(tmp_path_factory):
     server = Server(["demo", "--json"], tmp_path_factory.mktemp("demo"))
     hello = json.loads(server.line(START_S))
     all_regions = [
-        Region(r["name"], r["endpoint"], r["access_key_id"], r["secret_access_key"], r["admin"]) for r in hello["regions"]
+        Region(r["name"], r["endpoint"], r["access_key_id"], r["secret_access_key"], r["admin"], hello["wan"])
+        for r in hello["regions"]
     ]
     assert [region.name for region in all_regions] == ["us-east-1", "eu-west-1", "ap-northeast-1"]
     yield all_regions

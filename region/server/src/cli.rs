@@ -34,6 +34,8 @@ pub enum Command {
     Archive(ArchiveArguments),
     /// Shows writes that lost to concurrent ones of other regions, and puts one back
     Conflicts(ConflictsArguments),
+    /// Puts faults on a region's links, for game days, and ends them
+    Link(LinkArguments),
     /// Looks after the keys that a region's files are encrypted under
     Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
@@ -102,6 +104,66 @@ pub struct VerifyArchive {
     /// The configuration file that names it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `link`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct LinkArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LinkCommand,
+    /// The region's admin port
+    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+    /// The region that the request is signed for
+    #[arg(long, global = true, default_value = "us-east-1")]
+    pub region: RegionName,
+}
+
+/// What to do with a link.
+///
+/// Changes are signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and end by themselves.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Lists the links: whether they are up, and what is wrong with them on purpose
+    List,
+    /// Sends nothing to a peer; the connection stays up
+    Pause(FaultOn),
+    /// Lets no packet through, in either direction
+    Cut(FaultOn),
+    /// Loses packets, in either direction
+    Lose {
+        /// How many, in percent
+        #[arg(long)]
+        percent: f64,
+        /// Where and for how long.
+        #[command(flatten)]
+        on: FaultOn,
+    },
+    /// Keeps packets to the peer back
+    Delay {
+        /// For how many milliseconds
+        #[arg(long)]
+        ms: u64,
+        /// Where and for how long.
+        #[command(flatten)]
+        on: FaultOn,
+    },
+    /// Ends what is wrong with a link
+    Resume {
+        /// The region at its other end
+        peer: String,
+    },
+}
+
+/// Where a fault is put, and for how long.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct FaultOn {
+    /// The region at the link's other end
+    pub peer: String,
+    /// How long it lasts, in seconds; an hour at most
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 60)]
+    pub seconds: u64,
 }
 
 /// Arguments of `conflicts`.

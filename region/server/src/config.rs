@@ -10,6 +10,8 @@ mod console;
 mod credential;
 mod encryption;
 mod field;
+mod scaling;
+mod session;
 pub(crate) mod triggers;
 
 use std::{
@@ -34,6 +36,8 @@ pub use self::{
     credential::CredentialEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
+    scaling::ScalingEntry,
+    session::SessionEntry,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
 use crate::data::Limits;
@@ -97,6 +101,12 @@ pub struct Config {
     /// How regions exchange what is written.
     #[serde(default)]
     pub replication: Replication,
+    /// How long requests wait that bring a session from another region.
+    #[serde(default)]
+    pub session: SessionEntry,
+    /// How soon provisioned capacity follows what is consumed.
+    #[serde(default)]
+    pub scaling: ScalingEntry,
     /// How items expire.
     #[serde(default)]
     pub ttl: TtlEntry,
@@ -213,6 +223,9 @@ pub struct Replication {
     pub drift_max_ms: Within<1, 3_600_000>,
     /// The most deltas that are parked.
     pub parked_max: Within<1, 100_000_000>,
+    /// For how long a region that was the source of a copy cannot be deleted, in seconds. DynamoDB's are 86,400; here nothing
+    /// needs it.
+    pub source_held_seconds: Within<0, 31_536_000>,
 }
 
 /// How items expire; see [`TtlOptions`].
@@ -388,6 +401,8 @@ impl Config {
             archive: None,
             s3: BucketsEntry::default(),
             replication: Replication::default(),
+            session: SessionEntry::default(),
+            scaling: ScalingEntry::default(),
             ttl: TtlEntry::default(),
             throttle: ThrottleEntry::default(),
             limits: LimitsEntry::default(),
@@ -508,6 +523,7 @@ impl Default for Replication {
         Self {
             drift_max_ms: Within::new(1000),
             parked_max: Within::new(100_000),
+            source_held_seconds: Within::new(0),
         }
     }
 }

@@ -18,6 +18,7 @@ use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
+use geodynamo_scaling::Scaling;
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
     Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, kinesis::KinesisDestinations,
@@ -34,13 +35,15 @@ use crate::{
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
+    links::LinkControl,
     metrics::{
         IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
-        ReplicationLag, ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
+        ReplicationLag, ReplicationObserver, RocksCollector, TableCollector, TriggerCollector, catalogue,
     },
     peers::TablesHost,
     process::{Ports, StartError},
     sealing::{self, Sealing, SealingError},
+    session::Sessions,
     shutdown::Shutdown,
     triggers::{self, TriggersStartError},
 };
@@ -143,6 +146,7 @@ impl Region {
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
+        tables.hold_sources(config.replication.source_held_seconds.get() * 1000);
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
@@ -167,6 +171,7 @@ impl Region {
         let triggers = triggers::start(config, &tables).await?;
         let collector = TriggerCollector(Arc::clone(&triggers));
         registry.register(|registry| registry.register_collector(Box::new(collector)));
+        let scaling = Scaling::start(Arc::clone(&tables), config.scaling.options(), stop.clone()).await?;
         let mut links: Option<Arc<dyn Links>> = None;
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
@@ -187,7 +192,7 @@ impl Region {
                     metrics: replicator.metrics(),
                     lag: Arc::clone(&lag),
                 }));
-                let collector = LinkCollector(replicator.metrics());
+                let collector = LinkCollector(replicator.metrics(), replicator.faults());
                 registry.register(|registry| {
                     registry.register_collector(Box::new(collector));
                     registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
@@ -201,6 +206,7 @@ impl Region {
             }
             _ => None,
         };
+        let sessions = sessions(config, topology.as_ref(), &tables, replicator.as_ref(), &registry);
         let replication_address = replicator.as_ref().map(Replicator::address);
         let auditing = Auditing::start(config, &registry).map_err(|source| RegionError::File {
             path: config.audit.path.clone().unwrap_or_default(),
@@ -216,12 +222,31 @@ impl Region {
                 .with_habits(config.habits)
                 .with_recovery(recovery)
                 .with_transfer(Some(Arc::new(transfers)))
+                .with_scaling(Some(Arc::new(scaling.clone())))
                 .with_kinesis(kinesis.clone().map(|all| Arc::new(all) as Arc<dyn KinesisDestinations>));
-            Services::new(api, Arc::clone(&iam), Arc::clone(&triggers), mode, auditing)
+            Services::new(
+                api,
+                Arc::clone(&iam),
+                Arc::clone(&triggers),
+                scaling,
+                mode,
+                auditing,
+                sessions,
+            )
         };
+        let control = replicator.as_ref().map(|replicator| {
+            Arc::new(LinkControl {
+                region: config.region.to_string(),
+                account: config.account().to_owned(),
+                peers: peer_names(config, topology.as_ref()),
+                faults: replicator.faults(),
+                metrics: replicator.metrics(),
+            })
+        });
         let admin = TablesAdmin {
             tables: Arc::clone(&tables),
             links,
+            control,
             console: config
                 .console
                 .enabled
@@ -297,6 +322,35 @@ impl TimeSource for SystemClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+fn sessions(
+    config: &Config,
+    topology: Option<&Topology>,
+    tables: &Arc<Tables<RocksEngine>>,
+    replicator: Option<&Replicator>,
+    registry: &MetricsRegistry,
+) -> Sessions<RocksEngine> {
+    let cluster = topology.map_or("", |topology| topology.cluster().as_str());
+    let asker = replicator.map(Replicator::asker).unwrap_or_default();
+    let outcomes = registry.counters(&catalogue::SESSION_REQUESTS);
+    Sessions::new(
+        Arc::clone(tables),
+        cluster.to_owned(),
+        config.session.waits(),
+        asker,
+        outcomes,
+    )
+}
+
+fn peer_names(config: &Config, topology: Option<&Topology>) -> Vec<String> {
+    let peers = topology.map(|topology| {
+        topology
+            .peers(&config.region)
+            .map(|peer| peer.name.to_string())
+            .collect()
+    });
+    peers.unwrap_or_default()
 }
 
 fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {

@@ -65,6 +65,7 @@ impl Handler for Echo {
             status,
             body,
             fault: None,
+            session: None,
         };
         match target {
             "DynamoDB_20120810.Panic" => panic!("as asked"),

@@ -232,6 +232,7 @@ def replication():
             "s",
             8,
         ),
+        link("Faults on purpose", "1 during a game day: `geodynamo link`.", "geodynamo_link_fault", "none"),
         link("Logs ahead", "The peer holds more than this replica: data was lost here.", "geodynamo_link_logs_ahead", "none"),
         series(
             "Clock offset, estimated",

@@ -12,6 +12,7 @@ pub mod errors;
 pub mod generated;
 mod habits;
 mod operations;
+pub mod scaling;
 pub mod transfer;
 mod wire;
 
@@ -27,6 +28,7 @@ pub use errors::ApiError;
 pub use generated::Operation;
 pub use habits::Habits;
 pub use operations::ExportFilter;
+use scaling::AutoScaling;
 use transfer::Transfer;
 
 /// A region's API. Cheap to clone.
@@ -39,6 +41,7 @@ pub struct Api<E: Engine> {
     recovery: Option<Arc<dyn Recovery>>,
     transfer: Option<Arc<dyn Transfer>>,
     kinesis: Option<Arc<dyn KinesisDestinations>>,
+    scaling: Option<Arc<dyn AutoScaling>>,
     principals: Arc<dyn Principals>,
     policies: Arc<authorize::PolicyCache>,
 }
@@ -54,6 +57,7 @@ impl<E: Engine> Clone for Api<E> {
             recovery: self.recovery.clone(),
             transfer: self.transfer.clone(),
             kinesis: self.kinesis.clone(),
+            scaling: self.scaling.clone(),
             principals: Arc::clone(&self.principals),
             policies: Arc::clone(&self.policies),
         }
@@ -90,6 +94,7 @@ impl<E: Engine> Api<E> {
             recovery: None,
             transfer: None,
             kinesis: None,
+            scaling: None,
             principals: Arc::new(AnyPrincipals),
             policies,
         }
@@ -123,6 +128,12 @@ impl<E: Engine> Api<E> {
     #[must_use]
     pub fn with_kinesis(self, kinesis: Option<Arc<dyn KinesisDestinations>>) -> Self {
         Self { kinesis, ..self }
+    }
+
+    /// The same, with auto scaling.
+    #[must_use]
+    pub fn with_scaling(self, scaling: Option<Arc<dyn AutoScaling>>) -> Self {
+        Self { scaling, ..self }
     }
 
     /// The same API, which refuses policies that name principals that `principals` does not know. A new one knows all.

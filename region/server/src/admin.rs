@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use geodynamo_access::Verifier;
 use geodynamo_table::CONFLICTS_PAGE_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -41,6 +42,12 @@ pub trait Admin: Send + Sync + 'static {
 
     /// One conflict of a table, as JSON.
     fn conflict(&self, table: &str, id: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
+
+    /// What puts faults on links, for callers that `verifier` lets through.
+    fn links(&self, verifier: Verifier) -> Router {
+        let _ = verifier;
+        Router::new()
+    }
 
     /// What the port serves besides, when it is known where clients connect to.
     fn pages(&self, data: SocketAddr) -> Router {
@@ -76,12 +83,13 @@ impl AdminPort {
         address: SocketAddr,
         data: SocketAddr,
         admin: A,
+        verifier: Verifier,
         registry: MetricsRegistry,
         requests: Arc<RequestMetrics>,
         guard: Guard,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let pages = admin.pages(data);
+        let pages = admin.pages(data).merge(admin.links(verifier));
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz::<A>))

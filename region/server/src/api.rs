@@ -7,12 +7,13 @@ use std::{
 
 use axum::Router;
 use bytes::Bytes;
-use geodynamo_access::Mode;
+use geodynamo_access::{Mode, Verifier};
 use geodynamo_api::{Api, Authorization, Call, Operation};
 use geodynamo_console::{Facts, Links, Signs};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_sinks::Sinks;
+use geodynamo_scaling::{Authorization as ScalingAuthorization, Call as ScalingCall, Scaling};
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{ConflictId, TableError, Tables};
 use geodynamo_triggers::{Authorization as TriggerAuthorization, Call as TriggerCall, Triggers};
@@ -26,15 +27,19 @@ use crate::{
     conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
     sinks,
+    links::{self, LinkControl},
+    session::Sessions,
 };
 
-/// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's.
+/// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's, then
+/// Application Auto Scaling's.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let dynamodb = Operation::ALL.iter().map(|operation| operation.name());
     let lambda = geodynamo_triggers::operation_names().iter().copied();
     dynamodb
         .chain(operation_names().iter().copied())
         .chain(lambda)
+        .chain(geodynamo_scaling::operation_names().iter().copied())
         .collect()
 });
 
@@ -43,10 +48,13 @@ pub(crate) struct Services<E: Engine> {
     api: Api<E>,
     iam: Arc<RegionIam<E>>,
     triggers: Arc<Triggers<E>>,
+    scaling: Scaling<E>,
     region: String,
     authorization: IamAuthorization,
     of_triggers: TriggerAuthorization,
+    of_scaling: ScalingAuthorization,
     auditing: Option<Auditing>,
+    sessions: Sessions<E>,
 }
 
 impl<E: Engine> Services<E> {
@@ -55,8 +63,10 @@ impl<E: Engine> Services<E> {
         api: Api<E>,
         iam: Arc<RegionIam<E>>,
         triggers: Arc<Triggers<E>>,
+        scaling: Scaling<E>,
         mode: Mode,
         auditing: Option<Auditing>,
+        sessions: Sessions<E>,
     ) -> Self {
         let (of_api, authorization, of_triggers) = match mode {
             Mode::Enforce => (
@@ -67,14 +77,22 @@ impl<E: Engine> Services<E> {
             Mode::Warn => (Authorization::Warn, IamAuthorization::Warn, TriggerAuthorization::Warn),
             Mode::Any => (Authorization::Off, IamAuthorization::Off, TriggerAuthorization::Off),
         };
+        let of_scaling = match mode {
+            Mode::Enforce => ScalingAuthorization::Enforce,
+            Mode::Warn => ScalingAuthorization::Warn,
+            Mode::Any => ScalingAuthorization::Off,
+        };
         Self {
             region: api.tables().region().to_owned(),
             api: api.with_authorization(of_api),
             iam,
             triggers,
+            scaling,
             authorization,
             of_triggers,
+            of_scaling,
             auditing,
+            sessions,
         }
     }
 
@@ -91,6 +109,32 @@ impl<E: Engine> Services<E> {
         }
     }
 
+    /// Answers one call to Application Auto Scaling.
+    async fn scale(&self, origin: &Origin, target: &str, body: &[u8]) -> Reply {
+        let now_unix_s = self.now_unix_s();
+        let call = ScalingCall {
+            target,
+            body,
+            caller: &origin.principal.caller,
+            environment: self.environment(origin, now_unix_s),
+            authorization: self.of_scaling,
+        };
+        let reply = self.scaling.call(call).await;
+        if let Some(denied) = &reply.denied {
+            tracing::warn!(denied, request_id = origin.request_id(), "would be refused");
+        }
+        let reply = Reply {
+            status: StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            body: reply.body.into(),
+            fault: reply.fault,
+            session: None,
+        };
+        if let Some(auditing) = &self.auditing {
+            auditing.scaling(origin, now_unix_s, target, body, &reply);
+        }
+        reply
+    }
+
     fn now_unix_s(&self) -> i64 {
         i64::try_from(self.api.tables().now_ms() / 1000).unwrap_or(i64::MAX)
     }
@@ -102,10 +146,18 @@ impl<E: Engine> Handler for Services<E> {
     }
 
     fn operation(&self, target: &str) -> Option<usize> {
-        Operation::from_target(target).map(|operation| operation as usize)
+        let scaling = || {
+            let before = Operation::ALL.len() + operation_names().len() + geodynamo_triggers::operation_names().len();
+            geodynamo_scaling::operation(target).map(|place| before + place)
+        };
+        let operation = Operation::from_target(target).map(|operation| operation as usize);
+        operation.or_else(scaling)
     }
 
     async fn call(&self, origin: Origin, target: &str, body: Bytes) -> Reply {
+        if geodynamo_scaling::is_target(target) {
+            return self.scale(&origin, target, &body).await;
+        }
         let call = Call {
             caller: &origin.principal.caller,
             access_key_id: &origin.principal.access_key_id,
@@ -116,7 +168,17 @@ impl<E: Engine> Handler for Services<E> {
             referer: origin.referer(),
             secure_transport: origin.secure_transport,
         };
-        let reply = self.api.call(call, target, &body).await;
+        let (reply, session) = match &origin.session {
+            None => (self.api.call(call, target, &body).await, None),
+            Some(asked) => match self
+                .sessions
+                .serve(asked, &body, || self.api.call(call, target, &body))
+                .await
+            {
+                Ok(answered) => answered,
+                Err(refused) => return refused,
+            },
+        };
         if let Some(denied) = &reply.denied {
             tracing::warn!(denied = &**denied, request_id = origin.request_id(), "would be refused");
         }
@@ -127,6 +189,7 @@ impl<E: Engine> Handler for Services<E> {
             status,
             body: reply.body,
             fault: reply.fault,
+            session,
         };
         if let (Some(auditing), Some(operation)) = (&self.auditing, operation)
             && auditing.wants(operation)
@@ -207,6 +270,8 @@ pub struct TablesAdmin<E: Engine> {
     pub signer: Option<Arc<dyn Signs>>,
     /// The sinks.
     pub sinks: Sinks<E>,
+    /// What puts faults on links.
+    pub(crate) control: Option<Arc<LinkControl>>,
 }
 
 impl<E: Engine> Admin for TablesAdmin<E> {
@@ -243,6 +308,13 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         let found = self.tables.conflict(table, &parsed).await;
         let found = found.map_err(|error| admin_error(error, table))?.ok_or_else(none)?;
         conflicts::conflict_json(&found).map_err(|error| admin_error(error, table))
+    }
+
+    fn links(&self, verifier: Verifier) -> Router {
+        match &self.control {
+            Some(control) => links::router(Arc::clone(control), verifier),
+            None => Router::new(),
+        }
     }
 
     fn pages(&self, data: SocketAddr) -> Router {

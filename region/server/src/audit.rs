@@ -157,6 +157,22 @@ impl Auditing {
         });
     }
 
+    /// Records a call to Application Auto Scaling.
+    pub(crate) fn scaling(&self, origin: &Origin, now_unix_s: i64, target: &str, body: &[u8], reply: &Reply) {
+        let name = target.rsplit('.').next().unwrap_or_default();
+        let parameters = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let answered: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+        let error = answered["__type"].as_str().filter(|_| !reply.status.is_success());
+        self.record(Event {
+            service: geodynamo_scaling::SERVICE,
+            name,
+            error: error.map(|code| (code, answered["Message"].as_str().unwrap_or_default())),
+            parameters: lower_camel(parameters),
+            read_only: is_reading(name) || name.starts_with("Describe"),
+            ..event(origin, now_unix_s)
+        });
+    }
+
     fn record(&self, event: Event<'_>) {
         self.trail.record(&event);
     }

@@ -12,6 +12,8 @@ mod credential;
 mod encryption;
 mod field;
 mod sinks;
+mod scaling;
+mod session;
 pub(crate) mod triggers;
 
 use std::{
@@ -39,6 +41,8 @@ pub use self::{
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
     sinks::SinkOptions,
+    scaling::ScalingEntry,
+    session::SessionEntry,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
 use crate::data::Limits;
@@ -105,6 +109,12 @@ pub struct Config {
     /// How regions exchange what is written.
     #[serde(default)]
     pub replication: Replication,
+    /// How long requests wait that bring a session from another region.
+    #[serde(default)]
+    pub session: SessionEntry,
+    /// How soon provisioned capacity follows what is consumed.
+    #[serde(default)]
+    pub scaling: ScalingEntry,
     /// How items expire.
     #[serde(default)]
     pub ttl: TtlEntry,
@@ -231,6 +241,9 @@ pub struct Replication {
     pub drift_max_ms: Within<1, 3_600_000>,
     /// The most deltas that are parked.
     pub parked_max: Within<1, 100_000_000>,
+    /// For how long a region that was the source of a copy cannot be deleted, in seconds. DynamoDB's are 86,400; here nothing
+    /// needs it.
+    pub source_held_seconds: Within<0, 31_536_000>,
 }
 
 /// How items expire; see [`TtlOptions`].
@@ -410,6 +423,8 @@ impl Config {
             archive: None,
             s3: BucketsEntry::default(),
             replication: Replication::default(),
+            session: SessionEntry::default(),
+            scaling: ScalingEntry::default(),
             ttl: TtlEntry::default(),
             throttle: ThrottleEntry::default(),
             limits: LimitsEntry::default(),
@@ -537,6 +552,7 @@ impl Default for Replication {
         Self {
             drift_max_ms: Within::new(1000),
             parked_max: Within::new(100_000),
+            source_held_seconds: Within::new(0),
         }
     }
 }

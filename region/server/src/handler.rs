@@ -8,17 +8,19 @@ use geodynamo_iam::ServiceName;
 use geodynamo_triggers::LambdaError;
 use http::{HeaderValue, Method, StatusCode};
 
+use crate::session::{Asked, Token};
+
 /// Answers calls. The data port has checked the signature, the size and that the target names an operation; everything
 /// else about the body is the handler's.
 pub trait Handler: Send + Sync + 'static {
-    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS, then Lambda's. Always the same
-    /// ones.
+    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS, Lambda's, and
+    /// Application Auto Scaling's. Always the same ones.
     fn operations(&self) -> &'static [&'static str];
 
     /// Which of [`Handler::operations`] an `X-Amz-Target` header names; `None` if it names none.
     fn operation(&self, target: &str) -> Option<usize>;
 
-    /// Answers one call to DynamoDB. A panic in here is answered with DynamoDB's internal server error, and the process goes
+    /// Answers one call to DynamoDB, or to Application Auto Scaling. A panic in here is answered with DynamoDB's internal server error, and the process goes
     /// on.
     fn call(&self, origin: Origin, target: &str, body: Bytes) -> impl Future<Output = Reply> + Send;
 
@@ -63,6 +65,8 @@ pub struct Origin {
     pub user_agent: Option<HeaderValue>,
     /// Its `Referer` header.
     pub referer: Option<HeaderValue>,
+    /// The session that it brings or begins, and how old its answer may be.
+    pub session: Option<Box<Asked>>,
 }
 
 impl Origin {
@@ -91,6 +95,8 @@ pub struct Reply {
     pub body: Bytes,
     /// What went wrong inside, where something did: for the log, not for the client.
     pub fault: Option<Box<str>>,
+    /// The session's token, if one was asked for.
+    pub session: Option<Token>,
 }
 
 /// An answer of IAM or STS: a status and an XML document.

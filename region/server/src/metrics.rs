@@ -70,6 +70,13 @@ impl MetricsRegistry {
         self.register(|registry| registry.register_collector(Box::new(Reading { of, read })));
     }
 
+    /// Adds a counter with one label.
+    pub(crate) fn counters(&self, of: &'static Metric) -> Family<[(&'static str, &'static str); 1], Counter> {
+        let counters = Family::default();
+        self.register(|registry| add(registry, of, counters.clone()));
+        counters
+    }
+
     /// All metrics as OpenMetrics text, which Prometheus reads as such.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();

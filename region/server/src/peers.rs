@@ -12,7 +12,7 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource};
 use tokio::sync::watch;
 
-use crate::shutdown::Shutdown;
+use crate::{session, shutdown::Shutdown};
 
 /// Answers the replicator from a region's tables.
 pub struct TablesHost<E: Engine> {
@@ -88,6 +88,17 @@ impl<E: Engine> Host for TablesHost<E> {
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<Option<Version>>, HostError>> + Send {
         self.tables.versions(table, keys, bytes_max)
+    }
+
+    fn own_ends(&self, region: &str, table: TableId) -> Option<Vec<u8>> {
+        let may = self
+            .tables
+            .served_elsewhere(table.0)
+            .iter()
+            .any(|other| other == region);
+        let seen = self.tables.own_seen(table.0).filter(|_| may)?;
+        // One that does not fit would say less than there is.
+        Some(seen.to_bytes(session::ENDS)).and_then(|(bytes, left)| (left == 0).then_some(bytes))
     }
 
     async fn acked(&self, peer: &Peer, log: LogId, position: Position) {

@@ -38,6 +38,17 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
+/// Whose requests the ports take.
+#[derive(Debug)]
+pub struct Callers {
+    /// Whether signatures and policies are asked for.
+    pub mode: Mode,
+    /// Where access keys come from, beside those of the configuration.
+    pub source: Option<Arc<dyn CredentialSource>>,
+    /// What the regions of a cluster sign with among themselves; for the admin port only.
+    pub house: Option<Credential>,
+}
+
 /// The running ports of a process.
 #[derive(Debug)]
 pub struct Ports {
@@ -51,14 +62,11 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Binds both ports and serves them until the signal. Access keys are the configuration's and those of `source`.
-    /// `house` is what the regions of a cluster sign with among themselves. `handler`, made when the data port's address is known, and `admin` are what is behind the ports; `registry` gets the
-    /// requests' metrics.
+    /// Binds both ports and serves them until the signal. `handler`, made when the data port's address is known, and `admin` are
+    /// what is behind the ports; `registry` gets the requests' metrics.
     pub async fn start<H: Handler, A: Admin>(
         config: &Config,
-        mode: Mode,
-        source: Option<Arc<dyn CredentialSource>>,
-        house: Option<Credential>,
+        Callers { mode, source, house }: Callers,
         handler: impl FnOnce(SocketAddr) -> H,
         admin: A,
         registry: &MetricsRegistry,
@@ -87,7 +95,8 @@ impl Ports {
         let (region, limits) = (config.region.as_str(), config.data_limits());
         let data = DataPort::new(listener, region, tls, limits, verifier, handler, Arc::clone(&requests));
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
-        let admin = AdminPort::bind(admin_wanted, data_address, admin, registry.clone(), requests, guard)
+        let of_links = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
+        let admin = AdminPort::bind(admin_wanted, data_address, admin, of_links, registry.clone(), requests, guard)
             .await
             .map_err(bind_error("admin", admin_wanted))?;
         let (admin_trigger, admin_shutdown) = shutdown();

@@ -19,6 +19,7 @@ use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_sinks::{SinkError, Sinks};
+use geodynamo_scaling::Scaling;
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
     Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, kinesis::KinesisDestinations,
@@ -35,14 +36,16 @@ use crate::{
     audit::Auditing,
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
+    links::LinkControl,
     metrics::{
         IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
         ReplicationLag, ReplicationObserver, RocksCollector, SinkCollector, TableCollector, TransferCollector,
-        TriggerCollector,
+        TriggerCollector, catalogue,
     },
     peers::TablesHost,
-    process::{Ports, StartError},
+    process::{Callers, Ports, StartError},
     sealing::{self, Sealing, SealingError},
+    session::Sessions,
     shutdown::Shutdown,
     sinks,
     triggers::{self, TriggersStartError},
@@ -150,6 +153,7 @@ impl Region {
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
+        tables.hold_sources(config.replication.source_held_seconds.get() * 1000);
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
@@ -179,6 +183,7 @@ impl Region {
         let triggers = triggers::start(config, &tables).await?;
         let collector = TriggerCollector(Arc::clone(&triggers));
         registry.register(|registry| registry.register_collector(Box::new(collector)));
+        let scaling = Scaling::start(Arc::clone(&tables), config.scaling.options(), stop.clone()).await?;
         let mut links: Option<Arc<dyn Links>> = None;
         let replicator = match (&topology, &config.cluster_tls) {
             (Some(topology), Some(files)) => {
@@ -199,7 +204,7 @@ impl Region {
                     metrics: replicator.metrics(),
                     lag: Arc::clone(&lag),
                 }));
-                let collector = LinkCollector(replicator.metrics());
+                let collector = LinkCollector(replicator.metrics(), replicator.faults());
                 registry.register(|registry| {
                     registry.register_collector(Box::new(collector));
                     registry.register_collector(Box::new(LagCollector(Arc::clone(&lag))));
@@ -213,6 +218,7 @@ impl Region {
             }
             _ => None,
         };
+        let sessions = sessions(config, topology.as_ref(), &tables, replicator.as_ref(), &registry);
         let replication_address = replicator.as_ref().map(Replicator::address);
         let auditing = Auditing::start(config, &registry).map_err(|source| RegionError::File {
             path: config.audit.path.clone().unwrap_or_default(),
@@ -228,15 +234,34 @@ impl Region {
                 .with_habits(config.habits)
                 .with_recovery(recovery)
                 .with_transfer(Some(Arc::new(transfers)))
+                .with_scaling(Some(Arc::new(scaling.clone())))
                 .with_kinesis(kinesis.clone().map(|all| Arc::new(all) as Arc<dyn KinesisDestinations>));
-            Services::new(api, Arc::clone(&iam), Arc::clone(&triggers), mode, auditing)
+            Services::new(
+                api,
+                Arc::clone(&iam),
+                Arc::clone(&triggers),
+                scaling,
+                mode,
+                auditing,
+                sessions,
+            )
         };
         let house = access::house::credential(config, sealing.as_ref())?;
         let signer = HouseSigner::new(&house, config.region.as_str());
+        let control = replicator.as_ref().map(|replicator| {
+            Arc::new(LinkControl {
+                region: config.region.to_string(),
+                account: config.account().to_owned(),
+                peers: peer_names(config, topology.as_ref()),
+                faults: replicator.faults(),
+                metrics: replicator.metrics(),
+            })
+        });
         let admin = TablesAdmin {
             tables: Arc::clone(&tables),
             links,
             signer: Some(Arc::new(signer)),
+            control,
             console: config
                 .console
                 .enabled
@@ -247,7 +272,12 @@ impl Region {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
         }
         let source: Arc<dyn CredentialSource> = Arc::<access::RegionIam<RocksEngine>>::clone(&iam);
-        let ports = Ports::start(config, mode, Some(source), Some(house), api, admin, &registry, shutdown).await?;
+        let callers = Callers {
+            mode,
+            source: Some(source),
+            house: Some(house),
+        };
+        let ports = Ports::start(config, callers, api, admin, &registry, shutdown).await?;
         Ok(Self {
             tables,
             ports,
@@ -315,6 +345,35 @@ impl TimeSource for SystemClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+fn sessions(
+    config: &Config,
+    topology: Option<&Topology>,
+    tables: &Arc<Tables<RocksEngine>>,
+    replicator: Option<&Replicator>,
+    registry: &MetricsRegistry,
+) -> Sessions<RocksEngine> {
+    let cluster = topology.map_or("", |topology| topology.cluster().as_str());
+    let asker = replicator.map(Replicator::asker).unwrap_or_default();
+    let outcomes = registry.counters(&catalogue::SESSION_REQUESTS);
+    Sessions::new(
+        Arc::clone(tables),
+        cluster.to_owned(),
+        config.session.waits(),
+        asker,
+        outcomes,
+    )
+}
+
+fn peer_names(config: &Config, topology: Option<&Topology>) -> Vec<String> {
+    let peers = topology.map(|topology| {
+        topology
+            .peers(&config.region)
+            .map(|peer| peer.name.to_string())
+            .collect()
+    });
+    peers.unwrap_or_default()
 }
 
 fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {

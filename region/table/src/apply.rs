@@ -75,7 +75,8 @@ impl<E: Engine> Tables<E> {
     async fn apply_to(&self, table: &Table, batches: Vec<Batch>) -> std::result::Result<Vec<ApplyResult>, ApplyError> {
         let failed = |error: TableError| ApplyError::Failed(error.to_string());
         let gate = table.live.gate.read().await;
-        if gate.0 {
+        // Who has left a group takes nothing of it any more. That is decided with nobody in the gate.
+        if gate.0 || table.registers.is_apart || self.has_left(table.id()) {
             return Err(ApplyError::Unknown);
         }
         let (admitted, mut answers) = self.admit_all(table, batches);
@@ -87,6 +88,10 @@ impl<E: Engine> Tables<E> {
         let deltas = admitted.iter().flat_map(|stretch| &stretch.merged);
         let mut merging = self.merging(table, deltas).await.map_err(failed)?;
         let (mut cursors, mut parked) = (Vec::with_capacity(admitted.len()), Vec::new());
+        let brings: Vec<bool> = admitted
+            .iter()
+            .map(|stretch| !(stretch.merged.is_empty() && stretch.parked.is_empty()))
+            .collect();
         let mut places = answers.iter_mut().filter(|answer| answer.is_ok());
         for stretch in admitted {
             merging.origin = Origin::Remote {
@@ -110,9 +115,13 @@ impl<E: Engine> Tables<E> {
         self.commit_with_cursors(&cursors, merging.staged)
             .await
             .map_err(failed)?;
+        // Whoever finds a cursor raised finds what was parked before it.
+        self.parking().add(parked);
+        self.raise_cursors(&cursors);
         drop(turn);
         drop(gate);
-        self.parking().add(parked);
+        let brought = cursors.iter().zip(brings).filter(|(_, brings)| *brings);
+        brought.for_each(|((log, at), _)| self.cursors.bring(log, *at));
         for applied in answers.iter().flatten() {
             self.counters().merged(applied);
         }
@@ -275,6 +284,7 @@ impl<E: Engine> Tables<E> {
             drop(turn);
             drop(gate);
             self.parking().remove(&parked);
+            self.cursors.tell();
             self.counters().released(&applied);
             self.after_system_merge(&table, touched).await?;
         }

@@ -87,6 +87,12 @@ pub struct UpdateTable {
     pub replica_updates: Vec<(String, ReplicaUpdate)>,
     /// Regions to remove the replica of.
     pub replica_deletes: Vec<String>,
+    /// Whether this region is to leave the group, with all that it has.
+    pub disassociate: bool,
+    /// Whether it is protected from that.
+    pub disassociation_protection: Option<bool>,
+    /// Whether a regional table's settings are to be replicated: kept and shown.
+    pub settings_mode: Option<bool>,
 }
 
 /// A register's new value; `None` takes it away.
@@ -195,7 +201,7 @@ impl<E: Engine> Tables<E> {
         replicas::check_open(&table.registers, (name, table.status()), creates, deletes)?;
         let now = self.orderer().time.now_ms();
         let region = self.region().to_owned();
-        let mut changes: Vec<Change> = Vec::new();
+        let mut changes: Vec<Change> = self.group_changes(&table, &update, now)?;
         let (of_indexes, created) = self.index_changes(&table, &update).await?;
         changes.extend(throughput_changes::of_update(&table, &update, &created, now)?);
         changes.extend(throughput_changes::of_replicas(&table, &update, now)?);
@@ -298,6 +304,7 @@ impl<E: Engine> Tables<E> {
         let Some(entry) = table.registers.replicas.get(self.region()) else {
             return Err(TableError::no_table_named(name));
         };
+        self.check_source(&table, self.region())?;
         let leaving = replicas::leaving(entry, self.orderer().time.now_ms());
         self.set_locked(
             table.id(),
@@ -348,7 +355,19 @@ impl<E: Engine> Tables<E> {
         if changes.is_empty() {
             return Ok(());
         }
-        let at = |(setting, value): Change| (setting.key(table), value);
+        let is_apart = self
+            .directory()
+            .registers
+            .get(&table)
+            .is_some_and(|registers| registers.is_apart);
+        let at = |(setting, value): Change| {
+            // What all share is this region's own once it has left the group.
+            let setting = match setting {
+                shared if is_apart && shared.is_shared() => Setting::Apart(self.region().into(), Box::new(shared)),
+                setting => setting,
+            };
+            (setting.key(table), value)
+        };
         self.commit_system_rows(CATALOG, changes.into_iter().map(at).collect())
             .await?;
         self.refresh_locked(table).await
@@ -362,6 +381,11 @@ impl<E: Engine> Tables<E> {
         }
         if newcomer == self.region() {
             return Err(TableError::Validation(name_taken(table.name())));
+        }
+        if table.registers.is_apart {
+            return Err(TableError::invalid(
+                "A table that has left a global table cannot get replicas in this version of geodynamo",
+            ));
         }
         let directory = self.directory();
         let same_name = directory.of_name(table.name()).map(|(_, registers)| registers);

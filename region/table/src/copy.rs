@@ -156,7 +156,9 @@ impl<E: Engine> Tables<E> {
         if is_system(info.table.0) {
             return Some(stored.unwrap_or(Position::START));
         }
-        let table = self.replicated(info.table.0)?;
+        let table = self
+            .replicated(info.table.0)
+            .filter(|table| !table.registers.is_apart)?;
         if table.status() == TableStatus::Creating {
             let entry = table.registers.replicas.get(self.region())?;
             let started = self
@@ -328,6 +330,7 @@ impl<E: Engine> Tables<E> {
         };
         store.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
         self.raise_cursors(&cursors);
+        cursors.iter().for_each(|(log, at)| self.cursors.bring(log, *at));
         self.copies.lock().insert(table, state);
         self.catalog_changed.send_modify(|version| *version += 1);
         Ok(())

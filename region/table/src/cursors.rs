@@ -6,6 +6,7 @@ use bytes::Bytes;
 use geodynamo_replicator_core::{LogId, LogInfo, Position, ReplicaId, TableId};
 use geodynamo_storage::{Commit, Engine, KEY_HEAD, Write};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::{Result, Tables, keys, write::Staged};
 
@@ -14,43 +15,90 @@ const STORED: usize = 34;
 
 /// The cursors, as they are stored.
 #[derive(Debug, Default)]
-pub(crate) struct Cursors(Mutex<BTreeMap<(u64, LogId), (LogInfo, Position)>>);
+pub(crate) struct Cursors {
+    known: Mutex<BTreeMap<(u64, LogId), Cursor>>,
+    /// Changes whenever one is raised that somebody waits for.
+    raised: watch::Sender<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    info: LogInfo,
+    at: Position,
+    /// Up to where it last brought something: what is behind that was passed over.
+    brought: Position,
+}
 
 impl Cursors {
     /// From the rows of their space.
     pub(crate) fn load(rows: Vec<(Bytes, Bytes)>) -> Self {
         let cursors = rows.iter().filter_map(|(key, value)| {
             let (info, at) = read(key, value)?;
-            Some(((info.table.0, info.log), (info, at)))
+            let brought = at;
+            Some(((info.table.0, info.log), Cursor { info, at, brought }))
         });
-        Self(Mutex::new(cursors.collect()))
+        Self {
+            known: Mutex::new(cursors.collect()),
+            raised: watch::Sender::default(),
+        }
     }
 
     /// The cursor of a log, if one was ever stored.
     pub(crate) fn get(&self, table: u64, log: LogId) -> Option<Position> {
-        self.0.lock().get(&(table, log)).map(|(_, at)| *at)
+        self.known.lock().get(&(table, log)).map(|cursor| cursor.at)
     }
 
     /// All of a table's.
     pub(crate) fn of_table(&self, table: u64) -> Vec<(LogInfo, Position)> {
-        let cursors = self.0.lock();
+        self.all(table, |cursor| cursor.at)
+    }
+
+    /// Up to where each of a table's last brought something.
+    pub(crate) fn brought(&self, table: u64) -> Vec<(LogInfo, Position)> {
+        self.all(table, |cursor| cursor.brought)
+    }
+
+    fn all(&self, table: u64, of: impl Fn(&Cursor) -> Position) -> Vec<(LogInfo, Position)> {
+        let cursors = self.known.lock();
         cursors
             .range((table, LogId(0))..=(table, LogId(u64::MAX)))
-            .map(|(_, cursor)| *cursor)
+            .map(|(_, cursor)| (cursor.info, of(cursor)))
             .collect()
     }
 
     fn raise(&self, info: &LogInfo, to: Position) {
-        let mut cursors = self.0.lock();
-        let cursor = cursors
-            .entry((info.table.0, info.log))
-            .or_insert((*info, Position::START));
-        cursor.1 = cursor.1.max(to);
+        let mut cursors = self.known.lock();
+        let cursor = cursors.entry((info.table.0, info.log)).or_insert(Cursor {
+            info: *info,
+            at: Position::START,
+            brought: Position::START,
+        });
+        cursor.at = cursor.at.max(to);
+    }
+
+    /// What was read of a log up to a position brought something. The cursor has been raised.
+    pub(crate) fn bring(&self, info: &LogInfo, to: Position) {
+        if let Some(cursor) = self.known.lock().get_mut(&(info.table.0, info.log)) {
+            cursor.brought = cursor.brought.max(to);
+        }
+    }
+
+    /// Changes whenever a cursor is raised or a parked delta merged, from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.raised.subscribe()
+    }
+
+    /// Wakes who waits, if anybody does. Whoever began to wait before this looked, looks after what was raised before it:
+    /// both go through the lock.
+    pub(crate) fn tell(&self) {
+        if self.raised.receiver_count() > 0 {
+            self.raised.send_modify(|number| *number = number.wrapping_add(1));
+        }
     }
 
     /// A table's data is gone.
     pub(crate) fn forget(&self, table: u64) {
-        self.0.lock().retain(|(of, _), _| *of != table);
+        self.known.lock().retain(|(of, _), _| *of != table);
     }
 }
 
@@ -79,7 +127,7 @@ fn write(info: &LogInfo, at: Position) -> Write {
 
 impl<E: Engine> Tables<E> {
     /// Commits what was staged together with cursors of one table. Where the engine does not span groups, each cursor
-    /// follows in a commit of its own: it may be behind what is applied, never ahead.
+    /// follows in a commit of its own: it may be behind what is applied, never ahead. Whoever calls raises them.
     pub(crate) async fn commit_with_cursors(&self, cursors: &[(LogInfo, Position)], mut staged: Staged) -> Result<()> {
         let writes = self.cursor_writes(cursors);
         if self.engine().spans_groups() {
@@ -96,7 +144,6 @@ impl<E: Engine> Tables<E> {
                     .await?;
             }
         }
-        self.raise_cursors(cursors);
         Ok(())
     }
 
@@ -111,6 +158,7 @@ impl<E: Engine> Tables<E> {
     /// Cursors have been stored.
     pub(crate) fn raise_cursors(&self, cursors: &[(LogInfo, Position)]) {
         cursors.iter().for_each(|(log, at)| self.cursors.raise(log, *at));
+        self.cursors.tell();
     }
 
     fn cursor_write(&self, log: &LogInfo, up_to: Position) -> Option<Write> {

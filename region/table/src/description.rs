@@ -60,6 +60,10 @@ pub struct Description {
     pub replicas: Vec<ReplicaDescription>,
     /// What it was restored from, if it was, in this region.
     pub restore: Option<Restore>,
+    /// Whether this region's replica is protected from leaving the group.
+    pub disassociation_protection: bool,
+    /// Whether a regional table's settings are to be replicated, if that was ever said.
+    pub settings_mode: Option<bool>,
 }
 
 /// What DescribeTable shows of an index.
@@ -96,6 +100,8 @@ pub struct ReplicaDescription {
     pub overrides: Overrides,
     /// Its table class, if one was ever set.
     pub table_class: Option<TableClass>,
+    /// Whether it is about to leave the group.
+    pub leaving: bool,
 }
 
 impl ReplicaDescription {
@@ -150,6 +156,8 @@ impl Table {
             items,
             bytes,
             restore: registers.restores.get(region).cloned(),
+            disassociation_protection: registers.disassociation_protection.get(region).copied().unwrap_or(true),
+            settings_mode: registers.settings_mode,
             replicas: self
                 .other_replicas(region)
                 .map(|(name, entry)| ReplicaDescription {
@@ -157,6 +165,7 @@ impl Table {
                     entry: entry.clone(),
                     overrides: registers.overrides.get(name).cloned().unwrap_or_default(),
                     table_class: registers.table_class.get(name).cloned(),
+                    leaving: registers.leaving.contains_key(name),
                 })
                 .collect(),
         }

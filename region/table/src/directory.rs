@@ -183,8 +183,8 @@ impl<E: Engine> Tables<E> {
                 all.entry(table).or_default().read(setting, &value)?;
             }
         }
-        all.values_mut().for_each(Registers::show_replicas);
-        Ok(all)
+        let seen = |(table, registers): (u64, Registers)| (table, registers.seen_from(self.region()));
+        Ok(all.into_iter().map(seen).collect())
     }
 }
 

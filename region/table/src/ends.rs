@@ -27,6 +27,8 @@ struct State {
 struct End {
     position: Position,
     grown: u64,
+    /// The last that links have something to send of.
+    told: Position,
 }
 
 /// All ends as of one moment.
@@ -36,6 +38,11 @@ impl LogEnds {
     /// A log's end, if it is known.
     pub(crate) fn get(&self, log: LogId) -> Option<Position> {
         self.now().get(log)
+    }
+
+    /// The last position of a log that links have something to send of, as far as that is known: what is behind it, they pass over.
+    pub(crate) fn told(&self, log: LogId) -> Option<Position> {
+        self.state.lock().ends.get(&log).map(|end| end.told)
     }
 
     /// The ends as they are now. Nothing grows for as long as this is held.
@@ -51,7 +58,7 @@ impl LogEnds {
         let last = {
             let mut state = self.state.lock();
             for (log, position) in logs {
-                state.raise(log, position);
+                state.raise(log, position, tell);
             }
             state.last
         };
@@ -86,8 +93,12 @@ impl Ends<'_> {
 }
 
 impl State {
-    fn raise(&mut self, log: LogId, position: Position) {
-        let known = self.ends.get(&log).copied();
+    fn raise(&mut self, log: LogId, position: Position, tell: bool) {
+        let mut known = self.ends.get(&log).copied();
+        if let Some(end) = self.ends.get_mut(&log).filter(|end| tell && end.told < position) {
+            end.told = position;
+            known = Some(*end);
+        }
         if known.is_some_and(|end| end.position >= position) {
             return;
         }
@@ -97,7 +108,9 @@ impl State {
         self.last += 1;
         let grown = self.last;
         self.grown.insert(grown, log);
-        self.ends.insert(log, End { position, grown });
+        let before = known.map_or(Position::START, |end| end.told);
+        let told = if tell { before.max(position) } else { before };
+        self.ends.insert(log, End { position, grown, told });
     }
 }
 
@@ -139,7 +152,13 @@ mod tests {
         let number = *watch.borrow_and_update();
         ends.raise([(A, Position(8))], false);
         assert!(!watch.has_changed().unwrap());
+        assert_eq!(ends.told(A), Some(Position(6)));
         ends.raise([(A, Position(7))], true);
+        assert_eq!(
+            ends.told(A),
+            Some(Position(7)),
+            "what is to be sent, also where it comes second"
+        );
         assert!(watch.has_changed().unwrap());
         assert_eq!(ends.grown_since(number), [(A, Position(8))]);
     }

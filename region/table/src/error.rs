@@ -83,7 +83,7 @@ impl TableError {
     }
 
     /// DynamoDB's answer for a region that has no replica.
-    pub(crate) fn no_replica(region: &str) -> Self {
+    pub fn no_replica(region: &str) -> Self {
         Self::Validation(format!(
             "Update global table operation failed because one or more replicas were not part of the global table. Please \
              retry the request without these replicas: [{region}]."

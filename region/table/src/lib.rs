@@ -31,6 +31,7 @@ mod directory;
 mod ends;
 mod error;
 mod expiry;
+mod group;
 mod imports;
 mod index;
 mod index_changes;
@@ -51,6 +52,8 @@ mod record;
 mod registers;
 mod replicas;
 mod resource_policy;
+mod scaling;
+mod session;
 mod stats;
 mod stored;
 mod streams;
@@ -85,6 +88,8 @@ pub use order::TimeSource;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
 pub use reconcile::DRAIN_MS_MAX;
 pub use resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
+pub use scaling::{Consumed, Provisioned};
+pub use session::{SESSION_CHARS_MAX, Seen, noting};
 pub use stored::StoredItem;
 pub use streams::{
     ConflictVersion, ConflictVersions, EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    Delta, LogInfo, Millis, Position, ReplicaId, Stamp, Version,
+    Delta, LogId, LogInfo, Millis, Position, ReplicaId, Stamp, Version,
     parking::{ParkingLimits, ParkingUse},
 };
 use geodynamo_storage::Write;
@@ -111,6 +111,13 @@ impl Parking {
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.state.lock().waiting.len()
+    }
+
+    /// Whether something is parked that may have come with a log up to a position.
+    pub(crate) fn holds_of(&self, log: LogId, up_to: Position) -> bool {
+        let state = self.state.lock();
+        let mut waiting = state.waiting.values();
+        waiting.any(|parked| parked.log.log == log && parked.after < up_to)
     }
 
     /// Those of a table.

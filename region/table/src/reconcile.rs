@@ -142,6 +142,9 @@ impl<E: Engine> Tables<E> {
         match due {
             Some((Step::Rest, _)) | None => Ok(()),
             Some((Step::Serve, registers)) => {
+                if registers.leaving.contains_key(self.region()) {
+                    return self.leave_group(id).await;
+                }
                 if replicas::admissions(&registers, self.region())?.is_empty() && !self.finds_lost(&registers) {
                     return Ok(());
                 }

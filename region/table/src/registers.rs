@@ -4,9 +4,12 @@
 //! setting in MessagePack with named fields, its version an ordinary one. So definitions travel and merge by the same
 //! machinery as items, and two regions that change different settings at once both have their way.
 
+mod apart;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use geodynamo_replicator_core::Millis;
 use geodynamo_topology::partition::partition_hash;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -74,12 +77,27 @@ pub(crate) enum Setting {
     ResourcePolicy(String),
     /// The policy of a stream in a region, by the stream's label.
     StreamPolicy(String, u64),
+    /// That a region is to leave the group, since when.
+    Leave(String),
+    /// Whether a region's replica is protected from leaving the group.
+    DisassociationProtection(String),
+    /// Whether a regional table's settings are to be replicated, for groups of several accounts.
+    SettingsMode,
+    /// A setting that all regions share, as a region has it that has left the group.
+    Apart(String, Box<Setting>),
 }
 
 impl Setting {
     /// The register's key.
     pub(crate) fn key(&self, table: u64) -> ItemKey {
-        let name = match self {
+        ItemKey {
+            route: register_route(table),
+            bytes: format!("{table:016x}/{}", self.name()).into_bytes().into(),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
             Self::Definition => "definition".into(),
             Self::Billing => "billing".into(),
             Self::History => "throughput-history".into(),
@@ -102,17 +120,38 @@ impl Setting {
             Self::Import(region) => format!("import/{region}"),
             Self::ResourcePolicy(region) => format!("policy/{region}"),
             Self::StreamPolicy(region, label) => format!("stream-policy/{region}/{label}"),
-        };
-        ItemKey {
-            route: register_route(table),
-            bytes: format!("{table:016x}/{name}").into_bytes().into(),
+            Self::Leave(region) => format!("leave/{region}"),
+            Self::DisassociationProtection(region) => format!("disassociation-protection/{region}"),
+            Self::SettingsMode => "settings-mode".into(),
+            Self::Apart(region, setting) => format!("apart/{region}/{}", setting.name()),
         }
+    }
+
+    /// Whether it is one of all regions that have the table.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::Definition
+                | Self::Billing
+                | Self::History
+                | Self::OnDemand
+                | Self::Warm
+                | Self::Stream
+                | Self::TimeToLive
+                | Self::GlobalIndex(_)
+                | Self::IndexCapacity(_)
+                | Self::SettingsMode
+        )
     }
 
     /// Reads a register's key; `None` for one that a newer release wrote.
     pub(crate) fn parse(key: &[u8]) -> Option<(u64, Self)> {
         let (table, name) = std::str::from_utf8(key).ok()?.split_once('/')?;
         let table = u64::from_str_radix(table, 16).ok()?;
+        Some((table, Self::parse_name(name)?))
+    }
+
+    fn parse_name(name: &str) -> Option<Self> {
         let setting = match name.split_once('/') {
             None => match name {
                 "definition" => Self::Definition,
@@ -122,6 +161,7 @@ impl Setting {
                 "warm" => Self::Warm,
                 "stream" => Self::Stream,
                 "ttl" => Self::TimeToLive,
+                "settings-mode" => Self::SettingsMode,
                 _ => return None,
             },
             Some(("index", index)) => Self::GlobalIndex(index.into()),
@@ -148,9 +188,17 @@ impl Setting {
                 let (region, label) = stream.split_once('/')?;
                 Self::StreamPolicy(region.into(), label.parse().ok()?)
             }
+            Some(("leave", region)) => Self::Leave(region.into()),
+            Some(("disassociation-protection", region)) => Self::DisassociationProtection(region.into()),
+            Some(("apart", rest)) => {
+                let (region, name) = rest.split_once('/')?;
+                // Only what is shared is told apart: nothing is twice.
+                let setting = Self::parse_name(name).filter(Self::is_shared)?;
+                Self::Apart(region.into(), Box::new(setting))
+            }
             Some(_) => return None,
         };
-        Some((table, setting))
+        Some(setting)
     }
 }
 
@@ -196,6 +244,14 @@ pub(crate) struct Registers {
     pub(crate) imports: BTreeMap<String, Import>,
     pub(crate) resource_policies: BTreeMap<String, Arc<ResourcePolicy>>,
     pub(crate) stream_policies: BTreeMap<(String, u64), Arc<ResourcePolicy>>,
+    /// The regions that are to leave the group, and since when.
+    pub(crate) leaving: BTreeMap<String, Millis>,
+    pub(crate) disassociation_protection: BTreeMap<String, bool>,
+    pub(crate) settings_mode: Option<bool>,
+    /// What regions have left the group with; see [`Registers::seen_from`].
+    pub(crate) apart: BTreeMap<String, Registers>,
+    /// Whether the region that looks has left the group.
+    pub(crate) is_apart: bool,
 }
 
 impl Registers {
@@ -234,6 +290,12 @@ impl Registers {
             Setting::StreamPolicy(region, label) => {
                 self.stream_policies.insert((region, label), Arc::new(unpack(value)?));
             }
+            Setting::Leave(region) => drop(self.leaving.insert(region, unpack(value)?)),
+            Setting::DisassociationProtection(region) => {
+                self.disassociation_protection.insert(region, unpack(value)?);
+            }
+            Setting::SettingsMode => self.settings_mode = Some(unpack(value)?),
+            Setting::Apart(region, setting) => self.apart.entry(region).or_default().read(*setting, value)?,
         }
         Ok(())
     }
@@ -291,6 +353,10 @@ impl Registers {
         settings.extend(self.resource_policies.keys().cloned().map(Setting::ResourcePolicy));
         let streams = self.stream_policies.keys().cloned();
         settings.extend(streams.map(|(region, label)| Setting::StreamPolicy(region, label)));
+        settings.extend(self.leaving.keys().cloned().map(Setting::Leave));
+        let protected = self.disassociation_protection.keys().cloned();
+        settings.extend(protected.map(Setting::DisassociationProtection));
+        settings.extend(self.settings_mode.is_some().then_some(Setting::SettingsMode));
         settings
     }
 
@@ -318,6 +384,8 @@ impl Registers {
             | Setting::Restore(of)
             | Setting::Import(of)
             | Setting::ResourcePolicy(of)
+            | Setting::Leave(of)
+            | Setting::DisassociationProtection(of)
             | Setting::StreamPolicy(of, _) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
             Setting::Relay(member, source) => member == region || source == region,
@@ -329,7 +397,9 @@ impl Registers {
             | Setting::Stream
             | Setting::TimeToLive
             | Setting::GlobalIndex(_)
-            | Setting::IndexCapacity(_) => false,
+            | Setting::IndexCapacity(_)
+            | Setting::SettingsMode
+            | Setting::Apart(..) => false,
         });
         settings
     }
@@ -368,6 +438,11 @@ mod tests {
             Setting::Import("eu-west-1".into()),
             Setting::ResourcePolicy("eu-west-1".into()),
             Setting::StreamPolicy("eu-west-1".into(), 1_700_000_000_000),
+            Setting::Leave("eu-west-1".into()),
+            Setting::DisassociationProtection("eu-west-1".into()),
+            Setting::SettingsMode,
+            Setting::Apart("eu-west-1".into(), Box::new(Setting::GlobalIndex("by-date".into()))),
+            Setting::Apart("eu-west-1".into(), Box::new(Setting::Definition)),
         ];
         for setting in settings {
             let key = setting.key(0xabc);
@@ -375,6 +450,7 @@ mod tests {
         }
         assert_eq!(Setting::parse(b"0000000000000abc/from-the-future"), None);
         assert_eq!(Setting::parse(b"\xff"), None);
+        assert_eq!(Setting::parse(b"0000000000000abc/apart/eu-west-1/tags/eu-west-1"), None);
     }
 
     #[test]

@@ -159,6 +159,7 @@ pub(crate) fn table_status(registers: &Registers, region: &str, incarnation: u64
         // What another incarnation held has to be fetched first.
         (Claim::Inherited, _) | (Claim::Holds, ReplicaStatus::Creating) => TableStatus::Creating,
         (Claim::Holds, _) if registers.replicas.values().any(is_changing) => TableStatus::Updating,
+        (Claim::Holds, _) if registers.leaving.contains_key(region) => TableStatus::Updating,
         (Claim::Holds, _) => TableStatus::Active,
     })
 }

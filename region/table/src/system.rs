@@ -40,11 +40,13 @@ pub(crate) const SYSTEM_IDS: u64 = 16;
 pub enum SystemTable {
     /// Principals and policies.
     Access = 1,
+    /// How provisioned capacity is scaled.
+    Scaling = 2,
 }
 
 impl SystemTable {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Access];
+    pub const ALL: [Self; 2] = [Self::Access, Self::Scaling];
 
     const fn id(self) -> u64 {
         self as u64

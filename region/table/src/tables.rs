@@ -30,7 +30,7 @@ use crate::{
     read,
     recovery::Holders,
     schema::Stream,
-    stats,
+    session, stats,
     streams::Streams,
     system::{SystemTables, is_system},
     table::TableStatus,
@@ -108,6 +108,8 @@ pub struct Tables<E: Engine> {
     pub(crate) expiry_states: Mutex<BTreeMap<u64, ExpiryState>>,
     /// Changes when the catalog has.
     pub(crate) catalog_changed: watch::Sender<u64>,
+    /// For how long the source of a copy cannot be deleted.
+    pub(crate) source_held_ms: AtomicU64,
 }
 
 /// What has happened since the process started.
@@ -189,6 +191,7 @@ impl<E: Engine> Tables<E> {
             copies: Mutex::new(copies),
             expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
+            source_held_ms: AtomicU64::new(0),
         });
         for table in tables.system.all() {
             tables.load_ends(table).await?;
@@ -254,7 +257,10 @@ impl<E: Engine> Tables<E> {
         let directory = self.directory.load();
         let table = directory.by_name.get(name).ok_or_else(TableError::no_table)?;
         match table.status() {
-            TableStatus::Active | TableStatus::Updating => Ok(Arc::clone(table)),
+            TableStatus::Active | TableStatus::Updating => {
+                session::note(table.id());
+                Ok(Arc::clone(table))
+            }
             TableStatus::Creating | TableStatus::Deleting => Err(TableError::no_table()),
         }
     }

@@ -146,6 +146,8 @@ struct Meter {
 #[derive(Debug)]
 struct Side {
     bucket: Bucket,
+    /// All that was ever consumed, in thousandths of a unit.
+    total: AtomicU64,
     ranges: OnceLock<Box<[Window]>>,
 }
 
@@ -323,6 +325,8 @@ impl Resource {
 
     fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
         let side = self.meter.side(access);
+        // Units are halves of whole numbers, and no request has so many of them.
+        side.total.fetch_add((units * 1000.0) as u64, Ordering::Relaxed);
         if let Some((_, rate)) = self.rate(access) {
             side.bucket.spend(now, units, rate);
         }
@@ -350,9 +354,18 @@ impl Meters {
         self.0.lock().retain(|owner, _| kept(owner));
     }
 
+    /// What was ever consumed of the table, or of an index.
+    pub(crate) fn total(&self, owner: Option<u64>, access: Access) -> f64 {
+        let meters = self.0.lock();
+        meters.get(&owner).map_or(0.0, |meter| {
+            meter.side(access).total.load(Ordering::Relaxed) as f64 / 1000.0
+        })
+    }
+
     fn meter(&self, owner: Option<u64>, since: Millis) -> Arc<Meter> {
         let side = || Side {
             bucket: Bucket::since(since),
+            total: AtomicU64::new(0),
             ranges: OnceLock::new(),
         };
         let new = || Meter {

@@ -99,6 +99,10 @@ async fn greet<H: Host>(shared: &Arc<Shared<H>>, connection: &Connection) -> Res
     };
     let region = region.clone();
     check_certificate(connection, &node_name(&shared.own.cluster, &region))?;
+    shared.faults.seen_at(&region, connection.remote_address());
+    if shared.faults.of(&region).is_some_and(|fault| fault.cut) {
+        return Err(format!("the link from {region} is cut on purpose"));
+    }
     let metrics = shared.metrics.from(&region);
     let mut copies = JoinSet::new();
     let link = drive(shared, &region, &metrics, connection, send, receive, hello);

@@ -6,7 +6,11 @@ use geodynamo_replicator_core::{
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 
-use crate::{Host, wire};
+use crate::{
+    Host,
+    ask::{self, First},
+    wire,
+};
 
 /// Fetches a copy that is due, until it is whole or breaks off.
 pub(crate) async fn fetch<H: Host>(host: &H, connection: &Connection, order: &CopyOrder, from: &Peer) {
@@ -42,10 +46,10 @@ async fn take<H: Host>(host: &H, connection: &Connection, order: &CopyOrder, fro
     Err("the copy came to no end".into())
 }
 
-/// Gives a copy to whoever asks on this stream.
+/// Gives a copy, or another answer, to whoever asks on this stream.
 pub(crate) async fn give<H: Host>(host: &H, mut send: SendStream, mut receive: RecvStream, region: &str) {
     if let Err(error) = serve(host, &mut send, &mut receive, region).await {
-        tracing::info!(region, "a copy for a peer broke off: {error}");
+        tracing::info!(region, "an answer to a peer broke off: {error}");
         // Fails only if the stream has ended already.
         let _ = send.reset(VarInt::from_u32(1));
     }
@@ -53,10 +57,10 @@ pub(crate) async fn give<H: Host>(host: &H, mut send: SendStream, mut receive: R
 
 async fn serve<H: Host>(host: &H, send: &mut SendStream, receive: &mut RecvStream, region: &str) -> Result<(), String> {
     let mut source = Source::new();
-    match wire::read::<CopyFrame>(receive).await {
-        Ok(Some(frame)) => source.handle(SourceEvent::Frame(frame)),
-        Ok(None) => return Ok(()),
-        Err(error) => return Err(error.to_string()),
+    match ask::first(receive).await? {
+        Some(First::Copy(frame)) => source.handle(SourceEvent::Frame(frame)),
+        Some(First::Ask(question)) => return ask::answer(host, question, send, region).await,
+        None => return Ok(()),
     }
     while let Some(action) = source.poll_action() {
         match action {

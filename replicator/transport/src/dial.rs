@@ -92,6 +92,7 @@ async fn attempt<H: Host>(
         .map_err(|error| format!("{} cannot be resolved: {error}", peer.address))?
         .next()
         .ok_or_else(|| format!("{} has no address", peer.address))?;
+    shared.faults.seen_at(&peer.region, address);
     let name = node_name(&shared.own.cluster, &peer.region);
     let connecting = shared
         .endpoint
@@ -101,7 +102,9 @@ async fn attempt<H: Host>(
         .await
         .map_err(|_| "the peer does not answer".to_owned())?
         .map_err(|error| error.to_string())?;
+    shared.asker.connected(&peer.region, &connection);
     let outcome = drive(shared, peer, metrics, &connection).await;
+    shared.asker.disconnected(&peer.region);
     connection.close(VarInt::from_u32(0), b"link ended");
     outcome
 }
@@ -288,6 +291,10 @@ impl<'a, H: Host> Link<'a, H> {
     fn act(&mut self) -> Result<(), String> {
         for wave in 0..=WAVES_AT_ONCE_MAX {
             self.follow()?;
+            // Questions that are not put are put once the link goes on: there are no more of them than the sender has open.
+            if self.shared.faults.is_paused(&self.peer.region) {
+                break;
+            }
             if !self.ask(wave < WAVES_AT_ONCE_MAX) {
                 break;
             }

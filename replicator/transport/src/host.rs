@@ -40,6 +40,10 @@ pub trait Host: Send + Sync + 'static {
     /// positions. What it costs goes by how many have grown, not by how many there are.
     fn grown_since(&self, write: u64) -> Vec<(LogId, Position)>;
 
+    /// How far this replica's own logs of a table go, for `region` to hold against its cursors, in the form that hosts have among
+    /// themselves; `None` if that region gets nothing of the table.
+    fn own_ends(&self, region: &str, table: TableId) -> Option<Vec<u8>>;
+
     /// Records of one of this replica's logs after a position, in order: at most `rows_max`, and no more once `bytes_max`
     /// is reached (but at least one, if there is one).
     fn read_log(

@@ -5,11 +5,13 @@
 //! Both ends of every connection show a certificate of the cluster's authority that names their region.
 
 mod accept;
+mod ask;
 mod bundle;
 pub mod ca;
 pub mod config;
 mod copy;
 mod dial;
+mod faults;
 pub mod host;
 pub mod metrics;
 mod replicator;
@@ -17,8 +19,10 @@ mod tick;
 mod unsent;
 mod wire;
 
+pub use ask::{AskError, Asker};
 pub use ca::{CaError, ClusterCa, Pem, node_name};
 pub use config::{Config, PeerConfig, StartError};
+pub use faults::{FAULT_DELAY_MAX, FAULT_MAX, Fault, Faults};
 pub use host::Host;
 pub use metrics::{LinkMetrics, Metrics, Observer};
 pub use replicator::Replicator;

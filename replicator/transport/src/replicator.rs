@@ -1,15 +1,20 @@
 //! The replicator: one QUIC endpoint, a task for each peer, and one that accepts.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Instant,
+};
 
 use geodynamo_replicator_core::{Identity, Millis};
-use quinn::{Endpoint, VarInt};
+use quinn::{Endpoint, EndpointConfig, Runtime, TokioRuntime, VarInt};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    Host, accept,
+    Asker, Host, accept,
     config::{Config, StartError},
     dial,
+    faults::Faults,
     metrics::{Metrics, Observer},
 };
 
@@ -19,6 +24,8 @@ pub(crate) struct Shared<H> {
     pub(crate) host: Arc<H>,
     pub(crate) endpoint: Endpoint,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) asker: Asker,
+    pub(crate) faults: Faults,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) credit_bytes: u64,
     pub(crate) shutdown: watch::Receiver<bool>,
@@ -38,6 +45,8 @@ pub struct Replicator {
     endpoint: Endpoint,
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    asker: Asker,
+    faults: Faults,
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -54,10 +63,16 @@ impl Replicator {
             address: config.listen,
             error,
         };
-        let mut endpoint = Endpoint::server(server, config.listen).map_err(cannot_listen)?;
+        let faults = Faults::default();
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let socket = UdpSocket::bind(config.listen).map_err(cannot_listen)?;
+        let socket = faults.around(runtime.wrap_udp_socket(socket).map_err(cannot_listen)?);
+        let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(server), socket, runtime);
+        let mut endpoint = endpoint.map_err(cannot_listen)?;
         endpoint.set_default_client_config(client);
         let address = endpoint.local_addr().map_err(cannot_listen)?;
         let metrics = Arc::new(Metrics::default());
+        let asker = Asker::default();
         let (shutdown, is_down) = watch::channel(false);
         let shared = Arc::new(Shared {
             own: host.identity(),
@@ -65,6 +80,8 @@ impl Replicator {
             host,
             endpoint: endpoint.clone(),
             metrics: Arc::clone(&metrics),
+            asker: asker.clone(),
+            faults: faults.clone(),
             observer,
             credit_bytes: config.credit_bytes,
             shutdown: is_down,
@@ -78,6 +95,8 @@ impl Replicator {
             endpoint,
             address,
             metrics,
+            asker,
+            faults,
             shutdown,
             tasks,
         })
@@ -91,6 +110,16 @@ impl Replicator {
     /// What it counts.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// The faults that are put on links on purpose.
+    pub fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
+    /// What puts questions to peers.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Takes nothing new in, waits until what is being applied is durable, and closes every connection.

@@ -4,7 +4,8 @@
 
 use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use geodynamo_replicator::{ClusterCa, Config, Host, PeerConfig, Pem, Replicator};
+use geodynamo_replicator::{AskError, ClusterCa, Config, Host, PeerConfig, Pem, Replicator};
+use geodynamo_replicator_core::TableId;
 use memory::{Memory, wait_for};
 
 mod memory;
@@ -72,6 +73,12 @@ async fn three_nodes_converge_and_resume() {
     // What one wrote may have come by way of the other, which wrote the same keys; the link itself may be slower.
     let links_to_c = || nodes[0].as_ref().map_or(0, connections_to_c);
     wait_for("the link from a to c", || links_to_c() >= 1).await;
+
+    // A question beside the link.
+    let asker = nodes[0].as_ref().unwrap().asker();
+    let told = asker.ends("b", TableId(7)).await.unwrap();
+    assert_eq!(told, Some(hosts[1].end().0.to_be_bytes().to_vec()));
+    assert_eq!(asker.ends("x", TableId(7)).await, Err(AskError::NoLink("x".into())));
 
     // One goes down, all write, it comes back with what it had: links resume.
     nodes[2].take().unwrap().shutdown().await;

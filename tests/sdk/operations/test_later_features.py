@@ -125,6 +125,7 @@ IMPORT = "arn:aws:dynamodb:us-east-1:000000000000:table/abc/import/0148960279714
                 "DescribeKinesisStreamingDestination",
                 "DescribeTableReplicaAutoScaling",
                 "ListContributorInsights",
+                "UpdateTableReplicaAutoScaling",
             )
         ),
         (
@@ -146,7 +147,6 @@ def test_what_is_not_there(wire, plain, operation, request_, says):
     [
         ("EnableKinesisStreamingDestination", {"TableName": "abc", "StreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/abc"}),
         ("UpdateContributorInsights", {"TableName": "abc", "ContributorInsightsAction": "ENABLE"}),
-        ("UpdateTableReplicaAutoScaling", {"TableName": "abc"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

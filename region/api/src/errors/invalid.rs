@@ -418,6 +418,10 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn disassociation_with_others() -> Self {
+        Self::validation("A Disassociate action must be the only replica update in the request")
+    }
+
     pub(crate) fn replica_update_of_no_kind() -> Self {
         Self::validation("Exactly one of Create, Update, Delete must be specified in each element of ReplicaUpdates")
     }

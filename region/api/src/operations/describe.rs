@@ -63,7 +63,11 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
         latest_stream_label: label,
         global_table_version: global.then(|| "2019.11.21".into()),
         multi_region_consistency: global.then(|| "EVENTUAL".into()),
-        global_table_settings_replication_mode: global.then(|| SETTINGS_REPLICATION.into()),
+        global_table_settings_replication_mode: match table.settings_mode {
+            _ if global => Some(SETTINGS_REPLICATION.into()),
+            mode => mode.map(|on| if on { "ENABLED" } else { "DISABLED" }.into()),
+        },
+        disassociation_protection_enabled: global.then_some(table.disassociation_protection),
         replicas: global.then(|| {
             let shown = table.replicas.iter().map(|entry| replica(api, &table, entry));
             shown.collect()
@@ -201,7 +205,10 @@ fn replica<E: Engine>(
 ) -> generated::ReplicaDescription {
     let mut shown = generated::ReplicaDescription {
         region_name: Some(replica.region.as_str().into()),
-        replica_status: Some(replica.entry.status.code().into()),
+        replica_status: Some(match replica.leaving {
+            true => "UPDATING".into(),
+            false => replica.entry.status.code().into(),
+        }),
         replica_status_description: replica.failure_text(&table.name).map(CompactString::from),
         replica_arn: Some(api.table_arn_in(&replica.region, &table.name).into()),
         replica_table_class_summary: replica.table_class.as_ref().map(class_summary),

@@ -2,7 +2,6 @@
 //! Terraform and the SDKs ask such things of any table.
 
 use geodynamo_storage::Engine;
-use geodynamo_table::{Description, IndexDescription, schema::ReplicaStatus};
 
 use super::Answer;
 use crate::{
@@ -10,10 +9,8 @@ use crate::{
     authorize::Gate,
     errors::ApiError,
     generated::{
-        AutoScalingSettingsDescription, DescribeContributorInsightsInput, DescribeContributorInsightsOutput,
-        DescribeTableReplicaAutoScalingInput, DescribeTableReplicaAutoScalingOutput, ListBulkOperationsInput,
+        DescribeContributorInsightsInput, DescribeContributorInsightsOutput, ListBulkOperationsInput,
         ListBulkOperationsOutput, ListContributorInsightsInput, ListContributorInsightsOutput, Operation,
-        ReplicaAutoScalingDescription, ReplicaGlobalSecondaryIndexAutoScalingDescription, TableAutoScalingDescription,
     },
     wire::encode,
 };
@@ -29,7 +26,6 @@ pub(super) fn answer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Ope
         Operation::ListContributorInsights => gate
             .checked(body)
             .and_then(|input| list_contributor_insights(api, &input)),
-        Operation::DescribeTableReplicaAutoScaling => gate.checked(body).and_then(|input| auto_scaling(api, &input)),
         _ => return None,
     })
 }
@@ -64,47 +60,4 @@ fn list_contributor_insights<E: Engine>(api: &Api<E>, input: &ListContributorIns
         contributor_insights_summaries: Some(Vec::new()),
         next_token: None,
     }))
-}
-
-/// Capacity is not scaled automatically, in any region.
-fn auto_scaling<E: Engine>(api: &Api<E>, input: &DescribeTableReplicaAutoScalingInput) -> Answer {
-    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
-    let replicas = if table.replicas.is_empty() {
-        Vec::new()
-    } else {
-        let mut replicas = vec![replica(api.tables.region(), ReplicaStatus::Active, &table)];
-        let others = table.replicas.iter();
-        replicas.extend(others.map(|other| replica(&other.region, other.entry.status, &table)));
-        replicas
-    };
-    Ok(encode(&DescribeTableReplicaAutoScalingOutput {
-        table_auto_scaling_description: Some(TableAutoScalingDescription {
-            table_name: Some(table.name.into()),
-            table_status: Some(table.status.code().into()),
-            replicas: Some(replicas),
-        }),
-    }))
-}
-
-fn replica(region: &str, status: ReplicaStatus, table: &Description) -> ReplicaAutoScalingDescription {
-    let disabled = || {
-        Some(AutoScalingSettingsDescription {
-            auto_scaling_disabled: Some(true),
-            ..AutoScalingSettingsDescription::default()
-        })
-    };
-    let index = |index: &IndexDescription| ReplicaGlobalSecondaryIndexAutoScalingDescription {
-        index_name: Some(index.definition.name.as_str().into()),
-        index_status: Some(index.status.code().into()),
-        provisioned_read_capacity_auto_scaling_settings: disabled(),
-        provisioned_write_capacity_auto_scaling_settings: disabled(),
-    };
-    let indexes = table.global_indexes.iter().map(index).collect();
-    ReplicaAutoScalingDescription {
-        region_name: Some(region.into()),
-        global_secondary_indexes: Some(indexes),
-        replica_provisioned_read_capacity_auto_scaling_settings: disabled(),
-        replica_provisioned_write_capacity_auto_scaling_settings: disabled(),
-        replica_status: Some(status.code().into()),
-    }
 }

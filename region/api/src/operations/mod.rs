@@ -1,5 +1,6 @@
 //! The operations, one file each, named like the API.
 
+mod auto_scaling;
 mod backups;
 mod batch_execute_statement;
 mod batch_get_item;
@@ -168,6 +169,8 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::DisableKinesisStreamingDestination => kinesis::disable(api, &gate.checked(body)?).await,
         Operation::UpdateKinesisStreamingDestination => kinesis::update(api, &gate.checked(body)?).await,
         Operation::DescribeKinesisStreamingDestination => kinesis::describe(api, &gate.checked(body)?),
+        Operation::DescribeTableReplicaAutoScaling => auto_scaling::describe(api, &gate.checked(body)?),
+        Operation::UpdateTableReplicaAutoScaling => auto_scaling::update(api, gate.checked(body)?).await,
         Operation::GetResourcePolicy => Ok(encode(&resource_policy::get(api, &gate.checked(body)?)?)),
         Operation::PutResourcePolicy => Ok(encode(&resource_policy::put(api, gate, gate.checked(body)?).await?)),
         Operation::DeleteResourcePolicy => Ok(encode(&resource_policy::delete(api, &gate.checked(body)?).await?)),

@@ -6,8 +6,8 @@ use geodynamo_table::{
 };
 
 use super::{
-    control::{Attributes, billing, index_projection, index_throughput, refuse, refuse_settings_mode, stream},
-    describe::updated_table,
+    control::{Attributes, billing, index_projection, index_throughput, refuse, stream},
+    describe::{SETTINGS_REPLICATION, updated_table},
     throughput::{self, Of, on_demand, warm},
 };
 use crate::{
@@ -29,16 +29,11 @@ pub(super) async fn update_table<E: Engine>(
         "MultiRegionConsistency STRONG",
         input.multi_region_consistency.as_deref() == Some("STRONG"),
     )?;
-    refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
-    refuse(
-        "DisassociationProtectionEnabled",
-        input.disassociation_protection_enabled.is_some(),
-    )?;
     refuse("VectorIndexUpdates", input.vector_index_updates.is_some())?;
     api.check_encryption(input.sse_specification.as_ref())?;
     // What is so already is asked for: nothing changes, but something was asked for.
-    let mode = input.global_table_settings_replication_mode.is_some();
-    let asks_for_what_is = mode || input.sse_specification.is_some();
+    let mode = input.global_table_settings_replication_mode.as_deref();
+    let asks_for_what_is = mode == Some(SETTINGS_REPLICATION) || input.sse_specification.is_some();
 
     let name = api.table_name(&input.table_name)?;
     let current = api.tables.describe(name)?;
@@ -61,6 +56,10 @@ pub(super) async fn update_table<E: Engine>(
         stream: wanted.map(|wanted| stream(wanted, false)).transpose()?,
         deletion_protection: input.deletion_protection_enabled,
         table_class: input.table_class.map(Into::into),
+        disassociation_protection: input.disassociation_protection_enabled,
+        settings_mode: mode
+            .filter(|mode| *mode != SETTINGS_REPLICATION)
+            .map(|mode| mode == "ENABLED"),
         ..UpdateTable::default()
     };
     let effective = update.billing.unwrap_or(current.billing);
@@ -76,8 +75,21 @@ pub(super) async fn update_table<E: Engine>(
     for change in changes {
         index_update(change, &current, effective, &mut attributes, &mut update)?;
     }
-    for change in input.replica_updates.unwrap_or_default() {
+    let replica_updates = input.replica_updates.unwrap_or_default();
+    if replica_updates.len() > 1 && replica_updates.iter().any(|change| change.disassociate.is_some()) {
+        return Err(ApiError::disassociation_with_others());
+    }
+    for change in replica_updates {
         replica_update(change, api.tables.region(), &mut update)?;
+    }
+    let alone = UpdateTable {
+        disassociation_protection: update.disassociation_protection,
+        ..UpdateTable::default()
+    };
+    if update.disassociation_protection.is_some() && (update != alone || asks_for_what_is) {
+        return Err(ApiError::invalid(
+            "DisassociationProtectionEnabled cannot be combined with any other change in the same UpdateTable request",
+        ));
     }
     let consistency = input.multi_region_consistency.is_some();
     if update == UpdateTable::default() && !asks_for_what_is {
@@ -177,7 +189,18 @@ fn index_update(
 }
 
 fn replica_update(change: ReplicationGroupUpdate, local: &str, update: &mut UpdateTable) -> Result<(), ApiError> {
-    refuse("ReplicaUpdates Disassociate", change.disassociate.is_some())?;
+    if let Some(disassociate) = change.disassociate {
+        if change.create.is_some() || change.update.is_some() || change.delete.is_some() {
+            return Err(ApiError::disassociation_with_others());
+        }
+        if disassociate.region_name.as_deref() != Some(local) {
+            return Err(ApiError::invalid(format!(
+                "A replica can only be disassociated by a request to its own region: {local}"
+            )));
+        }
+        update.disassociate = true;
+        return Ok(());
+    }
     let region: String = match (change.create, change.update, change.delete) {
         (Some(create), None, None) => {
             refuse("KMSMasterKeyId", create.kms_master_key_id.is_some())?;

@@ -264,7 +264,6 @@ async fn parameters_that_are_not_offered() {
             "GlobalTableWitnessUpdates",
             r#"[{"Create":{"RegionName":"eu-west-1"}}]"#,
         ),
-        ("DisassociationProtectionEnabled", "true"),
         ("VectorIndexUpdates", "[]"),
     ] {
         let body = format!(r#"{{"TableName":"there","{parameter}":{value}}}"#);

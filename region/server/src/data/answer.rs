@@ -11,7 +11,10 @@ use super::{
     coding::{COMPRESSED_BYTES_MIN, Coding, compress},
     request_id,
 };
-use crate::handler::{Reply, RestReply};
+use crate::{
+    handler::{Reply, RestReply},
+    session::{SESSION, SESSION_DROPPED},
+};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const REST_JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -20,8 +23,9 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 /// What scripts of any origin may read of an answer's headers: what the SDKs look at.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("x-amzn-requestid, x-amz-crc32, x-amzn-errortype, x-amzn-errormessage, date");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "x-amzn-requestid, x-amz-crc32, x-amzn-errortype, x-amzn-errormessage, x-geodynamo-session, date",
+);
 /// How long a browser may remember that it may call, in seconds: two days.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("172800");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -60,13 +64,22 @@ pub(crate) enum Refusal {
 
 /// Wraps an operation's answer; compressed if it is long and the client takes that.
 pub(crate) async fn reply(reply: Reply, request_id: HeaderValue, accepted: Option<Coding>) -> Response<Full<Bytes>> {
-    let Some(coding) = accepted.filter(|_| reply.body.len() >= COMPRESSED_BYTES_MIN) else {
-        return document(reply.status, JSON, request_id, reply.body);
+    let mut response = if let Some(coding) = accepted.filter(|_| reply.body.len() >= COMPRESSED_BYTES_MIN) {
+        let compressed = compress(&reply.body, coding).await;
+        let mut response = document(reply.status, JSON, request_id, compressed);
+        let name = HeaderValue::from_static(coding.name());
+        response.headers_mut().insert(header::CONTENT_ENCODING, name);
+        response
+    } else {
+        document(reply.status, JSON, request_id, reply.body)
     };
-    let compressed = compress(&reply.body, coding).await;
-    let mut response = document(reply.status, JSON, request_id, compressed);
-    let name = HeaderValue::from_static(coding.name());
-    response.headers_mut().insert(header::CONTENT_ENCODING, name);
+    if let Some(token) = reply.session {
+        let headers = response.headers_mut();
+        headers.insert(SESSION, token.value);
+        if token.dropped > 0 {
+            headers.insert(SESSION_DROPPED, HeaderValue::from(token.dropped));
+        }
+    }
     response
 }
 

@@ -31,6 +31,7 @@ use crate::{
     data::Limits,
     handler::{Handler, Origin, Reply},
     metrics::{Outcome, RequestMetrics},
+    session::Asked,
 };
 
 /// The header that names the operation.
@@ -140,7 +141,13 @@ impl<H: Handler> Port<H> {
         let name = self.handler.operations().get(operation).copied().unwrap_or_default();
         let accepted = coding::accepted(&head.headers);
         let answering = async {
-            let verified = self.verify(SERVICE, &head, &body, remote).map_err(Refusal::Access)?;
+            let of_scaling = target.to_str().is_ok_and(geodynamo_scaling::is_target);
+            let service = if of_scaling {
+                geodynamo_scaling::SERVICE
+            } else {
+                SERVICE
+            };
+            let verified = self.verify(service, &head, &body, remote).map_err(Refusal::Access)?;
             let origin = origin(&head, remote, verified);
             let request_id = origin.request_id.clone();
             let call = Call {
@@ -263,6 +270,7 @@ pub(super) fn origin(head: &Parts, remote: Remote, verified: Verified) -> Origin
         secure_transport: remote.secure_transport,
         user_agent: head.headers.get(header::USER_AGENT).cloned(),
         referer: head.headers.get(header::REFERER).cloned(),
+        session: Asked::of(&head.headers),
     }
 }
 

@@ -90,6 +90,7 @@ catalogue! {
     REQUESTS_REFUSED = Counter "requests_refused" ["reason"]
         "Requests that the data port refused before or instead of an operation: signatures, sizes, unknown operations"
         ("UserErrors");
+    SESSION_REQUESTS = Counter "session_requests" ["outcome"] "Requests with a session or a bound on staleness: answered at once, after waiting, or refused because this region was behind";
     REQUEST_PANICS = Counter "request_panics" [] "Handlers that panicked" ("SystemErrors");
     REQUEST_BUFFERED_BYTES = Gauge "request_buffered_bytes" [] "Memory that requests' bodies hold";
     AUDIT_RECORDS_WRITTEN = Counter "audit_records_written" [] "Records of the audit trail that were written";
@@ -203,6 +204,8 @@ catalogue! {
         "When the peer last acknowledged something, in seconds since 1970";
     LINK_LOGS_AHEAD = Gauge "link_logs_ahead" ["peer_region"]
         "Logs of which the peer holds more than this replica: data was lost here";
+    LINK_FAULT = Gauge "link_fault" ["peer_region"] "1 while a fault is on the link on purpose: a game day";
+    LINK_FAULT_PACKETS = Counter "link_fault_packets" [] "Packets that were lost on purpose, of all links";
     LINK_RECEIVED_DELTAS = Counter "link_received_deltas" ["peer_region"] "Deltas received";
     LINK_APPLIED_VERSIONS = Counter "link_applied_versions" ["peer_region"] "Versions applied";
     LINK_DUPLICATE_VERSIONS = Counter "link_duplicate_versions" ["peer_region"] "Versions that were held already";

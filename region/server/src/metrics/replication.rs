@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use geodynamo_replicator::{LinkMetrics, Metrics, Observer};
+use geodynamo_replicator::{Faults, LinkMetrics, Metrics, Observer};
 use geodynamo_replicator_core::{Millis, TableId};
 use prometheus_client::{
     collector::Collector,
@@ -82,7 +82,7 @@ impl Observer for ReplicationObserver {
 
 /// Shows what the replicator counts, by peer region.
 #[derive(Debug)]
-pub struct LinkCollector(pub Arc<Metrics>);
+pub struct LinkCollector(pub Arc<Metrics>, pub Faults);
 
 /// A link's number: its metric, and how to read it in the metric's unit.
 type Reading = (&'static Metric, fn(&LinkMetrics) -> f64);
@@ -143,7 +143,16 @@ const INCOMING: [Reading; 7] = [
 impl Collector for LinkCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         encode(&mut encoder, &OUTGOING, &self.0.outgoing())?;
-        encode(&mut encoder, &INCOMING, &self.0.incoming())
+        encode(&mut encoder, &INCOMING, &self.0.incoming())?;
+        let faults = self.1.now();
+        let mut metric = describe(&mut encoder, &catalogue::LINK_FAULT)?;
+        for peer in self.0.outgoing().keys() {
+            let labels = [("peer_region", peer.as_str())];
+            let there = f64::from(faults.contains_key(peer));
+            metric.encode_family(&labels)?.encode_gauge(&there)?;
+        }
+        let mut metric = describe(&mut encoder, &catalogue::LINK_FAULT_PACKETS)?;
+        metric.encode_counter::<NoLabels, f64, f64>(&(self.1.dropped() as f64), None)
     }
 }
 

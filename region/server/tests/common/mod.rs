@@ -19,7 +19,7 @@ use geodynamo::{
     config::Config,
     handler::{Handler, Origin, Reply},
     metrics::MetricsRegistry,
-    process::Ports,
+    process::{Callers, Ports},
     shutdown::{ShutdownTrigger, shutdown},
 };
 use geodynamo_access::{Mode, Signer};
@@ -65,6 +65,7 @@ impl Handler for Echo {
             status,
             body,
             fault: None,
+            session: None,
         };
         match target {
             "DynamoDB_20120810.Panic" => panic!("as asked"),
@@ -141,7 +142,12 @@ impl Region {
         let echo = Echo::default();
         let (go, begun, ended) = (Arc::clone(&echo.go), Arc::clone(&echo.begun), Arc::clone(&echo.ended));
         let registry = MetricsRegistry::with_process();
-        let ports = Ports::start(&config, mode, None, None, |_| echo, OneTable, &registry, signal)
+        let callers = Callers {
+            mode,
+            source: None,
+            house: None,
+        };
+        let ports = Ports::start(&config, callers, |_| echo, OneTable, &registry, signal)
             .await
             .unwrap();
         Self {

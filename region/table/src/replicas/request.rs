@@ -51,7 +51,7 @@ pub(crate) fn check_newcomer<'a>(
         let entry = other.replicas.get(newcomer);
         entry.is_some_and(|entry| entry.status != ReplicaStatus::Failed)
     };
-    if registers.replicas.contains_key(newcomer) || same_name.any(is_there) {
+    if registers.replicas.contains_key(newcomer) || registers.has_left(newcomer) || same_name.any(is_there) {
         return Err(TableError::Validation(name_taken(name)));
     }
     Ok(())

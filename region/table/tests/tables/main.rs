@@ -5,6 +5,7 @@
 mod collections;
 mod conflicts;
 mod gated;
+mod groups;
 mod indexes;
 mod lost;
 mod names;

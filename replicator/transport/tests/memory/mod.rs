@@ -216,6 +216,10 @@ impl Host for Memory {
         vec![(self.log().log, self.end())]
     }
 
+    fn own_ends(&self, _region: &str, _table: TableId) -> Option<Vec<u8>> {
+        Some(self.end().0.to_be_bytes().to_vec())
+    }
+
     async fn read_log(
         &self,
         _log: LogId,

@@ -1,0 +1,157 @@
+//! Short questions to a peer, each on a stream of its own beside the link: how far a table's change logs go there.
+//!
+//! Whoever asks sends one frame, and gets one. An answer tells what was so after the question was put, by the asker's own clock.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use geodynamo_replicator_core::{TableId, join::CopyFrame};
+use quinn::{Connection, RecvStream, SendStream};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use tokio::time::timeout;
+
+use crate::{Host, wire};
+
+/// The most questions that one peer may put at a time; further ones wait for their turn.
+pub(crate) const ASKS_PER_PEER_MAX: u32 = 8;
+/// How long one may take, its turn included.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first frame on a stream beside the link.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum First {
+    Copy(CopyFrame),
+    Ask(Ask),
+}
+
+/// A question.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// How far do your own logs of this table go?
+    #[serde(rename = "ends")]
+    Ends {
+        #[serde(rename = "t")]
+        table: TableId,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    /// In the form that the holders of the tables have among themselves; nothing if the asker may not know.
+    #[serde(rename = "s")]
+    seen: Option<ByteBuf>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// There is no connection to the peer now.
+    #[error("there is no link to '{0}'")]
+    NoLink(String),
+    /// The connection, or the peer, failed.
+    #[error("'{0}' does not answer: {1}")]
+    Failed(String, String),
+}
+
+/// Puts questions to peers. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Asker(Arc<Mutex<BTreeMap<String, Connection>>>);
+
+impl Asker {
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<String, Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn connected(&self, region: &str, connection: &Connection) {
+        self.connections().insert(region.to_owned(), connection.clone());
+    }
+
+    pub(crate) fn disconnected(&self, region: &str) {
+        self.connections().remove(region);
+    }
+
+    /// Asks a peer how far its own logs of a table go; `None` if it has no such table, or none for this region.
+    ///
+    /// # Errors
+    /// The peer cannot be reached, or does not answer in ten seconds.
+    pub async fn ends(&self, region: &str, table: TableId) -> Result<Option<Vec<u8>>, AskError> {
+        let connection = self.connections().get(region).cloned();
+        let connection = connection.ok_or_else(|| AskError::NoLink(region.to_owned()))?;
+        let failed = |reason: String| AskError::Failed(region.to_owned(), reason);
+        match timeout(ASK_TIMEOUT, ask(&connection, &Ask::Ends { table })).await {
+            Ok(answer) => Ok(answer.map_err(failed)?.seen.map(ByteBuf::into_vec)),
+            Err(_) => Err(failed("it takes too long".into())),
+        }
+    }
+}
+
+async fn ask(connection: &Connection, question: &Ask) -> Result<Answer, String> {
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    wire::append(&mut out, question).map_err(|error| error.to_string())?;
+    send.write_all(&out).await.map_err(|error| error.to_string())?;
+    send.finish().map_err(|error| error.to_string())?;
+    match wire::read::<Answer>(&mut receive).await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err("it gave no answer".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Answers a question.
+pub(crate) async fn answer<H: Host>(host: &H, ask: Ask, send: &mut SendStream, region: &str) -> Result<(), String> {
+    let Ask::Ends { table } = ask;
+    let answer = Answer {
+        seen: host.own_ends(region, table).map(ByteBuf::from),
+    };
+    let mut out = Vec::new();
+    wire::append(&mut out, &answer).map_err(|error| error.to_string())?;
+    send.write_all(&out).await.map_err(|error| error.to_string())?;
+    send.finish().map_err(|error| error.to_string())
+}
+
+/// Reads the first frame of a stream.
+pub(crate) async fn first(receive: &mut RecvStream) -> Result<Option<First>, String> {
+    wire::read::<First>(receive).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use geodynamo_replicator_core::{CopyMark, CopyRequest, frame};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_begins_with_a_copy_or_a_question() {
+        let request = CopyRequest {
+            table: TableId(1),
+            join: 2,
+            after: Some(CopyMark(3, (&b"\x00\xffkey"[..]).into())),
+        };
+        let bytes = frame::encode(&CopyFrame::Request(request.clone())).unwrap();
+        let read = frame::decode::<First>(&bytes).unwrap();
+        assert!(matches!(read, First::Copy(CopyFrame::Request(read)) if read == request));
+        let bytes = frame::encode(&Ask::Ends {
+            table: TableId(u64::MAX),
+        })
+        .unwrap();
+        let read = frame::decode::<First>(&bytes).unwrap();
+        assert!(matches!(
+            read,
+            First::Ask(Ask::Ends {
+                table: TableId(u64::MAX)
+            })
+        ));
+        let bytes = frame::encode(&Answer {
+            seen: Some(ByteBuf::from(*b"\x01\xff")),
+        });
+        let read = frame::decode::<Answer>(&bytes.unwrap()).unwrap();
+        assert_eq!(read.seen, Some(ByteBuf::from(*b"\x01\xff")));
+    }
+}

@@ -181,7 +181,7 @@ pub struct SinkArguments {
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum SinkCommand {
     /// Begins to copy a table: as it is, then every change
-    Add(AddSink),
+    Add(Box<AddSink>),
     /// Lists the sinks: what they do, how far they are behind
     List(ListSinks),
     /// Ends a sink that was added. Its copy stays as it is

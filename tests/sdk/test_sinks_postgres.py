@@ -317,3 +317,26 @@ def test_sinks_are_added_and_removed_and_leave_others_tables_alone(tmp_path, fre
         command(region, "remove", "w")
         client.put_item(TableName=name, Item={"pk": {"S": "e"}})
         assert sinks(region) == {} and len(pg.rows("SELECT pk FROM lake.copy")) == 4
+        # What was written meanwhile was kept for nobody: the copy begins anew.
+        command(region, "add", "w", "--table", name, *arguments, "--schema", "lake", "--into", "copy")
+        wait_until(lambda: len(pg.rows("SELECT pk FROM lake.copy")) == 5, "all items", 30)
+        assert sinks(region)["w"]["loads"] == 1
+
+
+def test_logs_are_not_held_for_ever(tmp_path, fresh, name):
+    """A sink that was away for too long begins anew, and has nothing that is gone."""
+    pg = fresh
+    with serve(tmp_path, settings(pg, ("w", name, ""), more="[sink_options]\nheld_seconds = 1")) as region:
+        client = region.client()
+        make(client, name)
+        client.put_item(TableName=name, Item={"pk": {"S": "old"}})
+        wait_until(lambda: is_there(pg, name) and pg.rows(f'SELECT pk FROM "{name}"') == [{"pk": "old"}], "the item", 30)
+        pg.kill()
+        try:
+            client.delete_item(TableName=name, Key={"pk": {"S": "old"}})
+            client.put_item(TableName=name, Item={"pk": {"S": "new"}})
+            wait_until(lambda: "will begin anew" in (tmp_path / "stderr.log").read_text(), "it is given up", 30)
+        finally:
+            pg.start()
+        wait_until(lambda: pg.rows(f'SELECT pk FROM "{name}"') == [{"pk": "new"}], "it begins anew", 30)
+        assert sinks(region)["w"]["loads"] == 2

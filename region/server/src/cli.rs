@@ -362,7 +362,7 @@ pub enum SinkCommand {
     #[command(
         after_help = "Examples:\n  geodynamo sink add lake --table orders --iceberg s3://lake/orders --commit-seconds 5\n  geodynamo sink add pg --table orders --postgres postgres://geodynamo@db:5432/shop --password-file /etc/geodynamo/pg"
     )]
-    Add(AddSink),
+    Add(Box<AddSink>),
     /// Lists the sinks: what they do, how far they are behind
     #[command(after_help = "Examples:\n  geodynamo sink list\n  geodynamo sink list --output json")]
     List(ListSinks),

@@ -144,7 +144,10 @@ impl Entry {
 
 /// Which logs are held, for which sink. A sink whose table's logs are held from a position needs all behind it.
 #[derive(Debug, Default)]
-pub(crate) struct Holds(Mutex<BTreeMap<String, (u64, BTreeMap<LogId, Position>)>>);
+pub(crate) struct Holds(Mutex<BTreeMap<String, Held>>);
+
+/// A table, and the positions from which its logs are held.
+type Held = (u64, BTreeMap<LogId, Position>);
 
 impl Holds {
     /// Holds a table's logs for a sink from these positions on; those that are not told, from the start.

@@ -19,6 +19,8 @@ mod rows;
 mod service;
 mod spec;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ pub(crate) struct Copy {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Row {
     /// A sink that an operator added.
-    Sink(SinkSpec),
+    Sink(Box<SinkSpec>),
     /// The copy of the sink with this name.
     Copy(String, Copy),
 }
@@ -52,7 +52,7 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Option<Row>, TableError> 
     let corrupt = || TableError::Corrupt("a sink's row cannot be read: its name".into());
     let name = std::str::from_utf8(key).map_err(|_| corrupt())?;
     match name.split_once('/') {
-        Some(("sink", _)) => Ok(Some(Row::Sink(unpack(value)?))),
+        Some(("sink", _)) => Ok(Some(Row::Sink(Box::new(unpack(value)?)))),
         Some(("copy", name)) => Ok(Some(Row::Copy(name.to_owned(), unpack(value)?))),
         _ => Ok(None),
     }
@@ -96,8 +96,8 @@ mod tests {
         };
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
         let cases = [
-            (sink_row("warehouse"), pack(&spec).unwrap(), Row::Sink(spec)),
-            (sink_row("lake"), pack(&lake).unwrap(), Row::Sink(lake)),
+            (sink_row("warehouse"), pack(&spec).unwrap(), Row::Sink(Box::new(spec))),
+            (sink_row("lake"), pack(&lake).unwrap(), Row::Sink(Box::new(lake))),
             (
                 copy_row("warehouse"),
                 pack(&copy).unwrap(),

@@ -68,7 +68,7 @@ impl<E: Engine> Sinks<E> {
         for (_, key, value) in tables.kept_rows(Keeper::Sinks).await? {
             match read(&key, &value)? {
                 Some(Row::Sink(spec)) => {
-                    specs.insert(spec.name.clone(), (spec, false));
+                    specs.insert(spec.name.clone(), (*spec, false));
                 }
                 Some(Row::Copy(name, copy)) => {
                     copies.insert(name, copy);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use geodynamo_sinks::{Options, SinkSpec};
+use geodynamo_sinks::{HELD_FOR, Options, SinkSpec};
 use serde::Deserialize;
 
 use super::Within;
@@ -11,9 +11,9 @@ use super::Within;
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinkOptions {
-    /// For how long a table's change logs are held for a sink that does not take them, in hours. One that is away for longer
-    /// begins anew.
-    pub held_hours: Within<1, 720>,
+    /// For how long a table's change logs are held for a sink that does not take them, in seconds. One that is away for
+    /// longer begins anew.
+    pub held_seconds: Within<1, 2_592_000>,
     /// Whether positions are stored in a transaction of their own, before the changes. That loses changes in a crash: for
     /// negative controls only.
     pub position_first: bool,
@@ -22,7 +22,7 @@ pub struct SinkOptions {
 impl Default for SinkOptions {
     fn default() -> Self {
         Self {
-            held_hours: Within::new(24),
+            held_seconds: Within::new(HELD_FOR.as_secs()),
             position_first: false,
         }
     }
@@ -32,7 +32,7 @@ impl SinkOptions {
     /// As sinks take them.
     pub(crate) fn options(&self) -> Options {
         Options {
-            held_for: Duration::from_secs(self.held_hours.get() * 3600),
+            held_for: Duration::from_secs(self.held_seconds.get()),
             position_first: self.position_first,
         }
     }
@@ -60,10 +60,10 @@ mod tests {
         };
         let sink = "[[sinks]]\nname = \"w\"\ntable = \"orders\"\n[sinks.postgres]\naddress = \"postgres://u@h/d\"\n";
         let read = config(&format!(
-            "{sink}password_file = \"f\"\n[sink_options]\nheld_hours = 2\n"
+            "{sink}password_file = \"f\"\n[sink_options]\nheld_seconds = 2\n"
         ))
         .unwrap();
-        assert_eq!((read.sinks.len(), read.sink_options.held_hours.get()), (1, 2));
+        assert_eq!((read.sinks.len(), read.sink_options.held_seconds.get()), (1, 2));
         for (text, reason) in [
             (format!("{sink}{sink}"), "two sinks are called 'w'"),
             (sink.replace("u@h", "u:hush@h"), "password_file"),

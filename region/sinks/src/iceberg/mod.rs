@@ -17,7 +17,7 @@ mod schema;
 mod state;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::BTreeMap,

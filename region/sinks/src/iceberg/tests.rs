@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use geodynamo_item::{AttributeType, AttributeValue, Item, Number};
 use geodynamo_table::StoredItem;
 
-use super::*;
+use super::{schema::Cell, *};
 use crate::Document;
 
 fn shape() -> Shape {
@@ -73,7 +73,24 @@ async fn content(open: &mut Open) -> Vec<String> {
     found
 }
 
-use super::schema::Cell;
+/// The documents of a sink's copy; none if it is not there, or moves on while it is read.
+pub(crate) async fn documents(sink: &SinkSpec) -> Option<Vec<String>> {
+    let spec = sink.iceberg.clone()?;
+    let store = Store::open(&spec, &sink.table).ok()?;
+    let state = store.current().await.ok()??;
+    let mut found = Vec::new();
+    for file in &state.files {
+        let deleted = match &file.deletes {
+            Some(deletes) => files::read_places(store.get(&deletes.name).await.ok()?).ok()?,
+            None => Vec::new(),
+        };
+        let rows = files::read_rows(state.schemas.last()?, store.get(&file.file.name).await.ok()?).ok()?;
+        let live = (0_u32..).zip(rows).filter(|(place, _)| !deleted.contains(place));
+        found.extend(live.map(|(_, row)| row.item));
+    }
+    found.sort();
+    Some(found)
+}
 
 fn expected(model: &BTreeMap<u32, u32>) -> Vec<String> {
     let document = |(key, value): (&u32, &u32)| format!("{{\"item\":1.5,\"pk\":\"k{key}\",\"v\":{value}}}");

@@ -4,7 +4,7 @@ use std::{
     fs,
     future::Future,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -96,7 +96,7 @@ fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> TargetError {
     TargetError(format!("{}: {reason}", path.display()))
 }
 
-fn password(path: &PathBuf) -> Result<String> {
+fn password(path: &Path) -> Result<String> {
     let length = fs::metadata(path).map_err(|error| unusable(path, &error))?.len();
     if length > PASSWORD_LEN_MAX {
         return Err(unusable(path, &"this is no password"));

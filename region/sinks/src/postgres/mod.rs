@@ -108,7 +108,7 @@ impl Target for Postgres {
     async fn begin_load(&mut self, _: &Shape) -> Result<()> {
         let open = self.opened()?;
         let (client, statements) = (&open.connection.client, &open.statements);
-        client.batch_execute("BEGIN").await.map_err(told)?;
+        client.batch_execute(statements::BEGIN_LOAD).await.map_err(told)?;
         // Two sinks that begin at once would make one table twice.
         client.query(statements::LOCK_SETUP, &[]).await.map_err(told)?;
         let schema = client.query_opt(statements::SCHEMA, &[&statements.schema]).await;

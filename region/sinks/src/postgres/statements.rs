@@ -12,6 +12,8 @@ const STATE: &str = "geodynamo_sinks";
 
 /// Makes a connection the only writer of a copy for as long as it lasts; tells whether it is.
 pub(super) const LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended('geodynamo sink ' || $1::text, 0))";
+/// Begins a transaction in which a large table may be emptied, however long that takes.
+pub(super) const BEGIN_LOAD: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'";
 /// Makes a transaction the only one that makes a sink's tables.
 pub(super) const LOCK_SETUP: &str = "SELECT pg_advisory_xact_lock(hashtextextended('geodynamo sinks', 0))";
 /// Whether there is a table.

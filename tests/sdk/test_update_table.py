@@ -340,9 +340,8 @@ def test_items_are_moved_to_the_table_s_class(dev, client, make_table, name):
             INVALID + "MultiRegionConsistency can only be specified when a replica is created",
         ),
         (
-            {"GlobalTableSettingsReplicationMode": "DISABLED"},
-            "GlobalTableSettingsReplicationMode other than ENABLED_WITH_OVERRIDES is not available in this version of "
-            "geodynamo",
+            {"DisassociationProtectionEnabled": False},
+            INVALID + "DisassociationProtectionEnabled can only be specified for a global table replica",
         ),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

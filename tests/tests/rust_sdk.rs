@@ -1,17 +1,11 @@
 //! The AWS SDK for Rust, unmodified, against one region that checks its signatures.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::client::Waiters;
-use aws_sdk_dynamodb::config::interceptors::{
-    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
-};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, CreateGlobalSecondaryIndexAction, Delete, Get,
@@ -43,7 +37,6 @@ async fn the_rust_sdk_works_with_tables_items_batches_and_transactions() -> Resu
     tables(&client).await?;
     every_type_comes_back(&client).await?;
     updates_under_conditions(&client).await?;
-    sessions(&client).await?;
     batches_and_pages(&client).await?;
     transactions(&client).await?;
     time_to_live_and_a_new_index(&client).await?;
@@ -55,88 +48,6 @@ async fn the_rust_sdk_works_with_tables_items_batches_and_transactions() -> Resu
         Ok(gone.is_err_and(|error| error.into_service_error().is_resource_not_found_exception()))
     })
     .await?;
-    Ok(())
-}
-
-// As docs/sessions.md has it; `sessions` holds both against each other.
-
-/// What one user has seen, in whatever region: `config.interceptor(session.clone())`, for each of their clients.
-#[derive(Clone, Debug, Default)]
-struct Session(Arc<Mutex<Option<String>>>);
-
-impl Intercept for Session {
-    fn name(&self) -> &'static str {
-        "session"
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let token = self.0.lock().expect("nobody panics with it").clone();
-        let token = token.unwrap_or_else(|| "new".into());
-        context.request_mut().headers_mut().insert("x-geodynamo-session", token);
-        Ok(())
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(token) = context.response().headers().get("x-geodynamo-session") {
-            *self.0.lock().expect("nobody panics with it") = Some(token.to_owned());
-        }
-        Ok(())
-    }
-}
-
-async fn sessions(client: &Client) -> Result<(), Failure> {
-    let (page, here) = (include_str!("../../docs/sessions.md"), include_str!("rust_sdk.rs"));
-    let shown = page.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
-    assert!(
-        here.contains(shown.ok_or("no code in the page")?),
-        "the page shows other code"
-    );
-    let session = Session::default();
-    let config = client.config().to_builder().interceptor(session.clone());
-    let client = Client::from_conf(config.build());
-    let key = |n: u32| (AttributeValue::S("session".into()), AttributeValue::N(n.to_string()));
-    let mut tokens = Vec::new();
-    for n in 1..=2 {
-        let (pk, sk) = key(n);
-        client
-            .put_item()
-            .table_name(TABLE)
-            .item("pk", pk)
-            .item("sk", sk)
-            .send()
-            .await?;
-        tokens.push(session.0.lock().expect("nobody panics with it").clone());
-    }
-    assert!(tokens[0].is_some() && tokens[0] != tokens[1], "{tokens:?}");
-    let (pk, sk) = key(2);
-    let read = client
-        .get_item()
-        .table_name(TABLE)
-        .key("pk", pk)
-        .key("sk", sk)
-        .send()
-        .await?;
-    assert!(read.item.is_some());
-    for n in 1..=2 {
-        let (pk, sk) = key(n);
-        client
-            .delete_item()
-            .table_name(TABLE)
-            .key("pk", pk)
-            .key("sk", sk)
-            .send()
-            .await?;
-    }
     Ok(())
 }
 

@@ -40,6 +40,7 @@ MAY_USE = {
     "audit": {"access", "policy"},
     "console": set(),
     "outgoing": {"access"},
+    "keyservice": {"outgoing", "seal"},
     "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},
     "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},
     "loadgen": {"access", "topology", "wan"},

@@ -16,6 +16,7 @@ use crate::layout::{DATA, FORMAT_KEY, LOG, META};
 mod classes;
 mod logs;
 mod sealed;
+mod upkeep;
 
 fn small() -> RocksOptions {
     RocksOptions {

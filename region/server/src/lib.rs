@@ -27,6 +27,7 @@ pub mod process;
 mod recovery;
 pub mod region;
 pub mod run;
+mod scrub;
 mod sealing;
 pub mod shutdown;
 pub mod telemetry;

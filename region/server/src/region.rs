@@ -35,12 +35,14 @@ use crate::{
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
     metrics::{
-        IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
-        ReplicationLag, ReplicationObserver, RocksCollector, TableCollector, TriggerCollector,
+        IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry,
+        RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector, TableCollector,
+        TriggerCollector,
     },
     peers::TablesHost,
     process::{Ports, StartError},
-    sealing::{self, Sealing, SealingError},
+    scrub::Scrub,
+    sealing::{self, KeyWatch, Sealing, SealingError},
     shutdown::Shutdown,
     triggers::{self, TriggersStartError},
 };
@@ -121,6 +123,7 @@ pub struct Region {
     recoveries: Option<Recoveries<RocksEngine>>,
     triggers: Arc<Triggers<RocksEngine>>,
     kinesis: Option<Kinesis<RocksEngine>>,
+    keys: Option<KeyWatch>,
     background: watch::Sender<bool>,
 }
 
@@ -150,6 +153,15 @@ impl Region {
         let collector = KinesisCollector(kinesis.clone());
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let iam = access::start(config, &tables, sealing.as_ref(), stop.clone()).await?;
+        let scrub = Scrub::start(&tables, config.storage.scrub_mb_per_second.get() << 20, stop.clone());
+        registry.register(|registry| registry.register_collector(Box::new(ScrubCollector(scrub))));
+        let keys = sealing
+            .as_ref()
+            .map(|sealing| KeyWatch::start(config, sealing, &tables, stop.clone()));
+        if let Some(keys) = &keys {
+            let collector = KeyCollector(keys.clone());
+            registry.register(|registry| registry.register_collector(Box::new(collector)));
+        }
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
             recoveries.start(stop.clone());
@@ -240,6 +252,7 @@ impl Region {
             recoveries,
             triggers,
             kinesis,
+            keys,
             background,
         })
     }
@@ -257,6 +270,14 @@ impl Region {
     /// The tables.
     pub fn tables(&self) -> &Arc<Tables<RocksEngine>> {
         &self.tables
+    }
+
+    /// Returns once the region must not serve any more, because its key was away for too long.
+    pub async fn key_lost(&self) {
+        match &self.keys {
+            Some(keys) => keys.lost().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Returns once the signal was given that [`Region::start`] was told of, the requests are answered, what peers sent is

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import reactions
+from upkeep import upkeep
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 WIDTH = 24
@@ -303,16 +304,7 @@ def storage():
             (f"geodynamo_storage_recoveries_total{{{REGION}}}", "recoveries, {{region}}"),
             (f"geodynamo_storage_reads_failed_total{{{REGION}}}", "failed reads, {{region}}"),
         ], "none"),
-        of("Reserve", "Room kept for a full disk; 0 while it is given up.", [(f"geodynamo_storage_reserve_bytes{{{REGION}}}", "{{region}}")], "bytes"),
-        row("Damage and keys"),
-        of("Damaged files", "Found by reading all files in the background.", [(f"geodynamo_storage_damaged_files{{{REGION}}}", "{{region}}")], "none"),
-        of("Read in the background", "To find damage.", [(rate("geodynamo_storage_scrubbed_bytes_total"), "{{region}}")], "Bps"),
-        of("All files read", "How often, since the process started.", [(f"geodynamo_storage_scrubs_total{{{REGION}}}", "{{region}}")], "none"),
-        of("Region key away", "For how long its service has not given it.", [(f"geodynamo_encryption_key_away_seconds{{{REGION}}}", "{{region}}")], "s"),
-        of("Age of the data key", "The one that new files get theirs from.", [(f"geodynamo_encryption_data_key_age_seconds{{{REGION}}}", "{{region}}")], "s"),
-        of("Files by data key", "Those under older ones are written anew.", [(f"geodynamo_encryption_files{{{REGION}}}", "{{data_key}}, {{region}}")], "none"),
-        of("Bytes by data key", "Of those files.", [(f"geodynamo_encryption_file_bytes{{{REGION}}}", "{{data_key}}, {{region}}")], "bytes"),
-        of("Written anew", "Because of an older data key.", [(rate("geodynamo_encryption_rewritten_bytes_total"), "{{region}}")], "Bps"),
+        *upkeep(of, row, rate, REGION),
         row("Memory and disk"),
         of("Row cache, share of hits", "Reads of single rows.", [(f"{hits} / clamp_min({hits} + {misses}, 1)", "{{region}}")], "percentunit"),
         of("Caches", "Block cache with memtables, row cache, memtables.", [
@@ -320,12 +312,6 @@ def storage():
             (f"geodynamo_storage_row_cache_bytes{{{REGION}}}", "rows, {{region}}"),
             (f"geodynamo_storage_memtable_bytes{{{REGION}}}", "memtables, {{region}}"),
         ], "bytes"),
-        of("Table files", "On disk, the WAL not counted.", [(f"geodynamo_storage_table_bytes{{{REGION}}}", "{{region}}")], "bytes"),
-        of("Table classes", "Bytes of files by class; what is being moved from one to another.", [
-            (f"geodynamo_storage_class_bytes{{{REGION}}}", "{{class}}, {{region}}"),
-        ], "bytes"),
-        of("Moves between classes", "Tables and indexes that are being moved.", [(f"geodynamo_storage_class_moves{{{REGION}}}", "{{region}}")], "none"),
-        of("Moved between classes", "Bytes of rows.", [(rate("geodynamo_storage_class_moved_bytes_total"), "{{region}}")], "Bps"),
         of("Disk free", "In the file system of the data directory.", [
             (f"geodynamo_storage_disk_free_bytes{{{REGION}}}", "free, {{region}}"),
             (f"geodynamo_storage_disk_size_bytes{{{REGION}}}", "size, {{region}}"),

@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod admission;
+mod batch;
 mod classes;
 mod cold_dir;
 mod committer;

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import reactions
 import recovery
+from upkeep import upkeep
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 WIDTH = 24
@@ -305,7 +306,7 @@ def storage():
             (f"geodynamo_storage_recoveries_total{{{REGION}}}", "recoveries, {{region}}"),
             (f"geodynamo_storage_reads_failed_total{{{REGION}}}", "failed reads, {{region}}"),
         ], "none"),
-        of("Reserve", "Room kept for a full disk; 0 while it is given up.", [(f"geodynamo_storage_reserve_bytes{{{REGION}}}", "{{region}}")], "bytes"),
+        *upkeep(of, row, rate, REGION),
         row("Memory and disk"),
         of("Row cache, share of hits", "Reads of single rows.", [(f"{hits} / clamp_min({hits} + {misses}, 1)", "{{region}}")], "percentunit"),
         of("Caches", "Block cache with memtables, row cache, memtables.", [
@@ -313,7 +314,6 @@ def storage():
             (f"geodynamo_storage_row_cache_bytes{{{REGION}}}", "rows, {{region}}"),
             (f"geodynamo_storage_memtable_bytes{{{REGION}}}", "memtables, {{region}}"),
         ], "bytes"),
-        of("Table files", "On disk, the WAL not counted.", [(f"geodynamo_storage_table_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         of("Disk free", "In the file system of the data directory.", [
             (f"geodynamo_storage_disk_free_bytes{{{REGION}}}", "free, {{region}}"),
             (f"geodynamo_storage_disk_size_bytes{{{REGION}}}", "size, {{region}}"),

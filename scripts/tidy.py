@@ -42,6 +42,7 @@ MAY_USE = {
     "command": {"access", "outgoing"},
     "console": set(),
     "outgoing": {"access"},
+    "keyservice": {"outgoing", "seal"},
     "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},
     "sinks": {"archive", "item", "json", "replicator-core", "storage", "table"},
     "scaling": {"api", "policy", "replicator-core", "storage", "table"},

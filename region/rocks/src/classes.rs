@@ -47,7 +47,7 @@ impl Family {
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Data => DATA,
             Self::Cold => COLD,

@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod admission;
+mod batch;
 mod classes;
 mod cold_dir;
 mod committer;
@@ -63,6 +64,7 @@ mod snapshot;
 mod store;
 mod tail;
 mod trouble;
+mod upkeep;
 mod wal;
 
 pub use layout::FORMAT;
@@ -71,6 +73,7 @@ pub use options::RocksOptions;
 pub use queue::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, QUEUE_BYTES_MAX, QUEUE_JOBS_MAX};
 pub use snapshot::RocksSnapshot;
 pub use tail::TAIL_BYTES_MAX;
+pub use upkeep::{Damaged, ScrubPlace, Scrubbed};
 
 use classes::{Placement, Spot};
 use committer::{Committer, Shared};

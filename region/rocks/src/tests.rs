@@ -11,11 +11,12 @@ use geodynamo_storage::{Append, Direction, Group, Precondition, Snapshot, Troubl
 use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, Options};
 
 use super::*;
-use crate::layout::{DATA, FORMAT_KEY, LOG, META};
+use crate::layout::{COLD, DATA, FORMAT_KEY, LOG, META};
 
 mod classes;
 mod logs;
 mod sealed;
+mod upkeep;
 
 fn small() -> RocksOptions {
     RocksOptions {
@@ -367,7 +368,7 @@ fn unknown_formats_and_places_are_refused() {
     let home = tempfile::tempdir().unwrap();
     drop(open(home.path()));
     let raw = |change: &dyn Fn(&DB)| {
-        let families = [META, DATA, LOG].map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+        let families = [META, DATA, COLD, LOG].map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
         change(&DB::open_cf_descriptors(&Options::default(), home.path(), families).unwrap());
     };
     raw(&|db| db.put(FORMAT_KEY, [FORMAT + 1]).unwrap());
@@ -562,11 +563,11 @@ async fn layout_is_golden() {
     engine.log_trim(LogId(1), Position(1)).await.unwrap();
     drop(engine);
 
-    let families = [META, DATA, LOG].map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+    let families = [META, DATA, COLD, LOG].map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
     let db = DB::open_cf_descriptors(&Options::default(), home.path(), families).unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut found = String::new();
-    for family in [META, DATA, LOG] {
+    for family in [META, DATA, COLD, LOG] {
         for row in db.iterator_cf(db.cf_handle(family).unwrap(), IteratorMode::Start) {
             let (key, value) = row.unwrap();
             found += &format!("{family} {} = {}\n", hex(&key), hex(&value));

@@ -310,6 +310,17 @@ impl KeyringFile {
         Ok(Keyring::of_keys(keys))
     }
 
+    /// Whether the region key still unwraps the current key; `path` is what errors call the file.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub fn check(&self, path: &Path, region_key: &dyn RegionKey) -> Result<()> {
+        let current = self.keys.iter().filter(|entry| entry.id == self.current);
+        current
+            .map(|entry| entry.unwrap(path, region_key))
+            .try_for_each(|key| key.map(drop))
+    }
+
     /// Whether every key of another one is in this one.
     pub fn has_all_of(&self, other: &Self) -> bool {
         let has = |id: &String| self.keys.iter().any(|entry| entry.id == *id);

@@ -52,6 +52,8 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// The most access keys.
 const CREDENTIALS_MAX: usize = 10_000;
+/// What is read of the files in the background, in MiB a second: 10 GB in three quarters of an hour.
+const SCRUB_MB_PER_SECOND: u64 = 4;
 /// MiB kept in reserve for a full disk: room for all memtables.
 const RESERVE_MB: u64 = 64;
 
@@ -214,6 +216,9 @@ pub struct Storage {
     /// STANDARD_INFREQUENT_ACCESS, once they are compacted. It belongs to this data directory alone, and once it is told it
     /// stays. With the others unless told.
     pub cold_dir: Option<PathBuf>,
+    /// What is read of the files in the background, over and over, to find damage while there are other copies, in MiB a second;
+    /// 0 for none.
+    pub scrub_mb_per_second: Within<0, 4096>,
     /// Partitions of a new table; 0 for as many as DynamoDB gives it for its throughput: four on demand, one for a small
     /// provisioned table. A new stream has a shard for each.
     pub partitions_per_table: Within<0, 4096>,
@@ -476,7 +481,7 @@ impl Config {
         paths.extend(self.archive.as_mut().and_then(ArchiveEntry::folder_mut));
         paths.extend(self.s3.dir.as_mut());
         paths.extend(self.access.paths());
-        paths.extend(self.encryption.key_file.as_mut());
+        paths.extend(self.encryption.paths());
         paths.extend(self.storage.cold_dir.as_mut());
         paths.extend(self.audit.path.as_mut());
         paths.extend(
@@ -531,6 +536,7 @@ impl Default for Storage {
             background_mb_per_second: None,
             reserve_mb: Within::new(RESERVE_MB),
             cold_dir: None,
+            scrub_mb_per_second: Within::new(SCRUB_MB_PER_SECOND),
             partitions_per_table: Within::new(0),
             item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }

@@ -29,6 +29,7 @@ pub mod process;
 mod recovery;
 pub mod region;
 pub mod run;
+mod scrub;
 mod sealing;
 pub mod session;
 pub mod shutdown;

@@ -2,12 +2,14 @@
 
 pub mod catalogue;
 mod identity;
+mod keys;
 mod kinesis;
 mod latency;
 mod process;
 mod recovery;
 mod replication;
 mod sinks;
+mod scrub;
 mod storage;
 mod triggers;
 
@@ -34,6 +36,7 @@ pub use self::{
     storage::{RocksCollector, TableCollector},
     triggers::TriggerCollector,
 };
+pub(crate) use self::{keys::KeyCollector, scrub::ScrubCollector};
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
 /// [`MetricsRegistry::register`].

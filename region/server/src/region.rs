@@ -38,13 +38,14 @@ use crate::{
     console::{self, RegionLinks},
     links::LinkControl,
     metrics::{
-        IdentityCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector,
-        ReplicationLag, ReplicationObserver, RocksCollector, SinkCollector, TableCollector, TransferCollector,
-        TriggerCollector, catalogue,
+        IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry,
+        RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector, SinkCollector,
+        TableCollector, TransferCollector, TriggerCollector, catalogue,
     },
     peers::TablesHost,
     process::{Callers, Ports, StartError},
-    sealing::{self, Sealing, SealingError},
+    scrub::Scrub,
+    sealing::{self, KeyWatch, Sealing, SealingError},
     session::Sessions,
     shutdown::Shutdown,
     sinks,
@@ -131,6 +132,7 @@ pub struct Region {
     triggers: Arc<Triggers<RocksEngine>>,
     kinesis: Option<Kinesis<RocksEngine>>,
     sinks: Sinks<RocksEngine>,
+    keys: Option<KeyWatch>,
     background: watch::Sender<bool>,
 }
 
@@ -164,6 +166,15 @@ impl Region {
         let collector = SinkCollector(sinks.clone());
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let iam = access::start(config, &tables, sealing.as_ref(), stop.clone()).await?;
+        let scrub = Scrub::start(&tables, config.storage.scrub_mb_per_second.get() << 20, stop.clone());
+        registry.register(|registry| registry.register_collector(Box::new(ScrubCollector(scrub))));
+        let keys = sealing
+            .as_ref()
+            .map(|sealing| KeyWatch::start(config, sealing, &tables, stop.clone()));
+        if let Some(keys) = &keys {
+            let collector = KeyCollector(keys.clone());
+            registry.register(|registry| registry.register_collector(Box::new(collector)));
+        }
         tables.start_background(stop.clone());
         if let Some(recoveries) = &recoveries {
             recoveries.start(stop.clone());
@@ -287,6 +298,7 @@ impl Region {
             triggers,
             kinesis,
             sinks,
+            keys,
             background,
         })
     }
@@ -304,6 +316,14 @@ impl Region {
     /// The tables.
     pub fn tables(&self) -> &Arc<Tables<RocksEngine>> {
         &self.tables
+    }
+
+    /// Returns once the region must not serve any more, because its key was away for too long.
+    pub async fn key_lost(&self) {
+        match &self.keys {
+            Some(keys) => keys.lost().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Returns once the signal was given that [`Region::start`] was told of, the requests are answered, what peers sent is

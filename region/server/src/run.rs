@@ -230,16 +230,22 @@ fn run_region(
         let region = Region::start(config, mode, signal).await?;
         greet(&region)?;
         notify(State::Ready);
-        tokio::select! {
-            asked = termination => asked??,
-            () = input_ends(), if stop_with_stdin => {}
-        }
+        let lost = tokio::select! {
+            asked = termination => { asked??; false }
+            () = input_ends(), if stop_with_stdin => false,
+            () = region.key_lost() => true,
+        };
         tracing::info!("asked to end: answering what has begun");
         notify(State::Stopping);
         trigger.trigger();
         region.finish().await?;
         tracing::info!("ended");
-        Ok(())
+        match lost {
+            true => {
+                Err("the service that has the region's key was away for too long ([encryption] away_seconds)".into())
+            }
+            false => Ok(()),
+        }
     });
     // Connections that would not end are cut off here.
     drop(runtime);

@@ -2,6 +2,7 @@
 
 mod encrypt;
 mod keys;
+mod keywatch;
 
 use std::{
     fs::{self, File},
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::{config::Config, region::DATABASE};
 pub(crate) use keys::keys;
+pub(crate) use keywatch::KeyWatch;
 
 /// The keyring's file in a data directory.
 const KEYRING: &str = "keyring.json";
@@ -32,7 +34,7 @@ const EXCHANGE_WAIT: Duration = Duration::from_secs(2);
 /// What is said of a directory that is encrypted in part.
 const HALFWAY: &str = "the tables are about to be encrypted: run 'geodynamo keys encrypt' again";
 /// What is said to somebody who has to choose.
-const CHOOSE: &str = "say where the region's key is ([encryption] key_file, key_variable or key_command), or that nothing is \
+const CHOOSE: &str = "say where the region's key is ([encryption] key_file, key_variable, key_command, kms or vault), or that nothing is \
                       to be encrypted (enabled = false)";
 
 /// Why a region cannot encrypt, or decrypt.
@@ -138,6 +140,20 @@ pub(crate) fn open(config: &Config) -> Result<Option<Sealing>, SealingError> {
 /// The region's key, from where the configuration says it is.
 fn region_key(config: &Config) -> Result<Arc<dyn RegionKey>, SealError> {
     let told = &config.encryption;
+    if !told.has_service() {
+        return local_key(config);
+    }
+    let earlier = told.names_local_key().then(|| local_key(config)).transpose()?;
+    let service = told.service(config.region.as_str(), earlier);
+    match service.map_err(|error| SealError::NoKey(error.to_string()))? {
+        Some(service) => Ok(Arc::new(service)),
+        None => local_key(config),
+    }
+}
+
+/// The same where this process has the key's bytes.
+fn local_key(config: &Config) -> Result<Arc<dyn RegionKey>, SealError> {
+    let told = &config.encryption;
     let key = if let Some(variable) = &told.key_variable {
         LocalKey::from_variable(variable)?
     } else if let Some(words) = &told.key_command {
@@ -169,7 +185,7 @@ pub(crate) fn beside(folder: &Path) -> PathBuf {
 /// Makes the key beside the data directory, if the configuration leaves it there.
 fn make_default_key(config: &Config) -> Result<(), SealingError> {
     let told = &config.encryption;
-    if told.key_file.is_some() || told.key_variable.is_some() || told.key_command.is_some() {
+    if told.names_local_key() || told.has_service() {
         return Ok(());
     }
     let path = beside(&config.data_dir);
@@ -229,7 +245,10 @@ impl Sealing {
         let mut is_there = false;
         for (name, file) in keyrings(archive).await? {
             is_there |= file == *self.file;
-            match file.unwrap(Path::new(&name), &*self.region_key) {
+            // A service may take its time, or be away.
+            let region_key = Arc::clone(&self.region_key);
+            let unwrapping = tokio::task::spawn_blocking(move || file.unwrap(Path::new(&name), &*region_key));
+            match unwrapping.await.unwrap_or(Err(SealError::System)) {
                 Ok(others) => drop(self.keyring.take_in(&others)),
                 // Of a region with another key.
                 Err(SealError::WrongKey { .. }) => {}

@@ -162,7 +162,7 @@ impl FunctionEntry {
 }
 
 impl Key {
-    fn endpoint(&self, address: &Address, service: &str, region: &str) -> Result<Endpoint, EndpointError> {
+    pub(super) fn endpoint(&self, address: &Address, service: &str, region: &str) -> Result<Endpoint, EndpointError> {
         let key = self.access_key_id.as_ref().zip(self.secret_access_key.as_ref());
         let credentials = key.map(|(id, secret)| Credentials {
             access_key_id: id.as_str().to_owned(),

@@ -238,6 +238,19 @@ catalogue! {
     STORAGE_CLASS_MOVES = Gauge "storage_class_moves" []
         "Tables and indexes, each by itself, whose rows are being moved to their table's class";
     STORAGE_CLASS_MOVED_BYTES = Counter "storage_class_moved_bytes" [] "Bytes that were moved to another table class";
+    ENCRYPTION_KEY_AWAY_SECONDS = Gauge "encryption_key_away_seconds" []
+        "For how long the service that has the region's key has not given it; 0 while it does, or no service has it";
+    ENCRYPTION_DATA_KEY_AGE_SECONDS = Gauge "encryption_data_key_age_seconds" []
+        "How old the data key is that new files get theirs from";
+    ENCRYPTION_FILES = Gauge "encryption_files" ["data_key"]
+        "Files of the store by the data key that they are under: current, older";
+    ENCRYPTION_FILE_BYTES = Gauge "encryption_file_bytes" ["data_key"] "Bytes of those files";
+    ENCRYPTION_REWRITTEN_BYTES = Counter "encryption_rewritten_bytes" []
+        "Bytes written anew because they were under an older data key";
+    STORAGE_SCRUBBED_BYTES = Counter "storage_scrubbed_bytes" []
+        "Bytes of rows that were read in the background, and are whole";
+    STORAGE_SCRUBS = Counter "storage_scrubs" [] "How often all files were read so";
+    STORAGE_DAMAGED_FILES = Gauge "storage_damaged_files" [] "Files in which damage was found by that, and is still";
     STORAGE_COMPACTION_PENDING_BYTES = Gauge "storage_compaction_pending_bytes" []
         "Bytes that compaction has to rewrite";
     STORAGE_WRITE_LIMIT = Gauge "storage_write_limit_bytes_per_second" []

@@ -66,7 +66,7 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     File::open(&config.data_dir)?.sync_all()?;
     super::open(&config)?;
     let place = key_file(&config);
-    if config.encryption.key_variable.is_none() && config.encryption.key_command.is_none() {
+    if config.encryption.is_in_file() {
         writeln!(io::stdout(), "encrypted; keep a copy of {}", place.display())?;
     }
     Ok(())

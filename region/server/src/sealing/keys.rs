@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -105,6 +105,24 @@ fn status(arguments: &KeysStatus) -> Done {
 /// How many files of a store each data key has, and bytes.
 fn usage(config: &Config) -> io::Result<(BTreeMap<String, u64>, BTreeMap<String, u64>)> {
     let (mut files, mut bytes) = (BTreeMap::new(), BTreeMap::new());
+    for file in sealed_files(config)? {
+        *files.entry(file.key.clone()).or_insert(0) += 1;
+        *bytes.entry(file.key).or_insert(0) += file.bytes;
+    }
+    Ok((files, bytes))
+}
+
+/// A file of a store that is encrypted.
+pub(super) struct SealedFile {
+    pub(super) path: PathBuf,
+    /// The id of the data key that its own key is derived from.
+    pub(super) key: String,
+    pub(super) bytes: u64,
+}
+
+/// The files of a store.
+pub(super) fn sealed_files(config: &Config) -> io::Result<Vec<SealedFile>> {
+    let mut files = Vec::new();
     let mut entries = fs::read_dir(config.data_dir.join(DATABASE))?.collect::<io::Result<Vec<_>>>()?;
     if let Some(cold_dir) = &config.storage.cold_dir {
         // Made at the first start with it.
@@ -120,11 +138,14 @@ fn usage(config: &Config) -> io::Result<(BTreeMap<String, u64>, BTreeMap<String,
             continue;
         }
         if let Some(id) = file_key_id(&header) {
-            *files.entry(id.to_string()).or_insert(0) += 1;
-            *bytes.entry(id.to_string()).or_insert(0) += length;
+            files.push(SealedFile {
+                path: entry.path(),
+                key: id.to_string(),
+                bytes: length,
+            });
         }
     }
-    Ok((files, bytes))
+    Ok(files)
 }
 
 /// Wraps the data keys under a new region key: those of the data directory, and those in the archive. A region that runs
@@ -138,7 +159,7 @@ async fn rotate(arguments: &RotateKeys) -> Done {
     let path = config.data_dir.join(KEYRING);
     let _lock = KeyringFile::lock(&path)?;
     let told = &config.encryption;
-    let is_file = told.key_variable.is_none() && told.key_command.is_none();
+    let is_file = told.is_in_file();
     let mut file = KeyringFile::read(&path)?;
     // Before anything is changed: the old key must be the right one.
     file.unwrap(&path, &*region_key(&config)?)?;

@@ -1,0 +1,29 @@
+"""Panels of the storage dashboard: what is kept how and where, what is damaged, and what is under which key."""
+
+
+def upkeep(of, row, rate, region):
+    """The panels, made by the dashboards' own functions; `region` is the selector of regions."""
+
+    def gauge(title, description, metric, unit, legend="{{region}}"):
+        return of(title, description, [(f"geodynamo_{metric}{{{region}}}", legend)], unit)
+
+    def moved(title, description, metric):
+        return of(title, description, [(rate(f"geodynamo_{metric}"), "{{region}}")], "Bps")
+
+    return [
+        gauge("Reserve", "Room kept for a full disk; 0 while it is given up.", "storage_reserve_bytes", "bytes"),
+        row("Files"),
+        gauge("Table files", "On disk, the WAL not counted.", "storage_table_bytes", "bytes"),
+        gauge("Table classes", "Bytes of files by class.", "storage_class_bytes", "bytes", "{{class}}, {{region}}"),
+        gauge("Moves between classes", "Tables and indexes that are being moved.", "storage_class_moves", "none"),
+        moved("Moved between classes", "Bytes of rows.", "storage_class_moved_bytes_total"),
+        gauge("Damaged files", "Found by reading all files in the background.", "storage_damaged_files", "none"),
+        moved("Read in the background", "To find damage.", "storage_scrubbed_bytes_total"),
+        gauge("All files read", "How often, since the process started.", "storage_scrubs_total", "none"),
+        row("Keys"),
+        gauge("Region key away", "For how long its service has not given it.", "encryption_key_away_seconds", "s"),
+        gauge("Age of the data key", "The one that new files get theirs from.", "encryption_data_key_age_seconds", "s"),
+        gauge("Files by data key", "Those under older ones are written anew.", "encryption_files", "none", "{{data_key}}, {{region}}"),
+        gauge("Bytes by data key", "Of those files.", "encryption_file_bytes", "bytes", "{{data_key}}, {{region}}"),
+        moved("Written anew", "Because of an older data key.", "encryption_rewritten_bytes_total"),
+    ]

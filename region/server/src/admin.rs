@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use geodynamo_table::CONFLICTS_PAGE_MAX;
 use serde::Deserialize;
@@ -38,6 +38,15 @@ pub trait Admin: Send + Sync + 'static {
     /// One conflict of a table, as JSON.
     fn conflict(&self, table: &str, id: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
 
+    /// What verifications have shown of a table, or of all, as JSON.
+    fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError>;
+
+    /// Has a table, or all of them, verified now.
+    fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError>;
+
+    /// Takes a region that is lost for good out of every table; gives their names, as JSON.
+    fn forget_region(&self, region: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
+
     /// What the port serves besides, when it is known where clients connect to.
     fn pages(&self, data: SocketAddr) -> Router {
         let _ = data;
@@ -54,6 +63,9 @@ pub enum AdminError {
     /// No such conflict here.
     #[error("no conflict '{0}' here")]
     NoSuchConflict(String),
+    /// It is not done.
+    #[error("{0}")]
+    Refused(String),
     /// It could not be worked out.
     #[error("{0}")]
     Failed(String),
@@ -85,6 +97,8 @@ impl AdminPort {
             .route("/digest", get(digest::<A>))
             .route("/conflicts", get(conflicts::<A>))
             .route("/conflicts/{id}", get(conflict::<A>))
+            .route("/regions/{name}/forget", post(forget_region::<A>))
+            .route("/verify", get(verify_report::<A>).post(verify_now::<A>))
             .with_state(Arc::new(Shared {
                 admin,
                 registry,
@@ -143,6 +157,11 @@ struct TableQuery {
 }
 
 #[derive(Deserialize)]
+struct TablesQuery {
+    table: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct ConflictsQuery {
     table: String,
     #[serde(default)]
@@ -167,12 +186,25 @@ async fn conflict<A: Admin>(
     answer(shared.admin.conflict(&query.table, &id).await)
 }
 
+async fn verify_report<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TablesQuery>) -> Response {
+    answer(shared.admin.verify_report(query.table.as_deref()))
+}
+
+async fn verify_now<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TablesQuery>) -> Response {
+    answer(shared.admin.verify_now(query.table.as_deref()))
+}
+
+async fn forget_region<A: Admin>(State(shared): State<Arc<Shared<A>>>, Path(name): Path<String>) -> Response {
+    answer(shared.admin.forget_region(&name).await)
+}
+
 fn answer(found: Result<Value, AdminError>) -> Response {
     match found {
         Ok(found) => Json(found).into_response(),
         Err(error) => {
             let status = match error {
                 AdminError::NoSuchTable(_) | AdminError::NoSuchConflict(_) => StatusCode::NOT_FOUND,
+                AdminError::Refused(_) => StatusCode::CONFLICT,
                 AdminError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
             (status, Json(json!({ "error": error.to_string() }))).into_response()

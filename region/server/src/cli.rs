@@ -34,6 +34,10 @@ pub enum Command {
     Archive(ArchiveArguments),
     /// Shows writes that lost to concurrent ones of other regions, and puts one back
     Conflicts(ConflictsArguments),
+    /// Compares tables with other regions' now, heals what differs here, and shows what is known to be equal up to when
+    Verify(VerifyArguments),
+    /// Looks after which regions have tables
+    Region(RegionArguments),
     /// Looks after the keys that a region's files are encrypted under
     Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
@@ -102,6 +106,53 @@ pub struct VerifyArchive {
     /// The configuration file that names it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `region`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct RegionArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RegionCommand,
+}
+
+/// What to do with a region.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum RegionCommand {
+    /// Takes a region that is lost for good out of every table of the region that is asked.
+    ///
+    /// The others give each other what they have of its writes; what only it had is lost. If it comes back after all, it
+    /// drops its replicas and may be added anew. A region that is connected is not forgotten
+    Forget(ForgetRegion),
+}
+
+/// Arguments of `region forget`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ForgetRegion {
+    /// The region that is lost
+    pub region: RegionName,
+    /// The admin port of a region that is not
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+}
+
+/// Arguments of `verify`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct VerifyArguments {
+    /// The table; all that other regions have too, and the service's own, if it is not told
+    pub table: Option<String>,
+    /// The region's admin port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+    /// Only shows what earlier verifications have shown
+    #[arg(long)]
+    pub report: bool,
+    /// How long to wait for the end, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub timeout: u64,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = OutputForm::Table)]
+    pub output: OutputForm,
 }
 
 /// Arguments of `conflicts`.
@@ -396,6 +447,17 @@ mod tests {
         check("geodynamo certs --out x", None);
         check("geodynamo archive verify", None);
         check("geodynamo conflicts show t", None);
+        check("geodynamo region forget", None);
+        check(
+            "geodynamo verify t --timeout 5",
+            Some(Command::Verify(VerifyArguments {
+                table: Some("t".into()),
+                admin: "127.0.0.1:8001".into(),
+                report: false,
+                timeout: 5,
+                output: OutputForm::Table,
+            })),
+        );
         check(
             "geodynamo conflicts list t --output json",
             Some(Command::Conflicts(ConflictsArguments {

@@ -31,3 +31,4 @@ mod sealing;
 pub mod shutdown;
 pub mod telemetry;
 pub mod triggers;
+mod verify;

@@ -28,6 +28,7 @@ use crate::{
     sealing,
     shutdown::{shutdown, termination},
     telemetry::Telemetry,
+    verify,
 };
 
 /// The key of `dev --auth enforce` where the environment has none.
@@ -50,6 +51,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Restore(arguments) => recovery::restore(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
         Command::Conflicts(arguments) => conflicts::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Region(arguments) => verify::forget(&arguments),
         Command::Keys(arguments) => sealing::keys(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Metrics => metrics(),

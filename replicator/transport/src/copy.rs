@@ -1,12 +1,14 @@
 //! Copies: each on its own stream beside the link, which goes first.
 
 use geodynamo_replicator_core::{
-    CopyOrder, Peer,
+    CopyOrder, CopyRequest, Peer, ReplicaId, TableId,
     join::{CopyFrame, Joiner, JoinerAction, JoinerEvent, Source, SourceAction, SourceEvent},
+    verify::{Question, Standing},
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
+use serde::Deserialize;
 
-use crate::{Host, wire};
+use crate::{Host, verify, wire};
 
 /// Fetches a copy that is due, until it is whole or breaks off.
 pub(crate) async fn fetch<H: Host>(host: &H, connection: &Connection, order: &CopyOrder, from: &Peer) {
@@ -42,10 +44,28 @@ async fn take<H: Host>(host: &H, connection: &Connection, order: &CopyOrder, fro
     Err("the copy came to no end".into())
 }
 
-/// Gives a copy to whoever asks on this stream.
+/// What the first frame of a stream beside the link may be.
+#[derive(Debug, Deserialize)]
+enum First {
+    /// A copy is asked for: [`CopyFrame::Request`].
+    #[serde(rename = "request")]
+    Copy(CopyRequest),
+    /// A verification begins: [`Question::Begin`].
+    #[serde(rename = "begin")]
+    Verify {
+        #[serde(rename = "t")]
+        table: TableId,
+        #[serde(rename = "r")]
+        replica: ReplicaId,
+        #[serde(rename = "s")]
+        standing: Standing,
+    },
+}
+
+/// Gives a copy, or answers a verification, to whoever asks on this stream.
 pub(crate) async fn give<H: Host>(host: &H, mut send: SendStream, mut receive: RecvStream, region: &str) {
     if let Err(error) = serve(host, &mut send, &mut receive, region).await {
-        tracing::info!(region, "a copy for a peer broke off: {error}");
+        tracing::info!(region, "what a peer asked for broke off: {error}");
         // Fails only if the stream has ended already.
         let _ = send.reset(VarInt::from_u32(1));
     }
@@ -53,8 +73,20 @@ pub(crate) async fn give<H: Host>(host: &H, mut send: SendStream, mut receive: R
 
 async fn serve<H: Host>(host: &H, send: &mut SendStream, receive: &mut RecvStream, region: &str) -> Result<(), String> {
     let mut source = Source::new();
-    match wire::read::<CopyFrame>(receive).await {
-        Ok(Some(frame)) => source.handle(SourceEvent::Frame(frame)),
+    match wire::read::<First>(receive).await {
+        Ok(Some(First::Copy(request))) => source.handle(SourceEvent::Frame(CopyFrame::Request(request))),
+        Ok(Some(First::Verify {
+            table,
+            replica,
+            standing,
+        })) => {
+            let begin = Question::Begin {
+                table,
+                replica,
+                standing,
+            };
+            return verify::answer(host, send, receive, region, begin).await;
+        }
         Ok(None) => return Ok(()),
         Err(error) => return Err(error.to_string()),
     }

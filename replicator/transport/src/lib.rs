@@ -15,6 +15,7 @@ pub mod metrics;
 mod replicator;
 mod tick;
 mod unsent;
+mod verify;
 mod wire;
 
 pub use ca::{CaError, ClusterCa, Pem, node_name};

@@ -111,6 +111,43 @@ def test_a_write_is_seen_in_the_other_regions(regions, table, writer):
         wait_until(lambda region=region: get(region, table, item["pk"]) is None, f"{region.name}: deleted")
 
 
+def verify(region, *arguments):
+    admin = region.admin.removeprefix("http://")
+    command = [BINARY, "verify", *arguments, "--admin", admin, "--timeout", "60"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+
+def test_replicas_are_shown_to_be_equal(regions, table):
+    here = regions[1].resource().Table(table)
+    with here.batch_writer() as batch:
+        for number in range(300):
+            batch.put_item(Item={"pk": f"k{number}", "text": "x" * 100})
+    here.delete_item(Key={"pk": "k7"})
+    # What is on its way when it begins may be taken for a difference once.
+    wait_until(lambda: verify(regions[0], table).returncode == 0, "all pairs are equal")
+    shown = verify(regions[0], table)
+    assert shown.stdout.count(" equal ") == 2 and "up to" in shown.stdout, shown.stdout
+    with urllib.request.urlopen(f"{regions[0].admin}/verify?table={table}", timeout=30) as answer:
+        peers = json.load(answer)["tables"][0]["peers"]
+    assert set(peers) == {region.name for region in regions[1:]}
+    for pair in peers.values():
+        assert pair["rows"] >= 300 and pair["twins"] == pair["unhealed"] == 0
+        assert all(partition["proven"]["equal_up_to"] for partition in pair["partitions"])
+        # Nothing was amiss.
+        assert not any(partition["healed"] for partition in pair["partitions"])
+    assert verify(regions[2], "no-such-table").returncode != 0
+    # The service's own tables, too.
+    wait_until(lambda: verify(regions[2], "(catalog)").returncode == 0, "the catalogs are equal")
+
+
+def test_a_region_that_is_connected_is_not_forgotten(regions, table):
+    admin = regions[0].admin.removeprefix("http://")
+    command = [BINARY, "region", "forget", regions[1].name, "--admin", admin]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert refused.returncode != 0 and "is connected" in refused.stderr
+    assert set(statuses(regions[0], table)) >= {regions[1].name}
+
+
 def test_conflicts_converge(regions, table):
     def write(region):
         here = region.resource().Table(table)

@@ -10,7 +10,7 @@ use axum::{
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use geodynamo_access::Verifier;
 use geodynamo_table::CONFLICTS_PAGE_MAX;
@@ -48,6 +48,14 @@ pub trait Admin: Send + Sync + 'static {
         let _ = verifier;
         Router::new()
     }
+    /// What verifications have shown of a table, or of all, as JSON.
+    fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError>;
+
+    /// Has a table, or all of them, verified now.
+    fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError>;
+
+    /// Takes a region that is lost for good out of every table; gives their names, as JSON.
+    fn forget_region(&self, region: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
 
     /// What the port serves besides, when it is known where clients connect to.
     fn pages(&self, data: SocketAddr) -> Router {
@@ -65,6 +73,9 @@ pub enum AdminError {
     /// No such conflict here.
     #[error("no conflict '{0}' here")]
     NoSuchConflict(String),
+    /// It is not done.
+    #[error("{0}")]
+    Refused(String),
     /// It could not be worked out.
     #[error("{0}")]
     Failed(String),
@@ -98,6 +109,8 @@ impl AdminPort {
             .route("/digest", get(digest::<A>))
             .route("/conflicts", get(conflicts::<A>))
             .route("/conflicts/{id}", get(conflict::<A>))
+            .route("/regions/{name}/forget", post(forget_region::<A>))
+            .route("/verify", get(verify_report::<A>).post(verify_now::<A>))
             .with_state(Arc::new(Shared {
                 admin,
                 registry,
@@ -160,6 +173,11 @@ struct TableQuery {
 }
 
 #[derive(Deserialize)]
+struct TablesQuery {
+    table: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct ConflictsQuery {
     table: String,
     #[serde(default)]
@@ -184,12 +202,25 @@ async fn conflict<A: Admin>(
     answer(shared.admin.conflict(&query.table, &id).await)
 }
 
+async fn verify_report<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TablesQuery>) -> Response {
+    answer(shared.admin.verify_report(query.table.as_deref()))
+}
+
+async fn verify_now<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TablesQuery>) -> Response {
+    answer(shared.admin.verify_now(query.table.as_deref()))
+}
+
+async fn forget_region<A: Admin>(State(shared): State<Arc<Shared<A>>>, Path(name): Path<String>) -> Response {
+    answer(shared.admin.forget_region(&name).await)
+}
+
 fn answer(found: Result<Value, AdminError>) -> Response {
     match found {
         Ok(found) => Json(found).into_response(),
         Err(error) => {
             let status = match error {
                 AdminError::NoSuchTable(_) | AdminError::NoSuchConflict(_) => StatusCode::NOT_FOUND,
+                AdminError::Refused(_) => StatusCode::CONFLICT,
                 AdminError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
             (status, Json(json!({ "error": error.to_string() }))).into_response()

@@ -18,7 +18,7 @@ use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{ConflictId, TableError, Tables};
 use geodynamo_triggers::{Authorization as TriggerAuthorization, Call as TriggerCall, Triggers};
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     access::RegionIam,
@@ -26,9 +26,9 @@ use crate::{
     audit::Auditing,
     conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
-    sinks,
     links::{self, LinkControl},
     session::Sessions,
+    sinks, verify,
 };
 
 /// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's, then
@@ -308,6 +308,30 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         let found = self.tables.conflict(table, &parsed).await;
         let found = found.map_err(|error| admin_error(error, table))?.ok_or_else(none)?;
         conflicts::conflict_json(&found).map_err(|error| admin_error(error, table))
+    }
+
+    fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError> {
+        let reports = self.tables.verify_report(table);
+        reports
+            .map(|reports| verify::reports_json(&reports))
+            .map_err(|error| admin_error(error, table.unwrap_or_default()))
+    }
+
+    fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError> {
+        let begun = self.tables.verify_now(table);
+        begun.map_err(|error| admin_error(error, table.unwrap_or_default()))?;
+        self.verify_report(table)
+    }
+
+    async fn forget_region(&self, region: &str) -> Result<Value, AdminError> {
+        let links = self.links.as_ref().map(|links| links.read()).unwrap_or_default();
+        if links.get(region).is_some_and(|link| link.up) {
+            let reason = format!("{region} is connected: its replicas are removed with UpdateTable");
+            return Err(AdminError::Refused(reason));
+        }
+        let forgotten = self.tables.forget_region(region).await;
+        let tables = forgotten.map_err(|error| AdminError::Refused(error.to_string()))?;
+        Ok(json!({ "tables": tables }))
     }
 
     fn links(&self, verifier: Verifier) -> Router {

@@ -81,6 +81,11 @@ pub enum Command {
     Sink(SinkArguments),
     /// Puts faults on a region's links, for game days, and ends them
     Link(LinkArguments),
+    /// Compares tables with other regions' now, heals what differs here, and shows what is known to be equal up to when
+    #[command(after_help = "Examples:\n  geodynamo verify\n  geodynamo verify orders --output json\n  geodynamo verify orders --report")]
+    Verify(VerifyArguments),
+    /// Looks after which regions have tables
+    Region(RegionArguments),
     /// Looks after the keys that a region's files are encrypted under
     Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
@@ -264,6 +269,54 @@ pub struct FaultOn {
     /// How long it lasts, in seconds; an hour at most
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 60)]
     pub seconds: u64,
+}
+
+/// Arguments of `region`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct RegionArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RegionCommand,
+}
+
+/// What to do with a region.
+#[derive(Clone, PartialEq, Debug, Subcommand)]
+pub enum RegionCommand {
+    /// Takes a region that is lost for good out of every table of the region that is asked.
+    ///
+    /// The others give each other what they have of its writes; what only it had is lost. If it comes back after all, it
+    /// drops its replicas and may be added anew. A region that is connected is not forgotten
+    #[command(after_help = "Examples:\n  geodynamo region forget eu-west-1")]
+    Forget(ForgetRegion),
+}
+
+/// Arguments of `region forget`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ForgetRegion {
+    /// The region that is lost
+    pub region: RegionName,
+    /// The admin port of a region that is not
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+}
+
+/// Arguments of `verify`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct VerifyArguments {
+    /// The table; all that other regions have too, and the service's own, if it is not told
+    pub table: Option<String>,
+    /// The region's admin port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
+    pub admin: String,
+    /// Only shows what earlier verifications have shown
+    #[arg(long)]
+    pub report: bool,
+    /// How long to wait for the end, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub timeout: u64,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = OutputForm::Table)]
+    pub output: OutputForm,
 }
 
 /// Arguments of `conflicts`.
@@ -641,3 +694,102 @@ pub struct Certs {
 
 #[cfg(test)]
 mod tests;
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments() {
+        let check = |line: &str, expect: Option<Command>| {
+            let parsed = Cli::try_parse_from(line.split_whitespace()).ok().map(|cli| cli.command);
+            assert_eq!(parsed, expect, "{line}");
+        };
+        check(
+            "geodynamo serve --config a.toml",
+            Some(Command::Serve(Serve {
+                config: "a.toml".into(),
+                auth: Auth::Enforce,
+                s3_dir: None,
+                stop_with_stdin: false,
+            })),
+        );
+        check("geodynamo serve", None);
+        check("geodynamo", None);
+        check(
+            "geodynamo demo --json",
+            Some(Command::Demo(Demo {
+                auth: Auth::Enforce,
+                json: true,
+                data: None,
+                s3_dir: None,
+            })),
+        );
+        check("geodynamo dev --region EU", None);
+        check("geodynamo dev --auth maybe", None);
+        check("geodynamo certs --out x", None);
+        check("geodynamo archive verify", None);
+        check("geodynamo conflicts show t", None);
+        check("geodynamo region forget", None);
+        check(
+            "geodynamo verify t --timeout 5",
+            Some(Command::Verify(VerifyArguments {
+                table: Some("t".into()),
+                admin: "127.0.0.1:8001".into(),
+                report: false,
+                timeout: 5,
+                output: OutputForm::Table,
+            })),
+        );
+        check(
+            "geodynamo conflicts list t --output json",
+            Some(Command::Conflicts(ConflictsArguments {
+                command: ConflictsCommand::List(ListConflicts {
+                    table: "t".into(),
+                    admin: "127.0.0.1:8001".into(),
+                    limit: 100,
+                    output: OutputForm::Json,
+                }),
+            })),
+        );
+        check("geodynamo restore --from a", None);
+        check(
+            "geodynamo restore --from a --config c --table t --table u --at 7",
+            Some(Command::Restore(Restore {
+                from: "a".into(),
+                config: "c".into(),
+                region: None,
+                at: Some(7),
+                tables: vec!["t".into(), "u".into()],
+            })),
+        );
+        check(
+            "geodynamo certs --topology t --out x",
+            Some(Command::Certs(Certs {
+                topology: "t".into(),
+                out: "x".into(),
+            })),
+        );
+        check(
+            "geodynamo dev --port 0 --auth enforce --data d --s3-dir b",
+            Some(Command::Dev(Dev {
+                port: 0,
+                admin_port: 0,
+                host: [127, 0, 0, 1].into(),
+                data: Some("d".into()),
+                s3_dir: Some("b".into()),
+                region: RegionName::new("us-east-1").unwrap(),
+                auth: Auth::Enforce,
+                throttle: false,
+                delay_transient_statuses: false,
+                encrypt: false,
+                functions: Vec::new(),
+            })),
+        );
+    }
+}

@@ -36,3 +36,4 @@ pub mod shutdown;
 mod sinks;
 pub mod telemetry;
 pub mod triggers;
+mod verify;

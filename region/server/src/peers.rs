@@ -7,6 +7,7 @@ use geodynamo_replicator::Host;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
     HostError, Identity, LogId, LogInfo, Millis, Peer, Position, TableId, Version,
+    verify::{Answer, Done, Question, Task, Verified, VerifyOrder},
 };
 use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource};
@@ -105,8 +106,8 @@ impl<E: Engine> Host for TablesHost<E> {
         self.tables.acked(&peer.region, log, position);
     }
 
-    async fn cursor(&self, _: &Peer, info: &LogInfo) -> Result<Option<Position>, HostError> {
-        Ok(self.tables.cursor(info))
+    async fn cursor(&self, peer: &Peer, info: &LogInfo) -> Result<Option<Position>, HostError> {
+        Ok(self.tables.cursor_of(peer, info))
     }
 
     async fn apply(&self, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
@@ -150,6 +151,40 @@ impl<E: Engine> Host for TablesHost<E> {
     async fn copy_in_end(&self, order: &CopyOrder) -> Result<(), ApplyError> {
         let (tables, order) = (Arc::clone(&self.tables), order.clone());
         to_its_end(async move { tables.copy_in_end(&order).await }).await
+    }
+
+    fn verification_due(&self, region: &str) -> Option<VerifyOrder> {
+        self.tables.verification_due(region)
+    }
+
+    async fn verify_do(&self, order: &VerifyOrder, peer: &Peer, task: Task) -> Result<Done, HostError> {
+        let writes = matches!(task, Task::Heal { .. });
+        if !writes {
+            return self.tables.verify_do(order, peer, task).await;
+        }
+        self.writable().await;
+        let (tables, order, peer) = (Arc::clone(&self.tables), order.clone(), peer.clone());
+        let healed = tokio::spawn(async move { tables.verify_do(&order, &peer, task).await }).await;
+        healed.unwrap_or_else(|error| Err(HostError(format!("healing broke off: {error}"))))
+    }
+
+    fn verify_ended(&self, order: &VerifyOrder, ended: Result<Verified, String>) {
+        self.tables.verify_ended(order, ended);
+    }
+
+    async fn verify_answer(
+        &self,
+        region: &str,
+        table: TableId,
+        question: Question,
+    ) -> Result<Option<Answer>, HostError> {
+        match question {
+            Question::Begin { replica, standing, .. } => {
+                let ready = self.tables.verify_begin(region, table, replica, standing).await;
+                ready.map(Some)
+            }
+            question => self.tables.verify_answer(region, table, question).await,
+        }
     }
 }
 

@@ -22,8 +22,8 @@ use geodynamo_sinks::{SinkError, Sinks};
 use geodynamo_scaling::Scaling;
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
-    Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, kinesis::KinesisDestinations,
-    recovery::Recovery, schema::Throughput,
+    CollectOptions, Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, VerifyOptions,
+    kinesis::KinesisDestinations, recovery::Recovery, schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
 use geodynamo_transfer::Transfers;
@@ -533,6 +533,15 @@ pub(crate) fn table_options(config: &Config, topology: Option<&Topology>, time: 
             shard_ms: config.streams.shard_seconds.get() * 1000,
             retention_ms: config.streams.retention_seconds.get() * 1000,
             reads_per_second: u32::try_from(config.streams.reads_per_second.get()).unwrap_or(u32::MAX),
+        },
+        verify: VerifyOptions {
+            every_ms: config.replication.verify_seconds.get() * 1000,
+            bytes_per_second: config.replication.verify_mb_per_second.get() << 20,
+        },
+        collect: CollectOptions {
+            every_ms: config.replication.collect_seconds.get() * 1000,
+            conflicts_ms: config.replication.conflicts_days.get() * 86_400_000,
+            conflicts_max: config.replication.conflicts_max.to_usize(),
         },
         time: Arc::clone(time),
         collection_bytes_max: config.storage.item_collection_bytes.get(),

@@ -30,6 +30,7 @@ use crate::{
     shutdown::{shutdown, termination},
     sinks,
     telemetry::Telemetry,
+    verify,
 };
 
 /// The key of `dev --auth enforce` where the environment has none.
@@ -64,6 +65,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Conflicts(arguments) => conflicts::run(&arguments),
         Command::Sink(arguments) => sinks::run(&arguments),
         Command::Link(arguments) => links::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Region(arguments) => verify::forget(&arguments),
         Command::Keys(arguments) => sealing::keys(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Completions(arguments) => manuals::completions(arguments.shell),

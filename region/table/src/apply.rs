@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Applied, ApplyError, Batch, Body, Delta, Judgement, LogInfo, Origin, Position, ReplicaId, Stamp, Version, judge,
+    Applied, ApplyError, Batch, Body, Delta, Judgement, LogInfo, Origin, Peer, Position, ReplicaId, Stamp, Version,
+    judge,
     parking::{self, Admission, ParkingUse},
 };
 use geodynamo_storage::{Commit, Engine, Write};
@@ -37,6 +38,9 @@ struct Merging<'a> {
     staged: Staged,
     /// What became of the deltas that are being merged.
     applied: Applied,
+    /// Whether a link brings them, in the order of a log: what is older than what every member has agreed to forget has been
+    /// here before.
+    linked: bool,
 }
 
 /// A stretch of a log that is being applied, its deltas parted.
@@ -87,6 +91,7 @@ impl<E: Engine> Tables<E> {
         let turn = self.orderer().order_all(latches).await;
         let deltas = admitted.iter().flat_map(|stretch| &stretch.merged);
         let mut merging = self.merging(table, deltas).await.map_err(failed)?;
+        merging.linked = true;
         let (mut cursors, mut parked) = (Vec::with_capacity(admitted.len()), Vec::new());
         let brings: Vec<bool> = admitted
             .iter()
@@ -136,12 +141,18 @@ impl<E: Engine> Tables<E> {
         let (mut admitted, mut answers) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
         for Batch {
             log,
+            from,
             after,
             up_to,
-            deltas,
+            mut deltas,
             ..
         } in batches
         {
+            if log.origin != from.replica || !self.is_member(table, &from) {
+                answers.push(Err(ApplyError::Unknown));
+                continue;
+            }
+            self.drop_forged(table, &from, &mut deltas);
             let origin = log.origin;
             let use_before = used.get(&origin).copied();
             let use_before = use_before.unwrap_or_else(|| self.parking().used(origin));
@@ -160,6 +171,27 @@ impl<E: Engine> Tables<E> {
             }
         }
         (admitted, answers)
+    }
+
+    /// Takes away versions that bear this replica's name and that it cannot have written yet: a stamp is issued once, by its
+    /// replica. Links do not bring a replica what it wrote itself anyway, but for expiries, which whoever finds them writes.
+    fn drop_forged(&self, table: &Table, from: &Peer, deltas: &mut Vec<Delta>) {
+        let last = self.orderer().last();
+        let is_forged = |delta: &Delta| {
+            matches!(delta, Delta::Version { version, .. }
+                if version.stamp.replica == self.replica()
+                    && (version.stamp.time > last || (version.stamp.expiry && version.value.is_some())))
+        };
+        let before = deltas.len();
+        deltas.retain(|delta| !is_forged(delta));
+        if deltas.len() < before {
+            tracing::error!(
+                peer = from.region,
+                table = table.id(),
+                versions = before - deltas.len(),
+                "a peer sends versions in this replica's name that it never wrote"
+            );
+        }
     }
 
     /// Merges a copy's rows, parted by [`Tables::admit`]: like a batch, but with a mark of how far the copy has come in place of a cursor.
@@ -310,6 +342,7 @@ impl<E: Engine> Tables<E> {
             recorded: BTreeSet::new(),
             staged: Staged::default(),
             applied: Applied::default(),
+            linked: false,
         })
     }
 
@@ -322,6 +355,7 @@ impl<E: Engine> Tables<E> {
             let at = key_at(merging.table, delta.key())?;
             match delta {
                 Delta::Version { version, .. } => self.merge_version(merging, &at, version).await?,
+                Delta::Conflict { loser, .. } if self.is_dropped(merging.table, loser.stamp) => {}
                 Delta::Conflict { loser, winner, .. } => {
                     let origin = merging.origin;
                     self.record_conflict(merging, &at, loser, winner, origin).await?;
@@ -336,6 +370,10 @@ impl<E: Engine> Tables<E> {
         let table = merging.table;
         self.orderer().observe(version.stamp);
         let current = merging.versions.get(&at.bytes).cloned().flatten();
+        if current.is_none() && merging.linked && self.is_bygone(table, version.stamp) {
+            merging.applied.duplicates += 1;
+            return Ok(());
+        }
         let judgement = judge(
             current.as_ref().map(|record| (record.stamp, &record.past)),
             (version.stamp, &version.past),
@@ -410,7 +448,7 @@ impl<E: Engine> Tables<E> {
 
     /// After registers were merged, the tables they describe are made anew; of other system tables, whoever owns them is
     /// told.
-    async fn after_system_merge(&self, table: &Table, touched: Vec<Bytes>) -> Result<()> {
+    pub(crate) async fn after_system_merge(&self, table: &Table, touched: Vec<Bytes>) -> Result<()> {
         if table.id() != CATALOG {
             self.system_rows_merged(table.id(), touched);
             return Ok(());

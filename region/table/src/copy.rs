@@ -173,6 +173,23 @@ impl<E: Engine> Tables<E> {
         Some(stored.unwrap_or(Position::START))
     }
 
+    /// The cursor for a log that a peer offers: that of [`Tables::cursor`], if the peer is a member of the table.
+    pub fn cursor_of(&self, peer: &Peer, info: &LogInfo) -> Option<Position> {
+        let table = self.replicated(info.table.0)?;
+        let is_its = info.origin == peer.replica && self.is_member(&table, peer);
+        self.cursor(info).filter(|_| is_its)
+    }
+
+    /// Whether a peer has a replica of a table, as far as is known here: nobody else's deltas are taken. A replica that was
+    /// given up, and comes back before it knows, brings nothing.
+    pub(crate) fn is_member(&self, table: &Table, peer: &Peer) -> bool {
+        if is_system(table.id()) {
+            return self.options().regions.contains(&peer.region);
+        }
+        let entry = table.registers.replicas.get(&peer.region);
+        entry.is_some_and(|entry| entry.incarnation == Some(peer.replica.0) && entry.status != ReplicaStatus::Failed)
+    }
+
     /// The source's side: whether a region may have a copy, and where every link to it starts.
     pub async fn copy_out_start(
         &self,
@@ -200,7 +217,8 @@ impl<E: Engine> Tables<E> {
         let mut cursors: Vec<_> = own.collect();
         drop(ends);
         cursors.extend(self.cursors.of_table(table.id()));
-        Ok(CopyStart { cursors })
+        let forgotten = self.verifications().standings.kept(table.id()).agreed;
+        Ok(CopyStart { cursors, forgotten })
     }
 
     /// The source's side: the next rows behind a mark.
@@ -321,6 +339,12 @@ impl<E: Engine> Tables<E> {
             |(info, _): &(LogInfo, Position)| joins && info.table == order.table && info.origin != self.replica();
         let cursors: Vec<_> = start.cursors.into_iter().filter(wanted).collect();
         let store = async {
+            // What is written here later must not be taken for something bygone.
+            self.orderer().observe(Stamp::new(start.forgotten, self.replica()));
+            self.orderer().cover(self.engine_arc()).await?;
+            if let Some(table) = self.replicated(table) {
+                self.agree(&table, start.forgotten).await?;
+            }
             let mut writes = self.cursor_writes(&cursors);
             writes.push(state.write(table)?);
             for commit in self.splits(writes) {

@@ -161,6 +161,14 @@ impl<E: Engine> Tables<E> {
         self.cursors.tell();
     }
 
+    /// The cursor of a log as it is stored.
+    pub(crate) async fn stored_cursor(&self, info: &LogInfo) -> Result<Position> {
+        let key = keys::cursor(info.table.0, info.log.0);
+        let value = self.engine().get(&key).await?;
+        let stored = value.and_then(|value| read(&key, &value));
+        Ok(stored.map_or(Position::START, |(_, at)| at))
+    }
+
     fn cursor_write(&self, log: &LogInfo, up_to: Position) -> Option<Write> {
         let stored = self.cursors.get(log.table.0, log.log);
         stored.is_none_or(|stored| stored < up_to).then(|| write(log, up_to))

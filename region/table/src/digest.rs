@@ -1,5 +1,6 @@
 //! Digests: what two replicas compare to know that they hold the same.
 
+use geodynamo_replicator_core::Hlc;
 use geodynamo_storage::{Engine, Snapshot};
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
@@ -17,7 +18,8 @@ use crate::{
 pub struct Digest {
     /// The table's name.
     pub table: String,
-    /// Of each partition: keys, items, stamps and pasts, tombstones included.
+    /// Of each partition: keys, items, stamps and pasts, tombstones included until the regions have agreed to forget some.
+    /// From then on each takes them away in its own time.
     pub partitions: Vec<PartDigest>,
     /// Of each index, by name: entries.
     pub indexes: Vec<PartDigest>,
@@ -43,11 +45,15 @@ impl<E: Engine> Tables<E> {
     pub async fn digest(&self, name: &str) -> Result<Digest> {
         let table = self.table_named(name)?;
         let snapshot = self.engine().snapshot();
+        // Each region takes tombstones away in its own time.
+        let forgets = self.verifications().standings.kept(table.id()).agreed > Hlc(0);
         let mut partitions = Vec::new();
         for partition in 0..table.partitions().partitions() {
             let (first, last) = table.partitions().range(partition).unwrap_or((0, u64::MAX));
-            let mut part = hash(&snapshot, partition.to_string(), space::ITEM, table.id(), (first, last)).await?;
-            let conflicts = hash(&snapshot, String::new(), space::CONFLICT, table.id(), (first, last)).await?;
+            let id = table.id();
+            let number = partition.to_string();
+            let mut part = hash(&snapshot, number, space::ITEM, id, (first, last), forgets).await?;
+            let conflicts = hash(&snapshot, String::new(), space::CONFLICT, id, (first, last), forgets).await?;
             part.conflicts = conflicts.items + conflicts.tombstones;
             partitions.push(part);
         }
@@ -57,7 +63,7 @@ impl<E: Engine> Tables<E> {
                 IndexKind::Local(ordinal) => (space::LOCAL + ordinal, table.id()),
                 IndexKind::Global(id) => (space::GLOBAL, id),
             };
-            indexes.push(hash(&snapshot, index.name.clone(), space, owner, (0, u64::MAX)).await?);
+            indexes.push(hash(&snapshot, index.name.clone(), space, owner, (0, u64::MAX), forgets).await?);
         }
         Ok(Digest {
             table: Table::name(&table).to_owned(),
@@ -73,6 +79,7 @@ async fn hash<S: Snapshot>(
     space: u8,
     owner: u64,
     (first, last): (u64, u64),
+    forgets: bool,
 ) -> Result<PartDigest> {
     let mut hasher = Xxh3::new();
     let (mut items, mut tombstones) = (0, 0);
@@ -83,11 +90,19 @@ async fn hash<S: Snapshot>(
             .await?;
         let next = page.rows.last().map(|(key, _)| keys::just_after(key));
         for (key, value) in page.rows {
-            for bytes in [&key, &value] {
-                hasher.update(&(bytes.len() as u64).to_be_bytes());
-                hasher.update(bytes);
-            }
             let records = matches!(space, space::ITEM | space::CONFLICT);
+            if space == space::ITEM && forgets && record::item_of(&value)?.is_none() {
+                continue;
+            }
+            hasher.update(&(key.len() as u64).to_be_bytes());
+            hasher.update(&key);
+            if records {
+                hasher.update(&(record::hashed_len(&value) as u64).to_be_bytes());
+                record::hash_into(&mut hasher, &value);
+            } else {
+                hasher.update(&(value.len() as u64).to_be_bytes());
+                hasher.update(&value);
+            }
             if records && record::item_of(&value)?.is_none() {
                 tombstones += 1;
             } else {

@@ -67,6 +67,7 @@ mod token;
 mod transaction;
 mod ttl;
 mod update_size;
+mod verify;
 mod write;
 
 pub use capacity::Capacity;
@@ -104,4 +105,7 @@ pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, 
 pub use token::{ClientToken, TOKEN_VALID_MS};
 pub use transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};
 pub use ttl::{TimeToLiveStatus, TtlOptions};
+pub use verify::{
+    CollectOptions, HealReason, HealedRow, PairReport, Proof, Remains, TableReport, VerifyCounts, VerifyOptions,
+};
 pub use write::{WriteOptions, Written};

@@ -9,7 +9,7 @@ use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Result, Table, Tables,
+    Result, Table, TableError, TableStatus, Tables, UpdateTable,
     catalog::Change,
     copy::CopyState,
     registers::{Registers, Setting, pack},
@@ -126,6 +126,32 @@ impl<E: Engine> Tables<E> {
             registers.given_up(self.region(), self.orderer().time.now_ms(), stamp)?,
         )
         .await
+    }
+
+    /// Takes a region that is lost for good out of every table that is served here; gives their names. Each of its replicas
+    /// is removed, and given up once it has been silent for long enough.
+    ///
+    /// # Errors
+    /// If it is this region, or a table cannot be changed now. Those before it are.
+    pub async fn forget_region(&self, region: &str) -> Result<Vec<String>> {
+        if region == self.region() {
+            return Err(TableError::Validation(format!("{region} is this very region")));
+        }
+        let mut names = Vec::new();
+        for table in self.all() {
+            let entry = table.registers.replicas.get(region);
+            let is_here = matches!(table.status(), TableStatus::Active | TableStatus::Updating);
+            if !is_here || entry.is_none_or(|entry| entry.status == ReplicaStatus::Deleting) {
+                continue;
+            }
+            let removal = UpdateTable {
+                replica_deletes: vec![region.to_owned()],
+                ..UpdateTable::default()
+            };
+            self.update_table(table.name(), removal).await?;
+            names.push(table.name().to_owned());
+        }
+        Ok(names)
     }
 
     /// Whether this region is to give up a replica of a table.

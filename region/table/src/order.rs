@@ -167,6 +167,11 @@ impl Orderer {
         self.time.now_ms().max(self.clock.lock().last().millis())
     }
 
+    /// The greatest time of any stamp issued or observed: every stamp that is issued from here on has a greater one.
+    pub(crate) fn last(&self) -> Hlc {
+        self.clock.lock().last()
+    }
+
     /// The time of a commit that is being made: no less than that of any commit that has ended.
     pub(crate) fn commit_ms(&self) -> Millis {
         let now = self.time.now_ms();

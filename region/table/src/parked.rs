@@ -131,6 +131,13 @@ impl Parking {
             .collect()
     }
 
+    /// The least stamp of those of a table.
+    pub(crate) fn oldest_of(&self, table: u64) -> Option<Stamp> {
+        let state = self.state.lock();
+        let mut of_table = state.waiting.values().filter(|parked| parked.table == table);
+        of_table.next().map(|parked| parked.version.stamp)
+    }
+
     /// They have become durable.
     pub(crate) fn add(&self, parked: Vec<Parked>) {
         let mut state = self.state.lock();

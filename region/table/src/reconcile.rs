@@ -22,6 +22,7 @@ use crate::{
     stats,
     table::TableStatus,
     ttl,
+    verify::kept_key,
 };
 
 /// How often parked deltas are looked at.
@@ -30,6 +31,8 @@ const PARKED_EVERY: Duration = Duration::from_millis(20);
 const RECONCILE_EVERY: Duration = Duration::from_millis(200);
 /// How often streams' shards are looked at.
 const ROLL_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a table is due to be looked through for tombstones.
+const COLLECT_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often logs are trimmed.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// How long a replica that is being removed waits until the others have its writes, in milliseconds. A region that is cut
@@ -99,6 +102,14 @@ impl<E: Engine> Tables<E> {
                 tokio::time::sleep(STORE_EVERY).await;
                 tables.writable().await;
                 tables.report("storing counts", tables.store_counts().await);
+            }
+        }));
+        let tables = Arc::clone(self);
+        tokio::spawn(until(stop.clone(), async move {
+            loop {
+                tokio::time::sleep(COLLECT_LOOK_EVERY).await;
+                tables.writable().await;
+                tables.report("taking away tombstones", tables.collect().await);
             }
         }));
         let tables = Arc::clone(self);
@@ -270,7 +281,11 @@ impl<E: Engine> Tables<E> {
         }
         self.engine()
             .commit(Commit {
-                writes: vec![Write::Delete(copy_key(id)), Write::Delete(ttl::state_key(id))],
+                writes: vec![
+                    Write::Delete(copy_key(id)),
+                    Write::Delete(ttl::state_key(id)),
+                    Write::Delete(kept_key(id)),
+                ],
                 makes_room: true,
                 ..Commit::default()
             })
@@ -285,6 +300,7 @@ impl<E: Engine> Tables<E> {
                 .await?;
         }
         self.cursors.forget(id);
+        self.verifications().forget(id);
         self.copies.lock().remove(&id);
         self.parking()
             .of_table(id)

@@ -1,16 +1,30 @@
 //! The stored record of a key: its version, with the item in its stored form.
 //!
 //! Layout: format byte, merge kind, flags, stamp time (8, big-endian), stamp replica (8), count of the past's entries (1),
-//! each 17 bytes as [`Stamp::to_bytes`], then the item's stored form; a tombstone has nothing there. The golden file in
-//! `tests/golden` holds it still.
+//! each 17 bytes as [`Stamp::to_bytes`], then the item's stored form (a tombstone has nothing there; that of an expiry has a
+//! note, 8), then a check (4): the lower half of XXH3-64 over all before it. Records of format 1 have neither note nor check.
+//! The golden files in `tests/golden` hold it still.
+//!
+//! An expiry bears the stamp of what it expired, so its stamp does not tell when it was made. The note does: when this replica
+//! had it, by its own clock, or 0. It is no part of the version.
+//!
+//! The check is looked at whenever a record is read, so what has rotted is neither shown to anybody nor sent to another
+//! region; verification (`verify`) finds it and brings it back from there.
 
 use bytes::{BufMut, Bytes};
-use geodynamo_replicator_core::{Hlc, MergeKind, Past, ReplicaId, Stamp, Version};
+use geodynamo_replicator_core::{Hlc, MergeKind, Millis, Past, ReplicaId, Stamp, Version};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{Result, TableError};
 
-/// The one format there is.
-const FORMAT: u8 = 1;
+/// The format that is written.
+const FORMAT: u8 = 2;
+/// The format without a check.
+const FORMAT_UNCHECKED: u8 = 1;
+/// Bytes of an expiry's note.
+const NOTE: usize = 8;
+/// Bytes of the check.
+const CHECK: usize = 4;
 const FLAG_TOMBSTONE: u8 = 1;
 const FLAG_EXPIRY: u8 = 2;
 /// Bytes before the past's entries.
@@ -43,7 +57,7 @@ impl Record {
             stamp: head.stamp,
             past,
             kind: head.kind,
-            item: head.live.then(|| bytes.slice(head.item_at..)),
+            item: head.live.then(|| bytes.slice(head.item_at..head.end)),
         })
     }
 
@@ -76,12 +90,12 @@ impl Record {
 /// The item's stored form within a stored record, without copying; `None` for a tombstone. All that a read needs.
 pub(crate) fn item_of(bytes: &Bytes) -> Result<Option<Bytes>> {
     let head = Head::read(bytes)?;
-    Ok(head.live.then(|| bytes.slice(head.item_at..)))
+    Ok(head.live.then(|| bytes.slice(head.item_at..head.end)))
 }
 
 /// The bytes of a record.
 pub(crate) fn write(stamp: Stamp, past: &Past, kind: MergeKind, item: Option<&[u8]>) -> Bytes {
-    let mut out = Vec::with_capacity(HEAD + past.len() * Stamp::LEN + item.map_or(0, <[u8]>::len));
+    let mut out = Vec::with_capacity(HEAD + past.len() * Stamp::LEN + item.map_or(0, <[u8]>::len) + NOTE + CHECK);
     out.put_u8(FORMAT);
     out.put_u8(kind.into());
     let tombstone = if item.is_none() { FLAG_TOMBSTONE } else { 0 };
@@ -108,7 +122,71 @@ pub(crate) fn write(stamp: Stamp, past: &Past, kind: MergeKind, item: Option<&[u
         past.iter().for_each(|stamp| out.extend_from_slice(&stamp.to_bytes()));
     }
     out.extend_from_slice(item.unwrap_or_default());
+    if item.is_none() && stamp.expiry {
+        out.extend_from_slice(&[0; NOTE]);
+    }
+    out.extend_from_slice(&check_of(&out));
     out.into()
+}
+
+/// Bytes behind what a record says: an expiry's note, and the check.
+fn behind(bytes: &[u8]) -> usize {
+    const EXPIRED: u8 = FLAG_TOMBSTONE | FLAG_EXPIRY;
+    match bytes {
+        [FORMAT, _, flags, ..] if flags & EXPIRED == EXPIRED => NOTE + CHECK,
+        [FORMAT, ..] => CHECK,
+        _ => 0,
+    }
+}
+
+/// When this replica had an expiry, in milliseconds since the Unix epoch, if that was noted.
+pub(crate) fn noted(bytes: &[u8]) -> Option<Millis> {
+    let (rest, _) = bytes.split_last_chunk::<CHECK>()?;
+    let (_, note) = rest.split_last_chunk::<NOTE>()?;
+    let note = u64::from_be_bytes(*note);
+    (behind(bytes) == NOTE + CHECK && note > 0).then_some(note)
+}
+
+/// An expiry's record with a note of when this replica had it.
+pub(crate) fn with_note(record: &Record, now: Millis) -> Bytes {
+    let mut out = record.write().to_vec();
+    if behind(&out) == NOTE + CHECK {
+        out.truncate(out.len() - NOTE - CHECK);
+        out.extend_from_slice(&now.to_be_bytes());
+        out.extend_from_slice(&check_of(&out));
+    }
+    out.into()
+}
+
+fn check_of(bytes: &[u8]) -> [u8; CHECK] {
+    let [.., a, b, c, d] = xxh3_64(bytes).to_be_bytes();
+    [a, b, c, d]
+}
+
+/// Takes what a record says into a hash: the same for one of any format, so that replicas whose releases wrote different
+/// ones compare equal.
+pub(crate) fn hash_into(hasher: &mut Xxh3, bytes: &[u8]) {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => {
+            hasher.update(&[FORMAT_UNCHECKED]);
+            hasher.update(&rest[..rest.len().saturating_sub(behind(bytes))]);
+        }
+        _ => hasher.update(bytes),
+    }
+}
+
+/// How many bytes [`hash_into`] takes in.
+pub(crate) fn hashed_len(bytes: &[u8]) -> usize {
+    bytes.len().saturating_sub(behind(bytes))
+}
+
+/// What is left of a record that fails its check, for whoever takes away what was derived from it.
+pub(crate) fn salvage(bytes: &Bytes) -> Option<Record> {
+    let body = bytes.get(..bytes.len().checked_sub(CHECK)?)?;
+    let mut whole = body.to_vec();
+    *whole.first_mut()? = FORMAT;
+    whole.extend_from_slice(&check_of(&whole));
+    Record::read(&whole.into()).ok()
 }
 
 struct Head {
@@ -116,14 +194,24 @@ struct Head {
     kind: MergeKind,
     live: bool,
     item_at: usize,
+    /// Where the item ends.
+    end: usize,
 }
 
 impl Head {
     fn read(bytes: &[u8]) -> Result<Self> {
         let head: &[u8; HEAD] = bytes.first_chunk().ok_or_else(|| corrupt("head"))?;
-        if head[0] != FORMAT {
-            return Err(corrupt("format byte"));
-        }
+        let end = match head[0] {
+            FORMAT_UNCHECKED => bytes.len(),
+            FORMAT => {
+                let (body, check) = bytes.split_last_chunk::<CHECK>().ok_or_else(|| corrupt("check"))?;
+                if check_of(body) != *check {
+                    return Err(corrupt("check"));
+                }
+                bytes.len().saturating_sub(behind(bytes))
+            }
+            _ => return Err(corrupt("format byte")),
+        };
         let kind = MergeKind::try_from(head[1]).map_err(TableError::Corrupt)?;
         let flags = head[2];
         let mut time = [0; 8];
@@ -136,7 +224,7 @@ impl Head {
             expiry: flags & FLAG_EXPIRY != 0,
         };
         let item_at = HEAD + usize::from(head[19]) * Stamp::LEN;
-        if bytes.len() < item_at {
+        if end < item_at {
             return Err(corrupt("past"));
         }
         Ok(Self {
@@ -144,6 +232,7 @@ impl Head {
             kind,
             live: flags & FLAG_TOMBSTONE == 0,
             item_at,
+            end,
         })
     }
 }
@@ -191,21 +280,69 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_golden_files() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/record-1.hex");
-        let golden = std::fs::read_to_string(path).unwrap();
-        let lines: Vec<_> = golden.lines().filter(|line| !line.starts_with('#')).collect();
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let written: Vec<_> = samples()
             .iter()
             .map(|(name, record)| format!("{name} {}", hex(&record.write())))
             .collect();
-        assert_eq!(lines, written);
-        for (line, (_, record)) in lines.iter().zip(samples()) {
-            let digits = line.split(' ').nth(1).unwrap();
-            let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-            let bytes: Bytes = (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into();
-            assert_eq!(Record::read(&bytes).unwrap(), record, "{line}");
-            assert_eq!(item_of(&bytes).unwrap(), record.item);
+        assert_eq!(golden("record-2.hex"), written);
+        let mut hashes = Vec::new();
+        for file in ["record-1.hex", "record-2.hex"] {
+            for (line, (_, record)) in golden(file).iter().zip(samples()) {
+                let digits = line.split(' ').nth(1).unwrap();
+                let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+                let bytes: Bytes = (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into();
+                assert_eq!(Record::read(&bytes).unwrap(), record, "{line}");
+                assert_eq!(item_of(&bytes).unwrap(), record.item);
+                let mut hasher = Xxh3::new();
+                hash_into(&mut hasher, &bytes);
+                hashes.push((hashed_len(&bytes), hasher.digest()));
+            }
+        }
+        let (first, second) = hashes.split_at(samples().len());
+        assert_eq!(first, second, "what a record says is the same in both formats");
+    }
+
+    fn golden(file: &str) -> Vec<String> {
+        let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+        let golden = std::fs::read_to_string(path).unwrap();
+        let lines = golden.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed_and_the_rest_salvaged() {
+        let (_, record) = samples().remove(0);
+        let whole = record.write();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let bytes = Bytes::from(bytes);
+            // Format 3, 0 and so on are not read either; format 1 has no check, and is two bits away.
+            assert!(Record::read(&bytes).is_err() && item_of(&bytes).is_err(), "bit {bit}");
+        }
+        let mut bytes = whole.to_vec();
+        let item_at = whole.len() - CHECK - 1;
+        bytes[item_at] ^= 1;
+        let salvaged = salvage(&bytes.into()).unwrap();
+        assert_eq!((salvaged.stamp, &salvaged.past), (record.stamp, &record.past));
+        assert_ne!(salvaged.item, record.item);
+    }
+
+    #[test]
+    fn a_note_is_no_part_of_what_an_expiry_says() {
+        let all = samples();
+        for (name, record) in &all {
+            let (plain, bytes) = (record.write(), with_note(record, 7));
+            let is_expiry = *name == "expired";
+            assert_eq!((noted(&plain), noted(&bytes)), (None, is_expiry.then_some(7)), "{name}");
+            assert_eq!(Record::read(&bytes).unwrap(), *record);
+            let hash = |bytes: &[u8]| {
+                let mut hasher = Xxh3::new();
+                hash_into(&mut hasher, bytes);
+                (hashed_len(bytes), hasher.digest())
+            };
+            assert_eq!(hash(&plain), hash(&bytes));
         }
     }
 
@@ -251,7 +388,7 @@ mod tests {
             plausible in any::<bool>(),
         ) {
             if let (true, [format, kind, flags, ..]) = (plausible, &mut bytes[..]) {
-                (*format, *kind, *flags) = (FORMAT, 0, *flags % 4);
+                (*format, *kind, *flags) = (FORMAT_UNCHECKED, 0, *flags % 4);
             }
             let bytes = Bytes::from(bytes);
             let read = Record::read(&bytes);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use geodynamo_replicator_core::{Applied, LogId, Millis, Position, ReplicaId, parking::ParkingLimits};
+use geodynamo_replicator_core::{Applied, LogId, Millis, Position, ReplicaId, Stamp, parking::ParkingLimits};
 use geodynamo_storage::{Commit, Engine, Write};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -37,6 +37,7 @@ use crate::{
     throttle::{Throttle, ThrottleOptions},
     transaction::Transactions,
     ttl::{ExpiryState, TtlOptions},
+    verify::{CollectOptions, Standings, Verifications, VerifyOptions},
 };
 
 /// Rows read at a time when the catalog and its like are loaded.
@@ -65,6 +66,10 @@ pub struct Options {
     pub throttle: ThrottleOptions,
     /// What streams keep, and how their shards follow each other.
     pub streams: StreamOptions,
+    /// How tables are compared with other regions'.
+    pub verify: VerifyOptions,
+    /// What is kept of items and versions that are gone.
+    pub collect: CollectOptions,
     /// Local time.
     pub time: Arc<dyn TimeSource>,
     /// The largest item collection of a table with local indexes, in bytes; see [`crate::COLLECTION_BYTES_MAX`].
@@ -87,6 +92,7 @@ pub struct Tables<E: Engine> {
     pub(crate) cursors: Cursors,
     pub(crate) streams: Streams,
     parking: Parking,
+    verifications: Verifications,
     index_states: IndexStates,
     collections: Collections,
     /// Items and bytes, as they are stored, by table.
@@ -163,12 +169,16 @@ impl<E: Engine> Tables<E> {
         let expiry_states = ExpiryState::load(&system)?;
         let index_states = IndexStates::load(&system)?;
         let stored_counts = StoredCounts::load(&system)?;
+        let standings = Standings::load(&system)?;
+        // What this replica has agreed to forget, it has seen.
+        orderer.observe(Stamp::new(standings.agreed(), replica));
         let copies = CopyState::load(system)?;
         let streams = Streams::load(load(&*engine, space::STREAM).await?)?;
         let cursors = Cursors::load(load(&*engine, space::CURSOR).await?);
         let transactions = Transactions::open(&*engine).await?;
         let tables = Arc::new(Self {
             parking: Parking::new(options.parking, parked),
+            verifications: Verifications::new(options.verify, options.time.now_ms(), standings),
             engine,
             options,
             replica,
@@ -355,6 +365,10 @@ impl<E: Engine> Tables<E> {
 
     pub(crate) fn parking(&self) -> &Parking {
         &self.parking
+    }
+
+    pub(crate) fn verifications(&self) -> &Verifications {
+        &self.verifications
     }
 
     pub(crate) fn collections(&self) -> &Collections {

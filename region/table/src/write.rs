@@ -20,7 +20,7 @@ use crate::{
     ongoing::Whose,
     order::latch_of,
     prepare::{Action, Prepared, check_update, prepare},
-    record::Record,
+    record::{self, Record},
     system::is_system,
     table::Stats,
 };
@@ -187,7 +187,10 @@ impl<E: Engine> Tables<E> {
         let current = prepared.current.as_ref();
         let seen = current.map(|record| record.stamp);
         let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
-        let past = current.map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
+        let past = current.map_or_else(
+            || self.past_of_nothing(table),
+            |record| Past::after(&record.past, record.stamp),
+        );
         let version = Record {
             stamp,
             past,
@@ -221,7 +224,11 @@ impl<E: Engine> Tables<E> {
         };
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
-        let record = new.write();
+        let record = if new.stamp.expiry && new.item.is_none() {
+            record::with_note(new, self.orderer().time.now_ms())
+        } else {
+            new.write()
+        };
         let is_first = staged.commit.appends.is_empty();
         staged.commit.makes_room = new.item.is_none() && (is_first || staged.commit.makes_room);
         staged

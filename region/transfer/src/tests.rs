@@ -70,6 +70,8 @@ impl World {
             ttl: Default::default(),
             throttle: Default::default(),
             time: Arc::<Time>::clone(&time),
+            verify: Default::default(),
+            collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(1),
         };

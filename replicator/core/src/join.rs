@@ -18,6 +18,7 @@ use crate::{
     delta::Delta,
     host::{ApplyError, CopyError, CopyMark, CopyOrder, CopyPage},
     ids::{LogInfo, Position, TableId},
+    stamp::Hlc,
 };
 
 /// Asks for a copy.
@@ -41,6 +42,13 @@ pub struct CopyStart {
     /// first row is read.
     #[serde(rename = "c")]
     pub cursors: Vec<(LogInfo, Position)>,
+    /// Whatever the joining side writes must have a greater stamp: tombstones up to here may be gone.
+    #[serde(rename = "h", default, skip_serializing_if = "is_none")]
+    pub forgotten: Hlc,
+}
+
+fn is_none(stamp: &Hlc) -> bool {
+    *stamp == Hlc(0)
 }
 
 /// Rows of a copy.

@@ -9,6 +9,7 @@
 pub mod change;
 pub mod clock;
 mod codec;
+pub mod collect;
 pub mod delta;
 pub mod frame;
 pub mod host;
@@ -19,6 +20,7 @@ pub mod merge;
 pub mod parking;
 pub mod past;
 pub mod stamp;
+pub mod verify;
 pub mod version;
 
 pub use change::{Body, Change, ChangeError, Effect, Images, Origin, TransactionId};

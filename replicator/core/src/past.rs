@@ -9,6 +9,9 @@ use crate::stamp::{Hlc, ReplicaId, Stamp};
 /// versions have expired has a second entry, for their expiries: those are made by any replica that finds them, so who saw
 /// a later write of the replica need not have seen them.
 ///
+/// Of a key that was forgotten (see [`crate::collect`]), a write has seen everything up to where its replica had collected
+/// tombstones: an entry under [`ReplicaId`] 0, which no replica has, says up to where.
+///
 /// A past is fixed when the write is made; merging never joins pasts. So a version whose stamp a past does not cover was
 /// written concurrently with it: that is how a conflict is told from a plain overwrite.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +60,15 @@ impl Past {
         Self::default()
     }
 
+    /// The past of a write to a key of which nothing is held, in a replica that may have forgotten what it held, up to there.
+    pub fn forgotten(up_to: Hlc) -> Self {
+        let mut past = Self::new();
+        if up_to > Hlc(0) {
+            past.add(Stamp::new(up_to, ReplicaId(0)));
+        }
+        past
+    }
+
     /// The past of a write made on top of a version: that version's past and its stamp.
     #[must_use]
     pub fn after(past: &Self, stamp: Stamp) -> Self {
@@ -75,7 +87,8 @@ impl Past {
 
     /// Whether the write with this past had seen that stamp.
     pub fn covers(&self, stamp: Stamp) -> bool {
-        self.find(stamp).is_ok_and(|at| self.0[at].1 >= stamp.time)
+        let floor = self.0.first().filter(|first| first.key() == (ReplicaId(0), false));
+        floor.is_some_and(|floor| floor.1 >= stamp.time) || self.find(stamp).is_ok_and(|at| self.0[at].1 >= stamp.time)
     }
 
     /// One stamp per replica, in the order of replicas; a second one where it has expiries.

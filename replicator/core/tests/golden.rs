@@ -193,6 +193,7 @@ fn frames_keep_their_bytes() {
         "copy_start.hex",
         &CopyFrame::Start(CopyStart {
             cursors: vec![(info, position)],
+            ..CopyStart::default()
         }),
     );
     check_frame(

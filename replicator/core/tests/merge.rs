@@ -153,7 +153,9 @@ proptest! {
         added in prop::collection::vec((0_u64..5, 0_u64..50, any::<bool>()), 0..30),
         asked in (0_u64..5, 0_u64..50, any::<bool>()),
     ) {
-        let stamp = |(replica, time, expiry): (u64, u64, bool)| Stamp { time: Hlc(time), replica: ReplicaId(replica), expiry };
+        // No replica is 0: its entry says up to where everything was seen.
+        let stamp =
+            |(replica, time, expiry): (u64, u64, bool)| Stamp { time: Hlc(time), replica: ReplicaId(replica + 1), expiry };
         let past: Past = added.iter().copied().map(stamp).collect();
         // A replica's versions and their expiries count apart.
         let mut newest: BTreeMap<(ReplicaId, bool), Stamp> = BTreeMap::new();
@@ -285,4 +287,17 @@ fn pasts_that_are_none() {
     let mut bad_expiry = [0; Stamp::LEN];
     bad_expiry[16] = 2;
     assert_eq!(Past::from_bytes(&bad_expiry), Err(PastError::Bytes));
+}
+
+/// Who has forgotten has seen everything up to there, whoever wrote it.
+#[test]
+fn a_past_of_what_was_forgotten_covers_all_up_to_there() {
+    let past = Past::forgotten(Hlc(9));
+    for replica in [1, 7, u64::MAX] {
+        let stamp = |time| Stamp::new(Hlc(time), ReplicaId(replica));
+        assert!(past.covers(stamp(9)) && past.covers(stamp(8).expired()) && !past.covers(stamp(10)));
+        let later = Past::after(&past, stamp(20));
+        assert!(later.covers(stamp(9)) && later.covers(stamp(20)) && !later.covers(Stamp::new(Hlc(10), ReplicaId(3))));
+    }
+    assert!(Past::forgotten(Hlc(0)).is_empty());
 }

@@ -4,7 +4,7 @@
 
 use geodynamo_replicator_core::{
     ApplyError, Frame, LogInfo, Position, ReplicaId, TableId,
-    link::{Receiver, Ticket, receiver},
+    link::{Receiver, Ticket, Violation, receiver},
 };
 use greeting::{hello, identity};
 
@@ -343,4 +343,21 @@ fn a_change_of_the_catalog_during_an_apply_is_not_missed() {
     };
     assert!(check(true));
     assert!(!check(false), "the table is still unknown");
+}
+
+/// A peer moves no cursor but its own: a log of another replica, or one that goes by another log's id, ends the link.
+#[test]
+fn a_peer_offers_its_own_logs_only() {
+    let own = LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9));
+    let other = LogInfo::new(ReplicaId(3), TableId(1), 0, (0, 9));
+    let disguised = LogInfo { log: other.log, ..own };
+    let backwards = LogInfo { range: (9, 0), ..own };
+    for (info, fine) in [(own, true), (other, false), (disguised, false), (backwards, false)] {
+        let mut receiver = Receiver::new(identity("here", 1), "there", 1000, 0);
+        receiver.handle(0, receiver::Event::Frame(hello("test", "there", 2, 1)));
+        receiver.handle(0, receiver::Event::Frame(Frame::Open { logs: vec![info] }));
+        let mut actions = std::iter::from_fn(|| receiver.poll_action());
+        let ended = actions.any(|action| matches!(action, receiver::Action::Disconnect(Violation::Foreign(_))));
+        assert_eq!(ended, !fine, "{info:?}");
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{Body, LogId, Position, Stamp};
+use geodynamo_replicator_core::{Body, LogId, Position, Stamp, Version};
 
-use crate::{store::State, trace::Law, world::World};
+use crate::{collect::is_forgotten, store::State, trace::Law, world::World};
 
 impl World {
     /// Whether the world has come to rest: everyone up, everything durable, sent, acknowledged and released.
@@ -62,7 +62,13 @@ impl World {
         self.check_acknowledged();
         for region in 1..self.members {
             let (first, other) = (self.replicas[0].durable(), self.replicas[region].durable());
-            if first.versions != other.versions {
+            let kept = |state: &State| -> Vec<_> {
+                let collected = first.kept.collected.max(other.kept.collected);
+                let mut versions: Vec<_> = state.versions.clone().into_iter().collect();
+                versions.retain(|(_, version)| !(version.is_tombstone() && is_forgotten(collected, version.stamp)));
+                versions
+            };
+            if kept(first) != kept(other) {
                 self.broken(
                     Law::Converges,
                     format!("regions 0 and {region} hold different versions"),
@@ -153,9 +159,14 @@ impl World {
     fn check_winners(&mut self, region: usize) {
         let durable = self.replicas[region].durable();
         let greatest = self.oracle.greatest();
+        let collected = durable.kept.collected;
+        let gone = |version: &Version| version.is_tombstone() && is_forgotten(collected, version.stamp);
         let wrong = greatest
             .iter()
-            .find(|(key, version)| durable.versions.get(**key) != Some(**version));
+            .find(|(key, version)| match durable.versions.get(**key) {
+                Some(held) => held != **version,
+                None => !gone(version),
+            });
         if let Some((key, version)) = wrong {
             let held = durable.versions.get(*key).map(|held| held.stamp);
             let detail = format!(
@@ -169,7 +180,7 @@ impl World {
             };
             return self.broken(law, detail);
         }
-        if durable.versions.len() != greatest.len() {
+        if !durable.versions.keys().all(|key| greatest.contains_key(key)) {
             self.broken(Law::Converges, format!("region {region} holds keys that nobody wrote"));
         }
     }
@@ -221,7 +232,9 @@ impl World {
 
 /// Whether a state holds that version of a key, or a newer one, or has one parked.
 fn holds(state: &State, key: &Bytes, stamp: Stamp) -> bool {
-    state.versions.get(key).is_some_and(|version| version.stamp >= stamp)
+    let held = state.versions.get(key);
+    held.is_some_and(|version| version.stamp >= stamp)
+        || (held.is_none() && stamp.time <= state.kept.collected)
         || state
             .parked
             .values()

@@ -189,7 +189,16 @@ impl World {
                 let wait = self.rng.between(0, 4);
                 self.plan_in(wait, Event::AnswerSender(id, action));
             }
-            sender::Action::Acked(log, up_to) => self.check_cursor(id, log, up_to, "the sender was told of"),
+            sender::Action::Acked(log, up_to) => {
+                self.check_cursor(id, log, up_to, "the sender was told of");
+                if let Some((of, by)) = self
+                    .connections
+                    .get(&id)
+                    .map(|connection| (connection.from, connection.to))
+                {
+                    self.acked(of, by, log, up_to);
+                }
+            }
             sender::Action::PeerAhead { log, cursor, end } => {
                 // A copy may have told the peer of an end that the link hears of later.
                 let from = self.connections.get(&id).map(|connection| connection.from);

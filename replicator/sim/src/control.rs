@@ -12,4 +12,6 @@ pub enum Control {
     CursorBeforeSync,
     /// Versions are judged as if no write had seen another.
     PastsIgnored,
+    /// Tombstones are collected without asking anybody.
+    EarlyCollection,
 }

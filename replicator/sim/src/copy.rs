@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    ApplyError, CopyMark, CopyOrder, CopyPage, CopyStart, Delta,
+    ApplyError, CopyMark, CopyOrder, CopyPage, CopyStart, Delta, Stamp,
     join::{CopyFrame, Joiner, JoinerAction, JoinerEvent, Source, SourceAction, SourceEvent},
 };
 use geodynamo_topology::partition_hash;
@@ -12,7 +12,7 @@ use geodynamo_topology::partition_hash;
 use crate::{
     event::{CopyId, Event},
     replica::{TABLE, region_name},
-    store::{CopyState, Done, Op, State},
+    store::{CopyState, Done, Kept, Op, State},
     world::{JOINER, World},
 };
 
@@ -163,7 +163,9 @@ impl World {
             SourceAction::Start(_) => {
                 let own = giver.logs().into_iter().map(|info| (info, durable.end(info.log)));
                 let cursors = own.chain(durable.cursors.values().copied()).collect();
-                copy.giver.handle(SourceEvent::Started(Ok(CopyStart { cursors })));
+                let forgotten = durable.kept.agreed;
+                let start = CopyStart { cursors, forgotten };
+                copy.giver.handle(SourceEvent::Started(Ok(start)));
             }
             SourceAction::Page { after, .. } => {
                 let page = page_of(durable, after.as_ref());
@@ -193,13 +195,19 @@ impl World {
                 copy.taker.handle(JoinerEvent::Stored(Ok(())));
                 return self.drive_copy(id);
             }
-            JoinerAction::StoreStart(CopyStart { cursors }) => {
+            JoinerAction::StoreStart(CopyStart { cursors, forgotten }) => {
+                joiner.clock.observe(Stamp::new(forgotten, joiner.id));
                 let mut commit = joiner.commit_op(Op::Copy(CopyState {
                     started: true,
                     mark: None,
                     done: false,
                 }));
                 let own = joiner.id;
+                let kept = Kept {
+                    agreed: forgotten,
+                    ..Kept::default()
+                };
+                joiner.stage(&mut commit, Op::Kept(kept));
                 for (info, position) in cursors.into_iter().filter(|(info, _)| info.origin != own) {
                     joiner.stage(&mut commit, Op::Cursor { info, position });
                 }
@@ -220,6 +228,7 @@ impl World {
                 self.copy = None;
                 self.totals.joins += 1;
                 self.trace.line(self.now, || "region 3 has joined".into());
+                self.plan_in(1, Event::Collect(JOINER));
                 return self.plan_in(1, Event::ClientWrite(JOINER));
             }
             JoinerAction::GiveUp(why) => return self.break_copy(&why),

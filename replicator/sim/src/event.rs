@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use geodynamo_replicator_core::{
-    Millis, Position,
+    Millis, Position, ReplicaId,
     join::{JoinerAction, SourceAction},
     link::{Ticket, receiver, sender},
+    verify::Standing,
 };
 
 /// A connection, never used again.
@@ -64,6 +65,14 @@ pub(crate) enum Event {
     SetClock {
         region: usize,
         offset: i64,
+    },
+    /// A region looks at which tombstones may go.
+    Collect(usize),
+    /// A replica has told another region's how it stands.
+    Told {
+        to: usize,
+        from: ReplicaId,
+        standing: Standing,
     },
     Join,
     StartCopy,

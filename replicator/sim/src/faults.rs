@@ -1,8 +1,9 @@
 //! What goes wrong in a world, until it calms down.
 
-use geodynamo_replicator_core::{Clock, Millis};
+use geodynamo_replicator_core::{Clock, Millis, Stamp};
 
 use crate::{
+    collect::Standings,
     event::Event,
     world::{JOINER, World},
 };
@@ -111,6 +112,11 @@ impl World {
         }
         replica.is_up = true;
         replica.clock = Clock::new(replica.id, replica.store.durable.ceiling);
+        // What it has agreed to forget, it has seen.
+        replica
+            .clock
+            .observe(Stamp::new(replica.store.durable.kept.agreed, replica.id));
+        replica.standings = Standings::default();
         self.trace.line(self.now, || format!("region {region} restarts"));
         self.plan_release(region);
     }

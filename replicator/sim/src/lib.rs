@@ -10,6 +10,7 @@
 //! what happened.
 
 mod check;
+mod collect;
 mod connection;
 mod control;
 mod copy;

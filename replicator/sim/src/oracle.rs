@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{Stamp, Version};
+use geodynamo_replicator_core::{Hlc, ReplicaId, Stamp, Version};
 
 use crate::{
     store::{Commit, Op, Seen},
@@ -79,7 +79,12 @@ impl Oracle {
     pub(crate) fn durable(&mut self, region: usize, commit: &Commit) -> Result<(), Broken> {
         for seen in &commit.seen {
             match seen {
-                Seen::Wrote { key, version, on } => self.wrote(region, key, version, *on),
+                Seen::Wrote {
+                    key,
+                    version,
+                    on,
+                    forgotten,
+                } => self.wrote(region, key, version, *on, *forgotten),
                 Seen::Met { key, held, incoming } => self.met(key, *held, *incoming)?,
             }
         }
@@ -100,8 +105,16 @@ impl Oracle {
             .collect()
     }
 
-    fn wrote(&mut self, region: usize, key: &Bytes, version: &Version, on: Option<Stamp>) {
+    fn wrote(&mut self, region: usize, key: &Bytes, version: &Version, on: Option<Stamp>, forgotten: Hlc) {
         let mut seen = BTreeSet::new();
+        if on.is_none() {
+            // Of a key that it has forgotten, it had seen everything up to there.
+            let (first, last) = (
+                (key.clone(), Stamp::default()),
+                (key.clone(), Stamp::new(forgotten.next(), ReplicaId(0))),
+            );
+            seen.extend(self.written.range(first..last).map(|((_, stamp), _)| *stamp));
+        }
         if let Some(on) = on {
             if let Some(base) = self.written.get(&(key.clone(), on)) {
                 seen.clone_from(&base.seen);

@@ -9,6 +9,7 @@ use geodynamo_replicator_core::{
 use geodynamo_topology::{PartitionMap, partition_hash};
 
 use crate::{
+    collect::Standings,
     control::Control,
     store::{Commit, Op, Parked, Seen, State, Store},
 };
@@ -50,6 +51,7 @@ pub(crate) struct Replica {
     pub(crate) sync_planned: bool,
     pub(crate) release_planned: bool,
     pub(crate) ceiling_pending: bool,
+    pub(crate) standings: Standings,
 }
 
 /// What a batch of deltas did, as it is being staged.
@@ -58,6 +60,8 @@ struct Staged {
     applied: Applied,
     origin: Origin,
     wall: Millis,
+    /// Whether a link brings it.
+    linked: bool,
 }
 
 pub(crate) fn region_name(region: usize) -> String {
@@ -95,6 +99,7 @@ impl Replica {
             sync_planned: false,
             release_planned: false,
             ceiling_pending: false,
+            standings: Standings::default(),
         }
     }
 
@@ -153,9 +158,10 @@ impl Replica {
             (Write::Expire, Some(version)) => version.stamp.expired(),
             _ => self.clock.issue(wall)?,
         };
+        let forgotten = || Past::forgotten(self.store.live.kept.collected);
         let past = current
             .as_ref()
-            .map_or_else(Past::new, |version| Past::after(&version.past, version.stamp));
+            .map_or_else(forgotten, |version| Past::after(&version.past, version.stamp));
         let version = Version {
             stamp,
             past,
@@ -168,6 +174,7 @@ impl Replica {
             key: key.clone(),
             version: version.clone(),
             on,
+            forgotten: self.store.live.kept.collected,
         });
         self.put(&mut commit, key, version, Origin::Local, wall);
         Ok(Some(commit))
@@ -199,6 +206,7 @@ impl Replica {
             applied: Applied::default(),
             origin,
             wall,
+            linked: true,
         };
         for (delta, admission) in batch.deltas.iter().zip(admissions) {
             self.take_in(&mut staged, delta, admission == Admission::Park, batch.log, batch.after);
@@ -227,6 +235,7 @@ impl Replica {
             applied: Applied::default(),
             origin,
             wall,
+            linked: false,
         };
         for delta in deltas {
             let park = match delta {
@@ -248,6 +257,7 @@ impl Replica {
             applied: Applied::default(),
             origin,
             wall,
+            linked: false,
         };
         let count = due.len() as u64;
         for Parked {
@@ -316,6 +326,11 @@ impl Replica {
         self.clock.observe(version.stamp);
         let current = self.store.live.versions.get(&key).cloned();
         let held = current.as_ref().map(|version| version.stamp);
+        let bygone = version.stamp.time <= self.store.live.kept.collected;
+        if held.is_none() && staged.linked && bygone && self.control != Control::EarlyCollection {
+            staged.applied.duplicates += 1;
+            return;
+        }
         staged.commit.seen.push(Seen::Met {
             key: key.clone(),
             held,

@@ -24,6 +24,14 @@ pub(crate) struct State {
     pub(crate) parked: BTreeMap<Bytes, Parked>,
     pub(crate) ceiling: Hlc,
     pub(crate) copy: CopyState,
+    pub(crate) kept: Kept,
+}
+
+/// What a replica has agreed to forget, and up to where it has done so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) agreed: Hlc,
+    pub(crate) collected: Hlc,
 }
 
 /// A delta that waits for its time.
@@ -72,6 +80,9 @@ pub(crate) enum Op {
     },
     Ceiling(Hlc),
     Copy(CopyState),
+    Kept(Kept),
+    /// A tombstone goes.
+    Forget(Bytes),
 }
 
 /// What the oracle is told once a commit is durable.
@@ -82,6 +93,8 @@ pub(crate) enum Seen {
         key: Bytes,
         version: Version,
         on: Option<Stamp>,
+        /// Up to where the writer may have forgotten what it had seen.
+        forgotten: Hlc,
     },
     /// A version met the one that was held.
     Met {
@@ -141,6 +154,13 @@ impl State {
             }
             Op::Ceiling(ceiling) => self.ceiling = self.ceiling.max(ceiling),
             Op::Copy(copy) => self.copy = copy,
+            Op::Kept(kept) => {
+                self.kept.agreed = self.kept.agreed.max(kept.agreed);
+                self.kept.collected = self.kept.collected.max(kept.collected);
+            }
+            Op::Forget(key) => {
+                self.versions.remove(&key);
+            }
         }
     }
 

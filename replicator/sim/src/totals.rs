@@ -68,6 +68,8 @@ totals! {
     stalls,
     /// Versions that lost to one that had not seen them.
     conflicts,
+    /// Tombstones collected.
+    collected,
     /// Regions that joined.
     joins,
     /// Copies that broke and went on.

@@ -99,6 +99,7 @@ impl World {
         };
         for from in 0..JOINER {
             world.plan_in(0, Event::ClientWrite(from));
+            world.plan_in(0, Event::Collect(from));
             for to in (0..JOINER).filter(|to| *to != from) {
                 world.plan_in(0, Event::Dial { from, to });
             }
@@ -153,6 +154,8 @@ impl World {
             Event::Heal(a, b) => self.heal(a, b),
             Event::Fault => self.fault(),
             Event::SetClock { region, offset } => self.replicas[region].offset = offset,
+            Event::Collect(region) => self.collect(region),
+            Event::Told { to, from, standing } => self.told(to, from, &standing),
             Event::Join => self.join(),
             Event::StartCopy => self.start_copy(),
             Event::CopyForth(id) => self.copy_forth(id),
@@ -202,7 +205,7 @@ impl World {
         };
         self.written += 1;
         for seen in &commit.seen {
-            if let Seen::Wrote { key, version, on } = seen {
+            if let Seen::Wrote { key, version, on, .. } = seen {
                 let stamp = version.stamp;
                 self.trace.line(self.now, || {
                     format!("region {region} writes {key:?} {stamp}: {write:?}")

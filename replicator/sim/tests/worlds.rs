@@ -87,6 +87,12 @@ fn ignored_pasts_are_caught() {
 }
 
 #[test]
+fn early_collection_is_caught() {
+    let failure = caught(Control::EarlyCollection);
+    assert!(matches!(failure.broken.law, Law::NothingComesBack | Law::Converges));
+}
+
+#[test]
 fn a_seed_replays_exactly() {
     let (one, trace) = replay(11, Control::None);
     let (two, again) = replay(11, Control::None);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use geodynamo_replicator_core::{TableId, join::CopyFrame};
+use geodynamo_replicator_core::{CopyRequest, ReplicaId, TableId, verify::Standing};
 use quinn::{Connection, RecvStream, SendStream};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -23,14 +23,30 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first frame on a stream beside the link.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
 pub(crate) enum First {
-    Copy(CopyFrame),
-    Ask(Ask),
+    /// A copy is asked for: [`CopyFrame::Request`](geodynamo_replicator_core::join::CopyFrame::Request).
+    #[serde(rename = "request")]
+    Copy(CopyRequest),
+    /// A verification begins: [`Question::Begin`](geodynamo_replicator_core::verify::Question::Begin).
+    #[serde(rename = "begin")]
+    Verify {
+        #[serde(rename = "t")]
+        table: TableId,
+        #[serde(rename = "r")]
+        replica: ReplicaId,
+        #[serde(rename = "s")]
+        standing: Standing,
+    },
+    /// [`Ask::Ends`].
+    #[serde(rename = "ends")]
+    Ends {
+        #[serde(rename = "t")]
+        table: TableId,
+    },
 }
 
 /// A question.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(crate) enum Ask {
     /// How far do your own logs of this table go?
     #[serde(rename = "ends")]
@@ -104,9 +120,13 @@ async fn ask(connection: &Connection, question: &Ask) -> Result<Answer, String> 
     }
 }
 
-/// Answers a question.
-pub(crate) async fn answer<H: Host>(host: &H, ask: Ask, send: &mut SendStream, region: &str) -> Result<(), String> {
-    let Ask::Ends { table } = ask;
+/// Answers a question about a table's ends.
+pub(crate) async fn answer<H: Host>(
+    host: &H,
+    table: TableId,
+    send: &mut SendStream,
+    region: &str,
+) -> Result<(), String> {
     let answer = Answer {
         seen: host.own_ends(region, table).map(ByteBuf::from),
     };
@@ -123,7 +143,7 @@ pub(crate) async fn first(receive: &mut RecvStream) -> Result<Option<First>, Str
 
 #[cfg(test)]
 mod tests {
-    use geodynamo_replicator_core::{CopyMark, CopyRequest, frame};
+    use geodynamo_replicator_core::{CopyMark, frame, join::CopyFrame};
 
     use super::*;
 
@@ -136,7 +156,7 @@ mod tests {
         };
         let bytes = frame::encode(&CopyFrame::Request(request.clone())).unwrap();
         let read = frame::decode::<First>(&bytes).unwrap();
-        assert!(matches!(read, First::Copy(CopyFrame::Request(read)) if read == request));
+        assert!(matches!(read, First::Copy(read) if read == request));
         let bytes = frame::encode(&Ask::Ends {
             table: TableId(u64::MAX),
         })
@@ -144,9 +164,9 @@ mod tests {
         let read = frame::decode::<First>(&bytes).unwrap();
         assert!(matches!(
             read,
-            First::Ask(Ask::Ends {
+            First::Ends {
                 table: TableId(u64::MAX)
-            })
+            }
         ));
         let bytes = frame::encode(&Answer {
             seen: Some(ByteBuf::from(*b"\x01\xff")),

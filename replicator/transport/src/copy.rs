@@ -3,13 +3,14 @@
 use geodynamo_replicator_core::{
     CopyOrder, Peer,
     join::{CopyFrame, Joiner, JoinerAction, JoinerEvent, Source, SourceAction, SourceEvent},
+    verify::Question,
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 
 use crate::{
     Host,
     ask::{self, First},
-    wire,
+    verify, wire,
 };
 
 /// Fetches a copy that is due, until it is whole or breaks off.
@@ -58,8 +59,20 @@ pub(crate) async fn give<H: Host>(host: &H, mut send: SendStream, mut receive: R
 async fn serve<H: Host>(host: &H, send: &mut SendStream, receive: &mut RecvStream, region: &str) -> Result<(), String> {
     let mut source = Source::new();
     match ask::first(receive).await? {
-        Some(First::Copy(frame)) => source.handle(SourceEvent::Frame(frame)),
-        Some(First::Ask(question)) => return ask::answer(host, question, send, region).await,
+        Some(First::Copy(request)) => source.handle(SourceEvent::Frame(CopyFrame::Request(request))),
+        Some(First::Ends { table }) => return ask::answer(host, table, send, region).await,
+        Some(First::Verify {
+            table,
+            replica,
+            standing,
+        }) => {
+            let begin = Question::Begin {
+                table,
+                replica,
+                standing,
+            };
+            return verify::answer(host, send, receive, region, begin).await;
+        }
         None => return Ok(()),
     }
     while let Some(action) = source.poll_action() {

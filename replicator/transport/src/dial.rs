@@ -29,7 +29,7 @@ use crate::{
     replicator::Shared,
     tick::Tick,
     unsent::Unsent,
-    wire,
+    verify, wire,
 };
 
 /// The first wait after a failed connection.
@@ -151,6 +151,7 @@ async fn drive<H: Host>(
             }
             written = write(&mut stream, link.out.rest()), if !link.out.is_empty() => link.wrote(written?),
             Some(order) = link.copies.join_next(), if !link.copies.is_empty() => link.copy_ended(order.ok()),
+            Some(_) = link.verifications.join_next(), if !link.verifications.is_empty() => link.start_verification(),
             // While questions are under way, and for a moment after the last ones, writes gather: under load one round takes
             // what many of them left. The first write after a silence goes at once.
             changed = changed(&mut writes), if link.asking == 0 && !gathering => {
@@ -167,6 +168,7 @@ async fn drive<H: Host>(
                 let written = *writes.borrow();
                 link.look_for_activity(written);
                 link.start_copies();
+                link.start_verification();
                 link.measure();
             }
             () = tick.gone_off() => link.handle(Event::Tick),
@@ -252,6 +254,8 @@ struct Link<'a, H> {
     acking: bool,
     copies: JoinSet<CopyOrder>,
     copying: BTreeSet<(u64, u64)>,
+    /// The one that is under way.
+    verifications: JoinSet<()>,
     skipped: u64,
 }
 
@@ -279,6 +283,7 @@ impl<'a, H: Host> Link<'a, H> {
             acking: false,
             copies: JoinSet::new(),
             copying: BTreeSet::new(),
+            verifications: JoinSet::new(),
             skipped: 0,
         }
     }
@@ -486,6 +491,20 @@ impl<'a, H: Host> Link<'a, H> {
                 order
             });
         }
+    }
+
+    /// Begins a verification that is due; one at a time.
+    fn start_verification(&mut self) {
+        let Some(peer) = self.sender.peer().filter(|_| self.verifications.is_empty()).cloned() else {
+            return;
+        };
+        let Some(order) = self.shared.host.verification_due(&peer.region) else {
+            return;
+        };
+        let (shared, connection) = (Arc::clone(self.shared), self.connection.clone());
+        self.verifications.spawn(async move {
+            verify::ask(shared.host.as_ref(), &connection, &shared.own, &order, &peer).await;
+        });
     }
 
     fn copy_ended(&mut self, order: Option<CopyOrder>) {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
     HostError, Identity, LogId, LogInfo, Millis, Peer, Position, TableId, Version,
+    verify::{Answer, Done, Question, Task, Verified, VerifyOrder},
 };
 use tokio::sync::watch;
 
@@ -111,4 +112,39 @@ pub trait Host: Send + Sync + 'static {
 
     /// The joining side, last: the copy is whole and durable. The order is not due any more.
     fn copy_in_end(&self, order: &CopyOrder) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// The asking side of verifications: one that this node should begin with a peer region now, if there is one. It counts
+    /// as begun, and [`Host::verify_ended`] follows.
+    fn verification_due(&self, region: &str) -> Option<VerifyOrder> {
+        let _ = region;
+        None
+    }
+
+    /// The asking side: does what the verifier wants done.
+    fn verify_do(
+        &self,
+        order: &VerifyOrder,
+        peer: &Peer,
+        task: Task,
+    ) -> impl Future<Output = Result<Done, HostError>> + Send {
+        let _ = (order, peer, task);
+        async { Err(HostError("this node verifies nothing".into())) }
+    }
+
+    /// The asking side: how it ended.
+    fn verify_ended(&self, order: &VerifyOrder, ended: Result<Verified, String>) {
+        let _ = (order, ended);
+    }
+
+    /// The answering side: answers a peer region's question about a table, where it is one that is answered. Refuses where
+    /// not both of them serve the table.
+    fn verify_answer(
+        &self,
+        region: &str,
+        table: TableId,
+        question: Question,
+    ) -> impl Future<Output = Result<Option<Answer>, HostError>> + Send {
+        let _ = (region, table, question);
+        async { Err(HostError("this node verifies nothing".into())) }
+    }
 }

@@ -17,6 +17,7 @@ pub mod metrics;
 mod replicator;
 mod tick;
 mod unsent;
+mod verify;
 mod wire;
 
 pub use ask::{AskError, Asker};

@@ -102,6 +102,8 @@ impl Region {
             account: "000000000000".into(),
             partitions: 4,
             parking: ParkingLimits::default(),
+            verify: Default::default(),
+            collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             ttl: Default::default(),
             throttle: Default::default(),

@@ -140,6 +140,8 @@ async fn api<E: Engine>(engine: E, clock: &Clock) -> Result<Api<E>, String> {
         partitions: 4,
         parking: ParkingLimits::default(),
         time: Arc::new(clock.clone()),
+        verify: Default::default(),
+        collect: Default::default(),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
         ttl: Default::default(),

@@ -34,6 +34,8 @@ async fn api() -> Api<MemoryEngine> {
         ttl: Default::default(),
         throttle: Default::default(),
         time: Arc::new(Still),
+        verify: Default::default(),
+        collect: Default::default(),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
     };

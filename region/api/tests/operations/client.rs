@@ -47,6 +47,8 @@ impl Client {
             ttl: Default::default(),
             throttle: Default::default(),
             time: clock.clone(),
+            verify: Default::default(),
+            collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(7),
         };

@@ -213,6 +213,19 @@ catalogue! {
     LINK_CONFLICTS = Counter "link_conflicts" ["peer_region"] "Conflicts recorded";
     LINK_BATCHES = Counter "link_batches" ["peer_region"] "Batches applied";
     LINK_APPLY_FAILURES = Counter "link_apply_failures" ["peer_region"] "Times that a log stalled or applying failed";
+    VERIFICATIONS = Counter "verifications" [] "Verifications with other regions that came to their end";
+    VERIFICATIONS_FAILED = Counter "verifications_failed" [] "Verifications with other regions that broke off";
+    VERIFIED_ROWS = Counter "verified_rows" [] "Rows that verifications went through";
+    HEALED_ROWS = Counter "healed_rows" ["reason"] "Rows that differed and were brought from another region: missing, outdated, damaged, or a conflict's record";
+    UNHEALED_ROWS = Gauge "unhealed_rows" [] "Damaged rows that no other region has whole, and rows of one stamp that differ";
+    TOMBSTONES = Gauge "tombstones" [] "Tombstones of deleted items, as of each table's last scan";
+    TOMBSTONE_BYTES = Gauge "tombstone_bytes" [] "What tombstones take, before compression";
+    TOMBSTONES_COLLECTED = Counter "tombstones_collected" [] "Tombstones taken away, as every region has agreed to forget them";
+    TOMBSTONES_AGE = Gauge "tombstones_kept_seconds" [] "Of the table that is farthest behind: how old tombstones are before they are collected";
+    CONFLICT_RECORDS = Gauge "conflict_records" [] "Records of conflicts, as of each table's last scan";
+    CONFLICT_RECORD_BYTES = Gauge "conflict_record_bytes" [] "What records of conflicts take, before compression";
+    CONFLICTS_DROPPED = Counter "conflict_records_dropped" [] "Records of conflicts taken away for their age or their number";
+    VERIFICATION_AGE = Gauge "verification_age_seconds" ["peer_region"] "Since when the partition that waits longest was not shown to be equal in both regions; of each pair, the region whose name comes first tells";
 
     // Storage.
     STORAGE_COMMITS = Counter "storage_commits" [] "Commits carried out";

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use geodynamo_rocks::{Distribution, RocksEngine, RocksMetrics};
 use geodynamo_storage::Trouble;
-use geodynamo_table::Tables;
+use geodynamo_table::{HealReason, Tables};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
@@ -94,7 +94,44 @@ impl Collector for TableCollector {
         counter(e, &catalogue::REPLICAS_REFUSED, counts.refused_replicas)?;
         let failed = self.0.failed_replicas() as u64;
         gauge(e, &catalogue::REPLICAS_FAILED, failed)?;
-        gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)
+        gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)?;
+        self.verifications(e)
+    }
+}
+
+impl TableCollector {
+    fn verifications(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = self.0.verify_counts();
+        counter(e, &catalogue::VERIFICATIONS, counts.ended)?;
+        counter(e, &catalogue::VERIFICATIONS_FAILED, counts.failed)?;
+        counter(e, &catalogue::VERIFIED_ROWS, counts.rows)?;
+        let mut healed = describe(e, &catalogue::HEALED_ROWS)?;
+        for reason in HealReason::ALL {
+            let labels = [("reason", reason.name())];
+            let rows = counts.healed.get(&reason).copied().unwrap_or_default();
+            healed
+                .encode_family(&labels)?
+                .encode_counter::<NoLabels, u64, u64>(&rows, None)?;
+        }
+        gauge(e, &catalogue::UNHEALED_ROWS, counts.unhealed)?;
+        let remains = self.0.remains();
+        gauge(e, &catalogue::TOMBSTONES, remains.tombstones)?;
+        gauge(e, &catalogue::TOMBSTONE_BYTES, remains.tombstone_bytes)?;
+        counter(e, &catalogue::TOMBSTONES_COLLECTED, remains.tombstones_collected)?;
+        let kept = remains
+            .collected_to_ms
+            .map_or(0, |to| self.0.now_ms().saturating_sub(to) / 1000);
+        gauge(e, &catalogue::TOMBSTONES_AGE, kept)?;
+        gauge(e, &catalogue::CONFLICT_RECORDS, remains.conflicts)?;
+        gauge(e, &catalogue::CONFLICT_RECORD_BYTES, remains.conflict_bytes)?;
+        counter(e, &catalogue::CONFLICTS_DROPPED, remains.conflicts_dropped)?;
+        let mut ages = describe(e, &catalogue::VERIFICATION_AGE)?;
+        for (peer, since) in &counts.oldest_proof {
+            let age = self.0.now_ms().saturating_sub(*since) as f64 / 1e3;
+            ages.encode_family(&[("peer_region", peer.as_str())])?
+                .encode_gauge(&age)?;
+        }
+        Ok(())
     }
 }
 

@@ -111,6 +111,18 @@ impl Admin for OneTable {
         }
     }
 
+    fn verify_report(&self, _table: Option<&str>) -> Result<Value, AdminError> {
+        Ok(json!({ "tables": [] }))
+    }
+
+    fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError> {
+        self.verify_report(table)
+    }
+
+    async fn forget_region(&self, region: &str) -> Result<Value, AdminError> {
+        Err(AdminError::Refused(region.to_owned()))
+    }
+
     async fn conflicts(&self, table: &str, _after: &str, _limit: usize) -> Result<Value, AdminError> {
         Err(AdminError::NoSuchTable(table.to_owned()))
     }

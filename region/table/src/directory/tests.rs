@@ -38,6 +38,8 @@ async fn open(engine: MemoryEngine) -> Region {
         ttl: Default::default(),
         throttle: Default::default(),
         time: Arc::new(Fixed),
+        verify: Default::default(),
+        collect: Default::default(),
         collection_bytes_max: crate::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(ME),
     };

@@ -189,7 +189,7 @@ impl<E: Engine> Tables<E> {
         Ok(())
     }
 
-    async fn stored_end(&self, log: LogId) -> Result<Position> {
+    pub(crate) async fn stored_end(&self, log: LogId) -> Result<Position> {
         let end = self.engine().log_end(geodynamo_storage::LogId(log.0)).await?;
         Ok(Position(end.0))
     }

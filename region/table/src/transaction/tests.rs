@@ -43,6 +43,8 @@ fn options(time: &Arc<Time>) -> Options {
         ttl: Default::default(),
         throttle: Default::default(),
         time: Arc::<Time>::clone(time),
+        verify: Default::default(),
+        collect: Default::default(),
         collection_bytes_max: crate::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(1),
     }

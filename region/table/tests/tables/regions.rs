@@ -204,7 +204,7 @@ pub(crate) fn peer(region: &Region) -> Peer {
 pub(crate) async fn batches(from: &Region, to: &Region) -> Vec<Batch> {
     let mut batches = Vec::new();
     for info in from.logs_to(to.region()) {
-        if let Some(after) = to.cursor(&info) {
+        if let Some(after) = to.cursor_of(&peer(from), &info) {
             batches.extend(batch(from, info, after).await);
         }
     }

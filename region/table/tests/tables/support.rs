@@ -27,6 +27,10 @@ impl Time {
         Arc::new(Self(AtomicU64::new(now)))
     }
 
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set(&self, now: u64) {
         self.0.store(now, Ordering::Relaxed);
     }
@@ -50,6 +54,8 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
         ttl: Default::default(),
         throttle: Default::default(),
         time: Arc::<Time>::clone(time),
+        verify: Default::default(),
+        collect: Default::default(),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(replica),
     }

@@ -16,6 +16,7 @@ pub mod sender;
 
 use crate::{
     frame::{NAME_BYTES_MAX, PROTOCOL},
+    ids::LogId,
     stamp::{Millis, ReplicaId},
 };
 
@@ -56,6 +57,9 @@ pub enum Violation {
     /// A frame that this end never gets, or not now.
     #[error("unexpected frame: {0}")]
     Unexpected(&'static str),
+    /// The peer offers a log that is not its own, or not what its id says.
+    #[error("the peer offers log {0}, which is not its own")]
+    Foreign(LogId),
     /// A limit of the protocol was passed.
     #[error("the peer passed a limit: {0}")]
     Limit(&'static str),

@@ -287,7 +287,13 @@ impl Receiver {
         if logs.len() > LOGS_PER_OPEN_MAX {
             return Err(Violation::Limit("logs in one open frame"));
         }
+        let own = self.peer.as_ref().map(|peer| peer.replica);
         for info in logs {
+            // A cursor says that what it is about is here: nobody but its writer may move it.
+            let named = LogId::of(info.origin, info.table, info.partition);
+            if Some(info.origin) != own || info.log != named || info.range.0 > info.range.1 {
+                return Err(Violation::Foreign(info.log));
+            }
             self.forget(info.log);
             if self.logs.len() >= LOGS_PER_LINK_MAX {
                 return Err(Violation::Limit("logs of one link"));

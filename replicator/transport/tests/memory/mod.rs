@@ -284,6 +284,7 @@ impl Host for Memory {
     async fn copy_out_start(&self, _region: &str, _request: &CopyRequest) -> Result<CopyStart, CopyError> {
         Ok(CopyStart {
             cursors: vec![(self.log(), self.end())],
+            ..CopyStart::default()
         })
     }
 

@@ -10,6 +10,9 @@ use crate::{ItemError, KeyTypes, ObjectError};
 /// The delimiters that an import may name.
 pub const DELIMITERS: [u8; 6] = [b',', b'\t', b':', b';', b'|', b' '];
 
+/// The longest name of an attribute, in bytes.
+const NAME_BYTES_MAX: usize = 65_535;
+
 /// How a CSV object is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvOptions {
@@ -115,7 +118,12 @@ impl<'a> CsvItems<'a> {
             .zip(&self.record)
             .filter(|(_, text)| !text.is_empty());
         values
-            .map(|((name, kind), text)| Ok((name.clone(), value(*kind, text)?)))
+            .map(|((name, kind), text)| {
+                if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
+                    return Err(ItemError("The header gives no attribute's name to a value".into()));
+                }
+                Ok((name.clone(), value(*kind, text)?))
+            })
             .collect()
     }
 }

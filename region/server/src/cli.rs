@@ -82,7 +82,9 @@ pub enum Command {
     /// Puts faults on a region's links, for game days, and ends them
     Link(LinkArguments),
     /// Compares tables with other regions' now, heals what differs here, and shows what is known to be equal up to when
-    #[command(after_help = "Examples:\n  geodynamo verify\n  geodynamo verify orders --output json\n  geodynamo verify orders --report")]
+    #[command(
+        after_help = "Examples:\n  geodynamo verify\n  geodynamo verify orders --output json\n  geodynamo verify orders --report"
+    )]
     Verify(VerifyArguments),
     /// Looks after which regions have tables
     Region(RegionArguments),

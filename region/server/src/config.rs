@@ -11,9 +11,9 @@ mod console;
 mod credential;
 mod encryption;
 mod field;
-mod sinks;
 mod scaling;
 mod session;
+mod sinks;
 pub(crate) mod triggers;
 
 use std::{
@@ -40,9 +40,9 @@ pub use self::{
     credential::CredentialEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
-    sinks::SinkOptions,
     scaling::ScalingEntry,
     session::SessionEntry,
+    sinks::SinkOptions,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
 use crate::data::Limits;

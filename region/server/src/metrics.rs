@@ -8,8 +8,8 @@ mod latency;
 mod process;
 mod recovery;
 mod replication;
-mod sinks;
 mod scrub;
+mod sinks;
 mod storage;
 mod triggers;
 

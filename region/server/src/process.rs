@@ -96,9 +96,17 @@ impl Ports {
         let data = DataPort::new(listener, region, tls, limits, verifier, handler, Arc::clone(&requests));
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
         let of_links = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
-        let admin = AdminPort::bind(admin_wanted, data_address, admin, of_links, registry.clone(), requests, guard)
-            .await
-            .map_err(bind_error("admin", admin_wanted))?;
+        let admin = AdminPort::bind(
+            admin_wanted,
+            data_address,
+            admin,
+            of_links,
+            registry.clone(),
+            requests,
+            guard,
+        )
+        .await
+        .map_err(bind_error("admin", admin_wanted))?;
         let (admin_trigger, admin_shutdown) = shutdown();
         Ok(Self {
             data_address,

@@ -18,8 +18,8 @@ use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
-use geodynamo_sinks::{SinkError, Sinks};
 use geodynamo_scaling::Scaling;
+use geodynamo_sinks::{SinkError, Sinks};
 use geodynamo_storage::{Engine, StorageError};
 use geodynamo_table::{
     CollectOptions, Options, StreamOptions, TableError, Tables, ThrottleOptions, TimeSource, TtlOptions, VerifyOptions,

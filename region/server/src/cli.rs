@@ -1,5 +1,9 @@
 //! The command line.
 
+mod links;
+mod sinks;
+mod verify;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -12,6 +16,12 @@ use geodynamo_command::{
     TopArguments,
 };
 use geodynamo_topology::RegionName;
+
+pub use self::{
+    links::{FaultOn, LinkArguments, LinkCommand},
+    sinks::{AddSink, ListSinks, RemoveSink, SinkArguments, SinkCommand},
+    verify::{ForgetRegion, RegionArguments, RegionCommand, VerifyArguments},
+};
 
 /// A self-hosted, multi-region DynamoDB.
 #[derive(Clone, PartialEq, Debug, Parser)]
@@ -210,117 +220,6 @@ pub struct VerifyArchive {
     pub output: OutputForm,
 }
 
-/// Arguments of `link`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct LinkArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: LinkCommand,
-    /// The region's admin port
-    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: String,
-}
-
-/// What to do with a link.
-///
-/// Changes are signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and end by themselves.
-#[derive(Clone, PartialEq, Debug, Subcommand)]
-pub enum LinkCommand {
-    /// Lists the links: whether they are up, and what is wrong with them on purpose
-    #[command(after_help = "Examples:\n  geodynamo link list\n  geodynamo link list --admin db-eu:8001")]
-    List,
-    /// Sends nothing to a peer; the connection stays up
-    #[command(after_help = "Examples:\n  geodynamo link pause eu-west-1\n  geodynamo link pause eu-west-1 --for 300")]
-    Pause(FaultOn),
-    /// Lets no packet through, in either direction
-    #[command(after_help = "Examples:\n  geodynamo link cut eu-west-1 --for 30")]
-    Cut(FaultOn),
-    /// Loses packets, in either direction
-    #[command(after_help = "Examples:\n  geodynamo link lose eu-west-1 --percent 5")]
-    Lose {
-        /// How many, in percent
-        #[arg(long)]
-        percent: f64,
-        /// Where and for how long.
-        #[command(flatten)]
-        on: FaultOn,
-    },
-    /// Keeps packets to the peer back
-    #[command(after_help = "Examples:\n  geodynamo link delay eu-west-1 --ms 200 --for 120")]
-    Delay {
-        /// For how many milliseconds
-        #[arg(long)]
-        ms: u64,
-        /// Where and for how long.
-        #[command(flatten)]
-        on: FaultOn,
-    },
-    /// Ends what is wrong with a link
-    #[command(after_help = "Examples:\n  geodynamo link resume eu-west-1")]
-    Resume {
-        /// The region at its other end
-        peer: String,
-    },
-}
-
-/// Where a fault is put, and for how long.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct FaultOn {
-    /// The region at the link's other end
-    pub peer: String,
-    /// How long it lasts, in seconds; an hour at most
-    #[arg(long = "for", value_name = "SECONDS", default_value_t = 60)]
-    pub seconds: u64,
-}
-
-/// Arguments of `region`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct RegionArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: RegionCommand,
-}
-
-/// What to do with a region.
-#[derive(Clone, PartialEq, Debug, Subcommand)]
-pub enum RegionCommand {
-    /// Takes a region that is lost for good out of every table of the region that is asked.
-    ///
-    /// The others give each other what they have of its writes; what only it had is lost. If it comes back after all, it
-    /// drops its replicas and may be added anew. A region that is connected is not forgotten
-    #[command(after_help = "Examples:\n  geodynamo region forget eu-west-1")]
-    Forget(ForgetRegion),
-}
-
-/// Arguments of `region forget`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct ForgetRegion {
-    /// The region that is lost
-    pub region: RegionName,
-    /// The admin port of a region that is not
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: String,
-}
-
-/// Arguments of `verify`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct VerifyArguments {
-    /// The table; all that other regions have too, and the service's own, if it is not told
-    pub table: Option<String>,
-    /// The region's admin port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: String,
-    /// Only shows what earlier verifications have shown
-    #[arg(long)]
-    pub report: bool,
-    /// How long to wait for the end, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    pub timeout: u64,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = OutputForm::Table)]
-    pub output: OutputForm,
-}
-
 /// Arguments of `conflicts`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct ConflictsArguments {
@@ -400,101 +299,6 @@ pub struct RestoreConflict {
     /// The region that the request is signed for
     #[arg(long, default_value = "us-east-1")]
     pub region: RegionName,
-}
-
-/// Arguments of `sink`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct SinkArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: SinkCommand,
-}
-
-/// What to do with sinks.
-#[derive(Clone, PartialEq, Debug, Subcommand)]
-pub enum SinkCommand {
-    /// Begins to copy a table: as it is, then every change
-    #[command(
-        after_help = "Examples:\n  geodynamo sink add lake --table orders --iceberg s3://lake/orders --commit-seconds 5\n  geodynamo sink add pg --table orders --postgres postgres://geodynamo@db:5432/shop --password-file /etc/geodynamo/pg"
-    )]
-    Add(Box<AddSink>),
-    /// Lists the sinks: what they do, how far they are behind
-    #[command(after_help = "Examples:\n  geodynamo sink list\n  geodynamo sink list --output json")]
-    List(ListSinks),
-    /// Ends a sink that was added. Its copy stays as it is
-    #[command(after_help = "Examples:\n  geodynamo sink remove lake")]
-    Remove(RemoveSink),
-}
-
-/// Arguments of `sink add`.
-#[derive(Clone, PartialEq, Debug, Args)]
-#[command(group = clap::ArgGroup::new("to").required(true).multiple(false))]
-pub struct AddSink {
-    /// What the sink is called
-    pub name: String,
-    /// The table
-    #[arg(long)]
-    pub table: String,
-    /// Copy it to PostgreSQL: postgres://USER@HOST:PORT/DATABASE, without a password
-    #[arg(long, value_name = "ADDRESS", group = "to")]
-    pub postgres: Option<String>,
-    /// The file with the password, on the region's machine
-    #[arg(long, value_name = "FILE", requires = "postgres")]
-    pub password_file: Option<PathBuf>,
-    /// The file with the authorities that are trusted, in PEM, on the region's machine; the system's if it is not told
-    #[arg(long, value_name = "FILE", requires = "postgres")]
-    pub ca_file: Option<PathBuf>,
-    /// The schema in PostgreSQL
-    #[arg(long, default_value = "public", requires = "postgres")]
-    pub schema: String,
-    /// What the copy is called in PostgreSQL; as the table if it is not told
-    #[arg(long, value_name = "NAME", requires = "postgres")]
-    pub into: Option<String>,
-    /// Copy it as an Apache Iceberg table below a folder, or s3://BUCKET/PREFIX
-    #[arg(long, value_name = "PLACE", group = "to")]
-    pub iceberg: Option<String>,
-    /// The S3 API's server; AWS's own if it is not told
-    #[arg(long, value_name = "URL", requires = "iceberg")]
-    pub s3_endpoint: Option<String>,
-    /// The access key for S3; from AWS's environment variables of the region if it is not told
-    #[arg(long, value_name = "ID", requires = "iceberg")]
-    pub access_key_id: Option<String>,
-    /// The file with its secret, on the region's machine
-    #[arg(long, value_name = "FILE", requires = "iceberg")]
-    pub secret_access_key_file: Option<PathBuf>,
-    /// For how long changes gather before they are committed to the Iceberg table
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "iceberg")]
-    pub commit_seconds: u64,
-    /// For how long snapshots of the Iceberg table are kept
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "iceberg")]
-    pub keep_seconds: u64,
-    /// Write items as DynamoDB's JSON, which tells the types
-    #[arg(long)]
-    pub dynamodb_json: bool,
-    /// The region's admin port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: String,
-}
-
-/// Arguments of `sink list`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct ListSinks {
-    /// The region's admin port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: String,
-    /// How to print them
-    #[arg(long, value_enum, default_value_t = OutputForm::Table)]
-    pub output: OutputForm,
-}
-
-/// Arguments of `sink remove`.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct RemoveSink {
-    /// The sink
-    pub name: String,
-    /// The region's admin port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
-    pub admin: String,
 }
 
 /// Arguments of `keys`.

@@ -11,6 +11,7 @@ mod console;
 mod credential;
 mod encryption;
 mod field;
+mod replication;
 mod scaling;
 mod session;
 mod sinks;
@@ -42,6 +43,7 @@ pub use self::{
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
     scaling::ScalingEntry,
     session::SessionEntry,
+    replication::Replication,
     sinks::SinkOptions,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
@@ -236,30 +238,6 @@ pub struct Streams {
     pub retention_seconds: Within<1, 31_536_000>,
     /// How often a shard may be read in a second, by all clients together; 0 is as often as one likes.
     pub reads_per_second: Within<0, 1_000_000>,
-}
-
-/// How regions exchange what is written.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Replication {
-    /// How far ahead of this node's clock a delta's stamp may be, in milliseconds; further ones are parked.
-    pub drift_max_ms: Within<1, 3_600_000>,
-    /// The most deltas that are parked.
-    pub parked_max: Within<1, 100_000_000>,
-    /// For how long a region that was the source of a copy cannot be deleted, in seconds. DynamoDB's are 86,400; here nothing
-    /// needs it.
-    pub source_held_seconds: Within<0, 31_536_000>,
-    /// How often each table is compared with each other region's, in seconds; 0 is only when asked to.
-    pub verify_seconds: Within<0, 31_536_000>,
-    /// How many MiB of rows are read for that in a second.
-    pub verify_mb_per_second: Within<1, 100_000>,
-    /// How often each table is looked through for tombstones that nobody needs any more, and conflict records that are too
-    /// old, in seconds; 0 is never. It is read at the rate of verifications.
-    pub collect_seconds: Within<0, 31_536_000>,
-    /// How many days the record of a conflict is kept.
-    pub conflicts_days: Within<1, 36_500>,
-    /// The most conflict records that a table keeps; the oldest go first.
-    pub conflicts_max: Within<1, 10_000_000>,
 }
 
 /// How items expire; see [`TtlOptions`].
@@ -560,21 +538,6 @@ impl Default for Streams {
             shard_seconds: Within::new(SHARD_MS / 1000),
             retention_seconds: Within::new(STREAM_RETENTION_MS / 1000),
             reads_per_second: Within::new(0),
-        }
-    }
-}
-
-impl Default for Replication {
-    fn default() -> Self {
-        Self {
-            drift_max_ms: Within::new(1000),
-            parked_max: Within::new(100_000),
-            source_held_seconds: Within::new(0),
-            verify_seconds: Within::new(3600),
-            verify_mb_per_second: Within::new(8),
-            collect_seconds: Within::new(3600),
-            conflicts_days: Within::new(30),
-            conflicts_max: Within::new(1_000_000),
         }
     }
 }

@@ -11,6 +11,7 @@ mod audit;
 pub mod build;
 pub mod certs;
 pub mod cli;
+mod clock;
 pub mod config;
 mod conflicts;
 mod console;

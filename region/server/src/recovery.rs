@@ -19,8 +19,9 @@ use tokio::runtime::Builder;
 
 use crate::{
     cli::{ArchiveArguments, ArchiveCommand, RestoreArchive, VerifyArchive},
+    clock::SystemClock,
     config::{ArchiveEntry, Config},
-    region::{SystemClock, open_engine, table_options},
+    region::{open_engine, table_options},
     run::Done,
     sealing,
 };

@@ -6,7 +6,7 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use geodynamo_access::{CredentialSource, Mode};
@@ -16,7 +16,7 @@ use geodynamo_console::Links;
 use geodynamo_kinesis::Kinesis;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
-use geodynamo_replicator_core::{Millis, ReplicaId, parking::ParkingLimits};
+use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_scaling::Scaling;
 use geodynamo_sinks::{SinkError, Sinks};
@@ -34,6 +34,7 @@ use crate::{
     access::{self, AccessStartError, house::HouseSigner},
     api::{Services, TablesAdmin},
     audit::Auditing,
+    clock::SystemClock,
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
     links::LinkControl,
@@ -353,47 +354,6 @@ impl Region {
         }
         self.tables.engine().close().await
     }
-}
-
-/// The system's clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemClock;
-
-impl TimeSource for SystemClock {
-    fn now_ms(&self) -> Millis {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-fn sessions(
-    config: &Config,
-    topology: Option<&Topology>,
-    tables: &Arc<Tables<RocksEngine>>,
-    replicator: Option<&Replicator>,
-    registry: &MetricsRegistry,
-) -> Sessions<RocksEngine> {
-    let cluster = topology.map_or("", |topology| topology.cluster().as_str());
-    let asker = replicator.map(Replicator::asker).unwrap_or_default();
-    let outcomes = registry.counters(&catalogue::SESSION_REQUESTS);
-    Sessions::new(
-        Arc::clone(tables),
-        cluster.to_owned(),
-        config.session.waits(),
-        asker,
-        outcomes,
-    )
-}
-
-fn peer_names(config: &Config, topology: Option<&Topology>) -> Vec<String> {
-    let peers = topology.map(|topology| {
-        topology
-            .peers(&config.region)
-            .map(|peer| peer.name.to_string())
-            .collect()
-    });
-    peers.unwrap_or_default()
 }
 
 fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {

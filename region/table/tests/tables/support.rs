@@ -27,10 +27,6 @@ impl Time {
         Arc::new(Self(AtomicU64::new(now)))
     }
 
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn set(&self, now: u64) {
         self.0.store(now, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! Tombstones and conflict records are taken away, and no delete comes back.
 
 use geodynamo_storage::{Engine, MemoryEngine, Spanning};
-use geodynamo_table::{CollectOptions, Options, Remains, Tables, UpdateTable};
+use geodynamo_table::{CollectOptions, Options, Remains, Tables, TimeSource, UpdateTable};
 
 use crate::{
     regions::{Regions, batches, deliver_all},
@@ -17,7 +17,7 @@ async fn delete(region: &Region, p: &str, sort: i64) {
 /// Passes the time after which tables are looked through again, and looks through them.
 async fn collect(regions: &Regions) {
     for (region, time) in regions.all.iter().zip(&regions.times) {
-        time.set(time.get() + 3_600_000);
+        time.set(time.now_ms() + 3_600_000);
         region.collect().await.unwrap();
     }
 }
@@ -25,7 +25,7 @@ async fn collect(regions: &Regions) {
 /// As many verifications and scans as it takes at most.
 async fn forget(regions: &Regions) {
     for _ in 0..3 {
-        regions.times.iter().for_each(|time| time.set(time.get() + 1000));
+        regions.times.iter().for_each(|time| time.set(time.now_ms() + 1000));
         verify_all(regions).await;
         collect(regions).await;
     }
@@ -234,7 +234,7 @@ async fn nothing_is_collected_while_somebody_joins_and_the_newcomer_brings_nothi
         };
         a.update_table("t", removal).await.unwrap();
         regions.settle().await;
-        let now = regions.times[0].get() + 3_600_000;
+        let now = regions.times[0].now_ms() + 3_600_000;
         regions.times[0].set(now);
         put(a, "t", key("k", 50)).await;
         delete(a, "k", 50).await;

@@ -426,7 +426,7 @@ proptest! {
                 assert_eq!(rows(region, ITEMS).await, items);
                 assert_eq!(region.digest("t").await.unwrap().indexes, indexes);
             }
-            let brought: u64 = regions.all.iter().flat_map(|region| healed(region)).map(|(_, count)| count).sum();
+            let brought: u64 = regions.all.iter().flat_map(healed).map(|(_, count)| count).sum();
             assert_eq!(brought, harmed.len() as u64);
         });
     }

@@ -41,9 +41,9 @@ pub use self::{
     credential::CredentialEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
+    replication::Replication,
     scaling::ScalingEntry,
     session::SessionEntry,
-    replication::Replication,
     sinks::SinkOptions,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
@@ -51,7 +51,6 @@ use crate::data::Limits;
 
 /// The longest configuration file, in bytes.
 const FILE_LEN_MAX: u64 = 1 << 20;
-
 /// The most access keys.
 const CREDENTIALS_MAX: usize = 10_000;
 /// What is read of the files in the background, in MiB a second: 10 GB in three quarters of an hour.

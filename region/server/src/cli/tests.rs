@@ -69,6 +69,17 @@ fn arguments() {
     check("geodynamo certs --out x", None);
     check("geodynamo archive verify", None);
     check("geodynamo conflicts show t", None);
+    check("geodynamo region forget", None);
+    check(
+        "geodynamo verify t --timeout 5",
+        Some(Command::Verify(VerifyArguments {
+            table: Some("t".into()),
+            admin: "127.0.0.1:8001".into(),
+            report: false,
+            timeout: 5,
+            output: OutputForm::Table,
+        })),
+    );
     check(
         "geodynamo conflicts list t --output json",
         Some(Command::Conflicts(ConflictsArguments {

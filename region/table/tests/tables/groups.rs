@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use geodynamo_table::{Seen, TableError, TableStatus, UpdateTable, noting, schema::Billing, schema::Throughput};
+use geodynamo_table::{Seen, TableError, TableStatus, UpdateTable, noting};
 use tokio::time::Instant;
 
 use crate::{
@@ -65,8 +65,6 @@ async fn a_region_leaves_with_what_it_has_and_goes_on_alone() {
         put(a, "t", key("theirs", 1)).await;
         put(c, "t", key("own", 1)).await;
         put(c, "t", with(key("k", 1), "x", n(1))).await;
-        let units = Billing::Provisioned(Throughput { read: 3, write: 4 });
-        update(b, |update| update.billing = Some(units)).await.unwrap();
         update(c, |update| update.deletion_protection = Some(true))
             .await
             .unwrap();
@@ -78,8 +76,6 @@ async fn a_region_leaves_with_what_it_has_and_goes_on_alone() {
         );
         assert_eq!(get(b, "t", &key("k", 1)).await, Some(key("k", 1)));
         assert!(get(b, "t", &key("theirs", 1)).await.is_some());
-        assert_eq!(a.describe("t").unwrap().billing, units);
-        assert_eq!(c.describe("t").unwrap().billing, Billing::OnDemand);
         // Its name is taken there, and it is no source of another group.
         assert!(
             update(a, |update| update.replica_creates.push("c".into()))

@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test
+.PHONY: help demo netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -43,7 +43,7 @@ netns-demo netns-test: setup setup-python setup-test build
 docker-test: setup setup-python
 	@"$$(scripts/python-env --path)/bin/python" scripts/docker_test.py
 
-test: setup setup-python setup-test setup-rocksdb
+test: setup setup-python setup-test setup-rocksdb setup-cassandra
 	@$(WITH_ROCKSDB) "$$(scripts/python-env --path)/bin/python" scripts/test.py
 
 bench: setup setup-rocksdb
@@ -83,6 +83,9 @@ setup-rocksdb: setup
 
 setup-python: setup
 	@scripts/python-env
+
+setup-cassandra: setup-test
+	@python3 scripts/cassandra.py setup >/dev/null
 
 setup-test: setup
 	@scripts/setup test

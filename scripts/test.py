@@ -19,6 +19,7 @@ import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+import cassandra
 import libraries
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,7 @@ def main():
     stages.run("console", run_console_tests)
     stages.run("network namespaces", run_netns_test)
     stages.run("policies' oracle", run_oracle)
+    stages.run("cassandra", lambda: run_cassandra_tests(p for p in programs if p.package == "geodynamo-cassandra"))
     stages.run("libraries", lambda: Count(*libraries.run()))
     # Real processes, timed ones among them: one program after the other, one test after the other.
     stages.run("processes", lambda: run_all((p for p in programs if p.package == "geodynamo-tests"), threads=1))
@@ -141,11 +143,19 @@ def package_name(folder):
     return re.search(r'^name = "([^"]+)"', manifest, re.MULTILINE).group(1)
 
 
-def run_all(programs, threads=None):
+def run_cassandra_tests(programs):
+    """What needs a real Cassandra. Fails where there is no Java."""
+    with cassandra.cluster() as nodes:
+        os.environ["GEODYNAMO_CASSANDRA"] = ",".join(node.contact_point for node in nodes)
+        return run_all(programs, threads=1, ignored=True)
+
+
+def run_all(programs, threads=None, ignored=False):
     total = Count()
     for program in sorted(programs, key=lambda p: (p.package, p.target)):
         print(f"-- {program.package} {program.target}", flush=True)
         arguments = [f"--test-threads={threads}", "--nocapture"] if threads else ["--quiet"]
+        arguments += ["--ignored"] if ignored else []
         # As `cargo test` runs them: in the package's folder, with its name for it.
         total += run_cargo_tests(
             NICE + [program.path, *arguments],

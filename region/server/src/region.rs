@@ -1,5 +1,7 @@
 //! A region: everything that one process runs, started and ended in order.
 
+mod parts;
+
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -30,6 +32,7 @@ use geodynamo_transfer::Transfers;
 use geodynamo_triggers::Triggers;
 use tokio::sync::watch;
 
+use self::parts::{peer_names, sessions};
 use crate::{
     access::{self, AccessStartError, house::HouseSigner},
     api::{Services, TablesAdmin},
@@ -41,13 +44,12 @@ use crate::{
     metrics::{
         IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry,
         RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector, SinkCollector,
-        TableCollector, TransferCollector, TriggerCollector, catalogue,
+        TableCollector, TransferCollector, TriggerCollector,
     },
     peers::TablesHost,
     process::{Callers, Ports, StartError},
     scrub::Scrub,
     sealing::{self, KeyWatch, Sealing, SealingError},
-    session::Sessions,
     shutdown::Shutdown,
     sinks,
     triggers::{self, TriggersStartError},

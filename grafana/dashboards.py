@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import agreement
 import reactions
 import recovery
 from upkeep import upkeep
@@ -268,6 +269,7 @@ def replication():
             8,
         ),
         table("Peers", "Regions of the topology.", f"geodynamo_peer_info{{{REGION}}}", 8),
+        *agreement.rows(row, series, REGION),
     ]
 
 

@@ -136,8 +136,10 @@ def run_dev(folder, *arguments):
     deadline = time.monotonic() + START_S
     while not (found := re.search(r"https?://[\w.\-]+:\d+", server.line(deadline - time.monotonic()))):
         pass
+    while not (console := re.search(r"^console: http://([\w.\-]+:\d+)", server.line(deadline - time.monotonic()))):
+        pass
     try:
-        yield Region("us-east-1", found.group(), "any", "any"), server.log
+        yield Region("us-east-1", found.group(), "any", "any", f"http://{console.group(1)}"), server.log
     except BaseException:
         server.kill()
         raise

@@ -44,9 +44,10 @@ def commands():
         shown = [text for language, text in BLOCK.findall(text) if language in ("sh", "console")]
         shown.append("\n".join(INDENTED.findall(text)))
         for line in "\n".join(shown).replace("\\\n", " ").splitlines():
-            words = line.split("#")[0].split()
-            if words and words[0] in ("geodynamo", "geodynamo-loadgen"):
-                yield page.relative_to(ROOT), words
+            for command in line.split("#")[0].split(";"):
+                words = command.split()
+                if words and words[0] in ("geodynamo", "geodynamo-loadgen"):
+                    yield page.relative_to(ROOT), words
 
 
 def test_commands_exist_and_take_what_is_shown():

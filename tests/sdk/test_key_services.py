@@ -159,11 +159,11 @@ def refused(folder, settings):
 def written_and_read(folder, settings):
     with serve(folder, settings) as region:
         client = region.client()
-        client.create_table(**table_definition("t", "pk"))
-        client.get_waiter("table_exists").wait(TableName="t", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-        client.put_item(TableName="t", Item={"pk": {"S": "planted-secret"}})
+        client.create_table(**table_definition("keyed", "pk"))
+        client.get_waiter("table_exists").wait(TableName="keyed", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        client.put_item(TableName="keyed", Item={"pk": {"S": "planted-secret"}})
     with serve(folder, settings) as region:
-        assert region.client().get_item(TableName="t", Key={"pk": {"S": "planted-secret"}})["Item"]
+        assert region.client().get_item(TableName="keyed", Key={"pk": {"S": "planted-secret"}})["Item"]
     for path in folder.glob("data/db/*"):
         assert b"planted-secret" not in path.read_bytes(), path
 
@@ -175,8 +175,8 @@ def goes_on_without(proxy, folder, settings):
         proxy.mode = "fail"
         wait_until(lambda: measured(region, AWAY) > 0, "it is said that the key is away")
         client = region.client()
-        client.put_item(TableName="t", Item={"pk": {"S": "without"}})
-        assert client.get_item(TableName="t", Key={"pk": {"S": "without"}}, ConsistentRead=True)["Item"]
+        client.put_item(TableName="keyed", Item={"pk": {"S": "without"}})
+        assert client.get_item(TableName="keyed", Key={"pk": {"S": "without"}}, ConsistentRead=True)["Item"]
         proxy.mode = "slow"
         wait_until(lambda: measured(region, AWAY) == 0, "the key is back")
     proxy.mode = "fail"
@@ -205,7 +205,7 @@ def test_a_key_of_kms(kms, tmp_path):
         assert "1 data keys" in subprocess.run(rotate, check=True, capture_output=True, text=True, timeout=60).stdout
     client.disable_key(KeyId=key)
     with serve(tmp_path, kms_settings(proxy, other)) as region:
-        assert region.client().get_item(TableName="t", Key={"pk": {"S": "planted-secret"}})["Item"]
+        assert region.client().get_item(TableName="keyed", Key={"pk": {"S": "planted-secret"}})["Item"]
         older = r'^geodynamo_encryption_files{data_key="older"} (\d+)'
         rewritten = r"^geodynamo_encryption_rewritten_bytes_total (\d+)"
         wait_until(lambda: measured(region, rewritten) > 0, "files are written anew under the new data key")
@@ -224,7 +224,7 @@ def test_from_a_local_key_to_kms_s(kms, tmp_path):
         subprocess.run(rotate, check=True, timeout=60)
     (tmp_path / "local.key").unlink()
     with serve(tmp_path, kms_settings(proxy, key)) as region:
-        assert region.client().get_item(TableName="t", Key={"pk": {"S": "planted-secret"}})["Item"]
+        assert region.client().get_item(TableName="keyed", Key={"pk": {"S": "planted-secret"}})["Item"]
 
 
 def test_a_region_ends_when_its_key_was_away_for_too_long(kms, tmp_path):

@@ -122,7 +122,7 @@ def link(region, *words, key=True):
     if not key:
         environment["AWS_SECRET_ACCESS_KEY"] = "another"
     admin = region.admin.removeprefix("http://")
-    command = [BINARY, "link", *words, "--admin", admin, "--region", region.name]
+    command = [BINARY, "link", *words, "--admin", admin]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 

@@ -142,7 +142,7 @@ token_file = "{token}"
 
 
 def measured(region, pattern):
-    with urllib.request.urlopen(f"{region.admin}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{region.admin}/metrics", timeout=10) as answer:
         return int(re.search(pattern, answer.read().decode(), re.MULTILINE)[1])
 
 

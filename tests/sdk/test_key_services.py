@@ -41,6 +41,9 @@ class Proxy:
                     return self.answer(503, b"{}")
                 if proxy.mode == "fail":
                     return self.answer(503, b"{}")
+                if proxy.mode == "disabled":
+                    # As AWS has it; moto decrypts under a key that is disabled.
+                    return self.answer(400, b'{"__type": "DisabledException", "message": "The key is disabled."}')
                 if proxy.mode == "slow":
                     time.sleep(1)
                 there = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -195,10 +198,10 @@ def test_a_key_of_kms(kms, tmp_path):
     keyring = json.loads((tmp_path / "data/keyring.json").read_text())
     assert {entry["region_key"] for entry in keyring["keys"]} == {f"kms:{key}"}
     goes_on_without(proxy, tmp_path, settings)
-    client.disable_key(KeyId=key)
+    proxy.mode = "disabled"
     assert "DisabledException" in refused(tmp_path, settings)
     assert json.loads((tmp_path / "data/keyring.json").read_text()) == keyring, "it is left as it was"
-    client.enable_key(KeyId=key)
+    proxy.mode = "pass"
     # To another key, and back to serving under that one alone.
     with serve(tmp_path, kms_settings(proxy, other)):
         rotate = [BINARY, "keys", "rotate", "--config", str(tmp_path / "region.toml"), "--data-key"]

@@ -205,7 +205,7 @@ impl Region {
     pub async fn admin(&self, path: &str) -> Answer {
         let mut client = Client::connect(self.ports.admin_address()).await;
         client
-            .send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
+            .send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
             .await;
         client.answer().await
     }

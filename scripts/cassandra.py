@@ -6,8 +6,7 @@
                                     starts N nodes (1 or 3), prints one line of JSON once they are up ({"contact_points": […],
                                     "replication": N}), and ends them when standard input ends or a signal comes
 
-The nodes keep to little memory, and take no care of their data beyond the run: this is no recipe for a real cluster
-(docs/scale.md has one).
+The nodes keep to little memory, and take no care of their data beyond the run: this is no recipe for a real cluster.
 """
 
 import argparse

@@ -431,7 +431,7 @@ mod tests {
             silent: true,
             ..Reading::default()
         };
-        let frame = Frame::between(&[now.clone()], std::slice::from_ref(&silent));
+        let frame = Frame::between(std::slice::from_ref(&now), std::slice::from_ref(&silent));
         assert_eq!(
             (frame.regions[0].state, frame.regions[0].requests_per_s),
             ("silent", 0.0)

@@ -6,7 +6,7 @@
 //! Write capacity is one setting of all regions of a global table: its targets are kept alike in all of them, any region may
 //! add to it, and it is taken away only by who knows that the others do not need it (see `runner.rs`).
 //!
-//! How much to provision is decided in [`tracking`], a pure function. Sources of behaviour: the API reference of Application Auto
+//! How much to provision is decided in `tracking`, a pure function. Sources of behaviour: the API reference of Application Auto
 //! Scaling, and "Managing throughput capacity automatically with DynamoDB auto scaling" in DynamoDB's developer guide.
 
 mod check;

@@ -6,7 +6,7 @@
 //! a sink. Change logs are held for it, a day at most; a sink that was away for longer begins anew with a snapshot, as does one
 //! whose copy turns out to be another's, or older than the logs.
 //!
-//! [`Sinks`] is the door: sinks are added, removed, listed. `copier` brings a table to a [`target::Target`], of which there is one
+//! [`Sinks`] is the door: sinks are added, removed, listed. `copier` brings a table to a target, of which there is one
 //! for each kind of system: PostgreSQL's ([`PostgresSpec`]) and Iceberg's ([`IcebergSpec`]).
 
 mod copier;

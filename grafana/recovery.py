@@ -1,13 +1,10 @@
 """The dashboard of what is kept and moved: the archive, restores, exports and imports."""
 
+from lines import lines
+
 
 def rows(row, series, region):
-    def now(title, description, metric, unit="none"):
-        return series(title, description, [(f"{metric}{{{region}}}", "{{region}}")], unit, 8)
-
-    def rate(title, description, metric, unit="ops"):
-        return series(title, description, [(f"rate({metric}{{{region}}}[$__rate_interval])", "{{region}}")], unit, 8)
-
+    now, rate = lines(series, region)
     return [
         row("Archive"),
         now("Archive behind", "Of the table that it is furthest behind.", "geodynamo_archive_behind_seconds", "s"),

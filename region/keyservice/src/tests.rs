@@ -43,7 +43,7 @@ fn serves(key: &dyn Fn(Option<Arc<dyn RegionKey>>) -> ServiceKey) {
 }
 
 #[test]
-#[ignore = "wants moto's server, and a key of its: KMS_ENDPOINT, KMS_KEY"]
+#[ignore = "wants moto's server and a key of its: KMS_ENDPOINT=… KMS_KEY=… cargo test -p geodynamo-keyservice a_key_of_kms -- --ignored"]
 fn a_key_of_kms() {
     let of = |name: &str| std::env::var(name).unwrap();
     let credentials = Credentials {
@@ -59,7 +59,7 @@ fn a_key_of_kms() {
 }
 
 #[test]
-#[ignore = "wants OpenBao's server, with a transit key 'region': BAO_ENDPOINT, VAULT_TOKEN"]
+#[ignore = "wants OpenBao's, with a key 'region': BAO_ENDPOINT=… VAULT_TOKEN=… cargo test -p geodynamo-keyservice transit -- --ignored"]
 fn a_key_of_a_transit_engine() {
     serves(&|earlier| {
         let transit = Transit {

@@ -367,7 +367,7 @@ fn moves_go_on_after_a_kill() {
 }
 
 #[test]
-#[ignore = "a child of the test above"]
+#[ignore = "killed by its parent, which runs it: cargo test -p geodynamo-rocks --lib tests::classes"]
 fn moving_child() {
     let Some(path) = std::env::var_os(MOVER) else { return };
     let round: u64 = std::env::var("ROUND").unwrap().parse().unwrap();

@@ -19,6 +19,7 @@ pub mod data;
 mod demo;
 mod doctor;
 mod files;
+mod insights;
 pub mod handler;
 mod links;
 mod manuals;

@@ -104,6 +104,7 @@ impl<E: Engine> Tables<E> {
             let live = old.as_ref().map_or_else(Arc::default, |old| Arc::clone(&old.live));
             if let Some(mut table) = Table::new(id, registers, status, phases, live) {
                 table.throttle = self.throttle_of(&table);
+                table.insights = self.table_insights(&table);
                 let archived = self.point_in_time(&table).is_some_and(|setting| setting.enabled);
                 table.live.keep_images(archived);
                 let table = Arc::new(table);

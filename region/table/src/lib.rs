@@ -36,6 +36,7 @@ mod imports;
 mod index;
 mod index_changes;
 mod index_state;
+mod insights;
 mod kept;
 mod keys;
 mod logs;
@@ -82,6 +83,9 @@ pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use index::ItemKey;
 pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
 pub use index_state::IndexBuild;
+pub use insights::{
+    INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind, InsightsMode, InsightsReport, InsightsSetting,
+};
 pub use kept::Keeper;
 pub use lost::GIVEN_UP_MS;
 pub use metered::ReadItems;

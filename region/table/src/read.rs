@@ -13,6 +13,7 @@ use crate::{
     Result, StoredItem, Table, TableError, Tables,
     capacity::{self, Capacity, read_units},
     index::{self, ItemKey},
+    insights::Place,
     keys,
     metered::PageMeter,
     range::{KeyRange, SortForm},
@@ -247,9 +248,10 @@ impl<E: Engine> Tables<E> {
         let mut base_units = 0.0;
         let mut passed_over = 0;
         let mut range = reading.range.clone();
-        let first = match &range.from {
-            Bound::Included(key) | Bound::Excluded(key) => keys::route_of(key),
-            Bound::Unbounded => 0,
+        let from = range.from.clone();
+        let first = match &from {
+            Bound::Included(key) | Bound::Excluded(key) => Place::of_engine_key(key),
+            Bound::Unbounded => Place::of_route(0),
         };
         let (index, consistent) = (reading.index, reading.consistent);
         let mut meter = PageMeter::begin(table, index, consistent, first, reading.partitions, reading.metered)?;
@@ -287,7 +289,7 @@ impl<E: Engine> Tables<E> {
                 let size = stored.size()?;
                 bytes += size;
                 let route = keys::route_of(&key);
-                let used_up = meter.has_read(size, route);
+                let used_up = meter.has_read(size, Place::of_engine_key(&key));
                 let ends = page.scanned == reading.limit || bytes >= PAGE_BYTES_MAX || used_up;
                 if ends {
                     page.last_key = Some(self.last_key(table, reading.index, &key, &stored)?);

@@ -16,6 +16,7 @@ use crate::{
     Result, TableError,
     index::{ItemKey, key_value},
     index_state::{IndexPhases, global_id},
+    insights::{KeptInsights, TableInsights},
     registers::Registers,
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
@@ -66,6 +67,8 @@ pub struct Table {
     pub(crate) phases: IndexPhases,
     /// What its requests are held to, if to anything.
     pub(crate) throttle: Option<Box<Throttle>>,
+    /// What is counted of its requests, if anything.
+    pub(crate) insights: Option<Box<TableInsights>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -93,6 +96,8 @@ pub(crate) struct Live {
     pub(crate) maintained: arc_swap::ArcSwap<Vec<IndexDefinition>>,
     /// What was consumed of it and its indexes.
     pub(crate) meters: Meters,
+    /// What was counted of its requests.
+    pub(crate) insights: KeptInsights,
 }
 
 impl Live {
@@ -213,6 +218,7 @@ impl Table {
             status,
             phases,
             throttle: None,
+            insights: None,
             live,
         })
     }
@@ -283,6 +289,11 @@ impl Table {
     /// Whether requests may be throttled.
     pub fn is_throttled(&self) -> bool {
         self.throttle.is_some()
+    }
+
+    /// Whether anybody wants to know what requests consume.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.throttle.is_some() || self.insights.is_some()
     }
 
     /// Its partitions.

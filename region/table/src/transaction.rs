@@ -200,7 +200,7 @@ impl<E: Engine> Tables<E> {
         let mut bytes = 0;
         for (item, ((table, _), at)) in found.iter().zip(wanted.iter().zip(&ats)) {
             let size = item.as_ref().map_or(Ok(0), StoredItem::size)?;
-            table.consume(None, Access::Read, at.route, TWICE * read_units(size, true) - least);
+            table.consume(None, Access::Read, at.into(), TWICE * read_units(size, true) - least);
             bytes += size;
         }
         check_bytes(bytes)?;
@@ -241,7 +241,7 @@ impl<E: Engine> Tables<E> {
             };
             let writes = &staged.commit.writes[staged_before..];
             table
-                .consume_write(action.at.route, writes, &consumed, TWICE * write_units(0, 0))
+                .consume_write((&action.at).into(), writes, &consumed, TWICE * write_units(0, 0))
                 .map_err(blame)?;
             capacity[action.table].add(&consumed);
             // Units are whole numbers, far below this type's most.

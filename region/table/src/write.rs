@@ -137,7 +137,7 @@ impl<E: Engine> Tables<E> {
         action: Action<'_>,
     ) -> Result<Written> {
         let least = write_units(0, 0);
-        table.admit(None, Access::Write, at.route, least)?;
+        table.admit(None, Access::Write, (&at).into(), least)?;
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Err(TableError::no_table());
@@ -154,17 +154,17 @@ impl<E: Engine> Tables<E> {
         let current = self.engine().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         let options = WriteOptions {
-            measures_failure: options.measures_failure || table.is_throttled(),
+            measures_failure: options.measures_failure || table.is_metered(),
             ..options
         };
         let prepared = prepare(table, current, action, &options).inspect_err(|error| {
             if let TableError::ConditionFailed(failed) = error {
-                table.consume(None, Access::Write, at.route, failed.units - least);
+                table.consume(None, Access::Write, (&at).into(), failed.units - least);
             }
         })?;
         let mut staged = Staged::default();
         self.stage_prepared(table, &at, &prepared, &mut staged).await?;
-        table.consume_write(at.route, &staged.commit.writes, &staged.capacity, least)?;
+        table.consume_write((&at).into(), &staged.commit.writes, &staged.capacity, least)?;
         let capacity = staged.capacity.clone();
         self.commit(staged).await?;
         drop(turn);

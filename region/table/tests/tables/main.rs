@@ -7,6 +7,7 @@ mod conflicts;
 mod gated;
 mod groups;
 mod indexes;
+mod insights;
 mod lost;
 mod names;
 mod reads;

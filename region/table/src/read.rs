@@ -114,7 +114,7 @@ impl<E: Engine> Tables<E> {
     }
 
     pub(crate) async fn get_at(&self, table: &Table, at: &ItemKey) -> Result<Option<StoredItem>> {
-        let found = self.engine().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
+        let found = self.store().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
         Ok(found
             .map(|bytes| record::item_of(&bytes))
             .transpose()?
@@ -268,7 +268,7 @@ impl<E: Engine> Tables<E> {
                 bytes_max: PAGE_BYTES_MAX,
                 once: false,
             };
-            let chunk = self.engine().scan(scan).await?;
+            let chunk = self.store().scan(scan).await?;
             let last = chunk.rows.last().map(|(key, _)| key.clone());
             for (key, value) in chunk.rows {
                 let stored = if reading.index.is_some() {
@@ -357,7 +357,7 @@ impl<E: Engine> Tables<E> {
 
     /// The items of these engine keys, in their order, all as of one moment.
     pub(crate) async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
-        let found = self.engine().get_many(engine_keys).await?;
+        let found = self.store().get_many(engine_keys).await?;
         let item = |bytes: Option<Bytes>| {
             Ok(bytes
                 .map(|bytes| record::item_of(&bytes))

@@ -41,6 +41,8 @@ pub enum TableStatus {
     Deleting,
     /// Serving.
     Active,
+    /// It takes no requests: the key that it is sealed under is away.
+    Inaccessible,
 }
 
 impl TableStatus {
@@ -51,6 +53,7 @@ impl TableStatus {
             Self::Updating => "UPDATING",
             Self::Deleting => "DELETING",
             Self::Active => "ACTIVE",
+            Self::Inaccessible => "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
         }
     }
 }
@@ -98,9 +101,37 @@ pub(crate) struct Live {
     pub(crate) meters: Meters,
     /// What was counted of its requests.
     pub(crate) insights: KeptInsights,
+    /// Since when the key that it is sealed under is away, in milliseconds since the Unix epoch; 0 if it is there.
+    key_away_since: AtomicU64,
+    /// When the key service gave it last.
+    key_last_seen: AtomicU64,
 }
 
 impl Live {
+    /// Since when the key that it is sealed under is away, if it is.
+    pub(crate) fn key_away_since(&self) -> Option<Millis> {
+        Some(self.key_away_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
+    /// Takes note of whether the key is there.
+    pub(crate) fn key_is_there(&self, there: bool, now: Millis) {
+        match (there, self.key_away_since()) {
+            (true, _) => self.key_away_since.store(0, Ordering::Relaxed),
+            (false, None) => self.key_away_since.store(now.max(1), Ordering::Relaxed),
+            (false, Some(_)) => {}
+        }
+    }
+
+    /// When the key service gave the key last.
+    pub(crate) fn key_last_seen(&self) -> Millis {
+        self.key_last_seen.load(Ordering::Relaxed)
+    }
+
+    /// The key service has given the key.
+    pub(crate) fn key_seen(&self, now: Millis) {
+        self.key_last_seen.store(now, Ordering::Relaxed);
+    }
+
     /// Whether every change carries the item as it became.
     pub(crate) fn keeps_images(&self) -> bool {
         self.images.load(Ordering::Relaxed)

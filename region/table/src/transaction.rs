@@ -151,12 +151,12 @@ impl<E: Engine> Tables<E> {
             .map(|(action, at)| keys::item(action.table.id(), at.route, &at.bytes))
             .collect();
         let mut current = Vec::with_capacity(actions.len());
-        for found in self.engine().get_each(&engine_keys).await? {
+        for found in self.store().get_each(&engine_keys).await? {
             current.push(found.map(|bytes| Record::read(&bytes)).transpose()?);
         }
         let prepared = prepare_all(actions, ats, current, &involved)?;
         let (staged, capacity) = self.stage_transaction(&prepared, &involved.tables, token).await?;
-        if !self.engine().spans_groups() && !staged.commit.in_one_group() {
+        if !self.store().spans_groups() && !staged.commit.in_one_group() {
             return Err(TableError::Validation(
                 "This storage engine cannot commit a transaction over several partition keys".into(),
             ));
@@ -214,7 +214,7 @@ impl<E: Engine> Tables<E> {
         tables: &[Arc<Table>],
         token: Option<&ClientToken>,
     ) -> Result<(Staged, Vec<Capacity>)> {
-        let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
         // No stamp is issued twice, so no transaction has another one's id.
         let id = TransactionId(u128::from(stamp.time.0) << 64 | u128::from(stamp.replica.0));
         let mut staged = Staged::of(id);

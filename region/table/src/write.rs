@@ -151,7 +151,7 @@ impl<E: Engine> Tables<E> {
         }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
-        let current = self.engine().get(&engine_key).await?;
+        let current = self.store().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         let options = WriteOptions {
             measures_failure: options.measures_failure || table.is_metered(),
@@ -186,7 +186,7 @@ impl<E: Engine> Tables<E> {
     ) -> Result<()> {
         let current = prepared.current.as_ref();
         let seen = current.map(|record| record.stamp);
-        let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
         let past = current.map_or_else(
             || self.past_of_nothing(table),
             |record| Past::after(&record.past, record.stamp),
@@ -362,8 +362,8 @@ impl<E: Engine> Tables<E> {
         let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
         let positions = if !collections.is_empty() {
             self.commit_with_collections(commit, &collections).await?
-        } else if self.engine().spans_groups() {
-            self.engine().commit(commit).await?
+        } else if self.store().spans_groups() {
+            self.store().commit(commit).await?
         } else {
             self.commit_by_group(commit).await?
         };
@@ -388,14 +388,14 @@ impl<E: Engine> Tables<E> {
         // An item that expires must never be without its entry in the expiry index, so new entries go first.
         let (entries, writes): (Vec<_>, Vec<_>) = commit.writes.into_iter().partition(expiry::is_put);
         for entry in self.splits(entries) {
-            self.engine().commit(entry).await?;
+            self.store().commit(entry).await?;
         }
         let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
         for write in writes {
             let key = match &write {
                 Write::Put(key, _) | Write::Delete(key) | Write::DeleteRange(key, _) => key,
             };
-            let group = self.engine().group_of(key);
+            let group = self.store().group_of(key);
             match groups.iter_mut().find(|(known, _)| *known == group) {
                 Some((_, commit)) => commit.writes.push(write),
                 None => groups.push((
@@ -411,7 +411,7 @@ impl<E: Engine> Tables<E> {
             first.appends = commit.appends;
         }
         for (_, commit) in groups {
-            positions.extend(self.engine().commit(commit).await?);
+            positions.extend(self.store().commit(commit).await?);
         }
         Ok(positions)
     }

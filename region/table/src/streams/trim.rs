@@ -181,7 +181,7 @@ impl<E: Engine> Tables<E> {
         let known = self.trimmed.lock().get(&log).copied().unwrap_or_default();
         if up_to > known {
             let position = geodynamo_storage::Position(up_to.0);
-            self.engine()
+            self.store()
                 .log_trim(geodynamo_storage::LogId(log.0), position)
                 .await?;
             self.trimmed.lock().insert(log, up_to);
@@ -190,7 +190,7 @@ impl<E: Engine> Tables<E> {
     }
 
     pub(crate) async fn stored_end(&self, log: LogId) -> Result<Position> {
-        let end = self.engine().log_end(geodynamo_storage::LogId(log.0)).await?;
+        let end = self.store().log_end(geodynamo_storage::LogId(log.0)).await?;
         Ok(Position(end.0))
     }
 }

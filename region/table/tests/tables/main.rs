@@ -5,6 +5,7 @@
 mod collections;
 mod conflicts;
 mod gated;
+mod encryption;
 mod groups;
 mod indexes;
 mod insights;

@@ -41,7 +41,11 @@ impl<E: Engine> Api<E> {
             return self.shown_encryption(&table.name);
         };
         Some(generated::SSEDescription {
-            status: Some(if encryption.updating { "UPDATING".into() } else { "ENABLED".into() }),
+            status: Some(if encryption.updating {
+                "UPDATING".into()
+            } else {
+                "ENABLED".into()
+            }),
             sse_type: Some("KMS".into()),
             kms_master_key_arn: Some(self.key_arn(&encryption.master)),
             inaccessible_encryption_date_time: encryption.away_since_ms.map(|since| since as f64 / 1000.0),

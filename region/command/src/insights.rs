@@ -35,7 +35,10 @@ pub(crate) async fn run(arguments: &InsightsArguments) -> Done {
     let path = match &arguments.table {
         None => "/insights".to_owned(),
         Some(table) => {
-            let index = arguments.index.as_deref().map(|index| format!("&index={}", encode_segment(index)));
+            let index = arguments
+                .index
+                .as_deref()
+                .map(|index| format!("&index={}", encode_segment(index)));
             let (table, index) = (encode_segment(table), index.unwrap_or_default());
             format!("/insights?table={table}&minutes={}{index}", arguments.minutes)
         }
@@ -63,7 +66,9 @@ fn render_settings(document: &Value) -> String {
     let mut shown = Table::new(&["TABLE", "INDEX", "MODE"]);
     for setting in on {
         let text = |member: &str| setting[member].as_str().unwrap_or("-").to_owned();
-        shown.rows.push(vec![text("table").into(), text("index").into(), text("mode").into()]);
+        shown
+            .rows
+            .push(vec![text("table").into(), text("index").into(), text("mode").into()]);
     }
     shown.render()
 }
@@ -71,7 +76,8 @@ fn render_settings(document: &Value) -> String {
 fn render_report(document: &Value) -> String {
     let rules = document["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
     if rules.is_empty() {
-        return "contributor insights are off here; `aws dynamodb update-contributor-insights` switches them on\n".to_owned();
+        return "contributor insights are off here; `aws dynamodb update-contributor-insights` switches them on\n"
+            .to_owned();
     }
     let mut text = String::new();
     for rule in rules {
@@ -84,14 +90,21 @@ fn render_report(document: &Value) -> String {
         let number = |value: &Value| value.as_f64().unwrap_or(0.0);
         let unit = rule["counts"].as_str().unwrap_or_default();
         let total = number(&rule["total"]);
-        text.push_str(&format!("{what}: {total:.1} {unit} in {} minutes\n", document["minutes"]));
+        text.push_str(&format!(
+            "{what}: {total:.1} {unit} in {} minutes\n",
+            document["minutes"]
+        ));
         let keys = rule["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
         if !keys.is_empty() {
             let mut shown = Table::new(&["KEY", ">WEIGHT", ">PART"]);
             for key in keys {
                 let weight = number(&key["weight"]);
                 let part = format!("{:.1} %", 100.0 * weight / total);
-                shown.rows.push(vec![key["key"].to_string().into(), format!("{weight:.1}").into(), part.into()]);
+                shown.rows.push(vec![
+                    key["key"].to_string().into(),
+                    format!("{weight:.1}").into(),
+                    part.into(),
+                ]);
             }
             text.push_str(&shown.render());
         }
@@ -114,7 +127,10 @@ mod tests {
             "keys": [{ "key": { "pk": { "S": "hot\u{1b}" } }, "weight": 6.0 }],
         });
         let text = render_report(&json!({ "minutes": 5, "rules": [rule] }));
-        assert!(text.starts_with("Most accessed partition keys: 8.0 capacity units in 5 minutes\n"), "{text}");
+        assert!(
+            text.starts_with("Most accessed partition keys: 8.0 capacity units in 5 minutes\n"),
+            "{text}"
+        );
         assert!(text.contains("75.0 %") && !text.contains('\u{1b}'), "{text}");
         assert!(render_report(&json!({ "rules": [] })).contains("are off here"));
         assert!(render_settings(&json!({ "insights": [] })).contains("on nowhere"));

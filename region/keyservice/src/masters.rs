@@ -42,7 +42,10 @@ fn transit_name(name: &str) -> &str {
         None => name,
     };
     let kinds = ["key/", "alias/"];
-    kinds.iter().find_map(|kind| resource.strip_prefix(kind)).unwrap_or(resource)
+    kinds
+        .iter()
+        .find_map(|kind| resource.strip_prefix(kind))
+        .unwrap_or(resource)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use geodynamo_command::{
-    BackupArguments, ExportArguments, ImportArguments, InsightsArguments, OutputForm, RestoreCommand, StatusArguments, TablesArguments,
-    TopArguments,
+    BackupArguments, ExportArguments, ImportArguments, InsightsArguments, OutputForm, RestoreCommand, StatusArguments,
+    TablesArguments, TopArguments,
 };
 use geodynamo_topology::RegionName;
 

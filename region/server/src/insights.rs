@@ -13,9 +13,7 @@ pub(crate) const MINUTES: u64 = 5;
 pub(crate) fn settings_json<E: Engine>(tables: &Tables<E>) -> Value {
     let on = tables.all_insights(None).into_iter();
     let on = on.filter(|(.., setting)| setting.enabled);
-    let shown = |(table, index, setting): (String, Option<String>, InsightsSetting)| {
-        json!({ "table": table, "index": index, "mode": setting.mode.code() })
-    };
+    let shown = |(table, index, setting): (String, Option<String>, InsightsSetting)| json!({ "table": table, "index": index, "mode": setting.mode.code() });
     json!({ "insights": on.map(shown).collect::<Vec<_>>() })
 }
 

@@ -128,7 +128,9 @@ impl<E: Engine> Tables<E> {
                 after: None,
             });
         }
-        for table in self.all() {
+        // What cannot be sealed yet is not fetched.
+        let able = |table: &Arc<Table>| table.live.key_away_since().is_none();
+        for table in self.all().into_iter().filter(able) {
             let join = replicas::join_source(&table.registers, self.region(), self.replica().0);
             let Some((entry, source)) = join else {
                 orders.extend(self.relay_order(&table, copies.get(&table.id())));

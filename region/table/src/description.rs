@@ -172,7 +172,10 @@ impl Table {
                     overrides: registers.overrides.get(name).cloned().unwrap_or_default(),
                     table_class: registers.table_class.get(name).cloned(),
                     leaving: registers.leaving.contains_key(name),
-                    master_key: registers.encryption.get(name).and_then(|encryption| encryption.master.clone()),
+                    master_key: registers
+                        .encryption
+                        .get(name)
+                        .and_then(|encryption| encryption.master.clone()),
                 })
                 .collect(),
         }

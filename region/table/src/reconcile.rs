@@ -295,9 +295,7 @@ impl<E: Engine> Tables<E> {
         let logs = Some(self.logs_of(table)).filter(|_| !self.streams().keeps(id));
         for info in logs.into_iter().flatten() {
             let end = geodynamo_storage::Position(self.log_end(info.log).0);
-            self.store()
-                .log_trim(geodynamo_storage::LogId(info.log.0), end)
-                .await?;
+            self.store().log_trim(geodynamo_storage::LogId(info.log.0), end).await?;
         }
         self.cursors.forget(id);
         self.verifications().forget(id);

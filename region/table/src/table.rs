@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use geodynamo_expression::Update;
 use geodynamo_item::{AttributeValue, Item};
+use geodynamo_replicator_core::Millis;
 use geodynamo_topology::partition::PartitionMap;
 
 use crate::{

@@ -157,8 +157,6 @@ struct Side {
 struct Resource {
     arn: Arc<str>,
     index: bool,
-    /// The index's id in engine keys.
-    owner: Option<u64>,
     on_demand: bool,
     read: Option<(Limit, u64)>,
     write: Option<(Limit, u64)>,
@@ -199,7 +197,6 @@ impl Throttle {
         let resource = |arn: String, owner: Option<u64>, [read, write]: [Option<(Limit, u64)>; 2]| Resource {
             arn: arn.into(),
             index: owner.is_some(),
-            owner,
             on_demand,
             read,
             write,

@@ -25,7 +25,10 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateContributorIns
     let index = input.index_name.as_deref();
     // The model allows no others.
     let enables = input.contributor_insights_action.as_deref() == Some("ENABLE");
-    let told = input.contributor_insights_mode.as_deref().and_then(InsightsMode::from_code);
+    let told = input
+        .contributor_insights_mode
+        .as_deref()
+        .and_then(InsightsMode::from_code);
     let mode = match api.tables.insights(name, index)? {
         Some(before) => told.unwrap_or(before.mode),
         None => told.unwrap_or(InsightsMode::AccessedAndThrottledKeys),
@@ -74,7 +77,12 @@ pub(super) fn list<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput
     let found = api.tables.all_insights(name).into_iter();
     let found = found.map(|(table, index, setting)| {
         // A name has no slash, so no two are the same.
-        (format!("{table}/{}", index.as_deref().unwrap_or_default()), table, index, setting)
+        (
+            format!("{table}/{}", index.as_deref().unwrap_or_default()),
+            table,
+            index,
+            setting,
+        )
     });
     let (found, next_token) = page(
         found.collect(),
@@ -83,14 +91,13 @@ pub(super) fn list<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput
         input.max_results.filter(|most| *most > 0),
         PAGE,
     )?;
-    let summary = |(_, table, index, setting): (String, String, Option<String>, InsightsSetting)| {
-        ContributorInsightsSummary {
+    let summary =
+        |(_, table, index, setting): (String, String, Option<String>, InsightsSetting)| ContributorInsightsSummary {
             table_name: Some(table.into()),
             index_name: index.map(Into::into),
             contributor_insights_status: Some(status(Some(&setting))),
             contributor_insights_mode: Some(setting.mode.code().into()),
-        }
-    };
+        };
     Ok(encode(&ListContributorInsightsOutput {
         contributor_insights_summaries: Some(found.into_iter().map(summary).collect()),
         next_token,
@@ -112,6 +119,12 @@ fn rules(table: &str, index: Option<&str>, setting: &InsightsSetting, has_sort_k
     };
     let kinds = setting.kinds(has_sort_key).into_iter();
     kinds
-        .map(|kind| format_compact!("DynamoDBContributorInsights-{}-{resource}-{}", kind.code(), setting.since_ms))
+        .map(|kind| {
+            format_compact!(
+                "DynamoDBContributorInsights-{}-{resource}-{}",
+                kind.code(),
+                setting.since_ms
+            )
+        })
         .collect()
 }

@@ -39,11 +39,18 @@ pub(crate) async fn take_in<'a>(
 ) -> Vec<RowKey> {
     let mut keys = Vec::new();
     for registers in registers {
-        let Some(sealed) = registers.encryption.get(region).and_then(|encryption| encryption.key.as_ref()) else {
+        let Some(sealed) = registers
+            .encryption
+            .get(region)
+            .and_then(|encryption| encryption.key.as_ref())
+        else {
             continue;
         };
         let name = registers.definition.as_ref().map_or("", |definition| &definition.name);
-        match unwrap_key(masters, sealed).await.and_then(|(id, secret)| RowKey::new(id, &secret)) {
+        match unwrap_key(masters, sealed)
+            .await
+            .and_then(|(id, secret)| RowKey::new(id, &secret))
+        {
             Ok(key) => keys.push(key),
             Err(error) => tracing::error!(table = name, %error, "a table's key cannot be had"),
         }
@@ -90,6 +97,9 @@ impl<E: Engine> Tables<E> {
             return Ok(());
         };
         let away = table.live.key_away_since();
+        if table.live.key_last_seen() == 0 {
+            table.live.key_seen(self.now_ms());
+        }
         if let Some(sealed) = &encryption.key
             && (is_due || away.is_some())
         {
@@ -97,16 +107,21 @@ impl<E: Engine> Tables<E> {
         }
         match encryption.step() {
             Step::Make => {
-                let Some(master) = &encryption.master else { return Ok(()) };
+                let Some(master) = &encryption.master else {
+                    return Ok(());
+                };
                 let (sealed, key) = make_key(masters, master).await.map_err(told)?;
                 self.store().seals().add(key);
                 let key = Some(sealed);
                 self.set_encryption(table, encryption, |now| now.key = key).await
             }
             Step::Wrap => {
-                let Some(master) = &encryption.master else { return Ok(()) };
+                let Some(master) = &encryption.master else {
+                    return Ok(());
+                };
                 let sealed = self.wrap_anew(encryption, master).await.map_err(told)?;
-                self.set_encryption(table, encryption, |now| now.key = Some(sealed)).await
+                self.set_encryption(table, encryption, |now| now.key = Some(sealed))
+                    .await
             }
             Step::Rewrite if away.is_none() => {
                 let written = self.rewrite_rows(table, encryption).await?;

@@ -135,7 +135,10 @@ async fn wrap_key(
     blocking(asking).await
 }
 
-async fn unwrap_key(masters: &Arc<dyn MasterKeys>, sealed: &SealedKey) -> std::result::Result<(KeyId, Secret), SealError> {
+async fn unwrap_key(
+    masters: &Arc<dyn MasterKeys>,
+    sealed: &SealedKey,
+) -> std::result::Result<(KeyId, Secret), SealError> {
     let (masters, sealed) = (Arc::clone(masters), sealed.clone());
     let asking = move || {
         let damaged = || SealError::Damaged("a table's data key cannot be read".into());
@@ -208,7 +211,9 @@ impl<E: Engine> Tables<E> {
         match master {
             None => encryption.rewrite = true,
             Some(master) if encryption.key.is_none() => {
-                let (sealed, key) = make_key(self.masters()?, master).await.map_err(|error| refused(&error))?;
+                let (sealed, key) = make_key(self.masters()?, master)
+                    .await
+                    .map_err(|error| refused(&error))?;
                 self.store().seals().add(key);
                 encryption.key = Some(sealed);
                 encryption.rewrite = true;
@@ -216,7 +221,10 @@ impl<E: Engine> Tables<E> {
             // Rows that were being made plain are to be sealed again.
             Some(master) => {
                 encryption.rewrite |= before.is_some_and(|before| before.master.is_none());
-                let sealed = self.wrap_anew(&encryption, master).await.map_err(|error| refused(&error))?;
+                let sealed = self
+                    .wrap_anew(&encryption, master)
+                    .await
+                    .map_err(|error| refused(&error))?;
                 encryption.key = Some(sealed);
             }
         }

@@ -25,7 +25,11 @@ const AT_ONCE: usize = 64;
 impl<E: Engine> Tables<E> {
     /// Writes all rows of a table anew that are not sealed as its setting says. Gives how many.
     pub(super) async fn rewrite_rows(&self, table: &Table, encryption: &Encryption) -> Result<u64> {
-        let wanted = encryption.master.as_ref().and(encryption.key.as_ref()).and_then(SealedKey::id);
+        let wanted = encryption
+            .master
+            .as_ref()
+            .and(encryption.key.as_ref())
+            .and_then(SealedKey::id);
         let mut owners = vec![(space::ITEM, table.id()), (space::CONFLICT, table.id())];
         for index in table.indexes() {
             owners.push(match index.kind {
@@ -33,6 +37,8 @@ impl<E: Engine> Tables<E> {
                 IndexKind::Global(id) => (space::GLOBAL, id),
             });
         }
+        // Whoever began to write before the setting was changed has ended.
+        drop(table.live.gate.write().await);
         let mut written = 0;
         for (space, owner) in owners {
             let (mut from, to) = keys::owner_range(space, owner, 0, u64::MAX);

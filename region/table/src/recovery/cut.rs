@@ -12,6 +12,7 @@ use crate::{
     Result, StoredItem, Table, TableStatus, Tables,
     keys::{self, space},
     record,
+    store::StoreSnapshot,
 };
 
 /// The most rows of a page of a snapshot.

@@ -158,7 +158,10 @@ impl Table {
             stream: registers.stream.clone().filter(|stream| stream.enabled),
             time_to_live: registers.time_to_live.clone().filter(|ttl| ttl.enabled),
             table_class: registers.table_class.get(region).map(|class| class.class.clone()),
-            master_key: registers.encryption.get(region).and_then(|encryption| encryption.master.clone()),
+            master_key: registers
+                .encryption
+                .get(region)
+                .and_then(|encryption| encryption.master.clone()),
         }
     }
 }

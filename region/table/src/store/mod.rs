@@ -164,14 +164,14 @@ impl<E: Engine> Engine for Store<E> {
     }
 
     /// Preconditions on sealed rows never hold: no row is sealed the same way twice.
-    fn commit(
-        &self,
-        mut commit: Commit,
-    ) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<E> {
+    fn commit(&self, mut commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<E> {
         let sealed = if self.seals.is_empty() {
             Ok(())
         } else {
-            let writes = commit.writes.iter_mut().try_for_each(|write| seal_write(&self.seals, write));
+            let writes = commit
+                .writes
+                .iter_mut()
+                .try_for_each(|write| seal_write(&self.seals, write));
             writes.and_then(|()| {
                 let mut appends = commit.appends.iter_mut();
                 appends.try_for_each(|append| seal_append(&self.seals, append))

@@ -119,6 +119,7 @@ impl Seals {
 
 impl State {
     fn usable(&self, id: Option<KeyId>) -> Result<Arc<RowKey>, StorageError> {
-        id.and_then(|id| self.keys.get(&id).cloned()).ok_or(StorageError::KeyAway)
+        id.and_then(|id| self.keys.get(&id).cloned())
+            .ok_or(StorageError::KeyAway)
     }
 }

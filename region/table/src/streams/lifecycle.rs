@@ -37,7 +37,12 @@ impl<E: Engine> Tables<E> {
         table: Option<&Table>,
         live: Option<&Live>,
     ) -> Result<()> {
-        let serving = table.filter(|table| matches!(table.status(), TableStatus::Active | TableStatus::Updating | TableStatus::Inaccessible));
+        let serving = table.filter(|table| {
+            matches!(
+                table.status(),
+                TableStatus::Active | TableStatus::Updating | TableStatus::Inaccessible
+            )
+        });
         let wanted = serving.and_then(|table| {
             let stream = table.registers.stream.as_ref().filter(|stream| stream.enabled)?;
             Some((table, stream))

@@ -181,9 +181,7 @@ impl<E: Engine> Tables<E> {
         let known = self.trimmed.lock().get(&log).copied().unwrap_or_default();
         if up_to > known {
             let position = geodynamo_storage::Position(up_to.0);
-            self.store()
-                .log_trim(geodynamo_storage::LogId(log.0), position)
-                .await?;
+            self.store().log_trim(geodynamo_storage::LogId(log.0), position).await?;
             self.trimmed.lock().insert(log, up_to);
         }
         Ok(())

@@ -11,9 +11,7 @@ use std::{
 use bytes::Bytes;
 use geodynamo_seal::{KeyId, LocalKey, MasterKeys, RegionKey, SealError, Secret};
 use geodynamo_storage::{Direction, Engine, LogId, MemoryEngine, Position, Scan, Spanning, StorageError};
-use geodynamo_table::{
-    CreateTable, TableError, TableKeyOptions, TableStatus, Tables, UpdateTable,
-};
+use geodynamo_table::{CreateTable, TableError, TableKeyOptions, TableStatus, Tables, UpdateTable};
 
 use crate::{
     regions::Regions,
@@ -41,7 +39,12 @@ struct Masters(Arc<Service>);
 
 impl MasterKeys for Masters {
     fn master_key(&self, name: &str) -> Arc<dyn RegionKey> {
-        let digits: String = name.bytes().cycle().take(32).map(|byte| format!("{byte:02x}")).collect();
+        let digits: String = name
+            .bytes()
+            .cycle()
+            .take(32)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Arc::new(Master {
             name: name.to_owned(),
             key: LocalKey::parse(name.to_owned(), &digits).unwrap(),
@@ -83,7 +86,9 @@ impl RegionKey for Master {
 
 async fn open(engine: MemoryEngine, time: &Arc<Time>, masters: &Masters) -> Region {
     let masters: Arc<dyn MasterKeys> = Arc::new(masters.clone());
-    Tables::open_sealed(engine, options("a", &["a", "b"], time), Some(masters)).await.unwrap()
+    Tables::open_sealed(engine, options("a", &["a", "b"], time), Some(masters))
+        .await
+        .unwrap()
 }
 
 fn under(master: Option<&str>) -> CreateTable {
@@ -104,7 +109,10 @@ fn change(master: Option<&str>) -> UpdateTable {
 async fn stored(tables: &Region) -> Vec<Bytes> {
     let mut all = rows(tables).await;
     for info in tables.change_logs(&tables.table_named("t").unwrap()) {
-        let records = tables.engine().log_read(LogId(info.log.0), Position::START, 10_000, usize::MAX).await;
+        let records = tables
+            .engine()
+            .log_read(LogId(info.log.0), Position::START, 10_000, usize::MAX)
+            .await;
         all.extend(records.unwrap().into_iter().map(|record| record.record));
     }
     all
@@ -200,7 +208,11 @@ async fn rows_are_written_anew_when_the_key_changes() {
         let before = rows(&tables).await;
         tables.update_table("t", change(Some("second"))).await.unwrap();
         assert!(is_settled(&tables));
-        let sealed = |all: Vec<Bytes>| all.into_iter().filter(|row| row.first() == Some(&0xC1)).collect::<Vec<_>>();
+        let sealed = |all: Vec<Bytes>| {
+            all.into_iter()
+                .filter(|row| row.first() == Some(&0xC1))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(sealed(rows(&tables).await), sealed(before));
         let again = open(tables.engine().crash(), &time, &masters).await;
         assert_eq!(again.digest("t").await.unwrap(), digest);
@@ -227,7 +239,13 @@ async fn a_key_that_is_refused_makes_its_table_inaccessible() {
     let (time, masters) = (Time::at(NOW), Masters::default());
     let tables = open(MemoryEngine::new(Spanning::Yes), &time, &masters).await;
     tables.create_table(under(Some("mine"))).await.unwrap();
-    tables.create_table(CreateTable { name: "other".into(), ..under(None) }).await.unwrap();
+    tables
+        .create_table(CreateTable {
+            name: "other".into(),
+            ..under(None)
+        })
+        .await
+        .unwrap();
     fill(&tables).await;
     let status = |tables: &Region| tables.describe("t").unwrap().status;
     // A service that is away changes nothing for a while.
@@ -240,8 +258,14 @@ async fn a_key_that_is_refused_makes_its_table_inaccessible() {
     masters.0.0.store(REFUSES, Ordering::Relaxed);
     keep_until(&tables, |tables| status(tables) == TableStatus::Inaccessible).await;
     let refused = tables.table("t").map(|_| ());
-    assert!(matches!(refused, Err(TableError::Storage(StorageError::KeyAway))), "{refused:?}");
-    assert_eq!(tables.describe("t").unwrap().encryption.unwrap().away_since_ms, Some(NOW));
+    assert!(
+        matches!(refused, Err(TableError::Storage(StorageError::KeyAway))),
+        "{refused:?}"
+    );
+    assert_eq!(
+        tables.describe("t").unwrap().encryption.unwrap().away_since_ms,
+        Some(NOW)
+    );
     put(&tables, "other", key("k", 1)).await;
     let refused = tables.update_table("other", change(Some("mine"))).await;
     assert!(matches!(refused, Err(TableError::Validation(_))), "{refused:?}");
@@ -274,7 +298,9 @@ async fn replicas_have_keys_of_their_own() {
         for at in 0..2 {
             let options = options(["a", "b"][at], &["a", "b"], &regions.times[at]);
             let engine = regions.all[at].engine().crash();
-            regions.all[at] = Tables::open_sealed(engine, options, Some(Arc::clone(&master_keys))).await.unwrap();
+            regions.all[at] = Tables::open_sealed(engine, options, Some(Arc::clone(&master_keys)))
+                .await
+                .unwrap();
         }
         regions.all[0].create_table(under(Some("of-a"))).await.unwrap();
         fill(&regions.all[0]).await;
@@ -296,7 +322,10 @@ async fn replicas_have_keys_of_their_own() {
         }
         put(&regions.all[1], "t", with(key("new", 1), "x", s(SECRET))).await;
         regions.settle().await;
-        let digests = [regions.all[0].digest("t").await.unwrap(), regions.all[1].digest("t").await.unwrap()];
+        let digests = [
+            regions.all[0].digest("t").await.unwrap(),
+            regions.all[1].digest("t").await.unwrap(),
+        ];
         assert_eq!(digests[0], digests[1]);
         for region in &regions.all {
             assert_eq!(with_secret(&stored(region).await), 0, "{mode:?} {}", region.region());
@@ -306,7 +335,10 @@ async fn replicas_have_keys_of_their_own() {
 
         // A replica whose key is away takes nothing; the other one goes on, and it catches up.
         masters.0.0.store(REFUSES, Ordering::Relaxed);
-        keep_until(&regions.all[1], |tables| tables.describe("t").unwrap().status == TableStatus::Inaccessible).await;
+        keep_until(&regions.all[1], |tables| {
+            tables.describe("t").unwrap().status == TableStatus::Inaccessible
+        })
+        .await;
         put(&regions.all[0], "t", with(key("later", 1), "x", s(SECRET))).await;
         masters.0.0.store(0, Ordering::Relaxed);
         keep_until(&regions.all[1], |tables| tables.table("t").is_ok()).await;

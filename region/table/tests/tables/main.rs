@@ -4,8 +4,8 @@
 
 mod collections;
 mod conflicts;
-mod gated;
 mod encryption;
+mod gated;
 mod groups;
 mod indexes;
 mod insights;

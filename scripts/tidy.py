@@ -30,7 +30,7 @@ MAY_USE = {
     "rocks-env": {"seal"},
     "rocks": {"rocks-env", "seal", "storage"},
     "cassandra": {"storage"},
-    "table": {"expression", "item", "json", "replicator-core", "storage", "topology"},
+    "table": {"expression", "item", "json", "replicator-core", "seal", "storage", "topology"},
     "archive": set(),
     "recovery": {"archive", "replicator-core", "storage", "table"},
     "api": {"expression", "item", "json", "policy", "storage", "table"},

@@ -92,6 +92,11 @@ impl ApiError {
     pub fn access_denied(message: impl Into<Cow<'static, str>>) -> Self {
         Self::coral("AccessDeniedException", "Message", message)
     }
+
+    /// `AccessDeniedException`: the table is sealed under a key that the key service does not give.
+    pub(crate) fn key_away() -> Self {
+        Self::access_denied("KMS key access denied error: the key that the table is encrypted under cannot be used")
+    }
 }
 
 /// What DynamoDB's front answers to requests that are not an operation's.
@@ -468,6 +473,7 @@ impl From<TableError> for ApiError {
             }
             TableError::TransactionInProgress => Self::transaction_in_progress(),
             TableError::ParameterMismatch => Self::idempotent_parameter_mismatch(),
+            TableError::Storage(StorageError::KeyAway) => Self::key_away(),
             // The engine has logged it once, and nothing is wrong with this request.
             TableError::Storage(StorageError::Unwritable(_)) => Self::internal_known(),
             TableError::Storage(_) | TableError::Corrupt(_) => Self::internal(error),

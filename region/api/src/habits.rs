@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use geodynamo_storage::Engine;
 use geodynamo_table::{TABLES_MAX, Table};
 
@@ -125,9 +125,7 @@ impl<E: Engine> Api<E> {
         }
         let key = on.then(|| match given.kms_master_key_id.as_deref() {
             None => known.unwrap_or_else(|| self.key_arn("alias/aws/dynamodb")),
-            Some(arn) if arn.starts_with("arn:") => arn.into(),
-            Some(alias) if alias.starts_with("alias/") => self.key_arn(alias),
-            Some(id) => self.key_arn(&format_compact!("key/{id}")),
+            Some(name) => self.key_arn(name),
         });
         self.unbuilt.change(&table, |asked| asked.encryption = key);
     }
@@ -145,10 +143,5 @@ impl<E: Engine> Api<E> {
             kms_master_key_arn: Some(key),
             ..generated::SSEDescription::default()
         })
-    }
-
-    fn key_arn(&self, resource: &str) -> CompactString {
-        let (region, account) = (self.tables.region(), self.tables.account());
-        format_compact!("arn:aws:kms:{region}:{account}:{resource}")
     }
 }

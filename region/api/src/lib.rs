@@ -8,6 +8,7 @@
 
 mod authorize;
 mod call;
+mod encryption;
 pub mod errors;
 pub mod generated;
 mod habits;

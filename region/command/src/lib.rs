@@ -12,6 +12,7 @@ mod client;
 mod connection;
 pub mod doctor;
 mod exposition;
+mod insights;
 mod output;
 mod profile;
 mod restore;
@@ -28,6 +29,7 @@ pub use crate::{
     backup::{BackupArguments, BackupCommand},
     client::Failure,
     connection::Connection,
+    insights::InsightsArguments,
     output::OutputForm,
     restore::RestoreCommand,
     status::StatusArguments,
@@ -53,6 +55,14 @@ pub fn status(arguments: &StatusArguments) -> Done {
 /// If the region refuses.
 pub fn tables(arguments: &TablesArguments) -> Done {
     run(tables::run(arguments))
+}
+
+/// `geodynamo insights`.
+///
+/// # Errors
+/// If the region does not answer, or has no such table.
+pub fn insights(arguments: &InsightsArguments) -> Done {
+    run(insights::run(arguments))
 }
 
 /// `geodynamo top`.

@@ -3,7 +3,8 @@
 //! - `/` and `/console/…`: the pages.
 //! - `/console.json`: which regions there are, and where their data ports are.
 //! - `/links`: the last hour of this region's links.
-//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/digest?table=T`: another region's, asked for in its place.
+//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/digest?table=T`, `…/insights[?table=T[&index=I]]`: another
+//!   region's, asked for in its place.
 //! - `/wan/links`, `PUT /wan/links/{from}/{to}`: the WAN emulator's, where there is one.
 
 use std::{fmt::Write as _, net::IpAddr, sync::Arc};
@@ -144,24 +145,30 @@ async fn facts_of(State(console): State<Arc<Console>>, headers: HeaderMap) -> Re
 }
 
 #[derive(Deserialize)]
-struct DigestQuery {
+struct RegionQuery {
     table: Option<String>,
+    index: Option<String>,
 }
 
 async fn region(
     State(console): State<Arc<Console>>,
     Path((region, what)): Path<(String, String)>,
-    Query(query): Query<DigestQuery>,
+    Query(query): Query<RegionQuery>,
 ) -> Response {
     let place = console.facts.regions.iter().find(|place| place.name == region);
     let Some(place) = place else {
         return refuse(StatusCode::NOT_FOUND, "no such region");
     };
-    let query = match (what.as_str(), query.table) {
-        ("metrics" | "readyz" | "links", _) => None,
-        ("digest", Some(table)) if is_table_name(&table) => Some(format!("table={table}")),
-        ("digest", _) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
-        _ => return refuse(StatusCode::NOT_FOUND, "there are metrics, readyz, links and digest"),
+    let query = match (what.as_str(), query.table, query.index) {
+        ("metrics" | "readyz" | "links", ..) | ("insights", None, None) => None,
+        ("digest" | "insights", Some(table), None) if is_table_name(&table) => Some(format!("table={table}")),
+        // Names of indexes are made of the same signs.
+        ("insights", Some(table), Some(index)) if is_table_name(&table) && is_table_name(&index) => {
+            Some(format!("table={table}&index={index}"))
+        }
+        ("digest", ..) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
+        ("insights", ..) => return refuse(StatusCode::BAD_REQUEST, "insights?table=NAME&index=NAME"),
+        _ => return refuse(StatusCode::NOT_FOUND, "there are metrics, readyz, links, digest and insights"),
     };
     let (asker, path) = (&console.asker, format!("/{what}"));
     let answer = asker.of_region(&place.admin, &path, query.as_deref()).await;

@@ -4,6 +4,7 @@
 //! rotated, and now and then whether it is still there; never while requests are answered.
 
 mod kms;
+mod masters;
 mod transit;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use geodynamo_seal::{KeyId, RegionKey, Result, SealError, Secret};
 use zeroize::Zeroizing;
 
 pub use kms::Kms;
+pub use masters::ServiceKeys;
 pub use transit::{Token, Transit};
 
 /// How long one call may take.
@@ -61,16 +63,23 @@ impl ServiceKey {
         }
     }
 
+    fn refused(&self, reason: String) -> SealError {
+        SealError::Refused {
+            service: self.source(),
+            reason,
+        }
+    }
+
     /// Asks the service, on a thread with a runtime of its own: whoever wants a key waits in place, and may be on a thread of
     /// another runtime.
     fn ask<T: Send, F: Future<Output = std::result::Result<T, Failure>> + Send>(
         &self,
         call: impl Fn(Client) -> F + Sync,
     ) -> Result<T> {
-        let asking = || -> std::result::Result<T, String> {
+        let asking = || -> std::result::Result<T, Failure> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| error.to_string())?;
-            let client = Client::new(None).map_err(|error: ClientError| error.to_string())?;
+            let runtime = runtime.map_err(|error| Failure::Passing(error.to_string()))?;
+            let client = Client::new(None).map_err(|error: ClientError| Failure::Passing(error.to_string()))?;
             runtime.block_on(async {
                 let mut pause = AGAIN_AFTER;
                 for attempt in 1.. {
@@ -81,15 +90,18 @@ impl ServiceKey {
                             tokio::time::sleep(pause).await;
                             pause *= 2;
                         }
-                        Err(Failure::Passing(reason) | Failure::Final(reason)) => return Err(reason),
+                        Err(failure) => return Err(failure),
                     }
                 }
-                Err(String::new())
+                Err(Failure::Passing(String::new()))
             })
         };
         let answer = std::thread::scope(|scope| scope.spawn(asking).join());
-        let answer = answer.unwrap_or_else(|_| Err("the call broke off".into()));
-        answer.map_err(|reason| self.failed(reason))
+        let answer = answer.unwrap_or_else(|_| Err(Failure::Passing("the call broke off".into())));
+        answer.map_err(|failure| match failure {
+            Failure::Passing(reason) => self.failed(reason),
+            Failure::Final(reason) => self.refused(reason),
+        })
     }
 }
 

@@ -333,7 +333,7 @@ fn in_use(table: &str, status: TableStatus) -> RecoveryError {
     let being = match status {
         TableStatus::Creating => "created",
         TableStatus::Deleting => "deleted",
-        TableStatus::Updating | TableStatus::Active => "updated",
+        TableStatus::Updating | TableStatus::Active | TableStatus::Inaccessible => "updated",
     };
     RecoveryError::TableInUse(format!("Table is being {being}: {table}"))
 }

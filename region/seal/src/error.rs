@@ -42,9 +42,17 @@ pub enum SealError {
     /// A data key is not in the keyring.
     #[error("sealed under the data key {0}, which is not in the keyring")]
     UnknownKey(String),
-    /// A key service refuses, or cannot be reached.
+    /// A key service cannot be reached, or does not answer as it should.
     #[error("{service}: {reason}")]
     Service {
+        /// Which.
+        service: String,
+        /// What it says.
+        reason: String,
+    },
+    /// A key service refuses a key: it is disabled, or gone, or not this region's to use.
+    #[error("{service}: {reason}")]
+    Refused {
         /// Which.
         service: String,
         /// What it says.

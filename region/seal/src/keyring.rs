@@ -31,7 +31,16 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct KeyId(pub(crate) [u8; KEY_ID_BYTES]);
 
 impl KeyId {
-    fn parse(text: &str) -> Option<Self> {
+    /// A new one.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
+    pub fn random() -> Result<Self> {
+        Ok(Self(random()?))
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut id = [0; KEY_ID_BYTES];
         if text.len() != 2 * KEY_ID_BYTES {
             return None;
@@ -265,7 +274,7 @@ impl KeyringFile {
     /// # Errors
     /// What the region key says.
     pub fn add(&mut self, region_key: &dyn RegionKey) -> Result<()> {
-        let id = KeyId(random()?);
+        let id = KeyId::random()?;
         let wrapped = region_key.wrap(id, &Secret::random()?)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.current = id.to_string();

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -23,6 +24,12 @@ const TEXT_BYTES_MAX: u64 = 64 * 1024;
 const KEYS_MAX: usize = 64;
 const NAME_PURPOSE: &str = "geodynamo region key's name 1";
 const WRAP_PURPOSE: &str = "geodynamo region key 1";
+
+/// Master keys of a key service, by the names that tables are given.
+pub trait MasterKeys: Send + Sync + fmt::Debug {
+    /// The key of a name, which may be none of the service's: then it seals and opens nothing.
+    fn master_key(&self, name: &str) -> Arc<dyn RegionKey>;
+}
 
 /// What wraps data keys. It is asked when a region starts and when keys are rotated, and never while requests are answered.
 pub trait RegionKey: Send + Sync + fmt::Debug {

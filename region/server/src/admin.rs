@@ -51,6 +51,9 @@ pub trait Admin: Send + Sync + 'static {
     /// What verifications have shown of a table, or of all, as JSON.
     fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError>;
 
+    /// What was counted of a table, or of a global index, in the last minutes, as JSON; of no table, where anything is counted.
+    fn insights(&self, table: Option<&str>, index: Option<&str>, minutes: Option<u64>) -> Result<Value, AdminError>;
+
     /// Has a table, or all of them, verified now.
     fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError>;
 
@@ -111,6 +114,7 @@ impl AdminPort {
             .route("/conflicts/{id}", get(conflict::<A>))
             .route("/regions/{name}/forget", post(forget_region::<A>))
             .route("/verify", get(verify_report::<A>).post(verify_now::<A>))
+            .route("/insights", get(insights::<A>))
             .with_state(Arc::new(Shared {
                 admin,
                 registry,
@@ -178,6 +182,13 @@ struct TablesQuery {
 }
 
 #[derive(Deserialize)]
+struct InsightsQuery {
+    table: Option<String>,
+    index: Option<String>,
+    minutes: Option<u64>,
+}
+
+#[derive(Deserialize)]
 struct ConflictsQuery {
     table: String,
     #[serde(default)]
@@ -204,6 +215,11 @@ async fn conflict<A: Admin>(
 
 async fn verify_report<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TablesQuery>) -> Response {
     answer(shared.admin.verify_report(query.table.as_deref()))
+}
+
+async fn insights<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<InsightsQuery>) -> Response {
+    let (table, index) = (query.table.as_deref(), query.index.as_deref());
+    answer(shared.admin.insights(table, index, query.minutes))
 }
 
 async fn verify_now<A: Admin>(State(shared): State<Arc<Shared<A>>>, Query(query): Query<TablesQuery>) -> Response {

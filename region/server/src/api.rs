@@ -26,6 +26,7 @@ use crate::{
     audit::Auditing,
     conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
+    insights,
     links::{self, LinkControl},
     session::Sessions,
     sinks, verify,
@@ -315,6 +316,14 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         reports
             .map(|reports| verify::reports_json(&reports))
             .map_err(|error| admin_error(error, table.unwrap_or_default()))
+    }
+
+    fn insights(&self, table: Option<&str>, index: Option<&str>, minutes: Option<u64>) -> Result<Value, AdminError> {
+        let Some(table) = table else {
+            return Ok(insights::settings_json(&self.tables));
+        };
+        let report = insights::report_json(&self.tables, table, index, minutes.unwrap_or(insights::MINUTES));
+        report.map_err(|error| admin_error(error, table))
     }
 
     fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError> {

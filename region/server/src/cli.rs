@@ -12,8 +12,8 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use geodynamo_command::{
-    BackupArguments, ExportArguments, ImportArguments, OutputForm, RestoreCommand, StatusArguments, TablesArguments,
-    TopArguments,
+    BackupArguments, ExportArguments, ImportArguments, InsightsArguments, OutputForm, RestoreCommand, StatusArguments,
+    TablesArguments, TopArguments,
 };
 use geodynamo_topology::RegionName;
 
@@ -58,6 +58,13 @@ pub enum Command {
         after_help = "Examples:\n  geodynamo tables\n  geodynamo tables orders customers --output json\n  geodynamo tables --endpoint https://db-eu:8000 --region eu-west-1 --profile lab"
     )]
     Tables(TablesArguments),
+    /// Shows the keys of a table that are accessed, and throttled, most
+    ///
+    /// Contributor insights are switched on by `aws dynamodb update-contributor-insights`
+    #[command(
+        after_help = "Examples:\n  geodynamo insights\n  geodynamo insights orders\n  geodynamo insights orders --index by-customer --minutes 60 --output json"
+    )]
+    Insights(InsightsArguments),
     /// Shows rates, latencies and links, live
     #[command(
         after_help = "Examples:\n  geodynamo top\n  geodynamo top --admin db-eu:8001 --every 5\n  geodynamo top --plain --count 3\n  geodynamo top --count 1 --output json"

@@ -15,6 +15,7 @@ mod replication;
 mod scaling;
 mod session;
 mod sinks;
+mod table_keys;
 pub(crate) mod triggers;
 
 use std::{
@@ -45,6 +46,7 @@ pub use self::{
     scaling::ScalingEntry,
     session::SessionEntry,
     sinks::SinkOptions,
+    table_keys::TableKeysEntry,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
 };
 use crate::data::Limits;
@@ -101,6 +103,9 @@ pub struct Config {
     /// What it is encrypted under.
     #[serde(default)]
     pub encryption: Encryption,
+    /// Which service has the keys of tables with one of their own.
+    #[serde(default)]
+    pub table_keys: TableKeysEntry,
     /// What streams keep.
     #[serde(default)]
     pub streams: Streams,
@@ -361,6 +366,7 @@ impl Config {
         }
         let contradicts = config.access.contradiction();
         let contradicts = contradicts.or_else(|| config.encryption.contradiction());
+        let contradicts = contradicts.or_else(|| config.table_keys.contradiction());
         if let Some(reason) = contradicts.or_else(|| config.s3.contradiction()) {
             return contradiction(reason);
         }
@@ -412,6 +418,7 @@ impl Config {
             memory: Memory::default(),
             storage: Storage::default(),
             encryption: Encryption::wanted(false),
+            table_keys: TableKeysEntry::default(),
             streams: Streams::default(),
             archive: None,
             s3: BucketsEntry::default(),
@@ -470,6 +477,7 @@ impl Config {
         paths.extend(self.s3.dir.as_mut());
         paths.extend(self.access.paths());
         paths.extend(self.encryption.paths());
+        paths.extend(self.table_keys.paths());
         paths.extend(self.storage.cold_dir.as_mut());
         paths.extend(self.audit.path.as_mut());
         paths.extend(

@@ -49,7 +49,8 @@ fn side_json(side: &ConflictSide) -> Result<Value, TableError> {
     }))
 }
 
-fn item_json(item: &StoredItem) -> Result<Value, TableError> {
+/// An item in DynamoDB JSON.
+pub(crate) fn item_json(item: &StoredItem) -> Result<Value, TableError> {
     let mut writer = Writer::with_capacity(256);
     item.write_json(&mut writer)?;
     let read = serde_json::from_slice(&writer.into_bytes());

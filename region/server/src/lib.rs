@@ -20,6 +20,7 @@ mod demo;
 mod doctor;
 mod files;
 pub mod handler;
+mod insights;
 mod links;
 mod manuals;
 pub mod metrics;

@@ -23,7 +23,7 @@ use crate::{
     config::{ArchiveEntry, Config},
     region::{open_engine, table_options},
     run::Done,
-    sealing,
+    sealing::{self, table_keys},
 };
 
 /// How often progress is shown.
@@ -45,9 +45,10 @@ pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
             sealing.exchange(&archive, config.region.as_str()).await?;
             archive = sealing.archive(&archive);
         }
-        let tables = Tables::open(
+        let tables = Tables::open_sealed(
             open_engine(&config, sealing.as_ref())?,
             table_options(&config, None, &time),
+            table_keys(&config)?,
         )
         .await?;
         let restored = restore_into(&tables, archive, &config, arguments).await;

@@ -49,7 +49,7 @@ use crate::{
     peers::TablesHost,
     process::{Callers, Ports, StartError},
     scrub::Scrub,
-    sealing::{self, KeyWatch, Sealing, SealingError},
+    sealing::{self, KeyWatch, Sealing, SealingError, keep_table_keys, table_keys},
     shutdown::Shutdown,
     sinks,
     triggers::{self, TriggersStartError},
@@ -151,7 +151,9 @@ impl Region {
         let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
         let sealing = sealing::open(config)?;
         let engine = open_engine(config, sealing.as_ref())?;
-        let tables = Tables::open(engine, table_options(config, topology.as_ref(), &time)).await?;
+        let masters = table_keys(config)?;
+        let options = table_options(config, topology.as_ref(), &time);
+        let tables = Tables::open_sealed(engine, options, masters).await?;
         let registry = MetricsRegistry::with_process();
         registry.register(|registry| {
             registry.register_collector(Box::new(RocksCollector(Arc::clone(&tables))));
@@ -179,6 +181,7 @@ impl Region {
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
         tables.start_background(stop.clone());
+        keep_table_keys(config, &tables, stop.clone());
         if let Some(recoveries) = &recoveries {
             recoveries.start(stop.clone());
             let collector = RecoveryCollector(recoveries.clone());

@@ -51,6 +51,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Certs(arguments) => certs(&arguments),
         Command::Status(arguments) => geodynamo_command::status(&arguments),
         Command::Tables(arguments) => geodynamo_command::tables(&arguments),
+        Command::Insights(arguments) => geodynamo_command::insights(&arguments),
         Command::Top(arguments) => geodynamo_command::top(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Backup(arguments) => geodynamo_command::backup(&arguments),

@@ -3,6 +3,7 @@
 mod encrypt;
 mod keys;
 mod keywatch;
+mod table_keys;
 
 use std::{
     fs::{self, File},
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use crate::{config::Config, region::DATABASE};
 pub(crate) use keys::keys;
 pub(crate) use keywatch::KeyWatch;
+pub(crate) use table_keys::{keep_table_keys, table_keys};
 
 /// The keyring's file in a data directory.
 const KEYRING: &str = "keyring.json";
@@ -46,6 +48,9 @@ pub enum SealingError {
     /// Of the archive.
     #[error("encryption of the archive: {0}")]
     Archive(#[from] ArchiveError),
+    /// Of the key service of tables.
+    #[error("[table_keys]: {0}")]
+    TableKeys(#[from] geodynamo_outgoing::EndpointError),
     /// Of the data directory.
     #[error("encryption: {0}")]
     Directory(String),

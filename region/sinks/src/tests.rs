@@ -67,6 +67,7 @@ async fn region() -> Arc<Tables<MemoryEngine>> {
         table_class: None,
         tags: Default::default(),
         resource_policy: None,
+        master_key: None,
     };
     tables.create_table(table).await.unwrap();
     tables

@@ -181,6 +181,9 @@ pub enum StorageError {
     /// nothing of it will be; but if the process ends before the engine has recovered, the next start may find it whole.
     #[error("the store takes no writes: {0}")]
     Unwritable(Trouble),
+    /// What was asked for is sealed under a key that is away.
+    #[error("the key is away")]
+    KeyAway,
     /// The engine is closed.
     #[error("the engine is closed")]
     Closed,

@@ -83,6 +83,10 @@ impl<E: Engine> Tables<E> {
         if gate.0 || table.registers.is_apart || self.has_left(table.id()) {
             return Err(ApplyError::Unknown);
         }
+        // Only its own logs wait until its key is there.
+        if table.live.key_away_since().is_some() {
+            return Err(ApplyError::Stalled);
+        }
         let (admitted, mut answers) = self.admit_all(table, batches);
         let keys = admitted.iter().flat_map(|stretch| &stretch.merged);
         let mut latches: Vec<_> = keys.map(|delta| latch_of(table.id(), delta.key())).collect();
@@ -217,13 +221,13 @@ impl<E: Engine> Tables<E> {
         }
         let (touched, applied) = (merging.touched(), merging.applied);
         // The mark may be behind what is merged, never ahead.
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             merging.staged.commit.writes.extend(mark);
             self.commit(merging.staged).await?;
         } else {
             self.commit(merging.staged).await?;
             if let Some(mark) = mark {
-                self.engine()
+                self.store()
                     .commit(Commit {
                         writes: vec![mark],
                         ..Commit::default()
@@ -329,7 +333,7 @@ impl<E: Engine> Tables<E> {
         let ats = ats.collect::<Result<Vec<_>>>()?;
         let place = |at: &ItemKey| keys::item(table.id(), at.route, &at.bytes);
         let engine_keys: Vec<_> = ats.iter().map(place).collect();
-        let found = self.engine().get_each(&engine_keys).await?;
+        let found = self.store().get_each(&engine_keys).await?;
         let read = |found: Option<Bytes>| found.map(|bytes| Record::read(&bytes)).transpose();
         let held = ats
             .into_iter()
@@ -363,7 +367,7 @@ impl<E: Engine> Tables<E> {
             }
         }
         // Whoever reads what is merged here must write above it, after a restart too.
-        self.orderer().cover(self.engine_arc()).await
+        self.orderer().cover(self.store_arc()).await
     }
 
     async fn merge_version(&self, merging: &mut Merging<'_>, at: &ItemKey, version: Version) -> Result<()> {
@@ -431,7 +435,7 @@ impl<E: Engine> Tables<E> {
     ) -> Result<()> {
         let table = merging.table;
         let key = keys::conflict(table.id(), at.route, &at.bytes, loser.stamp);
-        if !merging.recorded.insert(key.clone()) || self.engine().get(&key).await?.is_some() {
+        if !merging.recorded.insert(key.clone()) || self.store().get(&key).await?.is_some() {
             return Ok(());
         }
         let body = Body::Conflict {

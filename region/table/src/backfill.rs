@@ -70,7 +70,7 @@ impl<E: Engine> Tables<E> {
             None => Bound::Included(keys::owner_range(space::ITEM, table.id(), 0, 0).0),
         };
         let page = self
-            .engine()
+            .store()
             .scan(Scan {
                 from,
                 to: Bound::Excluded(keys::owner_range(space::ITEM, table.id(), 0, u64::MAX).1),
@@ -105,7 +105,7 @@ impl<E: Engine> Tables<E> {
         let latches = engine_keys.iter().map(|key| latch_of(table.id(), &keys::rest(key)));
         let turn = self.orderer().order_all(latches.collect()).await;
         let mut writes = Vec::with_capacity(engine_keys.len() + 1);
-        for (key, found) in engine_keys.iter().zip(self.engine().get_many(&engine_keys).await?) {
+        for (key, found) in engine_keys.iter().zip(self.store().get_many(&engine_keys).await?) {
             let stored = found.map(|bytes| record::item_of(&bytes)).transpose()?.flatten();
             let Some(stored) = stored else { continue };
             let at = ItemKey {
@@ -124,7 +124,7 @@ impl<E: Engine> Tables<E> {
         // The mark is last: where each write is a commit of its own it is behind the entries, never ahead.
         writes.push(state.write(id)?);
         for commit in self.splits(writes) {
-            self.engine().commit(commit).await?;
+            self.store().commit(commit).await?;
         }
         drop(turn);
         self.index_states().set(id, state);
@@ -147,7 +147,7 @@ impl<E: Engine> Tables<E> {
                 return Ok(true);
             }
             table.live.indexes.write().insert(index.kind, Arc::clone(&stats));
-            self.engine().snapshot()
+            self.store().snapshot()
         };
         stats::count_entries(&snapshot, table, index, &stats).await?;
         let built = IndexState {
@@ -184,18 +184,18 @@ impl<E: Engine> Tables<E> {
             self.store_index_state(id, state).await?;
         }
         let (from, to) = keys::owner_range(space::GLOBAL, id.1, 0, u64::MAX);
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             let writes = vec![Write::DeleteRange(from, to)];
-            self.engine()
+            self.store()
                 .commit(Commit {
                     writes,
                     ..Commit::default()
                 })
                 .await?;
         } else {
-            let page = self.engine().scan(read::whole(from, to, PAGE_ROWS, PAGE_BYTES)).await?;
+            let page = self.store().scan(read::whole(from, to, PAGE_ROWS, PAGE_BYTES)).await?;
             for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {
-                self.engine().commit(commit).await?;
+                self.store().commit(commit).await?;
             }
             if page.more {
                 return Ok(true);

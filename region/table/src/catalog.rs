@@ -5,7 +5,7 @@ use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Description, Result, TableError, Tables,
+    Description, Result, TableError, Tables, encryption,
     registers::{CATALOG, Setting, pack},
     replicas,
     resource_policy::ResourcePolicy,
@@ -49,6 +49,8 @@ pub struct CreateTable {
     pub tags: Tags,
     /// Its policy.
     pub resource_policy: Option<String>,
+    /// The master key that it is to be sealed under, as the key service calls it; none for a table without one.
+    pub master_key: Option<String>,
 }
 
 /// What an index is to be.
@@ -93,6 +95,10 @@ pub struct UpdateTable {
     pub disassociation_protection: Option<bool>,
     /// Whether a regional table's settings are to be replicated: kept and shown.
     pub settings_mode: Option<bool>,
+    /// The master key that it is to be sealed under in this region: `Some(None)` makes its rows plain.
+    pub master_key: Option<Option<String>>,
+    /// The master keys of replicas, new ones too, by their regions.
+    pub replica_keys: Vec<(String, String)>,
 }
 
 /// A register's new value; `None` takes it away.
@@ -106,6 +112,9 @@ impl<E: Engine> Tables<E> {
 
     /// The same, with more registers, which are there from its first moment.
     pub(crate) async fn create_with(&self, create: CreateTable, mut changes: Vec<Change>) -> Result<Description> {
+        if let Some(master) = &create.master_key {
+            changes.push(self.encrypt_new(master).await?);
+        }
         let _changing = self.catalog_lock.lock().await;
         let directory = self.directory();
         if directory.holder(&create.name, self.region(), self.replica()).is_some() {
@@ -120,7 +129,7 @@ impl<E: Engine> Tables<E> {
             )));
         }
         let now = self.orderer().time.now_ms();
-        let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
         let mut named = stamp.to_bytes().to_vec();
         let mut unique = |what: &str| {
             named.extend_from_slice(what.as_bytes());
@@ -254,6 +263,12 @@ impl<E: Engine> Tables<E> {
         if let Some(protected) = update.deletion_protection {
             changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&protected)?)));
         }
+        if let Some(master) = &update.master_key {
+            changes.extend(self.encrypt_anew(&table, master.as_deref()).await?);
+        }
+        for (replica, master) in &update.replica_keys {
+            changes.push(encryption::replica_key(&table, replica, master)?);
+        }
         let class = update.table_class.as_deref();
         changes.extend(throughput_changes::of_class(&table, &region, class, now)?);
         for newcomer in update.replica_creates {
@@ -268,7 +283,7 @@ impl<E: Engine> Tables<E> {
                 };
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }
-            let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+            let stamp = self.orderer().stamp(self.store_arc(), None).await?;
             let join = xxh3_64(&stamp.to_bytes());
             changes.push(replicas::create_request(&newcomer, &region, join, now)?);
         }
@@ -291,7 +306,7 @@ impl<E: Engine> Tables<E> {
     pub async fn delete_table(&self, name: &str) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
         let table = self.table_named(name)?;
-        if !matches!(table.status(), TableStatus::Active) {
+        if !matches!(table.status(), TableStatus::Active | TableStatus::Inaccessible) {
             return Err(TableError::in_use(name, table.status()));
         }
         let description = table.describe(self.region(), self.orderer().time.now_ms());

@@ -25,13 +25,13 @@ impl<E: Engine> Tables<E> {
             let tables = directory.by_id.values().filter(|table| infrequent(table));
             tables.flat_map(|table| prefixes(table)).collect()
         };
-        let known: BTreeSet<Prefix> = self.engine().classes().into_iter().map(|(prefix, _)| prefix).collect();
+        let known: BTreeSet<Prefix> = self.store().classes().into_iter().map(|(prefix, _)| prefix).collect();
         for prefix in wanted.difference(&known) {
-            self.engine().set_class(*prefix, StorageClass::Infrequent).await?;
+            self.store().set_class(*prefix, StorageClass::Infrequent).await?;
         }
         // Tables of another class now, and tables and indexes that are gone.
         for prefix in known.difference(&wanted) {
-            self.engine().set_class(*prefix, StorageClass::Standard).await?;
+            self.store().set_class(*prefix, StorageClass::Standard).await?;
         }
         Ok(())
     }

@@ -167,9 +167,9 @@ impl<E: Engine> Tables<E> {
                 .writes
                 .push(Write::Put(of.key(), after.to_be_bytes().to_vec().into()));
         }
-        let result = if self.engine().spans_groups() {
+        let result = if self.store().spans_groups() {
             // It is handed over by the call; the next one's sizes may be worked out while it is being written.
-            let committed = self.engine().commit(commit);
+            let committed = self.store().commit(commit);
             drop(held);
             committed.await.map_err(TableError::from)
         } else {
@@ -201,7 +201,7 @@ impl<E: Engine> Tables<E> {
 
     /// The stored size, or the measured one where none is stored. No commit of the collection is under way.
     async fn stored_size(&self, indexes: &[IndexDefinition], of: &Collection) -> Result<i64> {
-        let stored = self.engine().get(&of.key()).await?;
+        let stored = self.store().get(&of.key()).await?;
         if let Some(size) = stored.and_then(|bytes| bytes.as_ref().try_into().ok()) {
             return Ok(i64::from_be_bytes(size));
         }
@@ -219,7 +219,7 @@ impl<E: Engine> Tables<E> {
         let mut sum: usize = 0;
         loop {
             let page = self
-                .engine()
+                .store()
                 .scan(read::whole(from, to.clone(), stats::ROWS, stats::BYTES))
                 .await?;
             let last = page.rows.last().map(|(key, _)| keys::just_after(key));

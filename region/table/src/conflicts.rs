@@ -119,7 +119,7 @@ impl<E: Engine> Tables<E> {
         let (first, to) = keys::owner_range(space::CONFLICT, table.id(), 0, u64::MAX);
         let from = after.map_or(first, |after| keys::just_after(&after.row(table.id())));
         let limit = limit.clamp(1, CONFLICTS_PAGE_MAX);
-        let page = self.engine().scan(read::whole(from, to, limit, PAGE_BYTES)).await?;
+        let page = self.store().scan(read::whole(from, to, limit, PAGE_BYTES)).await?;
         let mut conflicts = Vec::with_capacity(page.rows.len());
         for (key, value) in &page.rows {
             conflicts.push(self.conflict_of_row(&table, key, value).await?);
@@ -135,7 +135,7 @@ impl<E: Engine> Tables<E> {
     pub async fn conflict(&self, table: &str, id: &ConflictId) -> Result<Option<Conflict>> {
         let table = self.table_named(table)?;
         let key = id.row(table.id());
-        match self.engine().get(&key).await? {
+        match self.store().get(&key).await? {
             Some(value) => self.conflict_of_row(&table, &key, &value).await.map(Some),
             None => Ok(None),
         }
@@ -145,7 +145,7 @@ impl<E: Engine> Tables<E> {
         let id = ConflictId::of_row(key);
         let id = id.ok_or_else(|| TableError::Corrupt("a conflict's key cannot be read".into()))?;
         let item_key = id.item_key();
-        let current = self.engine().get(&keys::item(table.id(), id.route, &item_key)).await?;
+        let current = self.store().get(&keys::item(table.id(), id.route, &item_key)).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         Ok(Conflict {
             keys: ItemKey::decode(table.keys(), &item_key)?,

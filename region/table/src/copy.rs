@@ -128,7 +128,9 @@ impl<E: Engine> Tables<E> {
                 after: None,
             });
         }
-        for table in self.all() {
+        // What cannot be sealed yet is not fetched.
+        let able = |table: &std::sync::Arc<crate::Table>| table.live.key_away_since().is_none();
+        for table in self.all().into_iter().filter(able) {
             let join = replicas::join_source(&table.registers, self.region(), self.replica().0);
             let Some((entry, source)) = join else {
                 orders.extend(self.relay_order(&table, copies.get(&table.id())));
@@ -254,7 +256,7 @@ impl<E: Engine> Tables<E> {
         } else {
             Vec::new()
         };
-        let rows = self.engine().scan(scan).await?.rows;
+        let rows = self.store().scan(scan).await?.rows;
         let mut deltas = Vec::with_capacity(rows.len() + parked.len());
         deltas.extend(parked.into_iter().map(|parked| Delta::Version {
             key: parked.key,
@@ -285,7 +287,7 @@ impl<E: Engine> Tables<E> {
             keys::owner_range(space::CONFLICT, table.id(), first, last.map_or(u64::MAX, |mark| mark.0));
         loop {
             let scan = crate::read::whole(from, to.clone(), CONFLICT_ROWS, usize::MAX);
-            let page = self.engine().scan(scan).await?;
+            let page = self.store().scan(scan).await?;
             let next = page.rows.last().map(|(key, _)| keys::just_after(key));
             for (key, value) in page.rows {
                 let (route, rest) = (keys::route_of(&key), keys::rest(&key));
@@ -341,14 +343,14 @@ impl<E: Engine> Tables<E> {
         let store = async {
             // What is written here later must not be taken for something bygone.
             self.orderer().observe(Stamp::new(start.forgotten, self.replica()));
-            self.orderer().cover(self.engine_arc()).await?;
+            self.orderer().cover(self.store_arc()).await?;
             if let Some(table) = self.replicated(table) {
                 self.agree(&table, start.forgotten).await?;
             }
             let mut writes = self.cursor_writes(&cursors);
             writes.push(state.write(table)?);
             for commit in self.splits(writes) {
-                self.engine().commit(commit).await?;
+                self.store().commit(commit).await?;
             }
             Ok::<_, TableError>(())
         };
@@ -412,7 +414,7 @@ impl<E: Engine> Tables<E> {
                     writes: vec![state.write(id)?],
                     ..Commit::default()
                 };
-                self.engine().commit(commit).await?;
+                self.store().commit(commit).await?;
                 self.copies.lock().insert(id, state);
                 return Ok(());
             }
@@ -435,7 +437,7 @@ impl<E: Engine> Tables<E> {
                 writes: vec![Write::Delete(copy_key(id))],
                 ..Commit::default()
             };
-            self.engine().commit(forget).await?;
+            self.store().commit(forget).await?;
             self.copies.lock().remove(&id);
             Ok::<_, TableError>(())
         };
@@ -449,7 +451,7 @@ impl<E: Engine> Tables<E> {
 
     /// Commits for writes of several groups: one where the engine spans them, else one for each write.
     pub(crate) fn splits(&self, writes: Vec<Write>) -> Vec<Commit> {
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             return vec![Commit {
                 writes,
                 ..Commit::default()

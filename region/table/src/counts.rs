@@ -91,7 +91,7 @@ impl<E: Engine> Tables<E> {
                 writes,
                 ..Commit::default()
             };
-            self.engine().commit(commit).await?;
+            self.store().commit(commit).await?;
             *self.stored_counts.lock() = now;
         }
         Ok(())

@@ -130,13 +130,13 @@ impl<E: Engine> Tables<E> {
     /// follows in a commit of its own: it may be behind what is applied, never ahead. Whoever calls raises them.
     pub(crate) async fn commit_with_cursors(&self, cursors: &[(LogInfo, Position)], mut staged: Staged) -> Result<()> {
         let writes = self.cursor_writes(cursors);
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             staged.commit.writes.extend(writes);
             self.commit(staged).await?;
         } else {
             self.commit(staged).await?;
             for write in writes {
-                self.engine()
+                self.store()
                     .commit(Commit {
                         writes: vec![write],
                         ..Commit::default()
@@ -164,7 +164,7 @@ impl<E: Engine> Tables<E> {
     /// The cursor of a log as it is stored.
     pub(crate) async fn stored_cursor(&self, info: &LogInfo) -> Result<Position> {
         let key = keys::cursor(info.table.0, info.log.0);
-        let value = self.engine().get(&key).await?;
+        let value = self.store().get(&key).await?;
         let stored = value.and_then(|value| read(&key, &value));
         Ok(stored.map_or(Position::START, |(_, at)| at))
     }

@@ -6,6 +6,7 @@ use geodynamo_replicator_core::Millis;
 
 use crate::{
     Table,
+    encryption::EncryptionDescription,
     recovery::Restore,
     schema::{
         Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream,
@@ -64,6 +65,8 @@ pub struct Description {
     pub disassociation_protection: bool,
     /// Whether a regional table's settings are to be replicated, if that was ever said.
     pub settings_mode: Option<bool>,
+    /// How it is encrypted, if it has a key of its own in this region.
+    pub encryption: Option<EncryptionDescription>,
 }
 
 /// What DescribeTable shows of an index.
@@ -102,6 +105,8 @@ pub struct ReplicaDescription {
     pub table_class: Option<TableClass>,
     /// Whether it is about to leave the group.
     pub leaving: bool,
+    /// The master key that it is sealed under, if it has one.
+    pub master_key: Option<String>,
 }
 
 impl ReplicaDescription {
@@ -158,6 +163,7 @@ impl Table {
             restore: registers.restores.get(region).cloned(),
             disassociation_protection: registers.disassociation_protection.get(region).copied().unwrap_or(true),
             settings_mode: registers.settings_mode,
+            encryption: self.describe_encryption(region),
             replicas: self
                 .other_replicas(region)
                 .map(|(name, entry)| ReplicaDescription {
@@ -166,6 +172,10 @@ impl Table {
                     overrides: registers.overrides.get(name).cloned().unwrap_or_default(),
                     table_class: registers.table_class.get(name).cloned(),
                     leaving: registers.leaving.contains_key(name),
+                    master_key: registers
+                        .encryption
+                        .get(name)
+                        .and_then(|encryption| encryption.master.clone()),
                 })
                 .collect(),
         }

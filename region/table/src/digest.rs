@@ -44,7 +44,7 @@ impl<E: Engine> Tables<E> {
     /// The digest of a table: replicas that have applied the same deltas have the same.
     pub async fn digest(&self, name: &str) -> Result<Digest> {
         let table = self.table_named(name)?;
-        let snapshot = self.engine().snapshot();
+        let snapshot = self.store().snapshot();
         // Each region takes tombstones away in its own time.
         let forgets = self.verifications().standings.kept(table.id()).agreed > Hlc(0);
         let mut partitions = Vec::new();

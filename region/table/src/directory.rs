@@ -104,6 +104,12 @@ impl<E: Engine> Tables<E> {
             let live = old.as_ref().map_or_else(Arc::default, |old| Arc::clone(&old.live));
             if let Some(mut table) = Table::new(id, registers, status, phases, live) {
                 table.throttle = self.throttle_of(&table);
+                table.insights = self.table_insights(&table);
+                let there = self.follow_encryption(id, Some(&table));
+                table.live.key_is_there(there, self.now_ms());
+                if !there && matches!(table.status, TableStatus::Active | TableStatus::Updating) {
+                    table.status = TableStatus::Inaccessible;
+                }
                 let archived = self.point_in_time(&table).is_some_and(|setting| setting.enabled);
                 table.live.keep_images(archived);
                 let table = Arc::new(table);
@@ -113,6 +119,7 @@ impl<E: Engine> Tables<E> {
             }
         }
         if !directory.by_id.contains_key(&id) {
+            self.follow_encryption(id, None);
             self.follow_stream_setting(id, None, old.as_ref().map(|old| &*old.live))
                 .await?;
             // Others have given it up, or the copy failed: what is here of it is to be taken away.
@@ -175,7 +182,7 @@ impl<E: Engine> Tables<E> {
 
     async fn read_registers(&self, from: bytes::Bytes, to: bytes::Bytes) -> Result<BTreeMap<u64, Registers>> {
         let mut all: BTreeMap<u64, Registers> = BTreeMap::new();
-        for (key, value) in load_range(self.engine(), from, to).await? {
+        for (key, value) in load_range(self.store(), from, to).await? {
             let Some(value) = crate::record::item_of(&value)? else {
                 continue;
             };

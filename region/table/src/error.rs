@@ -75,7 +75,7 @@ impl TableError {
         let done = match status {
             TableStatus::Creating => "created",
             TableStatus::Deleting => "deleted",
-            TableStatus::Updating | TableStatus::Active => "updated",
+            TableStatus::Updating | TableStatus::Active | TableStatus::Inaccessible => "updated",
         };
         Self::ResourceInUse(format!(
             "Attempt to change a resource which is still in use: Table is being {done}: {name}"

@@ -137,7 +137,7 @@ impl<E: Engine> Tables<E> {
         let (Some(own), true) = (registers.replicas.get(&region), registers.leaving.contains_key(&region)) else {
             return Ok(());
         };
-        let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
         let mut changes = registers.taken_along(&region)?;
         // Another join: what the others may still ask of the one before is about nothing.
         let alone = ReplicaEntry {

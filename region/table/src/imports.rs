@@ -45,7 +45,7 @@ impl<E: Engine> Tables<E> {
 
     /// What was last said of how far the import of a table has come.
     pub async fn import_mark(&self, table: u64) -> Result<Option<Bytes>> {
-        Ok(self.engine().get(&mark_key(table)).await?)
+        Ok(self.store().get(&mark_key(table)).await?)
     }
 
     /// Why an item cannot be imported into a table, if it cannot.
@@ -76,13 +76,13 @@ impl<E: Engine> Tables<E> {
             last.insert(keys::item(table.id(), at.route, &at.bytes), (at, item));
         }
         let places: Vec<_> = last.keys().cloned().collect();
-        let held = self.engine().get_each(&places).await?;
+        let held = self.store().get_each(&places).await?;
         let mut staged = Staged::default();
         for ((at, item), held) in last.values().zip(held) {
             let held = held.map(|bytes| Record::read(&bytes)).transpose()?;
             let seen = held.as_ref().map(|record| record.stamp);
             let new = Record {
-                stamp: self.orderer().stamp(self.engine_arc(), seen).await?,
+                stamp: self.orderer().stamp(self.store_arc(), seen).await?,
                 past: held
                     .as_ref()
                     .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp)),
@@ -103,7 +103,7 @@ impl<E: Engine> Tables<E> {
         if staged.commit.writes.is_empty() {
             return self.write_system(write).await;
         }
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             staged.commit.writes.push(write);
             self.commit(staged).await
         } else {

@@ -26,7 +26,7 @@ impl<E: Engine> Tables<E> {
         check(table, update)?;
         let (mut changes, mut created) = (Vec::new(), Vec::new());
         for new in &update.index_creates {
-            let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+            let stamp = self.orderer().stamp(self.store_arc(), None).await?;
             let mut named = stamp.to_bytes().to_vec();
             named.extend_from_slice(new.name.as_bytes());
             let definition = new.clone().into_definition(IndexKind::Global(xxh3_64(&named).max(1)));

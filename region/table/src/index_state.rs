@@ -201,7 +201,7 @@ impl<E: Engine> Tables<E> {
             writes: vec![state.write(id)?],
             ..Commit::default()
         };
-        self.engine().commit(commit).await?;
+        self.store().commit(commit).await?;
         self.index_states().set(id, state);
         Ok(())
     }
@@ -211,7 +211,7 @@ impl<E: Engine> Tables<E> {
             writes: vec![Write::Delete(key(table, index))],
             ..Commit::default()
         };
-        self.engine().commit(commit).await?;
+        self.store().commit(commit).await?;
         self.index_states().remove((table, index));
         Ok(())
     }

@@ -25,7 +25,7 @@ impl<E: Engine> Tables<E> {
     /// All rows of a keeper: their groups, their keys and their values.
     pub async fn kept_rows(&self, keeper: Keeper) -> Result<Vec<(u64, Bytes, Bytes)>> {
         let (from, to) = keys::owner_range(space::KEPT, keeper as u64, 0, u64::MAX);
-        let rows = load_range(self.engine(), from, to).await?;
+        let rows = load_range(self.store(), from, to).await?;
         let split = |(key, value): (Bytes, Bytes)| (keys::route_of(&key), keys::rest(&key), value);
         Ok(rows.into_iter().map(split).collect())
     }
@@ -40,7 +40,7 @@ impl<E: Engine> Tables<E> {
             writes: changes.into_iter().map(write).collect(),
             ..Commit::default()
         };
-        self.engine().commit(commit).await?;
+        self.store().commit(commit).await?;
         Ok(())
     }
 }

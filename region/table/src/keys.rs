@@ -121,6 +121,11 @@ pub(crate) fn rest(key: &Bytes) -> Bytes {
     key.slice(KEY_HEAD.min(key.len())..)
 }
 
+/// Like [`rest`], without a reference to the key's buffer.
+pub(crate) fn rest_of(key: &[u8]) -> &[u8] {
+    key.get(KEY_HEAD..).unwrap_or_default()
+}
+
 /// Whether a key is an entry of a global index: of the one with this id.
 pub(crate) fn is_entry_of(key: &[u8], index: u64) -> bool {
     key.first() == Some(&space::GLOBAL) && key.get(1..9) == Some(&index.to_be_bytes())

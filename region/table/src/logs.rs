@@ -18,7 +18,8 @@ impl<E: Engine> Tables<E> {
     pub fn logs_to(&self, region: &str) -> Vec<LogInfo> {
         let mut logs: Vec<_> = self.system().all().flat_map(|table| self.logs_of(table)).collect();
         for table in self.all() {
-            if table.replicates_to(region) {
+            // What is sealed under a key that is away cannot be read, and is sent once it is there again.
+            if table.replicates_to(region) && table.live.key_away_since().is_none() {
                 logs.extend(self.logs_of(&table));
             }
         }
@@ -56,7 +57,7 @@ impl<E: Engine> Tables<E> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let (log, after) = (geodynamo_storage::LogId(log.0), geodynamo_storage::Position(after.0));
         let records = self
-            .engine()
+            .store()
             .log_read(log, after, rows_max, bytes_max)
             .await
             .map_err(|error| failed(&error))?;
@@ -87,7 +88,7 @@ impl<E: Engine> Tables<E> {
         let engine_keys = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut versions = Vec::with_capacity(wanted.len());
         let mut bytes = 0;
-        for found in self.engine().get_each(&engine_keys).await? {
+        for found in self.store().get_each(&engine_keys).await? {
             bytes += found.as_ref().map_or(0, Bytes::len);
             let record = found.map(|bytes| Record::read(&bytes)).transpose()?;
             versions.push(record.map(Record::into_version));

@@ -120,7 +120,7 @@ impl<E: Engine> Tables<E> {
                 "a replica that was removed does not answer: it is given up"
             );
         }
-        let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
         self.set_locked(
             id,
             registers.given_up(self.region(), self.orderer().time.now_ms(), stamp)?,

@@ -6,7 +6,7 @@ use geodynamo_item::Item;
 use geodynamo_storage::Engine;
 
 use crate::{
-    Access, Result, StoredItem, Table, TableError, Tables, capacity::read_units, index::ItemKey,
+    Access, Result, StoredItem, Table, TableError, Tables, capacity::read_units, index::ItemKey, insights::Place,
     schema::IndexDefinition,
 };
 
@@ -44,15 +44,15 @@ impl<E: Engine> Tables<E> {
     pub async fn get_item(&self, table: &Table, key: &Item, consistent: bool) -> Result<Option<StoredItem>> {
         let at = table.key_of(key)?;
         let least = read_units(0, consistent);
-        table.admit(None, Access::Read, at.route, least)?;
+        table.admit(None, Access::Read, (&at).into(), least)?;
         let found = self.get_at(table, &at).await?;
         if let Some(item) = &found
-            && table.is_throttled()
+            && table.is_metered()
         {
             table.consume(
                 None,
                 Access::Read,
-                at.route,
+                (&at).into(),
                 read_units(item.size()?, consistent) - least,
             );
         }
@@ -62,13 +62,13 @@ impl<E: Engine> Tables<E> {
     /// The items with these keys, as a client reads them: as many as there is capacity for.
     pub async fn get_items(&self, table: &Table, wanted: &[Item], consistent: bool) -> Result<ReadItems> {
         let least = read_units(0, consistent);
-        let mut routes = Vec::with_capacity(wanted.len());
+        let mut places = Vec::with_capacity(wanted.len());
         let mut throttled = None;
-        if table.is_throttled() {
+        if table.is_metered() {
             for key in wanted {
-                let route = table.key_of(key)?.route;
-                match table.admit(None, Access::Read, route, least) {
-                    Ok(()) => routes.push(route),
+                let at = table.key_of(key)?;
+                match table.admit(None, Access::Read, (&at).into(), least) {
+                    Ok(()) => places.push(at),
                     Err(error) => {
                         throttled = Some(error);
                         break;
@@ -76,11 +76,16 @@ impl<E: Engine> Tables<E> {
                 }
             }
         }
-        let admitted = throttled.as_ref().map_or(wanted.len(), |_| routes.len());
+        let admitted = throttled.as_ref().map_or(wanted.len(), |_| places.len());
         let found = self.get_many(table, &wanted[..admitted]).await?;
-        for (item, route) in found.iter().zip(routes) {
+        for (item, at) in found.iter().zip(&places) {
             if let Some(item) = item {
-                table.consume(None, Access::Read, route, read_units(item.size()?, consistent) - least);
+                table.consume(
+                    None,
+                    Access::Read,
+                    at.into(),
+                    read_units(item.size()?, consistent) - least,
+                );
             }
         }
         Ok(ReadItems { found, throttled })
@@ -94,7 +99,7 @@ pub(crate) fn admit_transaction<'a>(
     least: f64,
 ) -> Result<()> {
     let reasons: Vec<_> = places
-        .map(|(table, at)| table.admit(None, access, at.route, least).err())
+        .map(|(table, at)| table.admit(None, access, at.into(), least).err())
         .collect();
     if reasons.iter().all(Option::is_none) {
         return Ok(());
@@ -103,12 +108,12 @@ pub(crate) fn admit_transaction<'a>(
 }
 
 impl<'a> PageMeter<'a> {
-    /// Begins a page that reads from a route on, of so many partitions; it is refused if there is no capacity left.
+    /// Begins a page that reads from a place on, of so many partitions; it is refused if there is no capacity left.
     pub(crate) fn begin(
         table: &'a Table,
         index: Option<&IndexDefinition>,
         consistent: bool,
-        route: u64,
+        from: Place<'_>,
         partitions: u64,
         on: bool,
     ) -> Result<Self> {
@@ -121,27 +126,27 @@ impl<'a> PageMeter<'a> {
             partition: 0,
             bytes: 0,
             before: 0.0,
-            on: on && table.is_throttled(),
+            on: on && table.is_metered(),
         };
-        meter.partition = meter.partition_of(route);
+        meter.partition = meter.partition_of(from.route);
         if meter.on {
-            table.admit(meter.index, Access::Read, route, meter.units())?;
+            table.admit(meter.index, Access::Read, from, meter.units())?;
         }
         Ok(meter)
     }
 
-    /// So many more bytes of the table or the index have been read, of an item at a route. Whether the page must end here,
+    /// So many more bytes of the table or the index have been read, of an item. Whether the page must end here,
     /// for want of capacity.
-    pub(crate) fn has_read(&mut self, bytes: usize, route: u64) -> bool {
+    pub(crate) fn has_read(&mut self, bytes: usize, at: Place<'_>) -> bool {
         let before = self.units();
-        self.go_on_to(route);
+        self.go_on_to(at.route);
         self.bytes += bytes;
         let more = self.units() - before;
         if !self.on || more <= 0.0 {
             return false;
         }
-        self.table.consume(self.index, Access::Read, route, more);
-        self.table.admit(self.index, Access::Read, route, 0.0).is_err()
+        self.table.consume(self.index, Access::Read, at, more);
+        self.table.is_used_up(self.index, Access::Read, at.route)
     }
 
     /// Everything up to a route has been looked at.
@@ -150,7 +155,7 @@ impl<'a> PageMeter<'a> {
         self.go_on_to(route);
         if self.on {
             self.table
-                .consume(self.index, Access::Read, route, self.units() - before);
+                .consume(self.index, Access::Read, Place::of_route(route), self.units() - before);
         }
     }
 
@@ -179,7 +184,7 @@ impl<'a> PageMeter<'a> {
     /// An item was read from the table for an index's.
     pub(crate) fn has_fetched(&self, units: f64, route: u64) {
         if self.on {
-            self.table.consume(None, Access::Read, route, units);
+            self.table.consume(None, Access::Read, Place::of_route(route), units);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     Result, StoredItem, Table, TableError, Tables,
     capacity::{self, Capacity, read_units},
     index::{self, ItemKey},
+    insights::Place,
     keys,
     metered::PageMeter,
     range::{KeyRange, SortForm},
@@ -113,7 +114,7 @@ impl<E: Engine> Tables<E> {
     }
 
     pub(crate) async fn get_at(&self, table: &Table, at: &ItemKey) -> Result<Option<StoredItem>> {
-        let found = self.engine().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
+        let found = self.store().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
         Ok(found
             .map(|bytes| record::item_of(&bytes))
             .transpose()?
@@ -247,9 +248,10 @@ impl<E: Engine> Tables<E> {
         let mut base_units = 0.0;
         let mut passed_over = 0;
         let mut range = reading.range.clone();
-        let first = match &range.from {
-            Bound::Included(key) | Bound::Excluded(key) => keys::route_of(key),
-            Bound::Unbounded => 0,
+        let from = range.from.clone();
+        let first = match &from {
+            Bound::Included(key) | Bound::Excluded(key) => Place::of_engine_key(key),
+            Bound::Unbounded => Place::of_route(0),
         };
         let (index, consistent) = (reading.index, reading.consistent);
         let mut meter = PageMeter::begin(table, index, consistent, first, reading.partitions, reading.metered)?;
@@ -266,7 +268,7 @@ impl<E: Engine> Tables<E> {
                 bytes_max: PAGE_BYTES_MAX,
                 once: false,
             };
-            let chunk = self.engine().scan(scan).await?;
+            let chunk = self.store().scan(scan).await?;
             let last = chunk.rows.last().map(|(key, _)| key.clone());
             for (key, value) in chunk.rows {
                 let stored = if reading.index.is_some() {
@@ -287,7 +289,7 @@ impl<E: Engine> Tables<E> {
                 let size = stored.size()?;
                 bytes += size;
                 let route = keys::route_of(&key);
-                let used_up = meter.has_read(size, route);
+                let used_up = meter.has_read(size, Place::of_engine_key(&key));
                 let ends = page.scanned == reading.limit || bytes >= PAGE_BYTES_MAX || used_up;
                 if ends {
                     page.last_key = Some(self.last_key(table, reading.index, &key, &stored)?);
@@ -355,7 +357,7 @@ impl<E: Engine> Tables<E> {
 
     /// The items of these engine keys, in their order, all as of one moment.
     pub(crate) async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
-        let found = self.engine().get_many(engine_keys).await?;
+        let found = self.store().get_many(engine_keys).await?;
         let item = |bytes: Option<Bytes>| {
             Ok(bytes
                 .map(|bytes| record::item_of(&bytes))

@@ -124,7 +124,7 @@ impl<E: Engine> Tables<E> {
 
     /// Waits until the engine takes writes. What makes room, as deleting expired items does, need not wait.
     pub async fn writable(&self) {
-        Health::wait_writable(self.engine().health()).await;
+        Health::wait_writable(self.store().health()).await;
     }
 
     fn report(&self, what: &str, result: Result<()>) {
@@ -211,7 +211,7 @@ impl<E: Engine> Tables<E> {
                 vec![(own(), Some(pack(&answer)?))]
             }
             Step::Rejoin { survivors, failure } => {
-                let stamp: Stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+                let stamp: Stamp = self.orderer().stamp(self.store_arc(), None).await?;
                 replicas::rejoined(self.here(), registers, (&survivors, failure), stamp)?
             }
             Step::Forget => vec![(own(), None)],
@@ -279,7 +279,7 @@ impl<E: Engine> Tables<E> {
         for (space, owner) in spaces.map(|space| (space, id)).into_iter().chain(local).chain(global) {
             self.drop_range(space, owner).await?;
         }
-        self.engine()
+        self.store()
             .commit(Commit {
                 writes: vec![
                     Write::Delete(copy_key(id)),
@@ -295,9 +295,7 @@ impl<E: Engine> Tables<E> {
         let logs = Some(self.logs_of(table)).filter(|_| !self.streams().keeps(id));
         for info in logs.into_iter().flatten() {
             let end = geodynamo_storage::Position(self.log_end(info.log).0);
-            self.engine()
-                .log_trim(geodynamo_storage::LogId(info.log.0), end)
-                .await?;
+            self.store().log_trim(geodynamo_storage::LogId(info.log.0), end).await?;
         }
         self.cursors.forget(id);
         self.verifications().forget(id);
@@ -313,9 +311,9 @@ impl<E: Engine> Tables<E> {
 
     pub(crate) async fn drop_range(&self, space: u8, owner: u64) -> Result<()> {
         let (from, to) = keys::owner_range(space, owner, 0, u64::MAX);
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             let writes = vec![Write::DeleteRange(from, to)];
-            self.engine()
+            self.store()
                 .commit(Commit {
                     writes,
                     makes_room: true,
@@ -326,11 +324,11 @@ impl<E: Engine> Tables<E> {
         }
         loop {
             let page = self
-                .engine()
+                .store()
                 .scan(read::whole(from.clone(), to.clone(), stats::ROWS, stats::BYTES))
                 .await?;
             for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {
-                self.engine().commit(commit).await?;
+                self.store().commit(commit).await?;
             }
             if !page.more {
                 return Ok(());

@@ -15,8 +15,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Result, TableError,
+    encryption::Encryption,
     imports::Import,
     index::ItemKey,
+    insights::InsightsSettings,
     recovery::{PointInTime, Restore},
     replicas::{self, Claim},
     resource_policy::ResourcePolicy,
@@ -69,6 +71,10 @@ pub(crate) enum Setting {
     Tags(String),
     /// Point-in-time recovery in a region.
     PointInTime(String),
+    /// Contributor insights in a region.
+    Insights(String),
+    /// The key of its own that a region's replica is sealed under.
+    Encryption(String),
     /// What a region's replica was restored from.
     Restore(String),
     /// That a region's replica is being imported.
@@ -116,6 +122,8 @@ impl Setting {
             Self::Overrides(region) => format!("overrides/{region}"),
             Self::Tags(region) => format!("tags/{region}"),
             Self::PointInTime(region) => format!("point-in-time/{region}"),
+            Self::Insights(region) => format!("insights/{region}"),
+            Self::Encryption(region) => format!("encryption/{region}"),
             Self::Restore(region) => format!("restore/{region}"),
             Self::Import(region) => format!("import/{region}"),
             Self::ResourcePolicy(region) => format!("policy/{region}"),
@@ -181,6 +189,8 @@ impl Setting {
             Some(("overrides", region)) => Self::Overrides(region.into()),
             Some(("tags", region)) => Self::Tags(region.into()),
             Some(("point-in-time", region)) => Self::PointInTime(region.into()),
+            Some(("insights", region)) => Self::Insights(region.into()),
+            Some(("encryption", region)) => Self::Encryption(region.into()),
             Some(("restore", region)) => Self::Restore(region.into()),
             Some(("import", region)) => Self::Import(region.into()),
             Some(("policy", region)) => Self::ResourcePolicy(region.into()),
@@ -240,6 +250,8 @@ pub(crate) struct Registers {
     pub(crate) overrides: BTreeMap<String, Overrides>,
     pub(crate) tags: BTreeMap<String, Tags>,
     pub(crate) point_in_time: BTreeMap<String, PointInTime>,
+    pub(crate) insights: BTreeMap<String, InsightsSettings>,
+    pub(crate) encryption: BTreeMap<String, Encryption>,
     pub(crate) restores: BTreeMap<String, Restore>,
     pub(crate) imports: BTreeMap<String, Import>,
     pub(crate) resource_policies: BTreeMap<String, Arc<ResourcePolicy>>,
@@ -284,6 +296,8 @@ impl Registers {
             Setting::Overrides(region) => drop(self.overrides.insert(region, unpack(value)?)),
             Setting::Tags(region) => drop(self.tags.insert(region, unpack(value)?)),
             Setting::PointInTime(region) => drop(self.point_in_time.insert(region, unpack(value)?)),
+            Setting::Insights(region) => drop(self.insights.insert(region, unpack(value)?)),
+            Setting::Encryption(region) => drop(self.encryption.insert(region, unpack(value)?)),
             Setting::Restore(region) => drop(self.restores.insert(region, unpack(value)?)),
             Setting::Import(region) => drop(self.imports.insert(region, unpack(value)?)),
             Setting::ResourcePolicy(region) => drop(self.resource_policies.insert(region, Arc::new(unpack(value)?))),
@@ -348,6 +362,8 @@ impl Registers {
         settings.extend(self.overrides.keys().cloned().map(Setting::Overrides));
         settings.extend(self.tags.keys().cloned().map(Setting::Tags));
         settings.extend(self.point_in_time.keys().cloned().map(Setting::PointInTime));
+        settings.extend(self.insights.keys().cloned().map(Setting::Insights));
+        settings.extend(self.encryption.keys().cloned().map(Setting::Encryption));
         settings.extend(self.restores.keys().cloned().map(Setting::Restore));
         settings.extend(self.imports.keys().cloned().map(Setting::Import));
         settings.extend(self.resource_policies.keys().cloned().map(Setting::ResourcePolicy));
@@ -381,6 +397,8 @@ impl Registers {
             | Setting::Overrides(of)
             | Setting::Tags(of)
             | Setting::PointInTime(of)
+            | Setting::Insights(of)
+            | Setting::Encryption(of)
             | Setting::Restore(of)
             | Setting::Import(of)
             | Setting::ResourcePolicy(of)
@@ -434,6 +452,8 @@ mod tests {
             Setting::Overrides("eu-west-1".into()),
             Setting::Tags("eu-west-1".into()),
             Setting::PointInTime("eu-west-1".into()),
+            Setting::Insights("eu-west-1".into()),
+            Setting::Encryption("eu-west-1".into()),
             Setting::Restore("eu-west-1".into()),
             Setting::Import("eu-west-1".into()),
             Setting::ResourcePolicy("eu-west-1".into()),

@@ -21,7 +21,7 @@ pub(crate) const BYTES: usize = 1024 * 1024;
 /// Counts all tables in a snapshot taken now. Writes that come later count their difference to it, so the sum is right
 /// as soon as the counting ends, however long it takes. Until then the counts that were stored are shown.
 pub(crate) fn count_in_background<E: Engine>(tables: &Arc<Tables<E>>) {
-    let snapshot = tables.engine().snapshot();
+    let snapshot = tables.store().snapshot();
     let all = tables.all();
     // What is shown is known before the first write.
     let shown: Vec<_> = all.iter().flat_map(shown).collect();

@@ -69,7 +69,7 @@ impl<E: Engine> Tables<E> {
                 once: false,
                 ..read::whole(from, to.clone(), ROWS_PER_COMMIT, BYTES_PER_COMMIT)
             };
-            let page = self.engine().scan(scan).await?;
+            let page = self.store().scan(scan).await?;
             let Some((key, _)) = page.rows.last() else {
                 return Ok(());
             };
@@ -103,7 +103,7 @@ impl<E: Engine> Tables<E> {
             .iter()
             .map(|at| keys::item(table.id(), at.route, &at.bytes))
             .collect();
-        let records = self.engine().get_many(&places).await?;
+        let records = self.store().get_many(&places).await?;
         let now = self.orderer().time.now_ms();
         let mut staged = Staged::default();
         let mut stale = Vec::new();
@@ -123,7 +123,7 @@ impl<E: Engine> Tables<E> {
         if !stale.is_empty() {
             for mut commit in self.splits(stale) {
                 commit.makes_room = true;
-                self.engine().commit(commit).await?;
+                self.store().commit(commit).await?;
             }
         }
         drop(turn);

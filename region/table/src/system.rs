@@ -153,7 +153,7 @@ impl<E: Engine> Tables<E> {
     pub async fn system_rows(&self, table: SystemTable) -> Result<Vec<(Bytes, Bytes)>> {
         let (from, to) = keys::owner_range(space::ITEM, table.id(), 0, u64::MAX);
         let mut rows = Vec::new();
-        for (key, record) in load_range(self.engine(), from, to).await? {
+        for (key, record) in load_range(self.store(), from, to).await? {
             if let Some(value) = item_of(&record)? {
                 rows.push((keys::rest(&key), value));
             }
@@ -165,7 +165,7 @@ impl<E: Engine> Tables<E> {
     pub async fn system_get(&self, table: SystemTable, rows: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
         let place = |row: &Bytes| row_key(table.id(), row).map(|at| keys::item(table.id(), at.route, &at.bytes));
         let places = rows.iter().map(place).collect::<Result<Vec<_>>>()?;
-        let found = self.engine().get_each(&places).await?;
+        let found = self.store().get_each(&places).await?;
         let value = |record: Option<Bytes>| record.map_or(Ok(None), |record| item_of(&record));
         found.into_iter().map(value).collect()
     }
@@ -205,10 +205,10 @@ impl<E: Engine> Tables<E> {
         let turn = self.orderer().order_all(latches).await;
         let mut staged = Staged::default();
         for (at, value) in &changes {
-            let current = self.engine().get(&keys::item(id, at.route, &at.bytes)).await?;
+            let current = self.store().get(&keys::item(id, at.route, &at.bytes)).await?;
             let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
             let seen = current.as_ref().map(|record| record.stamp);
-            let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
+            let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
             let past = current
                 .as_ref()
                 .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));

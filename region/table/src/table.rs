@@ -4,18 +4,20 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use geodynamo_expression::Update;
 use geodynamo_item::{AttributeValue, Item};
+use geodynamo_replicator_core::Millis;
 use geodynamo_topology::partition::PartitionMap;
 
 use crate::{
     Result, TableError,
     index::{ItemKey, key_value},
     index_state::{IndexPhases, global_id},
+    insights::{KeptInsights, TableInsights},
     registers::Registers,
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
@@ -40,6 +42,8 @@ pub enum TableStatus {
     Deleting,
     /// Serving.
     Active,
+    /// It takes no requests: the key that it is sealed under is away.
+    Inaccessible,
 }
 
 impl TableStatus {
@@ -50,6 +54,7 @@ impl TableStatus {
             Self::Updating => "UPDATING",
             Self::Deleting => "DELETING",
             Self::Active => "ACTIVE",
+            Self::Inaccessible => "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
         }
     }
 }
@@ -66,6 +71,8 @@ pub struct Table {
     pub(crate) phases: IndexPhases,
     /// What its requests are held to, if to anything.
     pub(crate) throttle: Option<Box<Throttle>>,
+    /// What is counted of its requests, if anything.
+    pub(crate) insights: Option<Box<TableInsights>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -93,9 +100,39 @@ pub(crate) struct Live {
     pub(crate) maintained: arc_swap::ArcSwap<Vec<IndexDefinition>>,
     /// What was consumed of it and its indexes.
     pub(crate) meters: Meters,
+    /// What was counted of its requests.
+    pub(crate) insights: KeptInsights,
+    /// Since when the key that it is sealed under is away, in milliseconds since the Unix epoch; 0 if it is there.
+    key_away_since: AtomicU64,
+    /// When the key service gave it last.
+    key_last_seen: AtomicU64,
 }
 
 impl Live {
+    /// Since when the key that it is sealed under is away, if it is.
+    pub(crate) fn key_away_since(&self) -> Option<Millis> {
+        Some(self.key_away_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
+    /// Takes note of whether the key is there.
+    pub(crate) fn key_is_there(&self, there: bool, now: Millis) {
+        match (there, self.key_away_since()) {
+            (true, _) => self.key_away_since.store(0, Ordering::Relaxed),
+            (false, None) => self.key_away_since.store(now.max(1), Ordering::Relaxed),
+            (false, Some(_)) => {}
+        }
+    }
+
+    /// When the key service gave the key last.
+    pub(crate) fn key_last_seen(&self) -> Millis {
+        self.key_last_seen.load(Ordering::Relaxed)
+    }
+
+    /// The key service has given the key.
+    pub(crate) fn key_seen(&self, now: Millis) {
+        self.key_last_seen.store(now, Ordering::Relaxed);
+    }
+
     /// Whether every change carries the item as it became.
     pub(crate) fn keeps_images(&self) -> bool {
         self.images.load(Ordering::Relaxed)
@@ -213,6 +250,7 @@ impl Table {
             status,
             phases,
             throttle: None,
+            insights: None,
             live,
         })
     }
@@ -283,6 +321,11 @@ impl Table {
     /// Whether requests may be throttled.
     pub fn is_throttled(&self) -> bool {
         self.throttle.is_some()
+    }
+
+    /// Whether anybody wants to know what requests consume.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.throttle.is_some() || self.insights.is_some()
     }
 
     /// Its partitions.

@@ -10,7 +10,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use geodynamo_replicator_core::{Applied, LogId, Millis, Position, ReplicaId, Stamp, parking::ParkingLimits};
-use geodynamo_storage::{Commit, Engine, Write};
+use geodynamo_seal::MasterKeys;
+use geodynamo_storage::{Commit, Engine, StorageError, Write};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ use crate::{
     counts::StoredCounts,
     cursors::Cursors,
     directory::Directory,
+    encryption,
     ends::LogEnds,
     index_state::IndexStates,
     keys::{self, space},
@@ -31,6 +33,7 @@ use crate::{
     recovery::Holders,
     schema::Stream,
     session, stats,
+    store::Store,
     streams::Streams,
     system::{SystemTables, is_system},
     table::TableStatus,
@@ -80,7 +83,9 @@ pub struct Options {
 
 /// A region's tables.
 pub struct Tables<E: Engine> {
-    engine: Arc<E>,
+    store: Arc<Store<E>>,
+    /// What seals the data keys of tables that have one.
+    pub(crate) master_keys: Option<Arc<dyn MasterKeys>>,
     options: Options,
     replica: ReplicaId,
     orderer: Arc<Orderer>,
@@ -157,6 +162,16 @@ pub struct Counts {
 impl<E: Engine> Tables<E> {
     /// Opens the tables that an engine holds.
     pub async fn open(engine: E, options: Options) -> Result<Arc<Self>> {
+        Self::open_sealed(engine, options, None).await
+    }
+
+    /// The same, where tables may have keys of their own. A table whose key cannot be had is inaccessible, and the others are
+    /// not: see [`Tables::keep_table_keys`].
+    pub async fn open_sealed(
+        engine: E,
+        options: Options,
+        master_keys: Option<Arc<dyn MasterKeys>>,
+    ) -> Result<Arc<Self>> {
         let engine = Arc::new(engine);
         let replica = own_id(&*engine, options.new_replica).await?;
         let orderer = Arc::new(Orderer::open(&*engine, replica, Arc::clone(&options.time)).await?);
@@ -179,7 +194,8 @@ impl<E: Engine> Tables<E> {
         let tables = Arc::new(Self {
             parking: Parking::new(options.parking, parked),
             verifications: Verifications::new(options.verify, options.time.now_ms(), standings),
-            engine,
+            store: Arc::new(Store::new(engine)),
+            master_keys,
             options,
             replica,
             orderer,
@@ -207,6 +223,10 @@ impl<E: Engine> Tables<E> {
             tables.load_ends(table).await?;
         }
         let registers = tables.load_registers().await?;
+        if let Some(masters) = &tables.master_keys {
+            let keys = encryption::take_in(masters, tables.region(), registers.values()).await;
+            keys.into_iter().for_each(|key| tables.store.seals().add(key));
+        }
         for table in registers.keys() {
             tables.refresh(*table).await?;
         }
@@ -237,7 +257,7 @@ impl<E: Engine> Tables<E> {
 
     /// The engine.
     pub fn engine(&self) -> &E {
-        &self.engine
+        self.store.engine()
     }
 
     /// Local time, in milliseconds since the Unix epoch.
@@ -271,6 +291,7 @@ impl<E: Engine> Tables<E> {
                 session::note(table.id());
                 Ok(Arc::clone(table))
             }
+            TableStatus::Inaccessible => Err(TableError::Storage(StorageError::KeyAway)),
             TableStatus::Creating | TableStatus::Deleting => Err(TableError::no_table()),
         }
     }
@@ -343,8 +364,12 @@ impl<E: Engine> Tables<E> {
         self.directory.load()
     }
 
-    pub(crate) fn engine_arc(&self) -> &Arc<E> {
-        &self.engine
+    pub(crate) fn store(&self) -> &Store<E> {
+        &self.store
+    }
+
+    pub(crate) fn store_arc(&self) -> &Arc<Store<E>> {
+        &self.store
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -404,7 +429,7 @@ impl<E: Engine> Tables<E> {
     pub(crate) async fn load_ends(&self, table: &Table) -> Result<()> {
         for partition in 0..table.partitions().partitions() {
             let log = self.log_of(table, partition);
-            let end = self.engine.log_end(log).await?;
+            let end = self.store.log_end(log).await?;
             self.ends.raise([(LogId(log.0), Position(end.0))], true);
         }
         Ok(())

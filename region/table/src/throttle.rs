@@ -28,6 +28,7 @@ use geodynamo_storage::Write;
 use crate::{
     Result, Table, TableError, TimeSource,
     capacity::Capacity,
+    insights::Place,
     keys,
     schema::{Billing, IndexDefinition, IndexKind, Throughput},
     throughput::{Bounds, OnDemandLimits},
@@ -156,8 +157,6 @@ struct Side {
 struct Resource {
     arn: Arc<str>,
     index: bool,
-    /// The index's id in engine keys.
-    owner: Option<u64>,
     on_demand: bool,
     read: Option<(Limit, u64)>,
     write: Option<(Limit, u64)>,
@@ -166,7 +165,7 @@ struct Resource {
 }
 
 /// Local time, for a structure that can be shown.
-struct Clock(Arc<dyn TimeSource>);
+pub(crate) struct Clock(Arc<dyn TimeSource>);
 
 impl Throttle {
     /// The limits of a table; `None` if there are none at all.
@@ -198,7 +197,6 @@ impl Throttle {
         let resource = |arn: String, owner: Option<u64>, [read, write]: [Option<(Limit, u64)>; 2]| Resource {
             arn: arn.into(),
             index: owner.is_some(),
-            owner,
             on_demand,
             read,
             write,
@@ -213,7 +211,7 @@ impl Throttle {
             }
         };
         Some(Box::new(Self {
-            time: Clock(Arc::clone(time)),
+            time: Clock::new(time),
             refused: Arc::clone(refused),
             table: resource(arn.to_owned(), None, rates(None)),
             indexes: table.indexes().iter().map(index).collect(),
@@ -235,66 +233,92 @@ impl Throttle {
 impl Table {
     /// Lets a request in that reads or writes at a route of the table, or of an index (its place among the table's), and
     /// consumes the least that it will.
-    pub(crate) fn admit(&self, index: Option<usize>, access: Access, route: u64, least: f64) -> Result<()> {
-        match &self.throttle {
+    pub(crate) fn admit(&self, index: Option<usize>, access: Access, at: Place<'_>, least: f64) -> Result<()> {
+        let admitted = match &self.throttle {
             None => Ok(()),
             Some(throttle) => throttle
                 .resource(index)
-                .admit(access, route, least, throttle.time.now())
+                .admit(access, at.route, least, throttle.time.now())
                 .map_err(|throttled| throttle.refuse(throttled)),
-        }
+        };
+        self.contribute(index, at, admitted.is_ok().then_some(least));
+        admitted
+    }
+
+    /// Whether a page that reads at a route has to end, for want of capacity.
+    pub(crate) fn is_used_up(&self, index: Option<usize>, access: Access, route: u64) -> bool {
+        let Some(throttle) = &self.throttle else {
+            return false;
+        };
+        let admitted = throttle.resource(index).admit(access, route, 0.0, throttle.time.now());
+        admitted.map_err(|throttled| throttle.refuse(throttled)).is_err()
     }
 
     /// Consumes what a request took besides what it was let in with.
-    pub(crate) fn consume(&self, index: Option<usize>, access: Access, route: u64, units: f64) {
-        if let Some(throttle) = &self.throttle
-            && units > 0.0
-        {
-            let resource = throttle.resource(index);
-            resource.consume(access, route, units, throttle.time.now());
+    pub(crate) fn consume(&self, index: Option<usize>, access: Access, at: Place<'_>, units: f64) {
+        if units <= 0.0 {
+            return;
         }
+        if let Some(throttle) = &self.throttle {
+            let resource = throttle.resource(index);
+            resource.consume(access, at.route, units, throttle.time.now());
+        }
+        self.contribute(index, at, Some(units));
     }
 
     /// Consumes what a write takes of the table, besides what it was let in with, and of its indexes. It is refused if a
     /// global index has nothing left.
     ///
     /// `writes` are the write's own; they tell which places of the indexes it changes.
-    pub(crate) fn consume_write(&self, route: u64, writes: &[Write], consumed: &Capacity, admitted: f64) -> Result<()> {
-        let Some(throttle) = &self.throttle else {
+    pub(crate) fn consume_write(
+        &self,
+        at: Place<'_>,
+        writes: &[Write],
+        consumed: &Capacity,
+        admitted: f64,
+    ) -> Result<()> {
+        if !self.is_metered() {
             return Ok(());
-        };
-        let now = throttle.time.now();
-        let changed = |resource: &Resource| -> Vec<u64> {
+        }
+        let changed = |owner: u64| -> Vec<Place<'_>> {
             let keys = writes.iter().filter_map(key_of);
-            let own = keys.filter(|key| resource.owner.is_some_and(|owner| keys::is_entry_of(key, owner)));
-            own.map(|key| keys::route_of(key)).collect()
+            let own = keys.filter(|key| keys::is_entry_of(key, owner));
+            own.map(|key| Place::of_engine_key(key)).collect()
         };
-        let mut charges = smallvec::SmallVec::<[(&Resource, Vec<u64>, f64); 4]>::new();
-        for (index, resource) in self.indexes().iter().zip(&throttle.indexes) {
+        let mut charges = smallvec::SmallVec::<[(usize, Vec<Place<'_>>, f64); 4]>::new();
+        for (place, index) in self.indexes().iter().enumerate() {
             let units = consumed.global.iter().find(|(name, _)| *name == index.name);
-            if let (Some(resource), Some((_, units))) = (resource, units) {
-                charges.push((resource, changed(resource), *units));
+            if let (IndexKind::Global(owner), Some((_, units))) = (index.kind, units) {
+                charges.push((place, changed(owner), *units));
             }
         }
-        for (resource, routes, _) in &charges {
-            for route in routes {
-                resource
-                    .admit(Access::Write, *route, 0.0, now)
-                    .map_err(|throttled| throttle.refuse(throttled))?;
+        for (index, places, _) in &charges {
+            for at in places {
+                self.admit_entry(*index, *at)?;
             }
         }
-        for (resource, routes, units) in charges {
-            let each = units / routes.len().max(1) as f64;
-            for route in routes {
-                resource.consume(Access::Write, route, each, now);
+        for (index, places, units) in charges {
+            let each = units / places.len().max(1) as f64;
+            for at in places {
+                self.consume(Some(index), Access::Write, at, each);
             }
         }
         let local: f64 = consumed.local.iter().map(|(_, units)| units).sum();
-        let rest = consumed.table + local - admitted;
-        if rest > 0.0 {
-            throttle.table.consume(Access::Write, route, rest, now);
-        }
+        self.consume(None, Access::Write, at, consumed.table + local - admitted);
         Ok(())
+    }
+
+    /// Lets a write change an entry of a global index, which is counted only if it is refused.
+    fn admit_entry(&self, index: usize, at: Place<'_>) -> Result<()> {
+        let Some(throttle) = &self.throttle else {
+            return Ok(());
+        };
+        let resource = throttle.resource(Some(index));
+        let admitted = resource.admit(Access::Write, at.route, 0.0, throttle.time.now());
+        admitted.map_err(|throttled| {
+            self.contribute(Some(index), at, None);
+            throttle.refuse(throttled)
+        })
     }
 }
 
@@ -406,7 +430,11 @@ impl Access {
 }
 
 impl Clock {
-    fn now(&self) -> Millis {
+    pub(crate) fn new(time: &Arc<dyn TimeSource>) -> Self {
+        Self(Arc::clone(time))
+    }
+
+    pub(crate) fn now(&self) -> Millis {
         self.0.now_ms()
     }
 }

@@ -152,7 +152,7 @@ impl<E: Engine> Tables<E> {
         if keys.is_empty() {
             return Ok(None);
         }
-        for found in self.engine().get_many(&keys).await?.into_iter().flatten() {
+        for found in self.store().get_many(&keys).await?.into_iter().flatten() {
             let used = UsedToken::read(found)?;
             if now.saturating_sub(used.used_ms) >= TOKEN_VALID_MS {
                 continue;
@@ -170,7 +170,7 @@ impl<E: Engine> Tables<E> {
         let oldest = stretch(self.orderer().now_ms()).saturating_sub(1);
         let dropped = &self.transactions().tokens.dropped;
         // On an engine that does not span groups there are no tokens (see `transact_write`).
-        if !self.engine().spans_groups() || dropped.load(Ordering::Relaxed) >= oldest {
+        if !self.store().spans_groups() || dropped.load(Ordering::Relaxed) >= oldest {
             return Ok(());
         }
         let (from, _) = keys::owner_range(space::TOKEN, 0, 0, 0);
@@ -180,7 +180,7 @@ impl<E: Engine> Tables<E> {
             makes_room: true,
             ..Commit::default()
         };
-        self.engine().commit(commit).await?;
+        self.store().commit(commit).await?;
         dropped.store(oldest, Ordering::Relaxed);
         Ok(())
     }

@@ -151,12 +151,12 @@ impl<E: Engine> Tables<E> {
             .map(|(action, at)| keys::item(action.table.id(), at.route, &at.bytes))
             .collect();
         let mut current = Vec::with_capacity(actions.len());
-        for found in self.engine().get_each(&engine_keys).await? {
+        for found in self.store().get_each(&engine_keys).await? {
             current.push(found.map(|bytes| Record::read(&bytes)).transpose()?);
         }
         let prepared = prepare_all(actions, ats, current, &involved)?;
         let (staged, capacity) = self.stage_transaction(&prepared, &involved.tables, token).await?;
-        if !self.engine().spans_groups() && !staged.commit.in_one_group() {
+        if !self.store().spans_groups() && !staged.commit.in_one_group() {
             return Err(TableError::Validation(
                 "This storage engine cannot commit a transaction over several partition keys".into(),
             ));
@@ -200,7 +200,7 @@ impl<E: Engine> Tables<E> {
         let mut bytes = 0;
         for (item, ((table, _), at)) in found.iter().zip(wanted.iter().zip(&ats)) {
             let size = item.as_ref().map_or(Ok(0), StoredItem::size)?;
-            table.consume(None, Access::Read, at.route, TWICE * read_units(size, true) - least);
+            table.consume(None, Access::Read, at.into(), TWICE * read_units(size, true) - least);
             bytes += size;
         }
         check_bytes(bytes)?;
@@ -214,7 +214,7 @@ impl<E: Engine> Tables<E> {
         tables: &[Arc<Table>],
         token: Option<&ClientToken>,
     ) -> Result<(Staged, Vec<Capacity>)> {
-        let stamp = self.orderer().stamp(self.engine_arc(), None).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
         // No stamp is issued twice, so no transaction has another one's id.
         let id = TransactionId(u128::from(stamp.time.0) << 64 | u128::from(stamp.replica.0));
         let mut staged = Staged::of(id);
@@ -241,7 +241,7 @@ impl<E: Engine> Tables<E> {
             };
             let writes = &staged.commit.writes[staged_before..];
             table
-                .consume_write(action.at.route, writes, &consumed, TWICE * write_units(0, 0))
+                .consume_write((&action.at).into(), writes, &consumed, TWICE * write_units(0, 0))
                 .map_err(blame)?;
             capacity[action.table].add(&consumed);
             // Units are whole numbers, far below this type's most.

@@ -219,7 +219,7 @@ impl<E: Engine> Tables<E> {
         let (start, end) = keys::owner_range(space::ITEM, table.id(), 0, u64::MAX);
         let from = state.mark.as_ref().map_or(start, |mark| keys::just_after(mark));
         let page = self
-            .engine()
+            .store()
             .scan(read::whole(from, end, stats::ROWS, stats::BYTES))
             .await?;
         let mut writes = Vec::new();
@@ -241,7 +241,7 @@ impl<E: Engine> Tables<E> {
     async fn set_expiry_state(&self, table: &Table, mut writes: Vec<Write>, state: &ExpiryState) -> Result<()> {
         writes.push(Write::Put(state_key(table.id()), pack(state)?));
         for commit in self.splits(writes) {
-            self.engine().commit(commit).await?;
+            self.store().commit(commit).await?;
         }
         self.expiry_states.lock().insert(table.id(), state.clone());
         Ok(())

@@ -137,7 +137,7 @@ impl<E: Engine> Tables<E> {
         action: Action<'_>,
     ) -> Result<Written> {
         let least = write_units(0, 0);
-        table.admit(None, Access::Write, at.route, least)?;
+        table.admit(None, Access::Write, (&at).into(), least)?;
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Err(TableError::no_table());
@@ -151,20 +151,20 @@ impl<E: Engine> Tables<E> {
         }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
-        let current = self.engine().get(&engine_key).await?;
+        let current = self.store().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         let options = WriteOptions {
-            measures_failure: options.measures_failure || table.is_throttled(),
+            measures_failure: options.measures_failure || table.is_metered(),
             ..options
         };
         let prepared = prepare(table, current, action, &options).inspect_err(|error| {
             if let TableError::ConditionFailed(failed) = error {
-                table.consume(None, Access::Write, at.route, failed.units - least);
+                table.consume(None, Access::Write, (&at).into(), failed.units - least);
             }
         })?;
         let mut staged = Staged::default();
         self.stage_prepared(table, &at, &prepared, &mut staged).await?;
-        table.consume_write(at.route, &staged.commit.writes, &staged.capacity, least)?;
+        table.consume_write((&at).into(), &staged.commit.writes, &staged.capacity, least)?;
         let capacity = staged.capacity.clone();
         self.commit(staged).await?;
         drop(turn);
@@ -186,7 +186,7 @@ impl<E: Engine> Tables<E> {
     ) -> Result<()> {
         let current = prepared.current.as_ref();
         let seen = current.map(|record| record.stamp);
-        let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
+        let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
         let past = current.map_or_else(
             || self.past_of_nothing(table),
             |record| Past::after(&record.past, record.stamp),
@@ -362,8 +362,8 @@ impl<E: Engine> Tables<E> {
         let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
         let positions = if !collections.is_empty() {
             self.commit_with_collections(commit, &collections).await?
-        } else if self.engine().spans_groups() {
-            self.engine().commit(commit).await?
+        } else if self.store().spans_groups() {
+            self.store().commit(commit).await?
         } else {
             self.commit_by_group(commit).await?
         };
@@ -388,14 +388,14 @@ impl<E: Engine> Tables<E> {
         // An item that expires must never be without its entry in the expiry index, so new entries go first.
         let (entries, writes): (Vec<_>, Vec<_>) = commit.writes.into_iter().partition(expiry::is_put);
         for entry in self.splits(entries) {
-            self.engine().commit(entry).await?;
+            self.store().commit(entry).await?;
         }
         let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
         for write in writes {
             let key = match &write {
                 Write::Put(key, _) | Write::Delete(key) | Write::DeleteRange(key, _) => key,
             };
-            let group = self.engine().group_of(key);
+            let group = self.store().group_of(key);
             match groups.iter_mut().find(|(known, _)| *known == group) {
                 Some((_, commit)) => commit.writes.push(write),
                 None => groups.push((
@@ -411,7 +411,7 @@ impl<E: Engine> Tables<E> {
             first.appends = commit.appends;
         }
         for (_, commit) in groups {
-            positions.extend(self.engine().commit(commit).await?);
+            positions.extend(self.store().commit(commit).await?);
         }
         Ok(positions)
     }

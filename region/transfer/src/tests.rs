@@ -147,6 +147,7 @@ fn definition(name: &str) -> CreateTable {
         table_class: None,
         tags: Default::default(),
         resource_policy: None,
+        master_key: None,
     }
 }
 

@@ -146,7 +146,6 @@ def test_what_is_not_there(wire, plain, operation, request_, says):
     ("operation", "request_"),
     [
         ("EnableKinesisStreamingDestination", {"TableName": "abc", "StreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/abc"}),
-        ("UpdateContributorInsights", {"TableName": "abc", "ContributorInsightsAction": "ENABLE"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -46,7 +46,7 @@ pub(super) fn definition<E: Engine>(api: &Api<E>, input: CreateTableInput) -> Re
     refuse("GlobalTableSourceArn", input.global_table_source_arn.is_some())?;
     refuse_settings_mode(input.global_table_settings_replication_mode.as_deref())?;
     refuse("VectorIndexes", input.vector_indexes.is_some())?;
-    api.check_encryption(input.sse_specification.as_ref())?;
+    let master_key = api.wanted_key(input.sse_specification.as_ref())?.flatten();
     check_schema_is_given(&input)?;
 
     let name = api.table_name(&input.table_name)?.to_owned();
@@ -87,6 +87,7 @@ pub(super) fn definition<E: Engine>(api: &Api<E>, input: CreateTableInput) -> Re
         table_class: input.table_class.map(Into::into),
         tags: tags(input.tags.unwrap_or_default())?,
         resource_policy,
+        master_key,
     })
 }
 

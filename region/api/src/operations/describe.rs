@@ -72,7 +72,7 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
             let shown = table.replicas.iter().map(|entry| replica(api, &table, entry));
             shown.collect()
         }),
-        sse_description: api.shown_encryption(&table.name),
+        sse_description: api.shown_key(&table),
         table_class_summary: table.table_class.as_ref().map(class_summary),
         deletion_protection_enabled: Some(table.deletion_protection),
         table_arn: Some(arn.into()),
@@ -211,6 +211,7 @@ fn replica<E: Engine>(
         }),
         replica_status_description: replica.failure_text(&table.name).map(CompactString::from),
         replica_arn: Some(api.table_arn_in(&replica.region, &table.name).into()),
+        kms_master_key_id: replica.master_key.as_deref().map(Into::into),
         replica_table_class_summary: replica.table_class.as_ref().map(class_summary),
         global_table_settings_replication_mode: Some(SETTINGS_REPLICATION.into()),
         ..Default::default()

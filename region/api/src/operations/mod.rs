@@ -6,6 +6,7 @@ mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod consumed;
+mod contributor_insights;
 mod control;
 mod create_backup;
 mod create_table;
@@ -180,7 +181,10 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::ListGlobalTables => global_tables::list(&gate.checked(body)?),
         Operation::UpdateGlobalTable => global_tables::update(&gate.checked(body)?),
         Operation::UpdateGlobalTableSettings => global_tables::update_settings(&gate.checked(body)?),
-        _ => later::answer(api, gate, operation, body).unwrap_or_else(|| {
+        Operation::UpdateContributorInsights => contributor_insights::update(api, &gate.checked(body)?).await,
+        Operation::DescribeContributorInsights => contributor_insights::describe(api, &gate.checked(body)?),
+        Operation::ListContributorInsights => contributor_insights::list(api, &gate.checked(body)?),
+        _ => later::answer(gate, operation, body).unwrap_or_else(|| {
             operation.check(body)?;
             Err(ApiError::not_offered(operation.name()))
         }),

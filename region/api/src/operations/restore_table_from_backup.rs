@@ -17,7 +17,7 @@ pub(super) async fn restore_table_from_backup<E: Engine>(
     let Some(recovery) = &api.recovery else {
         return Err(ApiError::backup_not_found(Some(&arn)));
     };
-    api.check_encryption(input.sse_specification_override.as_ref())?;
+    let master_key = api.wanted_key(input.sse_specification_override.as_ref())?;
     let overrides = Overrides {
         billing_mode: input.billing_mode_override,
         global: input.global_secondary_index_override,
@@ -31,6 +31,10 @@ pub(super) async fn restore_table_from_backup<E: Engine>(
         .settings
         .create(input.target_table_name.as_deref().unwrap_or_default());
     overrides.apply(&mut create)?;
+    // It is under its source's key unless told otherwise.
+    if let Some(master_key) = master_key {
+        create.master_key = master_key;
+    }
     let description = recovery.restore(from, create).await?;
     Ok(RestoreTableFromBackupOutput {
         table_description: Some(table_description(api, description)),

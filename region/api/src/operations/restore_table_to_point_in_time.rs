@@ -38,7 +38,7 @@ pub(super) async fn restore_table_to_point_in_time<E: Engine>(
             .map_err(|_| ApiError::table_not_found(name))?;
         return Err(ApiError::point_in_time_recovery_unavailable(name));
     };
-    api.check_encryption(input.sse_specification_override.as_ref())?;
+    let master_key = api.wanted_key(input.sse_specification_override.as_ref())?;
     let overrides = Overrides {
         billing_mode: input.billing_mode_override,
         global: input.global_secondary_index_override,
@@ -54,6 +54,10 @@ pub(super) async fn restore_table_to_point_in_time<E: Engine>(
         .settings
         .create(input.target_table_name.as_deref().unwrap_or_default());
     overrides.apply(&mut create)?;
+    // It is under its source's key unless told otherwise.
+    if let Some(master_key) = master_key {
+        create.master_key = master_key;
+    }
     let description = recovery.restore(from, create).await?;
     Ok(RestoreTableToPointInTimeOutput {
         table_description: Some(table_description(api, description)),

@@ -30,7 +30,7 @@ pub(super) async fn update_table<E: Engine>(
         input.multi_region_consistency.as_deref() == Some("STRONG"),
     )?;
     refuse("VectorIndexUpdates", input.vector_index_updates.is_some())?;
-    api.check_encryption(input.sse_specification.as_ref())?;
+    let master_key = api.wanted_key(input.sse_specification.as_ref())?;
     // What is so already is asked for: nothing changes, but something was asked for.
     let mode = input.global_table_settings_replication_mode.as_deref();
     let asks_for_what_is = mode == Some(SETTINGS_REPLICATION) || input.sse_specification.is_some();
@@ -60,6 +60,7 @@ pub(super) async fn update_table<E: Engine>(
         settings_mode: mode
             .filter(|mode| *mode != SETTINGS_REPLICATION)
             .map(|mode| mode == "ENABLED"),
+        master_key,
         ..UpdateTable::default()
     };
     let effective = update.billing.unwrap_or(current.billing);
@@ -80,7 +81,7 @@ pub(super) async fn update_table<E: Engine>(
         return Err(ApiError::disassociation_with_others());
     }
     for change in replica_updates {
-        replica_update(change, api.tables.region(), &mut update)?;
+        replica_update(api, change, &mut update)?;
     }
     let alone = UpdateTable {
         disassociation_protection: update.disassociation_protection,
@@ -188,7 +189,13 @@ fn index_update(
     Ok(())
 }
 
-fn replica_update(change: ReplicationGroupUpdate, local: &str, update: &mut UpdateTable) -> Result<(), ApiError> {
+fn replica_update<E: Engine>(
+    api: &Api<E>,
+    change: ReplicationGroupUpdate,
+    update: &mut UpdateTable,
+) -> Result<(), ApiError> {
+    let local = api.tables.region();
+    let has_keys = api.tables.has_master_keys();
     if let Some(disassociate) = change.disassociate {
         if change.create.is_some() || change.update.is_some() || change.delete.is_some() {
             return Err(ApiError::disassociation_with_others());
@@ -203,8 +210,10 @@ fn replica_update(change: ReplicationGroupUpdate, local: &str, update: &mut Upda
     }
     let region: String = match (change.create, change.update, change.delete) {
         (Some(create), None, None) => {
-            refuse("KMSMasterKeyId", create.kms_master_key_id.is_some())?;
+            refuse("KMSMasterKeyId", !has_keys && create.kms_master_key_id.is_some())?;
             let region: String = create.region_name.unwrap_or_default().into();
+            let key = create.kms_master_key_id.map(|key| (region.clone(), key.into()));
+            update.replica_keys.extend(key);
             let own = throughput::replica(
                 create.provisioned_throughput_override.as_ref(),
                 create.on_demand_throughput_override.as_ref(),
@@ -218,18 +227,23 @@ fn replica_update(change: ReplicationGroupUpdate, local: &str, update: &mut Upda
             region
         }
         (None, Some(action), None) => {
-            refuse("KMSMasterKeyId", action.kms_master_key_id.is_some())?;
+            refuse("KMSMasterKeyId", !has_keys && action.kms_master_key_id.is_some())?;
             let region: String = action.region_name.unwrap_or_default().into();
+            let key = action.kms_master_key_id.map(|key| (region.clone(), key.into()));
+            let changes_key = key.is_some();
+            update.replica_keys.extend(key);
             let own = throughput::replica(
                 action.provisioned_throughput_override.as_ref(),
                 action.on_demand_throughput_override.as_ref(),
                 action.global_secondary_indexes,
                 action.table_class_override,
             )?;
-            if own == ReplicaUpdate::default() {
+            if own == ReplicaUpdate::default() && !changes_key {
                 return Err(ApiError::replica_update_of_nothing());
             }
-            update.replica_updates.push((region.clone(), own));
+            if own != ReplicaUpdate::default() {
+                update.replica_updates.push((region.clone(), own));
+            }
             region
         }
         (None, None, Some(delete)) => {

@@ -8,6 +8,10 @@ import { badge, bytes, card, count, every, failure, fill, grid, h, refill, secon
 const EVERY_MS = 2000
 /** How many readings the charts show: five minutes. */
 const KEPT = 150
+/** How often hot keys are asked for, of how many tables, and how many are shown of each. */
+const HOT_EVERY_MS = 10_000
+const HOT_TABLES_MAX = 10
+const HOT_KEYS_MAX = 10
 const DURATIONS = 'geodynamo_request_duration_seconds'
 
 export async function render(main, { signal }) {
@@ -18,6 +22,7 @@ export async function render(main, { signal }) {
   const latencies = chart({ label: 'Latency of successful requests', format: seconds, low: 0.001 })
   const operations = h('div')
   const refused = h('div')
+  const hot = h('div')
   const readings = []
   let last
   fill(
@@ -31,8 +36,10 @@ export async function render(main, { signal }) {
     ),
     card('Operations', h('p.muted', 'Rates are those of the last two seconds, latencies those since this page was opened, the rest since the process began.'), operations),
     card('Refused before an operation', refused),
+    card('Hot keys', h('p.muted', 'Of the last five minutes, where contributor insights are on: ', h('code', 'aws dynamodb update-contributor-insights'), '.'), hot),
   )
   let first
+  const keys = every(HOT_EVERY_MS, signal, async () => refill(hot, hotTables(await hotKeys(region, signal))), (error) => fill(hot, failure(error)))
   await every(
     EVERY_MS,
     signal,
@@ -63,6 +70,37 @@ export async function render(main, { signal }) {
       last = now
     },
     (error) => fill(failed, failure(error)),
+  )
+  await keys
+}
+
+/** What was counted of every table and index that has contributor insights, up to a limit. */
+async function hotKeys(region, signal) {
+  const { insights } = JSON.parse(await session.admin(region, 'insights', signal))
+  const shown = insights.slice(0, HOT_TABLES_MAX)
+  return Promise.all(
+    shown.map(async ({ table, index }) => {
+      const of = index ? `&index=${encodeURIComponent(index)}` : ''
+      return JSON.parse(await session.admin(region, `insights?table=${encodeURIComponent(table)}${of}`, signal))
+    }),
+  )
+}
+
+function hotTables(reports) {
+  if (!reports.length) return h('p', 'Contributor insights are on nowhere.')
+  const titles = { PKC: 'Most accessed partition keys', PKT: 'Most throttled partition keys', SKC: 'Most accessed items', SKT: 'Most throttled items' }
+  return reports.flatMap(({ table, index, rules }) =>
+    rules
+      .filter(({ keys }) => keys.length)
+      .map(({ rule, counts, keys, total }) => {
+        const label = `${titles[rule]} of ${index ? `${table}, index ${index}` : table}`
+        const columns = [
+          { title: 'Key', cell: ({ key }) => h('code', JSON.stringify(key)) },
+          { title: counts, number: true, cell: ({ weight }) => count(weight) },
+          { title: 'Part', number: true, cell: ({ weight }) => `${((100 * weight) / total).toFixed(1)} %` },
+        ]
+        return h('section', h('h3', label), grid(columns, keys.slice(0, HOT_KEYS_MAX), { empty: 'None.', label }))
+      }),
   )
 }
 

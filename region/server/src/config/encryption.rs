@@ -162,7 +162,7 @@ impl Encryption {
 
 impl Key {
     /// The same, or what the AWS SDKs' variables say where no key is told.
-    fn or_variables(&self) -> Self {
+    pub(super) fn or_variables(&self) -> Self {
         let of = |name: &str| std::env::var(name).ok();
         match (
             &self.access_key_id,

@@ -12,6 +12,7 @@ use crate::{
     Result, StoredItem, Table, TableStatus, Tables,
     keys::{self, space},
     record,
+    store::StoreSnapshot,
 };
 
 /// The most rows of a page of a snapshot.
@@ -47,7 +48,7 @@ impl Row {
 
 /// A table as it was at a cut.
 pub struct TableSnapshot<S> {
-    snapshot: S,
+    snapshot: StoreSnapshot<S>,
     table: u64,
     /// The moment.
     pub cut: Cut,
@@ -105,7 +106,7 @@ impl<E: Engine> Tables<E> {
     pub async fn snapshot_of(&self, table: &Table) -> Option<TableSnapshot<E::Snapshot>> {
         let gate = table.live.gate.write().await;
         (!gate.0).then(|| TableSnapshot {
-            snapshot: self.engine().snapshot(),
+            snapshot: self.store().snapshot(),
             table: table.id(),
             cut: self.cut_now(table),
             settings: self.settings_of(table),

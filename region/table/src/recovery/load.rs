@@ -65,7 +65,12 @@ pub struct Restoring {
 
 impl<E: Engine> Tables<E> {
     /// Makes a table that is CREATING until [`Tables::finish_restore`].
-    pub async fn create_restored(&self, create: CreateTable, restore: &Restore) -> Result<Description> {
+    ///
+    /// It is under its source's master key only where there is a key service.
+    pub async fn create_restored(&self, mut create: CreateTable, restore: &Restore) -> Result<Description> {
+        if !self.has_master_keys() {
+            create.master_key = None;
+        }
         let restore = (Setting::Restore(self.region().into()), Some(pack(restore)?));
         self.create_with(create, vec![restore]).await
     }
@@ -88,7 +93,7 @@ impl<E: Engine> Tables<E> {
 
     /// How far the restore of a table has come.
     pub async fn load_mark(&self, table: u64) -> Result<LoadMark> {
-        let Some(bytes) = self.engine().get(&mark_key(table)).await? else {
+        let Some(bytes) = self.store().get(&mark_key(table)).await? else {
             return Ok(LoadMark::default());
         };
         rmp_serde::from_slice(&bytes)
@@ -114,7 +119,7 @@ impl<E: Engine> Tables<E> {
                 bytes: row.key.clone(),
             };
             let seen = held.as_ref().map(|record| record.stamp);
-            let stamp = self.orderer().stamp(self.engine_arc(), seen).await?;
+            let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
             let new = Record {
                 stamp,
                 past: held
@@ -136,7 +141,7 @@ impl<E: Engine> Tables<E> {
             self.stage(&table, &change, &mut staged)?;
         }
         let write = Write::Put(mark_key(table.id()), pack(mark)?);
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             staged.commit.writes.push(write);
             self.commit(staged).await?;
         } else {
@@ -200,12 +205,12 @@ impl<E: Engine> Tables<E> {
 
     /// What is held of the rows' keys: something only if a restore goes on behind a mark that was not the last.
     async fn held_already(&self, table: &Table, rows: &[Row]) -> Result<Vec<Option<Record>>> {
-        if self.engine().spans_groups() {
+        if self.store().spans_groups() {
             return Ok(vec![None; rows.len()]);
         }
         let place = |row: &Row| keys::item(table.id(), row.route, &row.key);
         let places: Vec<_> = rows.iter().map(place).collect();
-        let found = self.engine().get_each(&places).await?.into_iter();
+        let found = self.store().get_each(&places).await?.into_iter();
         found
             .map(|bytes| bytes.map(|bytes| Record::read(&bytes)).transpose())
             .collect()
@@ -226,7 +231,7 @@ impl<E: Engine> Tables<E> {
             writes: vec![write],
             ..Commit::default()
         };
-        self.engine().commit(commit).await?;
+        self.store().commit(commit).await?;
         Ok(())
     }
 }

@@ -84,6 +84,9 @@ pub struct TableSettings {
     /// Its table class, if one was ever set.
     #[serde(rename = "a", default)]
     pub table_class: Option<String>,
+    /// The master key that it was sealed under, if it had one.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub master_key: Option<String>,
 }
 
 impl TableSettings {
@@ -127,6 +130,7 @@ impl TableSettings {
             table_class: self.table_class.clone(),
             tags: Default::default(),
             resource_policy: None,
+            master_key: self.master_key.clone(),
         }
     }
 }
@@ -154,6 +158,10 @@ impl Table {
             stream: registers.stream.clone().filter(|stream| stream.enabled),
             time_to_live: registers.time_to_live.clone().filter(|ttl| ttl.enabled),
             table_class: registers.table_class.get(region).map(|class| class.class.clone()),
+            master_key: registers
+                .encryption
+                .get(region)
+                .and_then(|encryption| encryption.master.clone()),
         }
     }
 }

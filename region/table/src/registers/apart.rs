@@ -71,6 +71,8 @@ impl Registers {
         self.overrides.retain(|region, _| keeps(region));
         self.tags.retain(|region, _| keeps(region));
         self.point_in_time.retain(|region, _| keeps(region));
+        self.encryption.retain(|region, _| keeps(region));
+        self.insights.retain(|region, _| keeps(region));
         self.restores.retain(|region, _| keeps(region));
         self.imports.retain(|region, _| keeps(region));
         self.resource_policies.retain(|region, _| keeps(region));

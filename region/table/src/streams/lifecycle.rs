@@ -37,7 +37,12 @@ impl<E: Engine> Tables<E> {
         table: Option<&Table>,
         live: Option<&Live>,
     ) -> Result<()> {
-        let serving = table.filter(|table| matches!(table.status(), TableStatus::Active | TableStatus::Updating));
+        let serving = table.filter(|table| {
+            matches!(
+                table.status(),
+                TableStatus::Active | TableStatus::Updating | TableStatus::Inaccessible
+            )
+        });
         let wanted = serving.and_then(|table| {
             let stream = table.registers.stream.as_ref().filter(|stream| stream.enabled)?;
             Some((table, stream))
@@ -118,12 +123,12 @@ impl<E: Engine> Tables<E> {
             for partition in 0..partitions {
                 let log = self.stream_log(id, partition);
                 let first = self
-                    .engine()
+                    .store()
                     .log_read(log, geodynamo_storage::Position::START, 1, 1)
                     .await?;
                 let before = match first.first() {
                     Some(first) => first.position.0.saturating_sub(1),
-                    None => self.engine().log_end(log).await?.0,
+                    None => self.store().log_end(log).await?.0,
                 };
                 let mut state = self.streams().state.lock();
                 if let Some(horizon) = state
@@ -149,7 +154,7 @@ impl<E: Engine> Tables<E> {
             let known = self.ends.get(LogId(log.0));
             ends.push(match known {
                 Some(known) => known,
-                None => Position(self.engine().log_end(log).await?.0),
+                None => Position(self.store().log_end(log).await?.0),
             });
         }
         Ok(ends)
@@ -324,7 +329,7 @@ impl<E: Engine> Tables<E> {
     }
 
     pub(super) async fn write_rows(&self, writes: Vec<Write>) -> Result<()> {
-        self.engine()
+        self.store()
             .commit(Commit {
                 writes,
                 ..Commit::default()

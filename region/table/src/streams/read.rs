@@ -263,7 +263,7 @@ impl<E: Engine> Tables<E> {
             keys::item(reading.table, at.route, &at.bytes),
             keys::conflict(reading.table, at.route, &at.bytes, winner),
         ];
-        let found = self.engine().get_each(&engine_keys).await?;
+        let found = self.store().get_each(&engine_keys).await?;
         let mut won = None;
         for bytes in found.into_iter().flatten() {
             let record = Record::read(&bytes)?;

@@ -181,16 +181,14 @@ impl<E: Engine> Tables<E> {
         let known = self.trimmed.lock().get(&log).copied().unwrap_or_default();
         if up_to > known {
             let position = geodynamo_storage::Position(up_to.0);
-            self.engine()
-                .log_trim(geodynamo_storage::LogId(log.0), position)
-                .await?;
+            self.store().log_trim(geodynamo_storage::LogId(log.0), position).await?;
             self.trimmed.lock().insert(log, up_to);
         }
         Ok(())
     }
 
     pub(crate) async fn stored_end(&self, log: LogId) -> Result<Position> {
-        let end = self.engine().log_end(geodynamo_storage::LogId(log.0)).await?;
+        let end = self.store().log_end(geodynamo_storage::LogId(log.0)).await?;
         Ok(Position(end.0))
     }
 }

@@ -70,6 +70,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         table_class: None,
         tags: Default::default(),
         resource_policy: None,
+        master_key: None,
     };
     tables.create_table(create).await.unwrap();
     let table = tables.table("t").unwrap();

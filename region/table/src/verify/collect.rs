@@ -204,7 +204,7 @@ impl<E: Engine> Tables<E> {
                 bytes_max: PAGE_BYTES,
                 once: true,
             };
-            let page = self.engine().scan(scan).await?;
+            let page = self.store().scan(scan).await?;
             let last = page.rows.last().map(|(key, _)| key.clone());
             let mut read = 0;
             let mut going: Vec<(Bytes, Bytes, Fate)> = Vec::new();
@@ -244,7 +244,7 @@ impl<E: Engine> Tables<E> {
         let latches = rows.iter().map(|(key, ..)| latch_of(table.id(), &item_key(key)));
         let turn = self.orderer().order_all(latches.collect()).await;
         let keys: Vec<Bytes> = rows.iter().map(|(key, ..)| key.clone()).collect();
-        let now = self.engine().get_each(&keys).await?;
+        let now = self.store().get_each(&keys).await?;
         let same = rows
             .iter()
             .zip(now)
@@ -261,7 +261,7 @@ impl<E: Engine> Tables<E> {
         }
         for mut commit in self.splits(writes) {
             commit.makes_room = true;
-            self.engine().commit(commit).await?;
+            self.store().commit(commit).await?;
         }
         drop((turn, gate));
         let mut collected = self.verifications().collected.lock();

@@ -163,7 +163,7 @@ impl<E: Engine> Tables<E> {
                 stamp,
                 reason,
             };
-            let held = self.engine().get(&row_place(table, &delta, &at)).await?;
+            let held = self.store().get(&row_place(table, &delta, &at)).await?;
             let reason = match held.as_ref().map(Record::read) {
                 Some(Err(_)) => {
                     if self.replace_damaged(table, peer, &at, delta).await? {
@@ -219,7 +219,7 @@ impl<E: Engine> Tables<E> {
         }
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
         let engine_key = row_place(table, &delta, at);
-        let Some(held) = self.engine().get(&engine_key).await? else {
+        let Some(held) = self.store().get(&engine_key).await? else {
             return Ok(false);
         };
         if Record::read(&held).is_ok() {
@@ -234,7 +234,7 @@ impl<E: Engine> Tables<E> {
             Delta::Version { version, .. } => {
                 self.orderer().observe(version.stamp);
                 self.stage_repair(table, peer, at, record::salvage(&held), version, &mut staged)?;
-                self.orderer().cover(self.engine_arc()).await?;
+                self.orderer().cover(self.store_arc()).await?;
             }
         }
         self.commit(staged).await?;

@@ -83,7 +83,7 @@ impl<E: Engine> Tables<E> {
             bytes_max: PAGE_BYTES,
             once: true,
         };
-        let page = self.engine().scan(scan).await?;
+        let page = self.store().scan(scan).await?;
         self.pace(page.rows.iter().map(|(key, value)| key.len() + value.len()).sum())
             .await;
         Ok(page)
@@ -298,7 +298,7 @@ impl<E: Engine> Tables<E> {
         for mark in marks {
             taken += 1;
             let key = place(table.id(), kind, &mark);
-            let Some(value) = self.engine().get(&key).await? else {
+            let Some(value) = self.store().get(&key).await? else {
                 continue;
             };
             bytes += key.len() + value.len();

@@ -237,7 +237,7 @@ impl<E: Engine> Tables<E> {
             makes_room: true,
             ..Commit::default()
         };
-        self.engine().commit(commit).await?;
+        self.store().commit(commit).await?;
         self.verifications().standings.0.lock().entry(id).or_default().kept = kept;
         drop(gate);
         Ok(kept)

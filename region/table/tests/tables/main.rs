@@ -4,9 +4,11 @@
 
 mod collections;
 mod conflicts;
+mod encryption;
 mod gated;
 mod groups;
 mod indexes;
+mod insights;
 mod lost;
 mod names;
 mod reads;

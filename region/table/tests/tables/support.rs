@@ -98,6 +98,7 @@ pub(crate) fn definition(name: &str) -> CreateTable {
         table_class: None,
         tags: Default::default(),
         resource_policy: None,
+        master_key: None,
     }
 }
 

@@ -1,0 +1,205 @@
+//! Keeps data keys as settings and the key service say, for as long as the region runs.
+
+use std::{sync::Arc, time::Duration};
+
+use geodynamo_replicator_core::Millis;
+use geodynamo_seal::{MasterKeys, RowKey, SealError};
+use geodynamo_storage::{Engine, StorageError};
+
+use super::{Encryption, SealedKey, Step, make_key, unwrap_key};
+use crate::{
+    Result, Table, TableError, Tables,
+    registers::{Registers, Setting, pack},
+};
+
+/// How the data keys of tables are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableKeyOptions {
+    /// How often the key service is asked whether each table's key can still be had.
+    pub check_every: Duration,
+    /// For how long a table goes on when the service cannot be reached.
+    pub unreachable_max: Duration,
+}
+
+impl Default for TableKeyOptions {
+    /// A minute, and an hour.
+    fn default() -> Self {
+        Self {
+            check_every: Duration::from_secs(60),
+            unreachable_max: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Takes in the data keys of all tables that can be had, before the tables are opened.
+pub(crate) async fn take_in<'a>(
+    masters: &Arc<dyn MasterKeys>,
+    region: &str,
+    registers: impl Iterator<Item = &'a Registers>,
+) -> Vec<RowKey> {
+    let mut keys = Vec::new();
+    for registers in registers {
+        let Some(sealed) = registers
+            .encryption
+            .get(region)
+            .and_then(|encryption| encryption.key.as_ref())
+        else {
+            continue;
+        };
+        let name = registers.definition.as_ref().map_or("", |definition| &definition.name);
+        match unwrap_key(masters, sealed)
+            .await
+            .and_then(|(id, secret)| RowKey::new(id, &secret))
+        {
+            Ok(key) => keys.push(key),
+            Err(error) => tracing::error!(table = name, %error, "a table's key cannot be had"),
+        }
+    }
+    keys
+}
+
+impl<E: Engine> Tables<E> {
+    /// Keeps the data keys of tables: makes those that are missing, looks whether they can still be had, and writes rows anew. It
+    /// ends when it is dropped.
+    pub async fn keep_table_keys(&self, options: TableKeyOptions) {
+        let Some(masters) = self.master_keys.clone() else {
+            return;
+        };
+        let mut changed = self.catalog();
+        let mut checked = tokio::time::Instant::now();
+        loop {
+            changed.borrow_and_update();
+            let is_due = checked.elapsed() >= options.check_every;
+            if is_due {
+                checked = tokio::time::Instant::now();
+            }
+            for table in self.all() {
+                if let Err(error) = self.keep_key(&masters, &table, is_due, options).await {
+                    tracing::warn!(table = table.name(), %error, "a table's key cannot be looked after");
+                }
+            }
+            let next = tokio::time::sleep_until(checked + options.check_every);
+            tokio::select! {
+                () = next => {}
+                known = changed.changed() => if known.is_err() { return },
+            }
+        }
+    }
+
+    async fn keep_key(
+        &self,
+        masters: &Arc<dyn MasterKeys>,
+        table: &Table,
+        is_due: bool,
+        options: TableKeyOptions,
+    ) -> Result<()> {
+        let Some(encryption) = table.registers.encryption.get(self.region()) else {
+            return Ok(());
+        };
+        let away = table.live.key_away_since();
+        if table.live.key_last_seen() == 0 {
+            table.live.key_seen(self.now_ms());
+        }
+        if let Some(sealed) = &encryption.key
+            && (is_due || away.is_some())
+        {
+            self.check_key(masters, table, sealed, options).await?;
+        }
+        match encryption.step() {
+            Step::Make => {
+                let Some(master) = &encryption.master else {
+                    return Ok(());
+                };
+                let (sealed, key) = make_key(masters, master).await.map_err(told)?;
+                self.store().seals().add(key);
+                let key = Some(sealed);
+                self.set_encryption(table, encryption, |now| now.key = key).await
+            }
+            Step::Wrap => {
+                let Some(master) = &encryption.master else {
+                    return Ok(());
+                };
+                let sealed = self.wrap_anew(encryption, master).await.map_err(told)?;
+                self.set_encryption(table, encryption, |now| now.key = Some(sealed))
+                    .await
+            }
+            Step::Rewrite if away.is_none() => {
+                let written = self.rewrite_rows(table, encryption).await?;
+                tracing::info!(table = table.name(), written, "rows are sealed as they are to be");
+                self.set_encryption(table, encryption, |now| now.rewrite = false).await
+            }
+            Step::Forget => {
+                let id = encryption.key.as_ref().and_then(SealedKey::id);
+                self.set_encryption(table, encryption, |now| now.key = None).await?;
+                // Change logs still have what was sealed under it: it is forgotten with the process.
+                tracing::info!(table = table.name(), key = ?id, "no row is under the data key any more");
+                Ok(())
+            }
+            Step::Rewrite | Step::Rest => Ok(()),
+        }
+    }
+
+    /// Asks the service for a table's data key.
+    async fn check_key(
+        &self,
+        masters: &Arc<dyn MasterKeys>,
+        table: &Table,
+        sealed: &SealedKey,
+        options: TableKeyOptions,
+    ) -> Result<()> {
+        let now = self.now_ms();
+        let away = table.live.key_away_since();
+        match unwrap_key(masters, sealed).await {
+            Ok((id, secret)) => {
+                table.live.key_seen(now);
+                if away.is_some() || self.store().seals().with_id(id).is_none() {
+                    let key = RowKey::new(id, &secret).map_err(told)?;
+                    self.store().seals().add(key);
+                    tracing::info!(table = table.name(), "a table's key is there again");
+                    self.refresh(table.id()).await?;
+                }
+            }
+            Err(error) if away.is_none() => {
+                let unreachable_max = Millis::try_from(options.unreachable_max.as_millis()).unwrap_or(Millis::MAX);
+                let is_refused = matches!(error, SealError::Refused { .. });
+                let silent = now.saturating_sub(table.live.key_last_seen());
+                if !is_refused && silent < unreachable_max {
+                    tracing::warn!(table = table.name(), %error, "a table's key cannot be asked for");
+                    return Ok(());
+                }
+                tracing::error!(table = table.name(), %error, "a table's key is away: the table takes no requests");
+                if let Some(id) = sealed.id() {
+                    self.store().seals().remove(id);
+                }
+                self.refresh(table.id()).await?;
+            }
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Changes a table's setting, if it still is what was looked at.
+    async fn set_encryption(
+        &self,
+        table: &Table,
+        seen: &Encryption,
+        change: impl FnOnce(&mut Encryption),
+    ) -> Result<()> {
+        let _changing = self.catalog_lock.lock().await;
+        let Some(now) = self.table_with_id(table.id()) else {
+            return Ok(());
+        };
+        if now.registers.encryption.get(self.region()) != Some(seen) {
+            return Ok(());
+        }
+        let mut encryption = seen.clone();
+        change(&mut encryption);
+        let packed = pack(&encryption)?;
+        let change = (Setting::Encryption(self.region().into()), Some(packed));
+        self.set_locked(table.id(), vec![change]).await
+    }
+}
+
+fn told(error: SealError) -> TableError {
+    TableError::Storage(StorageError::Io(error.to_string().into()))
+}

@@ -29,10 +29,13 @@ pub use crate::{
 };
 
 /// The services that are answered, as credential scopes name them.
-pub const SERVICES: [&str; 5] = [SERVICE, "iam", "sts", LAMBDA, ADMIN];
+pub const SERVICES: [&str; 6] = [SERVICE, "iam", "sts", LAMBDA, BACKUP, ADMIN];
 
 /// The service name of event source mappings.
 pub const LAMBDA: &str = "lambda";
+
+/// The service name of AWS Backup.
+pub const BACKUP: &str = "backup";
 
 /// The admin port's name in credential scopes. Whoever asks it need not know its region: any is taken.
 pub const ADMIN: &str = "geodynamo";

@@ -59,6 +59,9 @@ pub(crate) struct BackupRecord {
     /// What it is read from, if it has no base of its own.
     #[serde(rename = "j", default)]
     pub(crate) job: Option<Job>,
+    /// What the service wrote here that asked for it; only AWS Backup's API does.
+    #[serde(rename = "o", default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<Vec<u8>>,
 }
 
 impl Backups {
@@ -75,7 +78,7 @@ impl Backups {
         self.iter().filter(|entry| entry.job.is_none()).count()
     }
 
-    fn insert(&mut self, entry: Entry) {
+    pub(crate) fn insert(&mut self, entry: Entry) {
         self.0.insert(entry.record.id.clone(), entry);
     }
 }
@@ -93,6 +96,16 @@ impl BackupRecord {
             items,
             bytes,
             job: None,
+            note: None,
+        }
+    }
+
+    /// Who made it.
+    pub(crate) fn kind(&self) -> BackupKind {
+        match (self.system, &self.note) {
+            (true, _) => BackupKind::System,
+            (false, Some(_)) => BackupKind::Aws,
+            (false, None) => BackupKind::User,
         }
     }
 }
@@ -101,6 +114,11 @@ impl<E: Engine> Recoveries<E> {
     /// Learns which backups the archive has, once; goes on with those that a crash left unfinished, of their tables as they
     /// are now.
     pub async fn load_backups(&self) -> Result<()> {
+        if self.backups_known.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // Whoever comes second must not take away what has begun to come in since.
+        let _loading = self.backups_loading.lock().await;
         if self.backups_known.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -115,7 +133,7 @@ impl<E: Engine> Recoveries<E> {
                     let record: BackupRecord = read(&self.archive, &name, kind::RECORD).await?;
                     all.push(self.entry_of(dir, record, &listing).await?);
                 } else {
-                    // Its deletion was broken off.
+                    // Its deletion was broken off, or a copy of it from another region.
                     self.archive.delete(&listing.all).await?;
                 }
             }
@@ -170,10 +188,11 @@ impl<E: Engine> Recoveries<E> {
     }
 
     /// Begins a backup of a table as it is now.
-    pub(crate) async fn begin_backup(&self, table: &Table, name: &str) -> Result<Entry> {
+    pub(crate) async fn begin_backup(&self, table: &Table, name: &str, note: Option<Vec<u8>>) -> Result<Entry> {
         let snapshot = self.tables.snapshot_of(table).await.ok_or(Error::Gone)?;
         let (settings, ms) = (snapshot.settings.clone(), snapshot.cut.ms);
-        let record = BackupRecord::new(BackupKind::User, name, ms, settings, snapshot.counts);
+        let mut record = BackupRecord::new(BackupKind::User, name, ms, settings, snapshot.counts);
+        record.note = note;
         let entry = self.put_record(record).await?;
         self.write_in_background(entry.clone(), snapshot);
         Ok(entry)
@@ -208,13 +227,18 @@ impl<E: Engine> Recoveries<E> {
     }
 
     async fn put_record(&self, record: BackupRecord) -> Result<Entry> {
+        let entry = self.write_record(record).await?;
+        self.backups.lock().insert(entry.clone());
+        Ok(entry)
+    }
+
+    /// Puts a record into the archive; nobody is told of it yet.
+    pub(crate) async fn write_record(&self, record: BackupRecord) -> Result<Entry> {
         let dir = layout::backup(self.tables.region(), &record.settings.name, &record.id);
         let name = format!("{dir}/{RECORD}");
         self.archive.put(&name, kind::RECORD, pack(&name, &record)?).await?;
         let job = record.job.clone();
-        let entry = Entry { dir, record, job };
-        self.backups.lock().insert(entry.clone());
-        Ok(entry)
+        Ok(Entry { dir, record, job })
     }
 
     fn write_in_background(&self, entry: Entry, snapshot: TableSnapshot<E::Snapshot>) {
@@ -280,11 +304,7 @@ impl<E: Engine> Recoveries<E> {
         Backup {
             arn: format!("{table}/backup/{}", record.id),
             name: record.name.clone(),
-            kind: if record.system {
-                BackupKind::System
-            } else {
-                BackupKind::User
-            },
+            kind: record.kind(),
             state: if entry.job.is_some() {
                 BackupState::Available
             } else {
@@ -313,7 +333,8 @@ impl<E: Engine> Recoveries<E> {
     }
 }
 
-fn whole(dir: &str, base: &Base) -> Job {
+/// A backup with a base of its own.
+pub(crate) fn whole(dir: &str, base: &Base) -> Job {
     Job {
         dir: dir.into(),
         base: base.dir.clone(),

@@ -28,9 +28,12 @@ pub enum Error {
         /// What is missing.
         reason: String,
     },
-    /// The table is gone.
-    #[error("the table is gone")]
+    /// The table, or what was begun, is gone.
+    #[error("it is gone")]
     Gone,
+    /// Too much is under way; it may be tried again.
+    #[error("{0}")]
+    Busy(String),
 }
 
 impl Error {
@@ -39,6 +42,7 @@ impl Error {
         match self {
             Self::Archive(error) => error.may_pass(),
             Self::Table(error) => matches!(error, TableError::Storage(_)),
+            Self::Busy(_) => true,
             Self::Damaged { .. } | Self::Gap { .. } | Self::Gone => false,
         }
     }

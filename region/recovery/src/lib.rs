@@ -13,7 +13,8 @@
 //! [`Status::chains_broken`], and the window begins anew with a base as soon as the archive can be written again. Writes are
 //! never stopped.
 //!
-//! A backup is a base of its own. That of a deleted table is a record that names its chain.
+//! A backup is a base of its own. That of a deleted table is a record that names its chain. A copy of a backup of another region
+//! is a backup like any other, but for the order in which it is written: its record comes last.
 //!
 //! # Names
 //! ```text
@@ -34,6 +35,7 @@ mod base;
 mod catalogue;
 mod chain;
 mod codec;
+mod copies;
 mod error;
 mod follow;
 mod layout;
@@ -46,6 +48,7 @@ mod service;
 
 pub use catalogue::{Archived, archived_tables};
 pub use codec::{Manifest, Record};
+pub use copies::{Arrived, COPY_OBJECT_BYTES_MAX, CopyHead, Outgoing};
 pub use error::{Error, Result};
 pub use options::Options;
 pub use replay::{Changes, Job, Moment};

@@ -19,6 +19,7 @@ impl<E: Engine> Recoveries<E> {
     pub async fn retain(&self) -> Result<()> {
         self.load_backups().await?;
         self.expire_backups().await?;
+        self.drop_idle_copies().await?;
         let region = self.tables.region().to_owned();
         let now = self.tables.now_ms();
         for replica in self.archive.folders(&region).await? {

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::{
     Options, Result,
     backups::Backups,
+    copies::Incoming,
     follow::{Follower, Holds},
 };
 
@@ -41,6 +42,10 @@ pub struct Inner<E: Engine> {
     pub(crate) backups: Mutex<Backups>,
     /// Whether the archive's backups are known.
     pub(crate) backups_known: AtomicBool,
+    /// Held by whoever reads them from the archive.
+    pub(crate) backups_loading: tokio::sync::Mutex<()>,
+    /// Backups that come in from other regions, by their ids here.
+    pub(crate) incoming: Incoming,
     /// One base is written at a time.
     pub(crate) base_turn: Arc<Semaphore>,
     /// Tables whose restore is under way in this process.
@@ -115,6 +120,8 @@ impl<E: Engine> Recoveries<E> {
             followers: Mutex::default(),
             backups: Mutex::default(),
             backups_known: AtomicBool::new(false),
+            backups_loading: tokio::sync::Mutex::default(),
+            incoming: Incoming::default(),
             base_turn: Arc::new(Semaphore::new(1)),
             restoring: Mutex::default(),
             wake: Notify::new(),

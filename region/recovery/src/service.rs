@@ -83,29 +83,7 @@ impl<E: Engine> Recovery for Recoveries<E> {
     }
 
     fn create_backup<'a>(&'a self, table: &'a str, name: &'a str) -> Answer<'a, Backup> {
-        Box::pin(async move {
-            let found = self.tables.table_named(table);
-            let found = found.map_err(|_| RecoveryError::TableNotFound(table.into()))?;
-            match found.status() {
-                TableStatus::Active | TableStatus::Updating => {}
-                status => return Err(in_use(table, status)),
-            }
-            self.load_backups().await?;
-            if self.backups.lock().running() >= self.options.backups_max {
-                return Err(RecoveryError::LimitExceeded(format!(
-                    "Subscriber limit exceeded: There is a limit of {} simultaneous backups",
-                    self.options.backups_max
-                )));
-            }
-            match self.begin_backup(&found, name).await {
-                Ok(entry) => Ok(Backup {
-                    state: BackupState::Creating,
-                    ..self.shown(&entry)
-                }),
-                Err(Error::Gone) => Err(RecoveryError::TableNotFound(table.into())),
-                Err(error) => Err(error.into()),
-            }
-        })
+        Box::pin(self.create(table, name, None))
     }
 
     fn backup<'a>(&'a self, arn: &'a str) -> Answer<'a, Backup> {
@@ -115,17 +93,10 @@ impl<E: Engine> Recovery for Recoveries<E> {
     fn delete_backup<'a>(&'a self, arn: &'a str) -> Answer<'a, Backup> {
         Box::pin(async move {
             let entry = self.entry(arn).await?;
-            let Some(job) = &entry.job else {
-                return Err(RecoveryError::BackupInUse(arn.into()));
-            };
-            if self.is_read(&job.dir) {
-                return Err(RecoveryError::BackupInUse(arn.into()));
+            if entry.record.kind() == BackupKind::Aws {
+                return Err(RecoveryError::BackupOfVault(arn.into()));
             }
-            self.remove_backup(&entry).await?;
-            Ok(Backup {
-                state: BackupState::Deleted,
-                ..self.shown(&entry)
-            })
+            self.remove(&entry, arn).await
         })
     }
 
@@ -144,14 +115,9 @@ impl<E: Engine> Recovery for Recoveries<E> {
             let backups = self.backups.lock();
             let fits = |entry: &&Entry| {
                 let record = &entry.record;
-                let kind = if record.system {
-                    BackupKind::System
-                } else {
-                    BackupKind::User
-                };
                 after.as_ref().is_none_or(|after| record.id > *after)
                     && filter.table.as_ref().is_none_or(|table| *table == record.settings.name)
-                    && filter.kind.is_none_or(|wanted| wanted == kind)
+                    && filter.kind.is_none_or(|wanted| wanted == record.kind())
                     && filter.from_ms.is_none_or(|from| record.created_ms >= from)
                     && filter.before_ms.is_none_or(|before| record.created_ms < before)
             };
@@ -228,13 +194,83 @@ impl<E: Engine> Recoveries<E> {
         Ok((settings, unpack("a restore", &restore.job)?))
     }
 
+    /// Begins a backup of a table as it is now, which bears a note of the service that asks for it and is of the kind
+    /// [`BackupKind::Aws`].
+    ///
+    /// # Errors
+    /// Those of [`Recovery::create_backup`].
+    pub async fn create_noted(&self, table: &str, name: &str, note: Vec<u8>) -> Result<Backup> {
+        self.create(table, name, Some(note)).await
+    }
+
+    /// The backups that bear a note, with their notes, oldest first.
+    ///
+    /// # Errors
+    /// If the archive cannot be read.
+    pub async fn noted(&self) -> Result<Vec<(Backup, Vec<u8>)>> {
+        self.load_backups().await?;
+        let backups = self.backups.lock();
+        let noted = backups.iter().filter_map(|entry| {
+            let note = entry.record.note.clone()?;
+            Some((self.shown(entry), note))
+        });
+        Ok(noted.collect())
+    }
+
+    /// Removes a backup, also one that bears a note; gives what it was.
+    ///
+    /// # Errors
+    /// Those of [`Recovery::delete_backup`].
+    pub async fn remove_noted(&self, arn: &str) -> Result<Backup> {
+        let entry = self.entry(arn).await?;
+        self.remove(&entry, arn).await
+    }
+
+    async fn create(&self, table: &str, name: &str, note: Option<Vec<u8>>) -> Result<Backup> {
+        let found = self.tables.table_named(table);
+        let found = found.map_err(|_| RecoveryError::TableNotFound(table.into()))?;
+        match found.status() {
+            TableStatus::Active | TableStatus::Updating => {}
+            status => return Err(in_use(table, status)),
+        }
+        self.load_backups().await?;
+        if self.backups.lock().running() >= self.options.backups_max {
+            return Err(RecoveryError::LimitExceeded(format!(
+                "Subscriber limit exceeded: There is a limit of {} simultaneous backups",
+                self.options.backups_max
+            )));
+        }
+        match self.begin_backup(&found, name, note).await {
+            Ok(entry) => Ok(Backup {
+                state: BackupState::Creating,
+                ..self.shown(&entry)
+            }),
+            Err(Error::Gone) => Err(RecoveryError::TableNotFound(table.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn remove(&self, entry: &Entry, arn: &str) -> Result<Backup> {
+        let Some(job) = &entry.job else {
+            return Err(RecoveryError::BackupInUse(arn.into()));
+        };
+        if self.is_read(&job.dir) {
+            return Err(RecoveryError::BackupInUse(arn.into()));
+        }
+        self.remove_backup(entry).await?;
+        Ok(Backup {
+            state: BackupState::Deleted,
+            ..self.shown(entry)
+        })
+    }
+
     /// The oldest moment that a table's setting lets one restore.
     fn oldest_ms(&self, setting: PointInTime) -> Millis {
         let period = Millis::from(setting.period_days) * DAY_MS;
         self.tables.now_ms().saturating_sub(period)
     }
 
-    async fn entry(&self, arn: &str) -> Result<Entry> {
+    pub(crate) async fn entry(&self, arn: &str) -> Result<Entry> {
         self.load_backups().await?;
         let not_found = || RecoveryError::BackupNotFound(arn.into());
         let (table, id) = backup_of(arn).ok_or_else(not_found)?;

@@ -9,6 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use geodynamo_access::{Mode, Verifier};
 use geodynamo_api::{Api, Authorization, Call, Operation};
+use geodynamo_backup::{Authorization as BackupAuthorization, Backups, Call as BackupCall};
 use geodynamo_console::{Facts, Links, Signs};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's, then
-/// Application Auto Scaling's.
+/// Application Auto Scaling's, then AWS Backup's.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let dynamodb = Operation::ALL.iter().map(|operation| operation.name());
     let lambda = geodynamo_triggers::operation_names().iter().copied();
@@ -41,6 +42,7 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         .chain(operation_names().iter().copied())
         .chain(lambda)
         .chain(geodynamo_scaling::operation_names().iter().copied())
+        .chain(geodynamo_backup::operation_names().iter().copied())
         .collect()
 });
 
@@ -50,21 +52,23 @@ pub(crate) struct Services<E: Engine> {
     iam: Arc<RegionIam<E>>,
     triggers: Arc<Triggers<E>>,
     scaling: Scaling<E>,
+    backups: Backups<E>,
     region: String,
     authorization: IamAuthorization,
     of_triggers: TriggerAuthorization,
     of_scaling: ScalingAuthorization,
+    of_backups: BackupAuthorization,
     auditing: Option<Auditing>,
     sessions: Sessions<E>,
 }
 
 impl<E: Engine> Services<E> {
-    /// DynamoDB, IAM and Lambda's mappings, which all ask policies as `mode` says.
+    /// DynamoDB, IAM, Lambda's mappings, auto scaling and AWS Backup, which all ask policies as `mode` says.
     pub(crate) fn new(
         api: Api<E>,
         iam: Arc<RegionIam<E>>,
         triggers: Arc<Triggers<E>>,
-        scaling: Scaling<E>,
+        (scaling, backups): (Scaling<E>, Backups<E>),
         mode: Mode,
         auditing: Option<Auditing>,
         sessions: Sessions<E>,
@@ -83,15 +87,22 @@ impl<E: Engine> Services<E> {
             Mode::Warn => ScalingAuthorization::Warn,
             Mode::Any => ScalingAuthorization::Off,
         };
+        let of_backups = match mode {
+            Mode::Enforce => BackupAuthorization::Enforce,
+            Mode::Warn => BackupAuthorization::Warn,
+            Mode::Any => BackupAuthorization::Off,
+        };
         Self {
             region: api.tables().region().to_owned(),
             api: api.with_authorization(of_api),
             iam,
             triggers,
             scaling,
+            backups,
             authorization,
             of_triggers,
             of_scaling,
+            of_backups,
             auditing,
             sessions,
         }
@@ -134,6 +145,35 @@ impl<E: Engine> Services<E> {
             auditing.scaling(origin, now_unix_s, target, body, &reply);
         }
         reply
+    }
+
+    /// Answers one call to AWS Backup.
+    async fn back_up(&self, origin: &Origin, call: RestCall) -> RestReply {
+        let now_unix_s = self.now_unix_s();
+        let call = BackupCall {
+            method: call.method.as_str(),
+            path: &call.path,
+            query: &call.query,
+            body: &call.body,
+            caller: &origin.principal.caller,
+            environment: self.environment(origin, now_unix_s),
+            authorization: self.of_backups,
+        };
+        let reply = self.backups.call(call).await;
+        if let Some(denied) = &reply.denied {
+            tracing::warn!(denied, request_id = origin.request_id(), "would be refused");
+        }
+        if let Some(auditing) = &self.auditing {
+            auditing.backup(origin, now_unix_s, &reply);
+        }
+        let before = NAMES.len() - geodynamo_backup::operation_names().len();
+        RestReply {
+            status: StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            error: reply.error.as_ref().map(|error| error.code),
+            body: reply.body.into(),
+            operation: reply.operation.map(|place| before + place),
+            fault: reply.error.and_then(|error| error.fault),
+        }
     }
 
     fn now_unix_s(&self) -> i64 {
@@ -231,6 +271,9 @@ impl<E: Engine> Handler for Services<E> {
     }
 
     async fn rest(&self, origin: Origin, call: RestCall) -> RestReply {
+        if geodynamo_backup::is_path(&call.path) {
+            return self.back_up(&origin, call).await;
+        }
         let now_unix_s = self.now_unix_s();
         let call = TriggerCall {
             method: call.method.as_str(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use geodynamo_api::Operation;
 use geodynamo_audit::{Event, Options, Resource, Trail};
+use geodynamo_backup::Reply as BackupReply;
 use geodynamo_iam::{Reply as IamReply, ServiceName, is_reading};
 use geodynamo_triggers::Reply as TriggerReply;
 use serde_json::{Map, Value};
@@ -153,6 +154,28 @@ impl Auditing {
             parameters: lower_camel(reply.parameters.clone()),
             resources: resources.into_iter().collect(),
             read_only: is_reading(name),
+            ..event(origin, now_unix_s)
+        });
+    }
+
+    /// Records a call to AWS Backup.
+    pub(crate) fn backup(&self, origin: &Origin, now_unix_s: i64, reply: &BackupReply) {
+        // What is no operation is no call.
+        let Some(name) = reply.name else { return };
+        let resource = reply.resource.as_deref().filter(|arn| *arn != "*");
+        let kind = |arn: &str| match arn {
+            arn if arn.contains(":backup-vault:") => "AWS::Backup::BackupVault",
+            arn if arn.contains(":backup-plan:") => "AWS::Backup::BackupPlan",
+            _ => "AWS::Backup::RecoveryPoint",
+        };
+        let resources = resource.map(|arn| Resource { arn, kind: kind(arn) });
+        self.record(Event {
+            service: geodynamo_access::BACKUP,
+            name,
+            error: reply.error.as_ref().map(|error| (error.code, error.message.as_str())),
+            parameters: lower_camel(reply.parameters.clone()),
+            resources: resources.into_iter().collect(),
+            read_only: is_reading(name) || name.starts_with("Describe"),
             ..event(origin, now_unix_s)
         });
     }

@@ -13,8 +13,8 @@ use crate::session::{Asked, Token};
 /// Answers calls. The data port has checked the signature, the size and that the target names an operation; everything
 /// else about the body is the handler's.
 pub trait Handler: Send + Sync + 'static {
-    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS, Lambda's, and
-    /// Application Auto Scaling's. Always the same ones.
+    /// The operations' names, as metrics call them: DynamoDB's first, then those of IAM and STS, Lambda's,
+    /// Application Auto Scaling's, and AWS Backup's. Always the same ones.
     fn operations(&self) -> &'static [&'static str];
 
     /// Which of [`Handler::operations`] an `X-Amz-Target` header names; `None` if it names none.
@@ -38,7 +38,7 @@ pub trait Handler: Send + Sync + 'static {
         }
     }
 
-    /// Answers one call to Lambda, by its REST API.
+    /// Answers one call to Lambda or to AWS Backup, by its REST API.
     fn rest(&self, origin: Origin, call: RestCall) -> impl Future<Output = RestReply> + Send {
         let _ = (origin, call);
         async move {
@@ -112,7 +112,7 @@ pub struct QueryReply {
     pub fault: Option<Box<str>>,
 }
 
-/// A call to Lambda.
+/// A call to Lambda or to AWS Backup.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RestCall {
     /// Its method.
@@ -125,7 +125,7 @@ pub struct RestCall {
     pub body: Bytes,
 }
 
-/// An answer of Lambda: a status and a JSON document.
+/// An answer of either: a status and a JSON document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RestReply {
     /// As the operation or the error has it.

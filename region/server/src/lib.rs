@@ -15,6 +15,7 @@ mod clock;
 pub mod config;
 mod conflicts;
 mod console;
+mod copies;
 pub mod data;
 mod demo;
 mod doctor;

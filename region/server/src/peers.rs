@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
+use geodynamo_backup::Backups;
 use geodynamo_replicator::Host;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
@@ -13,12 +14,14 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource};
 use tokio::sync::watch;
 
-use crate::{session, shutdown::Shutdown};
+use crate::{copies, session, shutdown::Shutdown};
 
 /// Answers the replicator from a region's tables.
 pub struct TablesHost<E: Engine> {
     /// The tables.
     pub tables: Arc<Tables<E>>,
+    /// The backups, for copies that come from other regions.
+    pub backups: Backups<E>,
     /// The cluster's name.
     pub cluster: String,
     /// The clock that the tables have, too.
@@ -170,6 +173,17 @@ impl<E: Engine> Host for TablesHost<E> {
 
     fn verify_ended(&self, order: &VerifyOrder, ended: Result<Verified, String>) {
         self.tables.verify_ended(order, ended);
+    }
+
+    async fn called(&self, _region: &str, service: &str, body: Bytes) -> Result<Vec<u8>, HostError> {
+        if service != copies::SERVICE {
+            return Err(HostError(format!("there is no service '{service}' here")));
+        }
+        let backups = self.backups.clone();
+        // What was begun ends, also if the connection goes away meanwhile.
+        let answered = tokio::spawn(async move { backups.answer(&body).await }).await;
+        let answered = answered.unwrap_or_else(|error| Err(format!("the answer broke off: {error}")));
+        answered.map(Vec::from).map_err(HostError)
     }
 
     async fn verify_answer(

@@ -14,6 +14,7 @@ use std::{
 use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
+use geodynamo_backup::Backups;
 use geodynamo_console::Links;
 use geodynamo_kinesis::Kinesis;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
@@ -40,6 +41,7 @@ use crate::{
     clock::SystemClock,
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
+    copies::Peers,
     links::LinkControl,
     metrics::{
         IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry,
@@ -197,6 +199,7 @@ impl Region {
         .await?;
         let collector = TransferCollector(transfers.clone());
         registry.register(|registry| registry.register_collector(Box::new(collector)));
+        let backups = Backups::open(Arc::clone(&tables), recoveries.clone(), stop.clone()).await?;
         let triggers = triggers::start(config, &tables).await?;
         let collector = TriggerCollector(Arc::clone(&triggers));
         registry.register(|registry| registry.register_collector(Box::new(collector)));
@@ -206,6 +209,7 @@ impl Region {
             (Some(topology), Some(files)) => {
                 let host = TablesHost {
                     tables: Arc::clone(&tables),
+                    backups: backups.clone(),
                     cluster: topology.cluster().as_str().to_owned(),
                     time,
                     shutdown: shutdown.clone(),
@@ -235,6 +239,13 @@ impl Region {
             }
             _ => None,
         };
+        if let Some(replicator) = &replicator {
+            backups.connect(Arc::new(Peers {
+                names: peer_names(config, topology.as_ref()),
+                asker: replicator.asker(),
+            }));
+        }
+        backups.run();
         let sessions = sessions(config, topology.as_ref(), &tables, replicator.as_ref(), &registry);
         let replication_address = replicator.as_ref().map(Replicator::address);
         let auditing = Auditing::start(config, &registry).map_err(|source| RegionError::File {
@@ -257,7 +268,7 @@ impl Region {
                 api,
                 Arc::clone(&iam),
                 Arc::clone(&triggers),
-                scaling,
+                (scaling, backups),
                 mode,
                 auditing,
                 sessions,

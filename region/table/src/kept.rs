@@ -19,6 +19,8 @@ pub enum Keeper {
     Kinesis = 2,
     /// Sinks: what they are, and which copies are theirs.
     Sinks = 8,
+    /// AWS Backup's vaults, plans, selections and jobs.
+    Backup = 16,
 }
 
 impl<E: Engine> Tables<E> {

@@ -14,7 +14,10 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::{ask::ASKS_PER_PEER_MAX, ca::Pem};
+use crate::{
+    ask::{ASKS_PER_PEER_MAX, CALLS_PER_PEER_MAX},
+    ca::Pem,
+};
 
 /// The most copies that one peer may fetch at a time.
 pub const COPIES_PER_PEER_MAX: u32 = 4;
@@ -127,7 +130,9 @@ fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
-        .max_concurrent_bidi_streams(VarInt::from_u32(1 + COPIES_PER_PEER_MAX + ASKS_PER_PEER_MAX))
+        .max_concurrent_bidi_streams(VarInt::from_u32(
+            1 + COPIES_PER_PEER_MAX + ASKS_PER_PEER_MAX + CALLS_PER_PEER_MAX,
+        ))
         .max_concurrent_uni_streams(VarInt::from_u32(0));
     transport
 }

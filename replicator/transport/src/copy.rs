@@ -61,6 +61,9 @@ async fn serve<H: Host>(host: &H, send: &mut SendStream, receive: &mut RecvStrea
     match ask::first(receive).await? {
         Some(First::Copy(request)) => source.handle(SourceEvent::Frame(CopyFrame::Request(request))),
         Some(First::Ends { table }) => return ask::answer(host, table, send, region).await,
+        Some(First::Call { service, body }) => {
+            return ask::answer_call(host, (&service, body.into_vec()), send, region).await;
+        }
         Some(First::Verify {
             table,
             replica,

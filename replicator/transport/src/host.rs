@@ -147,4 +147,16 @@ pub trait Host: Send + Sync + 'static {
         let _ = (region, table, question);
         async { Err(HostError("this node verifies nothing".into())) }
     }
+
+    /// Answers a service of a peer region that asks its like here ([`crate::Asker::call`]).
+    fn called(
+        &self,
+        region: &str,
+        service: &str,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Vec<u8>, HostError>> + Send {
+        let _ = (region, body);
+        let refused = HostError(format!("there is no service '{service}' here"));
+        async { Err(refused) }
+    }
 }

@@ -20,7 +20,7 @@ mod unsent;
 mod verify;
 mod wire;
 
-pub use ask::{AskError, Asker};
+pub use ask::{AskError, Asker, CALL_BYTES_MAX};
 pub use ca::{CaError, ClusterCa, Pem, node_name};
 pub use config::{Config, PeerConfig, StartError};
 pub use faults::{FAULT_DELAY_MAX, FAULT_MAX, Fault, Faults};

@@ -79,6 +79,13 @@ async fn three_nodes_converge_and_resume() {
     let told = asker.ends("b", TableId(7)).await.unwrap();
     assert_eq!(told, Some(hosts[1].end().0.to_be_bytes().to_vec()));
     assert_eq!(asker.ends("x", TableId(7)).await, Err(AskError::NoLink("x".into())));
+    // Services of the house, with as much as they may send.
+    let much: Vec<u8> = (0..CALL_BYTES_MAX - 1).map(|at| (at * at) as u8).collect();
+    let echo = asker.call("b", "echo", &much).await.unwrap();
+    assert_eq!((&echo[..1], echo.len()), (&b"a"[..], CALL_BYTES_MAX));
+    let refused = AskError::Failed("b".into(), "no service other".into());
+    assert_eq!(asker.call("b", "other", b"").await, Err(refused));
+    assert!(asker.call("b", "echo", &[0; CALL_BYTES_MAX + 1]).await.is_err());
 
     // One goes down, all write, it comes back with what it had: links resume.
     nodes[2].take().unwrap().shutdown().await;

@@ -42,6 +42,7 @@ impl From<RecoveryError> for ApiError {
             RecoveryError::TableAlreadyExists(_) => "TableAlreadyExistsException",
             RecoveryError::BackupNotFound(_) => "BackupNotFoundException",
             RecoveryError::BackupInUse(_) => "BackupInUseException",
+            RecoveryError::BackupOfVault(_) => return Self::invalid(error.to_string()),
             RecoveryError::ContinuousBackupsUnavailable(_) => "ContinuousBackupsUnavailableException",
             RecoveryError::PointInTimeRecoveryUnavailable(_) => "PointInTimeRecoveryUnavailableException",
             RecoveryError::InvalidRestoreTime => "InvalidRestoreTimeException",

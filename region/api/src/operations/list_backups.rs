@@ -25,16 +25,15 @@ pub(super) async fn list_backups<E: Engine>(
             "TimeRangeLowerBound must be before TimeRangeUpperBound",
         ));
     }
-    // What AWS Backup makes is not there, and all else is of these two kinds. As in DynamoDB, a client's backups are listed
-    // if nothing else is asked for.
-    let (kind, none) = match input.backup_type.as_deref() {
-        None | Some("USER") => (Some(BackupKind::User), false),
-        Some("SYSTEM") => (Some(BackupKind::System), false),
-        Some("ALL") => (None, false),
-        Some(_) => (None, true),
+    // As in DynamoDB, a client's backups are listed if nothing else is asked for.
+    let kind = match input.backup_type.as_deref() {
+        Some("SYSTEM") => Some(BackupKind::System),
+        Some("AWS_BACKUP") => Some(BackupKind::Aws),
+        Some("ALL") => None,
+        _ => Some(BackupKind::User),
     };
     let page = match &api.recovery {
-        Some(recovery) if !none => {
+        Some(recovery) => {
             let filter = BackupFilter {
                 table: table.map(str::to_owned),
                 kind,
@@ -48,7 +47,7 @@ pub(super) async fn list_backups<E: Engine>(
             };
             recovery.backups(filter).await?
         }
-        _ => BackupPage::default(),
+        None => BackupPage::default(),
     };
     Ok(ListBackupsOutput {
         backup_summaries: Some(page.backups.iter().map(|backup| summary(api, backup)).collect()),

@@ -1,9 +1,9 @@
-//! Calls by Lambda's REST API, on the port that clients of DynamoDB have.
+//! Calls by the REST APIs of Lambda and of AWS Backup, on the port that clients of DynamoDB have.
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use geodynamo_access::LAMBDA;
+use geodynamo_access::{BACKUP, LAMBDA};
 use geodynamo_triggers::LambdaError;
 use http::{Response, request::Parts};
 use http_body_util::Full;
@@ -21,13 +21,25 @@ use crate::{
     metrics::Outcome,
 };
 
-/// Whether a request is a call by the REST API.
+/// Whether a request is a call by a REST API.
 pub(super) fn is_rest(head: &Parts) -> bool {
-    geodynamo_triggers::is_path(head.uri.path())
+    service_of(head).is_some()
+}
+
+/// Whose path a request has.
+fn service_of(head: &Parts) -> Option<&'static str> {
+    let path = head.uri.path();
+    if geodynamo_backup::is_path(path) {
+        Some(BACKUP)
+    } else if geodynamo_triggers::is_path(path) {
+        Some(LAMBDA)
+    } else {
+        None
+    }
 }
 
 impl<H: Handler> Port<H> {
-    /// Answers a call by the REST API. `keep` is kept until it is answered, also if the client is gone.
+    /// Answers a call by a REST API. `keep` is kept until it is answered, also if the client is gone.
     pub(super) async fn answer_rest<K: Send + 'static>(
         self: &Arc<Self>,
         head: &Parts,
@@ -36,7 +48,8 @@ impl<H: Handler> Port<H> {
         keep: K,
     ) -> Response<Full<Bytes>> {
         let start = Instant::now();
-        let verified = match self.verify(LAMBDA, head, &body, remote) {
+        let service = service_of(head).unwrap_or(LAMBDA);
+        let verified = match self.verify(service, head, &body, remote) {
             Ok(verified) => verified,
             Err(error) => {
                 self.metrics.refused(error.code().name());
@@ -55,7 +68,7 @@ impl<H: Handler> Port<H> {
         let port = Arc::clone(self);
         let span = tracing::debug_span!(
             "request",
-            otel.name = LAMBDA,
+            otel.name = service,
             otel.kind = "server",
             rpc.system = "aws-api"
         );
@@ -69,12 +82,12 @@ impl<H: Handler> Port<H> {
             Err(panic) => {
                 self.metrics.panicked();
                 let panic = panic_text(&*panic);
-                tracing::error!(request_id = id, service = LAMBDA, panic, "a request's handler panicked");
+                tracing::error!(request_id = id, service, panic, "a request's handler panicked");
                 RestReply::refusal(LambdaError::new("ServiceException", "The request cannot be processed."))
             }
         };
         if let Some(fault) = &reply.fault {
-            tracing::error!(request_id = id, service = LAMBDA, fault = &**fault, "a request failed");
+            tracing::error!(request_id = id, service, fault = &**fault, "a request failed");
         }
         if let Some(operation) = reply.operation {
             self.metrics

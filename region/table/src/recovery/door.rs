@@ -70,6 +70,8 @@ pub enum BackupKind {
     User,
     /// The region, of a table that was deleted.
     System,
+    /// AWS Backup's API. Such a backup is a recovery point of a vault, and goes only by the vault's rules.
+    Aws,
 }
 
 impl BackupKind {
@@ -78,6 +80,7 @@ impl BackupKind {
         match self {
             Self::User => "USER",
             Self::System => "SYSTEM",
+            Self::Aws => "AWS_BACKUP",
         }
     }
 }
@@ -194,6 +197,9 @@ pub enum RecoveryError {
     /// `BackupInUseException`: the backup of this ARN is being written or read.
     #[error("Backup is being used by another control plane operation: {0}")]
     BackupInUse(String),
+    /// `ValidationException`: the backup of this ARN is a recovery point of a backup vault.
+    #[error("Backup is managed by AWS Backup and can only be deleted from its backup vault: {0}")]
+    BackupOfVault(String),
     /// `ContinuousBackupsUnavailableException` with this message.
     #[error("{0}")]
     ContinuousBackupsUnavailable(String),

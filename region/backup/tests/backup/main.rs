@@ -1,0 +1,8 @@
+//! A region's AWS Backup over an engine and an archive in memory, with a clock that tests move.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod copies;
+mod plans;
+mod support;
+mod vaults;

@@ -95,7 +95,7 @@ class World:
     """A table with a stream, and mappings of it; all are removed afterwards."""
 
     def __init__(self, region, name, **more):
-        self.name = name
+        self.name, self.region = name, region
         self.client, self.mappings = region.client(), region.client("lambda")
         self.streams = region.client("dynamodbstreams")
         definition = table_definition(name, "pk", **{"StreamSpecification": STREAM, **ONE, **more})

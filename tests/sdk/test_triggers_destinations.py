@@ -146,7 +146,7 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, name):
         number, own, indexed = f"{name}-n", f"{name}-v", f"{name}-i"
         client.create_table(**table_definition(number, "pk", "sk:N", **ONE))
         client.create_table(**table_definition(own, "version", **ONE))
-        index = {"IndexName": "by", "KeySchema": [{"AttributeName": "timestamp", "KeyType": "HASH"}], "Projection": {"ProjectionType": "ALL"}}
+        index = {"IndexName": "by-time", "KeySchema": [{"AttributeName": "timestamp", "KeyType": "HASH"}], "Projection": {"ProjectionType": "ALL"}}
         index["ProvisionedThroughput"] = ONE["ProvisionedThroughput"]
         definition = table_definition(indexed, "pk", **ONE, GlobalSecondaryIndexes=[index])
         definition["AttributeDefinitions"].append({"AttributeName": "timestamp", "AttributeType": "N"})

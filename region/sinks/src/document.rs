@@ -12,6 +12,11 @@ pub(crate) fn write(item: &Item, form: Document) -> String {
     written(item, form, |text| Cow::Borrowed(text))
 }
 
+/// Writes a value as plain JSON.
+pub(crate) fn write_value(value: &AttributeValue, writer: &mut Writer) {
+    plain(value, |text| Cow::Borrowed(text), writer);
+}
+
 /// Writes an item for PostgreSQL, whose texts cannot have U+0000: it becomes U+FFFD.
 pub(crate) fn write_without_nul(item: &Item, form: Document) -> String {
     written(item, form, text)

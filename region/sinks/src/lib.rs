@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use crate::{
     entry::SinkStatus,
     service::{SinkError, Sinks},
-    spec::{Document, IcebergSpec, PostgresSpec, SinkSpec},
+    spec::{Columns, Document, IcebergSpec, PostgresSpec, SinkSpec},
 };
 
 /// The most sinks of a region.

@@ -258,6 +258,14 @@ pub(crate) fn place(spec: &SinkSpec) -> u64 {
         let endpoint = iceberg.endpoint.as_deref().unwrap_or_default();
         told = [&iceberg.place, endpoint, &spec.table].join("\0");
         told.push_str(&format!("\0{:?}", iceberg.document));
+        if iceberg.columns.are_typed() {
+            told.push_str("\0typed");
+        }
+        if let Some(catalog) = &iceberg.catalog {
+            let warehouse = iceberg.warehouse.as_deref().unwrap_or_default();
+            let namespace = iceberg.namespace.as_deref().unwrap_or_default();
+            told.push_str(&["", catalog, warehouse, namespace].join("\0"));
+        }
     }
     let found = digest(&SHA256, told.as_bytes());
     let bytes = found.as_ref().first_chunk().copied().unwrap_or_default();

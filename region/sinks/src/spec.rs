@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use geodynamo_archive::Place;
+use geodynamo_outgoing::Endpoint;
 use serde::{Deserialize, Serialize};
 
 /// The longest name of a sink.
@@ -83,6 +84,57 @@ pub struct IcebergSpec {
     /// How items are written.
     #[serde(default)]
     pub document: Document,
+    /// What has columns of its own.
+    #[serde(default, skip_serializing_if = "Columns::are_keys")]
+    pub columns: Columns,
+    /// The address of a catalogue with Iceberg's REST API, which then says what the table is; the folder says it if it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<String>,
+    /// The file with the authorities that are trusted of its address, in PEM. The system's, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_ca_file: Option<PathBuf>,
+    /// The catalogue's warehouse, if it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warehouse: Option<String>,
+    /// The namespace in it, with points between its levels. Made if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The file with the token that the catalogue is called with, alone. It is read for each call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Who asks for tokens by OAuth 2 (client credentials).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The file with its secret, alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_file: Option<PathBuf>,
+    /// The address that gives tokens; the catalogue's own if it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth2_server: Option<String>,
+    /// What tokens are asked for; `catalog` if it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+/// Which attributes have columns, besides the document with all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Columns {
+    /// Those of the key.
+    #[default]
+    Keys,
+    /// All that items have, of the types that they have.
+    Typed,
+}
+
+impl Columns {
+    fn are_keys(&self) -> bool {
+        *self == Self::Keys
+    }
+
+    pub(crate) fn are_typed(self) -> bool {
+        self == Self::Typed
+    }
 }
 
 /// How an item is written as JSON.
@@ -125,7 +177,52 @@ impl IcebergSpec {
             commit_seconds: commit_seconds(),
             keep_seconds: keep_seconds(),
             document: Document::default(),
+            columns: Columns::default(),
+            catalog: None,
+            catalog_ca_file: None,
+            warehouse: None,
+            namespace: None,
+            token_file: None,
+            client_id: None,
+            client_secret_file: None,
+            oauth2_server: None,
+            scope: None,
         }
+    }
+
+    /// What is wrong with what is told of the catalogue.
+    fn catalog_fault(&self) -> Option<String> {
+        let texts = [
+            &self.catalog,
+            &self.warehouse,
+            &self.namespace,
+            &self.client_id,
+            &self.oauth2_server,
+            &self.scope,
+        ];
+        let is_text = |text: &String| (1..=TEXT_LEN_MAX).contains(&text.len()) && !text.contains('\0');
+        if !texts.into_iter().flatten().all(is_text) {
+            return Some(format!("what is told of a catalogue has 1 to {TEXT_LEN_MAX} bytes"));
+        }
+        let files = [&self.token_file, &self.client_secret_file, &self.catalog_ca_file];
+        let more = texts.into_iter().skip(1).any(Option::is_some) || files.into_iter().any(Option::is_some);
+        if self.catalog.is_none() {
+            return more.then(|| "what is told of a catalogue goes with catalog, its address".into());
+        }
+        for address in [&self.catalog, &self.oauth2_server].into_iter().flatten() {
+            if let Err(error) = Endpoint::new(address, "iceberg", "", None) {
+                return Some(error.to_string());
+            }
+        }
+        let levels = self.namespace.as_deref().unwrap_or_default().split('.');
+        if levels.into_iter().any(str::is_empty) {
+            return Some("with a catalog it must have a namespace".into());
+        }
+        if self.client_id.is_some() != self.client_secret_file.is_some() {
+            return Some("it must have both of client_id and client_secret_file, or neither".into());
+        }
+        (self.token_file.is_some() && self.client_id.is_some())
+            .then(|| "it must have one of token_file and client_id".into())
     }
 
     fn fault(&self) -> Option<String> {
@@ -141,6 +238,9 @@ impl IcebergSpec {
         if !(1..=COMMIT_SECONDS_MAX).contains(&self.commit_seconds) {
             return Some(format!("commit_seconds must be from 1 to {COMMIT_SECONDS_MAX}"));
         }
+        if let Some(fault) = self.catalog_fault() {
+            return Some(fault);
+        }
         (self.keep_seconds > KEEP_SECONDS_MAX).then(|| format!("keep_seconds must be from 0 to {KEEP_SECONDS_MAX}"))
     }
 
@@ -149,7 +249,13 @@ impl IcebergSpec {
         if !self.place.contains("://") {
             self.place = folder.join(&self.place).to_string_lossy().into_owned();
         }
-        if let Some(path) = &mut self.secret_access_key_file {
+        let paths = [
+            &mut self.secret_access_key_file,
+            &mut self.catalog_ca_file,
+            &mut self.token_file,
+            &mut self.client_secret_file,
+        ];
+        for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }
     }
@@ -272,6 +378,28 @@ mod tests {
         let mut half = lake("s3://b");
         half.iceberg.as_mut().unwrap().access_key_id = Some("id".into());
         check(half, Some("or neither"));
+        let catalogued = |namespace: &str, token: Option<&str>, client: Option<&str>| {
+            let mut sink = lake("/f");
+            let iceberg = sink.iceberg.as_mut().unwrap();
+            iceberg.catalog = Some("http://127.0.0.1:8181/catalog".into());
+            iceberg.namespace = Some(namespace.into()).filter(|name: &String| !name.is_empty());
+            iceberg.token_file = token.map(Into::into);
+            iceberg.client_id = client.map(Into::into);
+            iceberg.client_secret_file = client.map(|_| "/secret".into());
+            sink
+        };
+        check(catalogued("a.b", None, Some("id")), None);
+        check(catalogued("a", Some("/token"), None), None);
+        check(catalogued("", None, None), Some("must have a namespace"));
+        check(catalogued("a..b", None, None), Some("must have a namespace"));
+        check(catalogued("a", Some("/token"), Some("id")), Some("one of token_file"));
+        assert!(catalogued("a", Some("token"), None).relative_path().is_some());
+        let mut none = catalogued("a", None, None);
+        none.iceberg.as_mut().unwrap().catalog = None;
+        check(none, Some("goes with catalog"));
+        let mut other = catalogued("a", None, None);
+        other.iceberg.as_mut().unwrap().catalog = Some("thrift://h".into());
+        check(other, Some("http://"));
         let mut eager = lake("f");
         eager.iceberg.as_mut().unwrap().commit_seconds = 0;
         check(eager, Some("commit_seconds"));

@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use geodynamo_policy::{Context as Keys, ContextValue, Request, evaluate};
+use geodynamo_policy::{Context as Keys, ContextValue, Policy, PolicyKind, Request, evaluate};
 use geodynamo_storage::Engine;
 use serde_json::{Map, Value};
 
 use crate::{
     Triggers,
     call::{Authorization, Call},
+    failure::{NOTE_ATTRIBUTES, TableArn},
     wire::error::{LambdaError, Result},
 };
+
+/// What puts notes into a table.
+const PUT: &str = "dynamodb:PutItem";
+/// What stands for a table's policy that cannot be read: nobody may do anything.
+const UNREADABLE: &str = r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#;
 
 /// The condition keys of a call: names in lower case.
 #[derive(Debug, Default)]
@@ -95,9 +101,43 @@ impl<E: Engine> Triggers<E> {
             context: &keys,
         };
         let refusal = evaluate(call.caller, None, &request).message(call.caller, &request);
+        let refusal = refusal.or_else(|| self.refused_table(call, input, uuid));
         match (refusal, call.authorization) {
             (Some(message), Authorization::Enforce) => Err(LambdaError::new("AccessDeniedException", message)),
             (refusal, _) => Ok((refusal, resource)),
         }
+    }
+
+    /// What refuses to let a caller's mapping put notes into the table that a call names, if it names one and something does.
+    fn refused_table(&self, call: &Call<'_>, input: &Map<String, Value>, uuid: Option<&str>) -> Option<String> {
+        let on_failure = input.get("DestinationConfig")?.get("OnFailure")?;
+        let arn = on_failure.get("Destination")?.as_str()?;
+        let named = TableArn::parse(arn)?;
+        let tables = &self.shared.tables;
+        let table = tables.table_named(named.name).ok();
+        let stored = table.as_ref().and_then(|table| table.resource_policy(tables.region()));
+        let policy = stored.and_then(|stored| {
+            let parsed = Policy::parse(&stored.text, PolicyKind::Resource);
+            parsed.or_else(|_| Policy::parse(UNREADABLE, PolicyKind::Resource)).ok()
+        });
+        // Keys of notes begin with the mapping's id, which a new one does not have yet.
+        let mut attributes: Vec<String> = NOTE_ATTRIBUTES.map(str::to_owned).into();
+        let keys = table.as_ref().map(|table| table.keys().attributes());
+        attributes.extend(keys.into_iter().flatten().map(|key| key.name.clone()));
+        let keys = CallKeys(BTreeMap::from([
+            (
+                "dynamodb:leadingkeys".to_owned(),
+                Values::Multi(vec![uuid.unwrap_or_default().to_owned()]),
+            ),
+            ("dynamodb:attributes".to_owned(), Values::Multi(attributes)),
+        ]));
+        let request = Request {
+            action: PUT,
+            resource: arn,
+            resource_account: named.account,
+            environment: &call.environment,
+            context: &keys,
+        };
+        evaluate(call.caller, policy.as_ref(), &request).message(call.caller, &request)
     }
 }

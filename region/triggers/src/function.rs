@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use geodynamo_outgoing::{Client, Endpoint};
 use tokio::sync::Semaphore;
 
-use crate::invoke::process::{Command, Processes};
+use crate::invoke::{
+    hmac::HmacSecret,
+    process::{Command, Processes},
+};
 
 /// What a function is, as the configuration has it.
 #[derive(Clone, Debug)]
@@ -25,8 +28,8 @@ pub struct FunctionOptions {
 pub enum Target {
     /// A service that speaks Lambda's Invoke API, and the function's name there.
     Invoke(Endpoint, String),
-    /// An address that gets events as POST requests.
-    Post(Endpoint),
+    /// An address that gets events as POST requests, signed with a secret if there is one.
+    Post(Endpoint, Option<Arc<HmacSecret>>),
     /// A program that speaks Lambda's Runtime API.
     Run(Command),
 }
@@ -44,7 +47,7 @@ pub(crate) struct Function {
 #[derive(Debug)]
 pub(crate) enum Behind {
     Invoke(Client, Endpoint, String),
-    Post(Client, Endpoint),
+    Post(Client, Endpoint, Option<Arc<HmacSecret>>),
     Run(Processes),
 }
 
@@ -58,7 +61,7 @@ impl Functions {
             let arn = function_arn(region, account, &options.name);
             let behind = match options.target {
                 Target::Invoke(endpoint, name) => Behind::Invoke(client.clone(), endpoint, name),
-                Target::Post(endpoint) => Behind::Post(client.clone(), endpoint),
+                Target::Post(endpoint, secret) => Behind::Post(client.clone(), endpoint, secret),
                 Target::Run(command) => Behind::Run(Processes::new(command, &options.name, &arn, region)),
             };
             let function = Function {

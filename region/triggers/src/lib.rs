@@ -40,7 +40,10 @@ pub use crate::{
     call::{Authorization, Call, Reply, is_path, operation_names},
     failure::{Destination, Destinations},
     function::{FunctionOptions, Target},
-    invoke::process::Command,
+    invoke::{
+        hmac::{HmacSecret, HmacSecretError},
+        process::Command,
+    },
     wire::error::LambdaError,
 };
 use crate::{

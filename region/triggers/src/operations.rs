@@ -9,10 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::{
     MAPPINGS_MAX, Triggers,
     entry::Entry,
+    failure::{TableArn, fault},
+    function::{function_arn, parse_name},
     ids::uuid,
     mapping::{Checkpoint, Mapping, Settings, Start, State, checkpoint_row, pack},
     removed_rows,
     runner::{Stop, group},
+    table_of,
     wire::error::{LambdaError, Result},
 };
 
@@ -106,7 +109,7 @@ impl<E: Engine> Triggers<E> {
             ..Settings::default()
         };
         settings.take(input)?;
-        self.check_destination(&settings)?;
+        self.check_destination(arn, &settings)?;
         let tags = tags(input);
         check_tags(&tags)?;
 
@@ -168,7 +171,7 @@ impl<E: Engine> Triggers<E> {
         let text = |name: &str| input.get(name).and_then(Value::as_str);
         let function = match text("FunctionName") {
             None => None,
-            Some(told) => Some(self.known_function(told)?),
+            Some(told) => Some(self.mapped_function(told)?),
         };
         let most = input.get("MaxItems").and_then(Value::as_u64);
         let most = most.map_or(PAGE_MAX, |most| usize::try_from(most).unwrap_or(PAGE_MAX).min(PAGE_MAX));
@@ -209,7 +212,7 @@ impl<E: Engine> Triggers<E> {
             mapping.settings.function = function;
         }
         mapping.settings.take(input)?;
-        self.check_destination(&mapping.settings)?;
+        self.check_destination(&mapping.stream, &mapping.settings)?;
         let was_enabled = mapping.enabled;
         if let Some(enabled) = input.get("Enabled").and_then(Value::as_bool) {
             mapping.enabled = enabled;
@@ -291,12 +294,31 @@ impl<E: Engine> Triggers<E> {
         mapping.shown(&self.arn(&mapping.uuid), state, USER_ACTION, &entry.result())
     }
 
+    /// The ARN of a function that is there, or that a mapping has although it is not there any more.
+    fn mapped_function(&self, told: &str) -> Result<String> {
+        let tables = &self.shared.tables;
+        let named = parse_name(told, tables.region(), tables.account()).map(|(name, version)| {
+            let arn = function_arn(tables.region(), tables.account(), name);
+            version.map_or_else(|| arn.clone(), |version| format!("{arn}:{version}"))
+        });
+        let is_mapped = |arn: &String| {
+            let entries = self.entries.lock();
+            entries
+                .values()
+                .any(|entry| entry.mapping.lock().settings.function == *arn)
+        };
+        match named.filter(is_mapped) {
+            Some(arn) => Ok(arn),
+            None => self.known_function(told),
+        }
+    }
+
     fn known_function(&self, told: &str) -> Result<String> {
         self.function_arn(told).ok_or_else(|| {
             let tables = &self.shared.tables;
             let arn = match told.starts_with("arn:") {
                 true => told.to_owned(),
-                false => crate::function::function_arn(tables.region(), tables.account(), told),
+                false => function_arn(tables.region(), tables.account(), told),
             };
             LambdaError::new("ResourceNotFoundException", format!("Function not found: {arn}"))
         })
@@ -329,13 +351,21 @@ impl<E: Engine> Triggers<E> {
         Ok(())
     }
 
-    fn check_destination(&self, settings: &Settings) -> Result<()> {
-        match &settings.on_failure {
-            Some(arn) if !self.shared.destinations.has(arn) => Err(LambdaError::invalid(format!(
+    /// That notes of a mapping can go where they are to.
+    fn check_destination(&self, stream: &str, settings: &Settings) -> Result<()> {
+        let Some(arn) = &settings.on_failure else {
+            return Ok(());
+        };
+        let fault = match TableArn::parse(arn) {
+            Some(table) => fault(&self.shared.tables, table, table_of(stream)).map(|fault| format!(" ({fault})")),
+            None => (!self.shared.destinations.has(arn)).then(String::new),
+        };
+        match fault {
+            None => Ok(()),
+            Some(fault) => Err(LambdaError::invalid(format!(
                 "The provided destination config DestinationConfig(onSuccess=null, \
-                 onFailure=OnFailure(destination={arn})) is invalid."
+                 onFailure=OnFailure(destination={arn})) is invalid.{fault}"
             ))),
-            _ => Ok(()),
         }
     }
 }

@@ -71,6 +71,36 @@ pub struct AddSink {
     /// For how long snapshots of the Iceberg table are kept
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "iceberg")]
     pub keep_seconds: u64,
+    /// Give all attributes columns in the Iceberg table, of the types that they have
+    #[arg(long, requires = "iceberg")]
+    pub typed_columns: bool,
+    /// The address of a catalogue with Iceberg's REST API, which then has the table; the place has its files
+    #[arg(long, value_name = "URL", requires = "iceberg", requires = "namespace")]
+    pub catalog: Option<String>,
+    /// The file with the authorities that are trusted of that address, in PEM, on the region's machine
+    #[arg(long, value_name = "FILE", requires = "catalog")]
+    pub catalog_ca_file: Option<PathBuf>,
+    /// The catalogue's warehouse, if it has several
+    #[arg(long, value_name = "NAME", requires = "catalog")]
+    pub warehouse: Option<String>,
+    /// The namespace in the catalogue, with points between its levels
+    #[arg(long, value_name = "NAME", requires = "catalog")]
+    pub namespace: Option<String>,
+    /// The file with the catalogue's token, on the region's machine
+    #[arg(long, value_name = "FILE", requires = "catalog", conflicts_with = "client_id")]
+    pub token_file: Option<PathBuf>,
+    /// Who asks for tokens by OAuth 2
+    #[arg(long, value_name = "ID", requires = "client_secret_file")]
+    pub client_id: Option<String>,
+    /// The file with its secret, on the region's machine
+    #[arg(long, value_name = "FILE", requires = "client_id", requires = "catalog")]
+    pub client_secret_file: Option<PathBuf>,
+    /// The address that gives tokens; the catalogue's own if it is not told
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub oauth2_server: Option<String>,
+    /// What tokens are asked for; `catalog` if it is not told
+    #[arg(long, requires = "client_id")]
+    pub scope: Option<String>,
     /// Write items as DynamoDB's JSON, which tells the types
     #[arg(long)]
     pub dynamodb_json: bool,

@@ -1,9 +1,9 @@
 //! `[functions]`, `[destinations]` and `[triggers]`: what event source mappings invoke.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use geodynamo_outgoing::{Credentials, Endpoint, EndpointError};
-use geodynamo_triggers::{Command, Destination, Destinations, FunctionOptions, Target};
+use geodynamo_triggers::{Command, Destination, Destinations, FunctionOptions, HmacSecret, HmacSecretError, Target};
 use serde::Deserialize;
 
 use super::{AccessKeyId, Address, Secret, Within};
@@ -23,6 +23,8 @@ pub struct FunctionEntry {
     pub function: Option<String>,
     /// An address that gets each event as a POST request.
     pub url: Option<Address>,
+    /// For `url`: the file with the secret that events are signed with, alone. It is read again when it changes.
+    pub hmac_secret_file: Option<PathBuf>,
     /// A program on this machine that speaks Lambda's Runtime API, and its arguments.
     pub command: Option<Vec<String>>,
     /// Where the program runs.
@@ -42,6 +44,17 @@ pub struct FunctionEntry {
     /// How many invocations there are at once, of all mappings together. A program is started for each.
     #[serde(default = "concurrency")]
     pub concurrency: Within<1, 1000>,
+}
+
+/// Why there is no function.
+#[derive(Debug, thiserror::Error)]
+pub enum FunctionError {
+    /// Its address is none.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// There is no secret to sign with.
+    #[error("hmac_secret_file: {0}")]
+    Secret(#[from] HmacSecretError),
 }
 
 /// What calls to a service of AWS, or one like it, are signed with.
@@ -127,6 +140,7 @@ impl FunctionEntry {
             invoke: None,
             function: None,
             url: Some(url),
+            hmac_secret_file: None,
             command: None,
             folder: None,
             environment: BTreeMap::new(),
@@ -137,14 +151,22 @@ impl FunctionEntry {
         }
     }
 
-    fn options(&self, name: &str, region: &str) -> Result<FunctionOptions, EndpointError> {
+    /// The files that it names.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.folder.iter_mut().chain(&mut self.hmac_secret_file)
+    }
+
+    fn options(&self, name: &str, region: &str) -> Result<FunctionOptions, FunctionError> {
         let endpoint = |address: &Address| self.key.endpoint(address, "lambda", region);
         let target = match (&self.invoke, &self.url) {
             (Some(invoke), _) => {
                 let called = self.function.as_deref().unwrap_or(name);
                 Target::Invoke(endpoint(invoke)?, called.to_owned())
             }
-            (None, Some(url)) => Target::Post(endpoint(url)?),
+            (None, Some(url)) => {
+                let secret = self.hmac_secret_file.as_deref().map(HmacSecret::open).transpose()?;
+                Target::Post(endpoint(url)?, secret.map(Arc::new))
+            }
             (None, None) => Target::Run(Command {
                 command: self.command.clone().unwrap_or_default(),
                 folder: self.folder.clone(),
@@ -214,6 +236,11 @@ pub(crate) fn contradiction(
         if command == Some(false) || targets.into_iter().filter(|is| *is).count() != 1 {
             return Some(format!("the function {name} must have one of invoke, url and command"));
         }
+        if entry.hmac_secret_file.is_some() && entry.url.is_none() {
+            return Some(format!(
+                "the function {name} has an hmac_secret_file, which goes with url"
+            ));
+        }
         if entry.key.is_half() {
             return Some(half(&format!("function {name}")));
         }
@@ -243,7 +270,7 @@ fn half(of: &str) -> String {
 pub(crate) fn functions(
     functions: &BTreeMap<String, FunctionEntry>,
     region: &str,
-) -> Result<Vec<FunctionOptions>, EndpointError> {
+) -> Result<Vec<FunctionOptions>, FunctionError> {
     let options = functions.iter().map(|(name, entry)| entry.options(name, region));
     options.collect()
 }
@@ -294,7 +321,7 @@ mod tests {
         let read = read.unwrap();
         let all = functions(&read.functions, "us-east-1").unwrap();
         assert_eq!(all.len(), 3);
-        assert!(matches!(&all[0].target, Target::Post(_)) && all[0].timeout == Duration::from_secs(3));
+        assert!(matches!(&all[0].target, Target::Post(_, None)) && all[0].timeout == Duration::from_secs(3));
         assert!(
             matches!(&all[1].target, Target::Run(command) if command.command.len() == 3) && all[1].concurrency == 2
         );
@@ -320,6 +347,10 @@ mod tests {
             ("[functions.a]\nurl = \"ftp://a\"\n", "http://"),
             ("[functions.a]\nurl = \"http://a\"\ntimeout = 3\n", "unknown field"),
             ("[functions.a]\nurl = \"http://a\"\ntimeout_s = 901\n", "from 1 to 900"),
+            (
+                "[functions.a]\ninvoke = \"http://a\"\nhmac_secret_file = \"s\"\n",
+                "which goes with url",
+            ),
             ("[destinations.sqs]\n", "one of endpoint and folder"),
             ("[destinations.kafka]\nfolder = \"f\"\n", "unknown field"),
         ] {

@@ -1,15 +1,17 @@
 //! A copy as an Apache Iceberg table, version 2 of the format: Parquet files in a folder or a bucket, and metadata that every engine
 //! finds there by the names that Iceberg's file-system catalogue has.
 //!
-//! Rows have the key attributes as columns of their types, and the item as a JSON document. A change adds rows in a file of its own
+//! Rows have the key attributes as columns of their types, and the item as a JSON document; if that is wanted, other attributes have
+//! columns, too, which are added as they are seen (`typed`). A change adds rows in a file of its own
 //! and marks the older rows of the same items as deleted, by their places: of the ways in which Iceberg can say that, the one that
 //! every reader knows. There is one file of such places for each file of rows, replaced when there are more. Where an item's row is,
 //! is found in the digests of the rows' keys, which are kept beside each file, sorted as the rows are.
 //!
-//! What the copy has stands in each snapshot's summary. A commit makes a metadata file that must not be there yet: of two writers
-//! one fails.
+//! What the copy has stands in each snapshot's summary. A commit makes a metadata file that must not be there yet, or is one of a
+//! catalogue's (`catalogue`), which compares what it follows: of two writers one fails.
 
 mod avro;
+mod catalogue;
 mod compact;
 mod files;
 mod manifest;
@@ -18,6 +20,7 @@ mod state;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod typed;
 
 use std::{
     collections::BTreeMap,
@@ -132,7 +135,7 @@ impl Target for Iceberg {
         let state = store.current().await?;
         let held = state.as_ref().filter(|state| {
             let columns = state.schemas.last();
-            columns.is_some_and(|columns| Columns::of(shape, columns.id, columns.first_field) == *columns)
+            columns.is_some_and(|columns| columns.fit(shape, self.spec.columns.are_typed()))
         });
         let held = held.map(|state| Held {
             epoch: state.epoch.clone(),
@@ -149,14 +152,13 @@ impl Target for Iceberg {
     }
 
     async fn begin_load(&mut self, shape: &Shape) -> Result<()> {
+        let typed = self.spec.columns.are_typed();
         let open = self.opened()?;
-        let same = open.state.schemas.last().filter(|columns| {
-            // Of the same columns, it is the same schema.
-            Columns::of(shape, columns.id, columns.first_field) == **columns
-        });
+        // Of the same columns, it is the same schema.
+        let same = open.state.schemas.last().filter(|columns| columns.fit(shape, typed));
         let next = |columns: &Columns| (columns.id + 1, columns.last_field() + 1);
         let (id, first) = open.state.schemas.last().map_or((0, 1), next);
-        let columns = same.cloned().unwrap_or_else(|| Columns::of(shape, id, first));
+        let columns = same.cloned().unwrap_or_else(|| Columns::of(shape, id, first, typed));
         open.loading = Some(Loading {
             columns,
             id: new_id(),
@@ -171,8 +173,7 @@ impl Target for Iceberg {
         let form = self.spec.document;
         let open = self.opened()?;
         let loading = open.loading.as_mut().ok_or_else(not_loading)?;
-        for put in rows {
-            let row = loading.columns.row(put, form)?;
+        for row in loading.columns.rows(rows, form)? {
             loading.bytes += row.bytes();
             loading.rows.push(row);
         }
@@ -188,9 +189,7 @@ impl Target for Iceberg {
         let loading = open.loading.take().ok_or_else(not_loading)?;
         let mut next = open.state.clone();
         let removed = std::mem::replace(&mut next.files, loading.files);
-        if next.schemas.last() != Some(&loading.columns) {
-            next.schemas.push(loading.columns);
-        }
+        next.take_columns(loading.columns);
         next.epoch.clone_from(&held.epoch);
         next.positions.clone_from(&held.positions);
         let rows: u64 = next.files.iter().map(|file| file.file.rows).sum();
@@ -301,17 +300,14 @@ impl Open {
 
     /// Makes changes: rows of their own, and places of the rows that they take the place of.
     async fn apply(&mut self, batch: &Batch, form: crate::Document, to: &Held) -> Result<()> {
-        let columns = self.columns()?.clone();
+        let mut columns = self.columns()?.clone();
         let (id, sequence) = (new_id(), self.next_sequence());
-        let rows = batch
-            .puts
-            .iter()
-            .map(|put| columns.row(put, form))
-            .collect::<Result<Vec<Row>>>()?;
+        let rows = columns.rows(&batch.puts, form)?;
         let mut changed: Vec<_> = batch.deletes.iter().map(|key| digest(key)).collect();
         changed.extend(rows.iter().map(|row| row.digest));
         changed.sort_unstable();
         let mut next = self.state.clone();
+        next.take_columns(columns.clone());
         let (mut removed, mut gone, mut deleted, mut delete_files) = (Vec::new(), Vec::new(), 0, 0);
         for (number, mut file) in std::mem::take(&mut next.files).into_iter().enumerate() {
             let mut known = self.known(&file).await?;
@@ -391,9 +387,9 @@ impl Open {
         self.write_manifests(&next, id, sequence, removed).await?;
         let keep_ms = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
         let mut useless = next.expire(now_ms.saturating_sub(keep_ms));
-        self.store.commit(&next).await?;
+        self.store.commit(&self.state, &mut next).await?;
         useless.extend(self.state.snapshots.last().map(|snapshot| state::state(snapshot.id)));
-        useless.extend(next.version.checked_sub(state::METADATA_KEPT + 1).map(state::metadata));
+        useless.extend(self.store.outdated(next.version));
         self.state = next;
         self.store.delete(&useless).await;
         Ok(())

@@ -1,9 +1,10 @@
 //! What rows of a copy are: the columns, as Iceberg and Parquet have them.
 
-use geodynamo_item::{AttributeType, AttributeValue};
+use geodynamo_item::{AttributeType, AttributeValue, Item};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::typed::{self, Typer};
 use crate::{
     Document, document,
     names::{ITEM, KEY, columns},
@@ -41,23 +42,33 @@ pub(super) struct Column {
     pub(super) kind: Kind,
 }
 
-/// The columns of a copy: the key's digest, the key attributes, the document.
+/// The columns of a copy: the key's digest, the key attributes, the document, and those of attributes, if they have some.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Columns {
     /// Iceberg's id of the schema.
     pub(super) id: i32,
     /// The id of the first field; the others follow.
     pub(super) first_field: i32,
-    /// Of the key attributes.
+    /// Of the key attributes. Where attributes have columns, keys that are numbers have such.
     pub(super) keys: Vec<Column>,
+    /// Whether attributes have columns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) typed: bool,
+    /// Those that they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) attributes: Vec<typed::Column>,
 }
 
-/// A value in a key attribute's column.
+/// A value in a column.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Cell {
     Text(String),
     Double(f64),
     Binary(Vec<u8>),
+    Bool(bool),
+    /// Times ten to the scale that decimals have.
+    Decimal(i128),
+    List(Vec<Cell>),
 }
 
 /// A row.
@@ -66,24 +77,38 @@ pub(super) struct Row {
     pub(super) digest: Digest,
     pub(super) keys: Vec<Cell>,
     pub(super) item: String,
+    /// Of attributes' columns: their places, in order, and what is in them; null in the others.
+    pub(super) attributes: Vec<(usize, Cell)>,
+}
+
+impl Cell {
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        let more = match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(binary) => binary.len(),
+            Self::List(cells) => cells.iter().map(Self::bytes).sum(),
+            Self::Double(_) | Self::Bool(_) | Self::Decimal(_) => 0,
+        };
+        size_of::<Self>() + more
+    }
 }
 
 impl Row {
     /// About what it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        let keys = self.keys.iter().map(|cell| match cell {
-            Cell::Text(text) => text.len(),
-            Cell::Double(_) => 0,
-            Cell::Binary(binary) => binary.len(),
-        });
-        self.item.len() + keys.sum::<usize>() + size_of::<Self>() + self.keys.len() * size_of::<Cell>()
+        let keys: usize = self.keys.iter().map(Cell::bytes).sum();
+        let attributes: usize = self.attributes.iter().map(|(_, cell)| cell.bytes()).sum();
+        self.item.len() + keys + attributes + size_of::<Self>()
     }
 }
 
 impl Columns {
     /// Of a table.
-    pub(super) fn of(shape: &Shape, id: i32, first_field: i32) -> Self {
-        let names = columns(shape.keys.iter().map(|(name, _)| name.as_str()));
+    pub(super) fn of(shape: &Shape, id: i32, first_field: i32, typed: bool) -> Self {
+        let is_key = |(_, kind): &&(String, AttributeType)| !typed || *kind != AttributeType::N;
+        let keys: Vec<_> = shape.keys.iter().filter(is_key).collect();
+        let names = columns(keys.iter().map(|(name, _)| name.as_str()));
         let column = |(name, (attribute, kind)): (String, &(String, AttributeType))| Column {
             attribute: attribute.clone(),
             name,
@@ -96,13 +121,27 @@ impl Columns {
         Self {
             id,
             first_field,
-            keys: names.into_iter().zip(&shape.keys).map(column).collect(),
+            keys: names.into_iter().zip(keys).map(column).collect(),
+            typed,
+            attributes: Vec::new(),
         }
+    }
+
+    /// Whether they are a table's, whatever attributes its items have had.
+    pub(super) fn fit(&self, shape: &Shape, typed: bool) -> bool {
+        let new = Self::of(shape, self.id, self.first_field, typed);
+        new.keys == self.keys && new.typed == self.typed
+    }
+
+    /// The id of the document's field.
+    pub(super) fn item_field(&self) -> i32 {
+        self.first_field + 1 + i32::try_from(self.keys.len()).unwrap_or(0)
     }
 
     /// The last field's id.
     pub(super) fn last_field(&self) -> i32 {
-        self.first_field + 1 + i32::try_from(self.keys.len()).unwrap_or(0)
+        let last = self.attributes.last();
+        last.map_or(self.item_field(), |column| column.element.unwrap_or(column.field))
     }
 
     /// Iceberg's schema.
@@ -120,7 +159,8 @@ impl Columns {
             (column.name.as_str(), kind)
         });
         let all = std::iter::once((KEY, "binary")).chain(kinds).chain([(ITEM, "string")]);
-        let fields: Vec<Value> = all.enumerate().map(field).collect();
+        let attributes = self.attributes.iter().map(typed::Column::json);
+        let fields: Vec<Value> = all.enumerate().map(field).chain(attributes).collect();
         json!({
             "type": "struct",
             "schema-id": self.id,
@@ -129,9 +169,25 @@ impl Columns {
         })
     }
 
-    /// The row of an item.
-    pub(super) fn row(&self, put: &Put, form: Document) -> Result<Row, TargetError> {
-        let item = put.item.decode().map_err(|error| TargetError(error.to_string()))?;
+    /// The rows of items. Attributes that have no columns yet get some.
+    pub(super) fn rows(&mut self, puts: &[Put], form: Document) -> Result<Vec<Row>, TargetError> {
+        if !self.typed {
+            return puts.iter().map(|put| self.row(put, &decoded(put)?, form)).collect();
+        }
+        let mut typer = Typer::new(self);
+        let row = |put: &Put| {
+            let item = decoded(put)?;
+            let attributes = typer.cells(&item);
+            Ok(Row {
+                attributes,
+                ..typer.columns().row(put, &item, form)?
+            })
+        };
+        puts.iter().map(row).collect()
+    }
+
+    /// The row of an item, without its attributes.
+    fn row(&self, put: &Put, item: &Item, form: Document) -> Result<Row, TargetError> {
         let mut keys = Vec::with_capacity(self.keys.len());
         for column in &self.keys {
             keys.push(match (column.kind, item.get(&column.attribute)) {
@@ -147,9 +203,14 @@ impl Columns {
         Ok(Row {
             digest: digest(&put.key),
             keys,
-            item: document::write(&item, form),
+            item: document::write(item, form),
+            attributes: Vec::new(),
         })
     }
+}
+
+fn decoded(put: &Put) -> Result<Item, TargetError> {
+    put.item.decode().map_err(|error| TargetError(error.to_string()))
 }
 
 /// A key's digest.

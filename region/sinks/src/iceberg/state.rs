@@ -22,7 +22,7 @@ pub(super) struct State {
     /// The number of the metadata file that goes with it.
     pub(super) version: u64,
     pub(super) uuid: String,
-    /// Every schema that there was, the current one last.
+    /// The schemas that snapshots have, the current one last.
     pub(super) schemas: Vec<Columns>,
     /// The files of rows, which have each item once, as long as the places of their deleted rows are passed over.
     pub(super) files: Vec<DataFile>,
@@ -75,6 +75,24 @@ pub(super) struct Snapshot {
     pub(super) summary: BTreeMap<String, String>,
 }
 
+impl Snapshot {
+    /// As Iceberg's metadata has it.
+    pub(super) fn json(&self, location: &str) -> Value {
+        let mut json = json!({
+            "snapshot-id": self.id,
+            "sequence-number": self.sequence,
+            "timestamp-ms": self.ms,
+            "manifest-list": format!("{location}/{}", list(self.id)),
+            "summary": self.summary,
+            "schema-id": self.schema,
+        });
+        if let (Some(parent), Some(json)) = (self.parent, json.as_object_mut()) {
+            json.insert("parent-snapshot-id".into(), parent.into());
+        }
+        json
+    }
+}
+
 /// A snapshot's own files.
 pub(super) fn list(id: i64) -> String {
     format!("metadata/snap-{id}.avro")
@@ -125,6 +143,17 @@ impl State {
 
     pub(super) fn sequence(&self) -> i64 {
         self.snapshots.last().map_or(0, |snapshot| snapshot.sequence)
+    }
+
+    /// Makes columns the current ones. What more they have than those before makes another schema of them.
+    pub(super) fn take_columns(&mut self, mut columns: Columns) {
+        let Some(last) = self.schemas.last() else {
+            return self.schemas.push(columns);
+        };
+        if *last != columns {
+            columns.id = last.id + 1;
+            self.schemas.push(columns);
+        }
     }
 
     /// Notes that files are not in the table from a snapshot on.
@@ -194,6 +223,10 @@ impl State {
                 manifest(snapshot.id, "deletes"),
             ]);
         }
+        // Files know their fields by ids, so they need no schema but the current one.
+        let current = self.schemas.last().map(|columns| columns.id);
+        let needed = |id: i32| Some(id) == current || self.snapshots.iter().any(|snapshot| snapshot.schema == id);
+        self.schemas.retain(|columns| needed(columns.id));
         let first = self.snapshots.first().map_or(0, |snapshot| snapshot.sequence);
         for gone in std::mem::take(&mut self.gone) {
             if gone.sequence > first {
@@ -210,20 +243,6 @@ impl State {
 
     /// Iceberg's metadata.
     pub(super) fn json(&self, location: &str) -> Value {
-        let snapshot = |snapshot: &Snapshot| {
-            let mut json = json!({
-                "snapshot-id": snapshot.id,
-                "sequence-number": snapshot.sequence,
-                "timestamp-ms": snapshot.ms,
-                "manifest-list": format!("{location}/{}", list(snapshot.id)),
-                "summary": snapshot.summary,
-                "schema-id": snapshot.schema,
-            });
-            if let (Some(parent), Some(json)) = (snapshot.parent, json.as_object_mut()) {
-                json.insert("parent-snapshot-id".into(), parent.into());
-            }
-            json
-        };
         let current = self.snapshots.last().map_or(-1, |snapshot| snapshot.id);
         let log = |snapshot: &Snapshot| json!({"snapshot-id": snapshot.id, "timestamp-ms": snapshot.ms});
         json!({
@@ -243,7 +262,7 @@ impl State {
             "properties": {"write.format.default": "parquet", "write.delete.mode": "merge-on-read"},
             "current-snapshot-id": current,
             "refs": {"main": {"snapshot-id": current, "type": "branch"}},
-            "snapshots": self.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
+            "snapshots": self.snapshots.iter().map(|snapshot| snapshot.json(location)).collect::<Vec<_>>(),
             "snapshot-log": self.snapshots.iter().map(log).collect::<Vec<_>>(),
             "metadata-log": [],
             "statistics": [],

@@ -1,4 +1,4 @@
-//! The folder of a table, and how metadata is committed in it.
+//! The folder of a table, and how metadata is committed: in the folder, or by a catalogue.
 
 use std::{fs, path::Path as FilePath, sync::Arc};
 
@@ -7,7 +7,10 @@ use geodynamo_archive::Place;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 use serde_json::Value;
 
-use super::state::{self, State};
+use super::{
+    catalogue::Catalogue,
+    state::{self, State},
+};
 use crate::{IcebergSpec, target::TargetError};
 
 type Result<T> = std::result::Result<T, TargetError>;
@@ -25,6 +28,8 @@ pub(super) struct Store {
     folder: Path,
     /// What Iceberg's metadata calls it.
     pub(super) location: String,
+    /// What says which metadata is the table's; the folder does if there is none.
+    catalogue: Option<Catalogue>,
 }
 
 impl Store {
@@ -40,6 +45,7 @@ impl Store {
             store,
             folder: prefix.join(table),
             location: format!("{}/{table}", base.trim_end_matches('/')),
+            catalogue: Catalogue::open(spec, table)?,
         })
     }
 
@@ -83,6 +89,16 @@ impl Store {
 
     /// What is committed, if something is.
     pub(super) async fn current(&self) -> Result<Option<State>> {
+        match &self.catalogue {
+            None => self.current_in_folder().await,
+            Some(catalogue) => match catalogue.load().await? {
+                None => Ok(None),
+                Some(metadata) => self.state_of(&metadata).await.map(Some),
+            },
+        }
+    }
+
+    async fn current_in_folder(&self) -> Result<Option<State>> {
         let hint = self.find(HINT).await?;
         let hint = hint.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse::<u64>().ok());
         // A writer that ended before it wrote the hint left a newer file.
@@ -97,34 +113,52 @@ impl Store {
                 Some(hint) => Err(TargetError(format!("{} has no metadata {hint}", self.location))),
             };
         };
-        let foreign = || {
-            TargetError(format!(
-                "{} is a table that no sink has made, or that something else has changed; it is left alone",
-                self.location
-            ))
-        };
         let metadata: Value = serde_json::from_slice(&newest).map_err(told)?;
+        let state = self.state_of(&metadata).await?;
+        if state.version + 1 == version {
+            Ok(Some(state))
+        } else {
+            Err(self.foreign())
+        }
+    }
+
+    fn foreign(&self) -> TargetError {
+        TargetError(format!(
+            "{} is a table that no sink has made, or that something else has changed; it is left alone",
+            self.location
+        ))
+    }
+
+    /// The state that goes with a table's metadata.
+    async fn state_of(&self, metadata: &Value) -> Result<State> {
+        let foreign = || self.foreign();
         let current = metadata.get("current-snapshot-id").ok_or_else(foreign)?;
-        let snapshots = metadata
-            .get("snapshots")
-            .and_then(Value::as_array)
-            .ok_or_else(foreign)?;
+        let snapshots = metadata.get("snapshots").and_then(Value::as_array);
         let snapshot = snapshots
+            .ok_or_else(foreign)?
             .iter()
             .find(|snapshot| snapshot.get("snapshot-id") == Some(current));
         let name = snapshot.and_then(|snapshot| snapshot.get("summary")?.get(state::STATE)?.as_str());
         let text = self.get(name.ok_or_else(foreign)?).await?;
         let state: State = serde_json::from_slice(&text).map_err(told)?;
-        if state.version + 1 == version {
-            Ok(Some(state))
-        } else {
-            Err(foreign())
-        }
+        let is_it = metadata.get("table-uuid").and_then(Value::as_str) == Some(&state.uuid)
+            && metadata.get("current-schema-id").and_then(Value::as_i64)
+                == state.schemas.last().map(|columns| i64::from(columns.id))
+            && state.snapshots.last().map(|snapshot| snapshot.id) == current.as_i64();
+        is_it.then_some(state).ok_or_else(foreign)
     }
 
-    /// Makes a state the table's, if it follows what is committed.
-    pub(super) async fn commit(&self, next: &State) -> Result<()> {
+    /// Makes a state the table's, if that is as the state before says.
+    pub(super) async fn commit(&self, before: &State, next: &mut State) -> Result<()> {
         let id = next.snapshots.last().map_or(0, |snapshot| snapshot.id);
+        if let Some(catalogue) = &self.catalogue {
+            if before.snapshots.is_empty() {
+                next.uuid = catalogue.stage(next, &self.location).await?;
+            }
+            self.put(&state::state(id), serde_json::to_vec(next).map_err(told)?.into())
+                .await?;
+            return catalogue.commit(before, next, &self.location).await;
+        }
         self.put(&state::state(id), serde_json::to_vec(next).map_err(told)?.into())
             .await?;
         let name = state::metadata(next.version);
@@ -144,6 +178,12 @@ impl Store {
         self.put(HINT, next.version.to_string().into()).await?;
         Ok(())
     }
+
+    /// A metadata file that nobody needs when there is one of this version. A catalogue takes away its own.
+    pub(super) fn outdated(&self, version: u64) -> Option<String> {
+        let old = version.checked_sub(state::METADATA_KEPT + 1)?;
+        self.catalogue.is_none().then(|| state::metadata(old))
+    }
 }
 
 fn place(spec: &IcebergSpec) -> Result<Place> {
@@ -159,7 +199,7 @@ fn place(spec: &IcebergSpec) -> Result<Place> {
     Ok(place)
 }
 
-fn secret(path: &FilePath) -> Result<String> {
+pub(super) fn secret(path: &FilePath) -> Result<String> {
     let unusable = |reason: &dyn std::fmt::Display| TargetError(format!("{}: {reason}", path.display()));
     let length = fs::metadata(path).map_err(|error| unusable(&error))?.len();
     if length > SECRET_LEN_MAX {

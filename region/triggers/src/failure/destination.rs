@@ -39,7 +39,7 @@ pub struct Destinations {
 /// Why a note is not where it is to be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Failed(String);
+pub(crate) struct Failed(pub(crate) String);
 
 /// An ARN's parts that matter here.
 struct Parts<'a> {
@@ -76,7 +76,7 @@ impl Destinations {
         let mut note = given_up.note();
         if parts.service == "s3" {
             let payload = String::from_utf8_lossy(&event()).into_owned();
-            note.insert("payload".into(), payload.into());
+            note.insert(super::PAYLOAD.into(), payload.into());
         }
         match destination {
             Destination::Folder(folder) => self.append(folder, &parts, &note).await,

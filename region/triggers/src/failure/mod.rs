@@ -1,11 +1,46 @@
 //! What becomes of records that a function does not take: a note of them goes where the mapping's OnFailure says.
 
 mod destination;
+mod table;
 
+use bytes::Bytes;
+use geodynamo_storage::Engine;
 use serde_json::{Map, Value, json};
 
 pub use self::destination::{Destination, Destinations};
-use crate::{invoke::Failure, runner::instant};
+pub(crate) use self::{
+    destination::Failed,
+    table::{TableArn, fault},
+};
+use crate::{
+    invoke::Failure,
+    runner::{Shared, instant},
+};
+
+/// What a function would have got, in notes that have it.
+pub(crate) const PAYLOAD: &str = "payload";
+/// The members that notes may have.
+pub(crate) const NOTE_ATTRIBUTES: [&str; 6] = [
+    "requestContext",
+    "responseContext",
+    "version",
+    "timestamp",
+    "DDBStreamBatchInfo",
+    PAYLOAD,
+];
+
+/// Sends a note where an ARN says, and waits until it is taken there. `event` is what the function would have got.
+pub(crate) async fn send<E: Engine>(
+    shared: &Shared<E>,
+    arn: &str,
+    given_up: &GivenUp<'_>,
+    event: impl FnOnce() -> Bytes,
+) -> Result<(), Failed> {
+    match TableArn::parse(arn) {
+        Some(table) => table::put(&shared.tables, table, given_up, event).await,
+        None => shared.destinations.send(&shared.client, arn, given_up, event).await,
+    }
+}
 
 /// Why records were given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +80,24 @@ pub(crate) struct GivenUp<'a> {
 }
 
 impl GivenUp<'_> {
+    /// One that has all that notes may have: to see whether a table takes it.
+    fn sample() -> GivenUp<'static> {
+        GivenUp {
+            request_id: "0a1b2c3d-0000-4000-8000-000000000000",
+            function: "arn:aws:lambda:us-east-1:000000000000:function:f",
+            mapping: "0a1b2c3d-0000-4000-8000-000000000000",
+            condition: Condition::RetryAttemptsExhausted,
+            invocations: 1,
+            failure: None,
+            stream: "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-11-30T09:00:00.000",
+            shard: "shardId-00000000000000000000-00000000",
+            sequences: ("100000000000000000001", "100000000000000000001"),
+            created_s: (0, 0),
+            records: 1,
+            now_ms: 0,
+        }
+    }
+
     /// The note, in AWS's form.
     pub(crate) fn note(&self) -> Map<String, Value> {
         let mut note = Map::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use geodynamo_outgoing::{Answer, Call, CallError, Client, Endpoint, encode_segment};
 
-use super::{ANSWER_BYTES_MAX, Failure, LATEST, Outcome, cut, error_in};
+use super::{ANSWER_BYTES_MAX, Failure, LATEST, Outcome, cut, error_in, hmac::HEADER};
 
 /// What answers are given besides the function's own time.
 const GRACE: Duration = Duration::from_secs(2);
@@ -59,24 +59,34 @@ pub(super) async fn invoke(
     })
 }
 
+/// What an address is told of an event beside it.
+pub(super) struct Names<'a> {
+    /// The function's ARN.
+    pub(super) arn: &'a str,
+    pub(super) request_id: &'a str,
+    /// See `hmac`.
+    pub(super) signature: Option<&'a str>,
+}
+
 /// Sends an event to an address.
 pub(super) async fn post(
     client: &Client,
     endpoint: &Endpoint,
-    arn: &str,
-    request_id: &str,
+    names: &Names<'_>,
     timeout: Duration,
     event: Bytes,
 ) -> Outcome {
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("x-amz-function-arn", names.arn),
+        ("x-amz-request-id", names.request_id),
+    ];
+    headers.extend(names.signature.map(|signature| (HEADER, signature)));
     let call = Call {
         method: "POST",
         path: "",
         query: None,
-        headers: &[
-            ("content-type", "application/json"),
-            ("x-amz-function-arn", arn),
-            ("x-amz-request-id", request_id),
-        ],
+        headers: &headers,
         body: event,
         within: timeout,
         answer_bytes_max: ANSWER_BYTES_MAX,

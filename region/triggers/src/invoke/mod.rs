@@ -1,6 +1,7 @@
 //! Invoking a function: one event, one outcome.
 
 mod call;
+pub(crate) mod hmac;
 pub(crate) mod process;
 mod runtime;
 
@@ -63,8 +64,18 @@ impl Function {
             Behind::Invoke(client, endpoint, name) => {
                 call::invoke(client, endpoint, name, version, self.timeout, event).await
             }
-            Behind::Post(client, endpoint) => {
-                call::post(client, endpoint, &self.arn, request_id, self.timeout, event).await
+            Behind::Post(client, endpoint, secret) => {
+                let signature = match secret.as_ref().map(|secret| secret.sign(&event)).transpose() {
+                    Ok(signature) => signature,
+                    // It does not go unsigned.
+                    Err(error) => return Outcome::NotReached(format!("events cannot be signed: {error}")),
+                };
+                let names = call::Names {
+                    arn: &self.arn,
+                    request_id,
+                    signature: signature.as_deref(),
+                };
+                call::post(client, endpoint, &names, self.timeout, event).await
             }
             Behind::Run(processes) => processes.invoke(request_id, self.timeout, event).await,
         }

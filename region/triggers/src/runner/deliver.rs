@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     entry::{CALL_FAILED, Counts, OK},
-    failure::{Condition, GivenUp},
+    failure::{self, Condition, GivenUp},
     function::parse_name,
     ids::uuid,
     invoke::{Failure, Outcome},
@@ -261,8 +261,7 @@ async fn give_up<E: Engine>(
                 records: records.len(),
                 now_ms: run.shared.tables.now_ms(),
             };
-            let (destinations, client) = (&run.shared.destinations, &run.shared.client);
-            match destinations.send(client, arn, &given_up, || event(records, None)).await {
+            match failure::send(&run.shared, arn, &given_up, || event(records, None)).await {
                 Ok(()) => break,
                 // Nothing is lost: the shard waits.
                 Err(error) => {

@@ -46,9 +46,7 @@ impl<E: Engine> Tables<E> {
         let least = read_units(0, consistent);
         table.admit(None, Access::Read, at.route, least)?;
         let found = self.get_at(table, &at).await?;
-        if let Some(item) = &found
-            && table.is_throttled()
-        {
+        if let Some(item) = &found {
             table.consume(
                 None,
                 Access::Read,
@@ -78,9 +76,13 @@ impl<E: Engine> Tables<E> {
         }
         let admitted = throttled.as_ref().map_or(wanted.len(), |_| routes.len());
         let found = self.get_many(table, &wanted[..admitted]).await?;
-        for (item, route) in found.iter().zip(routes) {
-            if let Some(item) = item {
-                table.consume(None, Access::Read, route, read_units(item.size()?, consistent) - least);
+        for (place, item) in found.iter().enumerate() {
+            let size = item.as_ref().map(StoredItem::size).transpose()?.unwrap_or(0);
+            let units = read_units(size, consistent);
+            match routes.get(place) {
+                Some(route) => table.consume(None, Access::Read, *route, units - least),
+                // Nothing was consumed to let it in, and nobody asks where.
+                None => table.consume(None, Access::Read, 0, units),
             }
         }
         Ok(ReadItems { found, throttled })
@@ -121,7 +123,7 @@ impl<'a> PageMeter<'a> {
             partition: 0,
             bytes: 0,
             before: 0.0,
-            on: on && table.is_throttled(),
+            on,
         };
         meter.partition = meter.partition_of(route);
         if meter.on {

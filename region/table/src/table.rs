@@ -22,6 +22,7 @@ use crate::{
         ReplicaStatus, StreamView, Tags,
     },
     throttle::{Meters, Throttle},
+    usage::Usage,
 };
 
 /// The longest partition key, in bytes.
@@ -93,9 +94,19 @@ pub(crate) struct Live {
     pub(crate) maintained: arc_swap::ArcSwap<Vec<IndexDefinition>>,
     /// What was consumed of it and its indexes.
     pub(crate) meters: Meters,
+    /// How it is used.
+    pub(crate) usage: Arc<Usage>,
 }
 
 impl Live {
+    /// Of a table that is counted there.
+    pub(crate) fn counted(usage: Arc<Usage>) -> Self {
+        Self {
+            usage,
+            ..Self::default()
+        }
+    }
+
     /// Whether every change carries the item as it became.
     pub(crate) fn keeps_images(&self) -> bool {
         self.images.load(Ordering::Relaxed)
@@ -282,7 +293,7 @@ impl Table {
 
     /// Whether requests may be throttled.
     pub fn is_throttled(&self) -> bool {
-        self.throttle.is_some()
+        self.throttle.as_ref().is_some_and(|throttle| throttle.limits())
     }
 
     /// Its partitions.

@@ -4,10 +4,11 @@ import json
 import os
 import re
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import START_S, Region, Server, free_port, wait_until
+from conftest import BINARY, START_S, Region, Server, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -28,7 +29,8 @@ class Collector:
             program,
             "start",
             "--exporter=blackhole",
-            "--debug-log=traces,metrics",
+            "--debug-log=traces",
+            "--debug-log=metrics",
             "--debug-log-verbosity=detailed",
             f"--otlp-http-endpoint=127.0.0.1:{self.http}",
             f"--otlp-grpc-endpoint=127.0.0.1:{grpc}",
@@ -145,30 +147,30 @@ def test_one_trace_goes_through_all_regions(world):
 
 
 def metrics(region):
-    import urllib.request
-
     with urllib.request.urlopen(f"{region.admin}/metrics", timeout=10) as answer:
         return answer.read().decode()
 
 
 def test_metrics_arrive_from_all_regions(world):
     collector, regions = world
+    for region in regions:
+        region.client().list_tables()
+    names = ("geodynamo_connections_total", "geodynamo_link_up", "geodynamo_request_duration_seconds", "geodynamo_build_info")
+    kinds = ("DataType: ExponentialHistogram", "DataType: Sum", "DataType: Gauge")
+    wanted = [*names, *kinds, *(f"({region.name})" for region in regions), "(test-of-telemetry)"]
 
-    def arrived():
+    def lacking():
         text = collector.text()
-        names = ("geodynamo_connections_total", "geodynamo_link_up", "geodynamo_request_duration_seconds", "geodynamo_build_info")
-        kinds = ("ExponentialHistogram", "Sum", "Gauge")
-        return all(each in text for each in (*names, *kinds, *(region.name for region in regions), "test-of-telemetry"))
+        return [each for each in wanted if each not in text]
 
     try:
-        wait_until(arrived, "metrics", DEADLINE_S, every_s=0.2)
+        wait_until(lambda: not lacking(), "metrics", DEADLINE_S, every_s=0.2)
     except pytest.fail.Exception:
-        pytest.fail(collector.text()[-6000:])
+        kinds = set(re.findall(r"DataType: \w+", collector.text()))
+        pytest.fail(f"lacking: {lacking()}; kinds: {kinds}\n{collector.text()[:3000]}")
 
 
 def test_a_variable_that_makes_no_sense_is_told(tmp_path):
-    from conftest import BINARY
-
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     done = subprocess.run([BINARY, "dev", "--port", "0"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0

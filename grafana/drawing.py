@@ -6,6 +6,7 @@ It knows the kinds of panels that the dashboards here have, and draws them plain
 import html
 import json
 import math
+import re
 
 COLUMNS = 24
 COLUMN_PX, ROW_PX, GAP_PX = 50, 30, 6
@@ -55,6 +56,8 @@ def found(panel, answers):
             name = target["legendFormat"] or ", ".join(labels.values())
             for label, value in labels.items():
                 name = name.replace("{{" + label + "}}", value)
+            # A label that is not there is empty.
+            name = re.sub(r"\s*\{\{\w+\}\}", "", name)
             series.append((name, labels, [point for point in points if math.isfinite(point[1])]))
     return series
 

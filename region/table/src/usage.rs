@@ -47,6 +47,11 @@ macro_rules! operations {
                 match self { $(Self::$name => stringify!($name)),* }
             }
 
+            /// Whether it gives back items that are counted: CloudWatch's ReturnedItemCount is of queries and scans.
+            pub fn counts_items(self) -> bool {
+                matches!(self, Self::Query | Self::Scan | Self::ExecuteStatement)
+            }
+
             /// The one of this name.
             pub fn named(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|operation| operation.name() == name)

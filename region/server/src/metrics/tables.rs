@@ -21,7 +21,7 @@ use super::{
 pub struct UsageCollector(pub Arc<Tables<RocksEngine>>);
 
 type OfTable = (&'static Metric, fn(&TableCounts) -> u64);
-type OfOperation = (&'static Metric, fn(&OperationCounts) -> u64);
+type OfOperation = (&'static Metric, fn(&OperationCounts) -> Option<u64>);
 type OfUnits = (&'static Metric, fn(&UnitCounts) -> Option<f64>);
 
 const OF_TABLE: [OfTable; 3] = [
@@ -33,10 +33,16 @@ const OF_TABLE: [OfTable; 3] = [
 ];
 
 const OF_OPERATION: [OfOperation; 4] = [
-    (&catalogue::TABLE_THROTTLED_REQUESTS, |operation| operation.throttled),
-    (&catalogue::TABLE_USER_ERRORS, |operation| operation.user_errors),
-    (&catalogue::TABLE_SYSTEM_ERRORS, |operation| operation.system_errors),
-    (&catalogue::TABLE_RETURNED_ITEMS, |operation| operation.returned_items),
+    (&catalogue::TABLE_THROTTLED_REQUESTS, |operation| {
+        Some(operation.throttled)
+    }),
+    (&catalogue::TABLE_USER_ERRORS, |operation| Some(operation.user_errors)),
+    (&catalogue::TABLE_SYSTEM_ERRORS, |operation| {
+        Some(operation.system_errors)
+    }),
+    (&catalogue::TABLE_RETURNED_ITEMS, |operation| {
+        operation.operation.counts_items().then_some(operation.returned_items)
+    }),
 ];
 
 const OF_UNITS: [OfUnits; 6] = [
@@ -80,9 +86,10 @@ impl Collector for UsageCollector {
                 .iter()
                 .flat_map(|table| table.operations.iter().map(move |counts| (table, counts)));
             for (table, counts) in all {
+                let Some(value) = read(counts) else { continue };
                 metric
                     .encode_family(&[("table", table.name.as_str()), ("operation", counts.operation.name())])?
-                    .encode_counter::<NoLabels, u64, f64>(&read(counts), None)?;
+                    .encode_counter::<NoLabels, u64, f64>(&value, None)?;
             }
         }
         for (of, read) in OF_UNITS {

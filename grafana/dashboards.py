@@ -12,6 +12,7 @@ from pathlib import Path
 import agreement
 import reactions
 import recovery
+import tables
 from upkeep import upkeep
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
@@ -35,12 +36,12 @@ def main():
 
 def dashboards():
     yield "overview.json", dashboard("Overview", "overview", overview())
-    yield "region.json", dashboard("Region", "region", region(), operation=True)
+    yield "region.json", dashboard("Region", "region", region(), operation=True, table=True)
     yield "replication.json", dashboard("Replication", "replication", replication(), peer=True)
     yield "storage.json", dashboard("Storage", "storage", storage())
     yield "streams-and-ttl.json", dashboard("Indexes, time to live, conflicts", "streams-and-ttl", background())
     yield "recovery.json", dashboard("Recovery", "recovery", recovery.rows(row, series, REGION))
-    yield "capacity-and-errors.json", dashboard("Capacity and errors", "capacity-and-errors", capacity())
+    yield "capacity-and-errors.json", dashboard("Capacity and errors", "capacity-and-errors", capacity(), table=True)
 
 
 def overview():
@@ -94,6 +95,7 @@ def overview():
             "s",
             12,
         ),
+        tables.world(panel, REGION),
         row("Between the regions"),
         matrix(
             "Replication latency, p99: written in (row), durable in (column)",
@@ -116,7 +118,7 @@ def overview():
             "ops",
             12,
         ),
-        table(
+        grid(
             "Processes",
             "What runs where.",
             f"geodynamo_build_info{{{REGION}}} * on (instance) group_left (node) geodynamo_region_info",
@@ -165,6 +167,7 @@ def region():
             f"sum by (le) (increase(geodynamo_request_duration_seconds_bucket{{{chosen}}}[$__rate_interval]))",
             24,
         ),
+        *tables.requests(row, series, REGION),
         row("Clients"),
         series(
             "Connections",
@@ -268,7 +271,7 @@ def replication():
             "s",
             8,
         ),
-        table("Peers", "Regions of the topology.", f"geodynamo_peer_info{{{REGION}}}", 8),
+        grid("Peers", "Regions of the topology.", f"geodynamo_peer_info{{{REGION}}}", 8),
         *agreement.rows(row, series, REGION),
     ]
 
@@ -369,6 +372,7 @@ def capacity():
             "ops",
             24,
         ),
+        *tables.capacity(row, series, REGION),
         row("Errors"),
         series(
             "Errors by operation",
@@ -506,7 +510,7 @@ def states(title, description, query, legend, width):
     return panel("state-timeline", title, description, [(query, legend)], "none", width, options=options, thresholds=thresholds, custom={"lineWidth": 0, "fillOpacity": 80})
 
 
-def table(title, description, query, width):
+def grid(title, description, query, width):
     options = {"showHeader": True, "cellHeight": "sm"}
     found = panel("table", title, description, [(query, "")], "none", width, options=options, formats={"format": "table", "instant": True})
     hidden = {"Time": True, "Value": True, "__name__": True, "job": True}
@@ -522,7 +526,7 @@ def matrix(title, description, query, width):
     return found
 
 
-def dashboard(title, uid, panels, operation=False, peer=False):
+def dashboard(title, uid, panels, operation=False, peer=False, table=False):
     x = y = tallest = 0
     for number, each in enumerate(panels, 1):
         width, height = each.pop("width"), each.pop("height")
@@ -537,6 +541,8 @@ def dashboard(title, uid, panels, operation=False, peer=False):
     ]
     if operation:
         variables.append(variable("operation", "Operation", "label_values(geodynamo_request_duration_seconds_count, operation)"))
+    if table:
+        variables.append(variable("table", "Table", "label_values(geodynamo_table_consumed_read_units_total, table)"))
     if peer:
         variables.append(variable("peer", "Peer", "label_values(geodynamo_link_up, peer_region)"))
     links = {"type": "dashboards", "title": "geodynamo", "tags": ["geodynamo"], "asDropdown": False, "includeVars": True, "keepTime": True}

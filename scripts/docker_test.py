@@ -1,4 +1,5 @@
-"""compose.yaml from an image to volumes that survive, where a Docker engine answers; where none does, it says SKIPPED.
+"""compose.yaml from an image to volumes that survive, where a Docker engine answers; where none does, it says SKIPPED, and holds
+compose.yaml against Compose's schema and the topology.
 
 Builds, starts the three regions, writes in each and reads in the others, cuts and heals a link, takes everything down, starts it again
 and finds what was written. Uses the ports that compose.yaml publishes on loopback.
@@ -20,8 +21,12 @@ STATE_MAX_S = 60
 
 def main():
     if subprocess.call(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) != 0:
-        print("SKIPPED: no Docker engine answers (docker info fails)")
-        return
+        print("=" * 72)
+        print("SKIPPED: no Docker engine answers (docker info fails). Nothing was built or started.")
+        print("What can be said without one: compose.yaml against Compose's schema and the topology.")
+        print("=" * 72, flush=True)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/sdk/test_compose.py"]
+        sys.exit(subprocess.call(command, cwd=ROOT))
     try:
         compose("up", "--build", "--detach", "--wait", *PORTS)
         clients = connect()

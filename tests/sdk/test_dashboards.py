@@ -1,6 +1,7 @@
 """Dashboards, alert rules and metrics, held against each other and against a Prometheus that scrapes regions under load."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -127,7 +128,7 @@ def test_the_rules_are_sound():
 class Prometheus:
     """Debian's Prometheus on loopback, scraping the demo's regions."""
 
-    def __init__(self, regions, folder):
+    def __init__(self, regions, folder, *more):
         shutil.copy(RULES, folder / "rules.yml")
         targets = [
             {"targets": [region.admin.removeprefix("http://")], "labels": {"region": region.name}} for region in regions
@@ -144,9 +145,11 @@ class Prometheus:
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
+            *more,
         ]
         self.log = (folder / "log").open("wb")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def get(self, path, **parameters):
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
@@ -214,6 +217,12 @@ def watched(demo, tmp_path_factory):
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
     )
     client.get_waiter("table_exists").wait(TableName="watched")
+    client.create_table(
+        TableName="provisioned",
+        ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": 5},
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
     for other in others:
         until("the table takes an update", lambda: is_active(home))
         client.update_table(TableName="watched", ReplicaUpdates=[{"Create": {"RegionName": other.name}}])
@@ -226,6 +235,10 @@ def watched(demo, tmp_path_factory):
             key = {"pk": {"S": str(number % 50)}}
             client.put_item(TableName="watched", Item={**key, "by": {"S": region.name}})
             client.get_item(TableName="watched", Key=key)
+            if number % 10 == 0:
+                client.query(
+                    TableName="watched", KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key["pk"]}
+                )
             number += 1
             stop.wait(0.02)
 
@@ -239,7 +252,8 @@ def watched(demo, tmp_path_factory):
     for loader in loaders:
         loader.join()
     prometheus.stop()
-    client.delete_table(TableName="watched")
+    for table in ("watched", "provisioned"):
+        client.delete_table(TableName=table)
 
 
 def is_active(region):
@@ -267,7 +281,7 @@ CONFIGURED = re.compile(r"geodynamo_(trigger|kinesis|sink)_")
 def test_every_panel_shows_something(watched):
     _, prometheus = watched
     wanted = {(place, text): None for place, text in queries() if not CONFIGURED.search(text)}
-    values = {"$__rate_interval": "10s", "$region": ".*", "$peer": ".*", "$operation": ".*"}
+    values = {"$__rate_interval": "10s", "$region": ".*", "$peer": ".*", "$operation": ".*", "$table": ".*"}
 
     def all_have_data():
         for place, text in list(wanted):
@@ -315,6 +329,65 @@ def test_what_is_exported_is_what_is_documented(watched):
     absent = {name: kind for name, kind in known.items() if name not in exported}
     assert set(absent) <= UNLIKELY
     assert exported | absent == known
+
+
+OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+
+
+def scraped(region, accept):
+    request = urllib.request.Request(f"{region.admin}/metrics", headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+def test_the_form_is_negotiated(watched):
+    demo, _ = watched
+    kind, text = scraped(demo.regions[0], f"{OPEN_METRICS};q=0.9,{PROTOBUF};q=0.5")
+    assert kind.startswith("application/openmetrics-text") and text.endswith(b"# EOF\n")
+    kind, _ = scraped(demo.regions[0], f"{PROTOBUF},{OPEN_METRICS};q=0.8")
+    assert kind.startswith("application/vnd.google.protobuf")
+
+
+def test_native_histograms_arrive(watched, tmp_path):
+    """Prometheus with the feature scrapes protobuf; what it then has of a histogram is native, and quantiles come of it."""
+    demo, classic = watched
+    native = Prometheus(demo.regions, tmp_path, "--enable-feature=native-histograms")
+    name = "geodynamo_request_duration_seconds"
+    chosen = f'{name}{{operation="PutItem",outcome="success"}}'
+    try:
+        assert until("native histograms", lambda: [each for each in native.query(chosen) if "histogram" in each])
+        p99 = f"histogram_quantile(0.99, sum(rate({chosen}[10s])))"
+        (found,) = until("a quantile of them", lambda: [each for each in native.query(p99) if each["value"][1] != "NaN"])
+        assert 0 < float(found["value"][1]) < 10
+        for other in ("geodynamo_table_request_duration_seconds", "geodynamo_replication_latency_seconds", "geodynamo_storage_write_seconds"):
+            assert until(other, lambda: [each for each in native.query(other) if "histogram" in each]), other
+        assert native.query("geodynamo_link_up") and native.query("geodynamo_build_info")
+        # The same numbers, whatever the form.
+        count = f"sum(histogram_count({chosen}))"
+        seen = float(until("a count", lambda: native.query(count))[0]["value"][1])
+        (later,) = classic.query(f'sum({name}_count{{operation="PutItem",outcome="success"}})')
+        assert seen <= float(later["value"][1]) + 200
+    finally:
+        native.stop()
+    assert not classic.query(f"{chosen}"), "without the feature there are buckets only"
+
+
+def test_pictures_can_be_drawn(watched, tmp_path):
+    """GEODYNAMO_PICTURES=FOLDER keeps them."""
+    _, prometheus = watched
+    kept = os.environ.get("GEODYNAMO_PICTURES")
+    folder = ROOT / kept if kept else tmp_path
+    if kept:
+        # A while of load, so that there is something to see.
+        until("two minutes of load", lambda: prometheus.query('min(count_over_time(up{job="geodynamo"}[10m])) > 110'), 150)
+    environment = ["scripts/python-env", "--path", "tests/console/requirements.txt"]
+    python = Path(subprocess.check_output(environment, cwd=ROOT, text=True).strip()) / "bin" / "python"
+    subprocess.run([python, GRAFANA / "pictures.py", prometheus.url, folder], check=True, timeout=240)
+    for drawn in dashboards():
+        picture = folder / drawn.replace(".json", ".png")
+        assert 5_000 < picture.stat().st_size < 200_000, picture
+        assert (GRAFANA / "pictures" / picture.name).exists(), f"{picture.name} is not kept"
 
 
 def test_a_cut_link_raises_an_alert_that_clears(watched):

@@ -6,6 +6,7 @@ pub mod address;
 pub mod error;
 pub mod name;
 pub mod partition;
+pub mod place;
 pub mod rtt;
 pub mod topology;
 

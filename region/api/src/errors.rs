@@ -327,6 +327,12 @@ impl ApiError {
         self.0.kind.rsplit('#').next().unwrap_or_default()
     }
 
+    /// The error's name, and the codes of a cancelled transaction's reasons.
+    pub(crate) fn codes(&self) -> impl Iterator<Item = &str> {
+        let reasons = self.0.reasons.iter().map(|reason| reason.code);
+        std::iter::once(self.name()).chain(reasons)
+    }
+
     /// The message.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -9,6 +9,7 @@
 mod authorize;
 mod call;
 mod encryption;
+mod ends;
 pub mod errors;
 pub mod generated;
 mod habits;
@@ -17,11 +18,11 @@ pub mod scaling;
 pub mod transfer;
 mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Tables, kinesis::KinesisDestinations, recovery::Recovery};
+use geodynamo_table::{Tables, kinesis::KinesisDestinations, recovery::Recovery, usage};
 
 use authorize::Gate;
 pub use call::{AnyPrincipals, Authorization, Call, Principals};
@@ -159,7 +160,15 @@ impl<E: Engine> Api<E> {
             return Reply::of(None, Err(ApiError::unknown_operation()));
         };
         let gate = Gate::new(self, call, operation);
-        let answer = operations::run(self, &gate, operation, body).await;
+        let started = Instant::now();
+        let answering = operations::run(self, &gate, operation, body);
+        let answer = match ends::on_items(operation) {
+            None => answering.await,
+            Some(operation) => {
+                let end = |answer: &_| ends::end_of(answer, started.elapsed().as_secs_f64());
+                usage::counting(&self.tables, operation, answering, end).await
+            }
+        };
         Reply {
             denied: gate.into_denied(),
             ..Reply::of(Some(operation), answer)

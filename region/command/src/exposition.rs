@@ -2,10 +2,13 @@
 
 /// One number.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Sample {
-    pub(crate) name: String,
-    labels: Vec<(String, String)>,
-    pub(crate) value: f64,
+pub struct Sample {
+    /// Its metric's name, with all that is appended to it.
+    pub name: String,
+    /// Its labels, in the order of the text.
+    pub labels: Vec<(String, String)>,
+    /// The number.
+    pub value: f64,
 }
 
 impl Sample {
@@ -17,13 +20,18 @@ impl Sample {
 
 /// All numbers of a region at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(crate) struct Exposition(Vec<Sample>);
+pub struct Exposition(Vec<Sample>);
 
 impl Exposition {
     /// Reads a text. Lines that are no samples are passed over.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         Self(lines.filter_map(parse_line).collect())
+    }
+
+    /// All samples, in the order of the text.
+    pub fn into_samples(self) -> Vec<Sample> {
+        self.0
     }
 
     /// The samples of that name.
@@ -32,7 +40,7 @@ impl Exposition {
     }
 
     /// The first number of that name.
-    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+    pub fn value(&self, name: &str) -> Option<f64> {
         self.all(name).next().map(|sample| sample.value)
     }
 

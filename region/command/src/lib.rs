@@ -11,7 +11,7 @@ mod backup;
 mod client;
 mod connection;
 pub mod doctor;
-mod exposition;
+pub mod exposition;
 mod insights;
 mod output;
 mod profile;

@@ -17,7 +17,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use geodynamo_rocks::{Distribution, RocksEngine, RocksOptions};
+use geodynamo_histogram::Snapshot;
+use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_storage::{Append, Commit, Engine, LogId, Position, StorageError, Write, key_head};
 
 struct Settings {
@@ -79,9 +80,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         at_most(&metrics.batch_commits, 0.5),
         at_most(&metrics.batch_commits, 0.99)
     );
-    let writes = &metrics.write_micros;
+    let writes = &metrics.write_seconds;
     println!(
-        "write us    p50 {} p99 {} p99.9 {}",
+        "write s     p50 {} p99 {} p99.9 {}",
         at_most(writes, 0.5),
         at_most(writes, 0.99),
         at_most(writes, 0.999)
@@ -243,10 +244,10 @@ fn report(what: &str, latencies: &mut [Duration], took: Duration) {
 }
 
 /// The bound of the bucket in which a share of the values ends.
-fn at_most(distribution: &Distribution, share: f64) -> String {
+fn at_most(distribution: &Snapshot, share: f64) -> String {
     let target = (distribution.count() as f64 * share) as u64;
     let mut below = 0;
-    for (count, bound) in distribution.counts.iter().zip(distribution.bounds) {
+    for (count, bound) in distribution.classic.iter().zip(distribution.bounds) {
         below += count;
         if below >= target {
             return format!("<={bound}");

@@ -32,11 +32,11 @@
 //! (`admission.rs`), and scans of [`Scan::once`] bring in nothing. The queue holds at most [`QUEUE_BYTES_MAX`] and one
 //! commit, and [`TAIL_BYTES_MAX`] of the newest log records stay in memory for those who follow the logs.
 
-use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle};
+use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle, time::Instant};
 
 use bytes::Bytes;
 use geodynamo_storage::{
-    Commit, Engine, Health, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass, StorageError,
+    Commit, Engine, Health, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass, StorageError, effort,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -68,7 +68,7 @@ mod upkeep;
 mod wal;
 
 pub use layout::FORMAT;
-pub use metrics::{Distribution, RocksMetrics};
+pub use metrics::RocksMetrics;
 pub use options::RocksOptions;
 pub use queue::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, QUEUE_BYTES_MAX, QUEUE_JOBS_MAX};
 pub use snapshot::RocksSnapshot;
@@ -227,6 +227,8 @@ impl RocksEngine {
         &self,
         read: impl Fn(&Store, &Placement) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
+        let begun = effort::is_measured().then(Instant::now);
+        let _measured = begun.map(Measured);
         loop {
             self.shared.check_open()?;
             let store = self.shared.holder.store().await?;
@@ -243,6 +245,15 @@ impl RocksEngine {
         self.shared.check_open()?;
         let store = self.shared.holder.store().await?;
         self.shared.counters.counted(read(&store))
+    }
+}
+
+/// Tells what a read of the store took, when it is dropped.
+struct Measured(Instant);
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        effort::missed(self.0.elapsed());
     }
 }
 
@@ -284,8 +295,15 @@ impl Engine for RocksEngine {
     }
 
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<> {
+        let measured = effort::is_measured().then(|| (Instant::now(), self.shared.clone()));
         let answer = commit.check().and_then(|()| self.hand_over(Job::Commit(commit)));
-        async move { answer?.await.unwrap_or(Err(StorageError::Closed)) }
+        async move {
+            let answer = answer?.await.unwrap_or(Err(StorageError::Closed));
+            if let Some((begun, shared)) = measured {
+                effort::committed(begun.elapsed(), shared.counters.last_write());
+            }
+            answer
+        }
     }
 
     async fn log_read(

@@ -5,17 +5,16 @@ use std::{
     time::Duration,
 };
 
+use geodynamo_histogram::{Histogram, LATENCY_S, Snapshot};
 use geodynamo_storage::{StorageError, Trouble};
 
 /// Upper bounds of the buckets of commits in a batch.
-const BATCH_BOUNDS: [u64; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
-/// Upper bounds of the buckets of a batch's write, in microseconds.
-const WRITE_BOUNDS_MICROS: [u64; 16] = [
-    50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 25_000, 50_000, 100_000, 1_000_000,
+const BATCH_COMMITS: [f64; 13] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
 ];
 
 /// What a [`crate::RocksEngine`] has done since it was opened, and what it holds now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RocksMetrics {
     /// Commits carried out.
     pub commits: u64,
@@ -26,9 +25,9 @@ pub struct RocksMetrics {
     /// Bytes of the batches written: keys, values, records and their framing.
     pub bytes_written: u64,
     /// Commits in each batch; the count is the number of WAL syncs.
-    pub batch_commits: Distribution,
-    /// Microseconds that each batch's write took: WAL write, sync, memtables.
-    pub write_micros: Distribution,
+    pub batch_commits: Snapshot,
+    /// Seconds that each batch's write took: WAL write, sync, memtables.
+    pub write_seconds: Snapshot,
     /// Jobs that wait for the committer now.
     pub queue_jobs: usize,
     /// Bytes of the jobs that wait now.
@@ -69,24 +68,6 @@ pub struct RocksMetrics {
     pub reserve_bytes: u64,
 }
 
-/// A histogram.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Distribution {
-    /// The buckets' upper bounds, inclusive; one more bucket follows, without a bound.
-    pub bounds: &'static [u64],
-    /// How many values are in each bucket (not cumulative); one more than bounds.
-    pub counts: Vec<u64>,
-    /// The sum of all values.
-    pub sum: u64,
-}
-
-impl Distribution {
-    /// How many values there are.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-}
-
 /// The counters behind [`RocksMetrics`]. One thread counts, any may read.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -98,8 +79,10 @@ pub(crate) struct Counters {
     reads_failed: AtomicU64,
     reserve_bytes: AtomicU64,
     moved_bytes: AtomicU64,
-    batch_commits: Buckets<{ BATCH_BOUNDS.len() + 1 }>,
-    write_micros: Buckets<{ WRITE_BOUNDS_MICROS.len() + 1 }>,
+    batch_commits: Histogram,
+    write_seconds: Histogram,
+    /// How long the last batch's write took, in microseconds.
+    last_write: AtomicU64,
 }
 
 impl Default for Counters {
@@ -113,8 +96,9 @@ impl Default for Counters {
             reads_failed: AtomicU64::new(0),
             reserve_bytes: AtomicU64::new(0),
             moved_bytes: AtomicU64::new(0),
-            batch_commits: Buckets::new(&BATCH_BOUNDS),
-            write_micros: Buckets::new(&WRITE_BOUNDS_MICROS),
+            batch_commits: Histogram::new(&BATCH_COMMITS),
+            write_seconds: Histogram::new(LATENCY_S),
+            last_write: AtomicU64::new(0),
         }
     }
 }
@@ -123,9 +107,15 @@ impl Counters {
     pub(crate) fn wrote(&self, commits: u64, bytes: usize, took: Duration) {
         self.commits.fetch_add(commits, Ordering::Relaxed);
         self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.batch_commits.record(commits);
-        self.write_micros
-            .record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.batch_commits.record(commits as f64);
+        self.write_seconds.record(took.as_secs_f64());
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.last_write.store(micros, Ordering::Relaxed);
+    }
+
+    /// How long the last batch's write took: to whoever has just been answered, his own's, or the next one's.
+    pub(crate) fn last_write(&self) -> Duration {
+        Duration::from_micros(self.last_write.load(Ordering::Relaxed))
     }
 
     pub(crate) fn refused(&self, commits: u64) {
@@ -162,73 +152,13 @@ impl Counters {
             refused: self.refused.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
-            batch_commits: self.batch_commits.read(),
-            write_micros: self.write_micros.read(),
+            batch_commits: self.batch_commits.snapshot(),
+            write_seconds: self.write_seconds.snapshot(),
             recoveries: self.recoveries.load(Ordering::Relaxed),
             reads_failed: self.reads_failed.load(Ordering::Relaxed),
             reserve_bytes: self.reserve_bytes.load(Ordering::Relaxed),
             moved_bytes: self.moved_bytes.load(Ordering::Relaxed),
             ..RocksMetrics::default()
         }
-    }
-}
-
-#[derive(Debug)]
-struct Buckets<const N: usize> {
-    bounds: &'static [u64],
-    counts: [AtomicU64; N],
-    sum: AtomicU64,
-}
-
-impl<const N: usize> Buckets<N> {
-    fn new(bounds: &'static [u64]) -> Self {
-        Self {
-            bounds,
-            counts: std::array::from_fn(|_| AtomicU64::new(0)),
-            sum: AtomicU64::new(0),
-        }
-    }
-
-    fn record(&self, value: u64) {
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
-        if let Some(count) = self.counts.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        self.sum.fetch_add(value, Ordering::Relaxed);
-    }
-
-    fn read(&self) -> Distribution {
-        Distribution {
-            bounds: self.bounds,
-            counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
-            sum: self.sum.load(Ordering::Relaxed),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_fall_into_their_buckets() {
-        let buckets = Buckets::<{ BATCH_BOUNDS.len() + 1 }>::new(&BATCH_BOUNDS);
-        let check = |value: u64, bucket: usize| {
-            let before = buckets.read();
-            buckets.record(value);
-            let after = buckets.read();
-            assert_eq!(after.counts[bucket], before.counts[bucket] + 1, "{value}");
-            assert_eq!(
-                (after.count(), after.sum),
-                (before.count() + 1, before.sum + value),
-                "{value}"
-            );
-        };
-        check(0, 0);
-        check(1, 0);
-        check(2, 1);
-        check(3, 2);
-        check(4096, 12);
-        check(4097, 13);
     }
 }

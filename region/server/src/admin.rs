@@ -7,7 +7,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc};
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use self::guard::Guard;
 use crate::{
-    metrics::{MetricsRegistry, RequestMetrics},
+    metrics::{MetricsRegistry, RequestMetrics, protobuf},
     shutdown::Shutdown,
 };
 
@@ -154,12 +154,16 @@ async fn readyz<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Response {
     }
 }
 
-async fn metrics<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Response {
+async fn metrics<A: Admin>(State(shared): State<Arc<Shared<A>>>, headers: HeaderMap) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match shared.registry.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
+    let written = if protobuf::is_asked_for(&headers) {
+        let gathered = shared.registry.gather();
+        gathered.map(|all| ([(header::CONTENT_TYPE, protobuf::CONTENT_TYPE)], protobuf::encode(&all)).into_response())
+    } else {
+        let text = shared.registry.encode();
+        text.map(|text| ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+    };
+    written.unwrap_or_else(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response())
 }
 
 async fn latency<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Json<Value> {

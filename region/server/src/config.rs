@@ -11,6 +11,7 @@ mod console;
 mod credential;
 mod encryption;
 mod field;
+mod otel;
 mod replication;
 mod scaling;
 mod session;
@@ -42,6 +43,7 @@ pub use self::{
     credential::CredentialEntry,
     encryption::Encryption,
     field::{AccessKeyId, Account, Address, Endpoint, FieldError, ProviderUrl, Secret, Within},
+    otel::Otel,
     replication::Replication,
     scaling::ScalingEntry,
     session::SessionEntry,
@@ -147,7 +149,7 @@ pub struct Config {
     /// How they run.
     #[serde(default)]
     pub sink_options: SinkOptions,
-    /// Where traces go. Without an endpoint there are none.
+    /// Where traces and metrics go.
     #[serde(default)]
     pub otel: Otel,
     /// What requests are answered otherwise than by DynamoDB. No file says so: `geodynamo dev` does.
@@ -284,18 +286,10 @@ pub struct LimitsEntry {
     pub body_timeout_ms: Within<10, 3_600_000>,
     /// How long a connection may be silent.
     pub idle_timeout_ms: Within<10, 86_400_000>,
+    /// How long a request takes that the log tells of as slow; 0 for none.
+    pub slow_request_ms: Within<0, 3_600_000>,
     /// How long requests may go on after SIGTERM.
     pub drain_timeout_ms: Within<0, 3_600_000>,
-}
-
-/// Where traces go.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Otel {
-    /// A collector's base address for OTLP over HTTP, such as `http://127.0.0.1:4318`.
-    pub endpoint: Option<Endpoint>,
-    /// Of how many requests there is a trace, in percent.
-    pub sample_percent: Within<0, 100>,
 }
 
 /// Why there is no configuration. Names the file and, where there is one, the line.
@@ -464,6 +458,7 @@ impl Config {
             header_timeout: millis(self.limits.header_timeout_ms.get()),
             body_timeout: millis(self.limits.body_timeout_ms.get()),
             idle_timeout: millis(self.limits.idle_timeout_ms.get()),
+            slow_after: millis(self.limits.slow_request_ms.get()),
             drain_timeout: millis(self.limits.drain_timeout_ms.get()),
             ..Limits::default()
         }
@@ -585,6 +580,7 @@ impl Default for LimitsEntry {
             header_timeout_ms: Within::new(millis(limits.header_timeout)),
             body_timeout_ms: Within::new(millis(limits.body_timeout)),
             idle_timeout_ms: Within::new(millis(limits.idle_timeout)),
+            slow_request_ms: Within::new(millis(limits.slow_after)),
             drain_timeout_ms: Within::new(millis(limits.drain_timeout)),
         }
     }

@@ -13,6 +13,7 @@ mod refused;
 mod request_id;
 mod rest;
 mod service;
+mod slow;
 pub mod tls;
 mod unfinished;
 mod watch;
@@ -49,6 +50,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a connection may be silent between requests.
     pub idle_timeout: Duration,
+    /// How long a request takes that the log tells of as slow; zero for none.
+    pub slow_after: Duration,
     /// How long requests may go on after the signal to stop.
     pub drain_timeout: Duration,
 }
@@ -62,6 +65,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(65),
+            slow_after: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -103,6 +107,7 @@ impl<H: Handler> DataPort<H> {
                 limits,
                 budget: Arc::new(Budget::new(limits.buffered_bytes_max)),
                 metrics,
+                slow: slow::SlowRequests::new(limits.slow_after),
                 refused: refused::RefusedBySource::default(),
                 health: Bytes::from(format!("healthy: dynamodb.{region}.amazonaws.com ")),
             }),

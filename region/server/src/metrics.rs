@@ -1,31 +1,41 @@
 //! What the process tells of itself: counters, gauges, and latencies that are recorded once and shown twice.
 
 pub mod catalogue;
+mod gathered;
 mod identity;
 mod keys;
 mod kinesis;
 mod latency;
 mod process;
+pub(crate) mod protobuf;
 mod recovery;
 mod replication;
 mod scrub;
 mod sinks;
 mod storage;
+mod tables;
+mod text;
 mod triggers;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
+use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, MetricEncoder, text},
+    encoding::{DescriptorEncoder, MetricEncoder},
     metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
 use self::catalogue::{Kind, Metric};
 use self::latency::Latencies;
+pub(crate) use self::{
+    gathered::{Exemplar, Gathered, HistogramReading, Histograms},
+    keys::KeyCollector,
+    scrub::ScrubCollector,
+};
 pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
     kinesis::KinesisCollector,
@@ -34,18 +44,28 @@ pub use self::{
     replication::{LinkCollector, ReplicationObserver},
     sinks::SinkCollector,
     storage::{RocksCollector, TableCollector},
+    tables::UsageCollector,
     triggers::TriggerCollector,
 };
-pub(crate) use self::{keys::KeyCollector, scrub::ScrubCollector};
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
 /// [`MetricsRegistry::register`].
 #[derive(Clone, Debug)]
-pub struct MetricsRegistry(Arc<Mutex<Registry>>);
+pub struct MetricsRegistry(Arc<Mutex<Registered>>);
+
+/// Histograms stand apart: `prometheus_client` writes none with exemplars for a collector, and no native ones.
+#[derive(Debug)]
+struct Registered {
+    numbers: Registry,
+    histograms: Vec<(&'static Metric, Box<dyn Histograms>)>,
+}
 
 impl Default for MetricsRegistry {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Registry::with_prefix(catalogue::PREFIX))))
+        Self(Arc::new(Mutex::new(Registered {
+            numbers: Registry::with_prefix(catalogue::PREFIX),
+            histograms: Vec::new(),
+        })))
     }
 }
 
@@ -64,7 +84,12 @@ impl MetricsRegistry {
 
     /// Lets `register` add metrics; names get the prefix `geodynamo_`.
     pub fn register<R>(&self, register: impl FnOnce(&mut Registry) -> R) -> R {
-        register(&mut self.0.lock())
+        register(&mut self.0.lock().numbers)
+    }
+
+    /// Adds histograms.
+    pub(crate) fn register_histograms(&self, of: &'static Metric, histograms: Box<dyn Histograms>) {
+        self.0.lock().histograms.push((of, histograms));
     }
 
     /// Adds a gauge that is read when somebody looks.
@@ -82,9 +107,26 @@ impl MetricsRegistry {
 
     /// All metrics as OpenMetrics text, which Prometheus reads as such.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        let mut out = String::new();
-        text::encode(&mut out, &self.0.lock())?;
+        let (mut out, histograms) = self.read()?;
+        text::append(&mut out, &histograms)?;
         Ok(out)
+    }
+
+    /// All metrics, in the catalogue's order, for other forms than text.
+    pub(crate) fn gather(&self) -> Result<Vec<Gathered>, fmt::Error> {
+        let (numbers, histograms) = self.read()?;
+        Ok(gathered::gather(&numbers, histograms))
+    }
+
+    fn read(&self) -> Result<(String, Vec<(&'static Metric, Vec<HistogramReading>)>), fmt::Error> {
+        let registered = self.0.lock();
+        let mut numbers = String::new();
+        prometheus_client::encoding::text::encode(&mut numbers, &registered.numbers)?;
+        let histograms = registered
+            .histograms
+            .iter()
+            .map(|(of, histograms)| (*of, histograms.read()));
+        Ok((numbers, histograms.collect()))
     }
 }
 
@@ -118,8 +160,9 @@ impl RequestMetrics {
             add(registry, &catalogue::REQUEST_PANICS, metrics.panics.clone());
             add(registry, &catalogue::CONNECTIONS_OPEN, metrics.open_connections.clone());
             add(registry, &catalogue::CONNECTIONS, metrics.connections.clone());
-            registry.register_collector(Box::new(RequestDurations(Arc::clone(&metrics))));
         });
+        let durations = Box::new(RequestDurations(Arc::clone(&metrics)));
+        registry.register_histograms(&catalogue::REQUEST_DURATION, durations);
         metrics
     }
 
@@ -136,8 +179,12 @@ impl RequestMetrics {
         summaries
     }
 
-    pub(crate) fn answered(&self, operation: usize, outcome: Outcome, took: Duration) {
+    /// A request was answered; `trace` is its trace's id, if it is traced.
+    pub(crate) fn answered(&self, operation: usize, outcome: Outcome, took: Duration, trace: Option<TraceId>) {
         self.latencies.record(operation, outcome, took);
+        if let Some(trace) = trace {
+            self.latencies.remember(operation, outcome, took, trace);
+        }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -179,26 +226,29 @@ impl Outcome {
     }
 }
 
-/// Shows the recorded latencies as Prometheus's classic histograms.
+/// Shows the recorded latencies as histograms.
 #[derive(Debug)]
 struct RequestDurations(Arc<RequestMetrics>);
 
-impl Collector for RequestDurations {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = describe(&mut encoder, &catalogue::REQUEST_DURATION)?;
+impl Histograms for RequestDurations {
+    fn read(&self) -> Vec<HistogramReading> {
+        let mut all = Vec::new();
         for (operation, name) in self.0.operations.iter().enumerate() {
             for outcome in Outcome::ALL {
                 let Some(histogram) = self.0.latencies.merged(operation, outcome) else {
                     continue;
                 };
-                let labels = [("operation", *name), ("outcome", outcome.name())];
-                let (sum_s, buckets) = latency::buckets(&histogram);
-                metric
-                    .encode_family(&labels)?
-                    .encode_histogram::<NoLabels>(sum_s, histogram.len(), &buckets, None)?;
+                all.push(HistogramReading {
+                    labels: vec![
+                        ("operation", (*name).to_owned()),
+                        ("outcome", outcome.name().to_owned()),
+                    ],
+                    counts: latency::counts(&histogram),
+                    exemplars: self.0.latencies.exemplars(operation, outcome),
+                });
             }
         }
-        Ok(())
+        all
     }
 }
 
@@ -259,9 +309,10 @@ mod tests {
         let registry = MetricsRegistry::with_process();
         let metrics = RequestMetrics::new(&registry, &["PutItem", "GetItem"]);
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, || 7);
-        metrics.answered(1, Outcome::Success, Duration::from_micros(150));
-        metrics.answered(1, Outcome::Success, Duration::from_millis(3));
-        metrics.answered(1, Outcome::ClientError, Duration::from_secs(100));
+        let trace = TraceId::from(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        metrics.answered(1, Outcome::Success, Duration::from_micros(150), None);
+        metrics.answered(1, Outcome::Success, Duration::from_millis(3), Some(trace));
+        metrics.answered(1, Outcome::ClientError, Duration::from_secs(100), None);
         metrics.refused("late");
         let open = metrics.connection();
         let text = registry.encode().unwrap();
@@ -269,7 +320,9 @@ mod tests {
             "geodynamo_request_duration_seconds_count{operation=\"GetItem\",outcome=\"success\"} 2",
             "geodynamo_request_duration_seconds_bucket{le=\"0.0001\",operation=\"GetItem\",outcome=\"success\"} 0",
             "geodynamo_request_duration_seconds_bucket{le=\"0.0002\",operation=\"GetItem\",outcome=\"success\"} 1",
-            "geodynamo_request_duration_seconds_bucket{le=\"0.005\",operation=\"GetItem\",outcome=\"success\"} 2",
+            "geodynamo_request_duration_seconds_bucket{le=\"0.003\",operation=\"GetItem\",outcome=\"success\"} 2 \
+             # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.003 ",
+            "geodynamo_request_duration_seconds_bucket{le=\"0.005\",operation=\"GetItem\",outcome=\"success\"} 2\n",
             "geodynamo_request_duration_seconds_bucket{le=\"+Inf\",operation=\"GetItem\",outcome=\"client_error\"} 1",
             "geodynamo_requests_refused_total{reason=\"late\"} 1",
             "geodynamo_connections_open 1",

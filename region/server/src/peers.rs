@@ -1,20 +1,20 @@
 //! The tables, as the replicator knows them.
 
-use std::{future::Future, sync::Arc};
+use std::{any::Any, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_backup::Backups;
 use geodynamo_replicator::Host;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
-    HostError, Identity, LogId, LogInfo, Millis, Peer, Position, TableId, Version,
+    HostError, Identity, LogId, LogInfo, Millis, Peer, Position, Stamp, TableId, TraceContext, Version,
     verify::{Answer, Done, Question, Task, Verified, VerifyOrder},
 };
 use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource};
 use tokio::sync::watch;
 
-use crate::{copies, session, shutdown::Shutdown};
+use crate::{copies, session, shutdown::Shutdown, telemetry::traces};
 
 /// Answers the replicator from a region's tables.
 pub struct TablesHost<E: Engine> {
@@ -111,6 +111,14 @@ impl<E: Engine> Host for TablesHost<E> {
 
     async fn cursor(&self, peer: &Peer, info: &LogInfo) -> Result<Option<Position>, HostError> {
         Ok(self.tables.cursor_of(peer, info))
+    }
+
+    fn trace_to(&self, region: &str, stamp: Stamp) -> Option<TraceContext> {
+        self.tables.trace_of(stamp).map(|write| traces::ship(write, region))
+    }
+
+    fn applying(&self, from: &Peer, table: TableId, traces: &[TraceContext]) -> Option<Box<dyn Any + Send>> {
+        traces::apply(from, table, traces)
     }
 
     async fn apply(&self, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {

@@ -46,7 +46,7 @@ use crate::{
     metrics::{
         IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry,
         RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector, SinkCollector,
-        TableCollector, TransferCollector, TriggerCollector,
+        TableCollector, TransferCollector, TriggerCollector, UsageCollector,
     },
     peers::TablesHost,
     process::{Callers, Ports, StartError},
@@ -54,6 +54,7 @@ use crate::{
     sealing::{self, KeyWatch, Sealing, SealingError, keep_table_keys, table_keys},
     shutdown::Shutdown,
     sinks,
+    telemetry::traces,
     triggers::{self, TriggersStartError},
 };
 
@@ -138,6 +139,7 @@ pub struct Region {
     kinesis: Option<Kinesis<RocksEngine>>,
     sinks: Sinks<RocksEngine>,
     keys: Option<KeyWatch>,
+    registry: MetricsRegistry,
     background: watch::Sender<bool>,
 }
 
@@ -158,10 +160,14 @@ impl Region {
         let tables = Tables::open_sealed(engine, options, masters).await?;
         let registry = MetricsRegistry::with_process();
         registry.register(|registry| {
-            registry.register_collector(Box::new(RocksCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
+        RocksCollector(Arc::clone(&tables)).register(&registry);
+        UsageCollector(Arc::clone(&tables)).register(&registry);
+        if traces::are_on() {
+            tables.follow_traces(traces::current);
+        }
         tables.hold_sources(config.replication.source_held_seconds.get() * 1000);
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
@@ -316,6 +322,7 @@ impl Region {
             kinesis,
             sinks,
             keys,
+            registry,
             background,
         })
     }
@@ -328,6 +335,11 @@ impl Region {
     /// Where peers connect to, if there are any.
     pub fn replication_address(&self) -> Option<SocketAddr> {
         self.replication_address
+    }
+
+    /// Its metrics.
+    pub(crate) fn metrics(&self) -> &MetricsRegistry {
+        &self.registry
     }
 
     /// The tables.

@@ -216,7 +216,7 @@ fn run_region(
     greet: impl FnOnce(&Region) -> io::Result<()>,
 ) -> Done {
     // Before any thread of the runtime: the exporter has threads of its own.
-    let telemetry = Telemetry::start(config)?;
+    let mut telemetry = Telemetry::start(config)?;
     files::raise_limit(config.limits.connections.get());
     if config.encryption.enabled != Some(false) {
         files::no_core_dumps();
@@ -230,7 +230,8 @@ fn run_region(
         // Asked to end while it starts, it ends when it has started.
         let termination = tokio::spawn(termination());
         let (trigger, signal) = shutdown();
-        let region = Region::start(config, mode, signal).await?;
+        let region = Region::start(config, mode, signal.clone()).await?;
+        let exported = telemetry.export_metrics(region.metrics().clone(), signal);
         greet(&region)?;
         notify(State::Ready);
         let lost = tokio::select! {
@@ -242,6 +243,10 @@ fn run_region(
         notify(State::Stopping);
         trigger.trigger();
         region.finish().await?;
+        if let Some(exported) = exported {
+            // It panics nowhere; what was not sent is lost.
+            let _ = exported.await;
+        }
         tracing::info!("ended");
         match lost {
             true => {

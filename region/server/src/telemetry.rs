@@ -1,29 +1,49 @@
-//! Logs on standard error, and traces over OTLP where the configuration asks for them.
+//! Logs on standard error; traces and metrics over OTLP where the configuration or OpenTelemetry's variables ask for them.
 
-use std::{io::IsTerminal, time::Duration};
+mod metrics;
+mod settings;
+pub(crate) mod traces;
 
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
+use std::{env, io::IsTerminal, time::Duration};
+
+use geodynamo_outgoing::{Client, ClientError, Endpoint, EndpointError};
+use opentelemetry::{KeyValue, trace::TracerProvider};
+use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracerProvider},
 };
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::Targets, layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
+    EnvFilter, Layer, layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
 };
 
-use crate::config::Config;
+pub use self::settings::SettingsError;
+use self::{
+    metrics::MetricsExport,
+    settings::{Settings, Target},
+    traces::Sampled,
+};
+use crate::{config::Config, metrics::MetricsRegistry, shutdown::Shutdown};
 
-/// How long one export may take before its spans are dropped.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last export may take before its spans are dropped.
+const LAST_EXPORT: Duration = Duration::from_secs(5);
 
 /// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
+    /// A variable makes no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The exporter cannot be made.
     #[error("traces cannot be exported: {0}")]
     Exporter(#[from] ExporterBuildError),
+    /// Metrics have no address to go to.
+    #[error("metrics cannot be exported: {0}")]
+    Endpoint(#[from] EndpointError),
+    /// There is nothing to send metrics with.
+    #[error("metrics cannot be exported: {0}")]
+    Client(#[from] ClientError),
     /// Somebody in this process has set up logs before.
     #[error("logs are set up already: {0}")]
     Twice(#[from] TryInitError),
@@ -34,6 +54,7 @@ pub enum TelemetryError {
 #[must_use = "traces that are not flushed are lost"]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
+    metrics: Option<MetricsExport>,
 }
 
 impl Telemetry {
@@ -41,7 +62,12 @@ impl Telemetry {
     ///
     /// Traces are sampled when a request begins, collected in a bounded queue and sent by a thread of their own, so a
     /// collector that is slow or gone costs spans and nothing else.
+    ///
+    /// # Errors
+    /// If a setting makes no sense, or logs are set up already.
     pub fn start(config: &Config) -> Result<Self, TelemetryError> {
+        let settings = Settings::of(&config.otel, |name| env::var(name).ok())?;
+        let resource = resource(config, &settings);
         let filter = EnvFilter::builder()
             .with_default_directive(LevelFilter::INFO.into())
             .from_env_lossy();
@@ -49,47 +75,81 @@ impl Telemetry {
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal())
             .with_filter(filter);
-        let provider = match &config.otel.endpoint {
-            None => None,
-            Some(endpoint) => Some(provider(config, endpoint.as_str())?),
-        };
-        let traces = provider.as_ref().map(|provider| {
+        let provider = settings
+            .traces
+            .as_ref()
+            .map(|target| provider(target, &resource))
+            .transpose()?;
+        let layer = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("geodynamo"))
-                .with_filter(Targets::new().with_target("geodynamo", LevelFilter::DEBUG))
+                .with_filter(Sampled(settings.sampling))
         });
-        registry().with(logs).with(traces).try_init()?;
-        Ok(Self { provider })
+        let metrics = settings
+            .metrics
+            .map(|(target, interval)| export(target, interval, &resource))
+            .transpose()?;
+        registry().with(logs).with(layer).try_init()?;
+        if let Some(provider) = &provider {
+            traces::begin(provider.tracer("geodynamo"), settings.sampling);
+        }
+        Ok(Self { provider, metrics })
+    }
+
+    /// Has metrics sent until the signal, if that was asked for. Within a runtime; at the end the task is to be waited for.
+    pub(crate) fn export_metrics(
+        &mut self,
+        registry: MetricsRegistry,
+        shutdown: Shutdown,
+    ) -> Option<tokio::task::JoinHandle<()>> {
+        let export = self.metrics.take()?;
+        Some(tokio::spawn(export.run(registry, shutdown)))
     }
 
     /// Sends what is left to send. Blocks, for five seconds at most.
     pub fn stop(self) {
         if let Some(provider) = self.provider
-            && let Err(error) = provider.shutdown_with_timeout(EXPORT_TIMEOUT)
+            && let Err(error) = provider.shutdown_with_timeout(LAST_EXPORT)
         {
             tracing::warn!(%error, "the last traces were not sent");
         }
     }
 }
 
-fn provider(config: &Config, endpoint: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
+/// What all that is exported is of.
+fn resource(config: &Config, settings: &Settings) -> Resource {
+    // It has what OTEL_RESOURCE_ATTRIBUTES says, too.
+    Resource::builder()
+        .with_service_name(settings.service_name.clone().unwrap_or_else(|| "geodynamo".into()))
+        .with_attributes([
+            KeyValue::new("cloud.region", config.region.to_string()),
+            KeyValue::new("service.instance.id", config.node.to_string()),
+        ])
+        .build()
+}
+
+fn provider(target: &Target, resource: &Resource) -> Result<SdkTracerProvider, ExporterBuildError> {
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-        .with_timeout(EXPORT_TIMEOUT)
+        .with_endpoint(&target.url)
+        .with_headers(target.headers.iter().cloned().collect())
+        .with_timeout(target.timeout)
         .build()?;
-    let resource = Resource::builder()
-        .with_service_name("geodynamo")
-        .with_attributes([
-            opentelemetry::KeyValue::new("cloud.region", config.region.to_string()),
-            opentelemetry::KeyValue::new("service.instance.id", config.node.to_string()),
-        ])
-        .build();
-    let ratio = config.otel.sample_percent.get() as f64 / 100.0;
+    // Who is to be traced is decided before: see `traces::Sampled`.
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
-        .with_resource(resource)
+        .with_sampler(Sampler::AlwaysOn)
+        .with_resource(resource.clone())
         .build())
+}
+
+fn export(target: Target, interval: Duration, resource: &Resource) -> Result<MetricsExport, TelemetryError> {
+    Ok(MetricsExport {
+        endpoint: Endpoint::new(&target.url, "otlp", "", None)?,
+        client: Client::new(None)?,
+        resource: resource.clone(),
+        target,
+        interval,
+    })
 }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 mod class;
 pub mod conformance;
+pub mod effort;
 mod health;
 mod limits;
 mod memory;

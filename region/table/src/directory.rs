@@ -14,7 +14,7 @@ use crate::{
     registers::{CATALOG, Registers, Setting},
     replicas::{self, Claim},
     schema::ReplicaStatus,
-    table::TableStatus,
+    table::{Live, TableStatus},
     tables::load_range,
 };
 
@@ -101,9 +101,10 @@ impl<E: Engine> Tables<E> {
                 TableStatus::Active if !settled => TableStatus::Updating,
                 status => status,
             };
-            let live = old.as_ref().map_or_else(Arc::default, |old| Arc::clone(&old.live));
+            let new = || Arc::new(Live::counted(self.usages().of(name.as_deref().unwrap_or_default())));
+            let live = old.as_ref().map_or_else(new, |old| Arc::clone(&old.live));
             if let Some(mut table) = Table::new(id, registers, status, phases, live) {
-                table.throttle = self.throttle_of(&table);
+                table.throttle = Some(self.throttle_of(&table));
                 table.insights = self.table_insights(&table);
                 let there = self.follow_encryption(id, Some(&table));
                 table.live.key_is_there(there, self.now_ms());

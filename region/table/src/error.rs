@@ -54,7 +54,7 @@ pub enum TableError {
 pub struct ConditionFailed {
     /// The item as it is, where the request asked for it.
     pub item: Option<Item>,
-    /// The write units that it consumed, where that was asked for: of the larger of the item as it is and as it would have
+    /// The write units that it consumed: of the larger of the item as it is and as it would have
     /// become. Source: AWS developer guide, "Working with items" (conditional writes).
     pub units: f64,
 }

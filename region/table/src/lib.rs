@@ -67,9 +67,11 @@ mod tables;
 mod throttle;
 mod throughput_changes;
 mod token;
+mod traces;
 mod transaction;
 mod ttl;
 mod update_size;
+pub mod usage;
 mod verify;
 mod write;
 
@@ -110,6 +112,7 @@ pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus}
 pub use tables::{Counts, Options, Tables};
 pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled};
 pub use token::{ClientToken, TOKEN_VALID_MS};
+pub use traces::TracedWrite;
 pub use transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};
 pub use ttl::{TimeToLiveStatus, TtlOptions};
 pub use verify::{

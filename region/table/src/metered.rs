@@ -46,9 +46,7 @@ impl<E: Engine> Tables<E> {
         let least = read_units(0, consistent);
         table.admit(None, Access::Read, (&at).into(), least)?;
         let found = self.get_at(table, &at).await?;
-        if let Some(item) = &found
-            && table.is_metered()
-        {
+        if let Some(item) = &found {
             table.consume(
                 None,
                 Access::Read,
@@ -78,14 +76,13 @@ impl<E: Engine> Tables<E> {
         }
         let admitted = throttled.as_ref().map_or(wanted.len(), |_| places.len());
         let found = self.get_many(table, &wanted[..admitted]).await?;
-        for (item, at) in found.iter().zip(&places) {
-            if let Some(item) = item {
-                table.consume(
-                    None,
-                    Access::Read,
-                    at.into(),
-                    read_units(item.size()?, consistent) - least,
-                );
+        for (place, item) in found.iter().enumerate() {
+            let size = item.as_ref().map(StoredItem::size).transpose()?.unwrap_or(0);
+            let units = read_units(size, consistent);
+            match places.get(place) {
+                Some(at) => table.consume(None, Access::Read, at.into(), units - least),
+                // Nothing was consumed to let it in, and nobody asks where.
+                None => table.consume(None, Access::Read, Place::of_route(0), units),
             }
         }
         Ok(ReadItems { found, throttled })
@@ -126,7 +123,7 @@ impl<'a> PageMeter<'a> {
             partition: 0,
             bytes: 0,
             before: 0.0,
-            on: on && table.is_metered(),
+            on,
         };
         meter.partition = meter.partition_of(from.route);
         if meter.on {

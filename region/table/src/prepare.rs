@@ -75,11 +75,7 @@ pub(crate) fn prepare(
     if let Some(condition) = options.condition {
         let nothing = Item::new();
         if !condition.evaluate(old.as_ref().unwrap_or(&nothing)) {
-            let units = if options.measures_failure {
-                refused_units(old.as_ref(), &action)
-            } else {
-                0.0
-            };
+            let units = refused_units(old.as_ref(), &action);
             let item = old.filter(|_| options.old_on_failure);
             return Err(TableError::ConditionFailed(Box::new(ConditionFailed { item, units })));
         }

@@ -9,8 +9,7 @@ use crate::{
     throughput::{Bounds, IndexUpdate, ReadOverride, ReplicaUpdate},
 };
 
-/// What was consumed of a table, or of one of its global indexes, since it was first used in this process. Only where requests
-/// are throttled is it known.
+/// What was consumed of a table, or of one of its global indexes, since it was first used in this process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consumed {
     /// The table's id.

@@ -78,6 +78,7 @@ impl<E: Engine> Tables<E> {
             let expired = self.expire(table, &attribute, entries).await?;
             swept.expired += expired;
             self.counters().expired.fetch_add(expired, Ordering::Relaxed);
+            table.live.usage.expired(expired);
             if !page.more {
                 return Ok(());
             }

@@ -24,6 +24,7 @@ use crate::{
         ReplicaStatus, StreamView, Tags,
     },
     throttle::{Meters, Throttle},
+    usage::Usage,
 };
 
 /// The longest partition key, in bytes.
@@ -106,9 +107,19 @@ pub(crate) struct Live {
     key_away_since: AtomicU64,
     /// When the key service gave it last.
     key_last_seen: AtomicU64,
+    /// How it is used.
+    pub(crate) usage: Arc<Usage>,
 }
 
 impl Live {
+    /// Of a table that is counted there.
+    pub(crate) fn counted(usage: Arc<Usage>) -> Self {
+        Self {
+            usage,
+            ..Self::default()
+        }
+    }
+
     /// Since when the key that it is sealed under is away, if it is.
     pub(crate) fn key_away_since(&self) -> Option<Millis> {
         Some(self.key_away_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
@@ -320,12 +331,12 @@ impl Table {
 
     /// Whether requests may be throttled.
     pub fn is_throttled(&self) -> bool {
-        self.throttle.is_some()
+        self.throttle.as_ref().is_some_and(|throttle| throttle.limits())
     }
 
-    /// Whether anybody wants to know what requests consume.
+    /// Whether anybody wants to know where requests read and write.
     pub(crate) fn is_metered(&self) -> bool {
-        self.throttle.is_some() || self.insights.is_some()
+        self.is_throttled() || self.insights.is_some()
     }
 
     /// Its partitions.

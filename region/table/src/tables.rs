@@ -38,8 +38,10 @@ use crate::{
     system::{SystemTables, is_system},
     table::TableStatus,
     throttle::{Throttle, ThrottleOptions},
+    traces::Traces,
     transaction::Transactions,
     ttl::{ExpiryState, TtlOptions},
+    usage::{self, Usages},
     verify::{CollectOptions, Standings, Verifications, VerifyOptions},
 };
 
@@ -103,6 +105,8 @@ pub struct Tables<E: Engine> {
     /// Items and bytes, as they are stored, by table.
     pub(crate) stored_counts: Mutex<BTreeMap<u64, StoredCounts>>,
     counters: Counters,
+    usages: Usages,
+    traces: Traces,
     /// How far each region has applied this replica's logs.
     pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
     /// The last readable positions of this replica's logs.
@@ -209,6 +213,8 @@ impl<E: Engine> Tables<E> {
             streams,
             stored_counts: Mutex::new(stored_counts),
             counters: Counters::default(),
+            usages: Usages::default(),
+            traces: Traces::default(),
             acked: Mutex::default(),
             ends: LogEnds::default(),
             trimmed: Mutex::default(),
@@ -289,6 +295,7 @@ impl<E: Engine> Tables<E> {
         match table.status() {
             TableStatus::Active | TableStatus::Updating => {
                 session::note(table.id());
+                usage::note(table);
                 Ok(Arc::clone(table))
             }
             TableStatus::Inaccessible => Err(TableError::Storage(StorageError::KeyAway)),
@@ -408,11 +415,19 @@ impl<E: Engine> Tables<E> {
         &self.counters
     }
 
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    pub(crate) fn usages(&self) -> &Usages {
+        &self.usages
+    }
+
     pub(crate) fn system(&self) -> &SystemTables {
         &self.system
     }
 
-    pub(crate) fn throttle_of(&self, table: &Table) -> Option<Box<Throttle>> {
+    pub(crate) fn throttle_of(&self, table: &Table) -> Box<Throttle> {
         let (region, account) = (self.region(), self.account());
         let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
         Throttle::of(

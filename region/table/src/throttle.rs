@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_replicator_core::Millis;
-use geodynamo_storage::Write;
+use geodynamo_storage::{Write, effort};
 
 use crate::{
     Result, Table, TableError, TimeSource,
@@ -32,6 +32,7 @@ use crate::{
     keys,
     schema::{Billing, IndexDefinition, IndexKind, Throughput},
     throughput::{Bounds, OnDemandLimits},
+    usage::Usage,
 };
 use bucket::{Bucket, Window};
 
@@ -125,6 +126,8 @@ impl fmt::Display for Throttled {
 #[derive(Debug)]
 pub(crate) struct Throttle {
     time: Clock,
+    /// Whether there are limits; otherwise what is consumed is only counted.
+    limits: bool,
     /// Counts what is refused.
     refused: Arc<AtomicU64>,
     table: Resource,
@@ -149,6 +152,8 @@ struct Side {
     bucket: Bucket,
     /// All that was ever consumed, in thousandths of a unit.
     total: AtomicU64,
+    /// How often there was nothing left.
+    refused: AtomicU64,
     ranges: OnceLock<Box<[Window]>>,
 }
 
@@ -162,13 +167,14 @@ struct Resource {
     write: Option<(Limit, u64)>,
     key_range: Throughput,
     meter: Arc<Meter>,
+    usage: Arc<Usage>,
 }
 
 /// Local time, for a structure that can be shown.
 pub(crate) struct Clock(Arc<dyn TimeSource>);
 
 impl Throttle {
-    /// The limits of a table; `None` if there are none at all.
+    /// The limits of a table.
     pub(crate) fn of(
         table: &Table,
         region: &str,
@@ -176,15 +182,13 @@ impl Throttle {
         options: &ThrottleOptions,
         time: &Arc<dyn TimeSource>,
         refused: &Arc<AtomicU64>,
-    ) -> Option<Box<Self>> {
-        if !options.enabled {
-            return None;
-        }
+    ) -> Box<Self> {
         table.live.meters.keep(table.indexes());
         let billing = table.registers.billing.unwrap_or(Billing::OnDemand);
         let on_demand = billing == Billing::OnDemand;
         let created = table.created_ms();
         let rates = |index: Option<&IndexDefinition>| match table.bounds(region, index) {
+            _ if !options.enabled => [None, None],
             Bounds::Provisioned(units) => [units.read, units.write].map(|units| Some((Limit::Provisioned, units))),
             Bounds::OnDemand(OnDemandLimits { read, write }) => {
                 let rate = |most: Option<u64>, quota| {
@@ -200,8 +204,13 @@ impl Throttle {
             on_demand,
             read,
             write,
-            key_range: options.key_range,
+            key_range: if options.enabled {
+                options.key_range
+            } else {
+                Throughput::default()
+            },
             meter: table.live.meters.meter(owner, created),
+            usage: Arc::clone(&table.live.usage),
         };
         let index = |index: &IndexDefinition| match index.kind {
             IndexKind::Local(_) => None,
@@ -210,16 +219,23 @@ impl Throttle {
                 Some(resource(arn, Some(id), rates(Some(index))))
             }
         };
-        Some(Box::new(Self {
+        Box::new(Self {
             time: Clock::new(time),
+            limits: options.enabled,
             refused: Arc::clone(refused),
             table: resource(arn.to_owned(), None, rates(None)),
             indexes: table.indexes().iter().map(index).collect(),
-        }))
+        })
+    }
+
+    /// Whether requests may be refused.
+    pub(crate) fn limits(&self) -> bool {
+        self.limits
     }
 
     fn refuse(&self, throttled: Box<Throttled>) -> TableError {
         self.refused.fetch_add(1, Ordering::Relaxed);
+        effort::throttled();
         TableError::Throttled(throttled)
     }
 
@@ -277,9 +293,6 @@ impl Table {
         consumed: &Capacity,
         admitted: f64,
     ) -> Result<()> {
-        if !self.is_metered() {
-            return Ok(());
-        }
         let changed = |owner: u64| -> Vec<Place<'_>> {
             let keys = writes.iter().filter_map(key_of);
             let own = keys.filter(|key| keys::is_entry_of(key, owner));
@@ -333,6 +346,10 @@ impl Resource {
                 _ => Limit::KeyRange,
             },
         };
+        side.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(sum) = self.usage.sum_of_units() {
+            sum.refuse(access);
+        }
         Err(Box::new(Throttled {
             limit,
             access,
@@ -350,7 +367,11 @@ impl Resource {
     fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
         let side = self.meter.side(access);
         // Units are halves of whole numbers, and no request has so many of them.
-        side.total.fetch_add((units * 1000.0) as u64, Ordering::Relaxed);
+        let thousandths = (units * 1000.0) as u64;
+        side.total.fetch_add(thousandths, Ordering::Relaxed);
+        if let Some(sum) = self.usage.sum_of_units() {
+            sum.consume(access, thousandths);
+        }
         if let Some((_, rate)) = self.rate(access) {
             side.bucket.spend(now, units, rate);
         }
@@ -386,10 +407,28 @@ impl Meters {
         })
     }
 
+    /// What was ever consumed of the table, or of an index, and how often there was nothing left; of reads, of writes.
+    pub(crate) fn counts(&self, owner: Option<u64>) -> ([f64; 2], [u64; 2]) {
+        let meter = self.0.lock().get(&owner).cloned();
+        let of = |count: fn(&Side) -> &AtomicU64| {
+            let sides = [Access::Read, Access::Write];
+            sides.map(|access| {
+                meter
+                    .as_ref()
+                    .map_or(0, |meter| count(meter.side(access)).load(Ordering::Relaxed))
+            })
+        };
+        (
+            of(|side| &side.total).map(|total| total as f64 / 1000.0),
+            of(|side| &side.refused),
+        )
+    }
+
     fn meter(&self, owner: Option<u64>, since: Millis) -> Arc<Meter> {
         let side = || Side {
             bucket: Bucket::since(since),
             total: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             ranges: OnceLock::new(),
         };
         let new = || Meter {

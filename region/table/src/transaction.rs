@@ -142,7 +142,8 @@ impl<E: Engine> Tables<E> {
         let places = actions.iter().map(|action| &action.table).zip(&ats);
         admit_transaction(places, Access::Write, TWICE * write_units(0, 0))?;
         let items: Vec<_> = whose(actions.iter().map(|action| &action.table), &ats);
-        let writing = self.ongoing().transact(&items).map_err(conflicts)?;
+        let writing = self.ongoing().transact(&items);
+        let writing = writing.map_err(|busy| conflicts(busy, actions.iter().map(|action| &action.table)))?;
         let latches = items.iter().map(|item| latch_of(item.table, &item.key)).collect();
         let turn = self.orderer().order_all(latches).await;
         let engine_keys: Vec<_> = actions
@@ -186,7 +187,7 @@ impl<E: Engine> Tables<E> {
         let items = whose(wanted.iter().map(|(table, _)| table), &ats);
         let busy: Vec<_> = items.iter().map(|item| self.ongoing().is_written(item)).collect();
         if busy.contains(&true) {
-            return Err(conflicts(busy));
+            return Err(conflicts(busy, wanted.iter().map(|(table, _)| table)));
         }
         let places = wanted.iter().map(|(table, _)| table).zip(&ats);
         let least = TWICE * read_units(0, true);
@@ -439,10 +440,14 @@ fn reason(error: TableError) -> Result<TableError> {
     }
 }
 
-fn conflicts(busy: Vec<bool>) -> TableError {
-    let reasons = busy
-        .into_iter()
-        .map(|busy| busy.then_some(TableError::TransactionConflict));
+/// The error of a transaction some of whose items, which are of these tables, are in another one.
+fn conflicts<'a>(busy: Vec<bool>, tables: impl Iterator<Item = &'a Arc<Table>>) -> TableError {
+    let reasons = busy.into_iter().zip(tables).map(|(busy, table)| {
+        busy.then(|| {
+            table.live.usage.transaction_conflict();
+            TableError::TransactionConflict
+        })
+    });
     TableError::TransactionCanceled(reasons.collect())
 }
 

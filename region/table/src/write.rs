@@ -5,10 +5,12 @@ use std::sync::Arc;
 use geodynamo_expression::{Condition, Update};
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Body, Change, Effect, Images, LogId, MergeKind, Millis, Origin, Past, Position, Stamp, TableId, TransactionId,
+    Body, Change, Effect, Images, LogId, MergeKind, Millis, Origin, Past, Position, Stamp, TableId, TraceContext,
+    TransactionId,
 };
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
+use tracing::Instrument;
 
 use crate::{
     Access, Result, StoredItem, Table, TableError, Tables,
@@ -36,8 +38,6 @@ pub struct WriteOptions<'a> {
     pub return_new: bool,
     /// Whether a failed condition gives the item as it is.
     pub old_on_failure: bool,
-    /// Whether a failed condition tells what it consumed.
-    pub measures_failure: bool,
     /// Whether to wait for a transaction that is in progress on the item, instead of failing.
     pub waits: bool,
     /// Whether what an update writes has a limit beside the item's: UpdateItem's has (`update_size.rs`).
@@ -67,6 +67,8 @@ pub(crate) struct Staged {
     counts: SmallVec<[Count; 1]>,
     /// Whether links have any of the changes to send.
     to_send: bool,
+    /// Those that a traced request makes.
+    traced: SmallVec<[(Stamp, TraceContext); 1]>,
     /// What changes of item collections, in tables with local indexes.
     pub(crate) collections: Vec<CollectionChange>,
 }
@@ -147,18 +149,16 @@ impl<E: Engine> Tables<E> {
             key: at.bytes.clone(),
         });
         if writing.is_none() && !options.waits {
+            table.live.usage.transaction_conflict();
             return Err(TableError::TransactionConflict);
         }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
         let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
         let current = self.store().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-        let options = WriteOptions {
-            measures_failure: options.measures_failure || table.is_metered(),
-            ..options
-        };
         let prepared = prepare(table, current, action, &options).inspect_err(|error| {
             if let TableError::ConditionFailed(failed) = error {
+                table.live.usage.condition_failed();
                 table.consume(None, Access::Write, (&at).into(), failed.units - least);
             }
         })?;
@@ -340,7 +340,12 @@ impl<E: Engine> Tables<E> {
             body,
         };
         let log = self.log_of(table, table.partitions().partition_of(at.route));
-        staged.to_send |= origin == Origin::Local;
+        if origin == Origin::Local {
+            staged.to_send = true;
+            staged
+                .traced
+                .extend(self.traces().current().map(|context| (stamp, context)));
+        }
         staged.commit.appends.push(Append {
             log,
             record: change.encode().into(),
@@ -357,16 +362,24 @@ impl<E: Engine> Tables<E> {
             counts,
             collections,
             to_send,
+            traced,
             ..
         } = staged;
         let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
-        let positions = if !collections.is_empty() {
-            self.commit_with_collections(commit, &collections).await?
-        } else if self.store().spans_groups() {
-            self.store().commit(commit).await?
-        } else {
-            self.commit_by_group(commit).await?
+        let committing = async {
+            if !collections.is_empty() {
+                self.commit_with_collections(commit, &collections).await
+            } else if self.store().spans_groups() {
+                Ok(self.store().commit(commit).await?)
+            } else {
+                self.commit_by_group(commit).await
+            }
         };
+        // Below the level that logs have by default: where nothing is traced, it costs a comparison.
+        let positions = committing.instrument(tracing::debug_span!("commit")).await?;
+        if !traced.is_empty() {
+            self.traces().committed(&traced, self.orderer().time.now_ms());
+        }
         for count in counts {
             count.stats.count(count.before, count.after);
         }

@@ -9,6 +9,7 @@ use crate::{
     delta::Delta,
     ids::{LogId, LogInfo, Position},
     stamp::{Millis, ReplicaId},
+    trace::Traced,
 };
 
 /// The version of the protocol that this release speaks.
@@ -76,6 +77,10 @@ pub enum Frame {
         /// The sender's wall clock.
         #[serde(rename = "n")]
         sent_ms: Millis,
+        /// Of the deltas' versions, those that are traced: at most [`TRACES_PER_FRAME_MAX`](crate::TRACES_PER_FRAME_MAX), in
+        /// whatever order. Not there if there are none, and passed over by releases that do not know it.
+        #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
+        traces: Vec<Traced>,
     },
     /// This log will not be sent any more.
     #[serde(rename = "close")]

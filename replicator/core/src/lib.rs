@@ -20,6 +20,7 @@ pub mod merge;
 pub mod parking;
 pub mod past;
 pub mod stamp;
+mod trace;
 pub mod verify;
 pub mod version;
 
@@ -33,4 +34,5 @@ pub use join::{CopyRequest, CopyRows, CopyStart};
 pub use merge::{Judgement, judge};
 pub use past::{Past, PastError};
 pub use stamp::{Hlc, Millis, ReplicaId, Stamp};
+pub use trace::{NotTraced, TRACES_PER_FRAME_MAX, TraceContext, Traced};
 pub use version::{MergeKind, Version};

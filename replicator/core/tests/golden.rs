@@ -13,10 +13,11 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use geodynamo_replicator_core::{
     Body, Change, CopyMark, CopyRequest, CopyRows, CopyStart, Delta, Effect, Frame, Hlc, Images, LogId, LogInfo,
-    Origin, Past, Position, ReplicaId, Stamp, TableId, TransactionId, Version, frame, join::CopyFrame,
+    Origin, Past, Position, ReplicaId, Stamp, TableId, TraceContext, Traced, TransactionId, Version, frame,
+    join::CopyFrame,
 };
 use proptest::prelude::*;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 fn stamp(time: u64, replica: u64) -> Stamp {
     Stamp::new(Hlc(time), ReplicaId(replica))
@@ -157,8 +158,10 @@ fn frames_keep_their_bytes() {
         epoch: 3,
         deltas: deltas(),
         sent_ms: 5,
+        traces: vec![],
     };
     check_frame("frame_deltas.hex", &deltas_frame);
+    check_frame("frame_deltas_traced.hex", &traced_frame());
     check_frame("frame_close.hex", &Frame::Close { log });
     check_frame("frame_ping.hex", &Frame::Ping { sent_ms: 1 });
     check_frame(
@@ -210,6 +213,54 @@ fn frames_keep_their_bytes() {
             reason: "not now".into(),
         },
     );
+}
+
+fn traced_frame() -> Frame {
+    Frame::Deltas {
+        log: LogId(11),
+        after: Position(12),
+        up_to: Position(20),
+        epoch: 3,
+        deltas: deltas(),
+        sent_ms: 5,
+        traces: vec![Traced {
+            stamp: stamp(5, 6),
+            context: TraceContext {
+                trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+                span_id: 0x00f0_67aa_0ba9_02b7,
+            },
+        }],
+    }
+}
+
+/// A frame as releases know it that know of no traces.
+#[derive(Deserialize, PartialEq, Debug)]
+enum EarlierFrame {
+    #[serde(rename = "deltas")]
+    Deltas {
+        #[serde(rename = "l")]
+        log: LogId,
+        #[serde(rename = "a")]
+        after: Position,
+        #[serde(rename = "u")]
+        up_to: Position,
+        #[serde(rename = "e")]
+        epoch: u32,
+        #[serde(rename = "d")]
+        deltas: Vec<Delta>,
+        #[serde(rename = "n")]
+        sent_ms: u64,
+    },
+}
+
+#[test]
+fn releases_without_traces_read_what_is_traced() {
+    let bytes = frame::encode(&traced_frame()).unwrap();
+    let read: EarlierFrame = frame::decode(&bytes).unwrap();
+    let EarlierFrame::Deltas {
+        up_to, deltas: read, ..
+    } = read;
+    assert_eq!((up_to, read), (Position(20), deltas()));
 }
 
 #[test]

@@ -241,6 +241,7 @@ fn receivers_refuse_strangers() {
         epoch: 0,
         deltas: vec![],
         sent_ms: 0,
+        traces: vec![],
     };
     check(
         vec![good(), backwards],

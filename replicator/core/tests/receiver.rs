@@ -25,6 +25,7 @@ fn a_receiver_takes_stretches_in_order() {
             epoch,
             deltas: vec![],
             sent_ms: 0,
+            traces: vec![],
         })
     };
     let stretch = |after, up_to| sent(1, after, up_to);
@@ -165,6 +166,7 @@ impl Rounds {
                 epoch: self.epochs[log],
                 deltas: vec![],
                 sent_ms: 0,
+                traces: vec![],
             };
             self.receiver.handle(now, receiver::Event::Frame(stretch));
         }
@@ -329,6 +331,7 @@ fn a_change_of_the_catalog_during_an_apply_is_not_missed() {
             epoch: 1,
             deltas: vec![],
             sent_ms: 0,
+            traces: vec![],
         };
         receiver.handle(0, receiver::Event::Frame(deltas));
         let applying = std::iter::from_fn(|| receiver.poll_action()).last();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use geodynamo_replicator_core::{
-    Applied, ApplyError, Batch, Delta, Frame, Millis,
+    Applied, ApplyError, Batch, Delta, Frame, Millis, TraceContext,
     link::{Receiver, receiver::Action, receiver::Event},
 };
 use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
@@ -26,6 +26,7 @@ use crate::{
     metrics::{LinkMetrics, add},
     replicator::Shared,
     tick::Tick,
+    traces::Held,
     unsent::Unsent,
     wire,
 };
@@ -158,9 +159,10 @@ async fn drive<H: Host>(
     let mut jobs = Jobs(JoinSet::new());
     let mut out = Unsent::default();
     let mut heard = Vec::new();
+    let mut traces = Held::default();
     let mut tick = Tick::new();
     let outcome = loop {
-        if let Err(error) = act(shared, &mut receiver, &mut jobs, &mut out, metrics) {
+        if let Err(error) = act(shared, &mut receiver, &mut jobs, &mut out, &mut traces, metrics) {
             break Err(error);
         }
         tick.arm(shared.now(), receiver.poll_timeout().unwrap_or(0));
@@ -168,7 +170,9 @@ async fn drive<H: Host>(
             // All that is there: what came together is applied together.
             read = frames.read(&mut heard) => match read {
                 Ok(()) if heard.is_empty() => break Ok(()),
-                Ok(()) => heard.drain(..).for_each(|frame| take_in(frame, &mut receiver, shared.now(), metrics)),
+                Ok(()) => for frame in heard.drain(..) {
+                    take_in(frame, &mut receiver, shared.now(), &mut traces, metrics);
+                },
                 Err(error) => break Err(error.to_string()),
             },
             Some(events) = jobs.0.join_next(), if !jobs.0.is_empty() => match events {
@@ -196,7 +200,7 @@ async fn drive<H: Host>(
     };
     // What has come is applied, and what is being applied is not torn off; acknowledgements may be lost, which is harmless.
     receiver.handle(shared.now(), Event::End);
-    let _ = act(shared, &mut receiver, &mut jobs, &mut out, metrics);
+    let _ = act(shared, &mut receiver, &mut jobs, &mut out, &mut traces, metrics);
     while jobs.0.join_next().await.is_some() {}
     outcome
 }
@@ -211,8 +215,9 @@ impl Drop for Jobs {
     }
 }
 
-fn take_in(frame: Frame, receiver: &mut Receiver, now: Millis, metrics: &LinkMetrics) {
-    if let Frame::Deltas { deltas, .. } = &frame {
+fn take_in(frame: Frame, receiver: &mut Receiver, now: Millis, held: &mut Held, metrics: &LinkMetrics) {
+    if let Frame::Deltas { deltas, traces, .. } = &frame {
+        held.take_in(traces);
         add(&metrics.deltas_received, deltas.len() as u64);
     }
     receiver.handle(now, Event::Frame(frame));
@@ -224,6 +229,7 @@ fn act<H: Host>(
     receiver: &mut Receiver,
     Jobs(jobs): &mut Jobs,
     out: &mut Unsent,
+    traces: &mut Held,
     metrics: &Arc<LinkMetrics>,
 ) -> Result<(), String> {
     let mut bundles = Bundles::default();
@@ -252,8 +258,9 @@ fn act<H: Host>(
     }
     for Bundle { tickets, batches, .. } in bundles.0 {
         let (shared, metrics) = (Arc::clone(shared), Arc::clone(metrics));
+        let traces = traces.give_out(&batches);
         jobs.spawn(async move {
-            let answers = apply(&shared, &metrics, batches).await;
+            let answers = apply(&shared, &metrics, batches, &traces).await;
             let events = tickets.into_iter().zip(answers);
             events.map(|(ticket, answer)| Event::Applied(ticket, answer)).collect()
         });
@@ -262,11 +269,18 @@ fn act<H: Host>(
 }
 
 /// Applies a bundle's stretches, and answers for each.
-async fn apply<H: Host>(shared: &Shared<H>, metrics: &LinkMetrics, batches: Vec<Batch>) -> Vec<ApplyResult> {
+async fn apply<H: Host>(
+    shared: &Shared<H>,
+    metrics: &LinkMetrics,
+    batches: Vec<Batch>,
+    traces: &[TraceContext],
+) -> Vec<ApplyResult> {
     let (tables, count) = (batches.iter().map(|batch| batch.log.table), batches.len());
-    let Some((region, table)) = batches.first().map(|batch| batch.from.region.clone()).zip(tables.min()) else {
+    let Some((peer, table)) = batches.first().map(|batch| batch.from.clone()).zip(tables.min()) else {
         return Vec::new();
     };
+    let traced = (!traces.is_empty()).then(|| shared.host.applying(&peer, table, traces));
+    let region = peer.region;
     let deltas = batches.iter().map(|batch| batch.deltas.len()).sum();
     let times: Vec<Vec<Millis>> = match shared.observer {
         Some(_) => batches.iter().map(written_by_peer).collect(),
@@ -274,6 +288,7 @@ async fn apply<H: Host>(shared: &Shared<H>, metrics: &LinkMetrics, batches: Vec<
     };
     let begun = Instant::now();
     let outcomes = shared.host.apply(batches).await;
+    drop(traced);
     let (took, now) = (begun.elapsed().as_secs_f64(), shared.host.now_ms());
     if outcomes.iter().any(Result::is_ok) {
         add(&metrics.batches, 1);

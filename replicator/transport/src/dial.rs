@@ -28,6 +28,7 @@ use crate::{
     metrics::{LinkMetrics, add},
     replicator::Shared,
     tick::Tick,
+    traces,
     unsent::Unsent,
     verify, wire,
 };
@@ -312,9 +313,11 @@ impl<'a, H: Host> Link<'a, H> {
     fn follow(&mut self) -> Result<(), String> {
         while let Some(action) = self.sender.poll_action() {
             match action {
-                Action::Send(frame) => {
-                    if let Frame::Deltas { deltas, .. } = &frame {
+                Action::Send(mut frame) => {
+                    if let Frame::Deltas { deltas, traces, .. } = &mut frame {
                         add(&self.metrics.deltas_sent, deltas.len() as u64);
+                        *traces =
+                            traces::of_deltas(deltas, |stamp| self.shared.host.trace_to(&self.peer.region, stamp));
                     }
                     self.out.append(&frame).map_err(|error| error.to_string())?;
                 }

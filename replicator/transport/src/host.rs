@@ -1,11 +1,11 @@
 //! What the replicator asks of the house it lives in.
 
-use std::future::Future;
+use std::{any::Any, future::Future};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
-    HostError, Identity, LogId, LogInfo, Millis, Peer, Position, TableId, Version,
+    HostError, Identity, LogId, LogInfo, Millis, Peer, Position, Stamp, TableId, TraceContext, Version,
     verify::{Answer, Done, Question, Task, Verified, VerifyOrder},
 };
 use tokio::sync::watch;
@@ -112,6 +112,18 @@ pub trait Host: Send + Sync + 'static {
 
     /// The joining side, last: the copy is whole and durable. The order is not due any more.
     fn copy_in_end(&self, order: &CopyOrder) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// The trace under which a version goes to a peer region, if it is traced. From memory.
+    fn trace_to(&self, region: &str, stamp: Stamp) -> Option<TraceContext> {
+        let _ = (region, stamp);
+        None
+    }
+
+    /// Versions of these traces, which a peer wrote, are being applied: until what this gives is dropped.
+    fn applying(&self, from: &Peer, table: TableId, traces: &[TraceContext]) -> Option<Box<dyn Any + Send>> {
+        let _ = (from, table, traces);
+        None
+    }
 
     /// The asking side of verifications: one that this node should begin with a peer region now, if there is one. It counts
     /// as begun, and [`Host::verify_ended`] follows.

@@ -16,6 +16,7 @@ pub mod host;
 pub mod metrics;
 mod replicator;
 mod tick;
+mod traces;
 mod unsent;
 mod verify;
 mod wire;

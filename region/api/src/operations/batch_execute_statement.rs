@@ -5,6 +5,7 @@ use geodynamo_item::Item;
 use geodynamo_storage::Engine;
 use geodynamo_table::{Capacity, ItemKey, Table};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::{
     Answer,
@@ -72,12 +73,13 @@ pub(super) async fn batch_execute_statement<E: Engine>(
             What::Write(action) => {
                 let tables = Arc::clone(&api.tables);
                 let old_on_failure = says(&request.return_values_on_condition_check_failure, "ALL_OLD");
-                running.spawn(async move {
+                let writing = async move {
                     let done = write(&tables, &table, *action, old_on_failure).await;
                     // Of a read, an item that has nothing of what was asked for is an empty one: it is there. Of a write
                     // it is none.
                     (at, table, done.map(|(item, capacity)| (unless_empty(item), capacity)))
-                });
+                };
+                running.spawn(writing.in_current_span());
             }
         }
     }

@@ -5,6 +5,7 @@ use geodynamo_item::{AttributeValue, Item, size};
 use geodynamo_storage::Engine;
 use geodynamo_table::{Capacity, ITEM_BYTES_MAX, Table, TableError, WriteOptions, Written};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::{
     Answer,
@@ -71,7 +72,7 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
     {
         for write in writes {
             let (tables, table) = (Arc::clone(&api.tables), Arc::clone(&table));
-            running.spawn(async move {
+            let writing = async move {
                 // DynamoDB rejects no write of a batch for a transaction that has its item.
                 let options = WriteOptions {
                     waits: true,
@@ -83,7 +84,8 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
                     Put::Delete(key) => tables.delete(&table, &key, options).await,
                 };
                 (at, left, written)
-            });
+            };
+            running.spawn(writing.in_current_span());
         }
         tables.push((name, table, collections));
     }

@@ -1,6 +1,7 @@
 use geodynamo_expression::partiql::Statement;
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
+use geodynamo_table::usage::DataOperation;
 
 use super::{
     Answer,
@@ -48,6 +49,7 @@ pub(super) async fn execute_statement<E: Engine>(api: &Api<E>, input: ExecuteSta
         from,
     };
     let page = select::page(api, &table, &select, reading).await?;
+    table.count_returned(DataOperation::ExecuteStatement, page.items.len());
     let mut writer = Writer::with_capacity(REPLY_BYTES);
     writer.begin_object();
     writer.plain_key("Items");

@@ -4,6 +4,7 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{
     PARTITION_KEY_BYTES_MAX, Query, SORT_KEY_BYTES_MAX,
     schema::{KeyAttribute, KeySchema},
+    usage::DataOperation,
 };
 
 use super::{
@@ -99,7 +100,8 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
         fetch_base,
     };
     let page = api.tables.query(&table, query).await?;
-    page_reply(&table, &page, &shown, &input.return_consumed_capacity)
+    let asked = &input.return_consumed_capacity;
+    page_reply(DataOperation::Query, &table, &page, &shown, asked)
 }
 
 /// What a key condition asks of the keys of a table or an index, its values checked.

@@ -7,6 +7,7 @@ use geodynamo_json::Writer;
 use geodynamo_table::{
     ReadPage, StoredItem, Table,
     schema::{IndexDefinition, Projection as Projected},
+    usage::DataOperation,
 };
 
 use super::{Answer, consumed::consumed};
@@ -139,7 +140,14 @@ pub(super) fn limit(limit: Option<i32>) -> Option<usize> {
 }
 
 /// The reply of a page.
-pub(super) fn page_reply(table: &Table, page: &ReadPage, shown: &Shown, asked: &Option<CompactString>) -> Answer {
+pub(super) fn page_reply(
+    operation: DataOperation,
+    table: &Table,
+    page: &ReadPage,
+    shown: &Shown,
+    asked: &Option<CompactString>,
+) -> Answer {
+    table.count_returned(operation, page.items.len());
     let mut writer = Writer::with_capacity(REPLY_BYTES);
     writer.begin_object();
     if !matches!(shown, Shown::Count) {

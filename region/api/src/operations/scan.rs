@@ -1,6 +1,6 @@
 use geodynamo_expression::Parameter;
 use geodynamo_storage::Engine;
-use geodynamo_table::ScanRequest;
+use geodynamo_table::{ScanRequest, usage::DataOperation};
 
 use super::{
     Answer, legacy,
@@ -71,7 +71,8 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
         fetch_base,
     };
     let page = api.tables.scan(&table, request).await?;
-    page_reply(&table, &page, &shown, &input.return_consumed_capacity)
+    let asked = &input.return_consumed_capacity;
+    page_reply(DataOperation::Scan, &table, &page, &shown, asked)
 }
 
 /// `Segment` and `TotalSegments`, which the model keeps within their ranges.

@@ -143,7 +143,6 @@ pub(super) async fn write<E: Engine>(
     let options = |condition| WriteOptions {
         condition,
         old_on_failure,
-        measures_failure: true,
         ..WriteOptions::default()
     };
     match action {

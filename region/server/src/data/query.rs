@@ -20,6 +20,7 @@ use super::{
 use crate::{
     handler::{Handler, QueryReply},
     metrics::Outcome,
+    telemetry::traces,
 };
 
 /// What calls have as their content.
@@ -67,12 +68,8 @@ impl<H: Handler> Port<H> {
         let origin = origin(head, remote, verified);
         let request_id = origin.request_id.clone();
         let port = Arc::clone(self);
-        let span = tracing::debug_span!(
-            "request",
-            otel.name = service.scope(),
-            otel.kind = "server",
-            rpc.system = "aws-api"
-        );
+        let span = traces::request(service.scope(), &head.headers);
+        let trace = traces::id_of(&span);
         let answering = async move {
             let _keep = keep;
             port.handler.query(origin, service, body).await
@@ -108,7 +105,7 @@ impl<H: Handler> Port<H> {
         }
         if let Some(operation) = reply.operation {
             self.metrics
-                .answered(operation, Outcome::of(reply.status), start.elapsed());
+                .answered(operation, Outcome::of(reply.status), start.elapsed(), trace);
         }
         answer::xml(reply.status, request_id, reply.body)
     }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     handler::{Handler, RestCall, RestReply},
     metrics::Outcome,
+    telemetry::traces,
 };
 
 /// Whether a request is a call by a REST API.
@@ -66,12 +67,8 @@ impl<H: Handler> Port<H> {
             body,
         };
         let port = Arc::clone(self);
-        let span = tracing::debug_span!(
-            "request",
-            otel.name = service,
-            otel.kind = "server",
-            rpc.system = "aws-api"
-        );
+        let span = traces::request(service, &head.headers);
+        let trace = traces::id_of(&span);
         let answering = async move {
             let _keep = keep;
             port.handler.rest(origin, call).await
@@ -91,7 +88,7 @@ impl<H: Handler> Port<H> {
         }
         if let Some(operation) = reply.operation {
             self.metrics
-                .answered(operation, Outcome::of(reply.status), start.elapsed());
+                .answered(operation, Outcome::of(reply.status), start.elapsed(), trace);
         }
         answer::rest(reply, request_id)
     }

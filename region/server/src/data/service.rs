@@ -10,11 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_access::{AccessError, Request as SignedRequest, SERVICE, Verified, Verifier};
+use geodynamo_storage::effort::{self, Effort};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{
     answer::{self, Refusal},
@@ -24,6 +25,7 @@ use super::{
     query,
     refused::RefusedBySource,
     request_id, rest,
+    slow::{Ended, SlowRequests},
     unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
@@ -32,6 +34,7 @@ use crate::{
     handler::{Handler, Origin, Reply},
     metrics::{Outcome, RequestMetrics},
     session::Asked,
+    telemetry::traces,
 };
 
 /// The header that names the operation.
@@ -50,6 +53,7 @@ pub(crate) struct Port<H> {
     pub(crate) limits: Limits,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Arc<RequestMetrics>,
+    pub(super) slow: SlowRequests,
     pub(crate) refused: RefusedBySource,
     /// What `GET /` answers.
     pub(crate) health: Bytes,
@@ -140,6 +144,7 @@ impl<H: Handler> Port<H> {
             .ok_or(Refusal::UnknownOperation)?;
         let name = self.handler.operations().get(operation).copied().unwrap_or_default();
         let accepted = coding::accepted(&head.headers);
+        let mut trace = None;
         let answering = async {
             let of_scaling = target.to_str().is_ok_and(geodynamo_scaling::is_target);
             let service = if of_scaling {
@@ -148,15 +153,29 @@ impl<H: Handler> Port<H> {
                 SERVICE
             };
             let verified = self.verify(service, &head, &body, remote).map_err(Refusal::Access)?;
+            // Who may not call has no trace.
+            let span = traces::request(name, &head.headers);
+            trace = traces::id_of(&span);
             let origin = origin(&head, remote, verified);
             let request_id = origin.request_id.clone();
             let call = Call {
                 origin,
                 target: target.clone(),
                 name,
+                span,
                 body: self.decompressed(&head, body, &mut held).await?,
             };
-            let mut reply = self.call(call, (held, permit)).await?;
+            let (mut reply, effort) = self.call(call, (held, permit)).await?;
+            let took = start.elapsed();
+            if self.slow.is_slow(took) {
+                self.slow.tell(Ended {
+                    operation: name,
+                    request_id: request_id.to_str().unwrap_or_default(),
+                    status: reply.status,
+                    took,
+                    effort,
+                });
+            }
             let fault = reply.fault.take();
             let response = answer::reply(reply, request_id, accepted).await;
             if let Some(fault) = fault {
@@ -171,7 +190,7 @@ impl<H: Handler> Port<H> {
             Err(Refusal::Internal { .. }) => Outcome::ServerError,
             Err(_) => Outcome::ClientError,
         };
-        self.metrics.answered(operation, outcome, start.elapsed());
+        self.metrics.answered(operation, outcome, start.elapsed(), trace);
         result
     }
 
@@ -213,16 +232,9 @@ impl<H: Handler> Port<H> {
         })
     }
 
-    /// Lets the handler answer, to the end even if the client is gone. `keep` is kept until then.
-    async fn call<K: Send + 'static>(self: &Arc<Self>, call: Call, keep: K) -> Result<Reply, Refusal> {
-        // Below the level that logs have by default, so it costs a comparison unless traces are exported.
-        let operation = call.name;
-        let span = tracing::debug_span!(
-            "request",
-            otel.name = operation,
-            otel.kind = "server",
-            rpc.system = "aws-api"
-        );
+    /// Lets the handler answer, to the end even if the client is gone, and gives what it waited for. `keep` is kept until then.
+    async fn call<K: Send + 'static>(self: &Arc<Self>, call: Call, keep: K) -> Result<(Reply, Effort), Refusal> {
+        let (operation, span) = (call.name, call.span);
         let port = Arc::clone(self);
         let answering = async move {
             let _keep = keep;
@@ -230,11 +242,13 @@ impl<H: Handler> Port<H> {
             let target = call.target.to_str().unwrap_or_default();
             port.handler.call(call.origin, target, call.body).await
         };
-        Unfinished::new(answering.instrument(span)).await.map_err(|panic| {
-            self.metrics.panicked();
-            let panic = panic_text(&*panic).to_owned();
-            Refusal::Internal { operation, panic }
-        })
+        Unfinished::new(effort::measuring(answering).instrument(span))
+            .await
+            .map_err(|panic| {
+                self.metrics.panicked();
+                let panic = panic_text(&*panic).to_owned();
+                Refusal::Internal { operation, panic }
+            })
     }
 }
 
@@ -245,6 +259,8 @@ struct Call {
     target: HeaderValue,
     /// The operation's name.
     name: &'static str,
+    /// Its span, if it is traced.
+    span: Span,
     body: Bytes,
 }
 

@@ -76,6 +76,8 @@ catalogue! {
     // The process.
     BUILD = Info "build" ["version", "commit"] "What this process was built from";
     REGION = Info "region" ["region", "node"] "Which region and node this process is";
+    REGION_PLACE = Info "region_place" ["region", "place", "latitude", "longitude"]
+        "Where this region is, in degrees; of regions that are named like AWS's";
     PEER = Info "peer" ["region", "peer_region"] "A region that this one has links with";
     PROCESS_RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" [] "Memory that is resident";
     PROCESS_RESIDENT_MEMORY_PEAK = Gauge "process_resident_memory_peak_bytes" [] "The most memory that was resident";
@@ -110,6 +112,36 @@ catalogue! {
         ("TimeToLiveDeletedItemCount");
     REQUESTS_THROTTLED = Counter "requests_throttled" []
         "Requests, or items of batches, refused or cut short for want of capacity" ("ThrottledRequests");
+    TABLE_REQUEST_DURATION = Histogram "table_request_duration_seconds" ["table", "operation"]
+        "Time that an operation on items took that was done; by the first 100 tables that the process knew, the rest as `other`"
+        ("SuccessfulRequestLatency");
+    TABLE_CONSUMED_READ_UNITS = Counter "table_consumed_read_units" ["table", "index"]
+        "Read units that requests consumed; of a global index under its name" ("ConsumedReadCapacityUnits");
+    TABLE_CONSUMED_WRITE_UNITS = Counter "table_consumed_write_units" ["table", "index"]
+        "Write units that requests consumed; of a global index under its name" ("ConsumedWriteCapacityUnits");
+    TABLE_PROVISIONED_READ_UNITS = Gauge "table_provisioned_read_units" ["table", "index"]
+        "Read units a second that are provisioned" ("ProvisionedReadCapacityUnits");
+    TABLE_PROVISIONED_WRITE_UNITS = Gauge "table_provisioned_write_units" ["table", "index"]
+        "Write units a second that are provisioned" ("ProvisionedWriteCapacityUnits");
+    TABLE_THROTTLED_READS = Counter "table_throttled_reads" ["table", "index"]
+        "Reads of items, or pages, refused or cut short for want of capacity" ("ReadThrottleEvents");
+    TABLE_THROTTLED_WRITES = Counter "table_throttled_writes" ["table", "index"]
+        "Writes of items refused for want of capacity" ("WriteThrottleEvents");
+    TABLE_THROTTLED_REQUESTS = Counter "table_throttled_requests" ["table", "operation"]
+        "Requests of which nothing was done for want of capacity" ("ThrottledRequests");
+    TABLE_USER_ERRORS = Counter "table_user_errors" ["table", "operation"]
+        "Requests refused for other reasons than capacity and conditions; those that name no table that is there as `other`"
+        ("UserErrors");
+    TABLE_SYSTEM_ERRORS = Counter "table_system_errors" ["table", "operation"] "Requests that failed by the server's fault"
+        ("SystemErrors");
+    TABLE_RETURNED_ITEMS = Counter "table_returned_items" ["table", "operation"] "Items that queries and scans gave back"
+        ("ReturnedItemCount");
+    TABLE_FAILED_CONDITIONS = Counter "table_failed_conditions" ["table"]
+        "Writes whose condition did not hold, those of transactions not among them" ("ConditionalCheckFailedRequests");
+    TABLE_TRANSACTION_CONFLICTS = Counter "table_transaction_conflicts" ["table"]
+        "Items that a request could not have because of a transaction" ("TransactionConflict");
+    TABLE_EXPIRED_ITEMS = Counter "table_expired_items" ["table"]
+        "Items deleted here because their time to live was over" ("TimeToLiveDeletedItemCount");
     REPLICAS_REFUSED = Counter "replicas_refused" [] "Replicas that this region was asked for and did not take";
     REPLICAS_FAILED = Gauge "replicas_failed" []
         "Replicas that could not be made, of all tables and in all regions, as far as is known here";
@@ -282,7 +314,8 @@ catalogue! {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\nMade by `geodynamo metrics > docs/metrics.md` from the catalogue in the code; do not edit.\n\n\
-         Each region's process serves them at `GET /metrics` of its admin port, as OpenMetrics text.\n\n\
+         Each region's process serves them at `GET /metrics` of its admin port: as OpenMetrics text, with \
+         exemplars, or, where `Accept` prefers it, as Prometheus' protobuf, with native histograms.\n\n\
          | metric | kind | labels | meaning | CloudWatch |\n| --- | --- | --- | --- | --- |\n",
     );
     for metric in ALL {

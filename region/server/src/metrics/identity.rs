@@ -7,6 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use geodynamo_topology::place;
 use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
@@ -44,6 +45,16 @@ impl Collector for IdentityCollector {
             &[("version", build::VERSION), ("commit", build::COMMIT)],
         )?;
         info(e, &catalogue::REGION, &[("region", &self.region), ("node", &self.node)])?;
+        if let Some(place) = place::place(&self.region) {
+            let (latitude, longitude) = (place.latitude.to_string(), place.longitude.to_string());
+            let labels = [
+                ("region", self.region.as_str()),
+                ("place", place.name),
+                ("latitude", latitude.as_str()),
+                ("longitude", longitude.as_str()),
+            ];
+            info(e, &catalogue::REGION_PLACE, &labels)?;
+        }
         let mut peers = describe(e, &catalogue::PEER)?;
         for peer in &self.peers {
             peers.encode_info(&[("region", self.region.as_str()), ("peer_region", peer.as_str())])?;

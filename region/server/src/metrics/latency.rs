@@ -5,13 +5,18 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use geodynamo_histogram::{LATENCY_S, Snapshot};
 use hdrhistogram::Histogram;
+use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
 use serde::Serialize;
+
+use super::Exemplar;
 
 /// Sets of histograms. Threads beyond this number share.
 const SHARDS: usize = 16;
@@ -21,13 +26,6 @@ const DURATION_US_MAX: u64 = 60_000_000;
 
 /// Significant decimal digits of a duration.
 const DIGITS: u8 = 3;
-
-/// Upper bounds of the buckets that Prometheus sees, in microseconds: 1-2-5 from 50 µs, since most requests take less
-/// than a millisecond.
-const BUCKETS_US: [u64; 17] = [
-    50, 100, 200, 500, 1000, 2000, 3000, 5000, 7500, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
-    5_000_000,
-];
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -88,6 +86,8 @@ impl LatencySummary {
 #[derive(Debug)]
 pub(super) struct Latencies {
     shards: Box<[Mutex<Shard>]>,
+    /// The last traced request of each bucket, by operation and outcome: only of those that were traced is one written.
+    exemplars: Mutex<BTreeMap<usize, Vec<Option<Exemplar>>>>,
 }
 
 type Shard = Vec<Option<Box<Histogram<u64>>>>;
@@ -97,6 +97,7 @@ impl Latencies {
         let shard = || Mutex::new(vec![None; operations * Outcome::ALL.len()]);
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            exemplars: Mutex::default(),
         }
     }
 
@@ -109,6 +110,29 @@ impl Latencies {
                 .get_or_insert_with(|| Box::new(empty()))
                 .saturating_record(took_us);
         }
+    }
+
+    /// Remembers a traced request as an example of its duration.
+    pub(super) fn remember(&self, operation: usize, outcome: Outcome, took: Duration, trace: TraceId) {
+        let value = took.as_secs_f64();
+        let bucket = LATENCY_S.partition_point(|bound| *bound < value);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut all = self.exemplars.lock();
+        let of = all.entry(place(operation, outcome));
+        let of = of.or_insert_with(|| vec![None; LATENCY_S.len() + 1]);
+        if let Some(exemplar) = of.get_mut(bucket) {
+            *exemplar = Some(Exemplar {
+                trace_id: trace.to_string(),
+                value,
+                at_unix_s: since.as_secs_f64(),
+            });
+        }
+    }
+
+    /// Examples of traced requests, for each bucket.
+    pub(super) fn exemplars(&self, operation: usize, outcome: Outcome) -> Vec<Option<Exemplar>> {
+        let all = self.exemplars.lock();
+        all.get(&place(operation, outcome)).cloned().unwrap_or_default()
     }
 
     /// All threads' records; `None` if there are none.
@@ -129,23 +153,18 @@ impl Latencies {
     }
 }
 
-/// The sum in seconds, and how many durations are in each of [`BUCKETS_US`] and above.
-pub(super) fn buckets(histogram: &Histogram<u64>) -> (f64, Vec<(f64, u64)>) {
-    let mut buckets: Vec<(f64, u64)> = BUCKETS_US
-        .iter()
-        .map(|bound_us| (*bound_us as f64 / 1e6, 0))
-        .chain([(f64::INFINITY, 0)])
-        .collect();
+/// How many durations are in each bucket that Prometheus sees.
+pub(super) fn counts(histogram: &Histogram<u64>) -> Snapshot {
+    let mut counts = Snapshot::new(LATENCY_S);
     let mut sum_us = 0.0;
     for value in histogram.iter_recorded() {
         let (duration_us, count) = (value.value_iterated_to(), value.count_since_last_iteration());
         // What a value is recorded as may be 0.1 % above it; its lower end decides, so that bounds stay sharp.
-        let lowest_us = histogram.lowest_equivalent(duration_us);
-        let place = BUCKETS_US.partition_point(|bound_us| *bound_us < lowest_us);
-        buckets[place].1 += count;
+        counts.add(histogram.lowest_equivalent(duration_us) as f64 / 1e6, count);
         sum_us += histogram.median_equivalent(duration_us) as f64 * count as f64;
     }
-    (sum_us / 1e6, buckets)
+    counts.sum = sum_us / 1e6;
+    counts
 }
 
 fn place(operation: usize, outcome: Outcome) -> usize {
@@ -198,10 +217,10 @@ mod tests {
         assert!((19_980..=20_020).contains(&summary.max_us), "{summary:?}");
         assert!(latencies.merged(1, Outcome::Success).is_none());
         latencies.record(3, Outcome::Success, Duration::ZERO);
-        let (sum_s, buckets) = buckets(&merged);
-        assert!((sum_s - 21.0).abs() < 0.03, "{sum_s}");
-        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), 2000);
-        let count = |bound_s: f64| buckets.iter().find(|(bound, _)| *bound == bound_s).unwrap().1;
+        let counts = counts(&merged);
+        assert!((counts.sum - 21.0).abs() < 0.03, "{}", counts.sum);
+        assert_eq!((counts.count(), counts.exponential_count()), (2000, 2000));
+        let count = |bound_s: f64| counts.classic[LATENCY_S.iter().position(|bound| *bound == bound_s).unwrap()];
         assert_eq!(
             (count(0.001), count(0.003), count(0.005), count(0.02), count(0.05)),
             (100, 100, 200, 1000, 0)
@@ -210,12 +229,11 @@ mod tests {
 
     #[test]
     fn bounds_belong_to_their_bucket() {
-        for bound_us in BUCKETS_US {
+        for (place, bound_s) in LATENCY_S.iter().enumerate() {
             let latencies = Latencies::new(1);
-            latencies.record(0, Outcome::Success, Duration::from_micros(bound_us));
-            let (_, buckets) = buckets(&latencies.merged(0, Outcome::Success).unwrap());
-            let (bound_s, _) = buckets.iter().find(|(_, count)| *count == 1).unwrap();
-            assert_eq!(*bound_s, bound_us as f64 / 1e6);
+            latencies.record(0, Outcome::Success, Duration::from_secs_f64(*bound_s));
+            let counts = counts(&latencies.merged(0, Outcome::Success).unwrap());
+            assert_eq!(counts.classic[place], 1, "{bound_s}");
         }
     }
 }

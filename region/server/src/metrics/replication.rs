@@ -6,19 +6,14 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use geodynamo_histogram::Histogram;
 use geodynamo_replicator::{Faults, LinkMetrics, Metrics, Observer};
 use geodynamo_replicator_core::{Millis, TableId};
-use prometheus_client::{
-    collector::Collector,
-    encoding::DescriptorEncoder,
-    metrics::{
-        family::{Family, MetricConstructor},
-        histogram::Histogram,
-    },
-};
+use parking_lot::RwLock;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
-    MetricsRegistry, NoLabels, add,
+    HistogramReading, Histograms, MetricsRegistry, NoLabels,
     catalogue::{self, Kind, Metric},
     describe,
 };
@@ -31,21 +26,43 @@ const REPLICATED_SECONDS: [f64; 18] = [
 /// Bounds for what happens on this machine.
 const APPLIED_SECONDS: [f64; 11] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 
-type ByRegion = Family<[(&'static str, String); 1], Histogram, Bounds>;
-
 /// Records the replicator's measurements, by the region they are about.
 #[derive(Debug)]
 pub struct ReplicationObserver {
-    replicated: ByRegion,
-    applied: ByRegion,
+    replicated: Arc<ByRegion>,
+    applied: Arc<ByRegion>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Bounds(&'static [f64]);
+/// A histogram for each region that there is.
+#[derive(Debug)]
+struct ByRegion {
+    bounds: &'static [f64],
+    all: RwLock<BTreeMap<String, Histogram>>,
+}
 
-impl MetricConstructor<Histogram> for Bounds {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
+impl ByRegion {
+    fn new(bounds: &'static [f64]) -> Arc<Self> {
+        let all = RwLock::default();
+        Arc::new(Self { bounds, all })
+    }
+
+    fn record(&self, region: &str, value: f64) {
+        if let Some(histogram) = self.all.read().get(region) {
+            return histogram.record(value);
+        }
+        let mut all = self.all.write();
+        let histogram = all.entry(region.to_owned());
+        histogram.or_insert_with(|| Histogram::new(self.bounds)).record(value);
+    }
+}
+
+impl Histograms for Arc<ByRegion> {
+    fn read(&self) -> Vec<HistogramReading> {
+        let all = self.all.read();
+        let of = |(region, histogram): (&String, &Histogram)| {
+            HistogramReading::plain(vec![("from_region", region.clone())], histogram.snapshot())
+        };
+        all.iter().map(of).collect()
     }
 }
 
@@ -53,30 +70,26 @@ impl ReplicationObserver {
     /// An observer whose histograms are in `registry`.
     pub fn new(registry: &MetricsRegistry) -> Arc<Self> {
         let observer = Self {
-            replicated: Family::new_with_constructor(Bounds(&REPLICATED_SECONDS)),
-            applied: Family::new_with_constructor(Bounds(&APPLIED_SECONDS)),
+            replicated: ByRegion::new(&REPLICATED_SECONDS),
+            applied: ByRegion::new(&APPLIED_SECONDS),
         };
-        registry.register(|registry| {
-            let (latency, apply) = (&catalogue::REPLICATION_LATENCY, &catalogue::REPLICATION_APPLY);
-            add(registry, latency, observer.replicated.clone());
-            add(registry, apply, observer.applied.clone());
-        });
+        for (of, histograms) in [
+            (&catalogue::REPLICATION_LATENCY, &observer.replicated),
+            (&catalogue::REPLICATION_APPLY, &observer.applied),
+        ] {
+            registry.register_histograms(of, Box::new(Arc::clone(histograms)));
+        }
         Arc::new(observer)
     }
 }
 
 impl Observer for ReplicationObserver {
     fn replicated(&self, from_region: &str, _: TableId, latency_ms: Millis) {
-        let labels = [("from_region", from_region.to_owned())];
-        self.replicated
-            .get_or_create(&labels)
-            .observe(latency_ms as f64 / 1000.0);
+        self.replicated.record(from_region, latency_ms as f64 / 1000.0);
     }
 
     fn applied(&self, from_region: &str, _: usize, seconds: f64) {
-        self.applied
-            .get_or_create(&[("from_region", from_region.to_owned())])
-            .observe(seconds);
+        self.applied.record(from_region, seconds);
     }
 }
 

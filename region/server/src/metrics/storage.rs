@@ -2,19 +2,48 @@
 
 use std::{fmt, sync::Arc};
 
-use geodynamo_rocks::{Distribution, RocksEngine, RocksMetrics};
+use geodynamo_histogram::Snapshot;
+use geodynamo_rocks::{RocksEngine, RocksMetrics};
 use geodynamo_storage::Trouble;
 use geodynamo_table::{HealReason, Tables};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
-    NoLabels,
+    HistogramReading, Histograms, MetricsRegistry, NoLabels,
     catalogue::{self, Metric},
     counter, describe, gauge,
 };
 
 /// Shows what the RocksDB engine counts.
 pub struct RocksCollector(pub Arc<Tables<RocksEngine>>);
+
+/// One of the engine's histograms.
+struct RocksHistogram {
+    tables: Arc<Tables<RocksEngine>>,
+    of: fn(RocksMetrics) -> Snapshot,
+}
+
+impl RocksCollector {
+    /// Adds it to a registry.
+    pub fn register(self, registry: &MetricsRegistry) {
+        let histograms: [(&'static Metric, fn(RocksMetrics) -> Snapshot); 2] = [
+            (&catalogue::STORAGE_BATCH_COMMITS, |metrics| metrics.batch_commits),
+            (&catalogue::STORAGE_WRITE, |metrics| metrics.write_seconds),
+        ];
+        for (metric, of) in histograms {
+            let tables = Arc::clone(&self.0);
+            registry.register_histograms(metric, Box::new(RocksHistogram { tables, of }));
+        }
+        registry.register(|registry| registry.register_collector(Box::new(self)));
+    }
+}
+
+impl Histograms for RocksHistogram {
+    fn read(&self) -> Vec<HistogramReading> {
+        let counts = (self.of)(self.tables.engine().metrics());
+        vec![HistogramReading::plain(Vec::new(), counts)]
+    }
+}
 
 /// Shows what the tables count: merges, conflicts, what is parked.
 pub struct TableCollector(pub Arc<Tables<RocksEngine>>);
@@ -31,10 +60,6 @@ impl Collector for RocksCollector {
         counter(e, &catalogue::STORAGE_WRITTEN_BYTES, metrics.bytes_written)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_HITS, metrics.row_cache_hits)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_MISSES, metrics.row_cache_misses)?;
-        let size = |count| count as f64;
-        histogram(e, &catalogue::STORAGE_BATCH_COMMITS, &metrics.batch_commits, size)?;
-        let seconds = |micros| micros as f64 / 1e6;
-        histogram(e, &catalogue::STORAGE_WRITE, &metrics.write_micros, seconds)?;
         gauge(e, &catalogue::STORAGE_QUEUE_JOBS, metrics.queue_jobs as u64)?;
         gauge(e, &catalogue::STORAGE_QUEUE_BYTES, metrics.queue_bytes as u64)?;
         gauge(e, &catalogue::STORAGE_CACHE_BYTES, metrics.cache_bytes)?;
@@ -135,6 +160,12 @@ impl TableCollector {
     }
 }
 
+impl fmt::Debug for RocksHistogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RocksHistogram")
+    }
+}
+
 impl fmt::Debug for RocksCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RocksCollector")
@@ -145,16 +176,4 @@ impl fmt::Debug for TableCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TableCollector")
     }
-}
-
-fn histogram(
-    encoder: &mut DescriptorEncoder<'_>,
-    of: &Metric,
-    values: &Distribution,
-    scale: impl Fn(u64) -> f64,
-) -> fmt::Result {
-    let bounds = values.bounds.iter().map(|bound| scale(*bound)).chain([f64::INFINITY]);
-    let buckets: Vec<(f64, u64)> = bounds.zip(values.counts.iter().copied()).collect();
-    let mut metric = describe(encoder, of)?;
-    metric.encode_histogram::<NoLabels>(scale(values.sum), values.count(), &buckets, None)
 }

@@ -10,7 +10,6 @@ const ALL: WriteOptions<'_> = WriteOptions {
     return_old: true,
     return_new: true,
     old_on_failure: false,
-    measures_failure: false,
     counts_actions: false,
     waits: false,
 };

@@ -257,6 +257,7 @@ impl Receiver {
                 epoch,
                 deltas,
                 sent_ms,
+                ..
             } => {
                 let stretch = Stretch {
                     after,

@@ -486,6 +486,7 @@ impl Sender {
             epoch,
             deltas,
             sent_ms: now,
+            traces: Vec::new(),
         });
         if remembers {
             self.bound_memory();

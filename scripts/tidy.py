@@ -30,6 +30,7 @@ MAY_USE = {
     "rocks-env": {"seal"},
     "rocks": {"rocks-env", "seal", "storage"},
     "cassandra": {"storage"},
+    "engine": {"cassandra", "rocks", "storage"},
     "table": {"expression", "item", "json", "replicator-core", "storage", "topology"},
     "archive": set(),
     "recovery": {"archive", "replicator-core", "storage", "table"},

@@ -1,5 +1,6 @@
 //! What the process tells of itself: counters, gauges, and latencies that are recorded once and shown twice.
 
+mod cassandra;
 pub mod catalogue;
 mod identity;
 mod keys;
@@ -26,6 +27,11 @@ use prometheus_client::{
 
 use self::catalogue::{Kind, Metric};
 use self::latency::Latencies;
+pub(crate) use self::{
+    cassandra::{CassandraCollector, StandByCollector},
+    keys::KeyCollector,
+    scrub::ScrubCollector,
+};
 pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
     kinesis::KinesisCollector,
@@ -36,7 +42,6 @@ pub use self::{
     storage::{RocksCollector, TableCollector},
     triggers::TriggerCollector,
 };
-pub(crate) use self::{keys::KeyCollector, scrub::ScrubCollector};
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
 /// [`MetricsRegistry::register`].

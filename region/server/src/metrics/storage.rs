@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use geodynamo_rocks::{Distribution, RocksEngine, RocksMetrics};
+use geodynamo_engine::RegionEngine;
+use geodynamo_rocks::{Distribution, RocksMetrics};
 use geodynamo_storage::Trouble;
 use geodynamo_table::{HealReason, Tables};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -13,15 +14,18 @@ use super::{
     counter, describe, gauge,
 };
 
-/// Shows what the RocksDB engine counts.
-pub struct RocksCollector(pub Arc<Tables<RocksEngine>>);
+/// Shows what the RocksDB engine counts; nothing of a region on another one.
+pub struct RocksCollector(pub Arc<Tables<RegionEngine>>);
 
 /// Shows what the tables count: merges, conflicts, what is parked.
-pub struct TableCollector(pub Arc<Tables<RocksEngine>>);
+pub struct TableCollector(pub Arc<Tables<RegionEngine>>);
 
 impl Collector for RocksCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let metrics: RocksMetrics = self.0.engine().metrics();
+        let Some(engine) = self.0.engine().rocks() else {
+            return Ok(());
+        };
+        let metrics: RocksMetrics = engine.metrics();
         let e = &mut encoder;
         counter(e, &catalogue::STORAGE_COMMITS, metrics.commits)?;
         counter(e, &catalogue::STORAGE_COMMITS_REFUSED, metrics.refused)?;

@@ -145,9 +145,9 @@ def package_name(folder):
 
 def run_cassandra_tests(programs):
     """What needs a real Cassandra. Fails where there is no Java."""
-    with cassandra.cluster() as nodes:
+    with cassandra.cluster(heap_mb=640) as nodes:
         os.environ["GEODYNAMO_CASSANDRA"] = ",".join(node.contact_point for node in nodes)
-        return run_all(programs, threads=1, ignored=True)
+        return run_all(programs, threads=1, ignored=True) + run_pytest(sys.executable, "tests/cassandra")
 
 
 def run_all(programs, threads=None, ignored=False):

@@ -31,6 +31,7 @@ MAY_USE = {
     "histogram": set(),
     "rocks": {"histogram", "rocks-env", "seal", "storage"},
     "cassandra": {"storage"},
+    "engine": {"cassandra", "rocks", "storage"},
     "table": {"expression", "histogram", "item", "json", "replicator-core", "seal", "storage", "topology"},
     "archive": set(),
     "recovery": {"archive", "replicator-core", "storage", "table"},

@@ -49,6 +49,18 @@ struct RegionStatus {
     conflicts: Option<u64>,
     archive_behind_s: Option<f64>,
     clock_ahead_s: Option<f64>,
+    /// In a region on Cassandra: the node that was asked, and who writes.
+    node: Option<NodeStatus>,
+}
+
+/// A node of a region that may have several.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+struct NodeStatus {
+    name: String,
+    is_owner: bool,
+    epoch: u64,
+    position: Option<u64>,
+    rows_behind: Option<u64>,
 }
 
 /// A link, as it is shown.
@@ -140,7 +152,19 @@ fn region_status(observation: &Observation) -> RegionStatus {
             let known_to = observation.took / 2.0;
             if apart.abs() <= known_to { 0.0 } else { apart }
         }),
+        node: metrics.and_then(node_status),
     }
+}
+
+fn node_status(metrics: &Exposition) -> Option<NodeStatus> {
+    let whole = |name: &str| metrics.value(name).map(|value| value.max(0.0) as u64);
+    Some(NodeStatus {
+        is_owner: whole("geodynamo_cassandra_owner")? > 0,
+        name: metrics.label("geodynamo_region_info", "node").unwrap_or("-").to_owned(),
+        epoch: whole("geodynamo_cassandra_epoch").unwrap_or_default(),
+        position: whole("geodynamo_cassandra_log_position"),
+        rows_behind: whole("geodynamo_cassandra_rows_behind"),
+    })
 }
 
 fn judge_region(status: &RegionStatus, metrics: Option<&Exposition>, troubles: &mut Vec<Trouble>) {
@@ -267,6 +291,10 @@ fn render(report: &Report) -> String {
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{cluster}: {verdict}\n");
     text.push_str(&regions_table(&report.regions).render());
+    if report.regions.iter().any(|region| region.node.is_some()) {
+        text.push('\n');
+        text.push_str(&nodes_table(&report.regions).render());
+    }
     if !report.links.is_empty() {
         text.push('\n');
         text.push_str(&links_table(&report.links).render());
@@ -309,6 +337,25 @@ fn regions_table(regions: &[RegionStatus]) -> Table {
             or_dash(status.connections.map(count)),
             or_dash(status.conflicts.map(count)),
             or_dash(status.archive_behind_s.map(duration)),
+        ]);
+    }
+    table
+}
+
+fn nodes_table(regions: &[RegionStatus]) -> Table {
+    let mut table = Table::new(&["ON CASSANDRA", "NODE", "IT", ">EPOCH", ">LOG POSITION", ">ROWS BEHIND"]);
+    let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
+    for (region, node) in regions
+        .iter()
+        .filter_map(|region| Some((region, region.node.as_ref()?)))
+    {
+        table.rows.push(vec![
+            region.region.as_str().into(),
+            node.name.as_str().into(),
+            if node.is_owner { "writes" } else { "stands by" }.into(),
+            count(node.epoch).into(),
+            or_dash(node.position).into(),
+            or_dash(node.rows_behind).into(),
         ]);
     }
     table
@@ -388,6 +435,23 @@ mod tests {
         let link = "geodynamo_link_up{peer_region=\"b\"} 1\ngeodynamo_link_rtt_seconds{peer_region=\"b\"} 0.08\n\
                     geodynamo_replication_oldest_unreplicated_seconds{peer_region=\"b\"} 0.2\n";
         assert_eq!(troubles(&[observation("a", link), observation("b", "")]), [""; 0]);
+    }
+
+    #[test]
+    fn a_region_on_cassandra_tells_which_node_writes() {
+        let more = "geodynamo_region_info{region=\"a\",node=\"a-1\"} 1\ngeodynamo_cassandra_owner 1\n\
+                    geodynamo_cassandra_epoch 7\ngeodynamo_cassandra_log_position 812\ngeodynamo_cassandra_rows_behind 3\n";
+        let observations = [observation("a", more), observation("b", "")];
+        assert_eq!(troubles(&observations), [""; 0]);
+        let status = region_status(&observations[0]);
+        let table = nodes_table(&[status.clone(), region_status(&observations[1])]).render();
+        let (node, rows) = (status.node.unwrap(), table.lines().count());
+        assert_eq!((node.name.as_str(), node.is_owner, node.epoch), ("a-1", true, 7));
+        assert_eq!(
+            (node.position, node.rows_behind, rows),
+            (Some(812), Some(3), 2),
+            "{table}"
+        );
     }
 
     #[test]

@@ -24,10 +24,18 @@ use crate::{
     shutdown::Shutdown,
 };
 
+/// The form of metrics.
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// What the admin port asks of the region behind it.
 pub trait Admin: Send + Sync + 'static {
     /// Whether the region can take requests; if not, why not.
     fn readiness(&self) -> Result<(), String>;
+
+    /// Who writes in a region that several nodes serve, as JSON; nothing where there is only one.
+    fn owner(&self) -> Option<Value> {
+        None
+    }
 
     /// The digest of a table's replica here, per partition and index, as JSON. Equal digests mean equal replicas.
     fn digest(&self, table: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
@@ -84,7 +92,7 @@ pub enum AdminError {
     Failed(String),
 }
 
-/// A bound admin port that does not serve yet.
+/// An admin port that does not serve yet.
 #[derive(Debug)]
 pub struct AdminPort {
     listener: TcpListener,
@@ -92,21 +100,21 @@ pub struct AdminPort {
 }
 
 impl AdminPort {
-    /// Binds the port of a process whose data port is at `data`.
-    pub(crate) async fn bind<A: Admin>(
-        address: SocketAddr,
+    /// The port of a process whose data port is at `data`.
+    pub(crate) fn new<A: Admin>(
+        listener: TcpListener,
         data: SocketAddr,
         admin: A,
         verifier: Verifier,
         registry: MetricsRegistry,
         requests: Arc<RequestMetrics>,
         guard: Guard,
-    ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    ) -> Self {
         let pages = admin.pages(data).merge(admin.links(verifier));
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz::<A>))
+            .route("/owner", get(owner::<A>))
             .route("/metrics", get(metrics::<A>))
             .route("/latency", get(latency::<A>))
             .route("/digest", get(digest::<A>))
@@ -122,12 +130,7 @@ impl AdminPort {
             }))
             .merge(pages)
             .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
-        Ok(Self { listener, router })
-    }
-
-    /// Where it listens.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        Self { listener, router }
     }
 
     /// Serves until the signal, then until the requests under way are answered.
@@ -154,8 +157,14 @@ async fn readyz<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Response {
     }
 }
 
+async fn owner<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Response {
+    match shared.admin.owner() {
+        Some(owner) => Json(owner).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn metrics<A: Admin>(State(shared): State<Arc<Shared<A>>>, headers: HeaderMap) -> Response {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let written = if protobuf::is_asked_for(&headers) {
         let gathered = shared.registry.gather();
         gathered.map(|all| ([(header::CONTENT_TYPE, protobuf::CONTENT_TYPE)], protobuf::encode(&all)).into_response())

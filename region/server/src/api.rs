@@ -314,6 +314,8 @@ pub struct TablesAdmin<E: Engine> {
     pub signer: Option<Arc<dyn Signs>>,
     /// The sinks.
     pub sinks: Sinks<E>,
+    /// Who writes, in a region of several nodes.
+    pub(crate) owner: Option<Box<dyn Fn() -> Value + Send + Sync>>,
     /// What puts faults on links.
     pub(crate) control: Option<Arc<LinkControl>>,
 }
@@ -325,6 +327,10 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             Health::Open => Ok(()),
             trouble => Err(trouble.to_string()),
         }
+    }
+
+    fn owner(&self) -> Option<Value> {
+        self.owner.as_ref().map(|owner| owner())
     }
 
     async fn digest(&self, table: &str) -> Result<Value, AdminError> {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod links;
+mod schema;
 mod sinks;
 mod verify;
 
@@ -19,6 +20,7 @@ use geodynamo_topology::RegionName;
 
 pub use self::{
     links::{FaultOn, LinkArguments, LinkCommand},
+    schema::{CassandraSchema, SchemaArguments, SchemaCommand},
     sinks::{AddSink, ListSinks, RemoveSink, SinkArguments, SinkCommand},
     verify::{ForgetRegion, RegionArguments, RegionCommand, VerifyArguments},
 };
@@ -46,7 +48,9 @@ pub enum Command {
     )]
     Dev(Dev),
     /// Runs three regions on this machine, linked by an emulated wide-area network, and shows what they do
-    #[command(after_help = "Examples:\n  geodynamo demo\n  geodynamo demo --json --data ./demo")]
+    #[command(
+        after_help = "Examples:\n  geodynamo demo\n  geodynamo demo --json --data ./demo\n  geodynamo demo --engine cassandra"
+    )]
     Demo(Demo),
     /// Shows regions and links at a glance, and what needs somebody; fails if something does
     #[command(
@@ -105,6 +109,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Looks after which regions have tables
     Region(RegionArguments),
+    /// Tells what a store has to have before a region runs on it
+    Schema(SchemaArguments),
     /// Looks after the keys that a region's files are encrypted under
     Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
@@ -486,12 +492,25 @@ pub struct Demo {
     /// Show nothing; print where everything is as one JSON object on the first line, and stay up
     #[arg(long)]
     pub json: bool,
+    /// What keeps the first region: RocksDB, as the other two, or Apache Cassandra, which is started on this machine (it takes 1 GB
+    /// of memory, Java, and 70 MB that are downloaded once) and serves two nodes
+    #[arg(long, value_enum, default_value_t = DemoEngine::Rocksdb)]
+    pub engine: DemoEngine,
     /// Where to keep the regions' data; without it, a temporary folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The folder that has buckets of S3 as its folders, for all regions; `s3` beside the regions' data if it is not told
     #[arg(long, value_name = "DIR")]
     pub s3_dir: Option<PathBuf>,
+}
+
+/// What keeps the demo's first region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum DemoEngine {
+    /// RocksDB.
+    Rocksdb,
+    /// Apache Cassandra.
+    Cassandra,
 }
 
 /// Arguments of `certs`.

@@ -16,6 +16,7 @@ mod replication;
 mod scaling;
 mod session;
 mod sinks;
+mod storage;
 mod table_keys;
 pub(crate) mod triggers;
 
@@ -30,7 +31,7 @@ use std::{
 use geodynamo_access::Credential;
 use geodynamo_api::Habits;
 use geodynamo_sinks::SinkSpec;
-use geodynamo_table::{COLLECTION_BYTES_MAX, SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
+use geodynamo_table::{SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
@@ -48,6 +49,7 @@ pub use self::{
     scaling::ScalingEntry,
     session::SessionEntry,
     sinks::SinkOptions,
+    storage::{CassandraEntry, CassandraName, EngineKind, Storage},
     table_keys::TableKeysEntry,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, FunctionError, Key, TriggersEntry},
 };
@@ -57,11 +59,6 @@ use crate::data::Limits;
 const FILE_LEN_MAX: u64 = 1 << 20;
 /// The most access keys.
 const CREDENTIALS_MAX: usize = 10_000;
-/// What is read of the files in the background, in MiB a second: 10 GB in three quarters of an hour.
-const SCRUB_MB_PER_SECOND: u64 = 4;
-/// MiB kept in reserve for a full disk: room for all memtables.
-const RESERVE_MB: u64 = 64;
-
 /// Everything a region's process is told.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,33 +204,6 @@ pub struct Memory {
     pub replication_mb: Within<4, 65_536>,
 }
 
-/// How tables are stored.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Storage {
-    /// Whether a write is on disk before it is acknowledged. `false` loses acknowledged writes in a crash: for
-    /// measurements and negative controls only.
-    pub sync: bool,
-    /// What flushes and compactions write at most, together, in MiB a second; 0 for no limit. 64 for each core unless told.
-    /// Less keeps the disk free for the syncs of commits; too little, and writes wait.
-    pub background_mb_per_second: Option<Within<0, 65_536>>,
-    /// Room that is kept for the day when the disk is full, in MiB, at most an eighth of the file system; 0 for none. With it,
-    /// what is in memory can still be written out, and items can be deleted. It should be no less than `write_buffer_mb`.
-    pub reserve_mb: Within<0, 1_048_576>,
-    /// A second directory, on a disk that may be slower and cheaper: for items and index entries of tables of the class
-    /// STANDARD_INFREQUENT_ACCESS, once they are compacted. It belongs to this data directory alone, and once it is told it
-    /// stays. With the others unless told.
-    pub cold_dir: Option<PathBuf>,
-    /// What is read of the files in the background, over and over, to find damage while there are other copies, in MiB a second;
-    /// 0 for none.
-    pub scrub_mb_per_second: Within<0, 4096>,
-    /// Partitions of a new table; 0 for as many as DynamoDB gives it for its throughput: four on demand, one for a small
-    /// provisioned table. A new stream has a shard for each.
-    pub partitions_per_table: Within<0, 4096>,
-    /// The largest item collection of a table with local indexes, in bytes.
-    pub item_collection_bytes: Within<1, 1_000_000_000_000>,
-}
-
 /// What streams keep.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -367,6 +337,9 @@ impl Config {
         if let Some(reason) = triggers::contradiction(&config.functions, &config.destinations) {
             return contradiction(reason);
         }
+        if let Some(reason) = storage::contradiction(&config) {
+            return contradiction(reason);
+        }
         if let Some(reason) = sinks::contradiction(&config.sinks) {
             return contradiction(reason);
         }
@@ -473,7 +446,7 @@ impl Config {
         paths.extend(self.access.paths());
         paths.extend(self.encryption.paths());
         paths.extend(self.table_keys.paths());
-        paths.extend(self.storage.cold_dir.as_mut());
+        paths.extend(self.storage.paths());
         paths.extend(self.audit.path.as_mut());
         paths.extend(self.functions.values_mut().flat_map(FunctionEntry::paths));
         paths.extend(self.destinations.folders());
@@ -512,20 +485,6 @@ impl Default for Memory {
             write_buffer_mb: Within::new(64),
             request_mb: Within::new(64),
             replication_mb: Within::new(32),
-        }
-    }
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self {
-            sync: true,
-            background_mb_per_second: None,
-            reserve_mb: Within::new(RESERVE_MB),
-            cold_dir: None,
-            scrub_mb_per_second: Within::new(SCRUB_MB_PER_SECOND),
-            partitions_per_table: Within::new(0),
-            item_collection_bytes: Within::new(COLLECTION_BYTES_MAX),
         }
     }
 }

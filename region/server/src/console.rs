@@ -41,9 +41,10 @@ impl Links for RegionLinks {
 pub(crate) fn facts(config: &Config, mode: Mode, topology: Option<&Topology>) -> Facts {
     let places = topology.map(|topology| {
         let regions = topology.regions().iter();
-        // One node holds all of a region today.
         let places = regions.filter_map(|region| {
-            let node = region.nodes.first()?;
+            // Of another region of several nodes it is not known here which one writes.
+            let own = region.nodes.iter().find(|node| node.name == config.node);
+            let node = own.or(region.nodes.first())?;
             Some(Place {
                 name: region.name.to_string(),
                 data: Some(node.data.to_string()),

@@ -30,7 +30,12 @@ use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::refused::RefusedBySource;
 use self::{body::Budget, connection::Protocol, service::Port};
-use crate::{handler::Handler, metrics::RequestMetrics, shutdown::Shutdown};
+use crate::{
+    handler::Handler,
+    metrics::RequestMetrics,
+    nodes::{Door, Forward},
+    shutdown::Shutdown,
+};
 
 /// How long to wait after the operating system could not give a connection (no more file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -71,9 +76,18 @@ impl Default for Limits {
     }
 }
 
+/// How a connection has come.
+enum Arrived {
+    /// From the client itself.
+    Here(TcpStream),
+    /// From another node of the region.
+    PassedOn(TcpStream, Door),
+}
+
 /// A bound port that does not serve yet.
 pub struct DataPort<H> {
     listener: TcpListener,
+    forward: Option<Forward>,
     connections: Arc<Semaphore>,
     protocol: Arc<Protocol>,
     port: Arc<Port<H>>,
@@ -99,6 +113,7 @@ impl<H: Handler> DataPort<H> {
         };
         Self {
             listener,
+            forward: None,
             connections: Arc::new(Semaphore::new(connections_max)),
             protocol: Arc::new(Protocol::new(&limits, tls)),
             port: Arc::new(Port {
@@ -114,9 +129,14 @@ impl<H: Handler> DataPort<H> {
         }
     }
 
+    /// Takes connections in that other nodes of the region pass on, too.
+    pub(crate) fn with_forward(self, forward: Option<Forward>) -> Self {
+        Self { forward, ..self }
+    }
+
     /// Serves until the signal, then until every request is answered (those of clients that are gone, too) or
     /// [`Limits::drain_timeout`] is over. Connections that are still there then end with the runtime.
-    pub async fn serve(self, mut shutdown: Shutdown) {
+    pub async fn serve(mut self, mut shutdown: Shutdown) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -127,7 +147,13 @@ impl<H: Handler> DataPort<H> {
             let (protocol, port, shutdown) = (Arc::clone(&self.protocol), Arc::clone(&self.port), shutdown.clone());
             tokio::spawn(async move {
                 let _open = port.metrics.connection();
-                protocol.serve(Arc::clone(&port), socket, permit, shutdown).await;
+                match socket {
+                    Arrived::Here(socket) => protocol.serve(Arc::clone(&port), socket, permit, shutdown).await,
+                    Arrived::PassedOn(socket, door) => {
+                        let served = protocol.serve_passed_on(Arc::clone(&port), socket, &door, permit, shutdown);
+                        Box::pin(served).await;
+                    }
+                }
             });
         }
         self.drain().await;
@@ -139,11 +165,23 @@ impl<H: Handler> DataPort<H> {
         move || port.budget.held_bytes()
     }
 
-    async fn accept(&self) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(&mut self) -> Option<(Arrived, OwnedSemaphorePermit)> {
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
-        match self.listener.accept().await {
-            Ok((socket, _)) => Some((socket, permit)),
+        let accepted = match &mut self.forward {
+            None => self.listener.accept().await.map(|(socket, _)| Arrived::Here(socket)),
+            Some(Forward {
+                listener,
+                door,
+                waiting,
+            }) => tokio::select! {
+                Some(here) = waiting.recv() => Ok(Arrived::Here(here)),
+                here = self.listener.accept() => here.map(|(socket, _)| Arrived::Here(socket)),
+                passed = listener.accept() => passed.map(|(socket, _)| Arrived::PassedOn(socket, door.clone())),
+            },
+        };
+        match accepted {
+            Ok(socket) => Some((socket, permit)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -153,7 +191,7 @@ impl<H: Handler> DataPort<H> {
     }
 
     async fn drain(self) {
-        drop(self.listener);
+        drop((self.listener, self.forward));
         let Limits {
             connections_max,
             drain_timeout,

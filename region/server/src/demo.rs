@@ -1,5 +1,6 @@
-//! `geodynamo demo`: three regions on this machine, each a process of its own, linked by an emulated wide-area network.
+//! `geodynamo demo`: three regions on this machine, each a process of its own (or two, on Cassandra), linked by an emulated wide-area network.
 
+mod cassandra;
 mod client;
 mod cluster;
 mod story;
@@ -36,7 +37,8 @@ pub(crate) fn demo(arguments: &Demo) -> Done {
         (None, None) => return Err("no data directory".into()),
     };
     let done = Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let mut cluster = Cluster::start(&folder, arguments.auth, arguments.s3_dir.as_deref()).await?;
+        let mut cluster =
+            Cluster::start(&folder, arguments.auth, arguments.s3_dir.as_deref(), arguments.engine).await?;
         let shown = tokio::select! {
             ended = show(&cluster, arguments.json) => ended,
             signal = termination() => Ok(signal?),
@@ -64,6 +66,13 @@ fn description(cluster: &Cluster) -> serde_json::Value {
         .regions()
         .iter()
         .map(|region| {
+            let nodes = region.nodes.iter().map(|node| {
+                json!({
+                    "name": node.name,
+                    "endpoint": format!("http://{}", node.data),
+                    "admin": format!("http://{}", node.admin),
+                })
+            });
             json!({
                 "name": region.name,
                 "endpoint": format!("http://{}", region.data),
@@ -71,6 +80,7 @@ fn description(cluster: &Cluster) -> serde_json::Value {
                 "console": format!("http://{}/", region.admin),
                 "access_key_id": ACCESS_KEY_ID,
                 "secret_access_key": SECRET_ACCESS_KEY,
+                "nodes": nodes.collect::<Vec<_>>(),
             })
         })
         .collect();

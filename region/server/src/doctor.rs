@@ -7,6 +7,8 @@ use geodynamo_topology::Topology;
 
 use crate::{cli::Doctor, config::Config, files, run::Done};
 
+/// The copies that Cassandra should keep.
+const REPLICAS_MIN: u64 = 3;
 /// What the process takes beside what is configured, in MiB.
 const OWN_MB: u64 = 100;
 
@@ -42,6 +44,9 @@ fn subject(config: &Config) -> Subject {
     let mut ports = vec![port("data", listen.data, false), port("admin", listen.admin, false)];
     if config.topology.is_some() {
         ports.push(port("replication", listen.replication, true));
+    }
+    if let Some(entry) = config.storage.on_cassandra() {
+        ports.push(port("forward", entry.forward, false));
     }
     let tls = config.tls.as_ref().map(|files| CertificateFiles {
         name: "clients",
@@ -128,7 +133,20 @@ fn risks(config: &Config) -> Vec<(String, String)> {
             "switch it on, then `geodynamo keys encrypt`: who has the disk has the items otherwise",
         );
     }
-    if config.storage.reserve_mb.get() < config.memory.write_buffer_mb.get() {
+    if let Some(entry) = config.storage.on_cassandra() {
+        if entry.replication_factor.get() < REPLICAS_MIN {
+            risk(
+                "[storage.cassandra] replication_factor is less than 3",
+                "keep three copies, in three zones: with fewer, losing one machine stops the region or loses its data",
+            );
+        }
+        if entry.ca.is_none() {
+            risk(
+                "connections to Cassandra are not encrypted",
+                "set [storage.cassandra] ca: items can be read on the way otherwise",
+            );
+        }
+    } else if config.storage.reserve_mb.get() < config.memory.write_buffer_mb.get() {
         risk(
             "[storage] reserve_mb is less than [memory] write_buffer_mb",
             "raise it: on a full disk, what is in memory could not be written out",

@@ -1,5 +1,6 @@
 //! What the process tells of itself: counters, gauges, and latencies that are recorded once and shown twice.
 
+mod cassandra;
 pub mod catalogue;
 mod gathered;
 mod identity;
@@ -32,6 +33,7 @@ use prometheus_client::{
 use self::catalogue::{Kind, Metric};
 use self::latency::Latencies;
 pub(crate) use self::{
+    cassandra::{CassandraCollector, StandByCollector},
     gathered::{Exemplar, Gathered, HistogramReading, Histograms},
     keys::KeyCollector,
     scrub::ScrubCollector,

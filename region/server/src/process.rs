@@ -1,6 +1,6 @@
 //! One region's process from its first port to its last request.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use geodynamo_access::{Credential, CredentialSource, Keys, Mode, Verifier};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -14,6 +14,7 @@ use crate::{
     },
     handler::Handler,
     metrics::{MetricsRegistry, RequestMetrics, catalogue},
+    nodes::Forward,
     shutdown::{Shutdown, ShutdownTrigger, shutdown},
 };
 
@@ -26,7 +27,7 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("{port} port {address}: {source}")]
     Bind {
-        /// Which port: `data` or `admin`.
+        /// Which port: `data`, `admin` or `forward`.
         port: &'static str,
         /// The address.
         address: SocketAddr,
@@ -49,6 +50,64 @@ pub struct Callers {
     pub house: Option<Credential>,
 }
 
+/// What a process listens on, before anything is served there.
+pub struct Listeners {
+    pub(crate) data: TcpListener,
+    admin: TcpListener,
+    at: Ready,
+    /// Where other nodes of the region pass connections on to, if there are any.
+    pub(crate) forward: Option<Forward>,
+}
+
+/// Where clients and operators connect to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ready {
+    /// Clients.
+    pub data: SocketAddr,
+    /// Operators.
+    pub admin: SocketAddr,
+}
+
+impl Listeners {
+    /// Binds both ports of a configuration.
+    ///
+    /// # Errors
+    /// If one cannot be had.
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let (data, data_at) = bind("data", config.listen.data).await?;
+        let (admin, admin_at) = bind("admin", config.listen.admin).await?;
+        let at = Ready {
+            data: data_at,
+            admin: admin_at,
+        };
+        Ok(Self {
+            data,
+            admin,
+            at,
+            forward: None,
+        })
+    }
+
+    /// Where they are.
+    pub fn at(&self) -> Ready {
+        self.at
+    }
+
+    /// The admin port's listener once more, for whoever serves there for a while.
+    pub(crate) fn admin_again(&self) -> io::Result<TcpListener> {
+        let socket = std::net::TcpListener::from(self.admin.as_fd().try_clone_to_owned()?);
+        TcpListener::from_std(socket)
+    }
+}
+
+/// Binds a port; tells where it is.
+pub(crate) async fn bind(port: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { port, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
+    Ok((listener, at))
+}
+
 /// The running ports of a process.
 #[derive(Debug)]
 pub struct Ports {
@@ -62,10 +121,11 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Binds both ports and serves them until the signal. `handler`, made when the data port's address is known, and `admin` are
-    /// what is behind the ports; `registry` gets the requests' metrics.
-    pub async fn start<H: Handler, A: Admin>(
+    /// Serves bound ports until the signal. `handler`, told of the data port's address, and `admin` are what is behind the ports;
+    /// `registry` gets the requests' metrics.
+    pub fn start<H: Handler, A: Admin>(
         config: &Config,
+        listeners: Listeners,
         Callers { mode, source, house }: Callers,
         handler: impl FnOnce(SocketAddr) -> H,
         admin: A,
@@ -84,33 +144,38 @@ impl Ports {
         }
         let keys = Arc::new(keys);
         let verifier = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
-        let bind_error = |port, address| move |source| StartError::Bind { port, address, source };
-        let (data_wanted, admin_wanted) = (config.listen.data, config.listen.admin);
-        let listener = TcpListener::bind(data_wanted)
-            .await
-            .map_err(bind_error("data", data_wanted))?;
-        let data_address = listener.local_addr().map_err(bind_error("data", data_wanted))?;
+        let Ready {
+            data: data_address,
+            admin: admin_address,
+        } = listeners.at;
         let handler = handler(data_address);
         let requests = RequestMetrics::new(registry, handler.operations());
         let (region, limits) = (config.region.as_str(), config.data_limits());
-        let data = DataPort::new(listener, region, tls, limits, verifier, handler, Arc::clone(&requests));
+        let data = DataPort::new(
+            listeners.data,
+            region,
+            tls,
+            limits,
+            verifier,
+            handler,
+            Arc::clone(&requests),
+        );
+        let data = data.with_forward(listeners.forward);
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
         let of_links = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
-        let admin = AdminPort::bind(
-            admin_wanted,
+        let admin = AdminPort::new(
+            listeners.admin,
             data_address,
             admin,
             of_links,
             registry.clone(),
             requests,
             guard,
-        )
-        .await
-        .map_err(bind_error("admin", admin_wanted))?;
+        );
         let (admin_trigger, admin_shutdown) = shutdown();
         Ok(Self {
             data_address,
-            admin_address: admin.local_address().map_err(bind_error("admin", admin_wanted))?,
+            admin_address,
             keys,
             data: tokio::spawn(data.serve(shutdown_signal)),
             admin: tokio::spawn(admin.serve(admin_shutdown)),

@@ -9,8 +9,8 @@ use std::{
 
 use geodynamo_archive::Archive;
 use geodynamo_command::OutputForm;
+use geodynamo_engine::RegionEngine;
 use geodynamo_recovery::{Archived, Options, Recoveries, archived_tables};
-use geodynamo_rocks::RocksEngine;
 use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource, recovery::Recovery};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -46,7 +46,7 @@ pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
             archive = sealing.archive(&archive);
         }
         let tables = Tables::open_sealed(
-            open_engine(&config, sealing.as_ref())?,
+            open_engine(&config, sealing.as_ref()).await?,
             table_options(&config, None, &time),
             table_keys(&config)?,
         )
@@ -59,7 +59,7 @@ pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
 }
 
 async fn restore_into(
-    tables: &Arc<Tables<RocksEngine>>,
+    tables: &Arc<Tables<RegionEngine>>,
     archive: Archive,
     config: &Config,
     arguments: &RestoreArchive,
@@ -120,7 +120,7 @@ async fn restore_into(
 
 /// The newest chain of each name that has the moment.
 async fn newest(
-    recoveries: &Recoveries<RocksEngine>,
+    recoveries: &Recoveries<RegionEngine>,
     region: &str,
     at_ms: Option<u64>,
 ) -> Result<BTreeMap<String, Archived>, geodynamo_recovery::Error> {
@@ -139,7 +139,7 @@ async fn newest(
 }
 
 /// Restores what was begun, and shows how far it is.
-async fn show_restores(recoveries: &Recoveries<RocksEngine>) -> Done {
+async fn show_restores(recoveries: &Recoveries<RegionEngine>) -> Done {
     let bars = MultiProgress::new();
     let mut shown: BTreeMap<String, ProgressBar> = BTreeMap::new();
     let working = recoveries.clone();

@@ -1,11 +1,11 @@
 //! A region: everything that one process runs, started and ended in order.
 
+mod opening;
 mod parts;
 
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -15,12 +15,13 @@ use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
 use geodynamo_archive::{Archive, ArchiveError};
 use geodynamo_backup::Backups;
+use geodynamo_cassandra::CassandraEngine;
 use geodynamo_console::Links;
+use geodynamo_engine::RegionEngine;
 use geodynamo_kinesis::Kinesis;
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
-use geodynamo_rocks::{RocksEngine, RocksOptions};
 use geodynamo_scaling::Scaling;
 use geodynamo_sinks::{SinkError, Sinks};
 use geodynamo_storage::{Engine, StorageError};
@@ -33,7 +34,11 @@ use geodynamo_transfer::Transfers;
 use geodynamo_triggers::Triggers;
 use tokio::sync::watch;
 
-use self::parts::{peer_names, sessions};
+pub(crate) use self::opening::{open_engine, open_rocks};
+use self::{
+    opening::make_folder,
+    parts::{peer_names, sessions},
+};
 use crate::{
     access::{self, AccessStartError, house::HouseSigner},
     api::{Services, TablesAdmin},
@@ -44,12 +49,13 @@ use crate::{
     copies::Peers,
     links::LinkControl,
     metrics::{
-        IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector, MetricsRegistry,
-        RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector, SinkCollector,
-        TableCollector, TransferCollector, TriggerCollector, UsageCollector,
+        CassandraCollector, IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector,
+        MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector,
+        SinkCollector, TableCollector, TransferCollector, TriggerCollector, UsageCollector,
     },
+    nodes::{self, NodeError},
     peers::TablesHost,
-    process::{Callers, Ports, StartError},
+    process::{Callers, Listeners, Ports, StartError},
     scrub::Scrub,
     sealing::{self, KeyWatch, Sealing, SealingError, keep_table_keys, table_keys},
     shutdown::Shutdown,
@@ -120,9 +126,15 @@ pub enum RegionError {
     /// Sinks cannot be run.
     #[error("sinks: {0}")]
     Sinks(#[from] SinkError),
+    /// The nodes of a region cannot be put together.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The replicator does not start.
     #[error("replication: {0}")]
     Replication(#[from] geodynamo_replicator::StartError),
+    /// The region must not serve any more.
+    #[error("the service that has the region's key was away for too long ([encryption] away_seconds)")]
+    KeyLost,
     /// The ports cannot be served.
     #[error(transparent)]
     Ports(#[from] StartError),
@@ -130,36 +142,61 @@ pub enum RegionError {
 
 /// A running region.
 pub struct Region {
-    tables: Arc<Tables<RocksEngine>>,
+    tables: Arc<Tables<RegionEngine>>,
     ports: Ports,
     replicator: Option<Replicator>,
     replication_address: Option<SocketAddr>,
-    recoveries: Option<Recoveries<RocksEngine>>,
-    triggers: Arc<Triggers<RocksEngine>>,
-    kinesis: Option<Kinesis<RocksEngine>>,
-    sinks: Sinks<RocksEngine>,
+    recoveries: Option<Recoveries<RegionEngine>>,
+    triggers: Arc<Triggers<RegionEngine>>,
+    kinesis: Option<Kinesis<RegionEngine>>,
+    sinks: Sinks<RegionEngine>,
     keys: Option<KeyWatch>,
     registry: MetricsRegistry,
     background: watch::Sender<bool>,
 }
 
 impl Region {
-    /// Starts everything: the engine, the tables, the ports, and replication where there is a topology. When it returns,
-    /// requests are answered.
+    /// Starts everything: the engine, which is RocksDB, the tables, the ports, and replication where there is a topology. When it
+    /// returns, requests are answered.
     pub async fn start(config: &Config, mode: Mode, shutdown: Shutdown) -> Result<Self, RegionError> {
+        let sealing = sealing::open(config)?;
+        let engine = open_rocks(config, sealing.as_ref())?;
+        Self::start_on(engine, None, sealing, (config, mode), shutdown).await
+    }
+
+    /// The same on an engine on Cassandra and ports that are bound.
+    pub(crate) async fn start_on_cassandra(
+        engine: CassandraEngine,
+        listeners: Listeners,
+        config: &Config,
+        mode: Mode,
+        shutdown: Shutdown,
+    ) -> Result<Self, RegionError> {
+        let engine = RegionEngine::Cassandra(engine);
+        make_folder(&config.data_dir)?;
+        let sealing = sealing::open(config)?;
+        Self::start_on(engine, Some(listeners), sealing, (config, mode), shutdown).await
+    }
+
+    async fn start_on(
+        engine: RegionEngine,
+        listeners: Option<Listeners>,
+        sealing: Option<Sealing>,
+        (config, mode): (&Config, Mode),
+        shutdown: Shutdown,
+    ) -> Result<Self, RegionError> {
         let topology = config
             .topology
             .as_deref()
             .map(|path| read_topology(config, path))
             .transpose()?;
         let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
-        let sealing = sealing::open(config)?;
-        let engine = open_engine(config, sealing.as_ref())?;
         let masters = table_keys(config)?;
         let options = table_options(config, topology.as_ref(), &time);
         let tables = Tables::open_sealed(engine, options, masters).await?;
         let registry = MetricsRegistry::with_process();
         registry.register(|registry| {
+            registry.register_collector(Box::new(CassandraCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });
@@ -301,17 +338,22 @@ impl Region {
                 .enabled
                 .then(|| console::facts(config, mode, topology.as_ref())),
             sinks: sinks.clone(),
+            owner: nodes::owner_of(&tables, config),
         };
         if mode != Mode::Any {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
         }
-        let source: Arc<dyn CredentialSource> = Arc::<access::RegionIam<RocksEngine>>::clone(&iam);
+        let source: Arc<dyn CredentialSource> = Arc::<access::RegionIam<RegionEngine>>::clone(&iam);
         let callers = Callers {
             mode,
             source: Some(source),
             house: Some(house),
         };
-        let ports = Ports::start(config, callers, api, admin, &registry, shutdown).await?;
+        let listeners = match listeners {
+            Some(listeners) => listeners,
+            None => Listeners::bind(config).await?,
+        };
+        let ports = Ports::start(config, listeners, callers, api, admin, &registry, shutdown)?;
         Ok(Self {
             tables,
             ports,
@@ -343,7 +385,7 @@ impl Region {
     }
 
     /// The tables.
-    pub fn tables(&self) -> &Arc<Tables<RocksEngine>> {
+    pub fn tables(&self) -> &Arc<Tables<RegionEngine>> {
         &self.tables
     }
 
@@ -384,7 +426,7 @@ impl Region {
     }
 }
 
-fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {
+pub(crate) fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {
     let peers = topology.map(|topology| {
         topology
             .peers(&config.region)
@@ -402,7 +444,7 @@ fn identity(config: &Config, topology: Option<&Topology>) -> IdentityCollector {
 
 /// Asks the logs, every [`LAG_EVERY`], how old the oldest write is that each peer has not applied.
 async fn watch_lag(
-    tables: Arc<Tables<RocksEngine>>,
+    tables: Arc<Tables<RegionEngine>>,
     peers: Vec<String>,
     lag: Arc<ReplicationLag>,
     mut stop: watch::Receiver<bool>,
@@ -423,7 +465,7 @@ async fn watch_lag(
     }
 }
 
-fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> {
+pub(crate) fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> {
     let topology = Topology::parse(&path.display().to_string(), &read(path)?)?;
     let region = topology.require_region(&config.region)?;
     if region.nodes.iter().any(|node| node.name == config.node) {
@@ -437,46 +479,12 @@ fn read_topology(config: &Config, path: &Path) -> Result<Topology, RegionError> 
     }
 }
 
-/// Bytes of WAL to a byte of memtables. What is in the WAL is in memtables too, so much less would flush small ones; much
-/// more would only lengthen the start after a crash.
-const WAL_PER_MEMTABLE: u64 = 3;
-/// MiB a second that are written in the background, for each core. Each can make about half of that, in puts of small items.
-const BACKGROUND_MB_PER_CORE: u64 = 64;
-
-fn background_mb_per_second(config: &Config) -> u64 {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
-    let told = config.storage.background_mb_per_second.as_ref();
-    told.map_or(BACKGROUND_MB_PER_CORE * cores, |told| told.get())
-}
-
-pub(crate) fn open_engine(config: &Config, sealing: Option<&Sealing>) -> Result<RocksEngine, RegionError> {
-    let path = config.data_dir.join(DATABASE);
-    fs::create_dir_all(&path).map_err(|source| RegionError::File {
-        path: path.clone(),
-        source,
-    })?;
-    let memtable_bytes = config.memory.write_buffer_mb.to_usize() << 20;
-    let options = RocksOptions {
-        block_cache_bytes: config.memory.block_cache_mb.to_usize() << 20,
-        row_cache_bytes: config.memory.row_cache_mb.to_usize() << 20,
-        memtable_bytes,
-        wal_bytes_max: WAL_PER_MEMTABLE * memtable_bytes as u64,
-        background_bytes_per_second: background_mb_per_second(config) << 20,
-        reserve_bytes: config.storage.reserve_mb.get() << 20,
-        cold_dir: config.storage.cold_dir.clone(),
-        seal: sealing.map(|sealing| sealing.keyring.clone()),
-        sync: config.storage.sync,
-        ..RocksOptions::default()
-    };
-    RocksEngine::open(&path, options).map_err(|source| RegionError::Storage { path, source })
-}
-
 async fn recoveries(
     config: &Config,
-    tables: &Arc<Tables<RocksEngine>>,
+    tables: &Arc<Tables<RegionEngine>>,
     sealing: Option<&Sealing>,
     stop: watch::Receiver<bool>,
-) -> Result<Option<Recoveries<RocksEngine>>, RegionError> {
+) -> Result<Option<Recoveries<RegionEngine>>, RegionError> {
     let Some(entry) = &config.archive else { return Ok(None) };
     let mut archive = Archive::open(&entry.place())?;
     if let Some(sealing) = sealing {
@@ -554,13 +562,12 @@ fn replicator_config(
     let own = config.region.as_str();
     let peers: Vec<PeerConfig> = topology
         .peers(&config.region)
-        .filter_map(|peer| {
-            // One node holds all of a region today.
-            let address = topology.dial(own, peer.name.as_str()).first()?.to_string();
-            Some(PeerConfig {
+        .map(|peer| {
+            let addresses = topology.dial(own, peer.name.as_str()).into_iter();
+            PeerConfig {
                 region: peer.name.to_string(),
-                address,
-            })
+                addresses: addresses.map(ToString::to_string).collect(),
+            }
         })
         .collect();
     let all_bytes = config.memory.replication_mb.get() << 20;

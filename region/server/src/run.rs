@@ -22,10 +22,13 @@ use crate::{
     config::{Address, ArchiveEntry, Config, CredentialEntry, Encryption, FunctionEntry, triggers},
     conflicts, demo, doctor, files, links, manuals,
     metrics::catalogue,
+    nodes,
     notify::{State, notify},
-    plain_http, recovery,
-    region::{Region, reachable},
-    sealing,
+    plain_http,
+    process::Ready,
+    recovery,
+    region::{Region, RegionError, reachable},
+    schema, sealing,
     shutdown::{shutdown, termination},
     sinks,
     telemetry::Telemetry,
@@ -67,6 +70,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Link(arguments) => links::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Region(arguments) => verify::forget(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Keys(arguments) => sealing::keys(&arguments),
         Command::Health(arguments) => health(&arguments),
         Command::Completions(arguments) => manuals::completions(arguments.shell),
@@ -89,27 +93,19 @@ fn serve(arguments: &Serve) -> Done {
         config.s3.dir = arguments.s3_dir.clone();
     }
     access::configure_root(&mut config)?;
-    run_region(&config, arguments.auth.into(), arguments.stop_with_stdin, |region| {
-        let ports = region.ports();
-        tracing::info!(
-            data = %ports.data_address(),
-            admin = %ports.admin_address(),
-            replication = region.replication_address().map(tracing::field::display),
-            replica = %region.tables().replica(),
-            "{config} is ready"
-        );
+    run_region(&config, arguments.auth.into(), arguments.stop_with_stdin, |ready| {
         // For whoever started this process and waits for it.
         let ready = json!({
             "region": config.region.as_str(),
-            "data": ports.data_address().to_string(),
-            "admin": ports.admin_address().to_string(),
+            "data": ready.data.to_string(),
+            "admin": ready.admin.to_string(),
         });
         writeln!(io::stdout(), "{ready}")?;
         match &config.archive {
             Some(archive) => tracing::info!(archive = %archive.place(), "backups are kept"),
             None => tracing::warn!("no [archive]: there are no backups, and no point-in-time recovery"),
         }
-        if !config.storage.sync {
+        if !config.storage.sync && config.storage.on_cassandra().is_none() {
             tracing::warn!("sync is off: a crash loses acknowledged writes");
         }
         Ok(())
@@ -157,8 +153,8 @@ fn dev(arguments: &Dev) -> Done {
     if let Some(reason) = triggers::contradiction(&config.functions, &config.destinations) {
         return Err(reason.into());
     }
-    run_region(&config, mode, false, |region| {
-        let endpoint = reachable(region.ports().data_address());
+    run_region(&config, mode, false, |ready| {
+        let endpoint = reachable(ready.data);
         let mut text = format!("geodynamo {} answers at http://{endpoint}\n\n", arguments.region);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB=http://{endpoint}");
@@ -171,7 +167,7 @@ fn dev(arguments: &Dev) -> Done {
             let _ = writeln!(text, "export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}");
         }
         let _ = writeln!(text, "aws dynamodb list-tables\n");
-        let admin = reachable(region.ports().admin_address());
+        let admin = reachable(ready.admin);
         let _ = writeln!(text, "console: http://{admin}/");
         let _ = writeln!(text, "health and metrics: http://{admin}");
         let _ = writeln!(text, "at a glance: geodynamo status --admin {admin}");
@@ -209,12 +205,7 @@ fn health(arguments: &Health) -> Done {
 }
 
 /// Runs a region until the process is asked to end, then ends it in order.
-fn run_region(
-    config: &Config,
-    mode: Mode,
-    stop_with_stdin: bool,
-    greet: impl FnOnce(&Region) -> io::Result<()>,
-) -> Done {
+fn run_region(config: &Config, mode: Mode, stop_with_stdin: bool, greet: impl Fn(Ready) -> io::Result<()>) -> Done {
     // Before any thread of the runtime: the exporter has threads of its own.
     let mut telemetry = Telemetry::start(config)?;
     files::raise_limit(config.limits.connections.get());
@@ -229,14 +220,34 @@ fn run_region(
     let result = runtime.block_on(async {
         // Asked to end while it starts, it ends when it has started.
         let termination = tokio::spawn(termination());
+        let asked = async {
+            tokio::select! {
+                asked = termination => asked?,
+                () = input_ends(), if stop_with_stdin => Ok(()),
+            }
+        };
+        if let Some(entry) = config.storage.on_cassandra() {
+            return nodes::serve(config, entry, mode, asked, greet).await;
+        }
         let (trigger, signal) = shutdown();
         let region = Region::start(config, mode, signal.clone()).await?;
         let exported = telemetry.export_metrics(region.metrics().clone(), signal);
-        greet(&region)?;
+        let ports = region.ports();
+        let ready = Ready {
+            data: ports.data_address(),
+            admin: ports.admin_address(),
+        };
+        tracing::info!(
+            data = %ready.data,
+            admin = %ready.admin,
+            replication = region.replication_address().map(tracing::field::display),
+            replica = %region.tables().replica(),
+            "{config} is ready"
+        );
+        greet(ready)?;
         notify(State::Ready);
         let lost = tokio::select! {
-            asked = termination => { asked??; false }
-            () = input_ends(), if stop_with_stdin => false,
+            asked = asked => { asked?; false }
             () = region.key_lost() => true,
         };
         tracing::info!("asked to end: answering what has begun");
@@ -249,9 +260,7 @@ fn run_region(
         }
         tracing::info!("ended");
         match lost {
-            true => {
-                Err("the service that has the region's key was away for too long ([encryption] away_seconds)".into())
-            }
+            true => Err(RegionError::KeyLost.into()),
             false => Ok(()),
         }
     });

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use geodynamo_engine::RegionEngine;
 use geodynamo_rocks::{RocksEngine, ScrubPlace, Scrubbed};
 use geodynamo_storage::StorageError;
 use geodynamo_table::Tables;
@@ -36,14 +37,15 @@ struct State {
 }
 
 impl Scrub {
-    /// Reads, so many bytes a second, until `stop` says so; nothing if that is 0.
-    pub(crate) fn start(tables: &Arc<Tables<RocksEngine>>, rate: u64, mut stop: watch::Receiver<bool>) -> Self {
+    /// Reads, so many bytes a second, until `stop` says so; nothing if that is 0, or the engine has no files of its own.
+    pub(crate) fn start(tables: &Arc<Tables<RegionEngine>>, rate: u64, mut stop: watch::Receiver<bool>) -> Self {
         let scrub = Self::default();
         if rate > 0 {
             let (own, tables) = (scrub.clone(), Arc::clone(tables));
             tokio::spawn(async move {
+                let Some(engine) = tables.engine().rocks() else { return };
                 tokio::select! {
-                    () = own.run(&tables, rate) => {}
+                    () = own.run(engine, rate) => {}
                     _ = stop.wait_for(|stopped| *stopped) => {}
                 }
             });
@@ -62,10 +64,10 @@ impl Scrub {
         )
     }
 
-    async fn run(&self, tables: &Tables<RocksEngine>, rate: u64) {
+    async fn run(&self, engine: &RocksEngine, rate: u64) {
         let mut place = ScrubPlace::default();
         loop {
-            let pause = match tables.engine().scrub(&mut place, STEP_BYTES.min(rate)).await {
+            let pause = match engine.scrub(&mut place, STEP_BYTES.min(rate)).await {
                 Ok(scrubbed) => {
                     self.note(&scrubbed);
                     match scrubbed.done {

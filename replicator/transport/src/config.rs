@@ -21,6 +21,8 @@ use crate::{
 
 /// The most copies that one peer may fetch at a time.
 pub const COPIES_PER_PEER_MAX: u32 = 4;
+/// How many of a peer's addresses are dialled at a time.
+pub const DIALLED_AT_ONCE_MAX: usize = 8;
 /// After how long without any packet a connection is given up.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an idle connection sends a packet.
@@ -54,8 +56,9 @@ pub struct Config {
 pub struct PeerConfig {
     /// Its region: its certificate must name it.
     pub region: String,
-    /// Where it is reached, `host:port`: its own address or that of a relay before it.
-    pub address: String,
+    /// Where it is reached, each `host:port`: its nodes' own addresses, or that of a relay before them. Of several nodes, one at a
+    /// time answers.
+    pub addresses: Vec<String>,
 }
 
 /// Why a replicator cannot start.

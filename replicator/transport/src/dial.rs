@@ -17,15 +17,15 @@ use quinn::{Connection, SendStream, VarInt};
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use crate::{
     Host,
-    ca::node_name,
-    config::{COPIES_PER_PEER_MAX, PeerConfig},
+    config::{COPIES_PER_PEER_MAX, DIALLED_AT_ONCE_MAX, PeerConfig},
     copy,
     metrics::{LinkMetrics, add},
+    reach::reach,
     replicator::Shared,
     tick::Tick,
     traces,
@@ -37,8 +37,6 @@ use crate::{
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// The longest wait after a failed connection.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// How long one attempt to connect may take: several round trips of the longest way around the world.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The link's stream goes before copies' (whose priority is 0) when both have something to send.
 pub(crate) const LINK_PRIORITY: i32 = 10;
 /// Writes gather for so long before the link looks at them again. A round costs the peer about half a millisecond of
@@ -62,9 +60,11 @@ pub(crate) async fn keep_up<H: Host>(shared: Arc<Shared<H>>, peer: PeerConfig) {
     let metrics = shared.metrics.to(&peer.region);
     let mut shutdown = shared.shutdown.clone();
     let mut backoff = BACKOFF_MIN;
+    let mut addresses = peer.addresses.chunks(DIALLED_AT_ONCE_MAX).cycle();
     loop {
+        let some = addresses.next().unwrap_or_default();
         let outcome = tokio::select! {
-            outcome = attempt(&shared, &peer, &metrics) => outcome,
+            outcome = attempt(&shared, &peer, some, &metrics) => outcome,
             _ = shutdown.wait_for(|&is_down| is_down) => return,
         };
         let was_up = metrics.connected.swap(false, Relaxed);
@@ -86,23 +86,10 @@ pub(crate) async fn keep_up<H: Host>(shared: Arc<Shared<H>>, peer: PeerConfig) {
 async fn attempt<H: Host>(
     shared: &Arc<Shared<H>>,
     peer: &PeerConfig,
+    addresses: &[String],
     metrics: &Arc<LinkMetrics>,
 ) -> Result<(), String> {
-    let address = tokio::net::lookup_host(&peer.address)
-        .await
-        .map_err(|error| format!("{} cannot be resolved: {error}", peer.address))?
-        .next()
-        .ok_or_else(|| format!("{} has no address", peer.address))?;
-    shared.faults.seen_at(&peer.region, address);
-    let name = node_name(&shared.own.cluster, &peer.region);
-    let connecting = shared
-        .endpoint
-        .connect(address, &name)
-        .map_err(|error| error.to_string())?;
-    let connection = timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .map_err(|_| "the peer does not answer".to_owned())?
-        .map_err(|error| error.to_string())?;
+    let connection = reach(shared, peer, addresses).await?;
     shared.asker.connected(&peer.region, &connection);
     let outcome = drive(shared, peer, metrics, &connection).await;
     shared.asker.disconnected(&peer.region);

@@ -15,7 +15,7 @@ fn config(ca: &ClusterCa, region: &str, listen: SocketAddr, peers: &[(&str, Sock
         .iter()
         .map(|(region, address)| PeerConfig {
             region: (*region).into(),
-            address: address.to_string(),
+            addresses: vec![address.to_string()],
         })
         .collect();
     let node = ca.issue(region).unwrap();

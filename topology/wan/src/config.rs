@@ -31,17 +31,20 @@ pub struct WanConfig {
 pub struct WanRegion {
     /// Its name.
     pub name: RegionName,
-    /// Where it really listens (UDP).
-    pub target: SocketAddr,
+    /// Where its nodes really listen (UDP). Each gets all that is sent to the region, and one at a time answers.
+    pub targets: Vec<SocketAddr>,
 }
 
 impl WanConfig {
-    /// Regions on one machine, control on a free loopback port, seed 0.
+    /// Regions of one node each on one machine, control on a free loopback port, seed 0.
     pub fn new(regions: impl IntoIterator<Item = (RegionName, SocketAddr)>) -> Self {
         Self {
             regions: regions
                 .into_iter()
-                .map(|(name, target)| WanRegion { name, target })
+                .map(|(name, target)| WanRegion {
+                    name,
+                    targets: vec![target],
+                })
                 .collect(),
             control: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             listen: BTreeMap::new(),
@@ -50,18 +53,23 @@ impl WanConfig {
     }
 
     /// The emulator of a topology whose links all go `via` it: each is dialled at its `via` address and ends at the
-    /// replication address of its region's node. Host names are resolved here, once.
+    /// replication addresses of its region's nodes. Host names are resolved here, once.
     ///
     /// # Errors
     /// A region without a node, an address that does not resolve, or no link with a `via`.
     pub fn of_topology(topology: &Topology) -> io::Result<Self> {
-        let mut targets = Vec::new();
+        let mut config = Self::new([]);
         for region in topology.regions() {
-            let node = region.nodes.first();
-            let node = node.ok_or_else(|| io::Error::other(format!("region '{}' has no node", region.name)))?;
-            targets.push((region.name.clone(), resolve(&node.replication)?));
+            let targets = region.nodes.iter().map(|node| resolve(&node.replication));
+            let targets = targets.collect::<io::Result<Vec<_>>>()?;
+            if targets.is_empty() {
+                return Err(io::Error::other(format!("region '{}' has no node", region.name)));
+            }
+            config.regions.push(WanRegion {
+                name: region.name.clone(),
+                targets,
+            });
         }
-        let mut config = Self::new(targets);
         for link in topology.links() {
             if let Some(via) = &link.via {
                 config

@@ -87,16 +87,13 @@ impl WanEmulator {
         let mut relays = BTreeMap::new();
         for (pair, link) in &links.0 {
             let back = (pair.1.clone(), pair.0.clone());
-            let target = config
-                .regions
-                .iter()
-                .find(|region| region.name == pair.1)
-                .map(|region| region.target);
-            let (Some(back), Some(target)) = (links.0.get(&back), target) else {
+            let to = config.regions.iter().find(|region| region.name == pair.1);
+            let (Some(back), Some(to)) = (links.0.get(&back), to) else {
                 continue;
             };
             let listen = config.listen_at(&pair.0, &pair.1);
-            let relay = Relay::bind(Arc::clone(link), Arc::clone(back), listen, target, queue.entrance())?;
+            let targets = to.targets.clone();
+            let relay = Relay::bind(Arc::clone(link), Arc::clone(back), listen, targets, queue.entrance())?;
             relays.insert(pair.clone(), relay.address()?);
             tasks.spawn(relay.run());
         }

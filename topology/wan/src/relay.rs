@@ -40,7 +40,7 @@ pub(crate) struct Relay {
     there: Arc<Link>,
     /// The link back.
     back: Arc<Link>,
-    target: SocketAddr,
+    targets: Vec<SocketAddr>,
     entrance: Entrance,
     socket: UdpSocket,
     /// The same socket, for the delay queue's thread.
@@ -48,27 +48,37 @@ pub(crate) struct Relay {
     epoch: Instant,
 }
 
-/// A sender, and the socket that stands for it at the target.
+/// A sender, and the sockets that stand for it, one for each target.
 struct Session {
-    upstream: Arc<std::net::UdpSocket>,
+    upstreams: Vec<Upstream>,
     heard: Arc<AtomicU64>,
+}
+
+struct Upstream {
+    socket: Arc<std::net::UdpSocket>,
     replies: AbortHandle,
 }
 
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.replies.abort();
+    }
+}
+
 impl Relay {
-    /// A relay that is dialled at `listen` and reaches `target`.
+    /// A relay that is dialled at `listen` and reaches all of `targets`.
     pub(crate) fn bind(
         there: Arc<Link>,
         back: Arc<Link>,
         listen: SocketAddr,
-        target: SocketAddr,
+        targets: Vec<SocketAddr>,
         entrance: Entrance,
     ) -> io::Result<Self> {
         let (socket, sender) = bind(listen, None)?;
         Ok(Self {
             there,
             back,
-            target,
+            targets,
             entrance,
             socket,
             sender,
@@ -93,15 +103,17 @@ impl Relay {
                     return;
                 };
                 session.heard.store(self.clock(), Ordering::Relaxed);
-                if let Some(passage) = self.there.enter(Instant::now(), datagram.len()) {
-                    let (link, socket) = (Arc::clone(&self.there), Arc::clone(&session.upstream));
-                    packets.push(Packet {
-                        link,
-                        passage,
-                        bytes: datagram.into(),
-                        socket,
-                        target: None,
-                    });
+                for upstream in &session.upstreams {
+                    if let Some(passage) = self.there.enter(Instant::now(), datagram.len()) {
+                        let (link, socket) = (Arc::clone(&self.there), Arc::clone(&upstream.socket));
+                        packets.push(Packet {
+                            link,
+                            passage,
+                            bytes: datagram.into(),
+                            socket,
+                            target: None,
+                        });
+                    }
                 }
             })
             .await;
@@ -129,17 +141,30 @@ impl Relay {
     }
 
     fn open(&self, replies: &mut JoinSet<()>, client: SocketAddr) -> io::Result<Session> {
-        let local: SocketAddr = match self.target {
+        let heard = Arc::new(AtomicU64::new(self.clock()));
+        let targets = self.targets.iter();
+        let upstreams = targets.map(|target| self.upstream(replies, *target, client, &heard));
+        let upstreams = upstreams.collect::<io::Result<_>>()?;
+        Ok(Session { upstreams, heard })
+    }
+
+    fn upstream(
+        &self,
+        replies: &mut JoinSet<()>,
+        target: SocketAddr,
+        client: SocketAddr,
+        heard: &Arc<AtomicU64>,
+    ) -> io::Result<Upstream> {
+        let local: SocketAddr = match target {
             SocketAddr::V4(target) if target.ip().is_loopback() => (Ipv4Addr::LOCALHOST, 0).into(),
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(target) if target.ip().is_loopback() => (Ipv6Addr::LOCALHOST, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let (socket, upstream) = bind(local, Some(self.target))?;
-        let heard = Arc::new(AtomicU64::new(self.clock()));
+        let (socket, upstream) = bind(local, Some(target))?;
         let replies = replies.spawn({
             let (link, entrance) = (Arc::clone(&self.back), self.entrance.clone());
-            let (sender, heard, epoch) = (Arc::clone(&self.sender), Arc::clone(&heard), self.epoch);
+            let (sender, heard, epoch) = (Arc::clone(&self.sender), Arc::clone(heard), self.epoch);
             async move {
                 let mut packets = Vec::with_capacity(BATCH_MAX);
                 let mut buffer = vec![0; DATAGRAM_LEN_MAX];
@@ -163,9 +188,8 @@ impl Relay {
                 }
             }
         });
-        Ok(Session {
-            upstream,
-            heard,
+        Ok(Upstream {
+            socket: upstream,
             replies,
         })
     }
@@ -175,21 +199,14 @@ impl Relay {
         let now = self.clock();
         sessions.retain(|_, session| {
             let silent = now.saturating_sub(session.heard.load(Ordering::Relaxed));
-            let keep = u128::from(silent) < SESSION_IDLE.as_millis();
-            if !keep {
-                session.replies.abort();
-            }
-            keep
+            u128::from(silent) < SESSION_IDLE.as_millis()
         });
         if sessions.len() >= SESSIONS_MAX {
             let oldest = sessions
                 .iter()
                 .min_by_key(|(_, session)| session.heard.load(Ordering::Relaxed));
-            if let Some(session) = oldest
-                .map(|(source, _)| *source)
-                .and_then(|source| sessions.remove(&source))
-            {
-                session.replies.abort();
+            if let Some(source) = oldest.map(|(source, _)| *source) {
+                drop(sessions.remove(&source));
             }
         }
     }

@@ -440,3 +440,25 @@ async fn added_error_of_the_delay() {
         assert_eq!(errors.len(), packets as usize, "a link without loss loses nothing");
     }
 }
+
+/// A region of two nodes: both get what is sent to it, and what either answers comes back.
+#[tokio::test]
+async fn all_nodes_of_a_region_get_what_is_sent_to_it() {
+    let bind = async || UdpSocket::bind("127.0.0.1:0").await.expect("a loopback socket");
+    let (a, first, second) = (bind().await, bind().await, bind().await);
+    let address = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
+    let name = |name: &str| RegionName::new(name).expect("a name");
+    let mut config = WanConfig::new([(name("a"), address(&a)), (name("b"), address(&first))]);
+    config.regions[1].targets.push(address(&second));
+    let emulator = WanEmulator::start(config).await.expect("it starts");
+    let a_to_b = emulator.address("a", "b").expect("the link is there");
+    a.send_to(b"question", a_to_b).await.expect("it is sent");
+    let mut buffer = [0; 64];
+    for node in [&first, &second] {
+        let (len, from) = node.recv_from(&mut buffer).await.expect("it arrives");
+        assert_eq!(&buffer[..len], b"question");
+        node.send_to(b"answer", from).await.expect("it is sent");
+        let (len, from) = a.recv_from(&mut buffer).await.expect("it comes back");
+        assert_eq!((&buffer[..len], from), (&b"answer"[..], a_to_b));
+    }
+}

@@ -1,6 +1,6 @@
 //! Who may ask the admin port.
 //!
-//! `/healthz`, `/readyz` and the console's files are for everybody; so is `/metrics`, unless `[admin] open_metrics` is `false`.
+//! `/healthz`, `/readyz`, `/owner` and the console's files are for everybody; so is `/metrics`, unless `[admin] open_metrics` is `false`.
 //! Everything else asks for what the data port asks for: a signature (SigV4, for the service `geodynamo`, of any region), and a
 //! policy that allows its action. `GET /digest` is `geodynamo:ReadDigest`, `PUT /wan/…` is `geodynamo:ChangeWan`; the resource is
 //! the table that the query names, else `*`. Whoever connects from this machine itself is taken for an operator, unless
@@ -29,7 +29,7 @@ use crate::{config::Config, data::RefusedBySource};
 /// The longest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// What everybody may ask for.
-const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/console.json"];
+const OPEN: [&str; 5] = ["/", "/healthz", "/readyz", "/owner", "/console.json"];
 /// The console's files.
 const FILES: &str = "/console/";
 const METRICS: &str = "/metrics";

@@ -61,10 +61,14 @@ fn arguments() {
         Some(Command::Demo(Demo {
             auth: Auth::Enforce,
             json: true,
+            engine: DemoEngine::Rocksdb,
             data: None,
             s3_dir: None,
         })),
     );
+    check("geodynamo demo --engine mysql", None);
+    check("geodynamo schema cassandra", None);
+    check("geodynamo schema cassandra --config a --keyspace b", None);
     check("geodynamo dev --region EU", None);
     check("geodynamo dev --auth maybe", None);
     check("geodynamo certs --out x", None);

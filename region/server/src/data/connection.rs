@@ -19,7 +19,7 @@ use super::{
     service::Port,
     watch::{Patience, Phase, Watch, Watchdog, Watched},
 };
-use crate::{handler::Handler, shutdown::Shutdown};
+use crate::{handler::Handler, nodes::Door, shutdown::Shutdown};
 
 /// Streams that one HTTP/2 connection may have open at once.
 const STREAMS_MAX: u32 = 128;
@@ -41,6 +41,11 @@ pub(crate) struct Remote {
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) secure_transport: bool,
 }
+
+/// A connection's bytes, whatever they come through.
+trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
 
 /// How connections are served; one for all of a port's.
 #[derive(Clone)]
@@ -100,6 +105,40 @@ impl Protocol {
         };
         if let Err(error) = result {
             tracing::debug!(error, "a connection ended early");
+        }
+    }
+
+    /// Serves a connection that another node of the region passes on, as if the client had connected to this one.
+    pub(crate) async fn serve_passed_on<H: Handler>(
+        &self,
+        port: Arc<Port<H>>,
+        socket: TcpStream,
+        door: &Door,
+        permit: OwnedSemaphorePermit,
+        shutdown: Shutdown,
+    ) {
+        let permit = Arc::new(permit);
+        let opening = async {
+            let (socket, client) = door.accept(socket).await?;
+            let socket: Box<dyn Bytes> = match &self.tls {
+                None => Box::new(socket),
+                Some(tls) => Box::new(tls.accept(socket).await?),
+            };
+            Ok::<_, io::Error>((socket, client))
+        };
+        let opened = tokio::time::timeout(self.patience.header, opening).await;
+        let result = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok((socket, client)) => {
+                let remote = Remote {
+                    source_ip: Some(client.ip()),
+                    secure_transport: self.tls.is_some(),
+                };
+                self.serve_http(port, socket, remote, permit, shutdown).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = result {
+            tracing::debug!(error, "a connection that was passed on ended early");
         }
     }
 

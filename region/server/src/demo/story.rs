@@ -32,7 +32,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub(super) async fn tell(cluster: &Cluster, data_set: Option<PathBuf>) -> Done {
     let clients: Vec<Client> = cluster.regions().iter().map(Client::new).collect();
     print_console(cluster);
-    println!("Three regions run, each a process with its own RocksDB; QUIC links pass through a WAN emulator.\n");
+    println!("{}; QUIC links pass through a WAN emulator.\n", what_runs(cluster));
     create_global_table(&clients).await?;
     load(&clients, data_set.as_deref()).await?;
     show_visibility(&clients).await?;
@@ -40,6 +40,20 @@ pub(super) async fn tell(cluster: &Cluster, data_set: Option<PathBuf>) -> Done {
     show_cut(cluster, &clients).await?;
     print_next(cluster);
     Ok(())
+}
+
+fn what_runs(cluster: &Cluster) -> String {
+    match cluster.regions().iter().find(|region| region.nodes.len() > 1) {
+        None => "Three regions run, each a process with its own RocksDB".to_owned(),
+        Some(region) => {
+            let names: Vec<_> = region.nodes.iter().map(|node| node.name.as_str()).collect();
+            let names = names.join(" and ");
+            let region = region.name;
+            format!(
+                "Three regions run: {region} is two nodes, {names}, on Apache Cassandra; each of the others has its own RocksDB"
+            )
+        }
+    }
 }
 
 async fn create_global_table(clients: &[Client]) -> Done {

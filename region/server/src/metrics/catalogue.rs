@@ -308,6 +308,19 @@ catalogue! {
         "Bytes free for this process in the file system of the data directory";
     STORAGE_DISK_BYTES = Gauge "storage_disk_size_bytes" [] "Size of the file system of the data directory";
 
+    // A region on Cassandra.
+    CASSANDRA_OWNER = Gauge "cassandra_owner" [] "1 while this node writes the region's log, 0 while it stands by; only on Cassandra";
+    CASSANDRA_EPOCH = Gauge "cassandra_epoch" [] "The epoch of the node that writes: greater with every one";
+    CASSANDRA_PASSED_ON = Gauge "cassandra_passed_on_connections" []
+        "Connections of clients that a node that stands by passes on now";
+    CASSANDRA_POSITION = Gauge "cassandra_log_position" [] "The last entry of the log";
+    CASSANDRA_BEHIND = Gauge "cassandra_rows_behind" [] "Entries of the log that rows have not followed yet";
+    CASSANDRA_OVERLAY_BYTES = Gauge "cassandra_overlay_bytes" [] "Bytes of the entries that rows have not followed yet";
+    CASSANDRA_ENTRIES = Counter "cassandra_entries" [] "Entries of the log written: each a lightweight transaction of many commits";
+    CASSANDRA_UNKNOWN = Counter "cassandra_unknown_outcomes" []
+        "Times that Cassandra did not answer whether an entry of the log was written, which was then found out";
+    CASSANDRA_ROWS = Counter "cassandra_rows_written" [] "Rows written after the log";
+    CASSANDRA_READS = Counter "cassandra_reads" [] "Single rows read from Cassandra";
 }
 
 /// The catalogue as a Markdown document, as `docs/metrics.md` holds it.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use geodynamo_engine::RegionEngine;
 use geodynamo_kinesis::{DestinationStats, Kinesis};
-use geodynamo_rocks::RocksEngine;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 
 /// Shows the destinations, if there can be any.
 #[derive(Debug)]
-pub struct KinesisCollector(pub Option<Kinesis<RocksEngine>>);
+pub struct KinesisCollector(pub Option<Kinesis<RegionEngine>>);
 
 /// A destination's number: its metric, and how to read it in the metric's unit.
 type Reading = (&'static Metric, fn(&DestinationStats) -> f64);

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
+use geodynamo_engine::RegionEngine;
 use geodynamo_recovery::Recoveries;
-use geodynamo_rocks::RocksEngine;
 use geodynamo_transfer::Transfers;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{catalogue, counter, gauge};
 
 /// Shows how far the archive is, and what is being restored.
-pub struct RecoveryCollector(pub Recoveries<RocksEngine>);
+pub struct RecoveryCollector(pub Recoveries<RegionEngine>);
 
 impl Collector for RecoveryCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -47,7 +47,7 @@ impl fmt::Debug for RecoveryCollector {
 }
 
 /// Shows exports and imports.
-pub struct TransferCollector(pub Transfers<RocksEngine>);
+pub struct TransferCollector(pub Transfers<RegionEngine>);
 
 impl Collector for TransferCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

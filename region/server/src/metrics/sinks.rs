@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use geodynamo_rocks::RocksEngine;
+use geodynamo_engine::RegionEngine;
 use geodynamo_sinks::{SinkStatus, Sinks};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
@@ -14,7 +14,7 @@ use super::{
 
 /// Shows the sinks.
 #[derive(Debug)]
-pub struct SinkCollector(pub Sinks<RocksEngine>);
+pub struct SinkCollector(pub Sinks<RegionEngine>);
 
 /// A sink's number: its metric, and how to read it in the metric's unit.
 type Reading = (&'static Metric, fn(&SinkStatus) -> f64);

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use geodynamo_engine::RegionEngine;
 use geodynamo_histogram::Snapshot;
-use geodynamo_rocks::{RocksEngine, RocksMetrics};
+use geodynamo_rocks::RocksMetrics;
 use geodynamo_storage::Trouble;
 use geodynamo_table::{HealReason, Tables};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -14,12 +15,12 @@ use super::{
     counter, describe, gauge,
 };
 
-/// Shows what the RocksDB engine counts.
-pub struct RocksCollector(pub Arc<Tables<RocksEngine>>);
+/// Shows what the RocksDB engine counts; nothing of a region on another one.
+pub struct RocksCollector(pub Arc<Tables<RegionEngine>>);
 
 /// One of the engine's histograms.
 struct RocksHistogram {
-    tables: Arc<Tables<RocksEngine>>,
+    tables: Arc<Tables<RegionEngine>>,
     of: fn(RocksMetrics) -> Snapshot,
 }
 
@@ -40,17 +41,24 @@ impl RocksCollector {
 
 impl Histograms for RocksHistogram {
     fn read(&self) -> Vec<HistogramReading> {
-        let counts = (self.of)(self.tables.engine().metrics());
-        vec![HistogramReading::plain(Vec::new(), counts)]
+        let engine = self.tables.engine().rocks();
+        let counts = engine.map(|engine| (self.of)(engine.metrics()));
+        counts
+            .into_iter()
+            .map(|counts| HistogramReading::plain(Vec::new(), counts))
+            .collect()
     }
 }
 
 /// Shows what the tables count: merges, conflicts, what is parked.
-pub struct TableCollector(pub Arc<Tables<RocksEngine>>);
+pub struct TableCollector(pub Arc<Tables<RegionEngine>>);
 
 impl Collector for RocksCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let metrics: RocksMetrics = self.0.engine().metrics();
+        let Some(engine) = self.0.engine().rocks() else {
+            return Ok(());
+        };
+        let metrics: RocksMetrics = engine.metrics();
         let e = &mut encoder;
         counter(e, &catalogue::STORAGE_COMMITS, metrics.commits)?;
         counter(e, &catalogue::STORAGE_COMMITS_REFUSED, metrics.refused)?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use geodynamo_rocks::RocksEngine;
+use geodynamo_engine::RegionEngine;
 use geodynamo_triggers::{MappingStatus, Triggers};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
@@ -14,7 +14,7 @@ use super::{
 
 /// Shows the mappings.
 #[derive(Debug)]
-pub struct TriggerCollector(pub Arc<Triggers<RocksEngine>>);
+pub struct TriggerCollector(pub Arc<Triggers<RegionEngine>>);
 
 /// A mapping's number: its metric, and how to read it in the metric's unit.
 type Reading = (&'static Metric, fn(&MappingStatus) -> f64);

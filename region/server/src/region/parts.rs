@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use geodynamo_engine::RegionEngine;
 use geodynamo_replicator::Replicator;
-use geodynamo_rocks::RocksEngine;
 use geodynamo_table::Tables;
 use geodynamo_topology::Topology;
 
@@ -17,10 +17,10 @@ use crate::{
 pub(super) fn sessions(
     config: &Config,
     topology: Option<&Topology>,
-    tables: &Arc<Tables<RocksEngine>>,
+    tables: &Arc<Tables<RegionEngine>>,
     replicator: Option<&Replicator>,
     registry: &MetricsRegistry,
-) -> Sessions<RocksEngine> {
+) -> Sessions<RegionEngine> {
     let cluster = topology.map_or("", |topology| topology.cluster().as_str());
     let asker = replicator.map(Replicator::asker).unwrap_or_default();
     let outcomes = registry.counters(&catalogue::SESSION_REQUESTS);

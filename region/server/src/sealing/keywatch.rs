@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use geodynamo_rocks::RocksEngine;
+use geodynamo_engine::RegionEngine;
 use geodynamo_seal::{KeyringFile, SealError};
 use geodynamo_table::Tables;
 use tokio::sync::watch;
@@ -61,7 +61,7 @@ impl KeyWatch {
     pub(crate) fn start(
         config: &Config,
         sealing: &Sealing,
-        tables: &Arc<Tables<RocksEngine>>,
+        tables: &Arc<Tables<RegionEngine>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let watch = Self(Arc::new(State {
@@ -150,11 +150,13 @@ impl KeyWatch {
     }
 
     /// Looks at the files now and then, and has those under older data keys written anew, one after the other.
-    async fn keep_looking(self, config: Arc<Config>, sealing: Sealing, tables: Arc<Tables<RocksEngine>>) {
+    async fn keep_looking(self, config: Arc<Config>, sealing: Sealing, tables: Arc<Tables<RegionEngine>>) {
         let rate = config.encryption.rewrite_mb_per_second.get() << 20;
         let current = sealing.keyring.current_id().to_string();
         let made = sealing.file.entries().0.iter().find(|entry| entry.id == current);
         self.0.made.store(made.map_or(0, |entry| entry.made), Ordering::Relaxed);
+        // An engine without files of its own has none to be looked at.
+        let Some(engine) = tables.engine().rocks() else { return };
         // Those that were written anew, and are still there: somebody reads them.
         let mut tried = BTreeSet::new();
         loop {
@@ -171,7 +173,7 @@ impl KeyWatch {
                 continue;
             };
             tables.writable().await;
-            match tables.engine().rewrite(&name).await {
+            match engine.rewrite(&name).await {
                 Ok(rewritten) => {
                     self.0.rewritten.fetch_add(rewritten, Ordering::Relaxed);
                     // It may have been merged with more than itself.

@@ -2,12 +2,12 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use bytes::Bytes;
 use geodynamo_archive::Place;
-use geodynamo_rocks::RocksEngine;
+use geodynamo_engine::RegionEngine;
 
 use super::*;
 use crate::{
     cli::{KeysArguments, KeysCommand, RotateKeys},
-    region::open_engine,
+    region::open_rocks,
 };
 
 struct Home(tempfile::TempDir);
@@ -32,9 +32,9 @@ impl Home {
         Config::load(&path).unwrap()
     }
 
-    fn engine(&self, encryption: &str) -> RocksEngine {
+    fn engine(&self, encryption: &str) -> RegionEngine {
         let config = self.config(encryption);
-        open_engine(&config, open(&config).unwrap().as_ref()).unwrap()
+        open_rocks(&config, open(&config).unwrap().as_ref()).unwrap()
     }
 
     fn archive(&self) -> Archive {

@@ -19,7 +19,7 @@ use geodynamo::{
     config::Config,
     handler::{Handler, Origin, Reply},
     metrics::MetricsRegistry,
-    process::{Callers, Ports},
+    process::{Callers, Listeners, Ports},
     shutdown::{ShutdownTrigger, shutdown},
 };
 use geodynamo_access::{Mode, Signer};
@@ -159,9 +159,8 @@ impl Region {
             source: None,
             house: None,
         };
-        let ports = Ports::start(&config, callers, |_| echo, OneTable, &registry, signal)
-            .await
-            .unwrap();
+        let listeners = Listeners::bind(&config).await.unwrap();
+        let ports = Ports::start(&config, listeners, callers, |_| echo, OneTable, &registry, signal).unwrap();
         Self {
             ports,
             trigger,

@@ -1,0 +1,212 @@
+//! The way between nodes of one region: TLS by the cluster's certificates, which must name the region at both ends.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
+
+use geodynamo_replicator::node_name;
+use geodynamo_topology::Topology;
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::verify_server_name,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::{ParsedCertificate, WebPkiClientVerifier},
+    version::TLS13,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use super::{NodeError, preface};
+use crate::config::{ClusterTls, Config};
+
+/// The application protocol, in TLS's words.
+const ALPN: &[u8] = b"geodynamo-node/1";
+
+/// Both ends of the way. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Door {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+/// The owner's end, bound.
+pub(crate) struct Forward {
+    pub(crate) listener: TcpListener,
+    pub(crate) door: Door,
+    /// Connections that came to this node itself while it stood by, and waited for an owner.
+    pub(crate) waiting: mpsc::Receiver<TcpStream>,
+}
+
+impl Door {
+    /// The way between the nodes of a configuration's region.
+    ///
+    /// # Errors
+    /// If the certificates are of no use.
+    pub(crate) fn open(config: &Config, topology: &Topology) -> Result<Self, NodeError> {
+        // The configuration has been checked: where a topology is, they are.
+        let Some(files) = &config.cluster_tls else {
+            return Err(NodeError::Tls("there is none".into()));
+        };
+        let name = node_name(topology.cluster().as_str(), config.region.as_str());
+        let failed = |error: &dyn std::fmt::Display| NodeError::Tls(error.to_string());
+        let name = ServerName::try_from(name).map_err(|error| failed(&error))?;
+        let (server, client) = configurations(files)?;
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(server)),
+            connector: TlsConnector::from(Arc::new(client)),
+            name,
+        })
+    }
+
+    /// The owner's end of a connection that another node passes on, and where its client is.
+    ///
+    /// # Errors
+    /// If it does not come from a node of this region, or breaks off.
+    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<(server::TlsStream<TcpStream>, SocketAddr)> {
+        socket.set_nodelay(true)?;
+        let mut stream = self.acceptor.accept(socket).await?;
+        let chain = stream.get_ref().1.peer_certificates();
+        self.check(chain.and_then(<[_]>::first))?;
+        let client = preface::read(&mut stream).await?;
+        Ok((stream, client))
+    }
+
+    /// A client's connection, passed on to the owner at an address.
+    ///
+    /// # Errors
+    /// If the owner cannot be reached, or is no node of this region.
+    pub(super) async fn pass_on(&self, address: &str, client: SocketAddr) -> io::Result<client::TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let mut stream = self.connector.connect(self.name.clone(), socket).await?;
+        preface::write(&mut stream, client).await?;
+        stream.flush().await?;
+        Ok(stream)
+    }
+
+    /// TLS has verified that the cluster's authority issued the certificate; here, that it is a node's of this region.
+    fn check(&self, certificate: Option<&CertificateDer<'_>>) -> io::Result<()> {
+        let refused = |error: &dyn std::fmt::Display| {
+            let text = format!("its certificate is no node's of this region: {error}");
+            io::Error::new(io::ErrorKind::PermissionDenied, text)
+        };
+        let certificate = certificate.ok_or_else(|| refused(&"there is none"))?;
+        let certificate = ParsedCertificate::try_from(certificate).map_err(|error| refused(&error))?;
+        verify_server_name(&certificate, &self.name).map_err(|error| refused(&error))
+    }
+}
+
+fn configurations(files: &ClusterTls) -> Result<(ServerConfig, ClientConfig), NodeError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: &dyn std::fmt::Display| NodeError::Tls(format!("{}: {error}", path.display()))
+    };
+    let certificates = |path: &Path| {
+        CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| failed(path)(&error))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&files.ca)? {
+        roots.add(certificate).map_err(|error| failed(&files.ca)(&error))?;
+    }
+    let roots = Arc::new(roots);
+    let chain = certificates(&files.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| failed(&files.key)(&error))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let unusable = |error: &dyn std::fmt::Display| NodeError::Tls(error.to_string());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| unusable(&error))?;
+    let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| unusable(&error))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain.clone(), key.clone_key())
+        .map_err(|error| unusable(&error))?;
+    server.alpn_protocols = vec![ALPN.to_vec()];
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| unusable(&error))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| unusable(&error))?;
+    client.alpn_protocols = vec![ALPN.to_vec()];
+    Ok((server, client))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use geodynamo_replicator::ClusterCa;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// The way of a region, with a certificate that an authority issued for one.
+    fn door(ca: &ClusterCa, region: &str, certificate_of: &str) -> Door {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let pem = ca.issue(certificate_of).unwrap();
+        fs::write(path("cert"), pem.certificate).unwrap();
+        fs::write(path("key"), pem.key).unwrap();
+        fs::write(path("ca"), &ca.pem().certificate).unwrap();
+        let files = ClusterTls {
+            cert: path("cert"),
+            key: path("key"),
+            ca: path("ca"),
+        };
+        let (server, client) = configurations(&files).unwrap();
+        Door {
+            acceptor: TlsAcceptor::from(Arc::new(server)),
+            connector: TlsConnector::from(Arc::new(client)),
+            name: ServerName::try_from(node_name("test", region)).unwrap(),
+        }
+    }
+
+    /// What an owner makes of a node that passes a connection on to it.
+    async fn passed_on(owner: &Door, other: &Door) -> io::Result<(SocketAddr, Vec<u8>)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let client = "10.9.8.7:6543".parse().unwrap();
+        let sending = async {
+            let mut stream = other.pass_on(&address, client).await?;
+            stream.write_all(b"POST").await?;
+            stream.shutdown().await?;
+            // What the owner thinks of it is known when it answers, or hangs up.
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.map(drop)
+        };
+        let taking = async {
+            let (mut stream, client) = owner.accept(listener.accept().await?.0).await?;
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await?;
+            stream.shutdown().await?;
+            Ok((client, bytes))
+        };
+        let (_, taken) = tokio::join!(sending, taking);
+        taken
+    }
+
+    #[tokio::test]
+    async fn a_node_of_the_region_may_pass_on_and_nobody_else() {
+        let ca = ClusterCa::create("test").unwrap();
+        let owner = door(&ca, "us", "us");
+        let (client, bytes) = passed_on(&owner, &door(&ca, "us", "us")).await.unwrap();
+        assert_eq!(
+            (client.to_string().as_str(), &bytes[..]),
+            ("10.9.8.7:6543", &b"POST"[..])
+        );
+        let of_another_region = passed_on(&owner, &door(&ca, "us", "eu")).await.unwrap_err();
+        assert!(
+            of_another_region.to_string().contains("no node's of this region"),
+            "{of_another_region}"
+        );
+        let stranger = ClusterCa::create("test").unwrap();
+        assert!(passed_on(&owner, &door(&stranger, "us", "us")).await.is_err());
+    }
+}

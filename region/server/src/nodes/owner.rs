@@ -1,0 +1,78 @@
+//! Who writes a region's log, as `/owner`, `/readyz` and the metrics tell it.
+
+use std::sync::Arc;
+
+use geodynamo_cassandra::{CassandraEngine, Lease, Standing};
+use geodynamo_engine::RegionEngine;
+use geodynamo_table::Tables;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+/// Who writes, as a node knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Owner {
+    /// The node that is asked.
+    pub(crate) node: String,
+    /// Whether it is the owner itself.
+    pub(crate) is_owner: bool,
+    /// The owner's name; nothing if there is none now.
+    pub(crate) owner: Option<String>,
+    /// Where nodes pass connections on to.
+    pub(crate) forward: Option<String>,
+    /// Greater with every owner.
+    pub(crate) epoch: i64,
+    /// The last entry of the log, if the owner itself tells.
+    pub(crate) position: Option<i64>,
+    /// The last entry that rows in Cassandra have, if the owner itself tells.
+    pub(crate) followed: Option<i64>,
+    /// Whether Cassandra answers this node.
+    pub(crate) is_reachable: bool,
+}
+
+impl Owner {
+    /// As a node that stands by sees it.
+    pub(crate) fn seen_by(node: &str, standing: &Standing) -> Self {
+        let Standing { lease, is_reachable } = standing;
+        let Lease {
+            epoch,
+            node: owner,
+            address,
+            ..
+        } = lease.clone();
+        Self {
+            node: node.to_owned(),
+            owner,
+            forward: address,
+            epoch,
+            is_reachable: *is_reachable,
+            ..Self::default()
+        }
+    }
+}
+
+/// As the owner itself sees it, whenever it is asked; nothing on an engine that needs none.
+pub(crate) fn owner_of(
+    tables: &Arc<Tables<RegionEngine>>,
+    config: &Config,
+) -> Option<Box<dyn Fn() -> Value + Send + Sync>> {
+    let tables = Arc::clone(tables);
+    tables.engine().cassandra()?;
+    let node = config.node.to_string();
+    Some(Box::new(move || {
+        let metrics = tables.engine().cassandra().map(CassandraEngine::metrics);
+        let metrics = metrics.unwrap_or_default();
+        let owner = Owner {
+            node: node.clone(),
+            is_owner: true,
+            owner: Some(node.clone()),
+            forward: None,
+            epoch: metrics.epoch,
+            position: Some(metrics.committed),
+            followed: Some(metrics.followed),
+            is_reachable: metrics.trouble.is_none(),
+        };
+        json!(owner)
+    }))
+}

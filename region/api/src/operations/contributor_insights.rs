@@ -7,7 +7,6 @@ use geodynamo_table::{InsightsMode, InsightsSetting};
 use super::{Answer, transfers::page};
 use crate::{
     Api,
-    errors::ApiError,
     generated::{
         ContributorInsightsSummary, DescribeContributorInsightsInput, DescribeContributorInsightsOutput,
         ListContributorInsightsInput, ListContributorInsightsOutput, UpdateContributorInsightsInput,

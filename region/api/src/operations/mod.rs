@@ -184,9 +184,10 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::UpdateContributorInsights => contributor_insights::update(api, &gate.checked(body)?).await,
         Operation::DescribeContributorInsights => contributor_insights::describe(api, &gate.checked(body)?),
         Operation::ListContributorInsights => contributor_insights::list(api, &gate.checked(body)?),
-        _ => later::answer(gate, operation, body).unwrap_or_else(|| {
+        Operation::ListBulkOperations => later::list_bulk_operations(&gate.checked(body)?),
+        _ => {
             operation.check(body)?;
             Err(ApiError::not_offered(operation.name()))
-        }),
+        }
     }
 }

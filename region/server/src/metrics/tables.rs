@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use geodynamo_rocks::RocksEngine;
+use geodynamo_engine::RegionEngine;
 use geodynamo_table::{
     Tables,
     usage::{OperationCounts, TableCounts, UnitCounts},
@@ -18,7 +18,7 @@ use super::{
 
 /// Shows what is counted of each table that is told apart, and of all others.
 #[derive(Clone)]
-pub struct UsageCollector(pub Arc<Tables<RocksEngine>>);
+pub struct UsageCollector(pub Arc<Tables<RegionEngine>>);
 
 type OfTable = (&'static Metric, fn(&TableCounts) -> u64);
 type OfOperation = (&'static Metric, fn(&OperationCounts) -> Option<u64>);

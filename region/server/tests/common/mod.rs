@@ -115,6 +115,10 @@ impl Admin for OneTable {
         Ok(json!({ "tables": [] }))
     }
 
+    fn insights(&self, _: Option<&str>, _: Option<&str>, _: Option<u64>) -> Result<Value, AdminError> {
+        Ok(json!({ "insights": [] }))
+    }
+
     fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError> {
         self.verify_report(table)
     }

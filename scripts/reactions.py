@@ -9,6 +9,7 @@ from a change to where it is: speeds of a machine that does other things besides
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -253,10 +254,9 @@ def faults(binaries, folder, seconds):
     closed.bind(("127.0.0.1", 0))
     away = f"http://127.0.0.1:{closed.getsockname()[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "file").write_text("")
     sinks = [
         f'[sinks.postgres]\naddress = "{away.replace("http", "postgres").replace("//", "//u@")}/d"\n',
-        f'[sinks.iceberg]\nplace = "{folder}/away"\ncatalog = "{away}"\nnamespace = "n"\ncommit_seconds = 1\n',
+        f'[sinks.iceberg]\nplace = "{folder}/lake"\ncommit_seconds = 1\n',
     ]
     faulted = f'[functions.local]\nurl = "{away}"\n[destinations.kinesis]\nendpoint = "{away}"\n'
     faulted += "".join(f'[[sinks]]\nname = "s{place}"\ntable = "loadgen"\n{sink}' for place, sink in enumerate(sinks))
@@ -265,6 +265,7 @@ def faults(binaries, folder, seconds):
     used = {name: [] for name in rates}
     for turn in range(ROUNDS * len(rates)):
         name = list(rates)[turn % len(rates)]
+        shutil.rmtree(folder / "lake", ignore_errors=True)
         with region(binaries, folder / str(turn), faulted if name == "with" else "") as (make_client, process, ready):
             common = [binaries / "geodynamo-loadgen", "--endpoint", ready["data"], "--region", "us-east-1"]
             common += ["--access-key-id", KEY[0], "--secret-access-key", KEY[1]]
@@ -273,6 +274,11 @@ def faults(binaries, folder, seconds):
             if name != "without":
                 client.update_table(TableName=table, StreamSpecification=STREAM)
             if name == "with":
+                # A copy that was begun, so that the logs are held for it, and that cannot be kept up any more.
+                copy = folder / "lake/loadgen"
+                wait_until(lambda: positions(copy) is not None, "the lake table")
+                shutil.rmtree(copy / "data", ignore_errors=True)
+                (copy / "data").write_text("")
                 arn = wait_until(lambda: client.describe_table(TableName=table)["Table"].get("LatestStreamArn"), "the stream")
                 map_function(make_client, arn, "LATEST")
                 client.enable_kinesis_streaming_destination(TableName=table, StreamArn="arn:aws:kinesis:us-east-1:000000000000:stream/s")
@@ -286,7 +292,7 @@ def faults(binaries, folder, seconds):
     for other in ("without", "stream"):
         ratios = [one / two for one, two in zip(rates["with"], rates[other])]
         told = {"without": "without any of it", "stream": "with a stream that nobody reads"}[other]
-        print(f"puts with PostgreSQL, a catalogue, Kinesis and a function away, by puts {told}: {statistics.median(ratios):.3f}")
+        print(f"puts with PostgreSQL, a lake's folder, Kinesis and a function away, by puts {told}: {statistics.median(ratios):.3f}")
         print(f"  in each round {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     shown = {name: ", ".join(f"{rate:,.0f}" for rate in found) for name, found in rates.items()}
     print(f"  puts/s: {shown}")

@@ -9,6 +9,7 @@ from a change to where it is: speeds of a machine that does other things besides
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +32,8 @@ BATCH = 25
 WRITERS = 4
 COMMIT_S = 2
 WAIT_S = 120
-ROUNDS = 5
+ROUNDS = 3
+FAILURES = 7
 
 CONFIG = """
 region = "us-east-1"
@@ -253,18 +256,18 @@ def faults(binaries, folder, seconds):
     closed.bind(("127.0.0.1", 0))
     away = f"http://127.0.0.1:{closed.getsockname()[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "file").write_text("")
     sinks = [
         f'[sinks.postgres]\naddress = "{away.replace("http", "postgres").replace("//", "//u@")}/d"\n',
-        f'[sinks.iceberg]\nplace = "{folder}/away"\ncatalog = "{away}"\nnamespace = "n"\ncommit_seconds = 1\n',
+        f'[sinks.iceberg]\nplace = "{folder}/lake"\ncommit_seconds = 1\n',
     ]
-    faulted = f'[functions.local]\nurl = "{away}"\n[destinations.kinesis]\nendpoint = "{away}"\n'
+    faulted = f'[triggers]\nmemory_mb = 1\n[functions.local]\nurl = "{away}"\n[destinations.kinesis]\nendpoint = "{away}"\n'
     faulted += "".join(f'[[sinks]]\nname = "s{place}"\ntable = "loadgen"\n{sink}' for place, sink in enumerate(sinks))
     # A stream has images in the change log, whoever reads them: a table with a stream that nobody reads is beside them.
     rates = {"without": [], "stream": [], "with": []}
     used = {name: [] for name in rates}
     for turn in range(ROUNDS * len(rates)):
         name = list(rates)[turn % len(rates)]
+        shutil.rmtree(folder / "lake", ignore_errors=True)
         with region(binaries, folder / str(turn), faulted if name == "with" else "") as (make_client, process, ready):
             common = [binaries / "geodynamo-loadgen", "--endpoint", ready["data"], "--region", "us-east-1"]
             common += ["--access-key-id", KEY[0], "--secret-access-key", KEY[1]]
@@ -273,24 +276,40 @@ def faults(binaries, folder, seconds):
             if name != "without":
                 client.update_table(TableName=table, StreamSpecification=STREAM)
             if name == "with":
+                # A copy that was begun, so that the logs are held for it, and that cannot be kept up any more.
+                copy = folder / "lake/loadgen"
+                wait_until(lambda: positions(copy) is not None, "the lake table")
+                shutil.rmtree(copy / "data", ignore_errors=True)
+                (copy / "data").write_text("")
                 arn = wait_until(lambda: client.describe_table(TableName=table)["Table"].get("LatestStreamArn"), "the stream")
                 map_function(make_client, arn, "LATEST")
                 client.enable_kinesis_streaming_destination(TableName=table, StreamArn="arn:aws:kinesis:us-east-1:000000000000:stream/s")
+            puts = lambda of: subprocess.run(
+                [*common, "run", "--workload", "puts", "--seconds", str(of), "--json"], check=True, capture_output=True, text=True
+            )
+            puts(3)
+            if name == "with":
+                # Everything is away for a while: what may gather has gathered, and pauses are at their longest.
+                wait_until(lambda: all(sink["failures"] >= FAILURES for sink in sinks_of(ready)), "failures")
             before = cpu_s(process)
-            told = subprocess.run([*common, "run", "--workload", "puts", "--seconds", str(seconds), "--json"], check=True, capture_output=True, text=True)
-            result = json.loads(told.stdout)
-            puts = sum(operation["done"] for operation in result["operations"])
-            rates[name].append(puts / result["seconds"])
-            used[name].append((cpu_s(process) - before) / puts * 1e6)
+            result = json.loads(puts(seconds).stdout)
+            done = sum(operation["done"] for operation in result["operations"])
+            rates[name].append(done / result["seconds"])
+            used[name].append((cpu_s(process) - before) / done * 1e6)
     closed.close()
     for other in ("without", "stream"):
         ratios = [one / two for one, two in zip(rates["with"], rates[other])]
         told = {"without": "without any of it", "stream": "with a stream that nobody reads"}[other]
-        print(f"puts with PostgreSQL, a catalogue, Kinesis and a function away, by puts {told}: {statistics.median(ratios):.3f}")
+        print(f"puts with PostgreSQL, a lake's folder, Kinesis and a function away, by puts {told}: {statistics.median(ratios):.3f}")
         print(f"  in each round {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     shown = {name: ", ".join(f"{rate:,.0f}" for rate in found) for name, found in rates.items()}
     print(f"  puts/s: {shown}")
     print("  the region's µs of a core for each put, warming up included: " + ", ".join(f"{name} {statistics.median(of):.0f}" for name, of in used.items()))
+
+
+def sinks_of(ready):
+    with urllib.request.urlopen(f"http://{ready['admin']}/sinks", timeout=10) as answer:
+        return json.load(answer)["sinks"]
 
 
 def main():

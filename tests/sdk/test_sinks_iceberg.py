@@ -380,6 +380,30 @@ def test_commits_of_which_nothing_is_known_are_there_once(tmp_path, reader, name
             assert sinks(region)["lake"]["loads"] == 0
 
 
+@pytest.mark.parametrize("position_first", [False, True])
+def test_positions_in_a_commit_of_their_own_lose_changes(tmp_path, reader, name, position_first):
+    """The second is the negative control: of two commits the catalogue takes the first, and the process ends."""
+    with catalogue(tmp_path) as rest:
+        place = json.dumps({"uri": rest.address, "token": rest.token, "namespace": "lake.house", "table": name})
+        config = f"[sink_options]\nposition_first = {str(position_first).lower()}\n" + catalogued(rest.address, name, tmp_path)
+        with serve(tmp_path, config, crash=True) as region:
+            make(client := region.client(), name)
+            wait_until(lambda: reader(place).get("rows") == [], "an empty copy", 60)
+            commits = rest.commits
+            is_commit = lambda method, path: method == "POST" and path.endswith(f"/tables/{name}")
+            rest.fault = lambda method, path: "before" if is_commit(method, path) and rest.commits > commits else None
+            client.put_item(TableName=name, Item={"pk": {"S": "lost?"}})
+            wait_until(lambda: rest.commits > commits, "the first commit", 30)
+            if position_first:
+                wait_until(lambda: sinks(region)["lake"]["failures"] >= 1, "the second one is refused", 30)
+        rest.fault = lambda method, path: None
+        with serve(tmp_path, config) as region:
+            client = region.client()
+            client.put_item(TableName=name, Item={"pk": {"S": "next"}})
+            wait_until(lambda: any("next" in item for item in items(reader(place))), "the next change", 60)
+            assert same(reader(place), client, name) is not position_first
+
+
 def test_a_table_that_something_else_changes_is_left_alone(tmp_path, name):
     with catalogue(tmp_path) as rest, serve(tmp_path, catalogued(rest.address, name, tmp_path)) as region:
         make(client := region.client(), name)
@@ -398,6 +422,25 @@ def test_a_table_that_something_else_changes_is_left_alone(tmp_path, name):
         failures = sinks(region)["lake"]["failures"]
         wait_until(lambda: sinks(region)["lake"]["failures"] > failures, "another try", 60)
         assert rest.commits == commits
+
+
+def test_the_command_line_adds_one_with_a_catalogue(tmp_path, reader, name):
+    """And says so if the catalogue has the table at another place."""
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    with catalogue(tmp_path) as rest, serve(tmp_path, "[throttle]\nenabled = false") as region:
+        client = region.client()
+        make(client, name)
+        client.put_item(TableName=name, Item={"pk": {"S": "a"}, "n": {"N": "1"}})
+        common = ["--table", name, "--typed-columns", "--dynamodb-json", "--commit-seconds", "1", "--catalog", rest.address, "--namespace", "lake.house"]
+        common += ["--client-id", "geodynamo", "--client-secret-file", str(secret), "--scope", "PRINCIPAL_ROLE:ALL"]
+        command(region, "add", "lake", "--iceberg", str(tmp_path / "lake"), *common)
+        place = json.dumps({"uri": rest.address, "token": rest.token, "namespace": "lake.house", "table": name})
+        read = wait_until(lambda: same(read := reader(place), client, name) and read, "the copy", 60)
+        assert dict(read["columns"])["n"] == "double"
+        command(region, "add", "elsewhere", "--iceberg", str(tmp_path / "elsewhere"), *common)
+        wait_until(lambda: "the catalogue has the table at" in sinks(region)["elsewhere"].get("error", ""), "it says so", 60)
+        assert same(reader(place), client, name)
 
 
 OTHER = {"type": "struct", "schema-id": 1, "fields": [{"id": 1, "name": "_key", "required": True, "type": "binary"}, {"id": 9, "name": "mine", "required": False, "type": "string"}]}

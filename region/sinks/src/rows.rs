@@ -65,7 +65,7 @@ fn unpack<T: DeserializeOwned>(value: &[u8]) -> Result<T, TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Document, IcebergSpec, PostgresSpec};
+    use crate::{Columns, Document, IcebergSpec, PostgresSpec};
 
     /// Rows outlive releases: what was written once is read for ever.
     #[test]
@@ -89,6 +89,21 @@ mod tests {
             iceberg: Some(IcebergSpec::at("s3://bucket/prefix".into())),
             ..spec.clone()
         };
+        let mut iceberg = IcebergSpec::at("s3://bucket/prefix".into());
+        iceberg.columns = Columns::Typed;
+        iceberg.catalog = Some("https://catalog.example/api/catalog".into());
+        iceberg.catalog_ca_file = Some("/etc/geodynamo/ca.pem".into());
+        iceberg.warehouse = Some("lake".into());
+        iceberg.namespace = Some("shop.sales".into());
+        iceberg.client_id = Some("geodynamo".into());
+        iceberg.client_secret_file = Some("/etc/geodynamo/catalog-secret".into());
+        iceberg.oauth2_server = Some("https://login.example/oauth2/token".into());
+        iceberg.scope = Some("PRINCIPAL_ROLE:ALL".into());
+        let catalogued = SinkSpec {
+            name: "catalogued".into(),
+            iceberg: Some(iceberg),
+            ..lake.clone()
+        };
         let copy = Copy {
             table: 17,
             epoch: "00000000000000070000000000000009".into(),
@@ -98,6 +113,11 @@ mod tests {
         let cases = [
             (sink_row("warehouse"), pack(&spec).unwrap(), Row::Sink(Box::new(spec))),
             (sink_row("lake"), pack(&lake).unwrap(), Row::Sink(Box::new(lake))),
+            (
+                sink_row("catalogued"),
+                pack(&catalogued).unwrap(),
+                Row::Sink(Box::new(catalogued)),
+            ),
             (
                 copy_row("warehouse"),
                 pack(&copy).unwrap(),

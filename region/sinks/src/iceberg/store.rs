@@ -93,9 +93,24 @@ impl Store {
             None => self.current_in_folder().await,
             Some(catalogue) => match catalogue.load().await? {
                 None => Ok(None),
-                Some(metadata) => self.state_of(&metadata).await.map(Some),
+                Some(metadata) => {
+                    self.check_location(&metadata)?;
+                    self.state_of(&metadata).await.map(Some)
+                }
             },
         }
+    }
+
+    /// That a catalogue's table is where this one's files go.
+    fn check_location(&self, metadata: &Value) -> Result<()> {
+        let told = metadata.get("location").and_then(Value::as_str).unwrap_or_default();
+        if told.trim_end_matches('/') == self.location {
+            return Ok(());
+        }
+        Err(TargetError(format!(
+            "the catalogue has the table at {told}, but `place` makes it {}",
+            self.location
+        )))
     }
 
     async fn current_in_folder(&self) -> Result<Option<State>> {
@@ -153,7 +168,12 @@ impl Store {
         let id = next.snapshots.last().map_or(0, |snapshot| snapshot.id);
         if let Some(catalogue) = &self.catalogue {
             if before.snapshots.is_empty() {
-                next.uuid = catalogue.stage(next, &self.location).await?;
+                let staged = catalogue.stage(next, &self.location).await?;
+                self.check_location(&staged)?;
+                let uuid = staged.get("table-uuid").and_then(Value::as_str);
+                next.uuid = uuid
+                    .ok_or_else(|| TargetError("the catalogue tells no table-uuid".into()))?
+                    .to_owned();
             }
             self.put(&state::state(id), serde_json::to_vec(next).map_err(told)?.into())
                 .await?;

@@ -76,6 +76,8 @@ pub const JOBS_MAX: usize = 100_000;
 
 /// How often is looked whether something is due, if nothing calls for it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long is waited after what was due could not be done.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// A question to another region and its answer, or why there is none.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = std::result::Result<Bytes, String>> + Send + 'a>>;
@@ -182,6 +184,7 @@ impl<E: Engine> Backups<E> {
                 loop {
                     if let Err(error) = this.tick().await {
                         tracing::warn!(%error, "what is due of backup jobs is not done; it is tried again");
+                        tokio::time::sleep(RETRY).await;
                     }
                     let _ = tokio::time::timeout(LOOK_EVERY, this.0.wake.notified()).await;
                 }

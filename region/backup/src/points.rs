@@ -235,7 +235,9 @@ impl<E: Engine> Shared<E> {
             (latest_first(backup.created_ms, &backup.arn), value)
         };
         for point in self.points().await? {
-            if point.note.resource == arn {
+            // Copies are of a table of another region; whoever asks for that of the same name here means them, too.
+            let here = self.table_arn(&point.backup.settings.name);
+            if point.note.resource == arn || here == arn {
                 shown.push(show(&point.backup, point.status(), Some(&point.note.vault)));
             }
         }

@@ -53,10 +53,10 @@ impl<E: Engine> Shared<E> {
         self.run_restores(now_ms).await?;
         let looked_ms = self.looked_ms.load(Relaxed);
         if now_ms.abs_diff(looked_ms) >= LOOK_EVERY_MS {
+            self.looked_ms.store(now_ms, Relaxed);
             self.adopt().await?;
             self.expire(now_ms).await?;
             self.forget(now_ms).await?;
-            self.looked_ms.store(now_ms, Relaxed);
         }
         Ok(())
     }

@@ -447,3 +447,6 @@ pub(crate) async fn commit<E: Engine>(
     gone.iter().for_each(|row| known.remove(row));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use crate::{
     Done,
     client::{Client, Failure, now_unix_s, take},
     connection::Connection,
+    copy::{self, CopyBackup},
     output::{Cell, OutputForm, Table, Tone, bytes, moment, print, print_json, print_object, time},
     wait::{Look, Progress, until},
 };
@@ -41,6 +42,11 @@ pub enum BackupCommand {
     #[command(after_help = "Examples:\n  geodynamo backup delete \
                             arn:aws:dynamodb:eu-west-1:000000000000:table/orders/backup/01700000000000-abcdef01")]
     Delete(DeleteBackups),
+    /// Copies a backup into another region's archive; restoring it there needs nothing of this one
+    #[command(after_help = "Examples:\n  geodynamo backup copy \
+                            arn:aws:dynamodb:eu-west-1:000000000000:table/orders/backup/01700000000000-abcdef01 --to us-east-1\n  \
+                            geodynamo backup copy ARN --to us-east-1 --vault yearly --keep-days 365 --wait")]
+    Copy(CopyBackup),
 }
 
 /// Arguments of `backup create`.
@@ -148,6 +154,7 @@ pub(crate) async fn run(arguments: &BackupArguments) -> Done {
             print_object(&described(&client, &describe.arn).await?, describe.output)
         }
         BackupCommand::Delete(delete) => delete_backups(delete).await,
+        BackupCommand::Copy(copy) => copy::run(copy).await,
     }
 }
 

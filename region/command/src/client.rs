@@ -54,6 +54,7 @@ impl std::error::Error for Failure {}
 pub(crate) struct Client {
     http: Http,
     dynamodb: Endpoint,
+    backup: Endpoint,
     address: String,
 }
 
@@ -77,6 +78,7 @@ impl Client {
             http: Http::new(ca_file.as_deref())
                 .map_err(|error| Failure::told(error.to_string(), "--ca-file names a file of certificates in PEM"))?,
             dynamodb: of("dynamodb")?,
+            backup: of("backup")?,
             address: endpoint,
         })
     }
@@ -98,6 +100,27 @@ impl Client {
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
         let answer = self.dynamodb.call(&self.http, &call).await;
+        let answer = answer.map_err(|error| silent(&self.address, &error))?;
+        read(operation, &answer)
+    }
+
+    /// Calls an operation of AWS Backup: its method, its path, encoded, and its document.
+    pub(crate) async fn backup(
+        &self,
+        operation: &str,
+        (method, path): (&str, &str),
+        input: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let call = Call {
+            method,
+            path,
+            query: None,
+            headers: &[("content-type", "application/json")],
+            body: input.map(Value::to_string).unwrap_or_default().into(),
+            within: CALL_MAX,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let answer = self.backup.call(&self.http, &call).await;
         let answer = answer.map_err(|error| silent(&self.address, &error))?;
         read(operation, &answer)
     }

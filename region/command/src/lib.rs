@@ -10,6 +10,7 @@ mod admin;
 mod backup;
 mod client;
 mod connection;
+mod copy;
 pub mod doctor;
 pub mod exposition;
 mod insights;

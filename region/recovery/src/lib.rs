@@ -44,6 +44,7 @@ mod replay;
 mod restore;
 mod retention;
 mod root;
+mod scrub;
 mod service;
 
 pub use catalogue::{Archived, archived_tables};

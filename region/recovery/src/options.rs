@@ -35,6 +35,8 @@ pub struct Options {
     pub backups_max: usize,
     /// How many tables are restored at once.
     pub restores_max: usize,
+    /// How many bytes of the archive are read in a second to find damage; 0: none are.
+    pub scrub_bytes_per_second: u64,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             // As in DynamoDB, 50 at a time.
             backups_max: 50,
             restores_max: 50,
+            scrub_bytes_per_second: 0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The root: what keeps a region's backups.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Deref,
     sync::{
         Arc,
@@ -48,6 +48,8 @@ pub struct Inner<E: Engine> {
     pub(crate) incoming: Incoming,
     /// One base is written at a time.
     pub(crate) base_turn: Arc<Semaphore>,
+    /// Names of objects that were found to be damaged.
+    pub(crate) damaged: Mutex<BTreeSet<String>>,
     /// Tables whose restore is under way in this process.
     pub(crate) restoring: Mutex<BTreeMap<u64, RestoreProgress>>,
     /// Told when there is something to restore.
@@ -76,6 +78,7 @@ pub(crate) struct Counters {
     pub(crate) chains_broken: AtomicU64,
     pub(crate) restored_items: AtomicU64,
     pub(crate) restores_failed: AtomicU64,
+    pub(crate) scrubbed_bytes: AtomicU64,
 }
 
 /// What an operator watches.
@@ -97,6 +100,10 @@ pub struct Status {
     pub restored_items: u64,
     /// Restores that could not be finished, and whose tables were removed.
     pub restores_failed: u64,
+    /// Bytes of the archive that were read to find damage.
+    pub scrubbed_bytes: u64,
+    /// Objects that were found to be damaged, and are so still.
+    pub damaged_objects: u64,
     /// Tables with point-in-time recovery.
     pub tables: u64,
     /// How far the archive is behind the table that it is furthest behind, in milliseconds.
@@ -123,6 +130,7 @@ impl<E: Engine> Recoveries<E> {
             backups_loading: tokio::sync::Mutex::default(),
             incoming: Incoming::default(),
             base_turn: Arc::new(Semaphore::new(1)),
+            damaged: Mutex::default(),
             restoring: Mutex::default(),
             wake: Notify::new(),
             counters: Counters::default(),
@@ -150,6 +158,10 @@ impl<E: Engine> Recoveries<E> {
                 let _ = tokio::time::timeout(LOOK_EVERY, this.wake.notified()).await;
             }
         }));
+        let this = self.clone();
+        if self.options.scrub_bytes_per_second > 0 {
+            tokio::spawn(until(stop.clone(), async move { this.scrub_for_ever().await }));
+        }
         let this = self.clone();
         tokio::spawn(until(stop, async move {
             loop {
@@ -186,6 +198,8 @@ impl<E: Engine> Recoveries<E> {
             chains_broken: read(&counters.chains_broken),
             restored_items: read(&counters.restored_items),
             restores_failed: read(&counters.restores_failed),
+            scrubbed_bytes: read(&counters.scrubbed_bytes),
+            damaged_objects: self.damaged.lock().len() as u64,
             tables: followers.len() as u64,
             behind_ms: followers.iter().map(behind).max().unwrap_or(0),
             restores: self.restoring.lock().values().cloned().collect(),

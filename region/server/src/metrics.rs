@@ -42,7 +42,7 @@ pub use self::{
     identity::{IdentityCollector, LagCollector, ReplicationLag},
     kinesis::KinesisCollector,
     latency::{LatencySummary, Outcome},
-    recovery::{RecoveryCollector, TransferCollector},
+    recovery::{BackupCollector, RecoveryCollector, TransferCollector},
     replication::{LinkCollector, ReplicationObserver},
     sinks::SinkCollector,
     storage::{RocksCollector, TableCollector},

@@ -49,9 +49,9 @@ use crate::{
     copies::Peers,
     links::LinkControl,
     metrics::{
-        CassandraCollector, IdentityCollector, KeyCollector, KinesisCollector, LagCollector, LinkCollector,
-        MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector, ScrubCollector,
-        SinkCollector, TableCollector, TransferCollector, TriggerCollector, UsageCollector,
+        BackupCollector, CassandraCollector, IdentityCollector, KeyCollector, KinesisCollector, LagCollector,
+        LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector,
+        ScrubCollector, SinkCollector, TableCollector, TransferCollector, TriggerCollector, UsageCollector,
     },
     nodes::{self, NodeError},
     peers::TablesHost,
@@ -243,6 +243,8 @@ impl Region {
         let collector = TransferCollector(transfers.clone());
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let backups = Backups::open(Arc::clone(&tables), recoveries.clone(), stop.clone()).await?;
+        let collector = BackupCollector(backups.clone());
+        registry.register(|registry| registry.register_collector(Box::new(collector)));
         let triggers = triggers::start(config, &tables).await?;
         let collector = TriggerCollector(Arc::clone(&triggers));
         registry.register(|registry| registry.register_collector(Box::new(collector)));
@@ -494,6 +496,7 @@ async fn recoveries(
     }
     let options = RecoveryOptions {
         ship_ms: entry.ship_seconds.get() * 1000,
+        scrub_bytes_per_second: entry.scrub_bytes_per_second(),
         ..RecoveryOptions::default()
     };
     Ok(Some(Recoveries::new(Arc::clone(tables), archive, options)))

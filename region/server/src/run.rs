@@ -160,6 +160,7 @@ fn dev(arguments: &Dev) -> Done {
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_DYNAMODB_STREAMS=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_LAMBDA=http://{endpoint}");
+        let _ = writeln!(text, "export AWS_ENDPOINT_URL_BACKUP=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_IAM=http://{endpoint}");
         let _ = writeln!(text, "export AWS_ENDPOINT_URL_STS=http://{endpoint}");
         let _ = writeln!(text, "export AWS_DEFAULT_REGION={}", arguments.region);

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use geodynamo_replicator::{AskError, ClusterCa, Config, Host, PeerConfig, Pem, Replicator};
+use geodynamo_replicator::{AskError, CALL_BYTES_MAX, ClusterCa, Config, Host, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::TableId;
 use memory::{Memory, wait_for};
 

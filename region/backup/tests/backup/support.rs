@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -308,7 +308,6 @@ pub(crate) struct Peer {
     asked: AtomicU64,
     /// Which question fails: every one whose number it divides; none if it is 0.
     fails: AtomicU64,
-    gone: AtomicBool,
 }
 
 impl Peer {
@@ -318,7 +317,6 @@ impl Peer {
             backups: region.backups.clone(),
             asked: AtomicU64::new(0),
             fails: AtomicU64::new(0),
-            gone: AtomicBool::new(false),
         })
     }
 
@@ -341,8 +339,8 @@ impl Regions for Peer {
             assert_eq!(region, self.name);
             let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
             let fails = self.fails.load(Ordering::Relaxed);
-            let failing = fails > 0 && number % fails == 0;
-            if self.gone.load(Ordering::Relaxed) || (failing && number % 2 == 0) {
+            let failing = number.is_multiple_of(fails);
+            if failing && number.is_multiple_of(2) {
                 return Err("it is not heard".to_owned());
             }
             let answer = self.backups.answer(&question).await?;

@@ -188,6 +188,16 @@ async fn refusals() {
         a.call("PATCH", "/backup-jobs", json!({})).await,
         Err("UnknownOperationException")
     );
+    // One that is stopped before it begins leaves nothing.
+    let job = a
+        .call("PUT", "/backup-jobs", start("vv", a.table_arn("tab"), ROLE))
+        .await
+        .unwrap();
+    let path = format!("/backup-jobs/{}", job["BackupJobId"].as_str().unwrap());
+    a.call("POST", &path, Value::Null).await.unwrap();
+    assert_eq!(a.ended("backup-jobs", &job["BackupJobId"]).await["State"], "ABORTED");
+    assert_eq!(a.call("POST", &path, Value::Null).await, Err("InvalidRequestException"));
+    assert_eq!(a.points("vv").await.len(), 0);
     let point = a.back_up("tab", "vv").await;
     let restore = |metadata: Value| json!({ "RecoveryPointArn": point, "IamRoleArn": ROLE, "Metadata": metadata });
     for (metadata, expect) in [

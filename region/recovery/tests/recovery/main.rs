@@ -4,5 +4,6 @@
 
 mod backups;
 mod model;
+mod scrub;
 mod support;
 mod windows;

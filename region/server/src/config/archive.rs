@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{AccessKeyId, Secret, Within};
 
+/// How much of a folder is read in a second to find damage, in MiB.
+const SCRUB_MB_PER_SECOND: u64 = 1;
+
 /// Where backups are kept.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +30,9 @@ pub struct ArchiveEntry {
     /// How often change logs are shipped, in seconds.
     #[serde(default = "ship_seconds")]
     pub ship_seconds: Within<1, 3600>,
+    /// How much of it is read in a second to find damage, in MiB; 0 reads nothing. If it is not told: 1 of a folder, 0 of a
+    /// bucket, whose owner may pay for what is read.
+    pub scrub_mb_per_second: Option<Within<0, 1000>>,
 }
 
 /// Where an archive is.
@@ -49,7 +55,17 @@ impl ArchiveEntry {
             access_key_id: None,
             secret_access_key: None,
             ship_seconds: Within::new(1),
+            scrub_mb_per_second: None,
         }
+    }
+
+    /// How many bytes of it are read in a second to find damage.
+    pub fn scrub_bytes_per_second(&self) -> u64 {
+        let usual = match &self.url {
+            ArchiveUrl::Folder(_) => SCRUB_MB_PER_SECOND,
+            ArchiveUrl::Bucket(_) => 0,
+        };
+        self.scrub_mb_per_second.as_ref().map_or(usual, |told| told.get()) << 20
     }
 
     /// The same of an address, as a command line has it.
@@ -136,5 +152,9 @@ mod tests {
         assert_eq!(bucket.ok(), Some(Place::S3(expected)));
         assert!(read("url = \"s3://\"").is_err());
         assert!(read("url = \"a\"\nship_seconds = 0").is_err());
+        let rate = |text: &str| toml::from_str::<ArchiveEntry>(text).map(|entry| entry.scrub_bytes_per_second());
+        assert_eq!(rate("url = \"a\"").ok(), Some(1 << 20));
+        assert_eq!(rate("url = \"s3://b\"").ok(), Some(0));
+        assert_eq!(rate("url = \"s3://b\"\nscrub_mb_per_second = 3").ok(), Some(3 << 20));
     }
 }

@@ -159,6 +159,9 @@ catalogue! {
     ARCHIVE_FAILURES = Counter "archive_failures" [] "Times that the archive could not be written or read";
     ARCHIVE_WINDOWS_RESTARTED = Counter "archive_windows_restarted" []
         "Windows of point-in-time recovery that began anew: the archive was behind for too long";
+    ARCHIVE_SCRUBBED_BYTES = Counter "archive_scrubbed_bytes" [] "Bytes of the archive that were read to find damage";
+    ARCHIVE_DAMAGED_OBJECTS = Gauge "archive_damaged_objects" []
+        "Objects of the archive that were found to be damaged, and are so still";
     BACKUPS = Gauge "backups" [] "Backups that are being written";
     RESTORES = Gauge "restores" [] "Tables that are being restored";
     RESTORES_ITEMS = Gauge "restores_items" [] "Items that the restores under way have put";
@@ -166,6 +169,12 @@ catalogue! {
         "Items of the bases of the restores under way: about how many there will be";
     RESTORED_ITEMS = Counter "restored_items" [] "Items restored";
     RESTORES_FAILED = Counter "restores_failed" [] "Restores that could not be finished, and whose tables were removed";
+    BACKUP_JOBS = Gauge "backup_jobs" [] "Backup jobs of AWS Backup's API that have not ended";
+    BACKUP_COPY_JOBS = Gauge "backup_copy_jobs" [] "Copies of backups to other vaults and regions that have not ended";
+    BACKUP_RESTORE_JOBS = Gauge "backup_restore_jobs" [] "Restore jobs of AWS Backup's API that have not ended";
+    BACKUP_JOBS_FAILED = Counter "backup_jobs_failed" [] "Jobs of AWS Backup's API that failed, or did not begin in time"
+        ("NumberOfBackupJobsFailed");
+    BACKUP_COPIED_BYTES = Counter "backup_copied_bytes" [] "Bytes of backups sent to other vaults and regions, not compressed";
     EXPORTS = Gauge "exports" [] "Exports that run or wait";
     EXPORTS_COMPLETED = Counter "exports_completed" [] "Exports that are done";
     EXPORTS_FAILED = Counter "exports_failed" [] "Exports that failed";

@@ -1,7 +1,8 @@
-//! What backups, restores, exports and imports count.
+//! What backups, restores, jobs of AWS Backup's API, exports and imports count.
 
 use std::fmt;
 
+use geodynamo_backup::Backups;
 use geodynamo_engine::RegionEngine;
 use geodynamo_recovery::Recoveries;
 use geodynamo_transfer::Transfers;
@@ -23,6 +24,8 @@ impl Collector for RecoveryCollector {
         counter(e, &catalogue::ARCHIVE_WRITTEN_BYTES, status.archived_bytes)?;
         counter(e, &catalogue::ARCHIVE_FAILURES, status.failures)?;
         counter(e, &catalogue::ARCHIVE_WINDOWS_RESTARTED, status.chains_broken)?;
+        counter(e, &catalogue::ARCHIVE_SCRUBBED_BYTES, status.scrubbed_bytes)?;
+        gauge(e, &catalogue::ARCHIVE_DAMAGED_OBJECTS, status.damaged_objects)?;
         gauge(e, &catalogue::BACKUPS, status.backups)?;
         gauge(e, &catalogue::RESTORES, status.restores.len() as u64)?;
         gauge(
@@ -43,6 +46,22 @@ impl Collector for RecoveryCollector {
 impl fmt::Debug for RecoveryCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RecoveryCollector")
+    }
+}
+
+/// Shows AWS Backup's jobs.
+#[derive(Debug)]
+pub struct BackupCollector(pub Backups<RegionEngine>);
+
+impl Collector for BackupCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let status = self.0.status();
+        let e = &mut encoder;
+        gauge(e, &catalogue::BACKUP_JOBS, status.backup_jobs)?;
+        gauge(e, &catalogue::BACKUP_COPY_JOBS, status.copy_jobs)?;
+        gauge(e, &catalogue::BACKUP_RESTORE_JOBS, status.restore_jobs)?;
+        counter(e, &catalogue::BACKUP_JOBS_FAILED, status.jobs_failed)?;
+        counter(e, &catalogue::BACKUP_COPIED_BYTES, status.copied_bytes)
     }
 }
 

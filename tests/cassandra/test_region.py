@@ -1,16 +1,19 @@
 """A region of two nodes: either answers everything, and losing one loses nothing that was acknowledged."""
 
 import json
+import os
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
 
+import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from conftest import ON_ROCKS, create, run, wait_until
+from conftest import BINARY, ON_ROCKS, create, run, wait_until
 
 # A client that waits no longer than this for an answer before it asks again.
 PATIENCE_S = 3
@@ -311,3 +314,47 @@ def digests(world, name):
         return False
     answers = [node.ask(f"/digest?table={name}") for node in nodes]
     return all(status == 200 for status, _ in answers) and len({json.dumps(json.loads(text)) for _, text in answers}) == 1
+
+
+def test_the_demo_has_a_region_of_two_nodes(tmp_path, contact_points):
+    environment = {**os.environ, "GEODYNAMO_CASSANDRA": ",".join(contact_points)}
+    with (tmp_path / "log").open("wb") as log:
+        demo = subprocess.Popen(
+            [BINARY, "demo", "--engine", "cassandra", "--json", "--data", tmp_path / "demo"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
+        )
+    try:
+        line = demo.stdout.readline()
+        assert line, (tmp_path / "log").read_text()
+        regions = json.loads(line)["regions"]
+        assert [len(region["nodes"]) for region in regions] == [2, 1, 1]
+        first = regions[0]
+        assert first["endpoint"] == first["nodes"][0]["endpoint"]
+        client = lambda region, node: boto3.client(
+            "dynamodb",
+            endpoint_url=node["endpoint"],
+            region_name=region["name"],
+            aws_access_key_id=region["access_key_id"],
+            aws_secret_access_key=region["secret_access_key"],
+        )
+        at_all = [client(region, node) for region in regions for node in region["nodes"]]
+        name = "demo"
+        create(at_all[1], name)
+        others = [{"Create": {"RegionName": region["name"]}} for region in regions[1:]]
+        for other in others:
+            wait_until(lambda: at_all[1].describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE", "ACTIVE")
+            at_all[1].update_table(TableName=name, ReplicaUpdates=[other])
+        wait_until(lambda: all(is_active(at, name) for at in at_all), "the table is ACTIVE everywhere")
+        at_all[-1].put_item(TableName=name, Item={"pk": {"S": "from afar"}})
+        seen = lambda at: at.get_item(TableName=name, Key={"pk": {"S": "from afar"}}).get("Item")
+        wait_until(lambda: all(seen(at) for at in at_all), "all nodes have the item")
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(timeout=60) == 0, (tmp_path / "log").read_text()
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait()

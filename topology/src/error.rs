@@ -69,9 +69,6 @@ pub enum Reason {
     /// A link is defined twice.
     #[error("the link from '{0}' to '{1}' is defined twice")]
     DuplicateLink(RegionName, RegionName),
-    /// One address cannot stand for several nodes.
-    #[error("'via' names one address, but region '{0}' has {1} nodes")]
-    AmbiguousVia(RegionName, usize),
     /// A region that has to be there (the node's own) is missing.
     #[error("region '{region}' is not in the topology, which has {}", list(.known))]
     MissingRegion {

@@ -58,7 +58,8 @@ pub struct Link {
     pub from: RegionName,
     /// The region that is dialled.
     pub to: RegionName,
-    /// The address to dial instead of the peer's own (a relay, an address translated by a firewall); `None` is direct.
+    /// The address to dial instead of the peer's own (a relay, an address translated by a firewall); `None` is direct. Where the
+    /// region has several nodes, it must lead to whichever of them answers.
     pub via: Option<Address>,
 }
 
@@ -282,9 +283,9 @@ impl Parser<'_> {
             if !regions.iter().any(|region| region.name == from) {
                 return Err(self.error(&entry.from, Reason::LinkFromUnknown(from)));
             }
-            let Some(target) = regions.iter().find(|region| region.name == to) else {
+            if !regions.iter().any(|region| region.name == to) {
                 return Err(self.error(&entry.to, Reason::LinkToUnknown(to)));
-            };
+            }
             // Both are known now, so the only pair without a link is a region and itself.
             let Some(link) = links.iter_mut().find(|link| link.from == from && link.to == to) else {
                 return Err(self.error(&entry.to, Reason::SelfLink(to)));
@@ -293,9 +294,6 @@ impl Parser<'_> {
                 return Err(self.error(&entry.from, Reason::DuplicateLink(from, to)));
             }
             if let Some(via) = &entry.via {
-                if target.nodes.len() > 1 {
-                    return Err(self.error(via, Reason::AmbiguousVia(to, target.nodes.len())));
-                }
                 link.via = Some(self.value(via)?);
             }
         }

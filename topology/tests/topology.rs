@@ -142,11 +142,6 @@ fn bad_files() {
         "36:7: 'relay:0' is not an address: the port must be a number from 1 to 65535",
     );
     check(
-        "to = \"us-east-1\"",
-        "to = \"basement\"\nvia = \"a:1\"",
-        "41:7: 'via' names one address, but region 'basement' has 2 nodes",
-    );
-    check(
         "\"demo\"",
         "\"De mo\"",
         "2:11: 'De mo' is not a name: it may hold lowercase letters, digits and hyphens, not 'D'",

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fs,
     net::{Ipv4Addr, TcpListener},
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::Stdio,
     time::Duration,
@@ -36,6 +37,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// A Cassandra that runs for the demo.
 pub(super) struct Cassandra {
     pub(super) contact_points: Vec<String>,
+    /// The demo's keyspace: one of its own where others may have theirs, too.
+    pub(super) keyspace: String,
     /// None if somebody else runs it.
     child: Option<Child>,
 }
@@ -52,6 +55,10 @@ impl Cassandra {
         if let Some(running) = std::env::var(RUNNING).ok().filter(|names| !names.is_empty()) {
             return Ok(Self {
                 contact_points: running.split(',').map(str::to_owned).collect(),
+                keyspace: format!(
+                    "demo_{:08x}",
+                    crc32fast::hash(std::path::absolute(folder)?.as_os_str().as_bytes())
+                ),
                 child: None,
             });
         }
@@ -77,6 +84,7 @@ impl Cassandra {
         let hello: Hello = serde_json::from_str(&line)?;
         Ok(Self {
             contact_points: hello.contact_points,
+            keyspace: "demo".to_owned(),
             child: Some(child),
         })
     }

@@ -32,8 +32,7 @@ use crate::{
 
 /// How long a region may take to start: a data directory that was not closed is recovered first.
 const START_MAX: Duration = Duration::from_secs(60);
-/// The keyspace of the region on Cassandra, and the data centre that the demo's Cassandra is in.
-const KEYSPACE: &str = "demo";
+/// The data centre that the demo's Cassandra is in.
 const DATACENTER: &str = "region";
 /// How long a region may take to end before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(15);
@@ -343,9 +342,9 @@ fn node_config(node: &Planned, wan: &WanEmulator, key: &Path, cassandra: Option<
     let key = toml::Value::from(key.to_string_lossy().into_owned());
     let storage = cassandra.filter(|_| node.is_on_cassandra).map(|cassandra| {
         format!(
-            "\n[storage]\nengine = \"cassandra\"\n\n[storage.cassandra]\ncontact_points = {:?}\nkeyspace = \"{KEYSPACE}\"\n\
+            "\n[storage]\nengine = \"cassandra\"\n\n[storage.cassandra]\ncontact_points = {:?}\nkeyspace = \"{}\"\n\
              datacenter = \"{DATACENTER}\"\nreplication_factor = 1\nforward = \"{forward}\"\n",
-            cassandra.contact_points
+            cassandra.contact_points, cassandra.keyspace
         )
     });
     format!(

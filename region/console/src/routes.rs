@@ -168,7 +168,12 @@ async fn region(
         }
         ("digest", ..) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
         ("insights", ..) => return refuse(StatusCode::BAD_REQUEST, "insights?table=NAME&index=NAME"),
-        _ => return refuse(StatusCode::NOT_FOUND, "there are metrics, readyz, links, digest and insights"),
+        _ => {
+            return refuse(
+                StatusCode::NOT_FOUND,
+                "there are metrics, readyz, links, digest and insights",
+            );
+        }
     };
     let (asker, path) = (&console.asker, format!("/{what}"));
     let answer = asker.of_region(&place.admin, &path, query.as_deref()).await;

@@ -13,13 +13,13 @@ use std::{
 
 use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_api::Api;
-use geodynamo_archive::{Archive, ArchiveError};
+use geodynamo_archive::ArchiveError;
 use geodynamo_backup::Backups;
 use geodynamo_cassandra::CassandraEngine;
 use geodynamo_console::Links;
 use geodynamo_engine::RegionEngine;
 use geodynamo_kinesis::Kinesis;
-use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
+use geodynamo_recovery::Recoveries;
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_scaling::Scaling;
@@ -37,7 +37,7 @@ use tokio::sync::watch;
 pub(crate) use self::opening::{open_engine, open_rocks};
 use self::{
     opening::make_folder,
-    parts::{peer_names, sessions},
+    parts::{peer_names, recoveries, sessions},
 };
 use crate::{
     access::{self, AccessStartError, house::HouseSigner},
@@ -479,27 +479,6 @@ pub(crate) fn read_topology(config: &Config, path: &Path) -> Result<Topology, Re
             node: config.node.to_string(),
         })
     }
-}
-
-async fn recoveries(
-    config: &Config,
-    tables: &Arc<Tables<RegionEngine>>,
-    sealing: Option<&Sealing>,
-    stop: watch::Receiver<bool>,
-) -> Result<Option<Recoveries<RegionEngine>>, RegionError> {
-    let Some(entry) = &config.archive else { return Ok(None) };
-    let mut archive = Archive::open(&entry.place())?;
-    if let Some(sealing) = sealing {
-        let sealed = sealing.archive(&archive);
-        sealing.keep_exchanging(archive, config.region.to_string(), stop).await;
-        archive = sealed;
-    }
-    let options = RecoveryOptions {
-        ship_ms: entry.ship_seconds.get() * 1000,
-        scrub_bytes_per_second: entry.scrub_bytes_per_second(),
-        ..RecoveryOptions::default()
-    };
-    Ok(Some(Recoveries::new(Arc::clone(tables), archive, options)))
 }
 
 pub(crate) fn table_options(config: &Config, topology: Option<&Topology>, time: &Arc<dyn TimeSource>) -> Options {

@@ -84,7 +84,7 @@ impl<E: Engine> Tables<E> {
             return Err(ApplyError::Unknown);
         }
         // Only its own logs wait until its key is there.
-        if table.live.key_away_since().is_some() {
+        if table.live.key.is_away() {
             return Err(ApplyError::Stalled);
         }
         let (admitted, mut answers) = self.admit_all(table, batches);

@@ -129,7 +129,7 @@ impl<E: Engine> Tables<E> {
             });
         }
         // What cannot be sealed yet is not fetched.
-        let able = |table: &std::sync::Arc<crate::Table>| table.live.key_away_since().is_none();
+        let able = |table: &std::sync::Arc<crate::Table>| table.live.key.away_since().is_none();
         for table in self.all().into_iter().filter(able) {
             let join = replicas::join_source(&table.registers, self.region(), self.replica().0);
             let Some((entry, source)) = join else {

@@ -107,7 +107,7 @@ impl<E: Engine> Tables<E> {
                 table.throttle = Some(self.throttle_of(&table));
                 table.insights = self.table_insights(&table);
                 let there = self.follow_encryption(id, Some(&table));
-                table.live.key_is_there(there, self.now_ms());
+                table.live.key.set(there, self.now_ms());
                 if !there && matches!(table.status, TableStatus::Active | TableStatus::Updating) {
                     table.status = TableStatus::Inaccessible;
                 }

@@ -19,7 +19,7 @@ impl<E: Engine> Tables<E> {
         let mut logs: Vec<_> = self.system().all().flat_map(|table| self.logs_of(table)).collect();
         for table in self.all() {
             // What is sealed under a key that is away cannot be read, and is sent once it is there again.
-            if table.replicates_to(region) && table.live.key_away_since().is_none() {
+            if table.replicates_to(region) && table.live.key.away_since().is_none() {
                 logs.extend(self.logs_of(&table));
             }
         }

@@ -4,17 +4,17 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
 use geodynamo_expression::Update;
 use geodynamo_item::{AttributeValue, Item};
-use geodynamo_replicator_core::Millis;
 use geodynamo_topology::partition::PartitionMap;
 
 use crate::{
     Result, TableError,
+    encryption::KeyPresence,
     index::{ItemKey, key_value},
     index_state::{IndexPhases, global_id},
     insights::{KeptInsights, TableInsights},
@@ -103,10 +103,8 @@ pub(crate) struct Live {
     pub(crate) meters: Meters,
     /// What was counted of its requests.
     pub(crate) insights: KeptInsights,
-    /// Since when the key that it is sealed under is away, in milliseconds since the Unix epoch; 0 if it is there.
-    key_away_since: AtomicU64,
-    /// When the key service gave it last.
-    key_last_seen: AtomicU64,
+    /// Whether the key that it is sealed under is there.
+    pub(crate) key: KeyPresence,
     /// How it is used.
     pub(crate) usage: Arc<Usage>,
 }
@@ -118,30 +116,6 @@ impl Live {
             usage,
             ..Self::default()
         }
-    }
-
-    /// Since when the key that it is sealed under is away, if it is.
-    pub(crate) fn key_away_since(&self) -> Option<Millis> {
-        Some(self.key_away_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
-    }
-
-    /// Takes note of whether the key is there.
-    pub(crate) fn key_is_there(&self, there: bool, now: Millis) {
-        match (there, self.key_away_since()) {
-            (true, _) => self.key_away_since.store(0, Ordering::Relaxed),
-            (false, None) => self.key_away_since.store(now.max(1), Ordering::Relaxed),
-            (false, Some(_)) => {}
-        }
-    }
-
-    /// When the key service gave the key last.
-    pub(crate) fn key_last_seen(&self) -> Millis {
-        self.key_last_seen.load(Ordering::Relaxed)
-    }
-
-    /// The key service has given the key.
-    pub(crate) fn key_seen(&self, now: Millis) {
-        self.key_last_seen.store(now, Ordering::Relaxed);
     }
 
     /// Whether every change carries the item as it became.

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use geodynamo_archive::Archive;
 use geodynamo_engine::RegionEngine;
+use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::Replicator;
 use geodynamo_table::Tables;
 use geodynamo_topology::Topology;
+use tokio::sync::watch;
 
+use super::RegionError;
 use crate::{
     config::Config,
     metrics::{MetricsRegistry, catalogue},
+    sealing::Sealing,
     session::Sessions,
 };
 
@@ -42,4 +47,26 @@ pub(super) fn peer_names(config: &Config, topology: Option<&Topology>) -> Vec<St
             .collect()
     });
     peers.unwrap_or_default()
+}
+
+/// Backups and restores, where there is an archive.
+pub(super) async fn recoveries(
+    config: &Config,
+    tables: &Arc<Tables<RegionEngine>>,
+    sealing: Option<&Sealing>,
+    stop: watch::Receiver<bool>,
+) -> Result<Option<Recoveries<RegionEngine>>, RegionError> {
+    let Some(entry) = &config.archive else { return Ok(None) };
+    let mut archive = Archive::open(&entry.place())?;
+    if let Some(sealing) = sealing {
+        let sealed = sealing.archive(&archive);
+        sealing.keep_exchanging(archive, config.region.to_string(), stop).await;
+        archive = sealed;
+    }
+    let options = RecoveryOptions {
+        ship_ms: entry.ship_seconds.get() * 1000,
+        scrub_bytes_per_second: entry.scrub_bytes_per_second(),
+        ..RecoveryOptions::default()
+    };
+    Ok(Some(Recoveries::new(Arc::clone(tables), archive, options)))
 }

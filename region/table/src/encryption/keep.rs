@@ -96,9 +96,9 @@ impl<E: Engine> Tables<E> {
         let Some(encryption) = table.registers.encryption.get(self.region()) else {
             return Ok(());
         };
-        let away = table.live.key_away_since();
-        if table.live.key_last_seen() == 0 {
-            table.live.key_seen(self.now_ms());
+        let away = table.live.key.away_since();
+        if table.live.key.last_seen() == 0 {
+            table.live.key.seen(self.now_ms());
         }
         if let Some(sealed) = &encryption.key
             && (is_due || away.is_some())
@@ -148,10 +148,10 @@ impl<E: Engine> Tables<E> {
         options: TableKeyOptions,
     ) -> Result<()> {
         let now = self.now_ms();
-        let away = table.live.key_away_since();
+        let away = table.live.key.away_since();
         match unwrap_key(masters, sealed).await {
             Ok((id, secret)) => {
-                table.live.key_seen(now);
+                table.live.key.seen(now);
                 if away.is_some() || self.store().seals().with_id(id).is_none() {
                     let key = RowKey::new(id, &secret).map_err(told)?;
                     self.store().seals().add(key);
@@ -162,7 +162,7 @@ impl<E: Engine> Tables<E> {
             Err(error) if away.is_none() => {
                 let unreachable_max = Millis::try_from(options.unreachable_max.as_millis()).unwrap_or(Millis::MAX);
                 let is_refused = matches!(error, SealError::Refused { .. });
-                let silent = now.saturating_sub(table.live.key_last_seen());
+                let silent = now.saturating_sub(table.live.key.last_seen());
                 if !is_refused && silent < unreachable_max {
                     tracing::warn!(table = table.name(), %error, "a table's key cannot be asked for");
                     return Ok(());

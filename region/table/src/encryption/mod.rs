@@ -16,6 +16,7 @@
 //! copies of files are.
 
 mod keep;
+mod presence;
 mod rewrite;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use geodynamo_storage::Engine;
 use serde::{Deserialize, Serialize};
 
 pub use self::keep::TableKeyOptions;
-pub(crate) use self::keep::take_in;
+pub(crate) use self::{keep::take_in, presence::KeyPresence};
 use crate::{
     Result, Table, TableError, Tables,
     catalog::Change,
@@ -163,7 +164,7 @@ impl Table {
     pub(crate) fn describe_encryption(&self, region: &str) -> Option<EncryptionDescription> {
         let encryption = self.registers.encryption.get(region)?;
         let master = encryption.master.clone()?;
-        let away = self.live.key_away_since();
+        let away = self.live.key.away_since();
         Some(EncryptionDescription {
             master,
             updating: encryption.step() != Step::Rest,

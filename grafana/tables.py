@@ -92,6 +92,20 @@ def capacity(row, series, region):
         throttled("writes", "WriteThrottleEvents"),
         ends("Throttled requests", "Nothing of them was done (CloudWatch: ThrottledRequests).", "throttled_requests"),
         ends("User errors", "Refused for other reasons (CloudWatch: UserErrors); without a table that is there, as other.", "user_errors"),
+        series(
+            "Hot keys",
+            "Units of the last five minutes, where contributor insights are on (CloudWatch: most accessed items).",
+            [(f'topk(10, sum by (table, index, key) (geodynamo_table_key_weight{{{of_table},rule="PKC"}}))', "{{table}} {{index}} {{key}}")],
+            "none",
+            12,
+        ),
+        series(
+            "Throttled keys",
+            "Requests of the last five minutes, where contributor insights are on (CloudWatch: most throttled items).",
+            [(f'topk(10, sum by (table, index, key) (geodynamo_table_key_weight{{{of_table},rule="PKT"}}))', "{{table}} {{index}} {{key}}")],
+            "none",
+            12,
+        ),
         ends("System errors", "The server's fault (CloudWatch: SystemErrors).", "system_errors"),
     ]
 

@@ -22,6 +22,7 @@ def upkeep(of, row, rate, region):
         gauge("All files read", "How often, since the process started.", "storage_scrubs_total", "none"),
         row("Keys"),
         gauge("Region key away", "For how long its service has not given it.", "encryption_key_away_seconds", "s"),
+        gauge("Tables without their key", "They take no requests until the key service gives it again.", "table_keys_away", "none"),
         gauge("Age of the data key", "The one that new files get theirs from.", "encryption_data_key_age_seconds", "s"),
         gauge("Files by data key", "Those under older ones are written anew.", "encryption_files", "none", "{{data_key}}, {{region}}"),
         gauge("Bytes by data key", "Of those files.", "encryption_file_bytes", "bytes", "{{data_key}}, {{region}}"),

@@ -217,6 +217,7 @@ def watched(demo, tmp_path_factory):
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
     )
     client.get_waiter("table_exists").wait(TableName="watched")
+    client.update_contributor_insights(TableName="watched", ContributorInsightsAction="ENABLE")
     client.create_table(
         TableName="provisioned",
         ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": 5},
@@ -271,6 +272,7 @@ QUIET = {
     "capacity-and-errors.json: Refused before an operation",
     "capacity-and-errors.json: Audit records",
     "capacity-and-errors.json: Audit records lost",
+    "capacity-and-errors.json: Throttled keys",
     "replication.json: Rows healed",
     "replication.json: Session requests",
 }

@@ -4,6 +4,7 @@ mod cassandra;
 pub mod catalogue;
 mod gathered;
 mod identity;
+mod insights;
 mod keys;
 mod kinesis;
 mod latency;
@@ -35,6 +36,7 @@ use self::latency::Latencies;
 pub(crate) use self::{
     cassandra::{CassandraCollector, StandByCollector},
     gathered::{Exemplar, Gathered, HistogramReading, Histograms},
+    insights::InsightsCollector,
     keys::KeyCollector,
     scrub::ScrubCollector,
 };

@@ -49,7 +49,7 @@ use crate::{
     copies::Peers,
     links::LinkControl,
     metrics::{
-        BackupCollector, CassandraCollector, IdentityCollector, KeyCollector, KinesisCollector, LagCollector,
+        BackupCollector, CassandraCollector, IdentityCollector, InsightsCollector, KeyCollector, KinesisCollector, LagCollector,
         LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector,
         ScrubCollector, SinkCollector, TableCollector, TransferCollector, TriggerCollector, UsageCollector,
     },
@@ -197,6 +197,7 @@ impl Region {
         let registry = MetricsRegistry::with_process();
         registry.register(|registry| {
             registry.register_collector(Box::new(CassandraCollector(Arc::clone(&tables))));
+            registry.register_collector(Box::new(InsightsCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(TableCollector(Arc::clone(&tables))));
             registry.register_collector(Box::new(identity(config, topology.as_ref())));
         });

@@ -142,6 +142,10 @@ catalogue! {
         "Items that a request could not have because of a transaction" ("TransactionConflict");
     TABLE_EXPIRED_ITEMS = Counter "table_expired_items" ["table"]
         "Items deleted here because their time to live was over" ("TimeToLiveDeletedItemCount");
+    TABLE_KEYS_AWAY = Gauge "table_keys_away" []
+        "Tables that take no requests because the key service does not give their key";
+    TABLE_KEY_WEIGHT = Gauge "table_key_weight" ["table", "index", "rule", "key"]
+        "Of the heaviest keys in the last five minutes, where contributor insights are on: units consumed, or requests throttled";
     REPLICAS_REFUSED = Counter "replicas_refused" [] "Replicas that this region was asked for and did not take";
     REPLICAS_FAILED = Gauge "replicas_failed" []
         "Replicas that could not be made, of all tables and in all regions, as far as is known here";

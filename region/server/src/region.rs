@@ -49,9 +49,10 @@ use crate::{
     copies::Peers,
     links::LinkControl,
     metrics::{
-        BackupCollector, CassandraCollector, IdentityCollector, InsightsCollector, KeyCollector, KinesisCollector, LagCollector,
-        LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector,
-        ScrubCollector, SinkCollector, TableCollector, TransferCollector, TriggerCollector, UsageCollector,
+        BackupCollector, CassandraCollector, IdentityCollector, InsightsCollector, KeyCollector, KinesisCollector,
+        LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver,
+        RocksCollector, ScrubCollector, SinkCollector, TableCollector, TransferCollector, TriggerCollector,
+        UsageCollector,
     },
     nodes::{self, NodeError},
     peers::TablesHost,

@@ -34,7 +34,9 @@ impl Collector for InsightsCollector {
         let on = tables.all_insights(None).into_iter();
         for (table, index, _) in on.filter(|(.., setting)| setting.enabled).take(RESOURCES_MAX) {
             // It may have gone meanwhile.
-            let reports = tables.insights_report(&table, index.as_deref(), MINUTES).unwrap_or_default();
+            let reports = tables
+                .insights_report(&table, index.as_deref(), MINUTES)
+                .unwrap_or_default();
             for report in reports {
                 for (key, weight) in report.keys.iter().take(KEYS_MAX) {
                     let key = item_json(&StoredItem::encode(key)).unwrap_or_default().to_string();

@@ -2,7 +2,8 @@
 //!
 //! [`Backups::call`] answers calls of its REST API. A recovery point is a backup of [`Recoveries`], in the archive, which bears a
 //! note of its vault; DynamoDB's own API shows it with the type `AWS_BACKUP`. Vaults, plans, selections and jobs are rows that
-//! this replica keeps. A vault that recovery points name is made anew if its row is lost.
+//! this replica keeps. Vaults are kept in the archive, too, and are taken up from there if their rows are lost: a lock outlives
+//! the data directory.
 //!
 //! [`Backups::tick`] does all that is due: it begins what plans want, sees how far jobs are, brings copies to other regions and
 //! takes away what a lifecycle ends. It goes by the tables' clock ([`Tables::now_ms`]).

@@ -61,16 +61,12 @@ impl<E: Engine> Shared<E> {
         Ok(())
     }
 
-    /// Makes vaults that recovery points name and that there are not: their rows were lost with a data directory.
+    /// Takes up vaults that recovery points name and that are not known here: their rows were lost with a data directory.
     async fn adopt(&self) -> Result<()> {
         let names: BTreeSet<String> = self.points().await?.into_iter().map(|point| point.note.vault).collect();
         for name in names {
             if is_name(&name) && self.vault(&name).is_err() {
                 let _changing = self.changing.lock().await;
-                tracing::warn!(
-                    vault = name,
-                    "a backup vault of the archive was not known; it has no lock now"
-                );
                 self.make_vault(&name, None, Default::default()).await?;
             }
         }

@@ -97,7 +97,8 @@ impl<E: Engine> Shared<E> {
             Tagged::Vault(mut vault) => {
                 change(&mut vault.tags);
                 few(&vault.tags)?;
-                Row::Vault(vault)
+                self.store_vault(&vault).await?;
+                return Ok(Value::Null);
             }
             Tagged::Plan(mut plan) => {
                 change(&mut plan.tags);

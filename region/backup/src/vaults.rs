@@ -61,7 +61,7 @@ impl<E: Engine> Shared<E> {
 
     /// Makes a vault unless it is there. The caller holds [`Shared::changing`].
     pub(crate) async fn make_vault(&self, name: &str, request: Option<&str>, tags: Tags) -> Result<Vault> {
-        if let Ok(there) = self.vault(name) {
+        if let Some(there) = self.found_vault(name).await? {
             return Ok(there);
         }
         let vault = Vault {
@@ -71,8 +71,37 @@ impl<E: Engine> Shared<E> {
             tags,
             lock: None,
         };
-        self.commit(vec![Row::Vault(vault.clone())], Vec::new()).await?;
+        self.store_vault(&vault).await?;
         Ok(vault)
+    }
+
+    /// Stores a vault: in the archive, too, for its lock is to outlive the data directory.
+    pub(crate) async fn store_vault(&self, vault: &Vault) -> Result<()> {
+        if let Some(recoveries) = &self.recoveries {
+            let value = rmp_serde::to_vec_named(vault).map_err(BackupError::unavailable)?;
+            recoveries.set_register(&register(&vault.name), value.into()).await?;
+        }
+        self.commit(vec![Row::Vault(vault.clone())], Vec::new()).await
+    }
+
+    /// A vault that is known here, or that the archive has and is known from now on: its row was lost with a data directory. The
+    /// caller holds [`Shared::changing`].
+    async fn found_vault(&self, name: &str) -> Result<Option<Vault>> {
+        if let Ok(there) = self.vault(name) {
+            return Ok(Some(there));
+        }
+        let Some(recoveries) = &self.recoveries else {
+            return Ok(None);
+        };
+        let Some(kept) = recoveries.register(&register(name)).await? else {
+            return Ok(None);
+        };
+        // What cannot be read is not written over: it may be a lock.
+        let vault: Vault = rmp_serde::from_slice(&kept).map_err(BackupError::unavailable)?;
+        let locked = vault.lock.is_some();
+        tracing::warn!(vault = name, locked, "a backup vault is taken up from the archive");
+        self.commit(vec![Row::Vault(vault.clone())], Vec::new()).await?;
+        Ok(Some(vault))
     }
 
     pub(crate) async fn create_vault(&self, input: &Input) -> Result<Value> {
@@ -85,7 +114,7 @@ impl<E: Engine> Shared<E> {
         let request = text(input, "CreatorRequestId");
         let tags = tags_of(input, "BackupVaultTags")?;
         let _changing = self.changing.lock().await;
-        if let Ok(there) = self.vault(name) {
+        if let Some(there) = self.found_vault(name).await? {
             if request.is_none() || there.creator_request.as_deref() != request {
                 return Err(BackupError::exists(format!(
                     "Backup vault with the same name already exists: {name}"
@@ -157,6 +186,12 @@ impl<E: Engine> Shared<E> {
             )));
         }
         self.commit(Vec::new(), vec![Row::Vault(vault)]).await?;
+        if let Some(recoveries) = &self.recoveries
+            && let Err(error) = recoveries.remove_register(&register(name)).await
+        {
+            // Nothing reads it unless a recovery point names the vault.
+            tracing::warn!(%error, vault = name, "a deleted vault stays in the archive");
+        }
         Ok(Value::Null)
     }
 
@@ -184,7 +219,7 @@ impl<E: Engine> Shared<E> {
             // It was found to be positive.
             fixed_ms: changeable.map(|days| now_ms.saturating_add(days.unsigned_abs() * DAY_MS)),
         });
-        self.commit(vec![Row::Vault(vault)], Vec::new()).await?;
+        self.store_vault(&vault).await?;
         Ok(Value::Null)
     }
 
@@ -192,7 +227,7 @@ impl<E: Engine> Shared<E> {
         let _changing = self.changing.lock().await;
         let mut vault = self.changeable(required(input, "BackupVaultName")?)?;
         vault.lock = None;
-        self.commit(vec![Row::Vault(vault)], Vec::new()).await?;
+        self.store_vault(&vault).await?;
         Ok(Value::Null)
     }
 
@@ -207,6 +242,11 @@ impl<E: Engine> Shared<E> {
         }
         Ok(vault)
     }
+}
+
+/// What a vault is called among the archive's registers.
+fn register(name: &str) -> String {
+    format!("vault-{name}")
 }
 
 pub(crate) fn no_vault(name: &str) -> BackupError {

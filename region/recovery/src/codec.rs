@@ -22,6 +22,8 @@ pub(crate) mod kind {
     pub(crate) const SETTINGS: u8 = 4;
     /// A backup's record.
     pub(crate) const RECORD: u8 = 5;
+    /// A register's value.
+    pub(crate) const REGISTER: u8 = 6;
 }
 
 /// The one version of chunks and segments.

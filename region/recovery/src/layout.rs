@@ -17,6 +17,11 @@ pub(crate) fn backup(region: &str, table: &str, id: &str) -> String {
     format!("{region}/backup/{table}/{id}")
 }
 
+/// The folder of a register.
+pub(crate) fn register(region: &str, name: &str) -> String {
+    format!("{region}/register/{name}")
+}
+
 /// The folder of a replica's tables.
 pub(crate) fn tables(region: &str, replica: ReplicaId) -> String {
     tables_of(region, &format!("{:016x}", replica.0))

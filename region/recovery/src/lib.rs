@@ -24,6 +24,7 @@
 //! REGION/REPLICA/table/NAME-ID/CHAIN/settings/MS-NONCE       the table's settings from then on
 //! REGION/backup/NAME/ID/record                               what DescribeBackup shows
 //! REGION/backup/NAME/ID/base/MS-NONCE/...                    as above
+//! REGION/register/NAME/MS-NONCE                              what a service above keeps; the last one counts
 //! ```
 //! Times are milliseconds since the Unix epoch. All that stands here is written once.
 //!
@@ -40,6 +41,7 @@ mod error;
 mod follow;
 mod layout;
 mod options;
+mod registers;
 mod replay;
 mod restore;
 mod retention;

@@ -93,6 +93,25 @@ async fn a_lock_holds_against_everybody_once_its_grace_is_over() {
             a.restart().await;
         }
     }
+    // The lock outlives the data directory, and whoever would make another vault of its name.
+    let mut lost = crate::support::Region::new("a", &a.time, 7).await;
+    lost.archive = a.archive.clone();
+    lost.restart().await;
+    assert_eq!(
+        lost.call("PUT", "/backup-vaults/kept", json!({})).await,
+        Err("AlreadyExistsException")
+    );
+    lost.restart().await;
+    lost.tick().await;
+    assert_eq!(
+        lost.get("/backup-vaults/kept").await["LockDate"],
+        a.get("/backup-vaults/kept").await["LockDate"]
+    );
+    assert_eq!(lost.call("PUT", LOCK, lock(1)).await, Err("InvalidRequestException"));
+    assert_eq!(
+        lost.call("DELETE", LOCK, Value::Null).await,
+        Err("InvalidRequestException")
+    );
     // What it is kept for is not longer, either.
     a.time.pass(3 * DAY + HOUR);
     a.tick().await;

@@ -48,9 +48,12 @@ pub(crate) struct Statements {
 }
 
 impl Statements {
-    /// Prepares them in a session's keyspace.
-    pub(crate) async fn prepare(session: &Session) -> Result<Self, StorageError> {
-        let plain = async |text: &str| session.prepare(text).await.map_err(failed);
+    /// Prepares them for a keyspace.
+    pub(crate) async fn prepare(session: &Session, keyspace: &str) -> Result<Self, StorageError> {
+        let plain = async |text: &str| {
+            let text = qualified(text, keyspace);
+            session.prepare(text).await.map_err(failed)
+        };
         let serial = async |text: &str| {
             let mut statement = plain(text).await?;
             statement.set_consistency(Consistency::Serial);
@@ -139,5 +142,34 @@ impl Statements {
             stretch_write: plain("INSERT INTO stretches (slot, stretch, logs) VALUES (?, ?, ?)").await?,
             stretch_forget: plain("DELETE FROM stretches WHERE slot = ? AND stretch = ?").await?,
         })
+    }
+}
+
+/// A statement with the keyspace before its table: what a session's own keyspace is, no statement depends on.
+fn qualified(text: &str, keyspace: &str) -> String {
+    let mut text = text.to_owned();
+    for before in ["FROM ", "INTO ", "UPDATE "] {
+        text = text.replacen(before, &format!("{before}{keyspace}."), 1);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_named_with_its_keyspace() {
+        for (text, expect) in [
+            ("SELECT a FROM rows WHERE b = ?", "SELECT a FROM ks.rows WHERE b = ?"),
+            (
+                "DELETE FROM rows USING TIMESTAMP ?",
+                "DELETE FROM ks.rows USING TIMESTAMP ?",
+            ),
+            ("INSERT INTO wal (a) VALUES (?)", "INSERT INTO ks.wal (a) VALUES (?)"),
+            ("UPDATE lease SET a = ?", "UPDATE ks.lease SET a = ?"),
+        ] {
+            assert_eq!(qualified(text, "ks"), expect);
+        }
     }
 }

@@ -109,7 +109,9 @@ async fn session(options: &CassandraOptions) -> Result<Session, StorageError> {
         .connection_timeout(CONNECT_TIMEOUT)
         .default_execution_profile_handle(profile.into_handle())
         .tcp_nodelay(true)
-        .fetch_schema_metadata(false)
+        // As much as statements need to go to a node that has what they are about.
+        .keyspaces_to_fetch([&options.keyspace])
+        .fetch_full_schema_metadata(false)
         .tls_context(options.tls.clone());
     if let Some((user, password)) = &options.user {
         builder = builder.user(user, password);
@@ -133,11 +135,9 @@ pub(crate) async fn create(options: &CassandraOptions, replication: &str) -> Res
 impl Store {
     pub(crate) async fn connect(options: &CassandraOptions) -> Result<Self, StorageError> {
         let session = session(options).await?;
-        session
-            .use_keyspace(&options.keyspace, false)
+        let statements = Statements::prepare(&session, &options.keyspace)
             .await
-            .map_err(|error| failed(format_args!("keyspace {}: {error}", options.keyspace)))?;
-        let statements = Statements::prepare(&session).await?;
+            .map_err(|error| StorageError::Io(format!("keyspace {}: {error}", options.keyspace).into()))?;
         Ok(Self {
             session,
             statements,

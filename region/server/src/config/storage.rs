@@ -141,11 +141,12 @@ impl CassandraName {
     /// # Errors
     /// If it has others.
     pub(crate) fn keyspace(text: &str) -> Result<Self, String> {
-        match text.bytes().any(|byte| byte == b'-' || byte.is_ascii_uppercase()) {
-            true => Err(format!(
-                "the keyspace '{text}' has lower-case letters, digits and underscores only"
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        match text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(is_plain) {
+            true => Self::new(text),
+            false => Err(format!(
+                "the keyspace '{text}' has lower-case letters, digits and underscores only, and begins with a letter"
             )),
-            false => Self::new(text),
         }
     }
 

@@ -26,7 +26,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub(super) struct Client {
     pub(super) region: &'static str,
     endpoint: String,
-    admin: String,
+    /// Of all nodes: the one that writes answers.
+    admins: Vec<String>,
     signer: Mutex<Signer>,
     http: HttpClient<HttpConnector, Full<Bytes>>,
 }
@@ -37,7 +38,11 @@ impl Client {
         Self {
             region: region.name,
             endpoint: format!("http://{host}/"),
-            admin: format!("http://{}", region.admin),
+            admins: region
+                .nodes
+                .iter()
+                .map(|node| format!("http://{}", node.admin))
+                .collect(),
             signer: Mutex::new(Signer::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region.name, &host)),
             http: HttpClient::builder(TokioExecutor::new()).build_http(),
         }
@@ -70,13 +75,16 @@ impl Client {
 
     /// The digest of a table's replica here.
     pub(super) async fn digest(&self, table: &str) -> Result<Value, Failure> {
-        let request = http::Request::get(format!("{}/digest?table={table}", self.admin)).body(Full::default())?;
-        let (ok, body) = self.send(request).await?;
-        if ok {
-            Ok(serde_json::from_slice(&body)?)
-        } else {
-            Err(format!("digest in {}: {}", self.region, String::from_utf8_lossy(&body)).into())
+        let mut refused = String::new();
+        for admin in &self.admins {
+            let request = http::Request::get(format!("{admin}/digest?table={table}")).body(Full::default())?;
+            let (ok, body) = self.send(request).await?;
+            if ok {
+                return Ok(serde_json::from_slice(&body)?);
+            }
+            refused = String::from_utf8_lossy(&body).into_owned();
         }
+        Err(format!("digest in {}: {refused}", self.region).into())
     }
 
     async fn send(&self, request: http::Request<Full<Bytes>>) -> Result<(bool, Bytes), Failure> {

@@ -129,7 +129,11 @@ impl Cluster {
                 s3_dir: s3_dir.clone(),
             };
             let region = node.region;
-            let node = start_node(node, start)?;
+            let mut node = start_node(node, start)?;
+            if is_first && cassandra.is_some() && regions.is_empty() {
+                // So that it is the one that writes.
+                node.ready().await?;
+            }
             match regions.last_mut().filter(|_| !is_first) {
                 Some(region) => region.nodes.push(node),
                 None => regions.push(DemoRegion {
@@ -206,11 +210,12 @@ impl Cluster {
 }
 
 impl DemoNode {
-    /// Waits for the line that says that it takes requests.
+    /// Waits for the line that says that it takes requests, once.
     async fn ready(&mut self) -> Done {
         let child = self.child.get_mut();
+        // Once it was ready, it is taken.
         let Some(output) = child.stdout.take() else {
-            return Err("a node has no standard output".into());
+            return Ok(());
         };
         let mut lines = BufReader::new(output).lines();
         let line = timeout(START_MAX, lines.next_line())

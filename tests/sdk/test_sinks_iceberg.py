@@ -335,14 +335,13 @@ def test_commits_of_which_nothing_is_known_are_there_once(tmp_path, reader, name
     with catalogue(tmp_path) as rest:
         place = json.dumps({"uri": rest.address, "token": rest.token, "namespace": "lake.house", "table": name})
         config = catalogued(rest.address, name, tmp_path)
-        faults = []
+        faults, kinds = [], ["after", None, "late", "before", None, "late", "after"]
 
         def fault(method, path):
             if method != "POST" or f"/tables/{name}" not in path:
                 return None
-            kind = rng.choice([None, None, "before", "after", "late"])
-            faults.append(kind)
-            return kind
+            faults.append(kinds[len(faults) % len(kinds)])
+            return faults[-1]
 
         number = 0
         for turn in range(3):
@@ -355,7 +354,7 @@ def test_commits_of_which_nothing_is_known_are_there_once(tmp_path, reader, name
                 rest.release.clear()
                 rest.fault = fault
                 begun = len(faults)
-                while len(faults) < begun + 6:
+                while len(faults) < begun + len(kinds):
                     for _ in range(20):
                         number += 1
                         key = {"pk": {"S": f"{rng.randrange(50)}"}}

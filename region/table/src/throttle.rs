@@ -254,6 +254,10 @@ impl Table {
     pub(crate) fn admit(&self, index: Option<usize>, access: Access, route: u64, least: f64) -> Result<()> {
         match &self.throttle {
             None => Ok(()),
+            Some(throttle) if !throttle.limits => {
+                throttle.resource(index).count(access, least);
+                Ok(())
+            }
             Some(throttle) => throttle
                 .resource(index)
                 .admit(access, route, least, throttle.time.now())
@@ -267,7 +271,10 @@ impl Table {
             && units > 0.0
         {
             let resource = throttle.resource(index);
-            resource.consume(access, route, units, throttle.time.now());
+            match throttle.limits {
+                true => resource.consume(access, route, units, throttle.time.now()),
+                false => resource.count(access, units),
+            }
         }
     }
 
@@ -343,14 +350,19 @@ impl Resource {
         Ok(())
     }
 
-    fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
-        let side = self.meter.side(access);
+    /// Counts what is consumed, and takes it from nothing.
+    fn count(&self, access: Access, units: f64) {
         // Units are halves of whole numbers, and no request has so many of them.
         let thousandths = (units * 1000.0) as u64;
-        side.total.fetch_add(thousandths, Ordering::Relaxed);
+        self.meter.side(access).total.fetch_add(thousandths, Ordering::Relaxed);
         if let Some(sum) = self.usage.sum_of_units() {
             sum.consume(access, thousandths);
         }
+    }
+
+    fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
+        self.count(access, units);
+        let side = self.meter.side(access);
         if let Some((_, rate)) = self.rate(access) {
             side.bucket.spend(now, units, rate);
         }

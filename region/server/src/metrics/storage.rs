@@ -17,6 +17,9 @@ use super::{
 /// Shows what the RocksDB engine counts.
 pub struct RocksCollector(pub Arc<Tables<RocksEngine>>);
 
+/// A histogram's metric, and how to read it.
+type OfRocks = (&'static Metric, fn(RocksMetrics) -> Snapshot);
+
 /// One of the engine's histograms.
 struct RocksHistogram {
     tables: Arc<Tables<RocksEngine>>,
@@ -26,7 +29,7 @@ struct RocksHistogram {
 impl RocksCollector {
     /// Adds it to a registry.
     pub fn register(self, registry: &MetricsRegistry) {
-        let histograms: [(&'static Metric, fn(RocksMetrics) -> Snapshot); 2] = [
+        let histograms: [OfRocks; 2] = [
             (&catalogue::STORAGE_BATCH_COMMITS, |metrics| metrics.batch_commits),
             (&catalogue::STORAGE_WRITE, |metrics| metrics.write_seconds),
         ];

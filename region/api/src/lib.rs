@@ -18,7 +18,7 @@ pub mod scaling;
 pub mod transfer;
 mod wire;
 
-use std::{sync::Arc, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
@@ -161,12 +161,15 @@ impl<E: Engine> Api<E> {
         };
         let gate = Gate::new(self, call, operation);
         let started = Instant::now();
-        let answering = operations::run(self, &gate, operation, body);
-        let answer = match ends::on_items(operation) {
-            None => answering.await,
-            Some(operation) => {
-                let end = |answer: &_| ends::end_of(answer, started.elapsed().as_secs_f64());
-                usage::counting(&self.tables, operation, answering, end).await
+        let answer = {
+            // Pinned where it is: it is large, and would be moved from scope to scope.
+            let answering = pin!(operations::run(self, &gate, operation, body));
+            match ends::on_items(operation) {
+                None => answering.await,
+                Some(operation) => {
+                    let end = |answer: &_| ends::end_of(answer, started.elapsed().as_secs_f64());
+                    usage::counting(&self.tables, operation, answering, end).await
+                }
             }
         };
         Reply {

@@ -122,7 +122,7 @@ impl MetricsRegistry {
         Ok(gathered::gather(&numbers, histograms))
     }
 
-    fn read(&self) -> Result<(String, Vec<(&'static Metric, Vec<HistogramReading>)>), fmt::Error> {
+    fn read(&self) -> Result<(String, Vec<gathered::Readings>), fmt::Error> {
         let registered = self.0.lock();
         let mut numbers = String::new();
         prometheus_client::encoding::text::encode(&mut numbers, &registered.numbers)?;

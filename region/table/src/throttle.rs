@@ -252,6 +252,10 @@ impl Table {
     pub(crate) fn admit(&self, index: Option<usize>, access: Access, at: Place<'_>, least: f64) -> Result<()> {
         let admitted = match &self.throttle {
             None => Ok(()),
+            Some(throttle) if !throttle.limits => {
+                throttle.resource(index).count(access, least);
+                Ok(())
+            }
             Some(throttle) => throttle
                 .resource(index)
                 .admit(access, at.route, least, throttle.time.now())
@@ -263,7 +267,7 @@ impl Table {
 
     /// Whether a page that reads at a route has to end, for want of capacity.
     pub(crate) fn is_used_up(&self, index: Option<usize>, access: Access, route: u64) -> bool {
-        let Some(throttle) = &self.throttle else {
+        let Some(throttle) = self.throttle.as_ref().filter(|throttle| throttle.limits) else {
             return false;
         };
         let admitted = throttle.resource(index).admit(access, route, 0.0, throttle.time.now());
@@ -277,7 +281,10 @@ impl Table {
         }
         if let Some(throttle) = &self.throttle {
             let resource = throttle.resource(index);
-            resource.consume(access, at.route, units, throttle.time.now());
+            match throttle.limits {
+                true => resource.consume(access, at.route, units, throttle.time.now()),
+                false => resource.count(access, units),
+            }
         }
         self.contribute(index, at, Some(units));
     }
@@ -323,7 +330,7 @@ impl Table {
 
     /// Lets a write change an entry of a global index, which is counted only if it is refused.
     fn admit_entry(&self, index: usize, at: Place<'_>) -> Result<()> {
-        let Some(throttle) = &self.throttle else {
+        let Some(throttle) = self.throttle.as_ref().filter(|throttle| throttle.limits) else {
             return Ok(());
         };
         let resource = throttle.resource(Some(index));
@@ -364,14 +371,19 @@ impl Resource {
         Ok(())
     }
 
-    fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
-        let side = self.meter.side(access);
+    /// Counts what is consumed, and takes it from nothing.
+    fn count(&self, access: Access, units: f64) {
         // Units are halves of whole numbers, and no request has so many of them.
         let thousandths = (units * 1000.0) as u64;
-        side.total.fetch_add(thousandths, Ordering::Relaxed);
+        self.meter.side(access).total.fetch_add(thousandths, Ordering::Relaxed);
         if let Some(sum) = self.usage.sum_of_units() {
             sum.consume(access, thousandths);
         }
+    }
+
+    fn consume(&self, access: Access, route: u64, units: f64, now: Millis) {
+        self.count(access, units);
+        let side = self.meter.side(access);
         if let Some((_, rate)) = self.rate(access) {
             side.bucket.spend(now, units, rate);
         }

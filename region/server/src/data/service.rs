@@ -4,6 +4,7 @@ use std::{
     any::Any,
     convert::Infallible,
     future::Future,
+    pin::pin,
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -240,15 +241,15 @@ impl<H: Handler> Port<H> {
             let _keep = keep;
             // It was a str before.
             let target = call.target.to_str().unwrap_or_default();
-            port.handler.call(call.origin, target, call.body).await
+            // Pinned where it is: it is large, and would be moved from scope to scope.
+            let calling = pin!(port.handler.call(call.origin, target, call.body));
+            effort::measuring(calling).await
         };
-        Unfinished::new(effort::measuring(answering).instrument(span))
-            .await
-            .map_err(|panic| {
-                self.metrics.panicked();
-                let panic = panic_text(&*panic).to_owned();
-                Refusal::Internal { operation, panic }
-            })
+        Unfinished::new(answering.instrument(span)).await.map_err(|panic| {
+            self.metrics.panicked();
+            let panic = panic_text(&*panic).to_owned();
+            Refusal::Internal { operation, panic }
+        })
     }
 }
 

@@ -10,6 +10,9 @@ use super::catalogue::{self, Kind, Metric};
 /// A label and its value.
 pub(crate) type Label = (&'static str, String);
 
+/// All histograms of a metric.
+pub(super) type Readings = (&'static Metric, Vec<HistogramReading>);
+
 /// A metric with everything that it tells now.
 #[derive(Debug)]
 pub(crate) struct Gathered {
@@ -75,7 +78,7 @@ impl HistogramReading {
 }
 
 /// Puts what was written as text, and histograms, in the catalogue's order.
-pub(super) fn gather(text: &str, histograms: Vec<(&'static Metric, Vec<HistogramReading>)>) -> Vec<Gathered> {
+pub(super) fn gather(text: &str, histograms: Vec<Readings>) -> Vec<Gathered> {
     let mut samples: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for sample in Exposition::parse(text).into_samples() {
         samples.entry(sample.name.clone()).or_default().push(sample);

@@ -18,6 +18,9 @@ use super::{
 /// Shows what the RocksDB engine counts; nothing of a region on another one.
 pub struct RocksCollector(pub Arc<Tables<RegionEngine>>);
 
+/// A histogram's metric, and how to read it.
+type OfRocks = (&'static Metric, fn(RocksMetrics) -> Snapshot);
+
 /// One of the engine's histograms.
 struct RocksHistogram {
     tables: Arc<Tables<RegionEngine>>,
@@ -27,7 +30,7 @@ struct RocksHistogram {
 impl RocksCollector {
     /// Adds it to a registry.
     pub fn register(self, registry: &MetricsRegistry) {
-        let histograms: [(&'static Metric, fn(RocksMetrics) -> Snapshot); 2] = [
+        let histograms: [OfRocks; 2] = [
             (&catalogue::STORAGE_BATCH_COMMITS, |metrics| metrics.batch_commits),
             (&catalogue::STORAGE_WRITE, |metrics| metrics.write_seconds),
         ];

@@ -2,16 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use super::{
-    catalogue::Metric,
-    gathered::{Exemplar, HistogramReading, Label},
-};
+use super::gathered::{Exemplar, HistogramReading, Label, Readings};
 
 /// What the text ends with.
 const END: &str = "# EOF\n";
 
 /// Adds histograms to a text that ends here.
-pub(super) fn append(text: &mut String, histograms: &[(&'static Metric, Vec<HistogramReading>)]) -> fmt::Result {
+pub(super) fn append(text: &mut String, histograms: &[Readings]) -> fmt::Result {
     if text.ends_with(END) {
         text.truncate(text.len() - END.len());
     }

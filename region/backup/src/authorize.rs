@@ -1,5 +1,6 @@
 //! Who may call: AWS Backup's actions, as "Actions, resources, and condition keys for AWS Backup" in the Service Authorization
-//! Reference has them. What names a role needs `iam:PassRole` for it, too: in AWS, the role is what the work is done as.
+//! Reference has them. What names a role needs `iam:PassRole` for it, too, and what names vaults to copy to
+//! `backup:CopyIntoBackupVault` for each: in AWS, the role is what the work is done as, and must be allowed the latter.
 
 use std::collections::BTreeMap;
 
@@ -58,6 +59,8 @@ impl<E: Engine> Shared<E> {
         let selection = input.get("BackupSelection").and_then(Value::as_object);
         let role = text(input, "IamRoleArn").or(selection.and_then(|selection| text(selection, "IamRoleArn")));
         asked.extend(role.map(|role| ("iam:PassRole".to_owned(), role.to_owned())));
+        let copy_into = |vault: String| (format!("{SERVICE}:CopyIntoBackupVault"), vault);
+        asked.extend(copy_targets(input).into_iter().map(copy_into));
         let mut denied = None;
         for (action, resource) in &asked {
             let request = Request {
@@ -92,14 +95,7 @@ impl<E: Engine> Shared<E> {
 
     fn keys(&self, input: &Input, resource: &str) -> CallKeys {
         let mut keys = CallKeys::default();
-        let mut targets: Vec<String> = Vec::new();
-        targets.extend(text(input, "DestinationBackupVaultArn").map(str::to_owned));
-        let plan = input.get("BackupPlan").unwrap_or(&Value::Null);
-        for rule in plan["Rules"].as_array().into_iter().flatten() {
-            for copy in rule["CopyActions"].as_array().into_iter().flatten() {
-                targets.extend(copy["DestinationBackupVaultArn"].as_str().map(str::to_owned));
-            }
-        }
+        let targets = copy_targets(input);
         if !targets.is_empty() {
             keys.0.insert("backup:copytargets".into(), Values::Multi(targets));
         }
@@ -139,4 +135,17 @@ impl<E: Engine> Shared<E> {
             .or(plan.map(|plan| plan.tags.clone()))
             .unwrap_or_default()
     }
+}
+
+/// The vaults that a call, or the plan that it brings, copies to.
+fn copy_targets(input: &Input) -> Vec<String> {
+    let mut targets: Vec<String> = Vec::new();
+    targets.extend(text(input, "DestinationBackupVaultArn").map(str::to_owned));
+    let plan = input.get("BackupPlan").unwrap_or(&Value::Null);
+    for rule in plan["Rules"].as_array().into_iter().flatten() {
+        for copy in rule["CopyActions"].as_array().into_iter().flatten() {
+            targets.extend(copy["DestinationBackupVaultArn"].as_str().map(str::to_owned));
+        }
+    }
+    targets
 }

@@ -192,7 +192,17 @@ impl Region {
 
     /// Calls an operation as root; gives its document, or the error's code.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, &'static str> {
-        let caller = Caller::root(ACCOUNT);
+        self.call_as(&Caller::root(ACCOUNT), method, path, body).await
+    }
+
+    /// The same as somebody else.
+    pub(crate) async fn call_as(
+        &self,
+        caller: &Caller,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Result<Value, &'static str> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let body = if body.is_null() {
             String::new()
@@ -206,7 +216,7 @@ impl Region {
                 path,
                 query,
                 body: body.as_bytes(),
-                caller: &caller,
+                caller,
                 environment: Environment::default(),
                 authorization: Authorization::Enforce,
             })

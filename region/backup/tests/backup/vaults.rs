@@ -1,8 +1,11 @@
 //! Vaults, their locks, what stays when a process ends.
 
+use std::sync::Arc;
+
+use geodynamo_policy::{Caller, NamedPolicy, Policy, PolicyKind};
 use serde_json::{Value, json};
 
-use crate::support::{DAY, HOUR, ROLE, segment, two};
+use crate::support::{ACCOUNT, DAY, HOUR, ROLE, segment, two};
 
 const LOCK: &str = "/backup-vaults/kept/vault-lock";
 
@@ -233,4 +236,45 @@ async fn refusals() {
     let of_point = format!("/backup-vaults/vv/recovery-points/{}", segment(&point));
     a.call("DELETE", &of_point, Value::Null).await.unwrap();
     a.call("DELETE", "/backup-vaults/vv", Value::Null).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_copies_is_let_into_the_vault() {
+    let (a, _, _) = two().await;
+    a.make_table("tab").await;
+    a.make_vault("mine").await;
+    a.make_vault("theirs").await;
+    let point = a.back_up("tab", "mine").await;
+    let caller = |statements: Value| {
+        let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        let policy = Policy::parse(&text, PolicyKind::Identity).unwrap();
+        let mut caller = Caller::user(ACCOUNT, "/", "ann", "AIDAANN");
+        caller.policies.identity.push(NamedPolicy::new("p", Arc::new(policy)));
+        caller
+    };
+    let allow = |action: &str, resource: &str| json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+    let mine = allow("backup:*", &a.vault_arn("mine"));
+    let start = allow("backup:StartCopyJob", &point);
+    let role = allow("iam:PassRole", ROLE);
+    let copy = |vault: &str| {
+        json!({
+            "RecoveryPointArn": point,
+            "SourceBackupVaultName": "mine",
+            "DestinationBackupVaultArn": a.vault_arn(vault),
+            "IamRoleArn": ROLE,
+        })
+    };
+    let denied = Err("AccessDeniedException");
+    let without_role = caller(json!([mine, start]));
+    assert_eq!(
+        a.call_as(&without_role, "PUT", "/copy-jobs", copy("mine")).await,
+        denied
+    );
+    let ann = caller(json!([mine, start, role]));
+    assert_eq!(a.call_as(&ann, "PUT", "/copy-jobs", copy("theirs")).await, denied);
+    assert!(a.call_as(&ann, "PUT", "/copy-jobs", copy("mine")).await.is_ok());
+    assert_eq!(
+        a.call_as(&ann, "DELETE", "/backup-vaults/theirs", Value::Null).await,
+        denied
+    );
 }

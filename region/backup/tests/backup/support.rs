@@ -153,6 +153,7 @@ impl Region {
             table_class: None,
             tags: Default::default(),
             resource_policy: None,
+            master_key: None,
         };
         self.tables.create_table(create).await.unwrap();
     }

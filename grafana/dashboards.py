@@ -13,7 +13,7 @@ import agreement
 import reactions
 import recovery
 import tables
-from upkeep import upkeep
+import upkeep
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 WIDTH = 24
@@ -311,7 +311,8 @@ def storage():
             (f"geodynamo_storage_recoveries_total{{{REGION}}}", "recoveries, {{region}}"),
             (f"geodynamo_storage_reads_failed_total{{{REGION}}}", "failed reads, {{region}}"),
         ], "none"),
-        *upkeep(of, row, rate, REGION),
+        *upkeep.upkeep(of, row, rate, REGION),
+        *upkeep.cassandra(of, row, rate, REGION),
         row("Memory and disk"),
         of("Row cache, share of hits", "Reads of single rows.", [(f"{hits} / clamp_min({hits} + {misses}, 1)", "{{region}}")], "percentunit"),
         of("Caches", "Block cache with memtables, row cache, memtables.", [

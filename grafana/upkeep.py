@@ -28,3 +28,27 @@ def upkeep(of, row, rate, region):
         gauge("Bytes by data key", "Of those files.", "encryption_file_bytes", "bytes", "{{data_key}}, {{region}}"),
         moved("Written anew", "Because of an older data key.", "encryption_rewritten_bytes_total"),
     ]
+
+
+def cassandra(of, row, rate, region):
+    """The panels of regions on Cassandra; without one they are empty."""
+
+    def gauge(title, description, metric, unit="none"):
+        return of(title, description, [(f"geodynamo_cassandra_{metric}{{{region}}}", "{{region}}, {{instance}}")], unit)
+
+    def each(title, description, metric):
+        return of(title, description, [(rate(f"geodynamo_cassandra_{metric}_total"), "{{region}}, {{instance}}")], "ops")
+
+    return [
+        row("Cassandra"),
+        gauge("Owner", "1 is the node that writes the region's log.", "owner"),
+        gauge("Epoch", "Greater with every owner.", "epoch"),
+        gauge("Connections passed on", "By nodes that stand by, to the owner.", "passed_on_connections"),
+        each("Log entries", "Lightweight transactions, each of many commits.", "entries"),
+        each("Unknown outcomes", "Cassandra did not answer in time; found out afterwards.", "unknown_outcomes"),
+        gauge("Log position", "The last entry of the log.", "log_position"),
+        gauge("Rows behind the log", "Entries that rows have not followed yet.", "rows_behind"),
+        gauge("Overlay", "Bytes of those entries.", "overlay_bytes", "bytes"),
+        each("Rows written", "After the log.", "rows_written"),
+        each("Rows read", "Single ones, from Cassandra.", "reads"),
+    ]

@@ -57,6 +57,12 @@ def test_a_table_under_a_key_of_kms(kms, tmp_path):  # noqa: F811
         assert client.get_item(TableName="sealed", Key={"pk": {"S": "a"}})["Item"]["text"]["S"] == PLANTED
         make(client, "plain")
         client.put_item(TableName="plain", Item={"pk": {"S": "a"}})
+        # A table that has rows gets a key: they are written anew, in the engine that regions have.
+        client.update_table(TableName="plain", SSESpecification={"Enabled": True, "KMSMasterKeyId": key})
+        wait_until(lambda: described(client, "plain")["SSEDescription"]["Status"] == "ENABLED", "rows are sealed")
+        client.update_table(TableName="plain", SSESpecification={"Enabled": False})
+        wait_until(lambda: "SSEDescription" not in described(client, "plain"), "the key is gone")
+        assert client.get_item(TableName="plain", Key={"pk": {"S": "a"}})["Item"]
         proxy.mode = "disabled"
         wait_until(
             lambda: described(client, "sealed")["TableStatus"] == "INACCESSIBLE_ENCRYPTION_CREDENTIALS", "it is away"

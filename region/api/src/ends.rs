@@ -23,21 +23,7 @@ pub(crate) fn on_items(operation: Operation) -> Option<DataOperation> {
             }
         };
     }
-    same!(
-        GetItem,
-        PutItem,
-        UpdateItem,
-        DeleteItem,
-        Query,
-        Scan,
-        BatchGetItem,
-        BatchWriteItem,
-        TransactGetItems,
-        TransactWriteItems,
-        ExecuteStatement,
-        BatchExecuteStatement,
-        ExecuteTransaction
-    )
+    geodynamo_table::with_data_operations!(same)
 }
 
 /// How a request ended that took so many seconds.

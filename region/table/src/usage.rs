@@ -60,21 +60,29 @@ macro_rules! operations {
     };
 }
 
-operations!(
-    GetItem,
-    PutItem,
-    UpdateItem,
-    DeleteItem,
-    Query,
-    Scan,
-    BatchGetItem,
-    BatchWriteItem,
-    TransactGetItems,
-    TransactWriteItems,
-    ExecuteStatement,
-    BatchExecuteStatement,
-    ExecuteTransaction
-);
+/// Gives the names of the operations on items to a macro.
+#[macro_export]
+macro_rules! with_data_operations {
+    ($then:ident) => {
+        $then! {
+            GetItem,
+            PutItem,
+            UpdateItem,
+            DeleteItem,
+            Query,
+            Scan,
+            BatchGetItem,
+            BatchWriteItem,
+            TransactGetItems,
+            TransactWriteItems,
+            ExecuteStatement,
+            BatchExecuteStatement,
+            ExecuteTransaction
+        }
+    };
+}
+
+with_data_operations! { operations }
 
 /// What is counted of a table, or of all that are not told apart.
 #[derive(Debug, Default)]

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use geodynamo_replicator_core::Millis;
-use geodynamo_seal::{MasterKeys, RowKey, SealError};
-use geodynamo_storage::{Engine, StorageError};
+use geodynamo_seal::{MasterKeys, RowKey, SealError, sealed_under};
+use geodynamo_storage::{Engine, LogId, Position, StorageError};
 
 use super::{Encryption, SealedKey, Step, make_key, unwrap_key};
 use crate::{
     Result, Table, TableError, Tables,
     registers::{Registers, Setting, pack},
 };
+
+/// When rows that could not be written anew are tried again.
+const REWRITE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How the data keys of tables are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +68,11 @@ impl<E: Engine> Tables<E> {
         let Some(masters) = self.master_keys.clone() else {
             return;
         };
+        // Writing rows anew takes long, and other tables' keys do not wait for it.
+        tokio::join!(self.keep_keys(&masters, options), self.keep_rewriting());
+    }
+
+    async fn keep_keys(&self, masters: &Arc<dyn MasterKeys>, options: TableKeyOptions) {
         let mut changed = self.catalog();
         let mut checked = tokio::time::Instant::now();
         loop {
@@ -74,7 +82,7 @@ impl<E: Engine> Tables<E> {
                 checked = tokio::time::Instant::now();
             }
             for table in self.all() {
-                if let Err(error) = self.keep_key(&masters, &table, is_due, options).await {
+                if let Err(error) = self.keep_key(masters, &table, is_due, options).await {
                     tracing::warn!(table = table.name(), %error, "a table's key cannot be looked after");
                 }
             }
@@ -84,6 +92,35 @@ impl<E: Engine> Tables<E> {
                 known = changed.changed() => if known.is_err() { return },
             }
         }
+    }
+
+    /// Writes rows anew, one table after the other, whenever the catalog changes or some were left.
+    async fn keep_rewriting(&self) {
+        let mut changed = self.catalog();
+        loop {
+            changed.borrow_and_update();
+            for table in self.all() {
+                if let Err(error) = self.rewrite_table(&table).await {
+                    tracing::warn!(table = table.name(), %error, "rows cannot be written anew");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(REWRITE_AGAIN_AFTER) => {}
+                known = changed.changed() => if known.is_err() { return },
+            }
+        }
+    }
+
+    async fn rewrite_table(&self, table: &Table) -> Result<()> {
+        let Some(encryption) = table.registers.encryption.get(self.region()) else {
+            return Ok(());
+        };
+        if encryption.step() != Step::Rewrite || table.live.key.is_away() {
+            return Ok(());
+        }
+        let written = self.rewrite_rows(table, encryption).await?;
+        tracing::info!(table = table.name(), written, "rows are sealed as they are to be");
+        self.set_encryption(table, encryption, |now| now.rewrite = false).await
     }
 
     async fn keep_key(
@@ -123,20 +160,32 @@ impl<E: Engine> Tables<E> {
                 self.set_encryption(table, encryption, |now| now.key = Some(sealed))
                     .await
             }
-            Step::Rewrite if away.is_none() => {
-                let written = self.rewrite_rows(table, encryption).await?;
-                tracing::info!(table = table.name(), written, "rows are sealed as they are to be");
-                self.set_encryption(table, encryption, |now| now.rewrite = false).await
-            }
             Step::Forget => {
-                let id = encryption.key.as_ref().and_then(SealedKey::id);
-                self.set_encryption(table, encryption, |now| now.key = None).await?;
-                // Change logs still have what was sealed under it: it is forgotten with the process.
-                tracing::info!(table = table.name(), key = ?id, "no row is under the data key any more");
+                // Links and streams may still have to read what the change logs have under it.
+                if self.logs_are_plain(table).await? {
+                    self.set_encryption(table, encryption, |now| now.key = None).await?;
+                    tracing::info!(table = table.name(), "nothing is under the data key any more");
+                }
                 Ok(())
             }
             Step::Rewrite | Step::Rest => Ok(()),
         }
+    }
+
+    /// Whether no change log of a table has a sealed record any more. They are written in order, so the oldest one tells.
+    async fn logs_are_plain(&self, table: &Table) -> Result<bool> {
+        for info in self.change_logs(table) {
+            let log = LogId(info.log.0);
+            let oldest = self
+                .store()
+                .engine()
+                .log_read(log, Position::START, 1, usize::MAX)
+                .await?;
+            if oldest.iter().any(|record| sealed_under(&record.record).is_some()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Asks the service for a table's data key.

@@ -6,8 +6,8 @@
 //!
 //! - A table that has no data key gets one; until it does, it takes no requests.
 //! - A data key that is wrapped under another master key than the one that is wanted is wrapped anew.
-//! - Rows that are not sealed as they are to be are written anew in the background ([`rewrite`]). A data key that no row is
-//!   under any more is forgotten.
+//! - Rows that are not sealed as they are to be are written anew in the background ([`rewrite`]). A data key that no row and
+//!   no record of a change log is under any more is forgotten.
 //! - A service that refuses a table's data key, as it does when the master key is disabled, makes the table *inaccessible*:
 //!   the key is forgotten at once, and requests are refused until the service gives it again. A service that cannot be reached
 //!   changes nothing for a while.
@@ -75,7 +75,7 @@ enum Step {
     Wrap,
     /// Its rows are to be written anew.
     Rewrite,
-    /// No row is under its data key any more.
+    /// No row is under its data key any more: once no change log is, it can be forgotten.
     Forget,
     Rest,
 }
@@ -277,6 +277,8 @@ impl<E: Engine> Tables<E> {
             }),
         );
         match (&encryption.master, id) {
+            // What its change logs still have under the key is all that needs it.
+            (None, Some(_)) if !encryption.rewrite => true,
             (_, Some(id)) => seals.with_id(id).is_some(),
             (Some(_), None) => false,
             (None, None) => true,

@@ -346,3 +346,40 @@ async fn replicas_have_keys_of_their_own() {
         assert!(get(&regions.all[1], "t", &key("later", 1)).await.is_some());
     }
 }
+
+/// What a peer has not had yet is read from a change log that is still sealed, though the table has no key any more.
+#[tokio::test]
+async fn a_key_is_kept_for_as_long_as_logs_need_it() {
+    for mode in MODES {
+        let mut regions = Regions::with_table(mode, &["a", "b"]).await;
+        let masters: Arc<dyn MasterKeys> = Arc::new(Masters::default());
+        let reopened = async |region: &Region, time: &Arc<Time>| {
+            let options = options("a", &["a", "b"], time);
+            let masters = Some(Arc::clone(&masters));
+            Tables::open_sealed(region.engine().crash(), options, masters)
+                .await
+                .unwrap()
+        };
+        regions.all[0] = reopened(&regions.all[0], &regions.times[0]).await;
+        regions.all[0].update_table("t", change(Some("mine"))).await.unwrap();
+        keep_until(&regions.all[0], is_settled).await;
+        put(&regions.all[0], "t", with(key("k", 1), "x", s(SECRET))).await;
+        assert_eq!(with_secret(&stored(&regions.all[0]).await), 0);
+        regions.all[0].update_table("t", change(None)).await.unwrap();
+        let rows_plain = async {
+            while with_secret(&rows(&regions.all[0]).await) == 0 {
+                tokio::task::yield_now().await;
+            }
+            // Whoever looks after keys has had the time to forget it.
+            keep_until(&regions.all[0], |_| true).await;
+        };
+        tokio::select! {
+            () = regions.all[0].keep_table_keys(TableKeyOptions::default()) => panic!("keys are looked after for ever"),
+            waited = tokio::time::timeout(Duration::from_secs(20), rows_plain) => waited.unwrap(),
+        }
+        regions.all[0] = reopened(&regions.all[0], &regions.times[0]).await;
+        regions.settle().await;
+        let there = get(&regions.all[1], "t", &key("k", 1)).await.unwrap();
+        assert_eq!(there.get("x"), Some(&s(SECRET)), "{mode:?}");
+    }
+}

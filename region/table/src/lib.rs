@@ -8,114 +8,73 @@
 //! commit is durable, and the next write of the key would not see it. Whoever serves clients that may go away runs
 //! writes where nobody drops them.
 
-pub mod capacity;
-pub mod kinesis;
+mod background;
+mod catalog;
+mod encryption;
+mod error;
+mod indexing;
+mod layout;
+mod local;
+mod log;
+mod merge;
+mod read;
 pub mod recovery;
 pub mod schema;
-pub mod throughput;
-
-mod apply;
-mod backfill;
-mod catalog;
-mod classes;
-mod collections;
-mod conflicts;
-mod copies;
-mod copy;
-mod counts;
-mod cursors;
-mod date;
-mod description;
-mod digest;
-mod directory;
-mod encryption;
-mod ends;
-mod error;
-mod expiry;
-mod group;
-mod imports;
-mod index;
-mod index_changes;
-mod index_state;
-mod insights;
-mod kept;
-mod keys;
-mod logs;
-mod lost;
-mod metered;
-mod ongoing;
-mod order;
-mod parked;
-mod prepare;
-mod range;
-mod read;
-mod reconcile;
-mod record;
-mod registers;
-mod replicas;
-mod resource_policy;
-mod scaling;
-mod session;
-mod stats;
 mod store;
-mod stored;
 mod streams;
-mod sweep;
-mod system;
 mod table;
 mod tables;
-mod throttle;
-mod throughput_changes;
-mod token;
-mod traces;
-mod transaction;
 mod ttl;
-mod update_size;
-pub mod usage;
 mod verify;
 mod write;
 
-pub use capacity::Capacity;
+pub use log::kinesis;
+pub use schema::capacity;
+pub use table::{throughput, usage};
+
+pub use background::DRAIN_MS_MAX;
+pub use background::lost::GIVEN_UP_MS;
+pub use catalog::index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
+pub use catalog::scaling::{Consumed, Provisioned};
 pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
-pub use collections::COLLECTION_BYTES_MAX;
-pub use conflicts::{CONFLICTS_PAGE_MAX, Conflict, ConflictId, ConflictPage, ConflictSide};
-pub use copies::{CopiedChange, CopiedChanges};
-pub use description::{Description, IndexDescription, ReplicaDescription};
-pub use digest::{Digest, PartDigest};
 pub use encryption::{EncryptionDescription, TableKeyOptions};
 pub use error::{ConditionFailed, Result, TableError};
 pub use geodynamo_item::size::ITEM_BYTES_MAX;
-pub use index::ItemKey;
-pub use index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
-pub use index_state::IndexBuild;
-pub use insights::{
-    INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind, InsightsMode, InsightsReport, InsightsSetting,
-};
-pub use kept::Keeper;
-pub use lost::GIVEN_UP_MS;
-pub use metered::ReadItems;
-pub use order::TimeSource;
+pub use layout::index::ItemKey;
+pub use layout::stored::StoredItem;
+pub use local::kept::Keeper;
+pub use local::order::TimeSource;
+pub use local::system::SystemTable;
+pub use local::traces::TracedWrite;
+pub use log::copies::{CopiedChange, CopiedChanges};
+pub use merge::session::{SESSION_CHARS_MAX, Seen, noting};
+pub use read::conflicts::{CONFLICTS_PAGE_MAX, Conflict, ConflictId, ConflictPage, ConflictSide};
+pub use read::digest::{Digest, PartDigest};
+pub use read::metered::ReadItems;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
-pub use reconcile::DRAIN_MS_MAX;
-pub use resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
-pub use scaling::{Consumed, Provisioned};
-pub use session::{SESSION_CHARS_MAX, Seen, noting};
-pub use stored::StoredItem;
+pub use schema::capacity::Capacity;
 pub use streams::{
     ConflictVersion, ConflictVersions, EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX,
     RecordForm, RecordPage, SHARD_MS, STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription,
     StreamError, StreamKind, StreamName, StreamOptions, StreamPage, StreamRecord, stream_label,
 };
-pub use sweep::Swept;
-pub use system::SystemTable;
+pub use table::description::{Description, IndexDescription, ReplicaDescription};
+pub use table::index_state::IndexBuild;
+pub use table::insights::{
+    INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind, InsightsMode, InsightsReport, InsightsSetting,
+};
+pub use table::resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
+pub use table::throttle::{
+    Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled,
+};
 pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
 pub use tables::{Counts, Options, Tables};
-pub use throttle::{Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled};
-pub use token::{ClientToken, TOKEN_VALID_MS};
-pub use traces::TracedWrite;
-pub use transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};
+pub use ttl::sweep::Swept;
 pub use ttl::{TimeToLiveStatus, TtlOptions};
 pub use verify::{
     CollectOptions, HealReason, HealedRow, PairReport, Proof, Remains, TableReport, VerifyCounts, VerifyOptions,
 };
+pub use write::collections::COLLECTION_BYTES_MAX;
+pub use write::token::{ClientToken, TOKEN_VALID_MS};
+pub use write::transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};
 pub use write::{WriteOptions, Written};

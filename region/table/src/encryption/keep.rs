@@ -9,7 +9,7 @@ use geodynamo_storage::{Engine, LogId, Position, StorageError};
 use super::{Encryption, SealedKey, Step, make_key, unwrap_key};
 use crate::{
     Result, Table, TableError, Tables,
-    registers::{Registers, Setting, pack},
+    table::registers::{Registers, Setting, pack},
 };
 
 /// When rows that could not be written anew are tried again.

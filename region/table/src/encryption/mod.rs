@@ -31,9 +31,9 @@ pub(crate) use self::{keep::take_in, presence::KeyPresence};
 use crate::{
     Result, Table, TableError, Tables,
     catalog::Change,
-    registers::{Setting, pack},
     schema::IndexKind,
     store::{Current, TableSeal},
+    table::registers::{Setting, pack},
 };
 
 /// How a region's replica of a table is to be sealed, and how it is.

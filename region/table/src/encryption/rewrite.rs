@@ -8,8 +8,8 @@ use geodynamo_storage::{Commit, Engine, Precondition, StorageError, Write};
 
 use super::{Encryption, SealedKey};
 use crate::{
-    Result, Table, Tables, keys,
-    keys::space,
+    Result, Table, Tables,
+    layout::keys::{self, space},
     read,
     schema::IndexKind,
     store::{self, Store},

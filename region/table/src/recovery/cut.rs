@@ -10,8 +10,10 @@ use geodynamo_storage::{Direction, Engine, Scan, Snapshot};
 use super::{PointInTime, TableSettings};
 use crate::{
     Result, StoredItem, Table, TableStatus, Tables,
-    keys::{self, space},
-    record,
+    layout::{
+        keys::{self, space},
+        record,
+    },
     store::StoreSnapshot,
 };
 

@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{PointInTime, Restore, Row};
 use crate::{
     CreateTable, Description, Result, StoredItem, Table, TableError, Tables,
-    index::ItemKey,
-    keys,
-    record::Record,
-    registers::{Setting, pack},
+    layout::{index::ItemKey, keys, record::Record},
     schema::{ReplicaEntry, ReplicaStatus},
+    table::registers::{Setting, pack},
     write::{KeyChange, Staged},
 };
 

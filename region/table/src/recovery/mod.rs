@@ -17,6 +17,7 @@
 mod cut;
 mod door;
 mod holders;
+pub(crate) mod imports;
 mod load;
 mod settings;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     CreateTable, NewIndex, Table,
     schema::{Billing, IndexDefinition, IndexStatus, KeySchema, Stream, TimeToLive},
-    throughput::{IndexUpdate, OnDemandLimits, OnDemandUpdate, ThroughputUpdate},
+    table::throughput::{IndexUpdate, OnDemandLimits, OnDemandUpdate, ThroughputUpdate},
 };
 
 /// Whether a region's replica of a table has point-in-time recovery: a register.

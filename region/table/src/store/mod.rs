@@ -17,7 +17,7 @@ use geodynamo_storage::{
 };
 
 pub(crate) use self::seals::{Current, Seals, TableSeal};
-use crate::keys::{self, space};
+use crate::layout::keys::{self, space};
 
 /// An engine whose rows may be sealed.
 #[derive(Debug)]

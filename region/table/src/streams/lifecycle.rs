@@ -9,7 +9,8 @@ use super::{
     state::{Horizon, State, Stream},
 };
 use crate::{
-    Result, Table, Tables, keys,
+    Result, Table, Tables,
+    layout::keys,
     schema::{Stream as Setting, StreamView},
     table::{Live, TableStatus},
 };

@@ -11,10 +11,8 @@ use super::{
 };
 use crate::{
     StoredItem, TableError, Tables,
-    conflicts::region_of,
-    index::ItemKey,
-    keys,
-    record::Record,
+    layout::{index::ItemKey, keys, record::Record},
+    read::conflicts::region_of,
     schema::{KeySchema, StreamView},
 };
 

@@ -9,9 +9,10 @@ use geodynamo_storage::Write;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Result, TableError, keys,
-    registers::pack,
+    Result, TableError,
+    layout::keys,
     schema::{KeySchema, StreamView},
+    table::registers::pack,
 };
 
 /// What a stream is.

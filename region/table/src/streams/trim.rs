@@ -4,7 +4,7 @@ use geodynamo_replicator_core::{LogId, Millis, Position};
 use geodynamo_storage::{Engine, Write};
 
 use super::state::Horizon;
-use crate::{Result, Table, TableError, Tables, keys, table::TableStatus};
+use crate::{Result, Table, TableError, Tables, layout::keys, table::TableStatus};
 
 /// Records looked at first when a log is trimmed by age: most often the oldest is young enough.
 const FIRST_ROWS: usize = 1;

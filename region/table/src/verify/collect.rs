@@ -10,10 +10,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::rows::{mark_of, space_of};
 use crate::{
-    Result, Table, Tables, keys,
-    order::latch_of,
-    record::{self, Record},
-    system::is_system,
+    Result, Table, Tables,
+    layout::{
+        keys,
+        record::{self, Record},
+    },
+    local::{order::latch_of, system::is_system},
     table::TableStatus,
 };
 

@@ -15,14 +15,15 @@ use super::{
 };
 use crate::{
     Result, StoredItem, Table, TableError, Tables,
-    apply::key_at,
-    expiry, index,
-    index::ItemKey,
-    keys,
-    order::latch_of,
-    record::{self, Record},
+    layout::{
+        expiry,
+        index::{self, ItemKey},
+        keys,
+        record::{self, Record},
+    },
+    local::{order::latch_of, system::is_system},
+    merge::key_at,
     schema::ReplicaStatus,
-    system::is_system,
     write::{KeyChange, Staged},
 };
 

@@ -34,8 +34,8 @@ pub use self::{
 };
 use crate::{
     Result, Table, TableError, Tables,
+    local::system::{SystemTable, is_system},
     schema::ReplicaStatus,
-    system::{SystemTable, is_system},
     table::TableStatus,
 };
 
@@ -531,7 +531,7 @@ impl<E: Engine> Tables<E> {
 /// A table's name for people.
 fn shown_name(table: &Table) -> String {
     match table.id() {
-        id if id == crate::registers::CATALOG => "(catalog)".into(),
+        id if id == crate::table::registers::CATALOG => "(catalog)".into(),
         id if id == SystemTable::Access as u64 => "(access)".into(),
         id if is_system(id) => format!("(system {id})"),
         _ => table.name().to_owned(),

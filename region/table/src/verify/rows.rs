@@ -15,8 +15,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     Result, Table, Tables,
-    keys::{self, space},
-    record::{self, Record},
+    layout::{
+        keys::{self, space},
+        record::{self, Record},
+    },
 };
 
 /// The most rows read at a time.

@@ -17,8 +17,11 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, Table, TableError, Tables, keys, registers::pack, schema::ReplicaStatus, system::is_system,
-    table::TableStatus,
+    Result, Table, TableError, Tables,
+    layout::keys,
+    local::system::is_system,
+    schema::ReplicaStatus,
+    table::{TableStatus, registers::pack},
 };
 
 /// The system key of what is kept of a table, before its id.

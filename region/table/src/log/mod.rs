@@ -1,0 +1,158 @@
+//! This replica's change logs, as links see them.
+
+pub(crate) mod copies;
+pub mod kinesis;
+
+use bytes::Bytes;
+use geodynamo_replicator_core::{Change, HostError, LogId, LogInfo, Millis, Origin, Position, TableId, Version};
+use geodynamo_storage::Engine;
+use tokio::sync::watch;
+
+use crate::{
+    Result, Table, TableError, Tables,
+    layout::{keys, record::Record},
+    merge::key_at,
+};
+
+/// The most records of a log that [`Tables::oldest_unapplied`] looks through for one of this replica's own.
+const UNAPPLIED_ROWS: usize = 256;
+/// The most bytes, likewise.
+const UNAPPLIED_BYTES: usize = 1 << 20;
+
+impl<E: Engine> Tables<E> {
+    /// The logs that a region must get: those of every table that has, or is admitting, a replica there, and the
+    /// system tables'.
+    pub fn logs_to(&self, region: &str) -> Vec<LogInfo> {
+        let mut logs: Vec<_> = self.system().all().flat_map(|table| self.logs_of(table)).collect();
+        for table in self.all() {
+            // What is sealed under a key that is away cannot be read, and is sent once it is there again.
+            if table.replicates_to(region) && table.live.key.away_since().is_none() {
+                logs.extend(self.logs_of(&table));
+            }
+        }
+        logs
+    }
+
+    /// The last readable position of one of this replica's logs.
+    pub fn log_end(&self, log: LogId) -> Position {
+        self.ends.get(log).unwrap_or_default()
+    }
+
+    /// The number of the last growth of a log: changes whenever something was added to one that links have to send.
+    pub fn writes(&self) -> watch::Receiver<u64> {
+        self.ends.watch()
+    }
+
+    /// The logs that have grown since the growth with a number, with their last readable positions.
+    pub fn grown_since(&self, number: u64) -> Vec<(LogId, Position)> {
+        self.ends.grown_since(number)
+    }
+
+    /// Changes whenever the catalog has.
+    pub fn catalog(&self) -> watch::Receiver<u64> {
+        self.catalog_changed.subscribe()
+    }
+
+    /// Records of one of this replica's logs.
+    pub async fn read_log(
+        &self,
+        log: LogId,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> std::result::Result<Vec<(Position, Change)>, HostError> {
+        let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
+        let (log, after) = (geodynamo_storage::LogId(log.0), geodynamo_storage::Position(after.0));
+        let records = self
+            .store()
+            .log_read(log, after, rows_max, bytes_max)
+            .await
+            .map_err(|error| failed(&error))?;
+        let decode = |record: geodynamo_storage::LogRecord| {
+            let change = Change::decode(&record.record).map_err(|error| failed(&error))?;
+            Ok((Position(record.position.0), change))
+        };
+        records.into_iter().map(decode).collect()
+    }
+
+    /// The current versions of keys, in their order; no more once `bytes_max` is reached.
+    pub async fn versions(
+        &self,
+        table: TableId,
+        wanted: Vec<Bytes>,
+        bytes_max: usize,
+    ) -> std::result::Result<Vec<Option<Version>>, HostError> {
+        let Some(table) = self.replicated(table.0) else {
+            return Err(HostError(format!("table {table} is not known here")));
+        };
+        self.read_versions(&table, &wanted, bytes_max)
+            .await
+            .map_err(|error| HostError(error.to_string()))
+    }
+
+    async fn read_versions(&self, table: &Table, wanted: &[Bytes], bytes_max: usize) -> Result<Vec<Option<Version>>> {
+        let place = |key: &Bytes| key_at(table, key).map(|at| keys::item(table.id(), at.route, &at.bytes));
+        let engine_keys = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
+        let mut versions = Vec::with_capacity(wanted.len());
+        let mut bytes = 0;
+        for found in self.store().get_each(&engine_keys).await? {
+            bytes += found.as_ref().map_or(0, Bytes::len);
+            let record = found.map(|bytes| Record::read(&bytes)).transpose()?;
+            versions.push(record.map(Record::into_version));
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(versions)
+    }
+
+    /// A region has durably applied one of this replica's logs up to a position.
+    pub fn acked(&self, region: &str, log: LogId, position: Position) {
+        let mut acked = self.acked.lock();
+        let known = acked.entry((region.to_owned(), log)).or_default();
+        *known = (*known).max(position);
+    }
+
+    /// When the oldest of this replica's writes was committed that a region has not applied, by this replica's wall clock;
+    /// `None` if it has applied all. Reads the start of each log that the region is behind on.
+    pub async fn oldest_unapplied(&self, region: &str) -> Result<Option<Millis>> {
+        let mut oldest: Option<Millis> = None;
+        for log in self.logs_to(region) {
+            let applied = self
+                .acked
+                .lock()
+                .get(&(region.to_owned(), log.log))
+                .copied()
+                .unwrap_or_default();
+            if applied >= self.log_end(log.log) {
+                continue;
+            }
+            let rows = self.read_log(log.log, applied, UNAPPLIED_ROWS, UNAPPLIED_BYTES).await;
+            let rows = rows.map_err(|error| TableError::Corrupt(error.0))?;
+            let local = rows.iter().find(|(_, change)| change.origin == Origin::Local);
+            let found = local.map(|(_, change)| change.commit_time);
+            oldest = oldest.into_iter().chain(found).min();
+        }
+        Ok(oldest)
+    }
+
+    /// This replica's logs of a table.
+    pub(crate) fn logs_of(&self, table: &Table) -> Vec<LogInfo> {
+        let map = table.partitions();
+        let log = |partition| {
+            let range = map.range(partition).unwrap_or((0, u64::MAX));
+            LogInfo::new(self.replica(), TableId(table.id()), partition, range)
+        };
+        (0..map.partitions()).map(log).collect()
+    }
+
+    /// Up to where every other replica of a table has applied one of this replica's logs; the log's end if there is none.
+    pub(crate) fn applied_everywhere(&self, table: &Table, log: LogId) -> Position {
+        let acked = self.acked.lock();
+        let others = table
+            .other_replicas(self.region())
+            .filter(|(region, _)| table.replicates_to(region));
+        let applied = others.map(|(region, _)| acked.get(&(region.clone(), log)).copied().unwrap_or_default());
+        applied.min().unwrap_or_else(|| self.log_end(log))
+    }
+}

@@ -1,0 +1,151 @@
+//! Policies of tables and streams: their texts, which stay in their region. What they mean is for the API to say.
+
+use std::sync::Arc;
+
+use geodynamo_storage::Engine;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Result, StreamName, Table, Tables,
+    table::registers::{Setting, pack},
+};
+
+/// A policy as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourcePolicy {
+    /// The JSON document.
+    pub text: String,
+    /// Which one of the policies that the resource had: digits. The same document put again keeps it.
+    pub revision: String,
+}
+
+/// What a policy is of.
+#[derive(Clone, Copy, Debug)]
+pub enum PolicyOf<'a> {
+    /// A table, by name.
+    Table(&'a str),
+    /// A stream of a table that is there.
+    Stream(&'a StreamName),
+}
+
+/// Which policy has to be there before a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedPolicy<'a> {
+    /// Any, or none.
+    Any,
+    /// None.
+    Absent,
+    /// The one of this revision.
+    Revision(&'a str),
+}
+
+impl ResourcePolicy {
+    /// A policy that follows another.
+    pub(crate) fn new(text: String, before: Option<&Self>, now_ms: u64) -> Self {
+        let revision = match before {
+            Some(before) if before.text == text => before.revision.clone(),
+            // Later than the last, whatever the clock says.
+            Some(before) => {
+                let last: u64 = before.revision.parse().unwrap_or(0);
+                now_ms.max(last.saturating_add(1)).to_string()
+            }
+            None => now_ms.to_string(),
+        };
+        Self { text, revision }
+    }
+}
+
+impl Table {
+    /// Its policy in a region.
+    pub fn resource_policy(&self, region: &str) -> Option<&Arc<ResourcePolicy>> {
+        self.registers.resource_policies.get(region)
+    }
+
+    fn policy_of(&self, region: &str, of: PolicyOf<'_>) -> Option<&Arc<ResourcePolicy>> {
+        match of {
+            PolicyOf::Table(_) => self.resource_policy(region),
+            // Hardly any table has one, so a name is rarely copied for nothing.
+            PolicyOf::Stream(stream) if !self.registers.stream_policies.is_empty() => {
+                let key = (region.to_owned(), stream.label_ms);
+                self.registers.stream_policies.get(&key)
+            }
+            PolicyOf::Stream(_) => None,
+        }
+    }
+}
+
+impl<E: Engine> Tables<E> {
+    /// The policy of a table or a stream in this region.
+    ///
+    /// # Errors
+    /// ResourceNotFound if there is no such table.
+    pub fn resource_policy(&self, of: PolicyOf<'_>) -> Result<Option<Arc<ResourcePolicy>>> {
+        let table = self.table_named(of.table())?;
+        Ok(table.policy_of(self.region(), of).cloned())
+    }
+
+    /// The policy of a stream; none if there is no such stream.
+    pub fn stream_policy(&self, stream: &StreamName) -> Option<Arc<ResourcePolicy>> {
+        self.resource_policy(PolicyOf::Stream(stream)).ok().flatten()
+    }
+
+    /// Puts a policy in the place of the one that is there, or takes it away (`text` is `None`). Gives the policy that there is
+    /// now, or was before it was taken away; the outer `None` if there was not what `expected` says, and nothing is changed.
+    ///
+    /// # Errors
+    /// ResourceNotFound if there is no such table.
+    pub async fn set_resource_policy(
+        &self,
+        of: PolicyOf<'_>,
+        text: Option<String>,
+        expected: ExpectedPolicy<'_>,
+    ) -> Result<Option<Option<ResourcePolicy>>> {
+        let _changing = self.catalog_lock.lock().await;
+        let table = self.table_named(of.table())?;
+        let before = table
+            .policy_of(self.region(), of)
+            .map(|policy| ResourcePolicy::clone(policy));
+        let fits = match (expected, &before) {
+            (ExpectedPolicy::Any, _) | (ExpectedPolicy::Absent, None) => true,
+            (ExpectedPolicy::Revision(revision), Some(before)) => before.revision == revision,
+            (ExpectedPolicy::Absent, Some(_)) | (ExpectedPolicy::Revision(_), None) => false,
+        };
+        if !fits {
+            return Ok(None);
+        }
+        let region = self.region().to_owned();
+        let setting = match of {
+            PolicyOf::Table(_) => Setting::ResourcePolicy(region),
+            PolicyOf::Stream(stream) => Setting::StreamPolicy(region, stream.label_ms),
+        };
+        let after = text.map(|text| ResourcePolicy::new(text, before.as_ref(), self.now_ms()));
+        if after != before {
+            let packed = after.as_ref().map(pack).transpose()?;
+            self.set_locked(table.id(), vec![(setting, packed)]).await?;
+        }
+        Ok(Some(after.or(before)))
+    }
+}
+
+impl<'a> PolicyOf<'a> {
+    fn table(self) -> &'a str {
+        match self {
+            Self::Table(table) => table,
+            Self::Stream(stream) => &stream.table,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_grow_with_each_change() {
+        let first = ResourcePolicy::new("a".into(), None, 7);
+        assert_eq!(first.revision, "7");
+        assert_eq!(ResourcePolicy::new("a".into(), Some(&first), 9), first);
+        assert_eq!(ResourcePolicy::new("b".into(), Some(&first), 9).revision, "9");
+        assert_eq!(ResourcePolicy::new("b".into(), Some(&first), 3).revision, "8");
+    }
+}

@@ -1,9 +1,11 @@
-"""What a reader relies on and the compiler does not check: layers, file lengths, and a project that holds all it needs.
+"""What a reader relies on and the compiler does not check: layers, rooms within a crate, file lengths, and a project that holds
+all it needs.
 
 `scripts/tidy.py` prints each fault with its place and exits 1 if there is one. It first proves, on small trees that break
 one rule each, that it can find them.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,6 +54,16 @@ MAY_USE = {
     "triggers": {"item", "json", "outgoing", "policy", "storage", "table"},
     "loadgen": {"access", "topology", "wan"},
 }
+# The rooms of a large crate, from the ground up: each is a folder, or a file, of its src. A room knows those before it alone,
+# and a room's parts (structs that have an engine) have their methods in that room and in no other.
+ROOMS = {
+    "region/table": [
+        "time", "schema", "layout", "store", "table", "local", "read", "write", "rows", "log", "sealing", "indexes", "streams",
+        "catalog", "indexing", "table_keys", "ttl", "progress", "merge", "verify", "recovery", "background", "tables",
+    ],
+}  # fmt: skip
+# Files of such a crate that every room may use, and that may use every room.
+FACE = {"lib", "error"}
 # They stand above all layers: what they may use is not bounded. Nothing may use them but each other's tests.
 ABOVE = {"geodynamo", "tests", "model", "fuzz"}
 # Crates that must hear of time, randomness and the network from their callers.
@@ -62,7 +74,8 @@ IMPURE = {"tokio", "rand", "quinn", "rocksdb", "hyper"}
 def main():
     prove()
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    faults = list(find(ROOT, listed.splitlines()))
+    files = listed.splitlines()
+    faults = [*find(ROOT, files), *check_rooms(ROOT, files)]
     for fault in faults:
         print(fault)
     return 1 if faults else 0
@@ -83,6 +96,68 @@ def find(root, files):
                 yield f"{name}: {lines} lines; one noun a file, {LINES_MAX} at most"
             if OUTSIDE in text.replace('"', "/"):
                 yield f"{name}: refers to a folder outside the project"
+
+
+def check_rooms(root, files):
+    """Yields what is wrong with the rooms of the crates that have some."""
+    for crate, rooms in ROOMS.items():
+        src = f"{crate}/src/"
+        texts = {name: plain((root / name).read_text()) for name in files if name.startswith(src) and is_code(root / name)}
+        face = root / src / "lib.rs"
+        names = exported(face.read_text()) if face.is_file() else {}
+        parts = {part: room_of(name, src) for name, text in texts.items() for part in PART.findall(text)}
+        for name, text in texts.items():
+            room = room_of(name, src)
+            if room in FACE:
+                continue
+            if room not in rooms:
+                yield f"{name}: {room} has no place among the rooms of {crate}"
+                continue
+            for used in sorted({names.get(first, first) for first in firsts(text)} & set(rooms)):
+                if rooms.index(used) > rooms.index(room):
+                    yield f"{name}: {room} may not use {used}, which stands above it"
+            for part in METHODS.findall(text):
+                if parts.get(part, room) != room:
+                    yield f"{name}: {part} is a part of the room {parts[part]}, and has its methods there"
+
+
+# A part of a crate with rooms, and methods of one.
+PART = re.compile(r"^(?:pub(?:\(\w+\))? )?struct (\w+)<E: Engine>", re.MULTILINE)
+METHODS = re.compile(r"^impl<E: Engine> (\w+)<E>", re.MULTILINE)
+
+
+def is_code(path):
+    tests = path.name == "tests.rs" or "tests" in path.parts or path.parent.name == "model"
+    return path.suffix == ".rs" and not tests and path.is_file()
+
+
+def plain(text):
+    """A file's code without comments and without the tests at its end."""
+    return re.sub(r"//.*", "", text.split("\n#[cfg(test)]\nmod ")[0])
+
+
+def room_of(name, src):
+    return name[len(src) :].split("/")[0].removesuffix(".rs")
+
+
+def exported(face):
+    """The names that a crate's face hands out, each with the room that it is from."""
+    uses = re.findall(r"pub use (?:crate::)?(\w+)((?:::\w+)*)(?:::\{([^}]*)\})?;", face)
+    return {name: room for room, path, many in uses for name in re.findall(r"\w+", many or path.split("::")[-1])}
+
+
+def firsts(text):
+    """The first segments of all paths that begin with `crate::`."""
+    for path in re.findall(r"\bcrate::(\{|\w+)(?=((?:[^;{}]|\{[^;]*?\})*))", text):
+        if path[0] != "{":
+            yield path[0]
+    for tree in re.findall(r"\buse crate::\{([^;]*)\};", text):
+        depth = 0
+        for piece in re.findall(r"[{}]|,|\w+(?:::)?", tree):
+            if piece in "{}":
+                depth += 1 if piece == "{" else -1
+            elif depth == 0 and piece != ",":
+                yield piece.removesuffix("::")
 
 
 def check_crate(name, manifest):
@@ -121,6 +196,33 @@ def prove():
             path.write_text(text)
             if not list(find(Path(folder), [name])):
                 sys.exit(f"tidy does not find what is wrong with {name}")
+    prove_rooms()
+
+
+def prove_rooms():
+    """Negative controls of the rooms: each file alone is a fault, beside a crate that has none."""
+    src = "region/table/src/"
+    sound = {
+        f"{src}lib.rs": "mod merge;\nmod write;\npub use merge::Merge;\n",
+        f"{src}merge/mod.rs": "use crate::write::Writes;\npub struct Merge<E: Engine>(Writes<E>);\nimpl<E: Engine> Merge<E> {}\n",
+        f"{src}write/mod.rs": "pub struct Writes<E: Engine>(E);\n#[cfg(test)]\nmod tests {\n    use crate::Merge;\n}\n",
+    }
+    broken = {
+        "": None,
+        f"{src}write/up.rs": "use crate::{Result, merge::Merge};\n",
+        f"{src}write/inline.rs": "fn up() { crate::merge::apply() }\n",
+        f"{src}write/by_name.rs": "use crate::Merge;\n",
+        f"{src}write/methods.rs": "impl<E: Engine> Merge<E> {}\n",
+        f"{src}cellar.rs": "\n",
+    }
+    for name, text in broken.items():
+        with tempfile.TemporaryDirectory() as folder:
+            tree = {**sound, **({name: text} if name else {})}
+            for path, content in tree.items():
+                (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / path).write_text(content)
+            if bool(list(check_rooms(Path(folder), list(tree)))) != bool(name):
+                sys.exit(f"tidy does not tell what is wrong with rooms: {name or 'nothing'}")
 
 
 if __name__ == "__main__":

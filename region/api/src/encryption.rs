@@ -15,7 +15,7 @@ pub(crate) type Wanted = Option<Option<String>>;
 impl<E: Engine> Api<E> {
     /// What a request asks for. Where there is no key service, a key is refused, or only shown: see [`crate::Habits`].
     pub(crate) fn wanted_key(&self, given: Option<&generated::SSESpecification>) -> Result<Wanted, ApiError> {
-        if !self.tables.has_master_keys() {
+        if !self.tables.sealing().has_master_keys() {
             self.check_encryption(given)?;
             return Ok(None);
         }

@@ -77,7 +77,7 @@ impl Unbuilt {
 impl<E: Engine> Api<E> {
     /// Waits until a table that was changed is as asked, where that is this API's habit.
     pub(crate) async fn await_settled(&self, table: u64) {
-        if self.habits.at_once && !self.tables.await_settled(table, SETTLED_MAX).await {
+        if self.habits.at_once && !self.tables.local().await_settled(table, SETTLED_MAX).await {
             tracing::warn!(table, "a table took long to come to the state that was asked for");
         }
     }

@@ -168,7 +168,7 @@ impl<E: Engine> Api<E> {
                 None => answering.await,
                 Some(operation) => {
                     let end = |answer: &_| ends::end_of(answer, started.elapsed().as_secs_f64());
-                    usage::counting(&self.tables, operation, answering, end).await
+                    usage::counting(self.tables.local(), operation, answering, end).await
                 }
             }
         };

@@ -391,7 +391,7 @@ impl<E: Engine> Shared<E> {
             Ok(TableStatus::Creating) => {}
             Ok(_) => {
                 if !job.tags.is_empty()
-                    && let Err(error) = self.tables.tag(&job.table, job.tags.clone()).await
+                    && let Err(error) = self.tables.catalog().tag(&job.table, job.tags.clone()).await
                 {
                     tracing::warn!(%error, table = job.table, "a restored table is not tagged");
                 }

@@ -419,7 +419,7 @@ impl Known {
     /// Reads what is stored. A row that a newer release wrote is passed over.
     pub(crate) async fn load<E: Engine>(tables: &Tables<E>) -> Result<Self, TableError> {
         let mut known = Self::default();
-        for (_, place, value) in tables.kept_rows(Keeper::Backup).await? {
+        for (_, place, value) in tables.local().kept_rows(Keeper::Backup).await? {
             match rmp_serde::from_slice::<Row>(&value) {
                 Ok(row) => known.put(row),
                 Err(error) => tracing::warn!(%error, ?place, "a row of AWS Backup's is not known"),
@@ -441,7 +441,7 @@ pub(crate) async fn commit<E: Engine>(
         changes.push((row.place(), Some(row.pack()?)));
     }
     changes.extend(gone.iter().map(|row| (row.place(), None)));
-    tables.keep(Keeper::Backup, GROUP, changes).await?;
+    tables.local().keep(Keeper::Backup, GROUP, changes).await?;
     let mut known = known.lock();
     rows.into_iter().for_each(|row| known.put(row));
     gone.iter().for_each(|row| known.remove(row));

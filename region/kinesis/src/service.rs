@@ -130,7 +130,7 @@ impl<E: Engine> Kinesis<E> {
     /// If the rows cannot be read.
     pub async fn start(tables: Arc<Tables<E>>, options: Options) -> Result<Self, TableError> {
         let mut all: BTreeMap<(u64, String), Kept> = BTreeMap::new();
-        for (group, key, value) in tables.kept_rows(Keeper::Kinesis).await? {
+        for (group, key, value) in tables.local().kept_rows(Keeper::Kinesis).await? {
             match read(&key, &value)? {
                 Some(Row::Destination(stored)) => {
                     let stream = stored.stream.clone();
@@ -144,7 +144,7 @@ impl<E: Engine> Kinesis<E> {
         }
         let holds = Arc::<Holds>::default();
         let holder: Arc<dyn LogHolder> = Arc::<Holds>::clone(&holds);
-        tables.add_holder(&holder);
+        tables.logs().add_holder(&holder);
         let kinesis = Self(Arc::new(Inner {
             tables,
             options,
@@ -153,18 +153,18 @@ impl<E: Engine> Kinesis<E> {
             holds,
         }));
         for ((id, stream), (stored, positions)) in all {
-            let (Some(stored), Some(table)) = (stored, kinesis.0.tables.table_with_id(id)) else {
+            let (Some(stored), Some(table)) = (stored, kinesis.0.tables.local().table_with_id(id)) else {
                 // The table is gone.
                 kinesis.0.forget(id, &stream, positions.into_keys()).await;
                 continue;
             };
-            let logs = kinesis.0.tables.change_logs(&table);
+            let logs = kinesis.0.tables.local().change_logs(&table);
             let position = |log: &LogInfo| Position(positions.get(&log.partition).copied().unwrap_or_default());
             let entry = kinesis.0.entry(stored, logs.iter().map(position).collect());
             let is_fed = entry.stored.lock().status.is_fed();
             kinesis.0.entries.lock().insert((id, stream), Arc::clone(&entry));
             if is_fed {
-                kinesis.0.tables.feed(&table, true);
+                kinesis.0.tables.streams().feed(&table, true);
                 kinesis.0.hold(&table);
                 kinesis.0.begin(&entry, table);
             }
@@ -189,7 +189,7 @@ impl<E: Engine> Kinesis<E> {
         let now_ms = self.0.tables.now_ms();
         let entries = self.0.entries.lock();
         let stats = |((id, stream), entry): (&(u64, String), &Arc<Entry>)| {
-            let table = self.0.tables.table_with_id(*id)?;
+            let table = self.0.tables.local().table_with_id(*id)?;
             let since = entry.waiting_since_ms.load(Relaxed);
             entry.stored.lock().status.is_fed().then(|| DestinationStats {
                 table: table.name().to_owned(),
@@ -239,7 +239,7 @@ impl<E: Engine> Inner<E> {
                 continue;
             }
             let positions = entry.positions.lock();
-            for (log, position) in self.tables.change_logs(table).iter().zip(positions.iter()) {
+            for (log, position) in self.tables.local().change_logs(table).iter().zip(positions.iter()) {
                 let least = held.entry(log.log).or_insert(*position);
                 *least = (*least).min(*position);
             }
@@ -248,7 +248,7 @@ impl<E: Engine> Inner<E> {
     }
 
     async fn keep(&self, table: u64, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), TableError> {
-        self.tables.keep(Keeper::Kinesis, table, rows).await
+        self.tables.local().keep(Keeper::Kinesis, table, rows).await
     }
 
     async fn store(&self, stored: &Stored) -> Result<(), TableError> {
@@ -284,7 +284,7 @@ impl<E: Engine> Inner<E> {
             return;
         }
         let mut readers = JoinSet::new();
-        for log in self.tables.change_logs(&table) {
+        for log in self.tables.local().change_logs(&table) {
             let (inner, entry, table) = (Arc::clone(&self), Arc::clone(&entry), Arc::clone(&table));
             readers.spawn(async move { inner.read(&entry, &table, &log).await });
         }
@@ -301,9 +301,9 @@ impl<E: Engine> Inner<E> {
                     }
                 }
             }
-            if self.tables.table_with_id(table.id()).is_none() {
+            if self.tables.local().table_with_id(table.id()).is_none() {
                 readers.shutdown().await;
-                let partitions = self.tables.change_logs(&table);
+                let partitions = self.tables.local().change_logs(&table);
                 self.forget(table.id(), &stream, partitions.iter().map(|log| log.partition))
                     .await;
                 return;
@@ -312,7 +312,7 @@ impl<E: Engine> Inner<E> {
         readers.shutdown().await;
         // How far the readers have come, to the last record.
         let positions = entry.positions.lock().clone();
-        for (log, position) in self.tables.change_logs(&table).iter().zip(positions) {
+        for (log, position) in self.tables.local().change_logs(&table).iter().zip(positions) {
             self.store_position(&table, &stream, log.partition, position).await;
         }
     }
@@ -360,7 +360,7 @@ impl<E: Engine> Inner<E> {
             .of_table(table.id())
             .iter()
             .any(|entry| entry.stored.lock().status.is_fed());
-        self.tables.feed(table, fed);
+        self.tables.streams().feed(table, fed);
         self.hold(table);
     }
 
@@ -370,10 +370,14 @@ impl<E: Engine> Inner<E> {
         let partition = usize::from(log.partition);
         let mut at = entry.positions.lock().get(partition).copied().unwrap_or_default();
         let mut stored = (at, tokio::time::Instant::now());
-        let mut writes = self.tables.writes();
+        let mut writes = self.tables.logs().growth();
         loop {
             writes.mark_unchanged();
-            let found = self.tables.fed_records(table, log, at, RECORDS_MAX, READ_BYTES).await;
+            let found = self
+                .tables
+                .streams()
+                .fed_records(table, log, at, RECORDS_MAX, READ_BYTES)
+                .await;
             let (records, looked_at) = match found {
                 Ok(found) => found,
                 Err(error) => {

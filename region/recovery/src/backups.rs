@@ -171,7 +171,7 @@ impl<E: Engine> Recoveries<E> {
         let table = self.tables.table_named(&settings.name).ok();
         let table = table.filter(|table| table.id() == settings.id);
         let snapshot = match table {
-            Some(table) => self.tables.snapshot_of(&table).await,
+            Some(table) => self.tables.logs().snapshot_of(&table).await,
             None => None,
         };
         match snapshot {
@@ -189,7 +189,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// Begins a backup of a table as it is now.
     pub(crate) async fn begin_backup(&self, table: &Table, name: &str, note: Option<Vec<u8>>) -> Result<Entry> {
-        let snapshot = self.tables.snapshot_of(table).await.ok_or(Error::Gone)?;
+        let snapshot = self.tables.logs().snapshot_of(table).await.ok_or(Error::Gone)?;
         let (settings, ms) = (snapshot.settings.clone(), snapshot.cut.ms);
         let mut record = BackupRecord::new(BackupKind::User, name, ms, settings, snapshot.counts);
         record.note = note;
@@ -212,7 +212,7 @@ impl<E: Engine> Recoveries<E> {
         let base = listing
             .base_for(cut.ms)
             .ok_or_else(|| Error::damaged(dir, "it has no base"))?;
-        let settings = self.tables.settings_of(table);
+        let settings = self.tables.local().settings_of(table);
         let name = format!("{}{DELETED_TABLE_BACKUP}", table.name());
         let mut record = BackupRecord::new(BackupKind::System, &name, cut.ms, settings, table.counts());
         record.job = Some(Job {
@@ -326,7 +326,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// Whether something that is being restored is read from a folder.
     pub(crate) fn is_read(&self, dir: &str) -> bool {
-        self.tables.restoring().iter().any(|restoring| {
+        self.tables.loads().restoring().iter().any(|restoring| {
             let job: Option<Job> = rmp_serde::from_slice(&restoring.restore.job).ok();
             job.is_some_and(|job| job.dir == dir)
         })

@@ -191,7 +191,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// The tables that are to be followed; forgets the others.
     fn followed(&self) -> Vec<(Arc<Follower>, Arc<Table>)> {
-        let tables = self.tables.tables_with_point_in_time();
+        let tables = self.tables.local().tables_with_point_in_time();
         let now = self.tables.now_ms();
         let mut followers = self.followers.lock();
         followers.retain(|id, _| {
@@ -227,7 +227,7 @@ impl<E: Engine> Recoveries<E> {
     }
 
     async fn try_ship(&self, follower: &Follower, table: &Arc<Table>, state: &mut State) -> Result<bool> {
-        let setting = self.tables.point_in_time(table).ok_or(Error::Gone)?;
+        let setting = self.tables.local().point_in_time(table).ok_or(Error::Gone)?;
         if state.done {
             return Ok(false);
         }
@@ -248,8 +248,8 @@ impl<E: Engine> Recoveries<E> {
         let Some(chain) = &mut state.chain else {
             return Ok(false);
         };
-        let cut = self.tables.cut(table).await.ok_or(Error::Gone)?;
-        let settings = self.tables.settings_of(table);
+        let cut = self.tables.logs().cut(table).await.ok_or(Error::Gone)?;
+        let settings = self.tables.local().settings_of(table);
         if chain.settings.as_ref() != Some(&settings) {
             let name = format!("{}/settings/{}", chain.dir, layout::stamped(cut.ms));
             let bytes = self.archive.put(&name, kind::SETTINGS, pack(&name, &settings)?).await?;
@@ -289,7 +289,7 @@ impl<E: Engine> Recoveries<E> {
             table: table.name().into(),
             reason: reason.into(),
         };
-        let logs = self.tables.change_logs(table);
+        let logs = self.tables.local().change_logs(table);
         if logs.len() != chain.shipped.len() {
             return Err(gap("it has other partitions"));
         }
@@ -298,7 +298,7 @@ impl<E: Engine> Recoveries<E> {
         for (partition, (info, end)) in logs.iter().zip(&cut.ends).enumerate() {
             let mut at = Position(chain.shipped[partition]);
             while at < *end {
-                let records = self.tables.read_log(info.log, at, READ_ROWS, READ_BYTES).await;
+                let records = self.tables.logs().read_log(info.log, at, READ_ROWS, READ_BYTES).await;
                 let records = records.map_err(|error| TableError::Corrupt(error.to_string()))?;
                 if records.is_empty() {
                     return Err(gap("records are gone"));
@@ -368,7 +368,7 @@ impl<E: Engine> Recoveries<E> {
             return Ok(None);
         };
         let closed_ms = listing.closed_ms().unwrap_or(start_ms);
-        self.tables.commit_after(closed_ms);
+        self.tables.local().commit_after(closed_ms);
         let base = match listing.bases.last() {
             None => None,
             Some(base) => {
@@ -399,7 +399,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// A new chain, which begins now.
     async fn start_chain(&self, table: &Table) -> Result<Chain> {
-        let cut = self.tables.cut(table).await.ok_or(Error::Gone)?;
+        let cut = self.tables.logs().cut(table).await.ok_or(Error::Gone)?;
         Ok(Chain {
             dir: format!("{}/{}", self.table_folder(table), layout::chain(cut.ms)),
             start_ms: cut.ms,
@@ -455,7 +455,7 @@ impl<E: Engine> Recoveries<E> {
     async fn write_base(&self, table: &Arc<Table>, dir: &str) -> Result<(Base, u64)> {
         // The semaphore is never closed.
         let _turn = self.base_turn.acquire().await.ok();
-        let snapshot = self.tables.snapshot_of(table).await.ok_or(Error::Gone)?;
+        let snapshot = self.tables.logs().snapshot_of(table).await.ok_or(Error::Gone)?;
         let (base, manifest) = base::write(&self.archive, dir, &snapshot, self.options.chunk_bytes).await?;
         self.counters.bases.fetch_add(1, Ordering::Relaxed);
         self.count_bytes(manifest.stored_bytes);
@@ -465,7 +465,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// Lets everybody see how far a chain is, and lets go of the logs up to there.
     fn show(&self, follower: &Follower, table: &Table, chain: &Chain) {
-        let logs = self.tables.change_logs(table);
+        let logs = self.tables.local().change_logs(table);
         let positions = logs
             .iter()
             .zip(&chain.shipped)
@@ -497,9 +497,10 @@ impl<E: Engine> Recoveries<E> {
         let age = now.saturating_sub(shown.closed_ms.unwrap_or(shown.since_ms));
         let ends = self
             .tables
+            .local()
             .change_logs(table)
             .into_iter()
-            .map(|info| self.tables.log_end(info.log));
+            .map(|info| self.tables.local().log_end(info.log));
         let records: u64 = ends
             .zip(&shown.shipped)
             .map(|(end, at)| end.0.saturating_sub(*at))

@@ -21,7 +21,7 @@ impl<E: Engine> Recoveries<E> {
     /// Restores everything that is to be restored; returns when it is done. The first error, if there was one.
     pub async fn restore_all(&self) -> Result<()> {
         let mut result = Ok(());
-        for restoring in self.tables.restoring() {
+        for restoring in self.tables.loads().restoring() {
             if self.take(&restoring)
                 && let Err(error) = self.restore_one(&restoring).await
             {
@@ -33,7 +33,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// The same in the background.
     pub(crate) fn restore_in_background(&self) {
-        for restoring in self.tables.restoring() {
+        for restoring in self.tables.loads().restoring() {
             if self.take(&restoring) {
                 let this = self.clone();
                 tokio::spawn(async move {
@@ -68,7 +68,7 @@ impl<E: Engine> Recoveries<E> {
                 self.counters.restores_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(table = restoring.name, %error, "a table cannot be restored: it is removed");
                 // Gone already, perhaps.
-                let _ = self.tables.abandon_restore(restoring.table).await;
+                let _ = self.tables.loads().abandon_restore(restoring.table).await;
             }
         }
         self.restoring.lock().remove(&restoring.table);
@@ -78,12 +78,12 @@ impl<E: Engine> Recoveries<E> {
     async fn load(&self, restoring: &Restoring) -> Result<u64> {
         let table = restoring.table;
         let job: Job = unpack("a restore", &restoring.restore.job)?;
-        let mut mark = self.tables.load_mark(table).await?;
+        let mut mark = self.tables.loads().load_mark(table).await?;
         let mut moment = Moment::open(&self.archive, &job, mark.last(), self.options.overlay_bytes_max).await?;
         let of = moment.manifest().items;
         while let Some(rows) = moment.next_rows(ROWS_MAX, ROWS_BYTES).await? {
             mark = mark.behind(&rows);
-            self.tables.load_rows(table, &rows, &mark).await?;
+            self.tables.loads().load_rows(table, &rows, &mark).await?;
             let count = rows.len() as u64;
             self.counters.restored_items.fetch_add(count, Ordering::Relaxed);
             if let Some(progress) = self.restoring.lock().get_mut(&table) {
@@ -96,7 +96,7 @@ impl<E: Engine> Recoveries<E> {
                 format!("it has {} items, not {of}", mark.items),
             ));
         }
-        self.tables.finish_restore(table).await?;
+        self.tables.loads().finish_restore(table).await?;
         Ok(mark.items)
     }
 }

@@ -53,8 +53,8 @@ impl<E: Engine> Recoveries<E> {
     }
 
     async fn retain_table(&self, folder: &str, id: u64, own: bool, now: Millis) -> Result<()> {
-        let live = self.tables.table_with_id(id).filter(|_| own);
-        let setting = live.as_ref().and_then(|table| self.tables.point_in_time(table));
+        let live = self.tables.local().table_with_id(id).filter(|_| own);
+        let setting = live.as_ref().and_then(|table| self.tables.local().point_in_time(table));
         let period = setting.map_or(RECOVERY_PERIOD_DAYS_MAX, |setting| setting.period_days);
         let oldest_ms = now.saturating_sub(Millis::from(period) * DAY_MS);
         // A deleted table's chain is kept as long as its backup is.

@@ -118,7 +118,7 @@ impl<E: Engine> Recoveries<E> {
     pub fn new(tables: Arc<Tables<E>>, archive: Archive, options: Options) -> Self {
         let holds = Arc::<Holds>::default();
         let holder: Arc<dyn LogHolder> = Arc::<Holds>::clone(&holds);
-        tables.add_holder(&holder);
+        tables.logs().add_holder(&holder);
         Self(Arc::new(Inner {
             tables,
             archive,

@@ -34,7 +34,11 @@ impl<E: Engine> Recovery for Recoveries<E> {
     fn continuous_backups(&self, table: &str) -> Result<ContinuousBackups> {
         let found = self.tables.table_named(table);
         let found = found.map_err(|_| RecoveryError::TableNotFound(table.into()))?;
-        let setting = self.tables.point_in_time(&found).filter(|setting| setting.enabled);
+        let setting = self
+            .tables
+            .local()
+            .point_in_time(&found)
+            .filter(|setting| setting.enabled);
         let Some(setting) = setting else {
             return Ok(ContinuousBackups::default());
         };
@@ -63,7 +67,7 @@ impl<E: Engine> Recovery for Recoveries<E> {
                 TableStatus::Active | TableStatus::Updating => {}
                 status => return Err(in_use(table, status)),
             }
-            let before = self.tables.point_in_time(&found);
+            let before = self.tables.local().point_in_time(&found);
             let was_on = before.is_some_and(|before| before.enabled);
             let period = before.filter(|before| before.enabled).map(|before| before.period_days);
             let setting = PointInTime {
@@ -76,7 +80,7 @@ impl<E: Engine> Recovery for Recoveries<E> {
             };
             let never = before.is_none() && !enabled;
             if !never && before != Some(setting) {
-                self.tables.set_point_in_time(table, setting).await?;
+                self.tables.loads().set_point_in_time(table, setting).await?;
             }
             self.continuous_backups(table)
         })
@@ -157,13 +161,13 @@ impl<E: Engine> Recovery for Recoveries<E> {
             if self.tables.table_named(&name).is_ok() {
                 return Err(RecoveryError::TableAlreadyExists(name));
             }
-            if self.tables.restoring().len() >= self.options.restores_max {
+            if self.tables.loads().restoring().len() >= self.options.restores_max {
                 return Err(RecoveryError::LimitExceeded(format!(
                     "Subscriber limit exceeded: There is a limit of {} simultaneous restores",
                     self.options.restores_max
                 )));
             }
-            let created = self.tables.create_restored(create, &from.restore).await;
+            let created = self.tables.loads().create_restored(create, &from.restore).await;
             let description = created.map_err(|error| match error {
                 TableError::ResourceInUse(_) => RecoveryError::TableAlreadyExists(name),
                 error => error.into(),
@@ -284,7 +288,11 @@ impl<E: Engine> Recoveries<E> {
         let name = if by_arn { table_of(source) } else { source };
         let live = self.tables.table_named(name).ok();
         if let Some(table) = &live {
-            let setting = self.tables.point_in_time(table).filter(|setting| setting.enabled);
+            let setting = self
+                .tables
+                .local()
+                .point_in_time(table)
+                .filter(|setting| setting.enabled);
             let unavailable = || RecoveryError::PointInTimeRecoveryUnavailable(name.into());
             let setting = setting.ok_or_else(unavailable)?;
             let follower = self.follower(table.id());
@@ -298,7 +306,7 @@ impl<E: Engine> Recoveries<E> {
                     let chain = chains.iter().find(|chain| chain.dir() == dir);
                     let job = chain.and_then(|chain| chain.job_with(at, ends));
                     let job = job.ok_or(RecoveryError::InvalidRestoreTime)?;
-                    return self.restorable_from(self.tables.settings_of(table), &job, at, None);
+                    return self.restorable_from(self.tables.local().settings_of(table), &job, at, None);
                 }
             }
             if at_ms.is_none() {
@@ -307,7 +315,7 @@ impl<E: Engine> Recoveries<E> {
         } else if !by_arn {
             return Err(RecoveryError::TableNotFound(name.into()));
         }
-        let period = live.as_ref().and_then(|table| self.tables.point_in_time(table));
+        let period = live.as_ref().and_then(|table| self.tables.local().point_in_time(table));
         let live = live
             .zip(period)
             .map(|(table, setting)| (table.id(), self.oldest_ms(setting)));

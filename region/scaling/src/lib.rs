@@ -151,9 +151,9 @@ impl<E: Engine> Scaling<E> {
         options: Options,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, TableError> {
-        let changes = tables.system_changes(SystemTable::Scaling);
+        let changes = tables.rows().system_changes(SystemTable::Scaling);
         let mut known = Known::default();
-        for (place, value) in tables.system_rows(SystemTable::Scaling).await? {
+        for (place, value) in tables.rows().system_rows(SystemTable::Scaling).await? {
             if let Some(row) = Row::read(&value) {
                 known.put(place, row);
             }
@@ -174,9 +174,9 @@ impl<E: Engine> Scaling<E> {
 /// Takes what other regions changed.
 async fn follow<E: Engine>(shared: Arc<Shared<E>>, mut changes: watch::Receiver<u64>, mut stop: watch::Receiver<bool>) {
     loop {
-        let places = shared.tables.system_merged(SystemTable::Scaling);
+        let places = shared.tables.rows().system_merged(SystemTable::Scaling);
         if !places.is_empty() {
-            match shared.tables.system_get(SystemTable::Scaling, &places).await {
+            match shared.tables.rows().system_get(SystemTable::Scaling, &places).await {
                 Ok(values) => shared.take(places, values),
                 Err(error) => tracing::warn!(%error, "what other regions changed of auto scaling cannot be read"),
             }
@@ -209,7 +209,7 @@ impl<E: Engine> Shared<E> {
             changes.push((row.place(), Some(row.pack()?)));
         }
         changes.extend(gone.iter().map(|place| (place.clone(), None)));
-        self.tables.system_commit(SystemTable::Scaling, changes).await?;
+        self.tables.rows().system_commit(SystemTable::Scaling, changes).await?;
         let mut known = self.known.lock();
         gone.iter().for_each(|place| known.remove(place));
         for row in rows {

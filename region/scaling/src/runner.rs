@@ -94,7 +94,7 @@ impl<E: Engine> Runner<E> {
         let Rules { high, low } = self.shared.options.rules;
         let kept = high.max(low).max(1);
         let mut counted = HashMap::new();
-        for now in self.shared.tables.consumed() {
+        for now in self.shared.tables.catalog().consumed() {
             for (write, total) in [(false, now.read), (true, now.write)] {
                 let counter = (now.table, now.index_id, write);
                 if let Some(before) = self.counted.get(&counter) {
@@ -135,7 +135,7 @@ impl<E: Engine> Runner<E> {
                 }
             }
             // In on-demand mode, or without the index, it waits.
-            if let Ok(Some(there)) = shared.tables.provisioned(&key.table, key.index.as_deref()) {
+            if let Ok(Some(there)) = shared.tables.catalog().provisioned(&key.table, key.index.as_deref()) {
                 self.settle_one(&key, &target, &there, over).await;
             }
         }
@@ -176,7 +176,11 @@ impl<E: Engine> Runner<E> {
             return;
         };
         let start_ms = shared.tables.now_ms();
-        let done = shared.tables.provision(&key.table, index, key.access(), to).await;
+        let done = shared
+            .tables
+            .catalog()
+            .provision(&key.table, index, key.access(), to)
+            .await;
         if matches!(done, Err(TableError::ResourceInUse(_))) {
             // The table is being changed; there is another period.
             return;

@@ -219,7 +219,7 @@ impl<E: Engine> Shared<E> {
 
     /// The keys of the same setting in all regions that share it.
     fn alike(&self, key: &Key) -> Vec<Key> {
-        let there = self.tables.provisioned(&key.table, key.index.as_deref());
+        let there = self.tables.catalog().provisioned(&key.table, key.index.as_deref());
         match there {
             Ok(Some(there)) if key.write => {
                 let in_region = |region| Key { region, ..key.clone() };

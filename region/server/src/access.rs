@@ -65,7 +65,7 @@ pub(crate) async fn start<E: Engine>(
     };
     let identity_keys = Arc::new(ConfiguredKeys::new(&config.access.identity_providers)?);
     // Rows that come from here on are told, whether or not they are among those that are read now.
-    let mut changes = tables.system_changes(SystemTable::Access);
+    let mut changes = tables.rows().system_changes(SystemTable::Access);
     changes.mark_changed();
     let iam = Iam::open(TablesStore(Arc::clone(tables)), options, identity_keys).await?;
     let (kept, tables) = (Arc::clone(&iam), Arc::clone(tables));
@@ -77,7 +77,7 @@ pub(crate) async fn start<E: Engine>(
                     if changed.is_err() {
                         break;
                     }
-                    let rows = tables.system_merged(SystemTable::Access);
+                    let rows = tables.rows().system_merged(SystemTable::Access);
                     while let Err(error) = kept.refresh(&rows).await {
                         tracing::error!(%error, "what other regions changed of IAM cannot be read");
                         tokio::time::sleep(AGAIN_AFTER).await;
@@ -121,7 +121,7 @@ pub(crate) async fn ensure_root<E: Engine>(
         }
         return Ok(());
     }
-    let (iam, mut changes) = (Arc::clone(iam), tables.system_changes(SystemTable::Access));
+    let (iam, mut changes) = (Arc::clone(iam), tables.rows().system_changes(SystemTable::Access));
     tokio::spawn(async move {
         // Whether there was a change or nobody answered: what is known now counts.
         let _ = tokio::time::timeout(OTHERS_KNOW_AFTER, changes.changed()).await;

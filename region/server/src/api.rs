@@ -336,6 +336,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     async fn digest(&self, table: &str) -> Result<Value, AdminError> {
         let digest = self
             .tables
+            .reads()
             .digest(table)
             .await
             .map_err(|error| admin_error(error, table))?;
@@ -347,7 +348,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             "" => None,
             after => Some(ConflictId::parse(after).ok_or_else(|| AdminError::NoSuchConflict(after.to_owned()))?),
         };
-        let page = self.tables.conflicts(table, after.as_ref(), limit).await;
+        let page = self.tables.reads().conflicts(table, after.as_ref(), limit).await;
         page.and_then(|page| conflicts::page_json(&page))
             .map_err(|error| admin_error(error, table))
     }
@@ -355,13 +356,13 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     async fn conflict(&self, table: &str, id: &str) -> Result<Value, AdminError> {
         let none = || AdminError::NoSuchConflict(id.to_owned());
         let parsed = ConflictId::parse(id).ok_or_else(none)?;
-        let found = self.tables.conflict(table, &parsed).await;
+        let found = self.tables.reads().conflict(table, &parsed).await;
         let found = found.map_err(|error| admin_error(error, table))?.ok_or_else(none)?;
         conflicts::conflict_json(&found).map_err(|error| admin_error(error, table))
     }
 
     fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError> {
-        let reports = self.tables.verify_report(table);
+        let reports = self.tables.verify().verify_report(table);
         reports
             .map(|reports| verify::reports_json(&reports))
             .map_err(|error| admin_error(error, table.unwrap_or_default()))
@@ -376,7 +377,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     }
 
     fn verify_now(&self, table: Option<&str>) -> Result<Value, AdminError> {
-        let begun = self.tables.verify_now(table);
+        let begun = self.tables.verify().verify_now(table);
         begun.map_err(|error| admin_error(error, table.unwrap_or_default()))?;
         self.verify_report(table)
     }
@@ -387,7 +388,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             let reason = format!("{region} is connected: its replicas are removed with UpdateTable");
             return Err(AdminError::Refused(reason));
         }
-        let forgotten = self.tables.forget_region(region).await;
+        let forgotten = self.tables.background().forget_region(region).await;
         let tables = forgotten.map_err(|error| AdminError::Refused(error.to_string()))?;
         Ok(json!({ "tables": tables }))
     }

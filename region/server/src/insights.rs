@@ -11,7 +11,7 @@ pub(crate) const MINUTES: u64 = 5;
 
 /// Where contributor insights are on.
 pub(crate) fn settings_json<E: Engine>(tables: &Tables<E>) -> Value {
-    let on = tables.all_insights(None).into_iter();
+    let on = tables.catalog().all_insights(None).into_iter();
     let on = on.filter(|(.., setting)| setting.enabled);
     let shown = |(table, index, setting): (String, Option<String>, InsightsSetting)| json!({ "table": table, "index": index, "mode": setting.mode.code() });
     json!({ "insights": on.map(shown).collect::<Vec<_>>() })
@@ -27,7 +27,7 @@ pub(crate) fn report_json<E: Engine>(
     index: Option<&str>,
     minutes: u64,
 ) -> Result<Value, TableError> {
-    let reports = tables.insights_report(table, index, minutes)?;
+    let reports = tables.catalog().insights_report(table, index, minutes)?;
     let reports: Result<Vec<Value>, TableError> = reports.iter().map(rule_json).collect();
     Ok(json!({ "table": table, "index": index, "minutes": minutes, "rules": reports? }))
 }

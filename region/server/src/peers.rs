@@ -36,7 +36,7 @@ impl<E: Engine> TablesHost<E> {
     async fn writable(&self) {
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
-            () = self.tables.writable() => {}
+            () = self.tables.local().writable() => {}
             () = shutdown.wait() => {}
         }
     }
@@ -56,23 +56,23 @@ impl<E: Engine> Host for TablesHost<E> {
     }
 
     fn writes(&self) -> watch::Receiver<u64> {
-        self.tables.writes()
+        self.tables.logs().growth()
     }
 
     fn catalog(&self) -> watch::Receiver<u64> {
-        self.tables.catalog()
+        self.tables.local().catalog_changes()
     }
 
     fn logs_to(&self, region: &str) -> Vec<LogInfo> {
-        self.tables.logs_to(region)
+        self.tables.logs().logs_to(region)
     }
 
     fn log_end(&self, log: LogId) -> Position {
-        self.tables.log_end(log)
+        self.tables.local().log_end(log)
     }
 
     fn grown_since(&self, write: u64) -> Vec<(LogId, Position)> {
-        self.tables.grown_since(write)
+        self.tables.logs().grown_since(write)
     }
 
     fn read_log(
@@ -82,7 +82,7 @@ impl<E: Engine> Host for TablesHost<E> {
         rows_max: usize,
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<(Position, Change)>, HostError>> + Send {
-        self.tables.read_log(log, after, rows_max, bytes_max)
+        self.tables.logs().read_log(log, after, rows_max, bytes_max)
     }
 
     fn versions(
@@ -91,30 +91,34 @@ impl<E: Engine> Host for TablesHost<E> {
         keys: Vec<Bytes>,
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<Option<Version>>, HostError>> + Send {
-        self.tables.versions(table, keys, bytes_max)
+        self.tables.logs().versions(table, keys, bytes_max)
     }
 
     fn own_ends(&self, region: &str, table: TableId) -> Option<Vec<u8>> {
         let may = self
             .tables
+            .merge()
             .served_elsewhere(table.0)
             .iter()
             .any(|other| other == region);
-        let seen = self.tables.own_seen(table.0).filter(|_| may)?;
+        let seen = self.tables.merge().own_seen(table.0).filter(|_| may)?;
         // One that does not fit would say less than there is.
         Some(seen.to_bytes(session::ENDS)).and_then(|(bytes, left)| (left == 0).then_some(bytes))
     }
 
     async fn acked(&self, peer: &Peer, log: LogId, position: Position) {
-        self.tables.acked(&peer.region, log, position);
+        self.tables.logs().acked(&peer.region, log, position);
     }
 
     async fn cursor(&self, peer: &Peer, info: &LogInfo) -> Result<Option<Position>, HostError> {
-        Ok(self.tables.cursor_of(peer, info))
+        Ok(self.tables.merge().cursor_of(peer, info))
     }
 
     fn trace_to(&self, region: &str, stamp: Stamp) -> Option<TraceContext> {
-        self.tables.trace_of(stamp).map(|write| traces::ship(write, region))
+        self.tables
+            .local()
+            .trace_of(stamp)
+            .map(|write| traces::ship(write, region))
     }
 
     fn applying(&self, from: &Peer, table: TableId, traces: &[TraceContext]) -> Option<Box<dyn Any + Send>> {
@@ -123,7 +127,7 @@ impl<E: Engine> Host for TablesHost<E> {
 
     async fn apply(&self, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
         self.writable().await;
-        self.tables.apply_all(batches).await
+        self.tables.merge().apply_all(batches).await
     }
 
     fn copy_out_start(
@@ -131,7 +135,7 @@ impl<E: Engine> Host for TablesHost<E> {
         region: &str,
         request: &CopyRequest,
     ) -> impl Future<Output = Result<CopyStart, CopyError>> + Send {
-        self.tables.copy_out_start(region, request)
+        self.tables.merge().copy_out_start(region, request)
     }
 
     fn copy_out_page(
@@ -140,47 +144,47 @@ impl<E: Engine> Host for TablesHost<E> {
         after: Option<CopyMark>,
         bytes_max: usize,
     ) -> impl Future<Output = Result<CopyPage, CopyError>> + Send {
-        self.tables.copy_out_page(table, after, bytes_max)
+        self.tables.merge().copy_out_page(table, after, bytes_max)
     }
 
     fn copies_due(&self) -> Vec<CopyOrder> {
-        self.tables.copies_due()
+        self.tables.merge().copies_due()
     }
 
     async fn copy_in_start(&self, order: &CopyOrder, start: CopyStart) -> Result<(), ApplyError> {
         self.writable().await;
         let (tables, order) = (Arc::clone(&self.tables), order.clone());
-        to_its_end(async move { tables.copy_in_start(&order, start).await }).await
+        to_its_end(async move { tables.merge().copy_in_start(&order, start).await }).await
     }
 
     async fn copy_in_rows(&self, order: &CopyOrder, from: &Peer, rows: CopyRows) -> Result<Applied, ApplyError> {
         self.writable().await;
         let (tables, order, from) = (Arc::clone(&self.tables), order.clone(), from.clone());
-        to_its_end(async move { tables.copy_in_rows(&order, &from, rows).await }).await
+        to_its_end(async move { tables.merge().copy_in_rows(&order, &from, rows).await }).await
     }
 
     async fn copy_in_end(&self, order: &CopyOrder) -> Result<(), ApplyError> {
         let (tables, order) = (Arc::clone(&self.tables), order.clone());
-        to_its_end(async move { tables.copy_in_end(&order).await }).await
+        to_its_end(async move { tables.merge().copy_in_end(&order).await }).await
     }
 
     fn verification_due(&self, region: &str) -> Option<VerifyOrder> {
-        self.tables.verification_due(region)
+        self.tables.verify().verification_due(region)
     }
 
     async fn verify_do(&self, order: &VerifyOrder, peer: &Peer, task: Task) -> Result<Done, HostError> {
         let writes = matches!(task, Task::Heal { .. });
         if !writes {
-            return self.tables.verify_do(order, peer, task).await;
+            return self.tables.verify().verify_do(order, peer, task).await;
         }
         self.writable().await;
         let (tables, order, peer) = (Arc::clone(&self.tables), order.clone(), peer.clone());
-        let healed = tokio::spawn(async move { tables.verify_do(&order, &peer, task).await }).await;
+        let healed = tokio::spawn(async move { tables.verify().verify_do(&order, &peer, task).await }).await;
         healed.unwrap_or_else(|error| Err(HostError(format!("healing broke off: {error}"))))
     }
 
     fn verify_ended(&self, order: &VerifyOrder, ended: Result<Verified, String>) {
-        self.tables.verify_ended(order, ended);
+        self.tables.verify().verify_ended(order, ended);
     }
 
     async fn called(&self, _region: &str, service: &str, body: Bytes) -> Result<Vec<u8>, HostError> {
@@ -202,10 +206,14 @@ impl<E: Engine> Host for TablesHost<E> {
     ) -> Result<Option<Answer>, HostError> {
         match question {
             Question::Begin { replica, standing, .. } => {
-                let ready = self.tables.verify_begin(region, table, replica, standing).await;
+                let ready = self
+                    .tables
+                    .verify()
+                    .verify_begin(region, table, replica, standing)
+                    .await;
                 ready.map(Some)
             }
-            question => self.tables.verify_answer(region, table, question).await,
+            question => self.tables.verify().verify_answer(region, table, question).await,
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
         )
         .await?;
         let restored = restore_into(&tables, archive, &config, arguments).await;
-        tables.store_counts().await?;
+        tables.local().store_counts().await?;
         tables.engine().close().await?;
         restored
     })
@@ -76,7 +76,12 @@ async fn restore_into(
         if !wanted {
             continue;
         }
-        if tables.restoring().iter().any(|restoring| restoring.name == name) {
+        if tables
+            .loads()
+            .restoring()
+            .iter()
+            .any(|restoring| restoring.name == name)
+        {
             begun.push(name);
             continue;
         }

@@ -205,9 +205,11 @@ impl Region {
         RocksCollector(Arc::clone(&tables)).register(&registry);
         UsageCollector(Arc::clone(&tables)).register(&registry);
         if traces::are_on() {
-            tables.follow_traces(traces::current);
+            tables.local().follow_traces(traces::current);
         }
-        tables.hold_sources(config.replication.source_held_seconds.get() * 1000);
+        tables
+            .catalog()
+            .hold_sources(config.replication.source_held_seconds.get() * 1000);
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
@@ -227,7 +229,7 @@ impl Region {
             let collector = KeyCollector(keys.clone());
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
-        tables.start_background(stop.clone());
+        tables.background().start_background(stop.clone());
         keep_table_keys(config, &tables, stop.clone());
         if let Some(recoveries) = &recoveries {
             recoveries.start(stop.clone());
@@ -422,7 +424,7 @@ impl Region {
             }
         }
         self.background.send_replace(true);
-        if let Err(error) = self.tables.store_counts().await {
+        if let Err(error) = self.tables.local().store_counts().await {
             // They are counted anew at the next start.
             tracing::warn!(%error, "the tables' counts were not stored");
         }
@@ -458,7 +460,7 @@ async fn watch_lag(
         .is_err()
     {
         for peer in &peers {
-            match tables.oldest_unapplied(peer).await {
+            match tables.logs().oldest_unapplied(peer).await {
                 Ok(oldest) => {
                     let age_ms = oldest.map_or(0, |oldest| tables.now_ms().saturating_sub(oldest));
                     lag.set(peer, age_ms as f64 / 1000.0);

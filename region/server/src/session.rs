@@ -127,9 +127,9 @@ impl<E: Engine> Sessions<E> {
         let Wanted { seen, wait, age_max } = self.read(asked).map_err(|reason| refusal(400, INVALID, reason))?;
         let until = Instant::now() + wait;
         let mut waited = false;
-        if let Some(seen) = seen.as_ref().filter(|seen| !self.tables.has_seen(seen)) {
+        if let Some(seen) = seen.as_ref().filter(|seen| !self.tables.merge().has_seen(seen)) {
             waited = true;
-            if !self.tables.await_seen(seen, until).await {
+            if !self.tables.merge().await_seen(seen, until).await {
                 return Err(self.behind("what the session has seen", wait));
             }
         }
@@ -149,7 +149,7 @@ impl<E: Engine> Sessions<E> {
         let token = seen.and_then(|mut seen| {
             // What a caller may not know of is not in its token.
             if shows_data(&reply) {
-                self.tables.note_seen(&mut seen, &noted);
+                self.tables.merge().note_seen(&mut seen, &noted);
             }
             self.token(&seen)
         });

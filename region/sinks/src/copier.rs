@@ -162,7 +162,7 @@ impl<E: Engine, T: Target> Copier<E, T> {
     /// Copies a table until something ends it.
     async fn copy(&mut self, table: &Table) -> Result<std::convert::Infallible, Ended> {
         self.show(State::Connecting);
-        let logs = self.inner.tables.change_logs(table);
+        let logs = self.inner.tables.local().change_logs(table);
         let keys = table.keys().attributes();
         let shape = Shape {
             table: table.name().to_owned(),
@@ -210,14 +210,14 @@ impl<E: Engine, T: Target> Copier<E, T> {
     ) -> Result<Held, Ended> {
         self.show(State::Loading);
         let tables = Arc::clone(&self.inner.tables);
-        tables.copy_changes_of(table, true);
+        tables.logs().copy_changes_of(table, true);
         self.inner.holds.hold(self.name(), table.id(), logs, &[]);
         // Changes have been told of in full ever since a copy that is known was begun.
         let copy = match known {
             Some(copy) => copy,
             None => self.begin_copy(table).await?,
         };
-        let snapshot = tables.snapshot_of(table).await.ok_or(Ended::NoTable)?;
+        let snapshot = tables.logs().snapshot_of(table).await.ok_or(Ended::NoTable)?;
         let held = Held {
             epoch: copy.epoch,
             positions: snapshot.cut.ends.iter().map(|position| position.0).collect(),
@@ -253,7 +253,7 @@ impl<E: Engine, T: Target> Copier<E, T> {
         logs: &[LogInfo],
         mut held: Held,
     ) -> Result<std::convert::Infallible, Ended> {
-        let mut writes = self.inner.tables.writes();
+        let mut writes = self.inner.tables.logs().growth();
         let mut at = held.clone();
         let mut pending = Pending::default();
         let mut stored = Instant::now();
@@ -284,7 +284,7 @@ impl<E: Engine, T: Target> Copier<E, T> {
                 self.went_well();
                 continue;
             }
-            if self.inner.tables.table_with_id(table.id()).is_none() {
+            if self.inner.tables.local().table_with_id(table.id()).is_none() {
                 return Err(Ended::NoTable);
             }
             if !more {
@@ -306,13 +306,14 @@ impl<E: Engine, T: Target> Copier<E, T> {
             if pending.is_full() {
                 return Ok(true);
             }
-            if self.inner.tables.log_end(log.log).0 == *position {
+            if self.inner.tables.local().log_end(log.log).0 == *position {
                 continue;
             }
             let after = Position(*position);
             let found = self
                 .inner
                 .tables
+                .logs()
                 .copied_changes(log, after, READ_ROWS, READ_BYTES)
                 .await?;
             let CopiedChanges::Found(changes, looked_at) = found else {
@@ -325,7 +326,7 @@ impl<E: Engine, T: Target> Copier<E, T> {
                 pending.add(change.key, change.item);
             }
             *position = looked_at.0;
-            more |= self.inner.tables.log_end(log.log) > looked_at;
+            more |= self.inner.tables.local().log_end(log.log) > looked_at;
         }
         Ok(more)
     }

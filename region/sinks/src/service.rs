@@ -65,7 +65,7 @@ impl<E: Engine> Sinks<E> {
     /// If what is kept cannot be read, or a sink of the file is none.
     pub async fn start(tables: Arc<Tables<E>>, options: Options, file: Vec<SinkSpec>) -> Result<Self, SinkError> {
         let (mut specs, mut copies) = (BTreeMap::new(), BTreeMap::new());
-        for (_, key, value) in tables.kept_rows(Keeper::Sinks).await? {
+        for (_, key, value) in tables.local().kept_rows(Keeper::Sinks).await? {
             match read(&key, &value)? {
                 Some(Row::Sink(spec)) => {
                     specs.insert(spec.name.clone(), (*spec, false));
@@ -97,7 +97,7 @@ impl<E: Engine> Sinks<E> {
         }
         let holds = Arc::<Holds>::default();
         let holder: Arc<dyn LogHolder> = Arc::<Holds>::clone(&holds);
-        tables.add_holder(&holder);
+        tables.logs().add_holder(&holder);
         let inner = Arc::new(Inner {
             tables,
             options,
@@ -112,10 +112,10 @@ impl<E: Engine> Sinks<E> {
                 .as_ref()
                 .and_then(|copy| Some((copy, inner.still(copy, &entry.spec)?)))
             {
-                inner.tables.copy_changes_of(&table, true);
+                inner.tables.logs().copy_changes_of(&table, true);
                 inner
                     .holds
-                    .hold(&name, table.id(), &inner.tables.change_logs(&table), &[]);
+                    .hold(&name, table.id(), &inner.tables.local().change_logs(&table), &[]);
                 *entry.copy.lock() = Some(copy.clone());
             } else if let Some(copy) = copy {
                 // Not to be taken for the sink's if it is told again what it was told once: changes will be missing.
@@ -177,11 +177,11 @@ impl<E: Engine> Sinks<E> {
         self.0.entries.lock().remove(name);
         self.0.holds.release(name);
         let copy = entry.copy.lock().take();
-        let table = copy.and_then(|copy| self.0.tables.table_with_id(copy.table));
+        let table = copy.and_then(|copy| self.0.tables.local().table_with_id(copy.table));
         if let Some(table) = table {
             let needed = |other: &Arc<Entry>| other.copy.lock().as_ref().is_some_and(|copy| copy.table == table.id());
             let needed = self.0.entries.lock().values().any(needed);
-            self.0.tables.copy_changes_of(&table, needed);
+            self.0.tables.logs().copy_changes_of(&table, needed);
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl<E: Engine> Sinks<E> {
 impl<E: Engine> Inner<E> {
     /// The table of a copy, if that is a sink's still.
     fn still(&self, copy: &Copy, spec: &SinkSpec) -> Option<Arc<Table>> {
-        let table = self.tables.table_with_id(copy.table)?;
+        let table = self.tables.local().table_with_id(copy.table)?;
         (table.name() == spec.table && copy.place == place(spec)).then_some(table)
     }
 
@@ -218,7 +218,7 @@ impl<E: Engine> Inner<E> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.tables.keep(Keeper::Sinks, GROUP, rows).await
+        self.tables.local().keep(Keeper::Sinks, GROUP, rows).await
     }
 
     fn begin(inner: &Arc<Self>, entry: &Arc<Entry>) {

@@ -69,7 +69,7 @@ async fn region() -> Arc<Tables<MemoryEngine>> {
         resource_policy: None,
         master_key: None,
     };
-    tables.create_table(table).await.unwrap();
+    tables.catalog().create_table(table).await.unwrap();
     tables
 }
 
@@ -100,13 +100,13 @@ async fn write(tables: &Tables<MemoryEngine>, from: u32, to: u32) {
         let mut item = Item::new();
         item.insert("p".into(), AttributeValue::S(format!("k{}", number * 7 % 20).into()));
         if number % 4 == 3 {
-            tables.delete(&table, &item, Default::default()).await.unwrap();
+            tables.writes().delete(&table, &item, Default::default()).await.unwrap();
         } else {
             item.insert(
                 "n".into(),
                 AttributeValue::N(Number::parse(&number.to_string()).unwrap()),
             );
-            tables.put(&table, item, Default::default()).await.unwrap();
+            tables.writes().put(&table, item, Default::default()).await.unwrap();
         }
     }
 }
@@ -122,7 +122,7 @@ async fn scanned(tables: &Tables<MemoryEngine>) -> Vec<String> {
         segment: None,
         fetch_base: false,
     };
-    let found = tables.scan(&table, scan).await.unwrap().items;
+    let found = tables.reads().scan(&table, scan).await.unwrap().items;
     let mut found: Vec<String> = found
         .iter()
         .map(|item| document::write(&item.decode().unwrap(), crate::Document::Plain))
@@ -170,7 +170,7 @@ async fn a_copy_goes_on_where_it_was_through_crashes() {
         tables = open(tables.engine().crash()).await;
     }
     let sinks = start(&tables, vec![sink.clone()]).await;
-    tables.trim_logs().await.unwrap();
+    tables.streams().trim_logs().await.unwrap();
     is_copied(&tables, &sink).await;
     assert_eq!(loads(&sinks), 0);
 
@@ -186,7 +186,7 @@ async fn a_copy_goes_on_where_it_was_through_crashes() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(sinks.list()[0].error.is_some() && sinks.list()[0].lag_ms > 0);
-    tables.trim_logs().await.unwrap();
+    tables.streams().trim_logs().await.unwrap();
     fs::remove_file(&data).unwrap();
     fs::rename(&aside, &data).unwrap();
     is_copied(&tables, &sink).await;
@@ -213,7 +213,7 @@ async fn a_copy_behind_which_changes_are_missing_begins_anew() {
     is_copied(&tables, &sink).await;
     write(&tables, 80, 81).await;
     is_copied(&tables, &sink).await;
-    tables.trim_logs().await.unwrap();
+    tables.streams().trim_logs().await.unwrap();
     held.stop().await;
     let first: u64 = hint.parse().unwrap();
     for found in fs::read_dir(&metadata).unwrap() {

@@ -10,71 +10,91 @@
 
 mod background;
 mod catalog;
-mod encryption;
 mod error;
+mod indexes;
 mod indexing;
 mod layout;
 mod local;
 mod log;
 mod merge;
+mod progress;
 mod read;
 pub mod recovery;
+mod rows;
 pub mod schema;
+mod sealing;
 mod store;
 mod streams;
 mod table;
+mod table_keys;
 mod tables;
+mod time;
 mod ttl;
 mod verify;
 mod write;
 
-pub use log::kinesis;
 pub use schema::capacity;
-pub use table::{throughput, usage};
+pub use streams::kinesis;
+pub use table::throughput;
 
-pub use background::DRAIN_MS_MAX;
-pub use background::lost::GIVEN_UP_MS;
+/// What is counted of tables.
+pub mod usage {
+    pub use crate::{local::usage::counting, table::usage::*};
+}
+
+pub use background::{Background, DRAIN_MS_MAX};
 pub use catalog::index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
 pub use catalog::scaling::{Consumed, Provisioned};
-pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
-pub use encryption::{EncryptionDescription, TableKeyOptions};
+pub use catalog::{Catalog, TABLES_MAX, TAGS_MAX};
 pub use error::{ConditionFailed, Result, TableError};
 pub use geodynamo_item::size::ITEM_BYTES_MAX;
+pub use indexes::Indexes;
+pub use indexing::Backfill;
 pub use layout::index::ItemKey;
 pub use layout::stored::StoredItem;
+pub use local::Local;
 pub use local::kept::Keeper;
-pub use local::order::TimeSource;
+pub use local::options::{
+    CollectOptions, Options, SHARD_MS, STREAM_RETENTION_MS, StreamOptions, TtlOptions, VerifyOptions,
+};
+pub use local::seen::{SESSION_CHARS_MAX, Seen, noting};
 pub use local::system::SystemTable;
 pub use local::traces::TracedWrite;
+pub use log::Logs;
 pub use log::copies::{CopiedChange, CopiedChanges};
-pub use merge::session::{SESSION_CHARS_MAX, Seen, noting};
+pub use merge::Merge;
 pub use read::conflicts::{CONFLICTS_PAGE_MAX, Conflict, ConflictId, ConflictPage, ConflictSide};
 pub use read::digest::{Digest, PartDigest};
 pub use read::metered::ReadItems;
-pub use read::{PAGE_BYTES_MAX, Query, ReadPage, ScanRequest};
+pub use read::{PAGE_BYTES_MAX, Query, ReadPage, Reads, ScanRequest};
+pub use rows::SystemRows;
 pub use schema::capacity::Capacity;
+pub use schema::capacity::{KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES};
+pub use sealing::Sealing;
 pub use streams::{
     ConflictVersion, ConflictVersions, EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX,
-    RecordForm, RecordPage, SHARD_MS, STREAM_RETENTION_MS, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription,
-    StreamError, StreamKind, StreamName, StreamOptions, StreamPage, StreamRecord, stream_label,
+    RecordForm, RecordPage, STREAMS_PER_TABLE_MAX, Shard, ShardPlace, StreamDescription, StreamError, StreamPage,
+    StreamRecord, Streams,
 };
 pub use table::description::{Description, IndexDescription, ReplicaDescription};
+pub use table::encryption::EncryptionDescription;
 pub use table::index_state::IndexBuild;
 pub use table::insights::{
     INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind, InsightsMode, InsightsReport, InsightsSetting,
 };
+pub use table::lost::GIVEN_UP_MS;
+pub use table::requests::{CreateTable, NewIndex, UpdateTable};
 pub use table::resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
-pub use table::throttle::{
-    Access, KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Limit, ThrottleOptions, Throttled,
-};
+pub use table::stream_name::{StreamKind, StreamName, stream_label};
+pub use table::throttle::{Access, Limit, ThrottleOptions, Throttled};
 pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
-pub use tables::{Counts, Options, Tables};
+pub use table_keys::{TableKeyOptions, TableKeys};
+pub use tables::{Counts, Tables};
+pub use time::TimeSource;
 pub use ttl::sweep::Swept;
-pub use ttl::{TimeToLiveStatus, TtlOptions};
-pub use verify::{
-    CollectOptions, HealReason, HealedRow, PairReport, Proof, Remains, TableReport, VerifyCounts, VerifyOptions,
-};
+pub use ttl::{Expiry, TimeToLiveStatus};
+pub use verify::{HealReason, HealedRow, PairReport, Proof, Remains, TableReport, Verify, VerifyCounts};
 pub use write::collections::COLLECTION_BYTES_MAX;
 pub use write::token::{ClientToken, TOKEN_VALID_MS};
 pub use write::transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};
-pub use write::{WriteOptions, Written};
+pub use write::{WriteOptions, Writes, Written};

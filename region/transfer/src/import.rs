@@ -46,7 +46,7 @@ impl<E: Engine> Transfers<E> {
             .iter()
             .map(|(name, kind)| (name.clone(), (*kind).into()))
             .collect();
-        let mut mark = match self.tables().import_mark(table.id()).await? {
+        let mut mark = match self.tables().loads().import_mark(table.id()).await? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other)?,
             None => Mark::default(),
         };
@@ -73,7 +73,7 @@ impl<E: Engine> Transfers<E> {
                             mark.counts.processed_items += 1;
                             let item = record.item.map_err(|error| error.0);
                             let fits = item.and_then(|item| {
-                                let checked = self.tables().check_imported(table, &item);
+                                let checked = self.tables().loads().check_imported(table, &item);
                                 checked.map(|()| item).map_err(|error| error.to_string())
                             });
                             match fits {
@@ -87,7 +87,10 @@ impl<E: Engine> Transfers<E> {
                         mark.counts.imported_items += good.len() as u64;
                         log.flush()?;
                         let packed = serde_json::to_vec(&mark).map_err(std::io::Error::other)?;
-                        self.tables().load_items(table.id(), &good, Bytes::from(packed)).await?;
+                        self.tables()
+                            .loads()
+                            .load_items(table.id(), &good, Bytes::from(packed))
+                            .await?;
                         tell(mark.counts);
                     }
                     Some(Read::End) => break,

@@ -149,10 +149,10 @@ impl<E: Engine> Transfers<E> {
             stop,
         }));
         let imports = this.imports.all(|job| !job.ended());
-        for table in this.tables.importing() {
+        for table in this.tables.loads().importing() {
             // Its import has failed, or had not begun yet when the process ended.
             if !imports.iter().any(|job| job.table_key == table.id()) {
-                this.tables.abandon_import(table.id()).await?;
+                this.tables.loads().abandon_import(table.id()).await?;
             }
         }
         for job in imports {
@@ -246,7 +246,7 @@ impl<E: Engine> Transfers<E> {
         report("an import", &job.arn, error.as_ref(), kept);
         if !bad && error.is_some() {
             // Gone already, perhaps; and what cannot be taken away now goes at the next start.
-            if let Err(error) = self.tables.abandon_import(job.table_key).await {
+            if let Err(error) = self.tables.loads().abandon_import(job.table_key).await {
                 tracing::warn!(arn = job.arn, %error, "the table of an import that failed is not taken away");
             }
         }
@@ -254,8 +254,8 @@ impl<E: Engine> Transfers<E> {
 
     /// Imports, and makes the table ACTIVE.
     async fn carry_out_import(&self, job: &ImportJob) -> Result<ImportCounts> {
-        let table = self.tables.table_with_id(job.table_key).ok_or(Error::Gone)?;
-        let importing = self.tables.importing();
+        let table = self.tables.local().table_with_id(job.table_key).ok_or(Error::Gone)?;
+        let importing = self.tables.loads().importing();
         if !importing.iter().any(|importing| importing.id() == job.table_key) {
             // All of it was there already when the process ended.
             return Ok(self.imports.get(&job.id).map_or(job.counts, |job| job.counts));
@@ -272,7 +272,7 @@ impl<E: Engine> Transfers<E> {
         let counts = self.load(job, &table, tell).await?;
         // Before the table is ACTIVE, since the mark that has them goes then.
         self.imports.change(&job.id, |job| job.counts = counts)?;
-        self.tables.finish_import(job.table_key).await?;
+        self.tables.loads().finish_import(job.table_key).await?;
         Ok(counts)
     }
 
@@ -329,7 +329,7 @@ impl<E: Engine> Transfers<E> {
         }
         let key_types = key_types(&wanted.create);
         let name = wanted.create.name.clone();
-        let description = self.tables.create_imported(wanted.create).await?;
+        let description = self.tables.loads().create_imported(wanted.create).await?;
         let table = self.tables.table_named(&name)?;
         let (region, account) = (self.tables.region(), self.tables.account());
         let table_arn = format!("arn:aws:dynamodb:{region}:{account}:table/{name}");
@@ -351,7 +351,7 @@ impl<E: Engine> Transfers<E> {
             counts: ImportCounts::default(),
         };
         if let Err(error) = self.imports.put(&job) {
-            self.tables.abandon_import(table.id()).await?;
+            self.tables.loads().abandon_import(table.id()).await?;
             return Err(internal(error));
         }
         tokio::spawn(self.clone().run_import(job.clone()));

@@ -106,7 +106,7 @@ impl World {
 
     async fn items(&self, table: &str) -> Items {
         let table = self.tables.table(table).unwrap();
-        let page = self.tables.scan(&table, ScanRequest::default()).await.unwrap();
+        let page = self.tables.reads().scan(&table, ScanRequest::default()).await.unwrap();
         assert!(page.last_key.is_none());
         let item = |item: &geodynamo_table::StoredItem| {
             let item = item.decode().unwrap();
@@ -227,7 +227,7 @@ async fn exports_are_what_a_plain_model_says() {
         let world = World::new(spanning).await;
         let (_running, stop) = watch::channel(false);
         let transfers = world.start(stop).await;
-        world.tables.create_table(definition("t")).await.unwrap();
+        world.tables.catalog().create_table(definition("t")).await.unwrap();
         world
             .recoveries
             .update_continuous_backups("t", true, None)
@@ -246,6 +246,7 @@ async fn exports_are_what_a_plain_model_says() {
                 Some(value) => drop(
                     world
                         .tables
+                        .writes()
                         .put(&table, item(&key, value), Default::default())
                         .await
                         .unwrap(),
@@ -254,7 +255,12 @@ async fn exports_are_what_a_plain_model_says() {
                     let key: Item = [("pk".into(), AttributeValue::S(key.as_str().into()))]
                         .into_iter()
                         .collect();
-                    world.tables.delete(&table, &key, Default::default()).await.unwrap();
+                    world
+                        .tables
+                        .writes()
+                        .delete(&table, &key, Default::default())
+                        .await
+                        .unwrap();
                 }
             }
             history.push((now, key, value));
@@ -391,7 +397,7 @@ async fn an_import_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_nobody_imports_goes() {
     let world = World::new(Spanning::Yes).await;
-    world.tables.create_imported(definition("i")).await.unwrap();
+    world.tables.loads().create_imported(definition("i")).await.unwrap();
     assert_eq!(world.tables.table_named("i").unwrap().status(), TableStatus::Creating);
     let (_running, stop) = watch::channel(false);
     let transfers = world.start(stop).await;

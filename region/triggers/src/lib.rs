@@ -116,7 +116,7 @@ impl<E: Engine> Triggers<E> {
     pub async fn start(tables: Arc<Tables<E>>, options: Options) -> Result<Arc<Self>, TableError> {
         let mut mappings = Vec::new();
         let mut checkpoints: BTreeMap<String, BTreeMap<String, Checkpoint>> = BTreeMap::new();
-        for (_, key, value) in tables.kept_rows(Keeper::Triggers).await? {
+        for (_, key, value) in tables.local().kept_rows(Keeper::Triggers).await? {
             match read_row(&key, &value)? {
                 Some(Row::Mapping(mapping)) => mappings.push(mapping),
                 Some(Row::Checkpoint(uuid, shard, checkpoint)) => {
@@ -158,7 +158,13 @@ impl<E: Engine> Triggers<E> {
                 .keys()
                 .map(|shard| (checkpoint_row(&uuid, shard), None))
                 .collect();
-            if let Err(error) = triggers.shared.tables.keep(Keeper::Triggers, group(&uuid), rows).await {
+            if let Err(error) = triggers
+                .shared
+                .tables
+                .local()
+                .keep(Keeper::Triggers, group(&uuid), rows)
+                .await
+            {
                 tracing::debug!(%error, "checkpoints of a removed mapping were not removed");
             }
         }
@@ -258,7 +264,13 @@ impl<E: Engine> Triggers<E> {
     async fn remove(&self, entry: &Entry) {
         let uuid = entry.mapping.lock().uuid.clone();
         let rows = removed_rows(&uuid, entry);
-        if let Err(error) = self.shared.tables.keep(Keeper::Triggers, group(&uuid), rows).await {
+        if let Err(error) = self
+            .shared
+            .tables
+            .local()
+            .keep(Keeper::Triggers, group(&uuid), rows)
+            .await
+        {
             // The next start does it.
             tracing::debug!(%error, "checkpoints of a removed mapping were not removed");
         }
@@ -274,6 +286,7 @@ impl<E: Engine> Triggers<E> {
         rows.extend(beside);
         self.shared
             .tables
+            .local()
             .keep(Keeper::Triggers, group(&mapping.uuid), rows)
             .await
     }

@@ -146,7 +146,7 @@ impl<E: Engine> Triggers<E> {
     /// before anyone is told of the mapping.
     fn beginning(&self, stream: &StreamName, start: Start) -> Result<BTreeMap<String, Checkpoint>, StreamError> {
         let tables = &self.shared.tables;
-        let described = tables.describe_stream(stream, None, None, usize::MAX)?;
+        let described = tables.streams().describe_stream(stream, None, None, usize::MAX)?;
         if start == Start::TrimHorizon {
             return Ok(BTreeMap::new());
         }
@@ -155,7 +155,7 @@ impl<E: Engine> Triggers<E> {
             let done = shard.end.is_some();
             let after = match done {
                 true => None,
-                false => Some(tables.shard_end(stream, &shard.id)?),
+                false => Some(tables.streams().shard_end(stream, &shard.id)?),
             };
             let checkpoint = Checkpoint {
                 after,
@@ -245,7 +245,13 @@ impl<E: Engine> Triggers<E> {
         }
         let uuid = entry.mapping.lock().uuid.clone();
         let rows = removed_rows(&uuid, &entry);
-        if let Err(error) = self.shared.tables.keep(Keeper::Triggers, group(&uuid), rows).await {
+        if let Err(error) = self
+            .shared
+            .tables
+            .local()
+            .keep(Keeper::Triggers, group(&uuid), rows)
+            .await
+        {
             entry.set_state(before);
             return Err(LambdaError::internal(error));
         }

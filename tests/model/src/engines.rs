@@ -111,7 +111,11 @@ async fn happen<E: Engine>(tables: &Tables<E>, clock: &Clock, event: Event) -> R
         Event::Pass(ms) => {
             clock.0.fetch_add(ms, Ordering::Relaxed);
             loop {
-                let swept = tables.sweep_expired().await.map_err(|error| error.to_string())?;
+                let swept = tables
+                    .expiry()
+                    .sweep_expired()
+                    .await
+                    .map_err(|error| error.to_string())?;
                 if !swept.more {
                     return Ok(());
                 }
@@ -121,7 +125,12 @@ async fn happen<E: Engine>(tables: &Tables<E>, clock: &Clock, event: Event) -> R
         Event::Build => BUILD_STEPS_MAX,
     };
     for _ in 0..steps {
-        if !tables.build_indexes().await.map_err(|error| error.to_string())? {
+        if !tables
+            .backfill()
+            .build_indexes()
+            .await
+            .map_err(|error| error.to_string())?
+        {
             return Ok(());
         }
     }

@@ -171,7 +171,7 @@ impl<'a, E: Engine> Gate<'a, E> {
         let own = self.api.tables.account();
         let account = account_of(arn);
         let (region, label) = (self.api.tables.region(), name.label());
-        let stored = self.api.tables.stream_policy(name).filter(|_| account == own);
+        let stored = self.api.tables.catalog().stream_policy(name).filter(|_| account == own);
         Target {
             arn: format!(
                 "arn:aws:dynamodb:{region}:{account}:table/{}/stream/{label}",

@@ -81,7 +81,7 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
         writer.key(&name);
         writer.begin_array();
         'table: for chunk in keys.chunks(CHUNK) {
-            let read = api.tables.get_items(&table, chunk, consistent).await?;
+            let read = api.tables.reads().get_items(&table, chunk, consistent).await?;
             for found in read.found {
                 let size = found.as_ref().map(|item| item.size()).transpose()?.unwrap_or(0);
                 if bytes + size > REPLY_BYTES_MAX {

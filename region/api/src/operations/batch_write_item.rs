@@ -80,8 +80,8 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
                 };
                 let left = table.is_throttled().then(|| write.clone());
                 let written = match write {
-                    Put::Item(item) => tables.put(&table, item, options).await,
-                    Put::Delete(key) => tables.delete(&table, &key, options).await,
+                    Put::Item(item) => tables.writes().put(&table, item, options).await,
+                    Put::Delete(key) => tables.writes().delete(&table, &key, options).await,
                 };
                 (at, left, written)
             };

@@ -89,7 +89,7 @@ pub(super) async fn collection_metrics<E: Engine>(
 ) -> Result<Option<generated::ItemCollectionMetrics>, ApiError> {
     let Some(partition) = partition else { return Ok(None) };
     let key = Item::from_iter([(table.keys().partition.name.as_str().into(), partition)]);
-    let lower = (api.tables.collection_bytes(table, &key).await? / GIGABYTE) as f64;
+    let lower = (api.tables.writes().collection_bytes(table, &key).await? / GIGABYTE) as f64;
     Ok(Some(generated::ItemCollectionMetrics {
         item_collection_key: Some(key),
         size_estimate_range_gb: Some(vec![lower, lower + 1.0]),

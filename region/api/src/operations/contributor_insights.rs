@@ -28,11 +28,15 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateContributorIns
         .contributor_insights_mode
         .as_deref()
         .and_then(InsightsMode::from_code);
-    let mode = match api.tables.insights(name, index)? {
+    let mode = match api.tables.catalog().insights(name, index)? {
         Some(before) => told.unwrap_or(before.mode),
         None => told.unwrap_or(InsightsMode::AccessedAndThrottledKeys),
     };
-    let setting = api.tables.set_insights(name, index, enables.then_some(mode)).await?;
+    let setting = api
+        .tables
+        .catalog()
+        .set_insights(name, index, enables.then_some(mode))
+        .await?;
     Ok(encode(&UpdateContributorInsightsOutput {
         table_name: Some(name.into()),
         index_name: input.index_name.clone(),
@@ -46,10 +50,15 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateContributorIns
 pub(super) fn describe<E: Engine>(api: &Api<E>, input: &DescribeContributorInsightsInput) -> Answer {
     let name = api.table_name(&input.table_name)?;
     let index = input.index_name.as_deref();
-    let setting = api.tables.insights(name, index)?;
+    let setting = api.tables.catalog().insights(name, index)?;
     let on = setting.filter(|setting| setting.enabled);
     let rules = match on {
-        Some(setting) => Some(rules(name, index, &setting, api.tables.has_sort_key(name, index)?)),
+        Some(setting) => Some(rules(
+            name,
+            index,
+            &setting,
+            api.tables.catalog().has_sort_key(name, index)?,
+        )),
         None => None,
     };
     Ok(encode(&DescribeContributorInsightsOutput {
@@ -73,7 +82,7 @@ pub(super) fn list<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput
             Some(name)
         }
     };
-    let found = api.tables.all_insights(name).into_iter();
+    let found = api.tables.catalog().all_insights(name).into_iter();
     let found = found.map(|(table, index, setting)| {
         // A name has no slash, so no two are the same.
         (

@@ -34,7 +34,7 @@ pub(super) async fn create_table<E: Engine>(
         .iter()
         .filter(|(_, update)| update.warm.is_some());
     let indexes_warmed: Vec<_> = warm.map(|(name, _)| name.clone()).collect();
-    let description = api.tables.create_table(create).await?;
+    let description = api.tables.catalog().create_table(create).await?;
     api.note_encryption(&description.name, encryption.as_ref());
     Ok(CreateTableOutput {
         table_description: Some(created_table(api, description, warmed, &indexes_warmed)),

@@ -57,7 +57,7 @@ pub(super) async fn delete_item<E: Engine>(api: &Api<E>, input: DeleteItemInput)
         old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
         ..WriteOptions::default()
     };
-    let written = api.tables.delete(&table, &key, options).await?;
+    let written = api.tables.writes().delete(&table, &key, options).await?;
     let collection = collection_key(&table, &input.return_item_collection_metrics, &key);
     Ok(encode(&DeleteItemOutput {
         attributes: unless_empty(written.old),

@@ -14,7 +14,7 @@ pub(super) async fn delete_table<E: Engine>(
 ) -> Result<DeleteTableOutput, ApiError> {
     let name = api.table_name(&input.table_name)?;
     let table = api.tables.table_named(name).map(|table| table.id());
-    let description = api.tables.delete_table(name).await?;
+    let description = api.tables.catalog().delete_table(name).await?;
     if let Ok(table) = table {
         api.await_settled(table).await;
         api.forget_unbuilt(table);

@@ -26,6 +26,7 @@ pub(super) fn describe_stream<E: Engine>(
     let after = input.exclusive_start_shard_id.as_deref();
     let found = api
         .tables
+        .streams()
         .describe_stream(&name, after, parent, page_limit(input.limit))
         .map_err(|error| stream_error(error, arn))?;
     let last = found

@@ -73,7 +73,7 @@ async fn read<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransac
         .iter()
         .map(|wanted| (Arc::clone(&wanted.table), wanted.single.key.clone()))
         .collect();
-    let found = api.tables.transact_get(&keys).await?;
+    let found = api.tables.writes().transact_get(&keys).await?;
     let mut capacities: Vec<(Arc<Table>, Capacity)> = Vec::new();
     let mut responses = Vec::with_capacity(wanted.len());
     for (Wanted { table, select, single }, item) in wanted.into_iter().zip(found) {
@@ -117,7 +117,7 @@ async fn write<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransa
             }
         }
     }
-    let done = api.tables.transact_write(actions, token.as_ref()).await;
+    let done = api.tables.writes().transact_write(actions, token.as_ref()).await;
     let done = done.map_err(|error| canceled(error, &inserts))?;
     let units = if done.repeated { Units::Read } else { Units::Write };
     Ok(encode(&ExecuteTransactionOutput {

@@ -38,6 +38,7 @@ pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> An
     let table = api.tables.table(api.table_name(&input.table_name)?)?;
     let found = api
         .tables
+        .reads()
         .get_item(
             &table,
             &input.key.unwrap_or_default(),

@@ -18,7 +18,7 @@ pub(super) async fn get_records<E: Engine>(api: &Api<E>, input: &GetRecordsInput
     let limit = records_limit(input.limit)?;
     let (arn, iterator) = split_iterator(input.shard_iterator.as_deref().unwrap_or_default())?;
     let name = stream_of_arn(arn).map_err(|_| ApiError::invalid_shard_iterator())?;
-    let page = api.tables.stream_records(&name, iterator, limit).await;
+    let page = api.tables.streams().stream_records(&name, iterator, limit).await;
     let page = page.map_err(|error| stream_error(error, arn))?;
     let bytes: usize = page
         .records

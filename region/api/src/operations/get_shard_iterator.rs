@@ -42,7 +42,7 @@ pub(super) async fn get_shard_iterator<E: Engine>(
         _ => ShardPlace::TrimHorizon,
     };
     let shard = input.shard_id.as_deref().unwrap_or_default();
-    let iterator = api.tables.shard_iterator(&name, shard, place).await;
+    let iterator = api.tables.streams().shard_iterator(&name, shard, place).await;
     let iterator = iterator.map_err(|error| stream_error(error, arn))?;
     Ok(GetShardIteratorOutput {
         shard_iterator: Some(iterator_text(&stream_arn(api, &name), &iterator).into()),

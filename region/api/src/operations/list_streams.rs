@@ -16,7 +16,7 @@ pub(super) fn list_streams<E: Engine>(api: &Api<E>, input: &ListStreamsInput) ->
         .map(stream_of_arn)
         .transpose()?;
     let table = input.table_name.as_deref();
-    let page = api.tables.list_streams(table, after, page_limit(input.limit));
+    let page = api.tables.streams().list_streams(table, after, page_limit(input.limit));
     let last = page
         .streams
         .last()

@@ -61,7 +61,7 @@ pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> An
         old_on_failure: says(&input.return_values_on_condition_check_failure, "ALL_OLD"),
         ..WriteOptions::default()
     };
-    let written = api.tables.put(&table, item, options).await?;
+    let written = api.tables.writes().put(&table, item, options).await?;
     Ok(encode(&PutItemOutput {
         attributes: unless_empty(written.old),
         consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),

@@ -99,7 +99,7 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
         consistent,
         fetch_base,
     };
-    let page = api.tables.query(&table, query).await?;
+    let page = api.tables.reads().query(&table, query).await?;
     let asked = &input.return_consumed_capacity;
     page_reply(DataOperation::Query, &table, &page, &shown, asked)
 }

@@ -46,7 +46,7 @@ fn resource<'a, E: Engine>(api: &Api<E>, arn: &'a str) -> Result<Resource<'a>, A
     // A stream outlives its table, but a policy is the table's to keep.
     api.tables.table_named(api.table_of_arn(arn)?)?;
     let name = stream_of_arn(arn)?;
-    let found = api.tables.describe_stream(&name, None, None, 1);
+    let found = api.tables.streams().describe_stream(&name, None, None, 1);
     found.map_err(|error| stream_error(error, arn))?;
     Ok(Resource::Stream(name))
 }
@@ -76,7 +76,7 @@ pub(super) fn get<E: Engine>(
 ) -> Result<GetResourcePolicyOutput, ApiError> {
     let arn = input.resource_arn.as_deref().unwrap_or_default();
     let resource = resource(api, arn)?;
-    let policy = api.tables.resource_policy(resource.of())?;
+    let policy = api.tables.catalog().resource_policy(resource.of())?;
     let policy = policy.ok_or_else(|| ApiError::policy_not_found(arn))?;
     Ok(GetResourcePolicyOutput {
         policy: Some(policy.text.as_str().into()),
@@ -104,6 +104,7 @@ pub(super) async fn put<E: Engine>(
     };
     let put = api
         .tables
+        .catalog()
         .set_resource_policy(resource.of(), Some(text.into()), expected)
         .await?;
     let put = put.flatten().ok_or_else(|| ApiError::policy_not_found(arn))?;
@@ -121,7 +122,11 @@ pub(super) async fn delete<E: Engine>(
     let resource = resource(api, arn)?;
     let expected = input.expected_revision_id.as_deref();
     let expected = expected.map_or(ExpectedPolicy::Any, ExpectedPolicy::Revision);
-    let deleted = api.tables.set_resource_policy(resource.of(), None, expected).await?;
+    let deleted = api
+        .tables
+        .catalog()
+        .set_resource_policy(resource.of(), None, expected)
+        .await?;
     let deleted = deleted.ok_or_else(|| ApiError::policy_not_found(arn))?;
     Ok(DeleteResourcePolicyOutput {
         revision_id: deleted.map(|policy| policy.revision.into()),

@@ -70,7 +70,7 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
         segment,
         fetch_base,
     };
-    let page = api.tables.scan(&table, request).await?;
+    let page = api.tables.reads().scan(&table, request).await?;
     let asked = &input.return_consumed_capacity;
     page_reply(DataOperation::Scan, &table, &page, &shown, asked)
 }

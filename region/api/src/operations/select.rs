@@ -83,7 +83,7 @@ pub(super) async fn page<E: Engine>(
             segment: None,
             fetch_base,
         };
-        return Ok(api.tables.scan(table, request).await?.into());
+        return Ok(api.tables.reads().scan(table, request).await?.into());
     };
     if let Some(filter) = &plan.filter {
         filters_projected(table, index, filter)?;
@@ -144,7 +144,7 @@ async fn page_of_several<E: Engine>(
         consistent,
         fetch_base: fetches(table, select, index)?,
     };
-    Ok(api.tables.query(table, query).await?.into())
+    Ok(api.tables.reads().query(table, query).await?.into())
 }
 
 impl From<ReadPage> for Page {
@@ -206,7 +206,7 @@ impl<F: Fn(&Range) -> bool> Source<'_, F> {
                 consistent: self.consistent,
                 fetch_base: self.fetch_base,
             };
-            let read = match api.tables.query(table, query).await {
+            let read = match api.tables.reads().query(table, query).await {
                 // What was read of the ranges before is not lost.
                 Err(TableError::Throttled(_)) if at > first => {
                     page.next = Some(Position { range: at, key: None });
@@ -277,7 +277,7 @@ impl Single {
         select: &Select,
         consistent: bool,
     ) -> Result<(Option<Item>, Capacity), ApiError> {
-        let found = api.tables.get_item(table, &self.key, consistent).await?;
+        let found = api.tables.reads().get_item(table, &self.key, consistent).await?;
         let bytes = found.as_ref().map(StoredItem::size).transpose()?.unwrap_or(0);
         let capacity = Capacity {
             table: read_units(bytes, consistent),

@@ -146,7 +146,7 @@ pub(super) async fn write<E: Engine>(
         ..WriteOptions::default()
     };
     match action {
-        Action::Insert { item, condition } => match tables.put(table, item, options(Some(&condition))).await {
+        Action::Insert { item, condition } => match tables.writes().put(table, item, options(Some(&condition))).await {
             Ok(written) => Ok((None, written.capacity)),
             Err(TableError::ConditionFailed(failed)) => Err(WriteFailed {
                 error: ApiError::duplicate_item(),
@@ -165,7 +165,7 @@ pub(super) async fn write<E: Engine>(
                 return_new: matches!(returning, Some(Returning::AllNew | Returning::ModifiedNew)),
                 ..options(Some(&condition))
             };
-            let written = tables.update(table, &key, Some(&update), options).await?;
+            let written = tables.writes().update(table, &key, Some(&update), options).await?;
             let item = match returning {
                 None => None,
                 Some(Returning::AllOld) => written.old,
@@ -184,7 +184,7 @@ pub(super) async fn write<E: Engine>(
                 return_old: returns_old,
                 ..options(condition.as_ref())
             };
-            let written = tables.delete(table, &key, options).await?;
+            let written = tables.writes().delete(table, &key, options).await?;
             Ok((written.old, written.capacity))
         }
         Action::Check { .. } => Err(ApiError::exists_outside_transaction().into()),

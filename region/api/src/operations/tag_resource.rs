@@ -14,7 +14,7 @@ pub(super) async fn tag_resource<E: Engine>(api: &Api<E>, input: TagResourceInpu
     if tags.is_empty() {
         return Err(ApiError::validation("Atleast one Tag needs to be provided as Input."));
     }
-    let tagged = api.tables.tag(name, tags).await;
+    let tagged = api.tables.catalog().tag(name, tags).await;
     tagged.map_err(|error| tags_error(error, &arn))?;
     // The operation has no output: DynamoDB sends an empty body.
     Ok(Vec::new())

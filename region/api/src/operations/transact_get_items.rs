@@ -42,7 +42,7 @@ pub(super) async fn transact_get_items<E: Engine>(api: &Api<E>, input: TransactG
         let table = api.tables.table(api.table_name(&get.table_name)?)?;
         wanted.push((table, get.key.unwrap_or_default()));
     }
-    let found = api.tables.transact_get(&wanted).await?;
+    let found = api.tables.writes().transact_get(&wanted).await?;
 
     let mut capacities: Vec<(Arc<Table>, Capacity)> = Vec::new();
     let mut writer = Writer::with_capacity(1024);

@@ -42,7 +42,7 @@ pub(super) async fn transact_write_items<E: Engine>(api: &Api<E>, input: Transac
         .map(|text| ClientToken::new(text, &parameters(&input.transact_items)));
     let actions = plan(api, input.transact_items.unwrap_or_default())?;
     let collections = collections(&actions, &input.return_item_collection_metrics);
-    let done = api.tables.transact_write(actions, token.as_ref()).await?;
+    let done = api.tables.writes().transact_write(actions, token.as_ref()).await?;
     let units = if done.repeated { Units::Read } else { Units::Write };
     let metrics = if done.repeated {
         BTreeMap::new()

@@ -16,7 +16,7 @@ pub(super) async fn untag_resource<E: Engine>(api: &Api<E>, input: UntagResource
             "Atleast one Tag Key needs to be provided as Input.",
         ));
     }
-    let untagged = api.tables.untag(name, &keys).await;
+    let untagged = api.tables.catalog().untag(name, &keys).await;
     untagged.map_err(|error| tags_error(error, &arn))?;
     // The operation has no output: DynamoDB sends an empty body.
     Ok(Vec::new())

@@ -76,7 +76,7 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
     } else {
         legacy::update_refused
     };
-    let updated = api.tables.update(&table, &key, update.as_ref(), options).await;
+    let updated = api.tables.writes().update(&table, &key, update.as_ref(), options).await;
     let written = updated.map_err(refused)?;
     let attributes = match (returns, update) {
         ("ALL_OLD", _) => written.old,

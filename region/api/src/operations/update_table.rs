@@ -101,7 +101,7 @@ pub(super) async fn update_table<E: Engine>(
     }
     check_changes(&current, &update)?;
     let asked = update.throughput.clone();
-    let mut description = api.tables.update_table(name, update).await?;
+    let mut description = api.tables.catalog().update_table(name, update).await?;
     api.note_encryption(name, input.sse_specification.as_ref());
     if api.habits.at_once {
         api.await_settled(api.tables.table_named(name)?.id()).await;
@@ -195,7 +195,7 @@ fn replica_update<E: Engine>(
     update: &mut UpdateTable,
 ) -> Result<(), ApiError> {
     let local = api.tables.region();
-    let has_keys = api.tables.has_master_keys();
+    let has_keys = api.tables.sealing().has_master_keys();
     if let Some(disassociate) = change.disassociate {
         if change.create.is_some() || change.update.is_some() || change.delete.is_some() {
             return Err(ApiError::disassociation_with_others());

@@ -16,7 +16,10 @@ pub(super) async fn update_time_to_live<E: Engine>(
     let specification = input.time_to_live_specification.unwrap_or_default();
     let enabled = specification.enabled.unwrap_or_default();
     let attribute = specification.attribute_name.as_deref().unwrap_or_default();
-    api.tables.update_time_to_live(name, enabled, attribute).await?;
+    api.tables
+        .expiry()
+        .update_time_to_live(name, enabled, attribute)
+        .await?;
     Ok(UpdateTimeToLiveOutput {
         time_to_live_specification: Some(specification),
     })

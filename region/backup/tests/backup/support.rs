@@ -155,7 +155,7 @@ impl Region {
             resource_policy: None,
             master_key: None,
         };
-        self.tables.create_table(create).await.unwrap();
+        self.tables.catalog().create_table(create).await.unwrap();
     }
 
     pub(crate) async fn put(&self, table: &str, key: &str, value: &str) {
@@ -164,7 +164,11 @@ impl Region {
         let item: Item = [("p".into(), text(key)), ("v".into(), text(value))]
             .into_iter()
             .collect();
-        self.tables.put(&table, item, Default::default()).await.unwrap();
+        self.tables
+            .writes()
+            .put(&table, item, Default::default())
+            .await
+            .unwrap();
     }
 
     /// The values of a table's items, by key.
@@ -183,7 +187,7 @@ impl Region {
             Some(AttributeValue::S(text)) => text.to_string(),
             other => panic!("{name} is {other:?}"),
         };
-        let stored = self.tables.scan(&table, scan).await.unwrap().items;
+        let stored = self.tables.reads().scan(&table, scan).await.unwrap().items;
         let items = stored.into_iter().map(|stored| {
             let item = stored.decode().unwrap();
             (text(&item, "p"), text(&item, "v"))

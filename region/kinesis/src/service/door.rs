@@ -34,8 +34,8 @@ impl<E: Engine> KinesisDestinations for Kinesis<E> {
                     "A table has at most {DESTINATIONS_MAX} Kinesis streaming destinations."
                 )));
             }
-            inner.tables.feed(&table, true);
-            let Some(cut) = inner.tables.cut(&table).await else {
+            inner.tables.streams().feed(&table, true);
+            let Some(cut) = inner.tables.logs().cut(&table).await else {
                 return Err(TableError::ResourceNotFound(table.name().to_owned()).into());
             };
             let mut stored = Stored {
@@ -47,7 +47,7 @@ impl<E: Engine> KinesisDestinations for Kinesis<E> {
             };
             stored.set_precision(precision);
             let mut rows = vec![(destination_row(stream), Some(pack(&stored)?))];
-            for (log, position) in inner.tables.change_logs(&table).iter().zip(&cut.ends) {
+            for (log, position) in inner.tables.local().change_logs(&table).iter().zip(&cut.ends) {
                 rows.push((position_row(stream, log.partition), Some(pack(&position.0)?)));
             }
             if let Err(error) = inner.keep(table.id(), rows).await {

@@ -50,8 +50,8 @@ async fn a_backup_outlives_its_table() {
     world.put(key("later", 1)).await;
     let backup = available(&world, &made.arn).await;
     assert_eq!((backup.items, backup.name.as_str()), (40, "mine"));
-    world.tables.delete_table("t").await.unwrap();
-    world.tables.reconcile().await.unwrap();
+    world.tables.catalog().delete_table("t").await.unwrap();
+    world.tables.background().reconcile().await.unwrap();
     world.restart(small());
     assert_eq!(available(&world, &made.arn).await, backup, "also for the next process");
     let source = RestoreSource::Backup(made.arn.clone());
@@ -72,6 +72,7 @@ async fn lists_are_filtered_and_paged() {
     let world = World::new(Spanning::Yes, Options::default()).await;
     world
         .tables
+        .catalog()
         .create_table(crate::support::definition("u"))
         .await
         .unwrap();
@@ -212,7 +213,7 @@ async fn a_tampered_archive_makes_no_table() {
                         whole += 1;
                     }
                     Err(_) => {
-                        world.tables.reconcile().await.unwrap();
+                        world.tables.background().reconcile().await.unwrap();
                         assert!(world.tables.table_named(&name).is_err(), "{}", found.name);
                         failed += 1;
                     }

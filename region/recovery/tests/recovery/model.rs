@@ -59,14 +59,19 @@ async fn history(world: &mut World, rng: &mut StdRng) -> History {
                     old_on_failure: false,
                 };
                 let actions = items.values().map(put).collect();
-                if world.tables.transact_write(actions, None).await.is_ok() {
+                if world.tables.writes().transact_write(actions, None).await.is_ok() {
                     now.extend(items);
                 }
             }
             3 | 7 => {
                 let item = item();
                 let at = key(&place(&item).0, place(&item).1);
-                world.tables.delete(&table, &at, Default::default()).await.unwrap();
+                world
+                    .tables
+                    .writes()
+                    .delete(&table, &at, Default::default())
+                    .await
+                    .unwrap();
                 now.remove(&place(&item));
             }
             _ => {
@@ -79,7 +84,7 @@ async fn history(world: &mut World, rng: &mut StdRng) -> History {
         match rng.random_range(0..40) {
             0..8 => world.recoveries.ship().await.unwrap(),
             8 => world.restart(small()),
-            9 => world.tables.trim_logs().await.unwrap(),
+            9 => world.tables.streams().trim_logs().await.unwrap(),
             10 => {
                 // An index comes or goes; the items stay.
                 let there = world
@@ -94,16 +99,16 @@ async fn history(world: &mut World, rng: &mut StdRng) -> History {
                     index_deletes: if there { vec!["by-v2".into()] } else { vec![] },
                     ..UpdateTable::default()
                 };
-                world.tables.update_table("t", update).await.unwrap();
-                while world.tables.build_indexes().await.unwrap() {}
+                world.tables.catalog().update_table("t", update).await.unwrap();
+                while world.tables.backfill().build_indexes().await.unwrap() {}
             }
             11 if number % 3 == 0 => {
-                let _ = world.tables.update_time_to_live("t", true, "ttl").await;
+                let _ = world.tables.expiry().update_time_to_live("t", true, "ttl").await;
                 world.time.pass(3_600_000);
-                while world.tables.sweep_expired().await.unwrap().more {}
+                while world.tables.expiry().sweep_expired().await.unwrap().more {}
                 now = world.items("t").await;
                 states.push((world.time.now(), now.clone()));
-                let _ = world.tables.update_time_to_live("t", false, "ttl").await;
+                let _ = world.tables.expiry().update_time_to_live("t", false, "ttl").await;
                 world.time.pass(3_600_000);
             }
             _ => {}

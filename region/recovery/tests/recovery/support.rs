@@ -90,7 +90,7 @@ impl World {
             new_replica: ReplicaId(replica),
         };
         let tables = Tables::open(MemoryEngine::new(spanning), table_options).await.unwrap();
-        tables.create_table(definition("t")).await.unwrap();
+        tables.catalog().create_table(definition("t")).await.unwrap();
         let recoveries = Recoveries::new(Arc::clone(&tables), archive.clone(), options);
         Self {
             time,
@@ -115,7 +115,11 @@ impl World {
 
     pub(crate) async fn put(&self, item: Item) {
         let table = self.tables.table("t").unwrap();
-        self.tables.put(&table, item, Default::default()).await.unwrap();
+        self.tables
+            .writes()
+            .put(&table, item, Default::default())
+            .await
+            .unwrap();
     }
 
     /// Restores to a moment; gives the new table's items.
@@ -150,12 +154,19 @@ impl World {
             fetch_base: false,
         };
         let mut items = Items::new();
-        for stored in self.tables.scan(&table, scan(None)).await.unwrap().items {
+        for stored in self.tables.reads().scan(&table, scan(None)).await.unwrap().items {
             let item = stored.decode().unwrap();
             items.insert(place(&item), item);
         }
         if table.indexes().iter().any(|index| index.name == "by-g") {
-            let indexed = self.tables.scan(&table, scan(Some("by-g"))).await.unwrap().items.len();
+            let indexed = self
+                .tables
+                .reads()
+                .scan(&table, scan(Some("by-g")))
+                .await
+                .unwrap()
+                .items
+                .len();
             assert_eq!(indexed, items.values().filter(|item| item.get("g").is_some()).count());
         }
         assert_eq!(table.counts().0, items.len() as u64);

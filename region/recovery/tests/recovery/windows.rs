@@ -63,9 +63,15 @@ async fn a_window_begins_when_it_is_switched_on_and_anew_each_time() {
 #[tokio::test]
 async fn a_restored_table_is_a_new_one() {
     let world = World::new(Spanning::Yes, Options::default()).await;
-    world.tables.update_time_to_live("t", true, "ttl").await.unwrap();
     world
         .tables
+        .expiry()
+        .update_time_to_live("t", true, "ttl")
+        .await
+        .unwrap();
+    world
+        .tables
+        .catalog()
         .tag("t", [("k".to_owned(), "v".to_owned())].into())
         .await
         .unwrap();
@@ -78,7 +84,7 @@ async fn a_restored_table_is_a_new_one() {
     let (old, new) = (world.tables.describe("t").unwrap(), world.tables.describe("r").unwrap());
     assert_ne!(old.uuid, new.uuid);
     assert_eq!((new.stream, new.deletion_protection), (None, false));
-    assert!(world.tables.tags("r").unwrap().is_empty());
+    assert!(world.tables.catalog().tags("r").unwrap().is_empty());
     assert!(!world.recoveries.continuous_backups("r").unwrap().enabled);
     let restore = new.restore.unwrap();
     assert!(!restore.in_progress);
@@ -162,13 +168,13 @@ async fn a_deleted_table_comes_back() {
     world.time.pass(2000);
     world.put(with(key("p", 1), "v", s("second"))).await;
     let before = world.items("t").await;
-    world.tables.delete_table("t").await.unwrap();
+    world.tables.catalog().delete_table("t").await.unwrap();
     // It stays until the archive has the last of it.
-    world.tables.reconcile().await.unwrap();
+    world.tables.background().reconcile().await.unwrap();
     assert!(world.tables.table_named("t").is_ok());
     world.restart(small());
     world.recoveries.ship().await.unwrap();
-    world.tables.reconcile().await.unwrap();
+    world.tables.background().reconcile().await.unwrap();
     assert!(world.tables.table_named("t").is_err());
     let arn = "arn:aws:dynamodb:a:000000000000:table/t".to_owned();
     let filter = BackupFilter {
@@ -234,8 +240,8 @@ async fn another_cluster_restores_from_the_archive_alone() {
     // It has a table of that name itself, without continuous backups, so the old one is named by what the archive says.
     let chains = archived_tables(&other.archive, "a", None).await.unwrap();
     assert_eq!(chains.len(), 1);
-    other.tables.delete_table("t").await.unwrap();
-    other.tables.reconcile().await.unwrap();
+    other.tables.catalog().delete_table("t").await.unwrap();
+    other.tables.background().reconcile().await.unwrap();
     let source = RestoreSource::PointInTime {
         table: "arn:aws:dynamodb:a:000000000000:table/t".into(),
         at_ms: None,
@@ -263,7 +269,7 @@ async fn an_archive_that_is_gone_for_too_long_starts_the_window_anew() {
         world.put(with(key("p", number), "v", n(number))).await;
     }
     world.recoveries.ship().await.unwrap_err();
-    world.tables.trim_logs().await.unwrap();
+    world.tables.streams().trim_logs().await.unwrap();
     assert_eq!(window(&world), before, "the last moment stands still");
     assert!(world.recoveries.status().behind_ms >= 10_000);
     std::fs::remove_file(&place).unwrap();
@@ -279,7 +285,7 @@ async fn an_archive_that_is_gone_for_too_long_starts_the_window_anew() {
     world.recoveries.ship().await.unwrap_err();
     assert_eq!(world.recoveries.status().chains_broken, 1);
     assert_eq!(window(&world), None);
-    world.tables.trim_logs().await.unwrap();
+    world.tables.streams().trim_logs().await.unwrap();
     std::fs::remove_file(&place).unwrap();
     std::fs::rename(&away, &place).unwrap();
     world.recoveries.ship().await.unwrap();

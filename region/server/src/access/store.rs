@@ -16,16 +16,20 @@ fn failed(error: TableError) -> StoreError {
 
 impl<E: Engine> Store for TablesStore<E> {
     async fn rows(&self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.0.system_rows(SystemTable::Access).await.map_err(failed)
+        self.0.rows().system_rows(SystemTable::Access).await.map_err(failed)
     }
 
     async fn get(&self, rows: &[Bytes]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        self.0.system_get(SystemTable::Access, rows).await.map_err(failed)
+        self.0
+            .rows()
+            .system_get(SystemTable::Access, rows)
+            .await
+            .map_err(failed)
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let tables = Arc::clone(&self.0);
-        let commit = async move { tables.system_commit(SystemTable::Access, changes).await };
+        let commit = async move { tables.rows().system_commit(SystemTable::Access, changes).await };
         let committed = tokio::spawn(commit).await;
         committed
             .map_err(|error| StoreError(format!("the commit broke off: {error}")))?

@@ -23,7 +23,7 @@ pub(crate) struct InsightsCollector(pub(crate) Arc<Tables<RegionEngine>>);
 impl Collector for InsightsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let tables = &self.0;
-        let (names, _) = tables.list(None, usize::MAX);
+        let (names, _) = tables.local().list(None, usize::MAX);
         let is_away = |name: &&String| {
             let table = tables.table_named(name);
             table.is_ok_and(|table| table.status() == TableStatus::Inaccessible)
@@ -31,10 +31,11 @@ impl Collector for InsightsCollector {
         let away = names.iter().filter(is_away).count();
         gauge(&mut encoder, &catalogue::TABLE_KEYS_AWAY, away as u64)?;
         let mut weights = describe(&mut encoder, &catalogue::TABLE_KEY_WEIGHT)?;
-        let on = tables.all_insights(None).into_iter();
+        let on = tables.catalog().all_insights(None).into_iter();
         for (table, index, _) in on.filter(|(.., setting)| setting.enabled).take(RESOURCES_MAX) {
             // It may have gone meanwhile.
             let reports = tables
+                .catalog()
                 .insights_report(&table, index.as_deref(), MINUTES)
                 .unwrap_or_default();
             for report in reports {

@@ -107,7 +107,7 @@ impl Collector for RocksCollector {
 impl Collector for TableCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let counts = self.0.counts();
-        let builds = self.0.index_builds();
+        let builds = self.0.indexes().index_builds();
         let e = &mut encoder;
         gauge(e, &catalogue::INDEXES_BUILDING, builds.len() as u64)?;
         gauge(
@@ -128,7 +128,7 @@ impl Collector for TableCollector {
         counter(e, &catalogue::ITEMS_EXPIRED, counts.expired)?;
         counter(e, &catalogue::REQUESTS_THROTTLED, counts.throttled)?;
         counter(e, &catalogue::REPLICAS_REFUSED, counts.refused_replicas)?;
-        let failed = self.0.failed_replicas() as u64;
+        let failed = self.0.local().failed_replicas() as u64;
         gauge(e, &catalogue::REPLICAS_FAILED, failed)?;
         gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)?;
         self.verifications(e)
@@ -137,7 +137,7 @@ impl Collector for TableCollector {
 
 impl TableCollector {
     fn verifications(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let counts = self.0.verify_counts();
+        let counts = self.0.verify().verify_counts();
         counter(e, &catalogue::VERIFICATIONS, counts.ended)?;
         counter(e, &catalogue::VERIFICATIONS_FAILED, counts.failed)?;
         counter(e, &catalogue::VERIFIED_ROWS, counts.rows)?;
@@ -150,7 +150,7 @@ impl TableCollector {
                 .encode_counter::<NoLabels, u64, u64>(&rows, None)?;
         }
         gauge(e, &catalogue::UNHEALED_ROWS, counts.unhealed)?;
-        let remains = self.0.remains();
+        let remains = self.0.verify().remains();
         gauge(e, &catalogue::TOMBSTONES, remains.tombstones)?;
         gauge(e, &catalogue::TOMBSTONE_BYTES, remains.tombstone_bytes)?;
         counter(e, &catalogue::TOMBSTONES_COLLECTED, remains.tombstones_collected)?;

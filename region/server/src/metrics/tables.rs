@@ -70,7 +70,7 @@ impl UsageCollector {
 
 impl Collector for UsageCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let tables = self.0.table_counts();
+        let tables = self.0.local().table_counts();
         let e = &mut encoder;
         for (of, read) in OF_TABLE {
             let mut metric = describe(e, of)?;
@@ -114,7 +114,7 @@ impl Collector for UsageCollector {
 impl Histograms for UsageCollector {
     fn read(&self) -> Vec<HistogramReading> {
         let mut all = Vec::new();
-        for table in self.0.table_counts() {
+        for table in self.0.local().table_counts() {
             for counts in table.operations {
                 if counts.latency.count() > 0 {
                     let labels = vec![

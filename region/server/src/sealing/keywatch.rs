@@ -172,7 +172,7 @@ impl KeyWatch {
                 tokio::time::sleep(LOOK_EVERY).await;
                 continue;
             };
-            tables.writable().await;
+            tables.local().writable().await;
             match engine.rewrite(&name).await {
                 Ok(rewritten) => {
                     self.0.rewritten.fetch_add(rewritten, Ordering::Relaxed);

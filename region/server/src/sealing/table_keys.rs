@@ -18,11 +18,11 @@ pub(crate) fn table_keys(config: &Config) -> Result<Option<Arc<dyn MasterKeys>>,
 
 /// Looks after them until it is told to stop.
 pub(crate) fn keep_table_keys<E: Engine>(config: &Config, tables: &Arc<Tables<E>>, stop: watch::Receiver<bool>) {
-    if !tables.has_master_keys() {
+    if !tables.sealing().has_master_keys() {
         return;
     }
     let (tables, options) = (Arc::clone(tables), config.table_keys.options());
     tokio::spawn(async move {
-        until(stop, tables.keep_table_keys(options)).await;
+        until(stop, tables.keys().keep_table_keys(options)).await;
     });
 }

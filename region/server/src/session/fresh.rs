@@ -58,7 +58,7 @@ impl Freshness {
     /// Of which regions it has to be found out how far they are, for tables to be no older than told.
     pub(super) fn open<E: Engine>(&self, tables: &Tables<E>, read: &[u64], age_max: Duration) -> Vec<Of> {
         let others = |table: &u64| {
-            let others = tables.served_elsewhere(*table).into_iter();
+            let others = tables.merge().served_elsewhere(*table).into_iter();
             others.map({
                 let table = *table;
                 move |region| (table, region)
@@ -107,7 +107,7 @@ impl Freshness {
                         tracing::warn!(peer = of.1, "its answer cannot be read");
                         return false;
                     };
-                    if !tables.await_seen(&ends, until).await {
+                    if !tables.merge().await_seen(&ends, until).await {
                         return false;
                     }
                     self.known().entry(of.clone()).or_default().at = Some(asked_at);

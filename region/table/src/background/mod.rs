@@ -9,23 +9,27 @@ use std::{
 };
 
 use geodynamo_replicator_core::{Millis, Stamp};
-use geodynamo_storage::{Commit, Engine, Health, StorageError, Write};
+use geodynamo_storage::{Commit, Engine, StorageError, Write};
 use tokio::sync::watch;
 
 use crate::{
-    Result, Table, TableError, Tables,
-    layout::keys::{self, space},
-    local::{counts::STORE_EVERY, stats},
-    merge::copy::copy_key,
-    read,
+    Result, Table, TableError,
+    catalog::Catalog,
+    indexing::Backfill,
+    layout::keys::space,
+    local::{Local, counts::STORE_EVERY, standings::kept_key},
+    log::Logs,
+    merge::Merge,
+    progress::copies::copy_key,
     schema::{IndexKind, ReplicaEntry},
+    streams::Streams,
     table::{
-        TableStatus,
         registers::{Registers, Setting, pack},
         replicas::{self, Here, Step},
     },
-    ttl,
-    verify::kept_key,
+    ttl::{self, Expiry},
+    verify::Verify,
+    write::Writes,
 };
 
 /// How often parked deltas are looked at.
@@ -44,15 +48,53 @@ pub const DRAIN_MS_MAX: Millis = 30_000;
 /// The most local indexes that a table can have.
 const LOCAL_INDEXES_MAX: u8 = 5;
 
-impl<E: Engine> Tables<E> {
+/// What a region does by itself.
+pub struct Background<E: Engine> {
+    local: Arc<Local<E>>,
+    writes: Arc<Writes<E>>,
+    logs: Arc<Logs<E>>,
+    streams: Arc<Streams<E>>,
+    catalog: Arc<Catalog<E>>,
+    backfill: Arc<Backfill<E>>,
+    expiry: Arc<Expiry<E>>,
+    merge: Arc<Merge<E>>,
+    verify: Arc<Verify<E>>,
+}
+
+impl<E: Engine> Background<E> {
+    #[expect(clippy::too_many_arguments, reason = "its parts, one by one")]
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        writes: &Arc<Writes<E>>,
+        logs: &Arc<Logs<E>>,
+        streams: &Arc<Streams<E>>,
+        catalog: &Arc<Catalog<E>>,
+        backfill: &Arc<Backfill<E>>,
+        expiry: &Arc<Expiry<E>>,
+        merge: &Arc<Merge<E>>,
+        verify: &Arc<Verify<E>>,
+    ) -> Self {
+        Self {
+            local: Arc::clone(local),
+            writes: Arc::clone(writes),
+            logs: Arc::clone(logs),
+            streams: Arc::clone(streams),
+            catalog: Arc::clone(catalog),
+            backfill: Arc::clone(backfill),
+            expiry: Arc::clone(expiry),
+            merge: Arc::clone(merge),
+            verify: Arc::clone(verify),
+        }
+    }
+
     /// Starts the background work; it ends when `stop` changes or its sender is gone.
     pub fn start_background(self: &Arc<Self>, stop: watch::Receiver<bool>) {
         let tables = Arc::clone(self);
         tokio::spawn(until(stop.clone(), async move {
-            let mut changed = tables.catalog();
+            let mut changed = tables.local.catalog_changes();
             loop {
                 tables.report("reconciling the catalog", tables.reconcile().await);
-                tables.report("changing table classes", tables.place_tables().await);
+                tables.report("changing table classes", tables.catalog.place_tables().await);
                 let _ = tokio::time::timeout(RECONCILE_EVERY, changed.changed()).await;
             }
         }));
@@ -60,28 +102,28 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(PARKED_EVERY).await;
-                tables.writable().await;
-                tables.report("merging parked deltas", tables.release_parked().await.map(drop));
+                tables.local.writable().await;
+                tables.report("merging parked deltas", tables.merge.release_parked().await.map(drop));
             }
         }));
         let tables = Arc::clone(self);
         tokio::spawn(until(stop.clone(), async move {
-            let mut changed = tables.catalog();
+            let mut changed = tables.local.catalog_changes();
             loop {
-                let swept = tables.sweep_expired().await;
+                let swept = tables.expiry.sweep_expired().await;
                 let more = swept.as_ref().is_ok_and(|swept| swept.more);
                 tables.report("deleting expired items", swept.map(drop));
                 if !more {
-                    let _ = tokio::time::timeout(tables.sweep_every(), changed.changed()).await;
+                    let _ = tokio::time::timeout(tables.expiry.sweep_every(), changed.changed()).await;
                 }
             }
         }));
         let tables = Arc::clone(self);
         tokio::spawn(until(stop.clone(), async move {
-            let mut changed = tables.catalog();
+            let mut changed = tables.local.catalog_changes();
             loop {
-                tables.writable().await;
-                match tables.build_indexes().await {
+                tables.local.writable().await;
+                match tables.backfill.build_indexes().await {
                     Ok(true) => {}
                     Ok(false) => drop(changed.changed().await),
                     failed => {
@@ -95,39 +137,34 @@ impl<E: Engine> Tables<E> {
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(ROLL_EVERY).await;
-                tables.writable().await;
-                tables.report("giving streams new shards", tables.roll_streams().await);
+                tables.local.writable().await;
+                tables.report("giving streams new shards", tables.streams.roll_streams().await);
             }
         }));
         let tables = Arc::clone(self);
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(STORE_EVERY).await;
-                tables.writable().await;
-                tables.report("storing counts", tables.store_counts().await);
+                tables.local.writable().await;
+                tables.report("storing counts", tables.local.store_counts().await);
             }
         }));
         let tables = Arc::clone(self);
         tokio::spawn(until(stop.clone(), async move {
             loop {
                 tokio::time::sleep(COLLECT_LOOK_EVERY).await;
-                tables.writable().await;
-                tables.report("taking away tombstones", tables.collect().await);
+                tables.local.writable().await;
+                tables.report("taking away tombstones", tables.verify.collect().await);
             }
         }));
         let tables = Arc::clone(self);
         tokio::spawn(until(stop, async move {
             loop {
                 tokio::time::sleep(TRIM_EVERY).await;
-                tables.report("trimming change logs", tables.trim_logs().await);
-                tables.report("dropping old client tokens", tables.drop_old_tokens().await);
+                tables.report("trimming change logs", tables.streams.trim_logs().await);
+                tables.report("dropping old client tokens", tables.writes.drop_old_tokens().await);
             }
         }));
-    }
-
-    /// Waits until the engine takes writes. What makes room, as deleting expired items does, need not wait.
-    pub async fn writable(&self) {
-        Health::wait_writable(self.store().health()).await;
     }
 
     fn report(&self, what: &str, result: Result<()>) {
@@ -136,14 +173,14 @@ impl<E: Engine> Tables<E> {
                 // The engine has said so, once.
                 return;
             }
-            tracing::error!(region = self.region(), %error, "{what} failed; it is tried again");
+            tracing::error!(region = self.local.region(), %error, "{what} failed; it is tried again");
         }
     }
 
     /// Does what the catalog asks of this region.
     pub async fn reconcile(&self) -> Result<()> {
         self.drop_given_up().await?;
-        let tables: Vec<u64> = self.directory().registers.keys().copied().collect();
+        let tables: Vec<u64> = self.local.directory().registers.keys().copied().collect();
         for id in tables {
             self.take_step(id).await?;
         }
@@ -156,24 +193,25 @@ impl<E: Engine> Tables<E> {
         match due {
             Some((Step::Rest, _)) | None => Ok(()),
             Some((Step::Serve, registers)) => {
-                if registers.leaving.contains_key(self.region()) {
-                    return self.leave_group(id).await;
+                if registers.leaving.contains_key(self.local.region()) {
+                    return self.catalog.leave_group(id).await;
                 }
-                if replicas::admissions(&registers, self.region())?.is_empty() && !self.finds_lost(&registers) {
+                if replicas::admissions(&registers, self.local.region())?.is_empty() && !self.finds_lost(&registers) {
                     return Ok(());
                 }
-                let _changing = self.catalog_lock.lock().await;
+                let _changing = self.catalog.catalog_lock.lock().await;
                 let Some((Step::Serve, registers)) = self.step(id) else {
                     return Ok(());
                 };
-                self.set_locked(id, replicas::admissions(&registers, self.region())?)
+                self.catalog
+                    .set_locked(id, replicas::admissions(&registers, self.local.region())?)
                     .await?;
                 self.give_up_lost(id, &registers).await
             }
             Some((Step::Leave, registers)) => self.leave(id, &registers).await,
             Some(_) => {
                 // What is decided holds for as long as nobody changes the catalog.
-                let _changing = self.catalog_lock.lock().await;
+                let _changing = self.catalog.catalog_lock.lock().await;
                 let Some((step, registers)) = self.step(id) else {
                     return Ok(());
                 };
@@ -184,29 +222,29 @@ impl<E: Engine> Tables<E> {
 
     fn here(&self) -> Here<'_> {
         Here {
-            region: self.region(),
-            incarnation: self.replica().0,
-            knows_catalog: self.knows_catalog(),
-            now: self.orderer().time.now_ms(),
+            region: self.local.region(),
+            incarnation: self.local.replica().0,
+            knows_catalog: self.merge.knows_catalog(),
+            now: self.local.orderer().time.now_ms(),
         }
     }
 
     /// What this region is to do about its replica of a table; `None` if nothing is known of it, or what it had of the
     /// table has yet to be taken away.
     fn step(&self, id: u64) -> Option<(Step, Registers)> {
-        if self.given_up.lock().iter().any(|table| table.id() == id) {
+        if self.catalog.given_up.lock().iter().any(|table| table.id() == id) {
             return None;
         }
-        let directory = self.directory();
+        let directory = self.local.directory();
         let registers = directory.registers.get(&id)?;
         let name = registers.definition.as_ref().map(|definition| &definition.name);
-        let holder = name.and_then(|name| directory.holder(name, self.region(), self.replica()));
+        let holder = name.and_then(|name| directory.holder(name, self.local.region(), self.local.replica()));
         Some((replicas::step(self.here(), id, registers, holder), registers.clone()))
     }
 
     /// Carries out a step that is but a change of registers. The caller holds the catalog's lock.
     async fn answer_locked(&self, id: u64, step: Step, registers: &Registers) -> Result<()> {
-        let own = || Setting::Replica(self.region().into());
+        let own = || Setting::Replica(self.local.region().into());
         let changes = match step {
             Step::Rest | Step::Serve | Step::Leave => return Ok(()),
             Step::Answer(answer) => {
@@ -214,21 +252,21 @@ impl<E: Engine> Tables<E> {
                 vec![(own(), Some(pack(&answer)?))]
             }
             Step::Rejoin { survivors, failure } => {
-                let stamp: Stamp = self.orderer().stamp(self.store_arc(), None).await?;
+                let stamp: Stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
                 replicas::rejoined(self.here(), registers, (&survivors, failure), stamp)?
             }
             Step::Forget => vec![(own(), None)],
         };
-        self.set_locked(id, changes).await
+        self.catalog.set_locked(id, changes).await
     }
 
     /// Tells the log of a replica that this region does not take.
     fn tell_answer(&self, id: u64, registers: &Registers, answer: &ReplicaEntry) {
         let Some(failure) = answer.failure else { return };
         let name = registers.definition.as_ref().map_or("", |definition| &definition.name);
-        self.counters().refused_replicas.fetch_add(1, Ordering::Relaxed);
+        self.local.counters().refused_replicas.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
-            region = self.region(),
+            region = self.local.region(),
             table = name,
             id,
             asked_by = answer.source.as_deref().unwrap_or_default(),
@@ -240,26 +278,32 @@ impl<E: Engine> Tables<E> {
     /// Removes this region's replica: once the others have its writes, or have been waited for long enough, the data goes,
     /// then the registers that concern this region; with the last replica, all of the table's.
     async fn leave(&self, id: u64, registers: &Registers) -> Result<()> {
-        let since_ms = registers.replicas.get(self.region()).map_or(0, |own| own.since_ms);
-        let table = self.directory().by_id.get(&id).cloned();
+        let since_ms = registers
+            .replicas
+            .get(self.local.region())
+            .map_or(0, |own| own.since_ms);
+        let table = self.local.directory().by_id.get(&id).cloned();
         if let Some(table) = &table {
             let drained = self
+                .local
                 .logs_of(table)
                 .iter()
-                .all(|info| self.applied_everywhere(table, info.log) >= self.log_end(info.log));
-            if !drained && self.orderer().time.now_ms() < since_ms.saturating_add(DRAIN_MS_MAX) {
+                .all(|info| self.logs.applied_everywhere(table, info.log) >= self.local.log_end(info.log));
+            if !drained && self.local.orderer().time.now_ms() < since_ms.saturating_add(DRAIN_MS_MAX) {
                 return Ok(());
             }
-            if !self.holders.let_go(table) {
+            if !self.logs.holders.let_go(table) {
                 return Ok(());
             }
             self.drop_data(table).await?;
         }
-        let _changing = self.catalog_lock.lock().await;
+        let _changing = self.catalog.catalog_lock.lock().await;
         let Some((Step::Leave, registers)) = self.step(id) else {
             return Ok(());
         };
-        self.set_locked(id, replicas::left(self.here(), &registers)?).await
+        self.catalog
+            .set_locked(id, replicas::left(self.here(), &registers)?)
+            .await
     }
 
     pub(crate) async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {
@@ -280,9 +324,10 @@ impl<E: Engine> Tables<E> {
             IndexKind::Local(_) => None,
         });
         for (space, owner) in spaces.map(|space| (space, id)).into_iter().chain(local).chain(global) {
-            self.drop_range(space, owner).await?;
+            self.local.drop_range(space, owner).await?;
         }
-        self.store()
+        self.local
+            .store()
             .commit(Commit {
                 writes: vec![
                     Write::Delete(copy_key(id)),
@@ -293,71 +338,28 @@ impl<E: Engine> Tables<E> {
                 ..Commit::default()
             })
             .await?;
-        self.expiry_states.lock().remove(&id);
+        self.expiry.expiry_states.lock().remove(&id);
         // Where there are streams, trimming takes the logs once they are too old.
-        let logs = Some(self.logs_of(table)).filter(|_| !self.streams().keeps(id));
+        let logs = Some(self.local.logs_of(table)).filter(|_| !self.streams.states().keeps(id));
         for info in logs.into_iter().flatten() {
-            let end = geodynamo_storage::Position(self.log_end(info.log).0);
-            self.store().log_trim(geodynamo_storage::LogId(info.log.0), end).await?;
+            let end = geodynamo_storage::Position(self.local.log_end(info.log).0);
+            self.local
+                .store()
+                .log_trim(geodynamo_storage::LogId(info.log.0), end)
+                .await?;
         }
-        self.cursors.forget(id);
-        self.verifications().forget(id);
-        self.copies.lock().remove(&id);
-        self.parking()
+        self.merge.cursors.forget(id);
+        self.verify.verifications.forget(id);
+        self.local.standings().forget(id);
+        self.merge.copies.lock().remove(&id);
+        self.merge
+            .parking
             .of_table(id)
             .iter()
-            .for_each(|parked| self.parking().remove(parked));
-        let logs: Vec<_> = self.logs_of(table).iter().map(|info| info.log).collect();
-        self.acked.lock().retain(|(_, log), _| !logs.contains(log));
+            .for_each(|parked| self.merge.parking.remove(parked));
+        let logs: Vec<_> = self.local.logs_of(table).iter().map(|info| info.log).collect();
+        self.logs.acked.lock().retain(|(_, log), _| !logs.contains(log));
         Ok(())
-    }
-
-    pub(crate) async fn drop_range(&self, space: u8, owner: u64) -> Result<()> {
-        let (from, to) = keys::owner_range(space, owner, 0, u64::MAX);
-        if self.store().spans_groups() {
-            let writes = vec![Write::DeleteRange(from, to)];
-            self.store()
-                .commit(Commit {
-                    writes,
-                    makes_room: true,
-                    ..Commit::default()
-                })
-                .await?;
-            return Ok(());
-        }
-        loop {
-            let page = self
-                .store()
-                .scan(read::whole(from.clone(), to.clone(), stats::ROWS, stats::BYTES))
-                .await?;
-            for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {
-                self.store().commit(commit).await?;
-            }
-            if !page.more {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits until a table is ACTIVE with all its indexes, or gone, for no longer than `limit`. Whether it is.
-    pub async fn await_settled(&self, table: u64, limit: Duration) -> bool {
-        let mut changed = self.catalog();
-        let settled = async {
-            loop {
-                let status = self.directory().by_id.get(&table).map(|table| table.status());
-                // Whoever changes the catalog is there as long as the tables are.
-                if matches!(status, None | Some(TableStatus::Active)) || changed.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(limit, settled).await.is_ok()
-    }
-
-    /// Whether a table is ACTIVE here and everywhere else it is said to be.
-    pub fn is_settled(&self, name: &str) -> bool {
-        self.table_named(name)
-            .is_ok_and(|table| table.status() == TableStatus::Active)
     }
 }
 

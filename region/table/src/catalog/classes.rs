@@ -8,30 +8,36 @@ use std::collections::BTreeSet;
 
 use geodynamo_storage::{Engine, Prefix, StorageClass};
 
-use crate::{Result, Table, Tables, layout::keys::space, schema::IndexKind};
+use crate::{Result, Table, catalog::Catalog, layout::keys::space, schema::IndexKind};
 
 /// The class of tables that are read seldom.
 const INFREQUENT: &str = "STANDARD_INFREQUENT_ACCESS";
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Catalog<E> {
     /// Tells the engine of tables whose class is another one than it knows.
     pub(crate) async fn place_tables(&self) -> Result<()> {
         let wanted: BTreeSet<Prefix> = {
-            let directory = self.directory();
+            let directory = self.local.directory();
             let infrequent = |table: &Table| {
-                let class = table.registers.table_class.get(self.region());
+                let class = table.registers.table_class.get(self.local.region());
                 class.is_some_and(|class| class.class == INFREQUENT)
             };
             let tables = directory.by_id.values().filter(|table| infrequent(table));
             tables.flat_map(|table| prefixes(table)).collect()
         };
-        let known: BTreeSet<Prefix> = self.store().classes().into_iter().map(|(prefix, _)| prefix).collect();
+        let known: BTreeSet<Prefix> = self
+            .local
+            .store()
+            .classes()
+            .into_iter()
+            .map(|(prefix, _)| prefix)
+            .collect();
         for prefix in wanted.difference(&known) {
-            self.store().set_class(*prefix, StorageClass::Infrequent).await?;
+            self.local.store().set_class(*prefix, StorageClass::Infrequent).await?;
         }
         // Tables of another class now, and tables and indexes that are gone.
         for prefix in known.difference(&wanted) {
-            self.store().set_class(*prefix, StorageClass::Standard).await?;
+            self.local.store().set_class(*prefix, StorageClass::Standard).await?;
         }
         Ok(())
     }

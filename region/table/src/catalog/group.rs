@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Result, Table, TableError, Tables, UpdateTable,
-    catalog::Change,
+    Result, Table, TableError, UpdateTable,
+    catalog::Catalog,
     schema::{ReplicaEntry, ReplicaStatus},
-    table::registers::{Setting, pack},
+    table::registers::{Change, Setting, pack},
 };
 
 /// How long writes may be held up for the last of them to be applied elsewhere. If they are not by then, they go on, and it is
@@ -25,7 +25,7 @@ const HELD_UP_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether they are.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Catalog<E> {
     /// Sets for how long the source of a copy cannot be deleted, in milliseconds. DynamoDB's are 24 hours; here a source is not
     /// needed any more once its copy is whole, so at first it is not at all.
     pub fn hold_sources(&self, ms: Millis) {
@@ -34,7 +34,7 @@ impl<E: Engine> Tables<E> {
 
     /// What an update asks about the group itself.
     pub(crate) fn group_changes(&self, table: &Table, update: &UpdateTable, now: Millis) -> Result<Vec<Change>> {
-        let region = self.region().to_owned();
+        let region = self.local.region().to_owned();
         let registers = &table.registers;
         let is_global = table.other_replicas(&region).next().is_some();
         let mut changes = Vec::new();
@@ -83,7 +83,7 @@ impl<E: Engine> Tables<E> {
 
     /// Whether a region's replica of a table may be deleted.
     pub(crate) fn check_source(&self, table: &Table, region: &str) -> Result<()> {
-        let (now, held_ms) = (self.now_ms(), self.source_held_ms.load(Ordering::Relaxed));
+        let (now, held_ms) = (self.local.now_ms(), self.source_held_ms.load(Ordering::Relaxed));
         let seeded = |entry: &ReplicaEntry| {
             entry.source.as_deref() == Some(region)
                 && matches!(entry.status, ReplicaStatus::Active | ReplicaStatus::Creating)
@@ -101,7 +101,8 @@ impl<E: Engine> Tables<E> {
 
     /// Whether this region has left the group of a table by now: a table that is held may be older than that.
     pub(crate) fn has_left(&self, table: u64) -> bool {
-        self.directory()
+        self.local
+            .directory()
             .registers
             .get(&table)
             .is_some_and(|registers| registers.is_apart)
@@ -109,7 +110,7 @@ impl<E: Engine> Tables<E> {
 
     /// Leaves the group, once the others have everything that was written here.
     pub(crate) async fn leave_group(&self, id: u64) -> Result<()> {
-        let Some(table) = self.directory().by_id.get(&id).cloned() else {
+        let Some(table) = self.local.directory().by_id.get(&id).cloned() else {
             return Ok(());
         };
         if !self.others_have_all(&table) {
@@ -132,18 +133,18 @@ impl<E: Engine> Tables<E> {
             }
             sleep(LOOK_EVERY).await;
         }
-        let region = self.region().to_owned();
-        let registers = self.directory().registers.get(&id).cloned().unwrap_or_default();
+        let region = self.local.region().to_owned();
+        let registers = self.local.directory().registers.get(&id).cloned().unwrap_or_default();
         let (Some(own), true) = (registers.replicas.get(&region), registers.leaving.contains_key(&region)) else {
             return Ok(());
         };
-        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
+        let stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
         let mut changes = registers.taken_along(&region)?;
         // Another join: what the others may still ask of the one before is about nothing.
         let alone = ReplicaEntry {
             join: xxh3_64(&stamp.to_bytes()),
             source: None,
-            since_ms: self.now_ms(),
+            since_ms: self.local.now_ms(),
             ..own.clone()
         };
         changes.push((Setting::Replica(region.clone()), Some(pack(&alone)?)));
@@ -170,9 +171,9 @@ impl<E: Engine> Tables<E> {
 
     /// Whether every other replica has applied everything that was written here.
     fn others_have_all(&self, table: &Table) -> bool {
-        self.logs_of(table).iter().all(|info| {
-            let told = self.ends.told(info.log).unwrap_or(Position::START);
-            self.applied_everywhere(table, info.log) >= told
+        self.local.logs_of(table).iter().all(|info| {
+            let told = self.local.ends.told(info.log).unwrap_or(Position::START);
+            self.logs.applied_everywhere(table, info.log) >= told
         })
     }
 }

@@ -4,12 +4,12 @@ use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Result, Table, TableError, Tables, UpdateTable,
-    catalog::Change,
+    Result, Table, TableError, UpdateTable,
+    catalog::Catalog,
     schema::{IndexDefinition, IndexKind, IndexStatus, Projection},
     table::{
         index_state::global_id,
-        registers::{Setting, pack},
+        registers::{Change, Setting, pack},
     },
 };
 
@@ -18,7 +18,7 @@ pub const GLOBAL_INDEXES_MAX: usize = 20;
 /// The most non-key attributes that all indexes of a table list together.
 pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Catalog<E> {
     /// The registers that make and take away global indexes as an update asks, and the indexes that it makes.
     pub(crate) async fn index_changes(
         &self,
@@ -28,7 +28,7 @@ impl<E: Engine> Tables<E> {
         check(table, update)?;
         let (mut changes, mut created) = (Vec::new(), Vec::new());
         for new in &update.index_creates {
-            let stamp = self.orderer().stamp(self.store_arc(), None).await?;
+            let stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
             let mut named = stamp.to_bytes().to_vec();
             named.extend_from_slice(new.name.as_bytes());
             let definition = new.clone().into_definition(IndexKind::Global(xxh3_64(&named).max(1)));

@@ -3,115 +3,97 @@
 mod classes;
 mod group;
 pub(crate) mod index_changes;
+mod insights;
+mod refresh;
+mod resource_policy;
 pub(crate) mod scaling;
 
-use bytes::Bytes;
+use std::sync::{Arc, atomic::AtomicU64};
+
 use geodynamo_storage::Engine;
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Description, Result, TableError, Tables, encryption,
-    local::system::SYSTEM_IDS,
-    schema::{
-        Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeySchema, Projection, Stream, StreamView,
-        TableClass, Tags, Throughput, name_taken,
-    },
+    CreateTable, Description, Indexes, NewIndex, Result, Sealing, Table, TableError, UpdateTable,
+    local::{Local, system::SYSTEM_IDS},
+    log::Logs,
+    rows::SystemRows,
+    schema::{Definition, IndexKind, IndexStatus, Stream, StreamView, TableClass, Tags, name_taken},
+    sealing,
+    streams::Streams,
     table::{
         TableStatus,
-        registers::{CATALOG, Setting, pack},
+        registers::{CATALOG, Change, Setting, pack},
         replicas,
         resource_policy::ResourcePolicy,
-        throughput::{IndexUpdate, ReplicaUpdate, ThroughputUpdate, initial_partitions},
+        throughput::{IndexUpdate, initial_partitions},
         throughput_changes,
     },
 };
 
 /// The most tables in a region. AWS's default quota is 2,500.
 pub const TABLES_MAX: usize = 2_500;
-/// The most tags of a table.
-pub const TAGS_MAX: usize = 50;
 
-/// What a table is to be. The api has resolved the attribute definitions and checked counts and names.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CreateTable {
-    /// Its name.
-    pub name: String,
-    /// Its keys.
-    pub keys: KeySchema,
-    /// Its local indexes.
-    pub local_indexes: Vec<NewIndex>,
-    /// Its global indexes.
-    pub global_indexes: Vec<NewIndex>,
-    /// How it is billed.
-    pub billing: Billing,
-    /// More of its throughput, and of its global indexes'.
-    pub throughput: ThroughputUpdate,
-    /// Its stream.
-    pub stream: Option<StreamView>,
-    /// Whether it is protected from deletion.
-    pub deletion_protection: bool,
-    /// Its table class.
-    pub table_class: Option<String>,
-    /// Its tags.
-    pub tags: Tags,
-    /// Its policy.
-    pub resource_policy: Option<String>,
-    /// The master key that it is to be sealed under, as the key service calls it; none for a table without one.
-    pub master_key: Option<String>,
+/// The control plane: making, changing and removing tables, and what this replica makes of their registers.
+pub struct Catalog<E: Engine> {
+    local: Arc<Local<E>>,
+    rows: Arc<SystemRows<E>>,
+    logs: Arc<Logs<E>>,
+    sealing: Arc<Sealing<E>>,
+    indexes: Arc<Indexes<E>>,
+    streams: Arc<Streams<E>>,
+    /// Held by whoever changes the catalog.
+    pub(crate) catalog_lock: tokio::sync::Mutex<()>,
+    /// Tables whose replica here others have given up: their data is to be taken away.
+    pub(crate) given_up: Mutex<Vec<Arc<Table>>>,
+    /// For how long the source of a copy cannot be deleted.
+    pub(crate) source_held_ms: AtomicU64,
 }
 
-/// What an index is to be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewIndex {
-    /// Its name.
-    pub name: String,
-    /// Its keys.
-    pub keys: KeySchema,
-    /// What it copies.
-    pub projection: Projection,
-    /// Provisioned throughput, for a global index of a provisioned table.
-    pub throughput: Option<Throughput>,
-}
+impl<E: Engine> Catalog<E> {
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        rows: &Arc<SystemRows<E>>,
+        logs: &Arc<Logs<E>>,
+        sealing: &Arc<Sealing<E>>,
+        indexes: &Arc<Indexes<E>>,
+        streams: &Arc<Streams<E>>,
+    ) -> Self {
+        Self {
+            local: Arc::clone(local),
+            rows: Arc::clone(rows),
+            logs: Arc::clone(logs),
+            sealing: Arc::clone(sealing),
+            indexes: Arc::clone(indexes),
+            streams: Arc::clone(streams),
+            catalog_lock: tokio::sync::Mutex::default(),
+            given_up: Mutex::default(),
+            source_held_ms: AtomicU64::new(0),
+        }
+    }
 
-/// What is to change of a table.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UpdateTable {
-    /// How it is billed.
-    pub billing: Option<Billing>,
-    /// The stream: `Some(None)` switches it off.
-    pub stream: Option<Option<StreamView>>,
-    /// Whether it is protected from deletion in this region.
-    pub deletion_protection: Option<bool>,
-    /// The table class in this region.
-    pub table_class: Option<String>,
-    /// Global indexes to add. One at most is added or removed at a time.
-    pub index_creates: Vec<NewIndex>,
-    /// Global indexes to remove.
-    pub index_deletes: Vec<String>,
-    /// More of the throughput, and that of global indexes.
-    pub throughput: ThroughputUpdate,
-    /// Regions to add a replica in.
-    pub replica_creates: Vec<String>,
-    /// What replicas, new ones too, get of their own.
-    pub replica_updates: Vec<(String, ReplicaUpdate)>,
-    /// Regions to remove the replica of.
-    pub replica_deletes: Vec<String>,
-    /// Whether this region is to leave the group, with all that it has.
-    pub disassociate: bool,
-    /// Whether it is protected from that.
-    pub disassociation_protection: Option<bool>,
-    /// Whether a regional table's settings are to be replicated: kept and shown.
-    pub settings_mode: Option<bool>,
-    /// The master key that it is to be sealed under in this region: `Some(None)` makes its rows plain.
-    pub master_key: Option<Option<String>>,
-    /// The master keys of replicas, new ones too, by their regions.
-    pub replica_keys: Vec<(String, String)>,
-}
+    /// As DescribeTable shows it.
+    pub fn describe(&self, name: &str) -> Result<Description> {
+        let table = self.local.table_named(name)?;
+        let mut description = table.describe(self.local.region(), self.local.orderer.time.now_ms());
+        description.stream = description
+            .stream
+            .and_then(|setting| self.stream_here(table.id(), setting));
+        Ok(description)
+    }
 
-/// A register's new value; `None` takes it away.
-pub(crate) type Change = (Setting, Option<Bytes>);
+    /// A stream as it is in this region, with the label that it has here; none that has not begun here yet.
+    fn stream_here(&self, table: u64, setting: Stream) -> Option<Stream> {
+        let known = self.streams.states().label_of(table, setting.label_ms);
+        let own = setting
+            .region
+            .as_deref()
+            .is_none_or(|region| region == self.local.region());
+        let label_ms = known.or(Some(setting.label_ms).filter(|_| own))?;
+        Some(Stream { label_ms, ..setting })
+    }
 
-impl<E: Engine> Tables<E> {
     /// Makes a table in this region. What it gives shows it CREATING; it is ACTIVE once this returns.
     pub async fn create_table(&self, create: CreateTable) -> Result<Description> {
         self.create_with(create, Vec::new()).await
@@ -120,11 +102,14 @@ impl<E: Engine> Tables<E> {
     /// The same, with more registers, which are there from its first moment.
     pub(crate) async fn create_with(&self, create: CreateTable, mut changes: Vec<Change>) -> Result<Description> {
         if let Some(master) = &create.master_key {
-            changes.push(self.encrypt_new(master).await?);
+            changes.push(self.sealing.encrypt_new(master).await?);
         }
         let _changing = self.catalog_lock.lock().await;
-        let directory = self.directory();
-        if directory.holder(&create.name, self.region(), self.replica()).is_some() {
+        let directory = self.local.directory();
+        if directory
+            .holder(&create.name, self.local.region(), self.local.replica())
+            .is_some()
+        {
             return Err(TableError::ResourceInUse(format!(
                 "Table already exists: {}",
                 create.name
@@ -135,8 +120,8 @@ impl<E: Engine> Tables<E> {
                 "Subscriber limit exceeded: Tables per account: {TABLES_MAX}"
             )));
         }
-        let now = self.orderer().time.now_ms();
-        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
+        let now = self.local.orderer().time.now_ms();
+        let stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
         let mut named = stamp.to_bytes().to_vec();
         let mut unique = |what: &str| {
             named.extend_from_slice(what.as_bytes());
@@ -157,8 +142,8 @@ impl<E: Engine> Tables<E> {
             &create.throughput,
             &global,
         )?);
-        self.store_built_indexes(id, &global).await?;
-        let partitions = match self.options().partitions {
+        self.indexes.store_built_indexes(id, &global).await?;
+        let partitions = match self.local.options().partitions {
             0 => initial_partitions(create.billing, create.throughput.warm),
             told => told,
         };
@@ -171,13 +156,13 @@ impl<E: Engine> Tables<E> {
             partitions,
             uuid: (u128::from(stamp.time.0) << 64) | u128::from(stamp.replica.0),
         };
-        let region = self.region().to_owned();
-        let replica = replicas::founder(id, self.replica().0, now);
+        let region = self.local.region().to_owned();
+        let replica = replicas::founder(id, self.local.replica().0, now);
         changes.push((Setting::Definition, Some(pack(&definition)?)));
         changes.push((Setting::Billing, Some(pack(&create.billing)?)));
         changes.push((Setting::Replica(region.clone()), Some(pack(&replica)?)));
         if let Some(view) = create.stream {
-            let label_ms = self.streams().next_label(&definition.name, now);
+            let label_ms = self.streams.states().next_label(&definition.name, now);
             changes.push((
                 Setting::Stream,
                 Some(pack(&Stream {
@@ -212,11 +197,11 @@ impl<E: Engine> Tables<E> {
     /// away, in the background; DescribeTable shows how far they have come.
     pub async fn update_table(&self, name: &str, update: UpdateTable) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
-        let table = self.table_named(name)?;
+        let table = self.local.table_named(name)?;
         let (creates, deletes) = (&update.replica_creates, &update.replica_deletes);
         replicas::check_open(&table.registers, (name, table.status()), creates, deletes)?;
-        let now = self.orderer().time.now_ms();
-        let region = self.region().to_owned();
+        let now = self.local.orderer().time.now_ms();
+        let region = self.local.region().to_owned();
         let mut changes: Vec<Change> = self.group_changes(&table, &update, now)?;
         let (of_indexes, created) = self.index_changes(&table, &update).await?;
         changes.extend(throughput_changes::of_update(&table, &update, &created, now)?);
@@ -226,7 +211,7 @@ impl<E: Engine> Tables<E> {
         let current = table.registers.stream.clone();
         let on = current.as_ref().is_some_and(|stream| stream.enabled);
         let label_ms = current.as_ref().map_or(0, |stream| stream.label_ms.saturating_add(1));
-        let label_ms = label_ms.max(self.streams().next_label(name, now));
+        let label_ms = label_ms.max(self.streams.states().next_label(name, now));
         match update.stream {
             None => {}
             Some(Some(_)) if on => {
@@ -271,10 +256,10 @@ impl<E: Engine> Tables<E> {
             changes.push((Setting::DeletionProtection(region.clone()), Some(pack(&protected)?)));
         }
         if let Some(master) = &update.master_key {
-            changes.extend(self.encrypt_anew(&table, master.as_deref()).await?);
+            changes.extend(self.sealing.encrypt_anew(&table, master.as_deref()).await?);
         }
         for (replica, master) in &update.replica_keys {
-            changes.push(encryption::replica_key(&table, replica, master)?);
+            changes.push(sealing::replica_key(&table, replica, master)?);
         }
         let class = update.table_class.as_deref();
         changes.extend(throughput_changes::of_class(&table, &region, class, now)?);
@@ -290,7 +275,7 @@ impl<E: Engine> Tables<E> {
                 };
                 changes.push((Setting::Stream, Some(pack(&stream)?)));
             }
-            let stamp = self.orderer().stamp(self.store_arc(), None).await?;
+            let stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
             let join = xxh3_64(&stamp.to_bytes());
             changes.push(replicas::create_request(&newcomer, &region, join, now)?);
         }
@@ -312,25 +297,25 @@ impl<E: Engine> Tables<E> {
     /// Removes this region's replica of a table, which may be the only one.
     pub async fn delete_table(&self, name: &str) -> Result<Description> {
         let _changing = self.catalog_lock.lock().await;
-        let table = self.table_named(name)?;
+        let table = self.local.table_named(name)?;
         if !matches!(table.status(), TableStatus::Active | TableStatus::Inaccessible) {
             return Err(TableError::in_use(name, table.status()));
         }
-        let description = table.describe(self.region(), self.orderer().time.now_ms());
+        let description = table.describe(self.local.region(), self.local.orderer().time.now_ms());
         if description.deletion_protection {
             return Err(TableError::Validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
                     .into(),
             ));
         }
-        let Some(entry) = table.registers.replicas.get(self.region()) else {
+        let Some(entry) = table.registers.replicas.get(self.local.region()) else {
             return Err(TableError::no_table_named(name));
         };
-        self.check_source(&table, self.region())?;
-        let leaving = replicas::leaving(entry, self.orderer().time.now_ms());
+        self.check_source(&table, self.local.region())?;
+        let leaving = replicas::leaving(entry, self.local.orderer().time.now_ms());
         self.set_locked(
             table.id(),
-            vec![(Setting::Replica(self.region().into()), Some(pack(&leaving)?))],
+            vec![(Setting::Replica(self.local.region().into()), Some(pack(&leaving)?))],
         )
         .await?;
         Ok(Description {
@@ -341,7 +326,7 @@ impl<E: Engine> Tables<E> {
 
     /// A table's tags in this region.
     pub fn tags(&self, name: &str) -> Result<Tags> {
-        Ok(self.table_named(name)?.tags(self.region()))
+        Ok(self.local.table_named(name)?.tags(self.local.region()))
     }
 
     /// Sets tags.
@@ -357,8 +342,8 @@ impl<E: Engine> Tables<E> {
 
     async fn change_tags(&self, name: &str, change: impl FnOnce(&mut Tags)) -> Result<()> {
         let _changing = self.catalog_lock.lock().await;
-        let table = self.table_named(name)?;
-        let mut tags = table.tags(self.region());
+        let table = self.local.table_named(name)?;
+        let mut tags = table.tags(self.local.region());
         change(&mut tags);
         if tags.len() > TAGS_MAX {
             return Err(TableError::Validation(
@@ -367,7 +352,7 @@ impl<E: Engine> Tables<E> {
         }
         self.set_locked(
             table.id(),
-            vec![(Setting::Tags(self.region().into()), Some(pack(&tags)?))],
+            vec![(Setting::Tags(self.local.region().into()), Some(pack(&tags)?))],
         )
         .await
     }
@@ -378,6 +363,7 @@ impl<E: Engine> Tables<E> {
             return Ok(());
         }
         let is_apart = self
+            .local
             .directory()
             .registers
             .get(&table)
@@ -385,23 +371,26 @@ impl<E: Engine> Tables<E> {
         let at = |(setting, value): Change| {
             // What all share is this region's own once it has left the group.
             let setting = match setting {
-                shared if is_apart && shared.is_shared() => Setting::Apart(self.region().into(), Box::new(shared)),
+                shared if is_apart && shared.is_shared() => {
+                    Setting::Apart(self.local.region().into(), Box::new(shared))
+                }
                 setting => setting,
             };
             (setting.key(table), value)
         };
-        self.commit_system_rows(CATALOG, changes.into_iter().map(at).collect())
+        self.rows
+            .commit_system_rows(CATALOG, changes.into_iter().map(at).collect())
             .await?;
         self.refresh_locked(table).await
     }
 
     fn check_newcomer(&self, table: &crate::Table, newcomer: &str) -> Result<()> {
-        if !self.options().regions.iter().any(|region| region == newcomer) {
+        if !self.local.options().regions.iter().any(|region| region == newcomer) {
             return Err(TableError::Validation(format!(
                 "Region {newcomer} is not part of this cluster's topology"
             )));
         }
-        if newcomer == self.region() {
+        if newcomer == self.local.region() {
             return Err(TableError::Validation(name_taken(table.name())));
         }
         if table.registers.is_apart {
@@ -409,26 +398,11 @@ impl<E: Engine> Tables<E> {
                 "A table that has left a global table cannot get replicas in this version of geodynamo",
             ));
         }
-        let directory = self.directory();
+        let directory = self.local.directory();
         let same_name = directory.of_name(table.name()).map(|(_, registers)| registers);
         replicas::check_newcomer(&table.registers, table.name(), newcomer, same_name)
     }
 }
 
-impl NewIndex {
-    pub(crate) fn into_definition(self, kind: IndexKind) -> IndexDefinition {
-        let Self {
-            name,
-            keys,
-            projection,
-            throughput,
-        } = self;
-        IndexDefinition {
-            name,
-            kind,
-            keys,
-            projection,
-            throughput,
-        }
-    }
-}
+/// The most tags of a table.
+pub const TAGS_MAX: usize = 50;

@@ -3,7 +3,8 @@
 use geodynamo_storage::Engine;
 
 use crate::{
-    Access, Result, Table, TableError, Tables, UpdateTable,
+    Access, Result, Table, TableError, UpdateTable,
+    catalog::Catalog,
     schema::{Billing, IndexDefinition, IndexKind, ReplicaStatus, Throughput},
     table::{
         index_state::global_id,
@@ -46,11 +47,11 @@ impl Table {
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Catalog<E> {
     /// What was consumed of every provisioned table of this region.
     pub fn consumed(&self) -> Vec<Consumed> {
         let mut all = Vec::new();
-        for table in self.all() {
+        for table in self.local.all() {
             if !matches!(table.registers.billing, Some(Billing::Provisioned(_))) {
                 continue;
             }
@@ -84,19 +85,19 @@ impl<E: Engine> Tables<E> {
     /// # Errors
     /// There is no such table or index here, or the table is in on-demand mode (`None`).
     pub fn provisioned(&self, name: &str, index: Option<&str>) -> Result<Option<Provisioned>> {
-        let table = self.table_named(name)?;
+        let table = self.local.table_named(name)?;
         let index = index.map(|index| table.index(index)).transpose()?;
         if index.is_some_and(|index| !index.is_global()) {
             return Err(TableError::no_table());
         }
-        let Bounds::Provisioned(units) = table.bounds(self.region(), index) else {
+        let Bounds::Provisioned(units) = table.bounds(self.local.region(), index) else {
             return Ok(None);
         };
         let lives = |status| matches!(status, ReplicaStatus::Active | ReplicaStatus::Creating);
         let others = table
-            .other_replicas(self.region())
+            .other_replicas(self.local.region())
             .filter(|(_, entry)| lives(entry.status));
-        let mut regions = vec![self.region().to_owned()];
+        let mut regions = vec![self.local.region().to_owned()];
         regions.extend(others.map(|(region, _)| region.clone()));
         Ok(Some(Provisioned {
             table: table.id(),
@@ -126,10 +127,10 @@ impl<E: Engine> Tables<E> {
                     ..ReplicaUpdate::default()
                 },
             };
-            update.replica_updates.push((self.region().to_owned(), own));
+            update.replica_updates.push((self.local.region().to_owned(), own));
         } else {
             // What is set for the table is changed, not what this region has in its place.
-            let table = self.table_named(name)?;
+            let table = self.local.table_named(name)?;
             let with = |units_now: Throughput| match access {
                 Access::Read => Throughput {
                     read: units,

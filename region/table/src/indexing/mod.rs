@@ -12,14 +12,14 @@ use bytes::Bytes;
 use geodynamo_storage::{Commit, Direction, Engine, Scan, Write};
 
 use crate::{
-    Result, StoredItem, Table, Tables,
+    Indexes, Result, StoredItem, Table,
+    catalog::Catalog,
     layout::{
         index::{self, ItemKey},
         keys::{self, space},
-        record,
+        range, record,
     },
-    local::{order::latch_of, stats},
-    read,
+    local::{Local, order::latch_of, stats},
     schema::IndexDefinition,
     table::{
         Stats, TableStatus,
@@ -32,12 +32,27 @@ const PAGE_ROWS: usize = 128;
 /// The most bytes of a page.
 const PAGE_BYTES: usize = 512 * 1024;
 
-impl<E: Engine> Tables<E> {
+/// Fills new global indexes and empties those that are gone.
+pub struct Backfill<E: Engine> {
+    local: Arc<Local<E>>,
+    indexes: Arc<Indexes<E>>,
+    catalog: Arc<Catalog<E>>,
+}
+
+impl<E: Engine> Backfill<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>, indexes: &Arc<Indexes<E>>, catalog: &Arc<Catalog<E>>) -> Self {
+        Self {
+            local: Arc::clone(local),
+            indexes: Arc::clone(indexes),
+            catalog: Arc::clone(catalog),
+        }
+    }
+
     /// Does a bounded piece of what there is to fill or to empty, for each index; gives whether there is more to do.
     pub async fn build_indexes(&self) -> Result<bool> {
         let mut more = false;
-        for id in self.index_states().all() {
-            let table = self.directory().by_id.get(&id.0).cloned();
+        for id in self.indexes.index_states.all() {
+            let table = self.local.directory().by_id.get(&id.0).cloned();
             let index = table.as_ref().and_then(|table| wanted(table, id.1).cloned());
             match (table, index) {
                 // Its data is about to go.
@@ -51,7 +66,7 @@ impl<E: Engine> Tables<E> {
 
     /// One step of a back-fill: waiting for older writes, a page, or the end.
     async fn back_fill(&self, table: &Arc<Table>, index: &IndexDefinition, id: (u64, u64)) -> Result<bool> {
-        let Some(state) = self.index_states().get(id).filter(|state| !state.built) else {
+        let Some(state) = self.indexes.index_states.get(id).filter(|state| !state.built) else {
             return Ok(false);
         };
         if !state.maintained {
@@ -74,6 +89,7 @@ impl<E: Engine> Tables<E> {
             None => Bound::Included(keys::owner_range(space::ITEM, table.id(), 0, 0).0),
         };
         let page = self
+            .local
             .store()
             .scan(Scan {
                 from,
@@ -107,9 +123,9 @@ impl<E: Engine> Tables<E> {
             return Ok(());
         }
         let latches = engine_keys.iter().map(|key| latch_of(table.id(), &keys::rest(key)));
-        let turn = self.orderer().order_all(latches.collect()).await;
+        let turn = self.local.orderer().order_all(latches.collect()).await;
         let mut writes = Vec::with_capacity(engine_keys.len() + 1);
-        for (key, found) in engine_keys.iter().zip(self.store().get_many(&engine_keys).await?) {
+        for (key, found) in engine_keys.iter().zip(self.local.store().get_many(&engine_keys).await?) {
             let stored = found.map(|bytes| record::item_of(&bytes)).transpose()?.flatten();
             let Some(stored) = stored else { continue };
             let at = ItemKey {
@@ -127,11 +143,11 @@ impl<E: Engine> Tables<E> {
         };
         // The mark is last: where each write is a commit of its own it is behind the entries, never ahead.
         writes.push(state.write(id)?);
-        for commit in self.splits(writes) {
-            self.store().commit(commit).await?;
+        for commit in self.local.splits(writes) {
+            self.local.store().commit(commit).await?;
         }
         drop(turn);
-        self.index_states().set(id, state);
+        self.indexes.index_states.set(id, state);
         Ok(())
     }
 
@@ -151,7 +167,7 @@ impl<E: Engine> Tables<E> {
                 return Ok(true);
             }
             table.live.indexes.write().insert(index.kind, Arc::clone(&stats));
-            self.store().snapshot()
+            self.local.store().snapshot()
         };
         stats::count_entries(&snapshot, table, index, &stats).await?;
         let built = IndexState {
@@ -159,7 +175,7 @@ impl<E: Engine> Tables<E> {
             mark: None,
             ..state
         };
-        self.store_index_state(id, built.clone()).await?;
+        self.indexes.store_index_state(id, built.clone()).await?;
         let (entries, _) = stats.read();
         let (table, index) = (table.name(), index.name.as_str());
         tracing::info!(table, index, entries, "a global index is filled");
@@ -173,62 +189,61 @@ impl<E: Engine> Tables<E> {
             // Writes that still maintain it end first.
             drop(table.live.gate.write().await);
         }
-        let _changing = self.catalog_lock.lock().await;
+        let _changing = self.catalog.catalog_lock.lock().await;
         let again = self
+            .local
             .directory()
             .by_id
             .get(&id.0)
             .is_some_and(|table| wanted(table, id.1).is_some());
-        let Some(state) = self.index_states().get(id).filter(|_| !again) else {
+        let Some(state) = self.indexes.index_states.get(id).filter(|_| !again) else {
             return Ok(true);
         };
         // Should the table come back to this region before all is gone, the index is filled from the start.
         if state.built || state.mark.is_some() {
             let state = IndexState::new(state.definition, false, state.with_table);
-            self.store_index_state(id, state).await?;
+            self.indexes.store_index_state(id, state).await?;
         }
         let (from, to) = keys::owner_range(space::GLOBAL, id.1, 0, u64::MAX);
-        if self.store().spans_groups() {
+        if self.local.store().spans_groups() {
             let writes = vec![Write::DeleteRange(from, to)];
-            self.store()
+            self.local
+                .store()
                 .commit(Commit {
                     writes,
                     ..Commit::default()
                 })
                 .await?;
         } else {
-            let page = self.store().scan(read::whole(from, to, PAGE_ROWS, PAGE_BYTES)).await?;
-            for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {
-                self.store().commit(commit).await?;
+            let page = self
+                .local
+                .store()
+                .scan(range::whole(from, to, PAGE_ROWS, PAGE_BYTES))
+                .await?;
+            for commit in self
+                .local
+                .splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect())
+            {
+                self.local.store().commit(commit).await?;
             }
             if page.more {
                 return Ok(true);
             }
         }
-        self.forget_index_state(id).await?;
+        self.indexes.forget_index_state(id).await?;
         if table.is_some() {
-            self.refresh_locked(id.0).await?;
+            self.catalog.refresh_locked(id.0).await?;
         }
         Ok(true)
     }
 
     /// Takes note of a state and shows it in DescribeTable, unless the index is gone by now.
     async fn show_index(&self, id: (u64, u64), state: IndexState) -> Result<()> {
-        let _changing = self.catalog_lock.lock().await;
-        if self.index_states().get(id).is_some() {
-            self.index_states().set(id, state);
+        let _changing = self.catalog.catalog_lock.lock().await;
+        if self.indexes.index_states.get(id).is_some() {
+            self.indexes.index_states.set(id, state);
         }
-        self.refresh_locked(id.0).await
-    }
-
-    /// The states of the indexes that a new table is made with: there is nothing to fill them from.
-    pub(crate) async fn store_built_indexes(&self, table: u64, indexes: &[IndexDefinition]) -> Result<()> {
-        for index in indexes {
-            let Some(id) = global_id(index) else { continue };
-            let state = IndexState::new(index.clone(), true, true);
-            self.store_index_state((table, id), state).await?;
-        }
-        Ok(())
+        self.catalog.refresh_locked(id.0).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use geodynamo_expression::SortCondition;
 use geodynamo_item::{AttributeValue, key};
-use geodynamo_storage::key_head;
+use geodynamo_storage::{Direction, Scan, key_head};
 
 /// A range of engine keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,18 @@ fn above(prefix: &[u8]) -> Vec<u8> {
         }
     }
     end
+}
+
+/// Every key of a range, for callers that go through a whole table, once.
+pub(crate) fn whole(from: Bytes, to: Bytes, rows_max: usize, bytes_max: usize) -> Scan {
+    Scan {
+        from: Bound::Included(from),
+        to: Bound::Excluded(to),
+        direction: Direction::Forward,
+        rows_max,
+        bytes_max,
+        once: true,
+    }
 }
 
 #[cfg(test)]

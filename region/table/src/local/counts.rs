@@ -9,7 +9,7 @@ use bytes::Bytes;
 use geodynamo_storage::{Commit, Engine, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Table, TableError, Tables, layout::keys, schema::IndexKind};
+use crate::{Result, Table, TableError, layout::keys, local::Local, schema::IndexKind};
 
 /// How often counts are stored. DynamoDB's own are some hours old; here they are right within six seconds.
 pub(crate) const STORE_EVERY: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ impl StoredCounts {
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Local<E> {
     /// Stores the counts that have changed since they were stored.
     pub async fn store_counts(&self) -> Result<()> {
         let mut writes = Vec::new();

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use geodynamo_storage::{Commit, Engine, Write};
 
 use crate::{
-    Result, Tables,
+    Result,
     layout::keys::{self, space},
-    tables::load_range,
+    local::{Local, load_range},
 };
 
 /// A part of the service that keeps rows.
@@ -23,7 +23,7 @@ pub enum Keeper {
     Backup = 16,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Local<E> {
     /// All rows of a keeper: their groups, their keys and their values.
     pub async fn kept_rows(&self, keeper: Keeper) -> Result<Vec<(u64, Bytes, Bytes)>> {
         let (from, to) = keys::owner_range(space::KEPT, keeper as u64, 0, u64::MAX);

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Result, layout::keys};
+use crate::{Result, TimeSource, layout::keys};
 
 /// How many latches there are. Two keys share one with a chance of one in so many.
 const LATCHES: usize = 16 * 1024;
@@ -22,12 +22,6 @@ const LATCHES: usize = 16 * 1024;
 const CEILING_KEY: &str = "clock.ceiling";
 /// How long a write waits before it asks again for a ceiling that another one is making durable.
 const CEILING_POLL: Duration = Duration::from_millis(50);
-
-/// Gives local time in milliseconds since the Unix epoch. The server's reads the system's clock; tests step their own.
-pub trait TimeSource: Send + Sync + 'static {
-    /// Now.
-    fn now_ms(&self) -> Millis;
-}
 
 /// Orders the writes of one replica: per key one after the other, each with a greater stamp than what it saw.
 ///

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use geodynamo_storage::{Engine, Snapshot};
 
 use crate::{
-    Result, StoredItem, Table, Tables,
+    Result, StoredItem, Table,
     layout::{
         keys::{self, space},
-        record,
+        range, record,
     },
-    read,
+    local::Local,
     schema::{IndexDefinition, IndexKind, IndexStatus},
     table::Stats,
 };
@@ -23,9 +23,9 @@ pub(crate) const BYTES: usize = 1024 * 1024;
 
 /// Counts all tables in a snapshot taken now. Writes that come later count their difference to it, so the sum is right
 /// as soon as the counting ends, however long it takes. Until then the counts that were stored are shown.
-pub(crate) fn count_in_background<E: Engine>(tables: &Arc<Tables<E>>) {
-    let snapshot = tables.store().snapshot();
-    let all = tables.all();
+pub(crate) fn count_in_background<E: Engine>(local: &Local<E>) {
+    let snapshot = local.store().snapshot();
+    let all = local.all();
     // What is shown is known before the first write.
     let shown: Vec<_> = all.iter().flat_map(shown).collect();
     tokio::spawn(async move {
@@ -111,7 +111,7 @@ async fn each<S: Snapshot>(
 ) -> Result<()> {
     let (mut from, to) = keys::owner_range(space, owner, 0, u64::MAX);
     loop {
-        let page = snapshot.scan(read::whole(from, to.clone(), ROWS, BYTES)).await?;
+        let page = snapshot.scan(range::whole(from, to.clone(), ROWS, BYTES)).await?;
         let last = page.rows.last().map(|(key, _)| keys::just_after(key));
         for (_, value) in page.rows {
             count(value)?;

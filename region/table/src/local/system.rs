@@ -13,27 +13,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{MergeKind, Origin, Past};
-use geodynamo_storage::Engine;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Result, Table, TableError, Tables,
-    layout::{
-        index::ItemKey,
-        keys::{self, space},
-        record::{Record, item_of},
-    },
-    local::order::latch_of,
+    Result, Table, TableError,
+    layout::index::ItemKey,
     schema::{Definition, KeyAttribute, KeySchema, KeyType},
     table::{
         Live, TableStatus,
         index_state::IndexPhases,
         registers::{CATALOG, Registers, register_route},
     },
-    tables::load_range,
-    write::{KeyChange, Staged},
 };
 
 /// Ids below this are system tables', in this release and later ones: no table that is made gets one.
@@ -52,11 +43,11 @@ impl SystemTable {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Access, Self::Scaling];
 
-    const fn id(self) -> u64 {
+    pub(crate) const fn id(self) -> u64 {
         self as u64
     }
 
-    fn from_id(id: u64) -> Option<Self> {
+    pub(crate) fn from_id(id: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.id() == id)
     }
 }
@@ -71,14 +62,14 @@ pub(crate) const fn is_system(id: u64) -> bool {
 pub(crate) struct SystemTables {
     /// The catalog first.
     tables: BTreeMap<u64, Arc<Table>>,
-    changed: BTreeMap<u64, Changed>,
+    pub(crate) changed: BTreeMap<u64, Changed>,
 }
 
 /// The rows of a table that were merged from other regions and not looked at since.
 #[derive(Debug, Default)]
-struct Changed {
-    keys: Mutex<BTreeSet<Bytes>>,
-    version: watch::Sender<u64>,
+pub(crate) struct Changed {
+    pub(crate) keys: Mutex<BTreeSet<Bytes>>,
+    pub(crate) version: watch::Sender<u64>,
 }
 
 impl SystemTables {
@@ -152,97 +143,10 @@ fn table(id: u64) -> Result<Table> {
         .ok_or_else(|| TableError::Corrupt("a system table cannot be made".into()))
 }
 
-impl<E: Engine> Tables<E> {
-    /// All rows of a system table: keys, in their order, and values.
-    pub async fn system_rows(&self, table: SystemTable) -> Result<Vec<(Bytes, Bytes)>> {
-        let (from, to) = keys::owner_range(space::ITEM, table.id(), 0, u64::MAX);
-        let mut rows = Vec::new();
-        for (key, record) in load_range(self.store(), from, to).await? {
-            if let Some(value) = item_of(&record)? {
-                rows.push((keys::rest(&key), value));
-            }
-        }
-        Ok(rows)
+/// Where a key that another replica sent stands.
+pub(crate) fn key_at(table: &Table, key: &Bytes) -> Result<ItemKey> {
+    if is_system(table.id()) {
+        return row_key(table.id(), key);
     }
-
-    /// Some rows of a system table as they are now: their values, `None` for those that are not there.
-    pub async fn system_get(&self, table: SystemTable, rows: &[Bytes]) -> Result<Vec<Option<Bytes>>> {
-        let place = |row: &Bytes| row_key(table.id(), row).map(|at| keys::item(table.id(), at.route, &at.bytes));
-        let places = rows.iter().map(place).collect::<Result<Vec<_>>>()?;
-        let found = self.store().get_each(&places).await?;
-        let value = |record: Option<Bytes>| record.map_or(Ok(None), |record| item_of(&record));
-        found.into_iter().map(value).collect()
-    }
-
-    /// Changes rows of a system table, all or none of them: `None` takes a row away. Once this returns the change is
-    /// durable, and on its way to the other regions.
-    ///
-    /// Its future must run to its end; see the crate's documentation.
-    pub async fn system_commit(&self, table: SystemTable, changes: Vec<(Bytes, Option<Bytes>)>) -> Result<()> {
-        let place = |(row, value): (Bytes, _)| Ok((row_key(table.id(), &row)?, value));
-        let changes = changes.into_iter().map(place).collect::<Result<Vec<_>>>()?;
-        self.commit_system_rows(table.id(), changes).await
-    }
-
-    /// Changes whenever rows of a system table were merged from another region; see [`Tables::system_merged`].
-    pub fn system_changes(&self, table: SystemTable) -> watch::Receiver<u64> {
-        match self.system().changed.get(&table.id()) {
-            Some(changed) => changed.version.subscribe(),
-            // Each has one.
-            None => watch::channel(0).1,
-        }
-    }
-
-    /// The rows that were merged from other regions since this was last asked. One part of the service alone may ask.
-    pub fn system_merged(&self, table: SystemTable) -> Vec<Bytes> {
-        let changed = self.system().changed.get(&table.id());
-        let taken = changed.map(|changed| std::mem::take(&mut *changed.keys.lock()));
-        taken.into_iter().flatten().collect()
-    }
-
-    /// Sets rows of one system table in one commit.
-    pub(crate) async fn commit_system_rows(&self, id: u64, changes: Vec<(ItemKey, Option<Bytes>)>) -> Result<()> {
-        let Some(table) = self.system().get(id).cloned() else {
-            return Err(TableError::Corrupt(format!("there is no system table {id}")));
-        };
-        let latches = changes.iter().map(|(at, _)| latch_of(id, &at.bytes)).collect();
-        let turn = self.orderer().order_all(latches).await;
-        let mut staged = Staged::default();
-        for (at, value) in &changes {
-            let current = self.store().get(&keys::item(id, at.route, &at.bytes)).await?;
-            let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
-            let seen = current.as_ref().map(|record| record.stamp);
-            let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
-            let past = current
-                .as_ref()
-                .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp));
-            let new = Record {
-                stamp,
-                past,
-                kind: MergeKind::ItemLww,
-                item: value.clone(),
-            };
-            let change = KeyChange {
-                at,
-                old: current.as_ref(),
-                old_item: None,
-                new: &new,
-                new_item: None,
-                origin: Origin::Local,
-            };
-            self.stage(&table, &change, &mut staged)?;
-        }
-        // Settings are small, and the deletion of a table is among them.
-        staged.commit.makes_room = true;
-        self.commit(staged).await?;
-        drop(turn);
-        Ok(())
-    }
-
-    /// After rows of a system table were merged: whoever owns the table is told.
-    pub(crate) fn system_rows_merged(&self, id: u64, rows: Vec<Bytes>) {
-        if SystemTable::from_id(id).is_some() {
-            self.system().merged(id, rows);
-        }
-    }
+    ItemKey::from_bytes(key.clone())
 }

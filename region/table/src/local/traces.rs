@@ -16,7 +16,7 @@ use geodynamo_storage::Engine;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::Tables;
+use crate::local::Local;
 
 /// The most versions whose traces are remembered; the oldest are forgotten first.
 const REMEMBERED_MAX: usize = 4096;
@@ -89,7 +89,7 @@ impl fmt::Debug for Traces {
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Local<E> {
     /// Remembers the traces of writes from now on; `current` tells the trace of whoever asks, if it is sampled. Once only.
     pub fn follow_traces(&self, current: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) {
         let _ = self.traces().current.set(Box::new(current));

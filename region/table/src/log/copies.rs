@@ -10,7 +10,7 @@ use bytes::Bytes;
 use geodynamo_replicator_core::{Body, LogInfo, Millis, Position};
 use geodynamo_storage::Engine;
 
-use crate::{Result, StoredItem, Table, TableError, Tables};
+use crate::{Result, StoredItem, Table, TableError, log::Logs};
 
 /// What a change made of an item.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,7 +32,7 @@ pub enum CopiedChanges {
     Missing,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Logs<E> {
     /// From here on, every write of a table that begins tells of the item as it becomes, or need not any more. What a
     /// [snapshot](Self::snapshot_of) made afterwards does not have is told of by changes that do.
     pub fn copy_changes_of(&self, table: &Table, on: bool) {
@@ -51,7 +51,7 @@ impl<E: Engine> Tables<E> {
         bytes_max: usize,
     ) -> Result<CopiedChanges> {
         // Before the log is read: what comes afterwards is not taken for something that is missing.
-        let end = self.log_end(log.log);
+        let end = self.local.log_end(log.log);
         let changes = self.read_log(log.log, after, rows_max, bytes_max).await;
         let changes = changes.map_err(|error| TableError::Corrupt(error.to_string()))?;
         let (mut found, mut at) = (Vec::with_capacity(changes.len()), after);

@@ -1,17 +1,25 @@
 //! This replica's change logs, as links see them.
 
 pub(crate) mod copies;
-pub mod kinesis;
+pub(crate) mod cut;
+pub(crate) mod holders;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{Change, HostError, LogId, LogInfo, Millis, Origin, Position, TableId, Version};
 use geodynamo_storage::Engine;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Result, Table, TableError, Tables,
+    Result, Table, TableError,
     layout::{keys, record::Record},
-    merge::key_at,
+    local::{Local, system::key_at},
+    log::holders::Holders,
 };
 
 /// The most records of a log that [`Tables::oldest_unapplied`] looks through for one of this replica's own.
@@ -19,38 +27,53 @@ const UNAPPLIED_ROWS: usize = 256;
 /// The most bytes, likewise.
 const UNAPPLIED_BYTES: usize = 1 << 20;
 
-impl<E: Engine> Tables<E> {
+/// This replica's change logs: reading them, and until when their records are kept.
+pub struct Logs<E: Engine> {
+    local: Arc<Local<E>>,
+    /// How far each region has applied them.
+    pub(crate) acked: Mutex<BTreeMap<(String, LogId), Position>>,
+    /// Up to where they were trimmed since the process started.
+    pub(crate) trimmed: Mutex<HashMap<LogId, Position>>,
+    /// Who needs their records besides links and streams.
+    pub(crate) holders: Holders,
+}
+
+impl<E: Engine> Logs<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>) -> Self {
+        Self {
+            local: Arc::clone(local),
+            acked: Mutex::default(),
+            trimmed: Mutex::default(),
+            holders: Holders::default(),
+        }
+    }
+
     /// The logs that a region must get: those of every table that has, or is admitting, a replica there, and the
     /// system tables'.
     pub fn logs_to(&self, region: &str) -> Vec<LogInfo> {
-        let mut logs: Vec<_> = self.system().all().flat_map(|table| self.logs_of(table)).collect();
-        for table in self.all() {
+        let mut logs: Vec<_> = self
+            .local
+            .system()
+            .all()
+            .flat_map(|table| self.local.logs_of(table))
+            .collect();
+        for table in self.local.all() {
             // What is sealed under a key that is away cannot be read, and is sent once it is there again.
             if table.replicates_to(region) && table.live.key.away_since().is_none() {
-                logs.extend(self.logs_of(&table));
+                logs.extend(self.local.logs_of(&table));
             }
         }
         logs
     }
 
-    /// The last readable position of one of this replica's logs.
-    pub fn log_end(&self, log: LogId) -> Position {
-        self.ends.get(log).unwrap_or_default()
-    }
-
     /// The number of the last growth of a log: changes whenever something was added to one that links have to send.
-    pub fn writes(&self) -> watch::Receiver<u64> {
-        self.ends.watch()
+    pub fn growth(&self) -> watch::Receiver<u64> {
+        self.local.ends.watch()
     }
 
     /// The logs that have grown since the growth with a number, with their last readable positions.
     pub fn grown_since(&self, number: u64) -> Vec<(LogId, Position)> {
-        self.ends.grown_since(number)
-    }
-
-    /// Changes whenever the catalog has.
-    pub fn catalog(&self) -> watch::Receiver<u64> {
-        self.catalog_changed.subscribe()
+        self.local.ends.grown_since(number)
     }
 
     /// Records of one of this replica's logs.
@@ -64,6 +87,7 @@ impl<E: Engine> Tables<E> {
         let failed = |error: &dyn std::fmt::Display| HostError(error.to_string());
         let (log, after) = (geodynamo_storage::LogId(log.0), geodynamo_storage::Position(after.0));
         let records = self
+            .local
             .store()
             .log_read(log, after, rows_max, bytes_max)
             .await
@@ -82,7 +106,7 @@ impl<E: Engine> Tables<E> {
         wanted: Vec<Bytes>,
         bytes_max: usize,
     ) -> std::result::Result<Vec<Option<Version>>, HostError> {
-        let Some(table) = self.replicated(table.0) else {
+        let Some(table) = self.local.replicated(table.0) else {
             return Err(HostError(format!("table {table} is not known here")));
         };
         self.read_versions(&table, &wanted, bytes_max)
@@ -95,7 +119,7 @@ impl<E: Engine> Tables<E> {
         let engine_keys = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut versions = Vec::with_capacity(wanted.len());
         let mut bytes = 0;
-        for found in self.store().get_each(&engine_keys).await? {
+        for found in self.local.store().get_each(&engine_keys).await? {
             bytes += found.as_ref().map_or(0, Bytes::len);
             let record = found.map(|bytes| Record::read(&bytes)).transpose()?;
             versions.push(record.map(Record::into_version));
@@ -124,7 +148,7 @@ impl<E: Engine> Tables<E> {
                 .get(&(region.to_owned(), log.log))
                 .copied()
                 .unwrap_or_default();
-            if applied >= self.log_end(log.log) {
+            if applied >= self.local.log_end(log.log) {
                 continue;
             }
             let rows = self.read_log(log.log, applied, UNAPPLIED_ROWS, UNAPPLIED_BYTES).await;
@@ -136,23 +160,31 @@ impl<E: Engine> Tables<E> {
         Ok(oldest)
     }
 
-    /// This replica's logs of a table.
-    pub(crate) fn logs_of(&self, table: &Table) -> Vec<LogInfo> {
-        let map = table.partitions();
-        let log = |partition| {
-            let range = map.range(partition).unwrap_or((0, u64::MAX));
-            LogInfo::new(self.replica(), TableId(table.id()), partition, range)
-        };
-        (0..map.partitions()).map(log).collect()
-    }
-
     /// Up to where every other replica of a table has applied one of this replica's logs; the log's end if there is none.
     pub(crate) fn applied_everywhere(&self, table: &Table, log: LogId) -> Position {
         let acked = self.acked.lock();
         let others = table
-            .other_replicas(self.region())
+            .other_replicas(self.local.region())
             .filter(|(region, _)| table.replicates_to(region));
         let applied = others.map(|(region, _)| acked.get(&(region.clone(), log)).copied().unwrap_or_default());
-        applied.min().unwrap_or_else(|| self.log_end(log))
+        applied.min().unwrap_or_else(|| self.local.log_end(log))
+    }
+
+    pub(crate) async fn trim_log(&self, log: LogId, up_to: Position) -> Result<()> {
+        let known = self.trimmed.lock().get(&log).copied().unwrap_or_default();
+        if up_to > known {
+            let position = geodynamo_storage::Position(up_to.0);
+            self.local
+                .store()
+                .log_trim(geodynamo_storage::LogId(log.0), position)
+                .await?;
+            self.trimmed.lock().insert(log, up_to);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn stored_end(&self, log: LogId) -> Result<Position> {
+        let end = self.local.store().log_end(geodynamo_storage::LogId(log.0)).await?;
+        Ok(Position(end.0))
     }
 }

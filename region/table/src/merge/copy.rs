@@ -1,22 +1,22 @@
 //! Copies: what a joining replica fetches of a table, on both sides.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::ops::Bound;
 
-use bytes::Bytes;
 use geodynamo_replicator_core::{
     Applied, ApplyError, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart, Delta, LogInfo,
     Origin, Peer, Position, Stamp, TableId,
 };
 use geodynamo_storage::{Commit, Direction, Engine, Scan, Write};
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, Table, TableError, Tables,
+    Result, Table, TableError,
     layout::{
         keys::{self, space},
         record::Record,
     },
     local::system::is_system,
+    merge::Merge,
+    progress::copies::{CopyState, copy_key},
     schema::ReplicaStatus,
     table::{
         TableStatus,
@@ -29,83 +29,34 @@ use crate::{
 const PAGE_ROWS_MAX: usize = 4096;
 /// Conflict records read at a time.
 const CONFLICT_ROWS: usize = 1024;
-/// The system key that a copy's state is kept under, before the table's id.
-const COPY_KEY: &str = "copy/";
-/// The system key that says that the catalog was copied once.
-const CATALOG_COPIED_KEY: &str = "catalog.copied";
 /// How long one region is asked for a system table before the next one is, in milliseconds.
 const SYSTEM_SOURCE_MS: u64 = 3_000;
 
-/// How far a copy that this replica fetches has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CopyState {
-    /// Which join it is for.
-    #[serde(rename = "j")]
-    join: u64,
-    /// The last durable row.
-    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
-    mark: Option<CopyMark>,
-    /// Whether all of it is here.
-    #[serde(rename = "d", default)]
-    done: bool,
-}
-
-impl CopyState {
-    /// Whether it is the state of this join or relay.
-    pub(crate) fn is_of(&self, join: u64) -> bool {
-        self.join == join
+impl<E: Engine> Merge<E> {
+    /// The relay of a table that this replica should be fetching now.
+    pub(crate) fn relay_order(&self, table: &Table, state: Option<&CopyState>) -> Option<CopyOrder> {
+        let (join, source) = table.registers.relay_due(self.local.region(), |number| {
+            state.is_some_and(|state| state.is_of(number))
+        })?;
+        Some(CopyOrder {
+            table: TableId(table.id()),
+            join,
+            source: source.clone(),
+            after: state.filter(|state| state.is_of(join)).and_then(CopyState::mark),
+        })
     }
 
-    /// The last durable row.
-    pub(crate) fn mark(&self) -> Option<CopyMark> {
-        self.mark.clone()
+    /// Whether this replica has had a copy of another region's catalog, or will never need one.
+    pub(crate) fn knows_catalog(&self) -> bool {
+        let alone = self
+            .local
+            .options()
+            .regions
+            .iter()
+            .all(|region| region == self.local.region());
+        alone || self.copies.lock().contains_key(&CATALOG)
     }
 
-    /// The states that are stored among the system's keys.
-    pub(crate) fn load(rows: Vec<(Bytes, Bytes)>) -> Result<BTreeMap<u64, Self>> {
-        let mut states = BTreeMap::new();
-        for (key, value) in rows {
-            let name = keys::rest(&key);
-            if name == CATALOG_COPIED_KEY.as_bytes() {
-                states.insert(
-                    CATALOG,
-                    Self {
-                        join: 0,
-                        mark: None,
-                        done: true,
-                    },
-                );
-                continue;
-            }
-            let table = std::str::from_utf8(&name)
-                .ok()
-                .and_then(|name| name.strip_prefix(COPY_KEY));
-            let Some(table) = table.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
-                continue;
-            };
-            let state = rmp_serde::from_slice(&value)
-                .map_err(|error| TableError::Corrupt(format!("a copy's state cannot be read: {error}")))?;
-            states.insert(table, state);
-        }
-        Ok(states)
-    }
-
-    fn write(&self, table: u64) -> Result<Write> {
-        let key = if table == CATALOG {
-            keys::system(CATALOG_COPIED_KEY)
-        } else {
-            copy_key(table)
-        };
-        Ok(Write::Put(key, pack(self)?))
-    }
-}
-
-/// The system key of a table's copy.
-pub(crate) fn copy_key(table: u64) -> Bytes {
-    keys::system(&format!("{COPY_KEY}{table:016x}"))
-}
-
-impl<E: Engine> Tables<E> {
     /// The copies that this replica should be fetching now: of tables it is new to and that every active member has
     /// admitted it to; what other members hold of lost replicas; and of each system table, once, if its data directory is
     /// fresh.
@@ -113,17 +64,18 @@ impl<E: Engine> Tables<E> {
         let copies = self.copies.lock();
         let mut orders = Vec::new();
         let others: Vec<_> = self
+            .local
             .options()
             .regions
             .iter()
-            .filter(|region| *region != self.region())
+            .filter(|region| *region != self.local.region())
             .collect();
-        for table in self.system().all() {
+        for table in self.local.system().all() {
             if others.is_empty() || copies.get(&table.id()).is_some_and(|state| state.done) {
                 continue;
             }
             // Whichever region answers will do; the next one is asked if this one stays silent.
-            let turn = self.orderer().time.now_ms() / SYSTEM_SOURCE_MS;
+            let turn = self.local.orderer().time.now_ms() / SYSTEM_SOURCE_MS;
             let source = others[usize::try_from(turn).unwrap_or(0) % others.len()].clone();
             orders.push(CopyOrder {
                 table: TableId(table.id()),
@@ -134,8 +86,8 @@ impl<E: Engine> Tables<E> {
         }
         // What cannot be sealed yet is not fetched.
         let able = |table: &std::sync::Arc<crate::Table>| table.live.key.away_since().is_none();
-        for table in self.all().into_iter().filter(able) {
-            let join = replicas::join_source(&table.registers, self.region(), self.replica().0);
+        for table in self.local.all().into_iter().filter(able) {
+            let join = replicas::join_source(&table.registers, self.local.region(), self.local.replica().0);
             let Some((entry, source)) = join else {
                 orders.extend(self.relay_order(&table, copies.get(&table.id())));
                 continue;
@@ -163,10 +115,11 @@ impl<E: Engine> Tables<E> {
             return Some(stored.unwrap_or(Position::START));
         }
         let table = self
+            .local
             .replicated(info.table.0)
             .filter(|table| !table.registers.is_apart)?;
         if table.status() == TableStatus::Creating {
-            let entry = table.registers.replicas.get(self.region())?;
+            let entry = table.registers.replicas.get(self.local.region())?;
             let started = self
                 .copies
                 .lock()
@@ -181,7 +134,7 @@ impl<E: Engine> Tables<E> {
 
     /// The cursor for a log that a peer offers: that of [`Tables::cursor`], if the peer is a member of the table.
     pub fn cursor_of(&self, peer: &Peer, info: &LogInfo) -> Option<Position> {
-        let table = self.replicated(info.table.0)?;
+        let table = self.local.replicated(info.table.0)?;
         let is_its = info.origin == peer.replica && self.is_member(&table, peer);
         self.cursor(info).filter(|_| is_its)
     }
@@ -190,7 +143,7 @@ impl<E: Engine> Tables<E> {
     /// given up, and comes back before it knows, brings nothing.
     pub(crate) fn is_member(&self, table: &Table, peer: &Peer) -> bool {
         if is_system(table.id()) {
-            return self.options().regions.contains(&peer.region);
+            return self.local.options().regions.contains(&peer.region);
         }
         let entry = table.registers.replicas.get(&peer.region);
         entry.is_some_and(|entry| entry.incarnation == Some(peer.replica.0) && entry.status != ReplicaStatus::Failed)
@@ -210,20 +163,21 @@ impl<E: Engine> Tables<E> {
                 .get(region)
                 .filter(|entry| entry.join == request.join);
             let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating)
-                || table.registers.relays_to(region, self.region(), request.join);
+                || table.registers.relays_to(region, self.local.region(), request.join);
             if !joins || matches!(table.status(), TableStatus::Creating) {
                 return Err(CopyError::Refused(format!("{region} does not join {}", table.name())));
             }
         }
-        let ends = self.ends.now();
+        let ends = self.local.ends.now();
         let own = self
+            .local
             .logs_of(&table)
             .into_iter()
             .map(|info| (info, ends.get(info.log).unwrap_or_default()));
         let mut cursors: Vec<_> = own.collect();
         drop(ends);
         cursors.extend(self.cursors.of_table(table.id()));
-        let forgotten = self.verifications().standings.kept(table.id()).agreed;
+        let forgotten = self.local.standings().kept(table.id()).agreed;
         Ok(CopyStart { cursors, forgotten })
     }
 
@@ -256,11 +210,11 @@ impl<E: Engine> Tables<E> {
         // What is parked goes with the first page, for it may be of keys that have no item yet. It is listed before the
         // items are read: one that is released in between is among them.
         let parked = if after.is_none() {
-            self.parking().of_table(table.id())
+            self.parking.of_table(table.id())
         } else {
             Vec::new()
         };
-        let rows = self.store().scan(scan).await?.rows;
+        let rows = self.local.store().scan(scan).await?.rows;
         let mut deltas = Vec::with_capacity(rows.len() + parked.len());
         deltas.extend(parked.into_iter().map(|parked| Delta::Version {
             key: parked.key,
@@ -290,8 +244,8 @@ impl<E: Engine> Tables<E> {
         let (mut from, to) =
             keys::owner_range(space::CONFLICT, table.id(), first, last.map_or(u64::MAX, |mark| mark.0));
         loop {
-            let scan = crate::read::whole(from, to.clone(), CONFLICT_ROWS, usize::MAX);
-            let page = self.store().scan(scan).await?;
+            let scan = crate::layout::range::whole(from, to.clone(), CONFLICT_ROWS, usize::MAX);
+            let page = self.local.store().scan(scan).await?;
             let next = page.rows.last().map(|(key, _)| keys::just_after(key));
             for (key, value) in page.rows {
                 let (route, rest) = (keys::route_of(&key), keys::rest(&key));
@@ -339,22 +293,25 @@ impl<E: Engine> Tables<E> {
         };
         // A relay is to a replica that serves: its links are where they are.
         let joins = self
+            .local
             .replicated(table)
             .is_some_and(|table| table.status() == TableStatus::Creating);
         let wanted =
-            |(info, _): &(LogInfo, Position)| joins && info.table == order.table && info.origin != self.replica();
+            |(info, _): &(LogInfo, Position)| joins && info.table == order.table && info.origin != self.local.replica();
         let cursors: Vec<_> = start.cursors.into_iter().filter(wanted).collect();
         let store = async {
             // What is written here later must not be taken for something bygone.
-            self.orderer().observe(Stamp::new(start.forgotten, self.replica()));
-            self.orderer().cover(self.store_arc()).await?;
-            if let Some(table) = self.replicated(table) {
-                self.agree(&table, start.forgotten).await?;
+            self.local
+                .orderer()
+                .observe(Stamp::new(start.forgotten, self.local.replica()));
+            self.local.orderer().cover(self.local.store_arc()).await?;
+            if let Some(table) = self.local.replicated(table) {
+                self.progress.agree(&table, start.forgotten).await?;
             }
             let mut writes = self.cursor_writes(&cursors);
             writes.push(state.write(table)?);
-            for commit in self.splits(writes) {
-                self.store().commit(commit).await?;
+            for commit in self.local.splits(writes) {
+                self.local.store().commit(commit).await?;
             }
             Ok::<_, TableError>(())
         };
@@ -362,7 +319,7 @@ impl<E: Engine> Tables<E> {
         self.raise_cursors(&cursors);
         cursors.iter().for_each(|(log, at)| self.cursors.bring(log, *at));
         self.copies.lock().insert(table, state);
-        self.catalog_changed.send_modify(|version| *version += 1);
+        self.local.catalog_changed.send_modify(|version| *version += 1);
         Ok(())
     }
 
@@ -373,7 +330,7 @@ impl<E: Engine> Tables<E> {
         from: &Peer,
         rows: CopyRows,
     ) -> std::result::Result<Applied, ApplyError> {
-        let Some(table) = self.replicated(order.table.0) else {
+        let Some(table) = self.local.replicated(order.table.0) else {
             return Err(ApplyError::Unknown);
         };
         let state = CopyState {
@@ -387,7 +344,7 @@ impl<E: Engine> Tables<E> {
             log: log.log,
             position: Position::START,
         };
-        let used = self.parking().used(log.origin);
+        let used = self.parking.used(log.origin);
         let (merged, parked, _) = self.admit(&table, rows.deltas, log, Position::START, used)?;
         let apply = async {
             let mark = if is_system(table.id()) {
@@ -418,30 +375,30 @@ impl<E: Engine> Tables<E> {
                     writes: vec![state.write(id)?],
                     ..Commit::default()
                 };
-                self.store().commit(commit).await?;
+                self.local.store().commit(commit).await?;
                 self.copies.lock().insert(id, state);
                 return Ok(());
             }
-            let _changing = self.catalog_lock.lock().await;
-            let Some(registers) = self.directory().registers.get(&id).cloned() else {
+            let _changing = self.catalog.catalog_lock.lock().await;
+            let Some(registers) = self.local.directory().registers.get(&id).cloned() else {
                 return Ok(());
             };
-            let own = registers.replicas.get(self.region());
-            let now = self.orderer().time.now_ms();
-            let joined = own.and_then(|own| replicas::joined(own, order.join, self.replica().0, now));
-            let change = if registers.relays_to(self.region(), &order.source, order.join) {
-                (Setting::Relay(self.region().into(), order.source.clone()), None)
+            let own = registers.replicas.get(self.local.region());
+            let now = self.local.orderer().time.now_ms();
+            let joined = own.and_then(|own| replicas::joined(own, order.join, self.local.replica().0, now));
+            let change = if registers.relays_to(self.local.region(), &order.source, order.join) {
+                (Setting::Relay(self.local.region().into(), order.source.clone()), None)
             } else if let Some(entry) = joined {
-                (Setting::Replica(self.region().into()), Some(pack(&entry)?))
+                (Setting::Replica(self.local.region().into()), Some(pack(&entry)?))
             } else {
                 return Ok(());
             };
-            self.set_locked(id, vec![change]).await?;
+            self.catalog.set_locked(id, vec![change]).await?;
             let forget = Commit {
                 writes: vec![Write::Delete(copy_key(id))],
                 ..Commit::default()
             };
-            self.store().commit(forget).await?;
+            self.local.store().commit(forget).await?;
             self.copies.lock().remove(&id);
             Ok::<_, TableError>(())
         };
@@ -449,24 +406,8 @@ impl<E: Engine> Tables<E> {
     }
 
     fn copied(&self, table: TableId) -> std::result::Result<std::sync::Arc<Table>, CopyError> {
-        self.replicated(table.0)
+        self.local
+            .replicated(table.0)
             .ok_or_else(|| CopyError::Refused(format!("table {table} is not known here")))
-    }
-
-    /// Commits for writes of several groups: one where the engine spans them, else one for each write.
-    pub(crate) fn splits(&self, writes: Vec<Write>) -> Vec<Commit> {
-        if self.store().spans_groups() {
-            return vec![Commit {
-                writes,
-                ..Commit::default()
-            }];
-        }
-        writes
-            .into_iter()
-            .map(|write| Commit {
-                writes: vec![write],
-                ..Commit::default()
-            })
-            .collect()
     }
 }

@@ -8,7 +8,7 @@ use geodynamo_storage::{Commit, Engine, KEY_HEAD, Write};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{Result, Tables, layout::keys, write::Staged};
+use crate::{Result, layout::keys, merge::Merge, write::Staged};
 
 /// Bytes of a stored cursor: position, origin, partition, first and last hash.
 const STORED: usize = 34;
@@ -125,18 +125,19 @@ fn write(info: &LogInfo, at: Position) -> Write {
     Write::Put(keys::cursor(info.table.0, info.log.0), value.into())
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Merge<E> {
     /// Commits what was staged together with cursors of one table. Where the engine does not span groups, each cursor
     /// follows in a commit of its own: it may be behind what is applied, never ahead. Whoever calls raises them.
     pub(crate) async fn commit_with_cursors(&self, cursors: &[(LogInfo, Position)], mut staged: Staged) -> Result<()> {
         let writes = self.cursor_writes(cursors);
-        if self.store().spans_groups() {
+        if self.local.store().spans_groups() {
             staged.commit.writes.extend(writes);
-            self.commit(staged).await?;
+            self.writes.commit(staged).await?;
         } else {
-            self.commit(staged).await?;
+            self.writes.commit(staged).await?;
             for write in writes {
-                self.store()
+                self.local
+                    .store()
                     .commit(Commit {
                         writes: vec![write],
                         ..Commit::default()
@@ -164,7 +165,7 @@ impl<E: Engine> Tables<E> {
     /// The cursor of a log as it is stored.
     pub(crate) async fn stored_cursor(&self, info: &LogInfo) -> Result<Position> {
         let key = keys::cursor(info.table.0, info.log.0);
-        let value = self.store().get(&key).await?;
+        let value = self.local.store().get(&key).await?;
         let stored = value.and_then(|value| read(&key, &value));
         Ok(stored.map_or(Position::START, |(_, at)| at))
     }

@@ -2,10 +2,12 @@
 
 pub(crate) mod copy;
 pub(crate) mod cursors;
-pub(crate) mod parked;
-pub(crate) mod session;
+mod session;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use geodynamo_item::Item;
@@ -17,15 +19,23 @@ use geodynamo_replicator_core::{
 use geodynamo_storage::{Commit, Engine, Write};
 
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Result, StoredItem, Table, TableError,
+    catalog::Catalog,
     layout::{index::ItemKey, keys, record::Record},
     local::{
+        Local,
         order::latch_of,
-        system::{is_system, row_key},
+        system::{is_system, key_at},
     },
-    merge::parked::Parked,
+    merge::cursors::Cursors,
+    progress::{
+        Progress,
+        copies::Copies,
+        parked::{Parked, Parking},
+    },
+    rows::SystemRows,
     table::registers::{CATALOG, Setting},
-    write::{KeyChange, Staged},
+    write::{KeyChange, Staged, Writes},
 };
 
 /// Deltas after which a merge lets other work of its thread go first: requests do not wait for a large batch.
@@ -58,7 +68,45 @@ struct Admitted {
 
 type ApplyResult = std::result::Result<Applied, ApplyError>;
 
-impl<E: Engine> Tables<E> {
+/// Merges what other replicas wrote: deltas, copies of tables, and what was parked.
+pub struct Merge<E: Engine> {
+    local: Arc<Local<E>>,
+    writes: Arc<Writes<E>>,
+    rows: Arc<SystemRows<E>>,
+    catalog: Arc<Catalog<E>>,
+    progress: Arc<Progress<E>>,
+    /// How far their logs are applied here.
+    pub(crate) cursors: Cursors,
+    /// What is parked.
+    pub(crate) parking: Arc<Parking>,
+    /// The copies that this replica is fetching, by table.
+    pub(crate) copies: Arc<Copies>,
+}
+
+impl<E: Engine> Merge<E> {
+    #[expect(clippy::too_many_arguments, reason = "its parts, one by one")]
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        writes: &Arc<Writes<E>>,
+        rows: &Arc<SystemRows<E>>,
+        catalog: &Arc<Catalog<E>>,
+        progress: &Arc<Progress<E>>,
+        cursors: Cursors,
+        parking: &Arc<Parking>,
+        copies: &Arc<Copies>,
+    ) -> Self {
+        Self {
+            local: Arc::clone(local),
+            writes: Arc::clone(writes),
+            rows: Arc::clone(rows),
+            catalog: Arc::clone(catalog),
+            progress: Arc::clone(progress),
+            cursors,
+            parking: Arc::clone(parking),
+            copies: Arc::clone(copies),
+        }
+    }
+
     /// Applies a stretch of another replica's change log: records, index entries, changes, conflicts and the cursor, in
     /// one commit. See [`Batch`].
     pub async fn apply(&self, batch: Batch) -> ApplyResult {
@@ -72,7 +120,10 @@ impl<E: Engine> Tables<E> {
     pub async fn apply_all(&self, batches: Vec<Batch>) -> Vec<ApplyResult> {
         let count = batches.len();
         let all = |error: ApplyError| vec![Err(error); count];
-        let Some(table) = batches.first().and_then(|batch| self.replicated(batch.log.table.0)) else {
+        let Some(table) = batches
+            .first()
+            .and_then(|batch| self.local.replicated(batch.log.table.0))
+        else {
             return all(ApplyError::Unknown);
         };
         match self.apply_to(&table, batches).await {
@@ -85,7 +136,7 @@ impl<E: Engine> Tables<E> {
         let failed = |error: TableError| ApplyError::Failed(error.to_string());
         let gate = table.live.gate.read().await;
         // Who has left a group takes nothing of it any more. That is decided with nobody in the gate.
-        if gate.0 || table.registers.is_apart || self.has_left(table.id()) {
+        if gate.0 || table.registers.is_apart || self.catalog.has_left(table.id()) {
             return Err(ApplyError::Unknown);
         }
         // Only its own logs wait until its key is there.
@@ -97,7 +148,7 @@ impl<E: Engine> Tables<E> {
         let mut latches: Vec<_> = keys.map(|delta| latch_of(table.id(), delta.key())).collect();
         // The cursor is a key too: two batches of one log, after a reconnect, go one after the other.
         latches.extend(admitted.iter().map(|stretch| latch_of(stretch.log.log.0, b"cursor")));
-        let turn = self.orderer().order_all(latches).await;
+        let turn = self.local.orderer().order_all(latches).await;
         let deltas = admitted.iter().flat_map(|stretch| &stretch.merged);
         let mut merging = self.merging(table, deltas).await.map_err(failed)?;
         merging.linked = true;
@@ -130,14 +181,14 @@ impl<E: Engine> Tables<E> {
             .await
             .map_err(failed)?;
         // Whoever finds a cursor raised finds what was parked before it.
-        self.parking().add(parked);
+        self.parking.add(parked);
         self.raise_cursors(&cursors);
         drop(turn);
         drop(gate);
         let brought = cursors.iter().zip(brings).filter(|(_, brings)| *brings);
         brought.for_each(|((log, at), _)| self.cursors.bring(log, *at));
         for applied in answers.iter().flatten() {
-            self.counters().merged(applied);
+            self.local.counters().merged(applied);
         }
         self.after_system_merge(table, touched).await.map_err(failed)?;
         Ok(answers)
@@ -164,7 +215,7 @@ impl<E: Engine> Tables<E> {
             self.drop_forged(table, &from, &mut deltas);
             let origin = log.origin;
             let use_before = used.get(&origin).copied();
-            let use_before = use_before.unwrap_or_else(|| self.parking().used(origin));
+            let use_before = use_before.unwrap_or_else(|| self.parking.used(origin));
             match self.admit(table, deltas, log, after, use_before) {
                 Ok((merged, parked, use_after)) => {
                     used.insert(origin, use_after);
@@ -185,10 +236,10 @@ impl<E: Engine> Tables<E> {
     /// Takes away versions that bear this replica's name and that it cannot have written yet: a stamp is issued once, by its
     /// replica. Links do not bring a replica what it wrote itself anyway, but for expiries, which whoever finds them writes.
     fn drop_forged(&self, table: &Table, from: &Peer, deltas: &mut Vec<Delta>) {
-        let last = self.orderer().last();
+        let last = self.local.orderer().last();
         let is_forged = |delta: &Delta| {
             matches!(delta, Delta::Version { version, .. }
-                if version.stamp.replica == self.replica()
+                if version.stamp.replica == self.local.replica()
                     && (version.stamp.time > last || (version.stamp.expiry && version.value.is_some())))
         };
         let before = deltas.len();
@@ -216,7 +267,7 @@ impl<E: Engine> Tables<E> {
             return Err(TableError::no_table());
         }
         let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
-        let turn = self.orderer().order_all(latches).await;
+        let turn = self.local.orderer().order_all(latches).await;
         let mut merging = self.merging(table, &merged).await?;
         merging.origin = origin;
         self.merge(&mut merging, merged).await?;
@@ -226,13 +277,14 @@ impl<E: Engine> Tables<E> {
         }
         let (touched, applied) = (merging.touched(), merging.applied);
         // The mark may be behind what is merged, never ahead.
-        if self.store().spans_groups() {
+        if self.local.store().spans_groups() {
             merging.staged.commit.writes.extend(mark);
-            self.commit(merging.staged).await?;
+            self.writes.commit(merging.staged).await?;
         } else {
-            self.commit(merging.staged).await?;
+            self.writes.commit(merging.staged).await?;
             if let Some(mark) = mark {
-                self.store()
+                self.local
+                    .store()
                     .commit(Commit {
                         writes: vec![mark],
                         ..Commit::default()
@@ -242,8 +294,8 @@ impl<E: Engine> Tables<E> {
         }
         drop(turn);
         drop(gate);
-        self.parking().add(parked);
-        self.counters().merged(&applied);
+        self.parking.add(parked);
+        self.local.counters().merged(&applied);
         self.after_system_merge(table, touched).await?;
         Ok(applied)
     }
@@ -258,12 +310,12 @@ impl<E: Engine> Tables<E> {
         after: Position,
         mut used: ParkingUse,
     ) -> std::result::Result<(Vec<Delta>, Vec<Parked>, ParkingUse), ApplyError> {
-        let now = self.orderer().time.now_ms();
+        let now = self.local.orderer().time.now_ms();
         let (mut merged, mut parked) = (Vec::with_capacity(deltas.len()), Vec::new());
         for delta in deltas {
             let (key, version) = match delta {
                 Delta::Version { key, version }
-                    if parking::is_ahead(version.stamp, now, self.parking().limits().drift_ms_max) =>
+                    if parking::is_ahead(version.stamp, now, self.parking.limits().drift_ms_max) =>
                 {
                     (key, version)
                 }
@@ -273,8 +325,8 @@ impl<E: Engine> Tables<E> {
                 }
             };
             let weight = Delta::version_weight(&key, &version) as u64;
-            if !self.parking().holds(table.id(), &key, version.stamp) {
-                if parking::admit(version.stamp, now, weight, used, self.parking().limits()) == Admission::Stall {
+            if !self.parking.holds(table.id(), &key, version.stamp) {
+                if parking::admit(version.stamp, now, weight, used, self.parking.limits()) == Admission::Stall {
                     return Err(ApplyError::Stalled);
                 }
                 used = used.with(weight);
@@ -292,21 +344,21 @@ impl<E: Engine> Tables<E> {
 
     /// Merges parked deltas whose time has come; gives how many.
     pub(crate) async fn release_parked(&self) -> Result<usize> {
-        let now = self.orderer().time.now_ms();
-        let due = self.parking().due(now);
+        let now = self.local.orderer().time.now_ms();
+        let due = self.parking.due(now);
         let count = due.len();
         for parked in due {
-            let Some(table) = self.replicated(parked.table) else {
+            let Some(table) = self.local.replicated(parked.table) else {
                 // The table is gone; its parked deltas went with it.
-                self.parking().remove(&parked);
+                self.parking.remove(&parked);
                 continue;
             };
             let gate = table.live.gate.read().await;
             if gate.0 {
-                self.parking().remove(&parked);
+                self.parking.remove(&parked);
                 continue;
             }
-            let turn = self.orderer().order(latch_of(table.id(), &parked.key)).await;
+            let turn = self.local.orderer().order(latch_of(table.id(), &parked.key)).await;
             let origin = Origin::Remote {
                 replica: parked.log.origin,
                 log: parked.log.log,
@@ -321,12 +373,12 @@ impl<E: Engine> Tables<E> {
             self.merge(&mut merging, vec![delta]).await?;
             merging.staged.commit.writes.push(Write::Delete(parked.engine_key()?));
             let (touched, applied) = (merging.touched(), merging.applied);
-            self.commit(merging.staged).await?;
+            self.writes.commit(merging.staged).await?;
             drop(turn);
             drop(gate);
-            self.parking().remove(&parked);
+            self.parking.remove(&parked);
             self.cursors.tell();
-            self.counters().released(&applied);
+            self.local.counters().released(&applied);
             self.after_system_merge(&table, touched).await?;
         }
         Ok(count)
@@ -338,7 +390,7 @@ impl<E: Engine> Tables<E> {
         let ats = ats.collect::<Result<Vec<_>>>()?;
         let place = |at: &ItemKey| keys::item(table.id(), at.route, &at.bytes);
         let engine_keys: Vec<_> = ats.iter().map(place).collect();
-        let found = self.store().get_each(&engine_keys).await?;
+        let found = self.local.store().get_each(&engine_keys).await?;
         let read = |found: Option<Bytes>| found.map(|bytes| Record::read(&bytes)).transpose();
         let held = ats
             .into_iter()
@@ -364,7 +416,7 @@ impl<E: Engine> Tables<E> {
             let at = key_at(merging.table, delta.key())?;
             match delta {
                 Delta::Version { version, .. } => self.merge_version(merging, &at, version).await?,
-                Delta::Conflict { loser, .. } if self.is_dropped(merging.table, loser.stamp) => {}
+                Delta::Conflict { loser, .. } if self.local.is_dropped(merging.table, loser.stamp) => {}
                 Delta::Conflict { loser, winner, .. } => {
                     let origin = merging.origin;
                     self.record_conflict(merging, &at, loser, winner, origin).await?;
@@ -372,14 +424,14 @@ impl<E: Engine> Tables<E> {
             }
         }
         // Whoever reads what is merged here must write above it, after a restart too.
-        self.orderer().cover(self.store_arc()).await
+        self.local.orderer().cover(self.local.store_arc()).await
     }
 
     async fn merge_version(&self, merging: &mut Merging<'_>, at: &ItemKey, version: Version) -> Result<()> {
         let table = merging.table;
-        self.orderer().observe(version.stamp);
+        self.local.orderer().observe(version.stamp);
         let current = merging.versions.get(&at.bytes).cloned().flatten();
-        if current.is_none() && merging.linked && self.is_bygone(table, version.stamp) {
+        if current.is_none() && merging.linked && self.local.is_bygone(table, version.stamp) {
             merging.applied.duplicates += 1;
             return Ok(());
         }
@@ -414,7 +466,7 @@ impl<E: Engine> Tables<E> {
                     new_item: new_item.as_ref(),
                     origin: merging.origin,
                 };
-                self.stage(table, &change, &mut merging.staged)?;
+                self.writes.stage(table, &change, &mut merging.staged)?;
                 merging.applied.applied += 1;
                 let winner = new.stamp;
                 merging.versions.insert(at.bytes.clone(), Some(new));
@@ -440,7 +492,7 @@ impl<E: Engine> Tables<E> {
     ) -> Result<()> {
         let table = merging.table;
         let key = keys::conflict(table.id(), at.route, &at.bytes, loser.stamp);
-        if !merging.recorded.insert(key.clone()) || self.store().get(&key).await?.is_some() {
+        if !merging.recorded.insert(key.clone()) || self.local.store().get(&key).await?.is_some() {
             return Ok(());
         }
         let body = Body::Conflict {
@@ -450,7 +502,8 @@ impl<E: Engine> Tables<E> {
         };
         let record = Record::from_version(loser);
         merging.staged.commit.writes.push(Write::Put(key, record.write()));
-        self.append(table, at, record.stamp, record.past, origin, body, &mut merging.staged);
+        self.writes
+            .append(table, at, record.stamp, record.past, origin, body, &mut merging.staged);
         merging.applied.conflicts += 1;
         Ok(())
     }
@@ -459,7 +512,7 @@ impl<E: Engine> Tables<E> {
     /// told.
     pub(crate) async fn after_system_merge(&self, table: &Table, touched: Vec<Bytes>) -> Result<()> {
         if table.id() != CATALOG {
-            self.system_rows_merged(table.id(), touched);
+            self.rows.system_rows_merged(table.id(), touched);
             return Ok(());
         }
         let tables: BTreeSet<u64> = touched
@@ -468,7 +521,7 @@ impl<E: Engine> Tables<E> {
             .map(|(table, _)| table)
             .collect();
         for table in tables {
-            self.refresh(table).await?;
+            self.catalog.refresh(table).await?;
         }
         Ok(())
     }
@@ -483,12 +536,4 @@ impl Merging<'_> {
             Vec::new()
         }
     }
-}
-
-/// Where a key that another replica sent stands.
-pub(crate) fn key_at(table: &Table, key: &Bytes) -> Result<ItemKey> {
-    if is_system(table.id()) {
-        return row_key(table.id(), key);
-    }
-    ItemKey::from_bytes(key.clone())
 }

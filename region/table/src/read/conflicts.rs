@@ -12,13 +12,14 @@ use geodynamo_replicator_core::{ReplicaId, Stamp};
 use geodynamo_storage::Engine;
 
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Result, StoredItem, Table, TableError,
     layout::{
         index::ItemKey,
         keys::{self, space},
+        range,
         record::Record,
     },
-    read,
+    read::Reads,
 };
 
 /// The most conflicts that one call gives.
@@ -111,17 +112,21 @@ pub struct ConflictPage {
     pub next: Option<ConflictId>,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Reads<E> {
     /// Conflicts of a table behind one of them; at most `limit`, at most [`CONFLICTS_PAGE_MAX`].
     ///
     /// # Errors
     /// If there is no such table here, or the engine fails.
     pub async fn conflicts(&self, table: &str, after: Option<&ConflictId>, limit: usize) -> Result<ConflictPage> {
-        let table = self.table_named(table)?;
+        let table = self.local.table_named(table)?;
         let (first, to) = keys::owner_range(space::CONFLICT, table.id(), 0, u64::MAX);
         let from = after.map_or(first, |after| keys::just_after(&after.row(table.id())));
         let limit = limit.clamp(1, CONFLICTS_PAGE_MAX);
-        let page = self.store().scan(read::whole(from, to, limit, PAGE_BYTES)).await?;
+        let page = self
+            .local
+            .store()
+            .scan(range::whole(from, to, limit, PAGE_BYTES))
+            .await?;
         let mut conflicts = Vec::with_capacity(page.rows.len());
         for (key, value) in &page.rows {
             conflicts.push(self.conflict_of_row(&table, key, value).await?);
@@ -135,9 +140,9 @@ impl<E: Engine> Tables<E> {
     /// # Errors
     /// If there is no such table here, or the engine fails.
     pub async fn conflict(&self, table: &str, id: &ConflictId) -> Result<Option<Conflict>> {
-        let table = self.table_named(table)?;
+        let table = self.local.table_named(table)?;
         let key = id.row(table.id());
-        match self.store().get(&key).await? {
+        match self.local.store().get(&key).await? {
             Some(value) => self.conflict_of_row(&table, &key, &value).await.map(Some),
             None => Ok(None),
         }
@@ -147,7 +152,11 @@ impl<E: Engine> Tables<E> {
         let id = ConflictId::of_row(key);
         let id = id.ok_or_else(|| TableError::Corrupt("a conflict's key cannot be read".into()))?;
         let item_key = id.item_key();
-        let current = self.store().get(&keys::item(table.id(), id.route, &item_key)).await?;
+        let current = self
+            .local
+            .store()
+            .get(&keys::item(table.id(), id.route, &item_key))
+            .await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         Ok(Conflict {
             keys: ItemKey::decode(table.keys(), &item_key)?,

@@ -6,13 +6,13 @@ use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
-    Result, Table, Tables,
+    Result, Table,
     layout::{
         keys::{self, space},
-        record,
+        range, record,
     },
     local::stats,
-    read,
+    read::Reads,
     schema::IndexKind,
 };
 
@@ -43,13 +43,13 @@ pub struct PartDigest {
     pub conflicts: u64,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Reads<E> {
     /// The digest of a table: replicas that have applied the same deltas have the same.
     pub async fn digest(&self, name: &str) -> Result<Digest> {
-        let table = self.table_named(name)?;
-        let snapshot = self.store().snapshot();
+        let table = self.local.table_named(name)?;
+        let snapshot = self.local.store().snapshot();
         // Each region takes tombstones away in its own time.
-        let forgets = self.verifications().standings.kept(table.id()).agreed > Hlc(0);
+        let forgets = self.local.standings().kept(table.id()).agreed > Hlc(0);
         let mut partitions = Vec::new();
         for partition in 0..table.partitions().partitions() {
             let (first, last) = table.partitions().range(partition).unwrap_or((0, u64::MAX));
@@ -89,7 +89,7 @@ async fn hash<S: Snapshot>(
     let (mut from, to) = keys::owner_range(space, owner, first, last);
     loop {
         let page = snapshot
-            .scan(read::whole(from, to.clone(), stats::ROWS, stats::BYTES))
+            .scan(range::whole(from, to.clone(), stats::ROWS, stats::BYTES))
             .await?;
         let next = page.rows.last().map(|(key, _)| keys::just_after(key));
         for (key, value) in page.rows {

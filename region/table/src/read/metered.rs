@@ -6,8 +6,9 @@ use geodynamo_item::Item;
 use geodynamo_storage::Engine;
 
 use crate::{
-    Access, Result, StoredItem, Table, TableError, Tables,
+    Access, Result, StoredItem, Table, TableError,
     layout::index::ItemKey,
+    read::Reads,
     schema::{IndexDefinition, capacity::read_units},
     table::insights::Place,
 };
@@ -41,7 +42,7 @@ pub(crate) struct PageMeter<'a> {
     on: bool,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Reads<E> {
     /// The item with a key, as a client reads it.
     pub async fn get_item(&self, table: &Table, key: &Item, consistent: bool) -> Result<Option<StoredItem>> {
         let at = table.key_of(key)?;

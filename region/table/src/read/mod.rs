@@ -4,7 +4,7 @@ pub(crate) mod conflicts;
 pub(crate) mod digest;
 pub(crate) mod metered;
 
-use std::ops::Bound;
+use std::{ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_expression::{Condition, SortCondition};
@@ -14,19 +14,20 @@ use geodynamo_topology::partition::segment_range;
 use smallvec::SmallVec;
 
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Result, StoredItem, Table, TableError,
     layout::{
         index::{self, ItemKey},
         keys,
         range::{KeyRange, SortForm},
         record,
     },
+    local::Local,
     read::metered::PageMeter,
     schema::{
         IndexDefinition, IndexKind,
-        capacity::{self, Capacity, read_units},
+        capacity::{Capacity, read_units},
     },
-    table::insights::Place,
+    table::{insights::Place, throughput},
 };
 
 /// The most bytes of items a page reads, before filters.
@@ -115,14 +116,29 @@ struct Reading<'a> {
     metered: bool,
 }
 
-impl<E: Engine> Tables<E> {
+/// Reads: items by their keys, queries, scans, and conflicts that were recorded.
+pub struct Reads<E: Engine> {
+    local: Arc<Local<E>>,
+}
+
+impl<E: Engine> Reads<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>) -> Self {
+        Self {
+            local: Arc::clone(local),
+        }
+    }
+
     /// The item with a key.
     pub async fn get(&self, table: &Table, key: &Item) -> Result<Option<StoredItem>> {
         self.get_at(table, &table.key_of(key)?).await
     }
 
     pub(crate) async fn get_at(&self, table: &Table, at: &ItemKey) -> Result<Option<StoredItem>> {
-        let found = self.store().get(&keys::item(table.id(), at.route, &at.bytes)).await?;
+        let found = self
+            .local
+            .store()
+            .get(&keys::item(table.id(), at.route, &at.bytes))
+            .await?;
         Ok(found
             .map(|bytes| record::item_of(&bytes))
             .transpose()?
@@ -243,7 +259,7 @@ impl<E: Engine> Tables<E> {
                 consistent: request.consistent,
                 fetch_base: request.fetch_base,
                 last,
-                partitions: capacity::partitions(table.bounds(&self.options().region, index)),
+                partitions: throughput::partitions(table.bounds(&self.local.options().region, index)),
                 metered: true,
             },
         )
@@ -276,7 +292,7 @@ impl<E: Engine> Tables<E> {
                 bytes_max: PAGE_BYTES_MAX,
                 once: false,
             };
-            let chunk = self.store().scan(scan).await?;
+            let chunk = self.local.store().scan(scan).await?;
             let last = chunk.rows.last().map(|(key, _)| key.clone());
             for (key, value) in chunk.rows {
                 let stored = if reading.index.is_some() {
@@ -365,7 +381,7 @@ impl<E: Engine> Tables<E> {
 
     /// The items of these engine keys, in their order, all as of one moment.
     pub(crate) async fn stored(&self, engine_keys: &[Bytes]) -> Result<Vec<Option<StoredItem>>> {
-        let found = self.store().get_many(engine_keys).await?;
+        let found = self.local.store().get_many(engine_keys).await?;
         let item = |bytes: Option<Bytes>| {
             Ok(bytes
                 .map(|bytes| record::item_of(&bytes))
@@ -417,17 +433,5 @@ impl<E: Engine> Tables<E> {
         let item = stored.decode()?;
         let wanted = |name: &str| table.keys().contains(name) || index.keys.contains(name);
         Ok(item.into_iter().filter(|(name, _)| wanted(name)).collect())
-    }
-}
-
-/// Every key of a range, for callers that go through a whole table, once.
-pub(crate) fn whole(from: Bytes, to: Bytes, rows_max: usize, bytes_max: usize) -> Scan {
-    Scan {
-        from: Bound::Included(from),
-        to: Bound::Excluded(to),
-        direction: Direction::Forward,
-        rows_max,
-        bytes_max,
-        once: true,
     }
 }

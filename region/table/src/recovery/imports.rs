@@ -9,43 +9,38 @@ use bytes::Bytes;
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{MergeKind, Origin, Past};
 use geodynamo_storage::{Engine, Write};
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    CreateTable, Description, Result, StoredItem, Table, TableError, Tables,
+    CreateTable, Description, Result, StoredItem, Table, TableError,
     layout::{keys, record::Record},
-    table::registers::{Setting, pack},
+    recovery::Loads,
+    table::{
+        registers::{Setting, pack},
+        settings::Import,
+    },
     write::{KeyChange, Staged},
 };
 
 /// What the system keys of imports begin with.
 const PREFIX: &str = "import/";
 
-/// That a region's replica of a table was, or is being, imported: a register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Import {
-    /// Whether some of it is still missing. Until then the table is CREATING.
-    #[serde(rename = "p")]
-    pub(crate) in_progress: bool,
-}
-
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Loads<E> {
     /// Makes a table that is CREATING until [`Tables::finish_import`].
     pub async fn create_imported(&self, create: CreateTable) -> Result<Description> {
         let import = (self.import_setting(), Some(pack(&Import { in_progress: true })?));
-        self.create_with(create, vec![import]).await
+        self.catalog.create_with(create, vec![import]).await
     }
 
     /// The tables that are being imported.
     pub fn importing(&self) -> Vec<Arc<Table>> {
-        let mut all = self.all();
-        all.retain(|table| table.registers.is_being_imported(self.region()));
+        let mut all = self.local.all();
+        all.retain(|table| table.registers.is_being_imported(self.local.region()));
         all
     }
 
     /// What was last said of how far the import of a table has come.
     pub async fn import_mark(&self, table: u64) -> Result<Option<Bytes>> {
-        Ok(self.store().get(&mark_key(table)).await?)
+        Ok(self.local.store().get(&mark_key(table)).await?)
     }
 
     /// Why an item cannot be imported into a table, if it cannot.
@@ -76,13 +71,13 @@ impl<E: Engine> Tables<E> {
             last.insert(keys::item(table.id(), at.route, &at.bytes), (at, item));
         }
         let places: Vec<_> = last.keys().cloned().collect();
-        let held = self.store().get_each(&places).await?;
+        let held = self.local.store().get_each(&places).await?;
         let mut staged = Staged::default();
         for ((at, item), held) in last.values().zip(held) {
             let held = held.map(|bytes| Record::read(&bytes)).transpose()?;
             let seen = held.as_ref().map(|record| record.stamp);
             let new = Record {
-                stamp: self.orderer().stamp(self.store_arc(), seen).await?,
+                stamp: self.local.orderer().stamp(self.local.store_arc(), seen).await?,
                 past: held
                     .as_ref()
                     .map_or_else(Past::new, |record| Past::after(&record.past, record.stamp)),
@@ -97,18 +92,18 @@ impl<E: Engine> Tables<E> {
                 new_item: Some(item),
                 origin: Origin::Local,
             };
-            self.stage(&table, &change, &mut staged)?;
+            self.writes.stage(&table, &change, &mut staged)?;
         }
         let write = Write::Put(mark_key(table.id()), mark);
         if staged.commit.writes.is_empty() {
             return self.write_system(write).await;
         }
-        if self.store().spans_groups() {
+        if self.local.store().spans_groups() {
             staged.commit.writes.push(write);
-            self.commit(staged).await
+            self.writes.commit(staged).await
         } else {
             // The mark may be behind what is stored, never ahead.
-            self.commit(staged).await?;
+            self.writes.commit(staged).await?;
             self.write_system(write).await
         }
     }
@@ -116,10 +111,12 @@ impl<E: Engine> Tables<E> {
     /// All items are there: the table is ACTIVE from here on.
     pub async fn finish_import(&self, table: u64) -> Result<()> {
         {
-            let _changing = self.catalog_lock.lock().await;
+            let _changing = self.catalog.catalog_lock.lock().await;
             let done = pack(&Import { in_progress: false })?;
             let change = (self.import_setting(), Some(done));
-            self.set_locked(self.imported(table)?.id(), vec![change]).await?;
+            self.catalog
+                .set_locked(self.imported(table)?.id(), vec![change])
+                .await?;
         }
         self.write_system(Write::Delete(mark_key(table))).await
     }
@@ -131,12 +128,12 @@ impl<E: Engine> Tables<E> {
     }
 
     fn import_setting(&self) -> Setting {
-        Setting::Import(self.region().into())
+        Setting::Import(self.local.region().into())
     }
 
     fn imported(&self, id: u64) -> Result<Arc<Table>> {
-        let table = self.directory().by_id.get(&id).cloned();
-        let imported = |table: &Arc<Table>| table.registers.is_being_imported(self.region());
+        let table = self.local.directory().by_id.get(&id).cloned();
+        let imported = |table: &Arc<Table>| table.registers.is_being_imported(self.local.region());
         table.filter(imported).ok_or_else(TableError::no_table)
     }
 }

@@ -1,5 +1,7 @@
 //! Tables that are made from what an archive kept.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use geodynamo_replicator_core::{MergeKind, Origin, Past};
 use geodynamo_storage::{Commit, Engine, Write};
@@ -7,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{PointInTime, Restore, Row};
 use crate::{
-    CreateTable, Description, Result, StoredItem, Table, TableError, Tables,
+    CreateTable, Description, Result, Sealing, StoredItem, Table, TableError,
+    catalog::Catalog,
     layout::{index::ItemKey, keys, record::Record},
+    local::Local,
     schema::{ReplicaEntry, ReplicaStatus},
     table::registers::{Setting, pack},
-    write::{KeyChange, Staged},
+    write::{KeyChange, Staged, Writes},
 };
 
 /// What the system keys of restores begin with.
@@ -61,23 +65,47 @@ pub struct Restoring {
     pub restore: Restore,
 }
 
-impl<E: Engine> Tables<E> {
+/// Tables that are filled from an archive or an import before they are ACTIVE.
+pub struct Loads<E: Engine> {
+    pub(super) local: Arc<Local<E>>,
+    pub(super) writes: Arc<Writes<E>>,
+    pub(super) sealing: Arc<Sealing<E>>,
+    pub(super) catalog: Arc<Catalog<E>>,
+}
+
+impl<E: Engine> Loads<E> {
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        writes: &Arc<Writes<E>>,
+
+        sealing: &Arc<Sealing<E>>,
+        catalog: &Arc<Catalog<E>>,
+    ) -> Self {
+        Self {
+            local: Arc::clone(local),
+            writes: Arc::clone(writes),
+
+            sealing: Arc::clone(sealing),
+            catalog: Arc::clone(catalog),
+        }
+    }
+
     /// Makes a table that is CREATING until [`Tables::finish_restore`].
     ///
     /// It is under its source's master key only where there is a key service.
     pub async fn create_restored(&self, mut create: CreateTable, restore: &Restore) -> Result<Description> {
-        if !self.has_master_keys() {
+        if !self.sealing.has_master_keys() {
             create.master_key = None;
         }
-        let restore = (Setting::Restore(self.region().into()), Some(pack(restore)?));
-        self.create_with(create, vec![restore]).await
+        let restore = (Setting::Restore(self.local.region().into()), Some(pack(restore)?));
+        self.catalog.create_with(create, vec![restore]).await
     }
 
     /// The tables that are being restored.
     pub fn restoring(&self) -> Vec<Restoring> {
         let mut all = Vec::new();
-        for table in self.all() {
-            let restore = table.registers.restores.get(self.region());
+        for table in self.local.all() {
+            let restore = table.registers.restores.get(self.local.region());
             if let Some(restore) = restore.filter(|restore| restore.in_progress) {
                 all.push(Restoring {
                     table: table.id(),
@@ -91,7 +119,7 @@ impl<E: Engine> Tables<E> {
 
     /// How far the restore of a table has come.
     pub async fn load_mark(&self, table: u64) -> Result<LoadMark> {
-        let Some(bytes) = self.store().get(&mark_key(table)).await? else {
+        let Some(bytes) = self.local.store().get(&mark_key(table)).await? else {
             return Ok(LoadMark::default());
         };
         rmp_serde::from_slice(&bytes)
@@ -117,7 +145,7 @@ impl<E: Engine> Tables<E> {
                 bytes: row.key.clone(),
             };
             let seen = held.as_ref().map(|record| record.stamp);
-            let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
+            let stamp = self.local.orderer().stamp(self.local.store_arc(), seen).await?;
             let new = Record {
                 stamp,
                 past: held
@@ -136,15 +164,15 @@ impl<E: Engine> Tables<E> {
                 new_item: None,
                 origin: Origin::Local,
             };
-            self.stage(&table, &change, &mut staged)?;
+            self.writes.stage(&table, &change, &mut staged)?;
         }
         let write = Write::Put(mark_key(table.id()), pack(mark)?);
-        if self.store().spans_groups() {
+        if self.local.store().spans_groups() {
             staged.commit.writes.push(write);
-            self.commit(staged).await?;
+            self.writes.commit(staged).await?;
         } else {
             // The mark may be behind what is stored, never ahead.
-            self.commit(staged).await?;
+            self.writes.commit(staged).await?;
             self.write_system(write).await?;
         }
         drop(gate);
@@ -154,14 +182,19 @@ impl<E: Engine> Tables<E> {
     /// All items are there: the table is ACTIVE from here on.
     pub async fn finish_restore(&self, table: u64) -> Result<()> {
         {
-            let _changing = self.catalog_lock.lock().await;
+            let _changing = self.catalog.catalog_lock.lock().await;
             let table = self.loading(table)?;
-            let done = table.registers.restores.get(self.region()).map(|restore| Restore {
-                in_progress: false,
-                ..restore.clone()
-            });
+            let done = table
+                .registers
+                .restores
+                .get(self.local.region())
+                .map(|restore| Restore {
+                    in_progress: false,
+                    ..restore.clone()
+                });
             let done = done.map(|done| pack(&done)).transpose()?;
-            self.set_locked(table.id(), vec![(Setting::Restore(self.region().into()), done)])
+            self.catalog
+                .set_locked(table.id(), vec![(Setting::Restore(self.local.region().into()), done)])
                 .await?;
         }
         self.write_system(Write::Delete(mark_key(table))).await
@@ -175,49 +208,31 @@ impl<E: Engine> Tables<E> {
 
     /// A table that never came to have all of its items goes.
     pub(crate) async fn take_away_unfilled(&self, table: &Table) -> Result<()> {
-        let _changing = self.catalog_lock.lock().await;
-        let Some(entry) = table.registers.replicas.get(self.region()) else {
+        let _changing = self.catalog.catalog_lock.lock().await;
+        let Some(entry) = table.registers.replicas.get(self.local.region()) else {
             return Ok(());
         };
         let leaving = ReplicaEntry {
             status: ReplicaStatus::Deleting,
-            since_ms: self.now_ms(),
+            since_ms: self.local.now_ms(),
             ..entry.clone()
         };
-        let change = (Setting::Replica(self.region().into()), Some(pack(&leaving)?));
-        self.set_locked(table.id(), vec![change]).await
+        let change = (Setting::Replica(self.local.region().into()), Some(pack(&leaving)?));
+        self.catalog.set_locked(table.id(), vec![change]).await
     }
 
     /// Switches point-in-time recovery of a table in this region on or off.
     pub async fn set_point_in_time(&self, name: &str, setting: PointInTime) -> Result<()> {
-        let _changing = self.catalog_lock.lock().await;
-        let table = self.table_named(name)?;
-        let change = (Setting::PointInTime(self.region().into()), Some(pack(&setting)?));
-        self.set_locked(table.id(), vec![change]).await
-    }
-
-    /// Adds somebody who needs records of the change logs, until he is dropped.
-    pub fn add_holder(&self, holder: &std::sync::Arc<dyn super::LogHolder>) {
-        self.holders.add(holder);
-    }
-
-    /// What is held of the rows' keys: something only if a restore goes on behind a mark that was not the last.
-    async fn held_already(&self, table: &Table, rows: &[Row]) -> Result<Vec<Option<Record>>> {
-        if self.store().spans_groups() {
-            return Ok(vec![None; rows.len()]);
-        }
-        let place = |row: &Row| keys::item(table.id(), row.route, &row.key);
-        let places: Vec<_> = rows.iter().map(place).collect();
-        let found = self.store().get_each(&places).await?.into_iter();
-        found
-            .map(|bytes| bytes.map(|bytes| Record::read(&bytes)).transpose())
-            .collect()
+        let _changing = self.catalog.catalog_lock.lock().await;
+        let table = self.local.table_named(name)?;
+        let change = (Setting::PointInTime(self.local.region().into()), Some(pack(&setting)?));
+        self.catalog.set_locked(table.id(), vec![change]).await
     }
 
     fn loading(&self, id: u64) -> Result<std::sync::Arc<Table>> {
-        let table = self.directory().by_id.get(&id).cloned();
+        let table = self.local.directory().by_id.get(&id).cloned();
         let loading = |table: &std::sync::Arc<Table>| {
-            let restore = table.registers.restores.get(self.region());
+            let restore = table.registers.restores.get(self.local.region());
             restore.is_some_and(|restore| restore.in_progress)
         };
         table.filter(loading).ok_or_else(TableError::no_table)
@@ -229,8 +244,21 @@ impl<E: Engine> Tables<E> {
             writes: vec![write],
             ..Commit::default()
         };
-        self.store().commit(commit).await?;
+        self.local.store().commit(commit).await?;
         Ok(())
+    }
+
+    /// What is held of the rows' keys: something only if a restore goes on behind a mark that was not the last.
+    pub(crate) async fn held_already(&self, table: &Table, rows: &[Row]) -> Result<Vec<Option<Record>>> {
+        if self.local.store().spans_groups() {
+            return Ok(vec![None; rows.len()]);
+        }
+        let place = |row: &Row| keys::item(table.id(), row.route, &row.key);
+        let places: Vec<_> = rows.iter().map(place).collect();
+        let found = self.local.store().get_each(&places).await?.into_iter();
+        found
+            .map(|bytes| bytes.map(|bytes| Record::read(&bytes)).transpose())
+            .collect()
     }
 }
 

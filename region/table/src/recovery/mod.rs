@@ -14,19 +14,15 @@
 //! [`Tables::snapshot_of`]: crate::Tables::snapshot_of
 //! [`Tables::create_restored`]: crate::Tables::create_restored
 
-mod cut;
 mod door;
-mod holders;
 pub(crate) mod imports;
 mod load;
-mod settings;
 
-pub use cut::{Cut, Row, TableSnapshot};
+pub use crate::log::cut::{Cut, Row, TableSnapshot};
+pub use crate::log::holders::LogHolder;
+pub use crate::table::settings::{PointInTime, Restore, TableSettings};
 pub use door::{
     Answer, BACKUP_RETENTION_MS, Backup, BackupFilter, BackupKind, BackupPage, BackupState, ContinuousBackups,
     DELETED_TABLE_BACKUP, RECOVERY_PERIOD_DAYS_MAX, Recovery, RecoveryError, Restorable, RestoreSource,
 };
-pub(crate) use holders::Holders;
-pub use holders::LogHolder;
-pub use load::{LoadMark, Restoring};
-pub use settings::{PointInTime, Restore, TableSettings};
+pub use load::{LoadMark, Loads, Restoring};

@@ -2,32 +2,10 @@
 //!
 //! Source: AWS developer guide, "DynamoDB read and write operations" (capacity unit consumption).
 
-use crate::{
-    KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES,
-    schema::Throughput,
-    table::throughput::{Bounds, ON_DEMAND_WARM},
-};
-
 /// Bytes a read unit covers.
 pub const READ_UNIT_BYTES: usize = 4 * 1024;
 /// Bytes a write unit covers.
 pub const WRITE_UNIT_BYTES: usize = 1024;
-
-/// The most partitions that a table is taken to have; as many as it has ranges of keys.
-pub const PARTITIONS_MAX: u64 = KEY_RANGES as u64;
-
-/// How many partitions DynamoDB gives a table, or an index, of this capacity: as many as their ceilings
-/// ([`KEY_RANGE_READ_MAX`] and [`KEY_RANGE_WRITE_MAX`]) make necessary, one at least. In on-demand mode that is four, for
-/// what it can take at once. They are what a scan is billed by; what is stored where is another matter.
-pub fn partitions(bounds: Bounds) -> u64 {
-    let Throughput { read, write } = match bounds {
-        Bounds::Provisioned(units) => units,
-        Bounds::OnDemand(_) => ON_DEMAND_WARM,
-    };
-    let reads = read.div_ceil(KEY_RANGE_READ_MAX);
-    let writes = write.div_ceil(KEY_RANGE_WRITE_MAX);
-    reads.max(writes).clamp(1, PARTITIONS_MAX)
-}
 
 /// What a request consumed, in read or in write units, whichever the request was of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,26 +63,18 @@ pub fn write_units(before: usize, after: usize) -> f64 {
     before.max(after).div_ceil(WRITE_UNIT_BYTES).max(1) as f64
 }
 
+/// Into how many ranges of keys a table, or an index, is divided for the ceiling on hot ones. A power of two.
+pub const KEY_RANGES: usize = 1024;
+
+/// The most read units per second of a key range. Source: AWS developer guide, "Burst and adaptive capacity".
+pub const KEY_RANGE_READ_MAX: u64 = 3_000;
+
+/// The most write units per second of a key range. Source: as above.
+pub const KEY_RANGE_WRITE_MAX: u64 = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn partitions_are_what_the_capacity_needs() {
-        let provisioned = |read, write| partitions(Bounds::Provisioned(Throughput { read, write }));
-        assert_eq!(partitions(Bounds::OnDemand(Default::default())), 4);
-        for (read, write, expected) in [
-            (0, 0, 1),
-            (1, 1, 1),
-            (3_000, 1_000, 1),
-            (3_001, 1_000, 2),
-            (1, 1_001, 2),
-            (12_000, 4_000, 4),
-            (u64::MAX, 1, PARTITIONS_MAX),
-        ] {
-            assert_eq!(provisioned(read, write), expected, "{read} {write}");
-        }
-    }
 
     #[test]
     fn units() {

@@ -2,8 +2,10 @@
 
 use geodynamo_replicator_core::Millis;
 
-use crate::streams::civil;
-
+/// Days from 0000-03-01, where eras of 400 years begin, to 1970-01-01.
+pub(crate) const EPOCH_DAYS: u64 = 719_468;
+/// Days of an era.
+pub(crate) const ERA_DAYS: u64 = 146_097;
 /// Milliseconds of a day.
 pub(crate) const DAY_MS: Millis = 24 * HOUR_MS;
 /// Milliseconds of an hour.
@@ -47,6 +49,19 @@ pub(crate) fn day_of_week_text(ms: Millis) -> String {
         month.unwrap_or_default(),
         (hours + 11) % 12 + 1,
     )
+}
+
+/// The Gregorian date of a day since 1970-01-01.
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + EPOCH_DAYS;
+    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
 }
 
 #[cfg(test)]

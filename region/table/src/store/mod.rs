@@ -16,8 +16,9 @@ use geodynamo_storage::{
     StorageError, Write,
 };
 
-pub(crate) use self::seals::{Current, Seals, TableSeal};
 use crate::layout::keys::{self, space};
+
+pub(crate) use self::seals::{Current, Seals, TableSeal};
 
 /// An engine whose rows may be sealed.
 #[derive(Debug)]

@@ -2,56 +2,19 @@
 
 use std::ops::Bound;
 
-use geodynamo_replicator_core::{LogId, Millis, Position};
+use geodynamo_replicator_core::{LogId, Position};
 use geodynamo_storage::Engine;
 
 use super::{
     StreamError,
     ids::{Sequences, ShardKey},
-    label,
     state::Stream,
 };
 use crate::{
-    Tables,
+    StreamKind, StreamName,
     schema::{KeySchema, StreamView},
+    streams::Streams,
 };
-
-/// What a stream is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StreamKind {
-    /// The changes of a table's items.
-    Changes,
-    /// The conflicts of a global table: writes that lost to concurrent ones of other regions.
-    Conflicts,
-}
-
-/// A stream as ARNs name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamName {
-    /// The table's name; the table may be gone.
-    pub table: String,
-    /// When it was switched on, in milliseconds since the Unix epoch: its label.
-    pub label_ms: Millis,
-    /// What it is of, which its label tells, too.
-    pub kind: StreamKind,
-}
-
-impl StreamName {
-    /// The name of a table's stream with a label; `None` if it is no label.
-    pub fn of(table: &str, label: &str) -> Option<Self> {
-        let (label_ms, kind) = label::parse(label)?;
-        Some(Self {
-            table: table.to_owned(),
-            label_ms,
-            kind,
-        })
-    }
-
-    /// The label: `2026-11-23T09:30:00.000`, of a stream of conflicts with `.conflicts` behind it.
-    pub fn label(&self) -> String {
-        label::write(self.label_ms, self.kind)
-    }
-}
 
 /// Some streams of the region, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +53,7 @@ pub struct Shard {
     pub end: Option<String>,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Streams<E> {
     /// The streams of the region, or of one table's name, behind one of them; at most `limit`. A table that has replicas in
     /// other regions has two: of its changes, and of its conflicts.
     pub fn list_streams(&self, table: Option<&str>, after: Option<StreamName>, limit: usize) -> StreamPage {
@@ -99,7 +62,7 @@ impl<E: Engine> Tables<E> {
         let from = from.filter(|from| *from >= first).unwrap_or(first);
         // One of these may have both its streams behind it.
         let found: Vec<_> = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let names = state.names.range((Bound::Included(from), Bound::Unbounded));
             names
                 .take_while(|((name, _), _)| table.is_none_or(|table| table == *name))
@@ -108,8 +71,8 @@ impl<E: Engine> Tables<E> {
                 .collect()
         };
         let named = found.into_iter().flat_map(|((name, label_ms), id)| {
-            let kinds: &[_] = match self.replicated(id) {
-                Some(table) if table.other_replicas(self.region()).next().is_some() => {
+            let kinds: &[_] = match self.local.replicated(id) {
+                Some(table) if table.other_replicas(self.local.region()).next().is_some() => {
                     &[StreamKind::Changes, StreamKind::Conflicts]
                 }
                 _ => &[StreamKind::Changes],
@@ -135,7 +98,7 @@ impl<E: Engine> Tables<E> {
         parent: Option<&str>,
         limit: usize,
     ) -> Result<StreamDescription, StreamError> {
-        let state = self.streams().state.lock();
+        let state = self.states().state.lock();
         let key = (name.table.clone(), name.label_ms);
         let table = *state.names.get(&key).ok_or(StreamError::NoStream)?;
         let stream = state.stream(table, name.label_ms).ok_or(StreamError::NoStream)?;

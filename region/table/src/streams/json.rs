@@ -3,8 +3,8 @@
 use geodynamo_item::wire;
 use geodynamo_json::Writer;
 
-use super::{ConflictVersion, ConflictVersions, EventKind, StreamRecord, stream_label};
-use crate::Result;
+use super::{ConflictVersion, ConflictVersions, EventKind, StreamRecord};
+use crate::{Result, stream_label};
 
 /// Whom a record is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

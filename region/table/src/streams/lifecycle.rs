@@ -4,14 +4,15 @@ use geodynamo_replicator_core::{LogId, Millis, Position, TableId};
 use geodynamo_storage::{Commit, Engine, Write};
 
 use super::{
-    GENERATIONS_MAX, STREAMS_PER_TABLE_MAX, Streams,
+    GENERATIONS_MAX, STREAMS_PER_TABLE_MAX,
     rows::{self, Closed, Generation, Header},
     state::{Horizon, State, Stream},
 };
 use crate::{
-    Result, Table, Tables,
+    Result, Table,
     layout::keys,
     schema::{Stream as Setting, StreamView},
+    streams::{Streams, state::StreamStates},
     table::{Live, TableStatus},
 };
 
@@ -27,7 +28,7 @@ struct Due {
     generation: Generation,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Streams<E> {
     /// Makes the streams of a table what its settings say. A table's stream is on while the table serves and the setting
     /// is on. `table` is none once the table is gone.
     ///
@@ -49,7 +50,7 @@ impl<E: Engine> Tables<E> {
             Some((table, stream))
         });
         let open = self
-            .streams()
+            .states()
             .state
             .lock()
             .open(id)
@@ -82,7 +83,7 @@ impl<E: Engine> Tables<E> {
 
     /// Gives streams whose shards are old enough new ones. What is read of a log meanwhile ends where they begin.
     pub async fn roll_streams(&self) -> Result<()> {
-        let now = self.orderer().time.now_ms();
+        let now = self.local.orderer().time.now_ms();
         let due = self.due(now);
         for Due {
             table,
@@ -96,7 +97,7 @@ impl<E: Engine> Tables<E> {
                 Ok(row) => self.write_rows(vec![row]).await,
                 Err(error) => Err(error),
             };
-            let mut state = self.streams().state.lock();
+            let mut state = self.states().state.lock();
             if let Some(stream) = state.stream_mut(table, label) {
                 stream.rolling = None;
                 if written.is_ok() {
@@ -113,7 +114,7 @@ impl<E: Engine> Tables<E> {
     /// have been opened.
     pub(crate) async fn settle_streams(&self) -> Result<()> {
         let known: Vec<(u64, usize)> = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             state
                 .tables
                 .iter()
@@ -124,14 +125,15 @@ impl<E: Engine> Tables<E> {
             for partition in 0..partitions {
                 let log = self.stream_log(id, partition);
                 let first = self
+                    .local
                     .store()
                     .log_read(log, geodynamo_storage::Position::START, 1, 1)
                     .await?;
                 let before = match first.first() {
                     Some(first) => first.position.0.saturating_sub(1),
-                    None => self.store().log_end(log).await?.0,
+                    None => self.local.store().log_end(log).await?.0,
                 };
-                let mut state = self.streams().state.lock();
+                let mut state = self.states().state.lock();
                 if let Some(horizon) = state
                     .tables
                     .get_mut(&id)
@@ -140,7 +142,7 @@ impl<E: Engine> Tables<E> {
                     horizon.position = horizon.position.max(Position(before));
                 }
             }
-            if !self.directory().by_id.contains_key(&id) {
+            if !self.local.directory().by_id.contains_key(&id) {
                 self.follow_stream_setting(id, None, None).await?;
             }
         }
@@ -152,10 +154,10 @@ impl<E: Engine> Tables<E> {
         let mut ends = Vec::with_capacity(partitions);
         for partition in 0..partitions {
             let log = self.stream_log(table, partition);
-            let known = self.ends.get(LogId(log.0));
+            let known = self.local.ends.get(LogId(log.0));
             ends.push(match known {
                 Some(known) => known,
-                None => Position(self.store().log_end(log).await?.0),
+                None => Position(self.local.store().log_end(log).await?.0),
             });
         }
         Ok(ends)
@@ -164,13 +166,17 @@ impl<E: Engine> Tables<E> {
     /// The label of a stream that begins here: the setting's in the region that made it, and one of its own elsewhere. A
     /// setting that comes back has the stream that it had.
     fn label_here(&self, table: &Table, setting: &Setting, now: Millis) -> Millis {
-        if let Some(known) = self.streams().label_of(table.id(), setting.label_ms) {
+        if let Some(known) = self.states().label_of(table.id(), setting.label_ms) {
             return known;
         }
-        if setting.region.as_deref().is_none_or(|region| region == self.region()) {
+        if setting
+            .region
+            .as_deref()
+            .is_none_or(|region| region == self.local.region())
+        {
             return setting.label_ms;
         }
-        let label = self.streams().next_label(table.name(), now);
+        let label = self.states().next_label(table.name(), now);
         if label == setting.label_ms {
             label.saturating_add(1)
         } else {
@@ -180,13 +186,13 @@ impl<E: Engine> Tables<E> {
 
     async fn open_stream(&self, table: &Table, setting: &Setting) -> Result<()> {
         let id = table.id();
-        let now = self.orderer().time.now_ms();
+        let now = self.local.orderer().time.now_ms();
         let label = self.label_here(table, setting, now);
         let ends = self.log_ends(id, usize::from(table.partitions().partitions())).await?;
         let forgotten = self.forget_oldest(id).await?;
         debug_assert!(forgotten <= 1, "streams are forgotten one by one");
         let mut stream = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let before = state.tables.get(&id).into_iter().flat_map(|kept| kept.streams.values());
             let base = before
                 .map(|stream| stream.header.base.saturating_add(SEQUENCES_PER_MS))
@@ -219,7 +225,7 @@ impl<E: Engine> Tables<E> {
         ];
         self.write_rows(rows).await?;
         stream.generations.insert(number, generation);
-        let mut state = self.streams().state.lock();
+        let mut state = self.states().state.lock();
         state.insert(id, label, stream);
         if let Some(kept) = state.tables.get_mut(&id) {
             // Horizons of an older stream stay: its records are before this one's.
@@ -235,18 +241,18 @@ impl<E: Engine> Tables<E> {
 
     async fn close_stream(&self, id: u64, label: Millis) -> Result<()> {
         let (mut header, partitions) = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let Some(stream) = state.stream(id, label) else {
                 return Ok(());
             };
             (stream.header.clone(), stream.partitions())
         };
         header.closed = Some(Closed {
-            ms: self.orderer().time.now_ms(),
+            ms: self.local.orderer().time.now_ms(),
             ends: self.log_ends(id, partitions).await?,
         });
         self.write_rows(vec![rows::put_header(id, label, &header)?]).await?;
-        if let Some(stream) = self.streams().state.lock().stream_mut(id, label) {
+        if let Some(stream) = self.states().state.lock().stream_mut(id, label) {
             stream.header = header;
         }
         Ok(())
@@ -255,7 +261,7 @@ impl<E: Engine> Tables<E> {
     /// Makes room for a stream more of a table; gives how many were forgotten.
     async fn forget_oldest(&self, id: u64) -> Result<usize> {
         let oldest = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let streams = state.tables.get(&id).map(|kept| &kept.streams);
             let full = streams.filter(|streams| streams.len() >= STREAMS_PER_TABLE_MAX);
             full.and_then(|streams| {
@@ -270,9 +276,9 @@ impl<E: Engine> Tables<E> {
     }
 
     /// Takes a stream and its rows away. Its part of the logs goes with the next trimming.
-    pub(super) async fn forget_stream(&self, id: u64, label: Millis) -> Result<()> {
+    pub(crate) async fn forget_stream(&self, id: u64, label: Millis) -> Result<()> {
         let numbers: Vec<u32> = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let stream = state.stream(id, label);
             stream
                 .map(|stream| stream.generations.keys().copied().collect())
@@ -287,7 +293,7 @@ impl<E: Engine> Tables<E> {
             .map(Write::Delete)
             .collect();
         self.write_rows(rows).await?;
-        self.streams().state.lock().remove(id, label);
+        self.states().state.lock().remove(id, label);
         Ok(())
     }
 
@@ -295,14 +301,14 @@ impl<E: Engine> Tables<E> {
     /// old ones from here on.
     fn due(&self, now: Millis) -> Vec<Due> {
         let mut due = Vec::new();
-        let mut state = self.streams().state.lock();
-        let ends = self.ends.now();
+        let mut state = self.states().state.lock();
+        let ends = self.local.ends.now();
         for (table, label, stream) in open_streams(&mut state) {
             let Some((_, last)) = stream.generations.iter().next_back() else {
                 continue;
             };
             // A clock that has stepped back far is no reason to keep a shard for ever.
-            let old = last.started_ms.abs_diff(now) >= self.options().streams.shard_ms;
+            let old = last.started_ms.abs_diff(now) >= self.local.options().streams.shard_ms;
             if !old || stream.rolling.is_some() || stream.generations.len() >= GENERATIONS_MAX {
                 continue;
             }
@@ -324,13 +330,14 @@ impl<E: Engine> Tables<E> {
     }
 
     /// This replica's log of a partition. There are no more partitions than a `u16` has numbers.
-    pub(super) fn stream_log(&self, table: u64, partition: usize) -> geodynamo_storage::LogId {
+    pub(crate) fn stream_log(&self, table: u64, partition: usize) -> geodynamo_storage::LogId {
         let partition = u16::try_from(partition).unwrap_or(u16::MAX);
-        geodynamo_storage::LogId(LogId::of(self.replica(), TableId(table), partition).0)
+        geodynamo_storage::LogId(LogId::of(self.local.replica(), TableId(table), partition).0)
     }
 
-    pub(super) async fn write_rows(&self, writes: Vec<Write>) -> Result<()> {
-        self.store()
+    pub(crate) async fn write_rows(&self, writes: Vec<Write>) -> Result<()> {
+        self.local
+            .store()
             .commit(Commit {
                 writes,
                 ..Commit::default()
@@ -339,8 +346,8 @@ impl<E: Engine> Tables<E> {
         Ok(())
     }
 
-    pub(crate) fn streams(&self) -> &Streams {
-        &self.streams
+    pub(crate) fn states(&self) -> &StreamStates {
+        &self.states
     }
 }
 

@@ -14,31 +14,28 @@
 mod describe;
 mod ids;
 mod json;
-mod label;
+pub mod kinesis;
 mod lifecycle;
 mod read;
 mod rows;
 mod state;
 mod trim;
 
-use geodynamo_replicator_core::Millis;
+use std::sync::Arc;
 
-pub use describe::{Shard, StreamDescription, StreamKind, StreamName, StreamPage};
+use geodynamo_replicator_core::Millis;
+use geodynamo_storage::Engine;
+
+use crate::{TableError, local::Local, log::Logs};
+
+pub use describe::{Shard, StreamDescription, StreamPage};
 pub use json::RecordForm;
-pub(crate) use label::civil;
-pub use label::stream_label;
 pub use read::{
     ConflictVersion, ConflictVersions, EventKind, RECORDS_BYTES_MAX, RECORDS_MAX, RecordPage, ShardPlace, StreamRecord,
 };
 pub(crate) use read::{Source, public_record};
-pub(crate) use state::Streams;
+pub(crate) use state::StreamStates;
 
-use crate::TableError;
-
-/// How long a stream keeps its records unless told otherwise, in milliseconds: 24 hours, as in DynamoDB.
-pub const STREAM_RETENTION_MS: Millis = 24 * 60 * 60 * 1000;
-/// How old a shard becomes unless told otherwise, in milliseconds: about four hours, as in DynamoDB.
-pub const SHARD_MS: Millis = 4 * 60 * 60 * 1000;
 /// How long a shard iterator can be used, in milliseconds: 15 minutes, as in DynamoDB.
 pub const ITERATOR_MS: Millis = 15 * 60 * 1000;
 /// The most streams of one table that can be read. If it is switched on more often within the retention, the oldest that
@@ -46,27 +43,6 @@ pub const ITERATOR_MS: Millis = 15 * 60 * 1000;
 pub const STREAMS_PER_TABLE_MAX: usize = 32;
 /// The most generations of shards of one stream. Past it, the last ones stay open for longer.
 pub const GENERATIONS_MAX: usize = 1000;
-
-/// How streams are set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamOptions {
-    /// How old a shard becomes before a child continues it, in milliseconds.
-    pub shard_ms: Millis,
-    /// How long records are kept, in milliseconds.
-    pub retention_ms: Millis,
-    /// How often a shard may be read in a second, by all together; 0 is as often as one likes.
-    pub reads_per_second: u32,
-}
-
-impl Default for StreamOptions {
-    fn default() -> Self {
-        Self {
-            shard_ms: SHARD_MS,
-            retention_ms: STREAM_RETENTION_MS,
-            reads_per_second: 0,
-        }
-    }
-}
 
 /// Why a request on streams was refused or failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -95,4 +71,22 @@ pub enum StreamError {
     /// Whatever tables fail with.
     #[error(transparent)]
     Table(#[from] TableError),
+}
+
+/// DynamoDB Streams on this replica's change logs.
+pub struct Streams<E: Engine> {
+    local: Arc<Local<E>>,
+    logs: Arc<Logs<E>>,
+    /// The streams there are rows of.
+    pub(crate) states: StreamStates,
+}
+
+impl<E: Engine> Streams<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>, logs: &Arc<Logs<E>>, states: StreamStates) -> Self {
+        Self {
+            local: Arc::clone(local),
+            logs: Arc::clone(logs),
+            states,
+        }
+    }
 }

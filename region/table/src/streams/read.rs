@@ -6,14 +6,15 @@ use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    ITERATOR_MS, StreamError, StreamKind, StreamName,
+    ITERATOR_MS, StreamError,
     ids::{ReadFrom, Sequences, ShardIterator, ShardKey},
 };
 use crate::{
-    StoredItem, TableError, Tables,
+    StoredItem, StreamKind, StreamName, TableError,
     layout::{index::ItemKey, keys, record::Record},
     read::conflicts::region_of,
     schema::{KeySchema, StreamView},
+    streams::Streams,
 };
 
 /// The most records that one call gives.
@@ -127,7 +128,7 @@ struct Reading {
     horizon: Position,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Streams<E> {
     /// An iterator of a shard, by the shard's id.
     pub async fn shard_iterator(
         &self,
@@ -165,14 +166,14 @@ impl<E: Engine> Tables<E> {
     ) -> Result<RecordPage, StreamError> {
         let table = self.stream_table(name)?;
         let iterator = ShardIterator::read(iterator, self.iterator_key(table, name)).ok_or(StreamError::Iterator)?;
-        let now = self.orderer().time.now_ms();
+        let now = self.local.orderer().time.now_ms();
         if now > iterator.issued_ms.saturating_add(ITERATOR_MS) {
             return Err(StreamError::Expired);
         }
         let reading = self.reading(name, Ok(iterator.shard))?;
-        let per_second = self.options().streams.reads_per_second;
+        let per_second = self.local.options().streams.reads_per_second;
         if !self
-            .streams()
+            .states()
             .admit(table, (name.label_ms, name.kind), reading.shard, now, per_second)
         {
             return Err(StreamError::TooOften);
@@ -211,7 +212,7 @@ impl<E: Engine> Tables<E> {
         let mut records = Vec::new();
         while at < reading.readable && records.len() < limit && looked_at < CHANGES_MAX {
             let rows = (limit - records.len()).max(ROWS_MIN);
-            let changes = self.read_log(reading.log, at, rows, READ_BYTES).await;
+            let changes = self.logs.read_log(reading.log, at, rows, READ_BYTES).await;
             let changes = changes.map_err(|error| TableError::Corrupt(error.to_string()))?;
             if changes.is_empty() {
                 // All of it was trimmed since.
@@ -261,7 +262,7 @@ impl<E: Engine> Tables<E> {
             keys::item(reading.table, at.route, &at.bytes),
             keys::conflict(reading.table, at.route, &at.bytes, winner),
         ];
-        let found = self.store().get_each(&engine_keys).await?;
+        let found = self.local.store().get_each(&engine_keys).await?;
         let mut won = None;
         for bytes in found.into_iter().flatten() {
             let record = Record::read(&bytes)?;
@@ -297,7 +298,7 @@ impl<E: Engine> Tables<E> {
     }
 
     fn conflict_version(&self, table: u64, stamp: Stamp) -> ConflictVersion {
-        let table = self.replicated(table);
+        let table = self.local.replicated(table);
         let region = table.and_then(|table| region_of(&table, stamp.replica));
         ConflictVersion {
             by: region.unwrap_or_else(|| stamp.replica.to_string()),
@@ -311,7 +312,7 @@ impl<E: Engine> Tables<E> {
         let (mut low, mut high) = (reading.start.max(reading.horizon), reading.readable);
         while low < high {
             let middle = Position(low.0 + (high.0 - low.0) / 2);
-            let changes = self.read_log(reading.log, middle, 1, 1).await;
+            let changes = self.logs.read_log(reading.log, middle, 1, 1).await;
             let changes = changes.map_err(|error| TableError::Corrupt(error.to_string()))?;
             match changes.first() {
                 Some((position, change)) if *position <= high && change.commit_time / 1000 * 1000 < time => {
@@ -325,7 +326,7 @@ impl<E: Engine> Tables<E> {
 
     fn reading(&self, name: &StreamName, shard: Result<ShardKey, StreamError>) -> Result<Reading, StreamError> {
         let table = self.stream_table(name)?;
-        let state = self.streams().state.lock();
+        let state = self.states().state.lock();
         let kept = state.tables.get(&table).ok_or(StreamError::NoStream)?;
         let stream = kept.streams.get(&name.label_ms).ok_or(StreamError::NoStream)?;
         let shard = shard?;
@@ -342,7 +343,7 @@ impl<E: Engine> Tables<E> {
         // Where the next generation is about to begin, this one ends; that is not told before it is durable.
         let readable = end
             .or_else(|| stream.rolling.as_deref().and_then(position))
-            .unwrap_or_else(|| self.log_end(log));
+            .unwrap_or_else(|| self.local.log_end(log));
         Ok(Reading {
             table,
             kind: name.kind,
@@ -369,18 +370,18 @@ impl<E: Engine> Tables<E> {
         let iterator = ShardIterator {
             shard: reading.shard,
             from,
-            issued_ms: self.orderer().time.now_ms(),
+            issued_ms: self.local.orderer().time.now_ms(),
         };
         iterator.write(self.iterator_key(reading.table, name))
     }
 
     fn iterator_key(&self, table: u64, name: &StreamName) -> u64 {
-        let parts = [self.replica().0, table, name.label_ms, name.kind as u64].map(u64::to_be_bytes);
+        let parts = [self.local.replica().0, table, name.label_ms, name.kind as u64].map(u64::to_be_bytes);
         xxh3_64(parts.as_flattened())
     }
 
     fn stream_table(&self, name: &StreamName) -> Result<u64, StreamError> {
-        let state = self.streams().state.lock();
+        let state = self.states().state.lock();
         let key = (name.table.clone(), name.label_ms);
         state.names.get(&key).copied().ok_or(StreamError::NoStream)
     }

@@ -7,16 +7,15 @@ use geodynamo_replicator_core::{Millis, Position};
 use parking_lot::Mutex;
 
 use super::{
-    StreamKind,
     ids::ShardKey,
     rows::{Generation, Header, Row},
 };
-use crate::Result;
+use crate::{Result, StreamKind};
 
 /// All streams that there are rows of. Bounded: by the tables, by [`super::STREAMS_PER_TABLE_MAX`], and by
 /// [`super::GENERATIONS_MAX`].
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
+pub(crate) struct StreamStates {
     pub(super) state: Mutex<State>,
     pub(super) calls: Mutex<Calls>,
 }
@@ -60,7 +59,7 @@ pub(super) struct Calls {
     by_shard: HashMap<(u64, (Millis, StreamKind), ShardKey), u32>,
 }
 
-impl Streams {
+impl StreamStates {
     /// The streams that rows tell of. Their horizons are not known yet.
     pub(crate) fn load(rows: Vec<(Bytes, Bytes)>) -> Result<Self> {
         let mut state = State::default();

@@ -4,7 +4,7 @@ use geodynamo_replicator_core::{LogId, Millis, Position};
 use geodynamo_storage::{Engine, Write};
 
 use super::state::Horizon;
-use crate::{Result, Table, TableError, Tables, layout::keys, table::TableStatus};
+use crate::{Result, Table, TableError, layout::keys, streams::Streams, table::TableStatus};
 
 /// Records looked at first when a log is trimmed by age: most often the oldest is young enough.
 const FIRST_ROWS: usize = 1;
@@ -13,21 +13,21 @@ const NEXT_ROWS: usize = 1024;
 /// Bytes looked at a time, likewise.
 const BYTES: usize = 1024 * 1024;
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Streams<E> {
     /// Drops what no reader of the logs needs any more: what every replica has applied and, where the table has streams
     /// (also ones that were switched off, also of a table that is gone), what is older than their retention. Takes away
     /// shards and streams of which nothing is left.
     ///
     /// System tables' logs are never trimmed: they are small, and a fresh incarnation reads them whole.
     pub async fn trim_logs(&self) -> Result<()> {
-        let now = self.orderer().time.now_ms();
-        let old = now.saturating_sub(self.options().streams.retention_ms);
-        for table in self.all() {
+        let now = self.local.orderer().time.now_ms();
+        let old = now.saturating_sub(self.local.options().streams.retention_ms);
+        for table in self.local.all() {
             if table.status() != TableStatus::Creating {
                 self.trim_table(&table, old).await?;
             }
         }
-        let kept: Vec<u64> = self.streams().state.lock().tables.keys().copied().collect();
+        let kept: Vec<u64> = self.states().state.lock().tables.keys().copied().collect();
         for table in kept {
             self.forget_old(table, old).await?;
         }
@@ -35,15 +35,15 @@ impl<E: Engine> Tables<E> {
     }
 
     async fn trim_table(&self, table: &Table, old: Millis) -> Result<()> {
-        for info in self.logs_of(table) {
-            let applied = self.applied_everywhere(table, info.log);
+        for info in self.local.logs_of(table) {
+            let applied = self.logs.applied_everywhere(table, info.log);
             let horizon = self
                 .raise_horizon(table.id(), usize::from(info.partition), info.log, old)
                 .await?;
             let up_to = horizon.map_or(applied, |horizon| horizon.min(applied));
-            let released = self.holders.release(table, info.log);
+            let released = self.logs.holders.release(table, info.log);
             let up_to = released.map_or(up_to, |released| released.min(up_to));
-            self.trim_log(info.log, up_to).await?;
+            self.logs.trim_log(info.log, up_to).await?;
         }
         Ok(())
     }
@@ -52,7 +52,7 @@ impl<E: Engine> Tables<E> {
     /// what its logs still hold for them.
     async fn forget_old(&self, table: u64, old: Millis) -> Result<()> {
         let (partitions, ended, last) = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let Some(kept) = state.tables.get(&table) else {
                 return Ok(());
             };
@@ -63,17 +63,17 @@ impl<E: Engine> Tables<E> {
             let ended: Vec<Millis> = ended.map(|(label, _)| *label).collect();
             (kept.horizons.len(), ended.clone(), ended.len() == kept.streams.len())
         };
-        if !self.directory().by_id.contains_key(&table) {
+        if !self.local.directory().by_id.contains_key(&table) {
             for partition in 0..partitions {
                 let log = LogId(self.stream_log(table, partition).0);
                 let horizon = self.raise_horizon(table, partition, log, old).await?;
                 // The logs before the rows: what has no row any more would stay for ever.
                 let up_to = if last {
-                    self.stored_end(log).await?
+                    self.logs.stored_end(log).await?
                 } else {
                     horizon.unwrap_or_default()
                 };
-                self.trim_log(log, up_to).await?;
+                self.logs.trim_log(log, up_to).await?;
             }
         }
         for label in ended {
@@ -86,7 +86,7 @@ impl<E: Engine> Tables<E> {
     async fn forget_generations(&self, table: u64, old: Millis) -> Result<()> {
         let mut gone = Vec::new();
         {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let Some(kept) = state.tables.get(&table) else {
                 return Ok(());
             };
@@ -113,7 +113,7 @@ impl<E: Engine> Tables<E> {
             .iter()
             .map(|(label, number)| keys::stream_generation(table, *label, *number));
         self.write_rows(rows.map(Write::Delete).collect()).await?;
-        let mut state = self.streams().state.lock();
+        let mut state = self.states().state.lock();
         for (label, number) in gone {
             if let Some(stream) = state.stream_mut(table, label) {
                 stream.generations.remove(&number);
@@ -125,7 +125,7 @@ impl<E: Engine> Tables<E> {
     /// Moves a log's horizon over what is too old; none if the table has no streams.
     async fn raise_horizon(&self, table: u64, partition: usize, log: LogId, old: Millis) -> Result<Option<Position>> {
         let known = {
-            let state = self.streams().state.lock();
+            let state = self.states().state.lock();
             let kept = state.tables.get(&table);
             kept.and_then(|kept| kept.horizons.get(partition).copied())
         };
@@ -135,13 +135,13 @@ impl<E: Engine> Tables<E> {
         if horizon.next.is_some_and(|next| next >= old) {
             return Ok(Some(horizon.position));
         }
-        let end = if self.directory().by_id.contains_key(&table) {
-            self.log_end(log)
+        let end = if self.local.directory().by_id.contains_key(&table) {
+            self.local.log_end(log)
         } else {
-            self.stored_end(log).await?
+            self.logs.stored_end(log).await?
         };
         horizon = self.older_than(log, old, horizon.position, end).await?;
-        let mut state = self.streams().state.lock();
+        let mut state = self.states().state.lock();
         if let Some(known) = state
             .tables
             .get_mut(&table)
@@ -157,7 +157,7 @@ impl<E: Engine> Tables<E> {
     async fn older_than(&self, log: LogId, time: Millis, from: Position, limit: Position) -> Result<Horizon> {
         let (mut at, mut rows) = (from, FIRST_ROWS);
         while at < limit {
-            let records = self.read_log(log, at, rows, BYTES).await;
+            let records = self.logs.read_log(log, at, rows, BYTES).await;
             let records = records.map_err(|error| TableError::Corrupt(error.to_string()))?;
             if records.is_empty() {
                 break;
@@ -175,20 +175,5 @@ impl<E: Engine> Tables<E> {
             position: at,
             next: None,
         })
-    }
-
-    async fn trim_log(&self, log: LogId, up_to: Position) -> Result<()> {
-        let known = self.trimmed.lock().get(&log).copied().unwrap_or_default();
-        if up_to > known {
-            let position = geodynamo_storage::Position(up_to.0);
-            self.store().log_trim(geodynamo_storage::LogId(log.0), position).await?;
-            self.trimmed.lock().insert(log, up_to);
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn stored_end(&self, log: LogId) -> Result<Position> {
-        let end = self.store().log_end(geodynamo_storage::LogId(log.0)).await?;
-        Ok(Position(end.0))
     }
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use geodynamo_replicator_core::Millis;
 
 use crate::{
-    Table,
-    encryption::EncryptionDescription,
-    recovery::Restore,
+    EncryptionDescription, Table,
     schema::{
         Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream,
         TableClass, Throughput,
     },
     table::{
         TableStatus,
+        settings::Restore,
         throughput::{OnDemandLimits, Overrides, ThroughputHistory, warm},
     },
 };

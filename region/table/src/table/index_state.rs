@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use geodynamo_storage::{Commit, Engine, Write};
+use geodynamo_storage::Write;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, TableError, Tables,
+    Result, TableError,
     layout::keys,
     schema::{IndexDefinition, IndexKind, IndexStatus},
 };
@@ -86,7 +86,7 @@ impl IndexState {
     pub(crate) fn write(&self, (table, index): (u64, u64)) -> Result<Write> {
         let value = rmp_serde::to_vec_named(self)
             .map_err(|error| TableError::Corrupt(format!("an index's state cannot be written: {error}")))?;
-        Ok(Write::Put(key(table, index), value.into()))
+        Ok(Write::Put(state_key(table, index), value.into()))
     }
 
     fn status(&self) -> IndexStatus {
@@ -164,60 +164,6 @@ impl IndexPhases {
     }
 }
 
-impl<E: Engine> Tables<E> {
-    /// The global indexes that this replica is filling.
-    pub fn index_builds(&self) -> Vec<IndexBuild> {
-        let mut builds = Vec::new();
-        for table in self.all() {
-            for index in table.indexes() {
-                let state = global_id(index).and_then(|id| self.index_states().get((table.id(), id)));
-                if let Some(state) = state.filter(|state| !state.built) {
-                    builds.push(IndexBuild {
-                        table: table.name().into(),
-                        index: index.name.clone(),
-                        looked_at: state.looked_at,
-                        items: table.live.table.read().0,
-                    });
-                }
-            }
-        }
-        builds
-    }
-
-    /// Gives every global index of a table that has none a state, before the first entry is written. The caller holds the
-    /// catalog's lock.
-    pub(crate) async fn discover_indexes(&self, table: u64, wanted: &BTreeMap<String, IndexDefinition>) -> Result<()> {
-        for definition in wanted.values() {
-            let Some(index) = global_id(definition) else { continue };
-            if self.index_states().get((table, index)).is_none() {
-                let state = IndexState::new(definition.clone(), false, false);
-                self.store_index_state((table, index), state).await?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn store_index_state(&self, id: (u64, u64), state: IndexState) -> Result<()> {
-        let commit = Commit {
-            writes: vec![state.write(id)?],
-            ..Commit::default()
-        };
-        self.store().commit(commit).await?;
-        self.index_states().set(id, state);
-        Ok(())
-    }
-
-    pub(crate) async fn forget_index_state(&self, (table, index): (u64, u64)) -> Result<()> {
-        let commit = Commit {
-            writes: vec![Write::Delete(key(table, index))],
-            ..Commit::default()
-        };
-        self.store().commit(commit).await?;
-        self.index_states().remove((table, index));
-        Ok(())
-    }
-}
-
 /// A global index's id.
 pub(crate) fn global_id(index: &IndexDefinition) -> Option<u64> {
     match index.kind {
@@ -226,7 +172,7 @@ pub(crate) fn global_id(index: &IndexDefinition) -> Option<u64> {
     }
 }
 
-fn key(table: u64, index: u64) -> Bytes {
+pub(crate) fn state_key(table: u64, index: u64) -> Bytes {
     keys::system(&format!("{PREFIX}{table:016x}/{index:016x}"))
 }
 

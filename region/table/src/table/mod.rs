@@ -1,15 +1,21 @@
 //! One table, as a request sees it.
 
 pub(crate) mod description;
+pub(crate) mod encryption;
 pub(crate) mod index_state;
 pub(crate) mod insights;
+pub(crate) mod key_presence;
+pub(crate) mod lost;
 pub(crate) mod registers;
 pub(crate) mod replicas;
+pub(crate) mod requests;
 pub(crate) mod resource_policy;
+pub(crate) mod settings;
+pub(crate) mod stream_name;
 pub(crate) mod throttle;
 pub mod throughput;
 pub(crate) mod throughput_changes;
-pub mod usage;
+pub(crate) mod usage;
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +31,6 @@ use geodynamo_topology::partition::PartitionMap;
 
 use crate::{
     Result, TableError,
-    encryption::KeyPresence,
     layout::index::{ItemKey, key_value},
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
@@ -34,6 +39,7 @@ use crate::{
     table::{
         index_state::{IndexPhases, global_id},
         insights::{KeptInsights, TableInsights},
+        key_presence::KeyPresence,
         registers::Registers,
         throttle::{Meters, Throttle},
         usage::Usage,

@@ -15,17 +15,17 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Result, TableError,
-    encryption::Encryption,
     layout::index::ItemKey,
-    recovery::{PointInTime, Restore, imports::Import},
     schema::{
         Billing, Definition, IndexDefinition, ReplicaEntry, ReplicaRequest, Stream, TableClass, Tags, Throughput,
         TimeToLive,
     },
     table::{
+        encryption::Encryption,
         insights::InsightsSettings,
         replicas::{self, Claim},
         resource_policy::ResourcePolicy,
+        settings::{Import, PointInTime, Restore},
         throughput::{IndexCapacity, OnDemandLimits, Overrides, ThroughputHistory},
     },
 };
@@ -427,6 +427,9 @@ impl Registers {
 fn unpack<T: DeserializeOwned>(value: &[u8]) -> Result<T> {
     rmp_serde::from_slice(value).map_err(|error| TableError::Corrupt(format!("a register cannot be read: {error}")))
 }
+
+/// A register's new value; `None` takes it away.
+pub(crate) type Change = (Setting, Option<Bytes>);
 
 #[cfg(test)]
 mod tests {

@@ -21,12 +21,13 @@ use std::{
     },
 };
 
+use bucket::{Bucket, Window};
 use bytes::Bytes;
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::{Write, effort};
 
 use crate::{
-    Result, Table, TableError, TimeSource,
+    KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES, Result, Table, TableError, TimeSource,
     layout::keys,
     schema::{Billing, IndexDefinition, IndexKind, Throughput, capacity::Capacity},
     table::{
@@ -35,14 +36,6 @@ use crate::{
         usage::Usage,
     },
 };
-use bucket::{Bucket, Window};
-
-/// Into how many ranges of keys a table, or an index, is divided for the ceiling on hot ones. A power of two.
-pub const KEY_RANGES: usize = 1024;
-/// The most read units per second of a key range. Source: AWS developer guide, "Burst and adaptive capacity".
-pub const KEY_RANGE_READ_MAX: u64 = 3_000;
-/// The most write units per second of a key range. Source: as above.
-pub const KEY_RANGE_WRITE_MAX: u64 = 1_000;
 
 /// Whether and how requests are throttled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

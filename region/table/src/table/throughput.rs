@@ -9,15 +9,13 @@ use geodynamo_replicator_core::Millis;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, Table, TableError,
+    KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, Result, Table, TableError,
     schema::{
         Billing, IndexDefinition, Throughput,
+        capacity::KEY_RANGES,
         date::{DAY_MS, HOUR_MS, day_of_week_text},
     },
-    table::{
-        index_state::global_id,
-        throttle::{KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX},
-    },
+    table::index_state::global_id,
 };
 
 /// Decreases of provisioned throughput that a table or an index may have at any time of a UTC day; each further one needs
@@ -338,6 +336,22 @@ pub(crate) fn warmed(now: Throughput, update: WarmUpdate, what: &str, new: Optio
     })
 }
 
+/// The most partitions that a table is taken to have; as many as it has ranges of keys.
+pub const PARTITIONS_MAX: u64 = KEY_RANGES as u64;
+
+/// How many partitions DynamoDB gives a table, or an index, of this capacity: as many as their ceilings
+/// ([`KEY_RANGE_READ_MAX`] and [`KEY_RANGE_WRITE_MAX`]) make necessary, one at least. In on-demand mode that is four, for
+/// what it can take at once. They are what a scan is billed by; what is stored where is another matter.
+pub fn partitions(bounds: Bounds) -> u64 {
+    let Throughput { read, write } = match bounds {
+        Bounds::Provisioned(units) => units,
+        Bounds::OnDemand(_) => ON_DEMAND_WARM,
+    };
+    let reads = read.div_ceil(KEY_RANGE_READ_MAX);
+    let writes = write.div_ceil(KEY_RANGE_WRITE_MAX);
+    reads.max(writes).clamp(1, PARTITIONS_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,6 +360,23 @@ mod tests {
 
     fn units(read: u64, write: u64) -> Throughput {
         Throughput { read, write }
+    }
+
+    #[test]
+    fn partitions_are_what_the_capacity_needs() {
+        let provisioned = |read, write| partitions(Bounds::Provisioned(Throughput { read, write }));
+        assert_eq!(partitions(Bounds::OnDemand(Default::default())), 4);
+        for (read, write, expected) in [
+            (0, 0, 1),
+            (1, 1, 1),
+            (3_000, 1_000, 1),
+            (3_001, 1_000, 2),
+            (1, 1_001, 2),
+            (12_000, 4_000, 4),
+            (u64::MAX, 1, PARTITIONS_MAX),
+        ] {
+            assert_eq!(provisioned(read, write), expected, "{read} {write}");
+        }
     }
 
     #[test]

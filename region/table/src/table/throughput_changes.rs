@@ -3,12 +3,11 @@
 use geodynamo_replicator_core::Millis;
 
 use crate::{
-    Result, Table, TableError,
-    catalog::{Change, UpdateTable},
+    Result, Table, TableError, UpdateTable,
     schema::{Billing, IndexDefinition, ReplicaStatus, TableClass, Throughput},
     table::{
         index_state::global_id,
-        registers::{Setting, pack},
+        registers::{Change, Setting, pack},
         throughput::{
             IndexCapacity, IndexUpdate, OnDemandLimits, Overrides, ReadOverride, ReplicaUpdate, ThroughputUpdate, warm,
             warmed,

@@ -15,11 +15,10 @@ use std::{
 };
 
 use geodynamo_histogram::{Histogram, LATENCY_S, Snapshot};
-use geodynamo_storage::Engine;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::{Access, Table, Tables, schema::IndexKind, table::throughput::Bounds};
+use crate::{Access, Table};
 
 /// How many tables are told apart.
 pub const TOLD_APART_MAX: usize = 100;
@@ -88,13 +87,13 @@ with_data_operations! { operations }
 #[derive(Debug, Default)]
 pub struct Usage {
     /// The table's name; `None` if it is not told apart.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     operations: [OnceLock<Box<OperationUsage>>; DataOperation::ALL.len()],
     failed_conditions: AtomicU64,
     transaction_conflicts: AtomicU64,
     expired_items: AtomicU64,
     /// What was consumed of the tables that are not told apart; of others their meters know it.
-    units: UnitsUsage,
+    pub(crate) units: UnitsUsage,
 }
 
 /// What is counted of an operation on a table.
@@ -249,7 +248,7 @@ impl Usage {
         self.name.is_none().then_some(&self.units)
     }
 
-    fn read(&self, units: Vec<UnitCounts>) -> TableCounts {
+    pub(crate) fn read(&self, units: Vec<UnitCounts>) -> TableCounts {
         let of = |operation: &DataOperation| {
             let usage = self.operations[*operation as usize].get()?;
             Some(OperationCounts {
@@ -293,7 +292,7 @@ impl UnitsUsage {
         self.refused[access as usize].fetch_add(1, Relaxed);
     }
 
-    fn read(&self) -> UnitCounts {
+    pub(crate) fn read(&self) -> UnitCounts {
         UnitCounts {
             consumed: self.consumed.each_ref().map(|count| count.load(Relaxed) as f64 / 1e3),
             refused: self.refused.each_ref().map(|count| count.load(Relaxed)),
@@ -302,28 +301,13 @@ impl UnitsUsage {
     }
 }
 
-/// Carries a request out, and counts its end for each table that it asked for data of; `end` tells it of the output.
-pub async fn counting<E: Engine, F: Future>(
-    tables: &Tables<E>,
-    operation: DataOperation,
-    request: F,
-    end: impl FnOnce(&F::Output) -> RequestEnd,
-) -> F::Output {
-    let (output, used) = USED
-        .scope(RefCell::default(), async {
-            let output = request.await;
-            (output, USED.with(|used| std::mem::take(&mut *used.borrow_mut())))
-        })
-        .await;
-    let end = end(&output);
-    for usage in &used {
-        usage.ended(operation, end);
-    }
-    // A table that there is was not looked for, so none is to blame.
-    if used.is_empty() && !matches!(end, RequestEnd::Done(_)) {
-        tables.usages().other().ended(operation, end);
-    }
-    output
+/// Carries a request out, and gives the tables that it asked for data of with its output.
+pub(crate) async fn noting_used<F: Future>(request: F) -> (F::Output, SmallVec<[Arc<Usage>; 2]>) {
+    USED.scope(RefCell::default(), async {
+        let output = request.await;
+        (output, USED.with(|used| std::mem::take(&mut *used.borrow_mut())))
+    })
+    .await
 }
 
 /// A table was asked for.
@@ -341,46 +325,6 @@ impl Table {
     /// Counts items that a query or a scan gave back.
     pub fn count_returned(&self, operation: DataOperation, items: usize) {
         self.live.usage.returned(operation, items);
-    }
-}
-
-impl<E: Engine> Tables<E> {
-    /// What was counted of each table that is told apart, and of all others.
-    pub fn table_counts(&self) -> Vec<TableCounts> {
-        let directory = self.directory();
-        let told_apart = directory
-            .by_name
-            .values()
-            .filter(|table| table.live.usage.name.is_some());
-        let mut all: Vec<_> = told_apart
-            .map(|table| table.live.usage.read(self.units_of(table)))
-            .collect();
-        let other = self.usages().other();
-        all.push(other.read(vec![other.units.read()]));
-        all
-    }
-
-    /// The capacity of a table, and of its global indexes.
-    fn units_of(&self, table: &Table) -> Vec<UnitCounts> {
-        let of = |name: &str, owner: Option<u64>, bounds: Bounds| {
-            let (consumed, refused) = table.live.meters.counts(owner);
-            let provisioned = match bounds {
-                Bounds::Provisioned(units) => Some([units.read, units.write]),
-                Bounds::OnDemand(_) => None,
-            };
-            UnitCounts {
-                index: name.to_owned(),
-                consumed,
-                refused,
-                provisioned,
-            }
-        };
-        let mut all = vec![of("", None, table.bounds(self.region(), None))];
-        all.extend(table.indexes().iter().filter_map(|index| match index.kind {
-            IndexKind::Global(id) => Some(of(&index.name, Some(id), table.bounds(self.region(), Some(index)))),
-            IndexKind::Local(_) => None,
-        }));
-        all
     }
 }
 

@@ -7,56 +7,35 @@
 
 pub(crate) mod sweep;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::{Engine, Write};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, Table, TableError, Tables,
+    Result, Table, TableError,
+    catalog::Catalog,
     layout::{
-        expiry::{self, Sweeper},
+        expiry,
         index::ItemKey,
         keys::{self, space},
+        range,
         record::Record,
     },
-    local::stats,
-    read,
+    local::{Local, stats},
     schema::TimeToLive,
     table::{
         TableStatus,
         registers::{Setting, pack},
     },
+    write::Writes,
 };
 
 /// The system key that an expiry index's state is kept under, before the table's id.
 const STATE_KEY: &str = "ttl/";
-
-/// How items expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TtlOptions {
-    /// How often expired items are looked for, in milliseconds.
-    pub sweep_ms: Millis,
-    /// How long expired items are left to the region that wrote them, in milliseconds. A region deletes them itself
-    /// afterwards: the other may be cut off, or gone.
-    pub grace_ms: Millis,
-    /// How long a table's setting stays before it may be changed again, in milliseconds.
-    pub change_interval_ms: Millis,
-}
-
-impl Default for TtlOptions {
-    /// Expired items are gone within half a minute, whoever wrote them; the setting may change once an hour, as in
-    /// DynamoDB.
-    fn default() -> Self {
-        Self {
-            sweep_ms: 5_000,
-            grace_ms: 20_000,
-            change_interval_ms: 60 * 60 * 1000,
-        }
-    }
-}
 
 /// How far a table's time to live has come in a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,36 +101,66 @@ pub(crate) fn state_key(table: u64) -> Bytes {
     keys::system(&format!("{STATE_KEY}{table:016x}"))
 }
 
-impl<E: Engine> Tables<E> {
+/// Time to live: which items expire, and taking them away.
+pub struct Expiry<E: Engine> {
+    local: Arc<Local<E>>,
+    writes: Arc<Writes<E>>,
+    catalog: Arc<Catalog<E>>,
+    /// How far the expiry indexes are, by table.
+    pub(crate) expiry_states: Mutex<BTreeMap<u64, ExpiryState>>,
+}
+
+impl<E: Engine> Expiry<E> {
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        writes: &Arc<Writes<E>>,
+        catalog: &Arc<Catalog<E>>,
+        expiry_states: BTreeMap<u64, ExpiryState>,
+    ) -> Self {
+        Self {
+            local: Arc::clone(local),
+            writes: Arc::clone(writes),
+            catalog: Arc::clone(catalog),
+            expiry_states: Mutex::new(expiry_states),
+        }
+    }
+
     /// Switches a table's time to live on or off.
     ///
     /// # Errors
     /// `ValidationException` if it is as asked for already, is on for another attribute, or was changed less than
     /// [`TtlOptions::change_interval_ms`] ago.
     pub async fn update_time_to_live(&self, name: &str, enabled: bool, attribute: &str) -> Result<()> {
-        let _changing = self.catalog_lock.lock().await;
-        let table = self.table_named(name)?;
+        let _changing = self.catalog.catalog_lock.lock().await;
+        let table = self.local.table_named(name)?;
         if !matches!(table.status(), TableStatus::Active | TableStatus::Updating) {
             return Err(TableError::ResourceInUse(format!(
                 "Attempt to change a resource which is still in use: Table: {name} is in status: {}",
                 table.status().code()
             )));
         }
-        let now = self.orderer().time.now_ms();
+        let now = self.local.orderer().time.now_ms();
         let current = table.registers.time_to_live.as_ref();
-        check_change(current, enabled, attribute, now, self.options().ttl.change_interval_ms)?;
+        check_change(
+            current,
+            enabled,
+            attribute,
+            now,
+            self.local.options().ttl.change_interval_ms,
+        )?;
         let setting = TimeToLive {
             enabled,
             attribute: attribute.to_owned(),
             changed_ms: now,
         };
-        self.set_locked(table.id(), vec![(Setting::TimeToLive, Some(pack(&setting)?))])
+        self.catalog
+            .set_locked(table.id(), vec![(Setting::TimeToLive, Some(pack(&setting)?))])
             .await
     }
 
     /// How far a table's time to live has come in this region, and the attribute, unless it is off.
     pub fn time_to_live(&self, name: &str) -> Result<(TimeToLiveStatus, Option<String>)> {
-        let table = self.table_named(name)?;
+        let table = self.local.table_named(name)?;
         let Some(setting) = &table.registers.time_to_live else {
             return Ok((TimeToLiveStatus::Disabled, None));
         };
@@ -180,7 +189,7 @@ impl<E: Engine> Tables<E> {
                 // Writes that have begun may not have seen the setting: they end first. Later ones see it.
                 drop(table.live.gate.write().await);
                 // What another setting left behind.
-                self.drop_range(space::EXPIRY, table.id()).await?;
+                self.local.drop_range(space::EXPIRY, table.id()).await?;
                 let state = ExpiryState {
                     setting: setting.clone(),
                     mark: None,
@@ -193,7 +202,7 @@ impl<E: Engine> Tables<E> {
         while !state.done {
             self.fill_page(table, &mut state).await?;
             // Another setting, or none: that is for the next time.
-            let current = self.directory().registers.get(&table.id()).cloned();
+            let current = self.local.directory().registers.get(&table.id()).cloned();
             if current.and_then(|registers| registers.time_to_live).as_ref() != Some(setting) {
                 return Ok(());
             }
@@ -202,17 +211,9 @@ impl<E: Engine> Tables<E> {
         Ok(())
     }
 
-    /// How this replica lets items expire.
-    pub(crate) fn sweeper(&self) -> Sweeper {
-        Sweeper {
-            replica: self.replica(),
-            grace_ms: self.options().ttl.grace_ms,
-        }
-    }
-
     /// How often expired items are looked for.
     pub(crate) fn sweep_every(&self) -> Duration {
-        Duration::from_millis(self.options().ttl.sweep_ms.max(1))
+        Duration::from_millis(self.local.options().ttl.sweep_ms.max(1))
     }
 
     /// Puts the entries of the next items. It needs no latches: a write that overtakes it keeps the index itself, and
@@ -225,8 +226,9 @@ impl<E: Engine> Tables<E> {
         let (start, end) = keys::owner_range(space::ITEM, table.id(), 0, u64::MAX);
         let from = state.mark.as_ref().map_or(start, |mark| keys::just_after(mark));
         let page = self
+            .local
             .store()
-            .scan(read::whole(from, end, stats::ROWS, stats::BYTES))
+            .scan(range::whole(from, end, stats::ROWS, stats::BYTES))
             .await?;
         let mut writes = Vec::new();
         for (key, value) in &page.rows {
@@ -235,7 +237,7 @@ impl<E: Engine> Tables<E> {
                 bytes: keys::rest(key),
             };
             let attribute = &state.setting.attribute;
-            let entry = expiry::entry(table.id(), &at, &Record::read(value)?, attribute, self.sweeper())?;
+            let entry = expiry::entry(table.id(), &at, &Record::read(value)?, attribute, self.local.sweeper())?;
             writes.extend(entry.map(|key| Write::Put(key, Bytes::new())));
         }
         state.done = !page.more;
@@ -246,8 +248,8 @@ impl<E: Engine> Tables<E> {
     /// Commits entries, then how far that brings the index.
     async fn set_expiry_state(&self, table: &Table, mut writes: Vec<Write>, state: &ExpiryState) -> Result<()> {
         writes.push(Write::Put(state_key(table.id()), pack(state)?));
-        for commit in self.splits(writes) {
-            self.store().commit(commit).await?;
+        for commit in self.local.splits(writes) {
+            self.local.store().commit(commit).await?;
         }
         self.expiry_states.lock().insert(table.id(), state.clone());
         Ok(())

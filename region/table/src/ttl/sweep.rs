@@ -11,16 +11,17 @@ use geodynamo_replicator_core::{Origin, Past};
 use geodynamo_storage::{Engine, Scan, Write};
 
 use crate::{
-    Result, StoredItem, Table, Tables,
+    Result, StoredItem, Table,
     layout::{
         expiry::{self, AGE_MS_MAX},
         index::ItemKey,
         keys::{self, space},
+        range,
         record::Record,
     },
     local::order::latch_of,
-    read,
     table::TableStatus,
+    ttl::Expiry,
     write::{KeyChange, Staged},
 };
 
@@ -40,13 +41,13 @@ pub struct Swept {
     pub more: bool,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Expiry<E> {
     /// Deletes the items that have expired, up to a limit for each table; brings expiry indexes in line with their
     /// tables' settings first. Deleting them consumes no capacity.
     pub async fn sweep_expired(&self) -> Result<Swept> {
         let mut swept = Swept::default();
         let mut failed = None;
-        for table in self.all() {
+        for table in self.local.all() {
             if matches!(table.status(), TableStatus::Active | TableStatus::Updating) {
                 // A table that fails does not keep the others from being swept.
                 failed = self.sweep_table(&table, &mut swept).await.err().or(failed);
@@ -61,7 +62,7 @@ impl<E: Engine> Tables<E> {
             return Ok(());
         };
         // What expires at this very millisecond has not expired yet.
-        let Some(last) = self.orderer().time.now_ms().checked_sub(1) else {
+        let Some(last) = self.local.orderer().time.now_ms().checked_sub(1) else {
             return Ok(());
         };
         let (mut from, to) = keys::owner_range(space::EXPIRY, table.id(), 0, last);
@@ -69,9 +70,9 @@ impl<E: Engine> Tables<E> {
             // The beginning is read again in every round.
             let scan = Scan {
                 once: false,
-                ..read::whole(from, to.clone(), ROWS_PER_COMMIT, BYTES_PER_COMMIT)
+                ..range::whole(from, to.clone(), ROWS_PER_COMMIT, BYTES_PER_COMMIT)
             };
-            let page = self.store().scan(scan).await?;
+            let page = self.local.store().scan(scan).await?;
             let Some((key, _)) = page.rows.last() else {
                 return Ok(());
             };
@@ -79,7 +80,7 @@ impl<E: Engine> Tables<E> {
             let entries = page.rows.into_iter().map(|(key, _)| key).collect();
             let expired = self.expire(table, &attribute, entries).await?;
             swept.expired += expired;
-            self.counters().expired.fetch_add(expired, Ordering::Relaxed);
+            self.local.counters().expired.fetch_add(expired, Ordering::Relaxed);
             table.live.usage.expired(expired);
             if !page.more {
                 return Ok(());
@@ -101,13 +102,13 @@ impl<E: Engine> Tables<E> {
             .map(|entry| ItemKey::from_bytes(keys::rest(entry)))
             .collect::<Result<Vec<_>>>()?;
         let latches = ats.iter().map(|at| latch_of(table.id(), &at.bytes)).collect();
-        let turn = self.orderer().order_all(latches).await;
+        let turn = self.local.orderer().order_all(latches).await;
         let places: Vec<_> = ats
             .iter()
             .map(|at| keys::item(table.id(), at.route, &at.bytes))
             .collect();
-        let records = self.store().get_many(&places).await?;
-        let now = self.orderer().time.now_ms();
+        let records = self.local.store().get_many(&places).await?;
+        let now = self.local.orderer().time.now_ms();
         let mut staged = Staged::default();
         let mut stale = Vec::new();
         let mut expired = 0;
@@ -121,12 +122,12 @@ impl<E: Engine> Tables<E> {
             expired += 1;
         }
         if expired > 0 {
-            self.commit(staged).await?;
+            self.writes.commit(staged).await?;
         }
         if !stale.is_empty() {
-            for mut commit in self.splits(stale) {
+            for mut commit in self.local.splits(stale) {
                 commit.makes_room = true;
-                self.store().commit(commit).await?;
+                self.local.store().commit(commit).await?;
             }
         }
         drop(turn);
@@ -144,7 +145,7 @@ impl<E: Engine> Tables<E> {
         now: u64,
     ) -> Result<Option<Record>> {
         let Some(record) = record else { return Ok(None) };
-        let current = expiry::entry(table.id(), at, &record, attribute, self.sweeper())?;
+        let current = expiry::entry(table.id(), at, &record, attribute, self.local.sweeper())?;
         let expires = expiry::expires_ms(&record, attribute)?;
         let recent = expires.is_some_and(|expires| expires.saturating_add(AGE_MS_MAX) >= now);
         Ok((current.as_ref() == Some(entry) && recent).then_some(record))
@@ -169,6 +170,6 @@ impl<E: Engine> Tables<E> {
             new_item: None,
             origin: Origin::Local,
         };
-        self.stage(table, &change, staged)
+        self.writes.stage(table, &change, staged)
     }
 }

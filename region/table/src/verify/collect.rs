@@ -4,19 +4,20 @@
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
-use geodynamo_replicator_core::{Hlc, Millis, Past, Stamp, verify::RowKind};
+use geodynamo_replicator_core::{Hlc, Millis, Stamp, verify::RowKind};
 use geodynamo_storage::{Direction, Engine, Scan, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::rows::{mark_of, space_of};
 use crate::{
-    Result, Table, Tables,
+    Result, Table,
     layout::{
         keys,
         record::{self, Record},
     },
-    local::{order::latch_of, system::is_system},
+    local::order::latch_of,
     table::TableStatus,
+    verify::Verify,
 };
 
 /// The most rows read at a time.
@@ -29,27 +30,6 @@ const PAGE_BYTES: usize = 256 * 1024;
 const EXPIRIES_KEPT_MS: Millis = 86_400_000;
 /// The most rows that are taken away in one commit: their keys' writers wait for it.
 const DELETES_MAX: usize = 64;
-
-/// What is kept for conflicts' sake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CollectOptions {
-    /// How often tables are looked through, in milliseconds; 0 is never.
-    pub every_ms: Millis,
-    /// How long a conflict's record is kept, in milliseconds, from when its loser was written.
-    pub conflicts_ms: Millis,
-    /// The most conflict records of a table; the oldest go.
-    pub conflicts_max: usize,
-}
-
-impl Default for CollectOptions {
-    fn default() -> Self {
-        Self {
-            every_ms: 3_600_000,
-            conflicts_ms: 30 * 86_400_000,
-            conflicts_max: 1_000_000,
-        }
-    }
-}
 
 /// What is kept of what is gone, over all tables: as of each table's last scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,13 +60,13 @@ enum Fate {
     IsNoted,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Verify<E> {
     /// What is kept of what is gone.
     pub fn remains(&self) -> Remains {
-        let all = self.verifications();
+        let all = &self.verifications;
         let scans = all.scans.lock();
         let mut sum = *all.collected.lock();
-        let tables = self.all();
+        let tables = self.local.all();
         let of_tables = tables.iter().filter_map(|table| scans.get(&table.id()));
         for (_, remains) in of_tables {
             sum.tombstones += remains.tombstones;
@@ -96,7 +76,7 @@ impl<E: Engine> Tables<E> {
         }
         let collected = |table: &Arc<Table>| {
             let known = scans.contains_key(&table.id());
-            known.then(|| self.horizons(table.id()).collected.millis())
+            known.then(|| self.local.horizons(table.id()).collected.millis())
         };
         let collected: Option<Vec<Millis>> = tables.iter().map(collected).collect();
         sum.collected_to_ms = collected.and_then(|all| all.into_iter().min());
@@ -108,14 +88,14 @@ impl<E: Engine> Tables<E> {
     /// # Errors
     /// If the engine fails.
     pub async fn collect(&self) -> Result<()> {
-        let every = self.options().collect.every_ms;
-        for table in self.all() {
-            let now = self.orderer().time.now_ms();
+        let every = self.local.options().collect.every_ms;
+        for table in self.local.all() {
+            let now = self.local.orderer().time.now_ms();
             let serves = matches!(table.status(), TableStatus::Active | TableStatus::Updating);
-            let last = self.verifications().scans.lock().get(&table.id()).map(|(at, _)| *at);
+            let last = self.verifications.scans.lock().get(&table.id()).map(|(at, _)| *at);
             // Not all tables at once.
             let spread = xxh3_64(&table.id().to_le_bytes()) % every.max(1);
-            let first = self.verifications().started_ms.saturating_add(spread);
+            let first = self.verifications.started_ms.saturating_add(spread);
             let due = last.map_or(first, |at| at.saturating_add(every)) <= now;
             if every == 0 || !serves || !due {
                 continue;
@@ -127,9 +107,10 @@ impl<E: Engine> Tables<E> {
 
     async fn collect_from(&self, table: &Table, now: Millis) -> Result<()> {
         let mut remains = Remains::default();
-        let own = self.standing(table).await?;
-        let to = self.collectable(table, &own);
+        let own = self.progress.standing(table).await?;
+        let to = self.progress.collectable(table, &own);
         let kept = self
+            .progress
             .raise_kept(table, |kept| kept.collected = kept.collected.max(to))
             .await?;
         self.look_through(table, RowKind::Item, |record, (key, value)| {
@@ -151,8 +132,8 @@ impl<E: Engine> Tables<E> {
         })
         .await?;
 
-        let oldest = Hlc::from_millis(now.saturating_sub(self.options().collect.conflicts_ms));
-        let max = self.options().collect.conflicts_max;
+        let oldest = Hlc::from_millis(now.saturating_sub(self.local.options().collect.conflicts_ms));
+        let max = self.local.options().collect.conflicts_max;
         // The newest of them, oldest first: what does not fit in there has to go.
         let mut newest: BinaryHeap<Reverse<Hlc>> = BinaryHeap::new();
         let mut drops = Hlc(0);
@@ -173,6 +154,7 @@ impl<E: Engine> Tables<E> {
         .await?;
         drop(newest);
         let kept = self
+            .progress
             .raise_kept(table, |kept| kept.dropped = kept.dropped.max(drops))
             .await?;
         self.look_through(table, RowKind::Conflict, |record, (key, value)| {
@@ -184,7 +166,7 @@ impl<E: Engine> Tables<E> {
             Fate::Stays
         })
         .await?;
-        self.verifications().scans.lock().insert(table.id(), (now, remains));
+        self.verifications.scans.lock().insert(table.id(), (now, remains));
         Ok(())
     }
 
@@ -206,7 +188,7 @@ impl<E: Engine> Tables<E> {
                 bytes_max: PAGE_BYTES,
                 once: true,
             };
-            let page = self.store().scan(scan).await?;
+            let page = self.local.store().scan(scan).await?;
             let last = page.rows.last().map(|(key, _)| key.clone());
             let mut read = 0;
             let mut going: Vec<(Bytes, Bytes, Fate)> = Vec::new();
@@ -231,7 +213,7 @@ impl<E: Engine> Tables<E> {
 
     /// Takes rows away, or notes them, that are as they were read.
     async fn take_away(&self, table: &Table, kind: RowKind, rows: &[(Bytes, Bytes, Fate)]) -> Result<()> {
-        self.writable().await;
+        self.local.writable().await;
         let gate = table.live.gate.read().await;
         if gate.0 {
             return Ok(());
@@ -244,9 +226,9 @@ impl<E: Engine> Tables<E> {
             }
         };
         let latches = rows.iter().map(|(key, ..)| latch_of(table.id(), &item_key(key)));
-        let turn = self.orderer().order_all(latches.collect()).await;
+        let turn = self.local.orderer().order_all(latches.collect()).await;
         let keys: Vec<Bytes> = rows.iter().map(|(key, ..)| key.clone()).collect();
-        let now = self.store().get_each(&keys).await?;
+        let now = self.local.store().get_each(&keys).await?;
         let same = rows
             .iter()
             .zip(now)
@@ -257,36 +239,20 @@ impl<E: Engine> Tables<E> {
                 count += 1;
                 writes.push(Write::Delete(key.clone()));
             } else {
-                let noted = record::with_note(&Record::read(value)?, self.orderer().time.now_ms());
+                let noted = record::with_note(&Record::read(value)?, self.local.orderer().time.now_ms());
                 writes.push(Write::Put(key.clone(), noted));
             }
         }
-        for mut commit in self.splits(writes) {
+        for mut commit in self.local.splits(writes) {
             commit.makes_room = true;
-            self.store().commit(commit).await?;
+            self.local.store().commit(commit).await?;
         }
         drop((turn, gate));
-        let mut collected = self.verifications().collected.lock();
+        let mut collected = self.verifications.collected.lock();
         match kind {
             RowKind::Item => collected.tombstones_collected += count,
             RowKind::Conflict => collected.conflicts_dropped += count,
         }
         Ok(())
-    }
-
-    /// The past of a write to a key of which nothing is held here.
-    pub(crate) fn past_of_nothing(&self, table: &Table) -> Past {
-        Past::forgotten(self.horizons(table.id()).collected)
-    }
-
-    /// Whether the record of a conflict that another region found is too old to be kept.
-    pub(crate) fn is_dropped(&self, table: &Table, loser: Stamp) -> bool {
-        loser.time <= self.horizons(table.id()).dropped
-    }
-
-    /// Whether a version that a link brings, of a key of which nothing is held, is one that a tombstone that was collected
-    /// here had won over: everything up to there was applied here once.
-    pub(crate) fn is_bygone(&self, table: &Table, stamp: Stamp) -> bool {
-        !is_system(table.id()) && stamp.time <= self.horizons(table.id()).collected
     }
 }

@@ -14,16 +14,19 @@ use super::{
     rows::{is_left_out, place},
 };
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Result, StoredItem, Table, TableError,
     layout::{
         expiry,
         index::{self, ItemKey},
         keys,
         record::{self, Record},
     },
-    local::{order::latch_of, system::is_system},
-    merge::key_at,
+    local::{
+        order::latch_of,
+        system::{is_system, key_at},
+    },
     schema::ReplicaStatus,
+    verify::Verify,
     write::{KeyChange, Staged},
 };
 
@@ -32,18 +35,18 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has.
 const SETTLE_POLL: Duration = Duration::from_millis(20);
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Verify<E> {
     /// Waits until everything that the answerer had applied is applied here, too; gives whether it is.
     ///
     /// Logs of replicas that are no members any more do not count: nobody sends them. Of a system table it is not known who is
     /// lost: there the answerer's own logs count, and others are waited for, but not for ever.
     async fn settled(&self, table: &Table, peer: &Peer, applied: &[(LogInfo, Position)]) -> bool {
         let is_sent = |info: &LogInfo| {
-            if info.origin == self.replica() || info.table.0 != table.id() {
+            if info.origin == self.local.replica() || info.table.0 != table.id() {
                 return false;
             }
             if is_system(table.id()) {
-                return self.cursors.get(table.id(), info.log).is_some();
+                return self.merge.cursors.get(table.id(), info.log).is_some();
             }
             let mut members = table.registers.replicas.values();
             members.any(|entry| entry.status == ReplicaStatus::Active && entry.incarnation == Some(info.origin.0))
@@ -51,8 +54,9 @@ impl<E: Engine> Tables<E> {
         let sent: Vec<_> = applied.iter().filter(|(info, _)| is_sent(info)).collect();
         let until = Instant::now() + SETTLE;
         loop {
-            let is_behind =
-                |(info, at): &&&(LogInfo, Position)| self.cursors.get(table.id(), info.log).unwrap_or_default() < *at;
+            let is_behind = |(info, at): &&&(LogInfo, Position)| {
+                self.merge.cursors.get(table.id(), info.log).unwrap_or_default() < *at
+            };
             let mut behind = sent.iter().filter(is_behind).peekable();
             if behind.peek().is_none() {
                 return true;
@@ -66,7 +70,7 @@ impl<E: Engine> Tables<E> {
 
     /// Holds all that the answerer has in a stretch against own rows.
     #[expect(clippy::too_many_arguments, reason = "a task's fields, one by one")]
-    pub(super) async fn compare(
+    pub(crate) async fn compare(
         &self,
         table: &Table,
         peer: &Peer,
@@ -78,8 +82,8 @@ impl<E: Engine> Tables<E> {
     ) -> Result<Compared> {
         let settled = self.settled(table, peer, &listing.applied).await;
         let horizons = Horizons {
-            collected: horizons.collected.max(self.horizons(table.id()).collected),
-            dropped: horizons.dropped.max(self.horizons(table.id()).dropped),
+            collected: horizons.collected.max(self.local.horizons(table.id()).collected),
+            dropped: horizons.dropped.max(self.local.horizons(table.id()).dropped),
         };
         // Own rows now, a bounded number: the answerer is told of what it lacks by stretches anyway.
         let rows_max = listing.rows.len() + geodynamo_replicator_core::verify::LIST_ROWS_MAX;
@@ -118,7 +122,7 @@ impl<E: Engine> Tables<E> {
                     false
                 }
             };
-            let parked = kind == RowKind::Item && self.parking().holds(table.id(), &listed.mark.1, listed.stamp);
+            let parked = kind == RowKind::Item && self.merge.parking.holds(table.id(), &listed.mark.1, listed.stamp);
             match (lacking, settled && !parked) {
                 (true, true) => compared.wanted.push(listed.mark),
                 (true, false) => compared.in_flight += 1,
@@ -135,7 +139,7 @@ impl<E: Engine> Tables<E> {
         }
         if unhealed + twins > 0 {
             tracing::error!(
-                region = self.region(),
+                region = self.local.region(),
                 table = super::shown_name(table),
                 peer = peer.region,
                 unhealed,
@@ -148,7 +152,7 @@ impl<E: Engine> Tables<E> {
     }
 
     /// Merges what the answerer holds of rows that are lacking here.
-    pub(super) async fn heal(&self, table: &Table, peer: &Peer, kind: RowKind, deltas: Vec<Delta>) -> Result<()> {
+    pub(crate) async fn heal(&self, table: &Table, peer: &Peer, kind: RowKind, deltas: Vec<Delta>) -> Result<()> {
         let mut ordinary = Vec::with_capacity(deltas.len());
         let mut healed = Vec::new();
         for delta in deltas {
@@ -158,13 +162,13 @@ impl<E: Engine> Tables<E> {
                 _ => return Err(TableError::Corrupt("a row of another kind than was asked for".into())),
             };
             let row = |reason| HealedRow {
-                at_ms: self.orderer().time.now_ms(),
+                at_ms: self.local.orderer().time.now_ms(),
                 partition: table.partitions().partition_of(at.route),
                 key: at.bytes.clone(),
                 stamp,
                 reason,
             };
-            let held = self.store().get(&row_place(table, &delta, &at)).await?;
+            let held = self.local.store().get(&row_place(table, &delta, &at)).await?;
             let reason = match held.as_ref().map(Record::read) {
                 Some(Err(_)) => {
                     if self.replace_damaged(table, peer, &at, delta).await? {
@@ -177,7 +181,7 @@ impl<E: Engine> Tables<E> {
                 Some(Ok(_)) => HealReason::Outdated,
                 None if kind == RowKind::Conflict => HealReason::Conflict,
                 None => {
-                    let collected = self.horizons(table.id()).collected;
+                    let collected = self.local.horizons(table.id()).collected;
                     let Delta::Version { version, .. } = &delta else {
                         continue;
                     };
@@ -199,10 +203,10 @@ impl<E: Engine> Tables<E> {
                 log: log.log,
                 position: Position::START,
             };
-            let used = self.parking().used(log.origin);
-            let admitted = self.admit(table, ordinary, log, Position::START, used);
+            let used = self.merge.parking.used(log.origin);
+            let admitted = self.merge.admit(table, ordinary, log, Position::START, used);
             let (merged, parked, _) = admitted.map_err(|error: ApplyError| TableError::Corrupt(error.to_string()))?;
-            self.apply_copy(table, origin, (merged, parked), None).await?;
+            self.merge.apply_copy(table, origin, (merged, parked), None).await?;
         }
         self.note_healed(table, &peer.region, kind, healed);
         Ok(())
@@ -218,9 +222,9 @@ impl<E: Engine> Tables<E> {
         if gate.0 {
             return Err(TableError::no_table());
         }
-        let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
+        let turn = self.local.orderer().order(latch_of(table.id(), &at.bytes)).await;
         let engine_key = row_place(table, &delta, at);
-        let Some(held) = self.store().get(&engine_key).await? else {
+        let Some(held) = self.local.store().get(&engine_key).await? else {
             return Ok(false);
         };
         if Record::read(&held).is_ok() {
@@ -233,15 +237,15 @@ impl<E: Engine> Tables<E> {
                 staged.commit.writes.push(Write::Put(engine_key, record.write()));
             }
             Delta::Version { version, .. } => {
-                self.orderer().observe(version.stamp);
+                self.local.orderer().observe(version.stamp);
                 self.stage_repair(table, peer, at, record::salvage(&held), version, &mut staged)?;
-                self.orderer().cover(self.store_arc()).await?;
+                self.local.orderer().cover(self.local.store_arc()).await?;
             }
         }
-        self.commit(staged).await?;
+        self.writes.commit(staged).await?;
         drop((turn, gate));
         if is_system(table.id()) {
-            self.after_system_merge(table, vec![at.bytes.clone()]).await?;
+            self.merge.after_system_merge(table, vec![at.bytes.clone()]).await?;
         }
         Ok(true)
     }
@@ -277,7 +281,7 @@ impl<E: Engine> Tables<E> {
                     position: Position::START,
                 },
             };
-            return self.stage(table, &change, staged);
+            return self.writes.stage(table, &change, staged);
         }
         let writes = &mut staged.commit.writes;
         writes.push(Write::Put(keys::item(table.id(), at.route, &at.bytes), new.write()));
@@ -305,7 +309,7 @@ impl<E: Engine> Tables<E> {
             writes,
         );
         if let Some(attribute) = table.live.expires_by.load().as_deref() {
-            expiry::maintain(table.id(), at, None, &new, attribute, self.sweeper(), writes)?;
+            expiry::maintain(table.id(), at, None, &new, attribute, self.local.sweeper(), writes)?;
         }
         Ok(())
     }

@@ -14,7 +14,6 @@ mod collect;
 mod heal;
 mod report;
 mod rows;
-mod standing;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,16 +26,23 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub(crate) use self::standing::{Standings, kept_key};
-pub use self::{
-    collect::{CollectOptions, Remains},
-    report::{HealReason, HealedRow, PairReport, Proof, TableReport, VerifyCounts},
-};
 use crate::{
-    Result, Table, TableError, Tables,
-    local::system::{SystemTable, is_system},
+    Result, Table, TableError, VerifyOptions,
+    local::{
+        Local,
+        system::{SystemTable, is_system},
+    },
+    log::Logs,
+    merge::Merge,
+    progress::Progress,
     schema::ReplicaStatus,
     table::TableStatus,
+    write::Writes,
+};
+
+pub use self::{
+    collect::Remains,
+    report::{HealReason, HealedRow, PairReport, Proof, TableReport, VerifyCounts},
 };
 
 /// How long after a verification that proved less than it should the next one is due, in milliseconds.
@@ -46,24 +52,6 @@ const HEALED_SHOWN_MAX: usize = 32;
 /// Waits shorter than this are not waited for.
 const PACE_LEAST: Duration = Duration::from_millis(5);
 
-/// How tables are verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VerifyOptions {
-    /// How often each table is verified with each region, in milliseconds; 0 is never by itself.
-    pub every_ms: Millis,
-    /// How many bytes of rows are read for it in a second, for all of a region's verifications.
-    pub bytes_per_second: u64,
-}
-
-impl Default for VerifyOptions {
-    fn default() -> Self {
-        Self {
-            every_ms: 3_600_000,
-            bytes_per_second: 8 << 20,
-        }
-    }
-}
-
 /// The verifications of a region.
 #[derive(Debug)]
 pub(crate) struct Verifications {
@@ -71,9 +59,6 @@ pub(crate) struct Verifications {
     started_ms: Millis,
     pairs: Mutex<BTreeMap<(u64, String), Pair>>,
     counts: Mutex<VerifyCounts>,
-    pub(crate) standings: Standings,
-    /// Held by whoever raises what is kept of a table's standing.
-    raising: tokio::sync::Mutex<()>,
     /// When each table was looked through for what may go, and what was left.
     scans: Mutex<BTreeMap<u64, (Millis, Remains)>>,
     /// What was taken away.
@@ -97,14 +82,12 @@ struct Pair {
 }
 
 impl Verifications {
-    pub(crate) fn new(options: VerifyOptions, now: Millis, standings: Standings) -> Self {
+    pub(crate) fn new(options: VerifyOptions, now: Millis) -> Self {
         Self {
             options,
             started_ms: now,
             pairs: Mutex::default(),
             counts: Mutex::default(),
-            standings,
-            raising: tokio::sync::Mutex::default(),
             scans: Mutex::default(),
             collected: Mutex::default(),
             pacer: Pacer {
@@ -117,7 +100,6 @@ impl Verifications {
     /// A table's data is gone.
     pub(crate) fn forget(&self, table: u64) {
         self.pairs.lock().retain(|(of, _), _| *of != table);
-        self.standings.forget(table);
         self.scans.lock().remove(&table);
     }
 }
@@ -138,12 +120,41 @@ impl Pair {
     }
 }
 
-impl<E: Engine> Tables<E> {
+/// Compares tables with other regions' and heals what differs; takes away what all have applied.
+pub struct Verify<E: Engine> {
+    local: Arc<Local<E>>,
+    writes: Arc<Writes<E>>,
+    logs: Arc<Logs<E>>,
+    progress: Arc<Progress<E>>,
+    merge: Arc<Merge<E>>,
+    /// What is due, and what was shown.
+    pub(crate) verifications: Verifications,
+}
+
+impl<E: Engine> Verify<E> {
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        writes: &Arc<Writes<E>>,
+        logs: &Arc<Logs<E>>,
+        progress: &Arc<Progress<E>>,
+        merge: &Arc<Merge<E>>,
+        verifications: Verifications,
+    ) -> Self {
+        Self {
+            local: Arc::clone(local),
+            writes: Arc::clone(writes),
+            logs: Arc::clone(logs),
+            progress: Arc::clone(progress),
+            merge: Arc::clone(merge),
+            verifications,
+        }
+    }
+
     /// The verification that this region should begin with another one now, if there is one. It is under way from here on,
     /// until [`Tables::verify_ended`] is told of its end.
     pub fn verification_due(&self, peer: &str) -> Option<VerifyOrder> {
-        let now = self.orderer().time.now_ms();
-        let all = self.verifications();
+        let now = self.local.orderer().time.now_ms();
+        let all = &self.verifications;
         let mut pairs = all.pairs.lock();
         let mut due: Option<(Millis, u64)> = None;
         for table in self.compared_with(peer) {
@@ -154,7 +165,7 @@ impl<E: Engine> Tables<E> {
             }
             let since = if pair.wanted || !pair.told.is_empty() {
                 Some(0)
-            } else if self.region() < peer {
+            } else if self.local.region() < peer {
                 pair.due_ms(&key, all).filter(|due| *due <= now)
             } else {
                 None
@@ -183,11 +194,12 @@ impl<E: Engine> Tables<E> {
     /// The tables that are compared with another region: those that both serve, and the system tables.
     fn compared_with(&self, peer: &str) -> Vec<Arc<Table>> {
         let mut tables: Vec<Arc<Table>> = Vec::new();
-        if self.options().regions.iter().any(|region| region == peer) && self.knows_catalog() {
-            tables.extend(self.system().all().cloned());
+        if self.local.options().regions.iter().any(|region| region == peer) && self.merge.knows_catalog() {
+            tables.extend(self.local.system().all().cloned());
         }
         tables.extend(
-            self.all()
+            self.local
+                .all()
                 .into_iter()
                 .filter(|table| self.serves_with(table, peer, None)),
         );
@@ -205,9 +217,9 @@ impl<E: Engine> Tables<E> {
 
     /// A verification has ended.
     pub fn verify_ended(&self, order: &VerifyOrder, ended: std::result::Result<Verified, String>) {
-        let now = self.orderer().time.now_ms();
-        let all = self.verifications();
-        let table = self.replicated(order.table.0);
+        let now = self.local.orderer().time.now_ms();
+        let all = &self.verifications;
+        let table = self.local.replicated(order.table.0);
         let mut pairs = all.pairs.lock();
         let Some(pair) = pairs.get_mut(&(order.table.0, order.peer.clone())) else {
             return;
@@ -236,7 +248,7 @@ impl<E: Engine> Tables<E> {
         let Some(table) = table else { return };
         let proof = Proof {
             at_ms: now,
-            up_to: self.equal_up_to(&table, &order.peer, &verified),
+            up_to: self.progress.equal_up_to(&table, &order.peer, &verified),
         };
         let map = table.partitions();
         for partition in 0..map.partitions() {
@@ -254,7 +266,7 @@ impl<E: Engine> Tables<E> {
 
     /// Another region says that this one lacks rows of some stretches of a table.
     fn verify_told(&self, table: u64, peer: &str, stretches: Vec<Stretch>) {
-        let mut pairs = self.verifications().pairs.lock();
+        let mut pairs = self.verifications.pairs.lock();
         let pair = pairs.entry((table, peer.to_owned())).or_default();
         pair.told.extend(stretches);
         if pair.told.len() > STRETCHES_MAX {
@@ -268,9 +280,15 @@ impl<E: Engine> Tables<E> {
     /// If there is no such table here.
     pub fn verify_now(&self, name: Option<&str>) -> Result<()> {
         let wanted = name.map(|name| self.verified_table(name)).transpose()?;
-        for peer in self.options().regions.iter().filter(|peer| *peer != self.region()) {
+        for peer in self
+            .local
+            .options()
+            .regions
+            .iter()
+            .filter(|peer| *peer != self.local.region())
+        {
             let tables = self.compared_with(peer);
-            let mut pairs = self.verifications().pairs.lock();
+            let mut pairs = self.verifications.pairs.lock();
             for table in tables {
                 if wanted.as_ref().is_none_or(|wanted| wanted.id() == table.id()) {
                     pairs.entry((table.id(), peer.clone())).or_default().wanted = true;
@@ -281,8 +299,8 @@ impl<E: Engine> Tables<E> {
     }
 
     fn verified_table(&self, name: &str) -> Result<Arc<Table>> {
-        let system = self.system().all().find(|table| shown_name(table) == name);
-        system.cloned().map_or_else(|| self.table_named(name), Ok)
+        let system = self.local.system().all().find(|table| shown_name(table) == name);
+        system.cloned().map_or_else(|| self.local.table_named(name), Ok)
     }
 
     /// What verifications have shown of a table, or of every one that other regions have, too.
@@ -292,9 +310,15 @@ impl<E: Engine> Tables<E> {
     pub fn verify_report(&self, name: Option<&str>) -> Result<Vec<TableReport>> {
         let wanted = name.map(|name| self.verified_table(name)).transpose()?;
         let mut reports: BTreeMap<u64, TableReport> = BTreeMap::new();
-        for peer in self.options().regions.iter().filter(|peer| *peer != self.region()) {
+        for peer in self
+            .local
+            .options()
+            .regions
+            .iter()
+            .filter(|peer| *peer != self.local.region())
+        {
             let tables = self.compared_with(peer);
-            let pairs = self.verifications().pairs.lock();
+            let pairs = self.verifications.pairs.lock();
             for table in tables {
                 if wanted.as_ref().is_some_and(|wanted| wanted.id() != table.id()) {
                     continue;
@@ -318,11 +342,17 @@ impl<E: Engine> Tables<E> {
 
     /// What all verifications have done.
     pub fn verify_counts(&self) -> VerifyCounts {
-        let all = self.verifications();
+        let all = &self.verifications;
         let mut counts = all.counts.lock().clone();
-        for peer in self.options().regions.iter().filter(|peer| *peer != self.region()) {
+        for peer in self
+            .local
+            .options()
+            .regions
+            .iter()
+            .filter(|peer| *peer != self.local.region())
+        {
             // The other side of the pair proves.
-            if self.region() > peer.as_str() {
+            if self.local.region() > peer.as_str() {
                 continue;
             }
             let tables = self.compared_with(peer);
@@ -354,17 +384,17 @@ impl<E: Engine> Tables<E> {
         task: Task,
     ) -> std::result::Result<Done, HostError> {
         let failed = |error: TableError| HostError(error.to_string());
-        let table = self.replicated(order.table.0);
+        let table = self.local.replicated(order.table.0);
         let table = table.ok_or_else(|| HostError("the table is gone".into()))?;
         let done = match task {
             Task::Stand { .. } => {
                 self.note_begun(table.id(), &order.peer);
-                Done::Standing(self.standing(&table).await.map_err(failed)?)
+                Done::Standing(self.progress.standing(&table).await.map_err(failed)?)
             }
             Task::Hear { standing } => {
-                self.heard_from(&table, &order.peer, &standing);
+                self.progress.heard_from(&table, &order.peer, &standing);
                 // What it says may let this replica agree to more.
-                self.standing(&table).await.map_err(failed)?;
+                self.progress.standing(&table).await.map_err(failed)?;
                 Done::Heard
             }
             Task::Parts {
@@ -408,8 +438,8 @@ impl<E: Engine> Tables<E> {
     ) -> std::result::Result<Answer, HostError> {
         let failed = |error: TableError| HostError(error.to_string());
         let found = self.compared(region, table, Some(replica))?;
-        self.verifications().standings.heard(table.0, replica, &standing);
-        let standing = self.standing(&found).await.map_err(failed)?;
+        self.local.standings().heard(table.0, replica, &standing);
+        let standing = self.progress.standing(&found).await.map_err(failed)?;
         Ok(Answer::Ready { standing })
     }
 
@@ -462,9 +492,9 @@ impl<E: Engine> Tables<E> {
         table: TableId,
         replica: Option<ReplicaId>,
     ) -> std::result::Result<Arc<Table>, HostError> {
-        let found = self.replicated(table.0).filter(|found| {
+        let found = self.local.replicated(table.0).filter(|found| {
             if is_system(found.id()) {
-                self.options().regions.iter().any(|known| known == region) && self.knows_catalog()
+                self.local.options().regions.iter().any(|known| known == region) && self.merge.knows_catalog()
             } else {
                 self.serves_with(found, region, replica)
             }
@@ -472,12 +502,12 @@ impl<E: Engine> Tables<E> {
         found.ok_or_else(|| HostError(format!("{region} and this region do not both serve table {table}")))
     }
 
-    fn note_healed(&self, table: &Table, peer: &str, kind: RowKind, healed: Vec<HealedRow>) {
+    pub(crate) fn note_healed(&self, table: &Table, peer: &str, kind: RowKind, healed: Vec<HealedRow>) {
         if healed.is_empty() {
             return;
         }
         tracing::warn!(
-            region = self.region(),
+            region = self.local.region(),
             table = shown_name(table),
             peer,
             rows = healed.len(),
@@ -485,7 +515,7 @@ impl<E: Engine> Tables<E> {
             first_reason = healed.first().map_or("", |row| row.reason.name()),
             "rows that differed were brought from another region"
         );
-        let all = self.verifications();
+        let all = &self.verifications;
         let mut pairs = all.pairs.lock();
         let mut counts = all.counts.lock();
         let report = &mut pairs.entry((table.id(), peer.to_owned())).or_default().report;
@@ -499,8 +529,8 @@ impl<E: Engine> Tables<E> {
         }
     }
 
-    fn note_hopeless(&self, table: &Table, peer: &str, unhealed: u64, twins: u64) {
-        let mut pairs = self.verifications().pairs.lock();
+    pub(crate) fn note_hopeless(&self, table: &Table, peer: &str, unhealed: u64, twins: u64) {
+        let mut pairs = self.verifications.pairs.lock();
         let report = &mut pairs.entry((table.id(), peer.to_owned())).or_default().report;
         report.unhealed += unhealed;
         report.twins += twins;
@@ -508,23 +538,23 @@ impl<E: Engine> Tables<E> {
 
     /// A verification begins: what an earlier one could not heal is found anew.
     fn note_begun(&self, table: u64, peer: &str) {
-        let collected = self.horizons(table).collected;
-        let mut pairs = self.verifications().pairs.lock();
+        let collected = self.local.horizons(table).collected;
+        let mut pairs = self.verifications.pairs.lock();
         let pair = pairs.entry((table, peer.to_owned())).or_default();
         pair.collected = collected;
         (pair.report.unhealed, pair.report.twins) = (0, 0);
     }
 
     /// Up to where tombstones had been collected when the verification that is under way began.
-    fn collected_before(&self, table: u64, peer: &str) -> Hlc {
-        let pairs = self.verifications().pairs.lock();
+    pub(crate) fn collected_before(&self, table: u64, peer: &str) -> Hlc {
+        let pairs = self.verifications.pairs.lock();
         let pair = pairs.get(&(table, peer.to_owned()));
         pair.map_or(Hlc(0), |pair| pair.collected)
     }
 
     /// Waits as long as reading so many bytes may take.
-    async fn pace(&self, bytes: usize) {
-        self.verifications().pacer.pace(bytes).await;
+    pub(crate) async fn pace(&self, bytes: usize) {
+        self.verifications.pacer.pace(bytes).await;
     }
 }
 

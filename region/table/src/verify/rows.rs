@@ -14,11 +14,12 @@ use geodynamo_storage::{Direction, Engine, Page, Scan};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
-    Result, Table, Tables,
+    Result, Table,
     layout::{
         keys::{self, space},
         record::{self, Record},
     },
+    verify::Verify,
 };
 
 /// The most rows read at a time.
@@ -64,7 +65,7 @@ pub(super) fn is_left_out(kind: RowKind, stamp: Stamp, tombstone: bool, horizons
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Verify<E> {
     /// The next rows of a stretch behind a row, and what they cost to read.
     async fn page(&self, table: &Table, kind: RowKind, after: Option<&Bytes>, stretch: &Stretch) -> Result<Page> {
         let (first, end) = keys::owner_range(space_of(kind), table.id(), 0, u64::MAX);
@@ -85,7 +86,7 @@ impl<E: Engine> Tables<E> {
             bytes_max: PAGE_BYTES,
             once: true,
         };
-        let page = self.store().scan(scan).await?;
+        let page = self.local.store().scan(scan).await?;
         self.pace(page.rows.iter().map(|(key, value)| key.len() + value.len()).sum())
             .await;
         Ok(page)
@@ -95,7 +96,7 @@ impl<E: Engine> Tables<E> {
     fn held(&self, kind: RowKind, key: &Bytes, value: &Bytes, horizons: Horizons) -> Option<Held> {
         let damaged = Held {
             stamp: Stamp::default(),
-            hash: self.replica().0,
+            hash: self.local.replica().0,
             damaged: true,
             tombstone: false,
         };
@@ -124,7 +125,7 @@ impl<E: Engine> Tables<E> {
         sum.hasher.update(key);
         if held.damaged {
             sum.hasher.update(DAMAGED);
-            sum.hasher.update(&self.replica().0.to_be_bytes());
+            sum.hasher.update(&self.local.replica().0.to_be_bytes());
         } else {
             sum.hasher.update(&(record::hashed_len(value) as u64).to_be_bytes());
             record::hash_into(&mut sum.hasher, value);
@@ -132,7 +133,7 @@ impl<E: Engine> Tables<E> {
     }
 
     /// The asking side: sums over parts of a stretch, of so many rows each, and where they end.
-    pub(super) async fn parts(
+    pub(crate) async fn parts(
         &self,
         table: &Table,
         kind: RowKind,
@@ -168,7 +169,7 @@ impl<E: Engine> Tables<E> {
     }
 
     /// The answering side: sums over stretches that follow each other. Those that are not reached are missing.
-    pub(super) async fn sums(
+    pub(crate) async fn sums(
         &self,
         table: &Table,
         kind: RowKind,
@@ -240,7 +241,7 @@ impl<E: Engine> Tables<E> {
     }
 
     /// The answering side: rows of a stretch, and how far logs were applied once they had been read.
-    pub(super) async fn list_rows(
+    pub(crate) async fn list_rows(
         &self,
         table: &Table,
         kind: RowKind,
@@ -268,7 +269,7 @@ impl<E: Engine> Tables<E> {
             rows: rows.into_iter().map(listed).collect(),
             more,
             applied,
-            horizons: self.horizons(table.id()),
+            horizons: self.local.horizons(table.id()),
         })
     }
 
@@ -277,19 +278,19 @@ impl<E: Engine> Tables<E> {
     async fn applied_of(&self, table: &Table, (first, last): (u64, u64)) -> Result<Vec<(LogInfo, Position)>> {
         let speaks = |info: &LogInfo| info.range.0 <= last && info.range.1 >= first;
         let mut applied = Vec::new();
-        for info in self.logs_of(table).into_iter().filter(speaks) {
-            applied.push((info, self.stored_end(info.log).await?));
+        for info in self.local.logs_of(table).into_iter().filter(speaks) {
+            applied.push((info, self.logs.stored_end(info.log).await?));
         }
-        for (info, _) in self.cursors.of_table(table.id()) {
+        for (info, _) in self.merge.cursors.of_table(table.id()) {
             if speaks(&info) {
-                applied.push((info, self.stored_cursor(&info).await?));
+                applied.push((info, self.merge.stored_cursor(&info).await?));
             }
         }
         Ok(applied)
     }
 
     /// The answering side: rows with all that is in them, of the first so many marks. What fails its check is not given away.
-    pub(super) async fn fetch_rows(
+    pub(crate) async fn fetch_rows(
         &self,
         table: &Table,
         kind: RowKind,
@@ -300,7 +301,7 @@ impl<E: Engine> Tables<E> {
         for mark in marks {
             taken += 1;
             let key = place(table.id(), kind, &mark);
-            let Some(value) = self.store().get(&key).await? else {
+            let Some(value) = self.local.store().get(&key).await? else {
                 continue;
             };
             bytes += key.len() + value.len();

@@ -13,15 +13,15 @@ use geodynamo_storage::{Commit, Engine, Position, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Result, StoredItem, Table, TableError, Tables,
+    Result, StoredItem, Table, TableError,
     layout::{
         index::{ItemKey, route},
         keys::{self, space},
-        record,
+        range, record,
     },
     local::stats,
-    read,
     schema::{IndexDefinition, IndexKind},
+    write::Writes,
 };
 
 /// The largest item collection of a table with local indexes, in bytes. Source: AWS developer guide, "Item collection
@@ -85,7 +85,7 @@ impl Collection {
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Writes<E> {
     /// The size of the collection with a partition key, in bytes.
     ///
     /// # Errors
@@ -117,14 +117,14 @@ impl<E: Engine> Tables<E> {
             .map(|change| change.bytes);
         let size = self.size_of_collection(table.indexes(), &last.of).await?;
         let after = size.saturating_add(own.sum());
-        if u64::try_from(after).unwrap_or(0) > self.options().collection_bytes_max {
+        if u64::try_from(after).unwrap_or(0) > self.local.options().collection_bytes_max {
             return Err(TableError::ItemCollectionSize);
         }
         Ok(())
     }
 
     async fn size_of_collection(&self, indexes: &[IndexDefinition], of: &Collection) -> Result<i64> {
-        let under_way = self.collections().0[of.lock()].lock().await;
+        let under_way = self.collections.0[of.lock()].lock().await;
         match under_way.get(of) {
             Some(known) => Ok(known.bytes),
             None => self.stored_size(indexes, of).await,
@@ -147,7 +147,7 @@ impl<E: Engine> Tables<E> {
         locks.dedup();
         let mut held = BTreeMap::new();
         for lock in locks {
-            held.insert(lock, self.collections().0[lock].lock().await);
+            held.insert(lock, self.collections.0[lock].lock().await);
         }
         let mut known = Vec::with_capacity(sums.len());
         for of in sums.keys() {
@@ -170,9 +170,9 @@ impl<E: Engine> Tables<E> {
                 .writes
                 .push(Write::Put(of.key(), after.to_be_bytes().to_vec().into()));
         }
-        let result = if self.store().spans_groups() {
+        let result = if self.local.store().spans_groups() {
             // It is handed over by the call; the next one's sizes may be worked out while it is being written.
-            let committed = self.store().commit(commit);
+            let committed = self.local.store().commit(commit);
             drop(held);
             committed.await.map_err(TableError::from)
         } else {
@@ -181,7 +181,7 @@ impl<E: Engine> Tables<E> {
             committed
         };
         for (of, bytes) in sums {
-            let mut under_way = self.collections().0[of.lock()].lock().await;
+            let mut under_way = self.collections.0[of.lock()].lock().await;
             if let Some(entry) = under_way.get_mut(of) {
                 entry.commits -= 1;
                 if result.is_err() {
@@ -196,7 +196,7 @@ impl<E: Engine> Tables<E> {
     }
 
     fn local_indexes_of(&self, table: u64) -> Vec<IndexDefinition> {
-        let directory = self.directory();
+        let directory = self.local.directory();
         let table = directory.by_id.get(&table);
         let indexes = table.map(|table| table.indexes().iter().filter(|index| !index.is_global()));
         indexes.into_iter().flatten().cloned().collect()
@@ -204,7 +204,7 @@ impl<E: Engine> Tables<E> {
 
     /// The stored size, or the measured one where none is stored. No commit of the collection is under way.
     async fn stored_size(&self, indexes: &[IndexDefinition], of: &Collection) -> Result<i64> {
-        let stored = self.store().get(&of.key()).await?;
+        let stored = self.local.store().get(&of.key()).await?;
         if let Some(size) = stored.and_then(|bytes| bytes.as_ref().try_into().ok()) {
             return Ok(i64::from_be_bytes(size));
         }
@@ -222,8 +222,9 @@ impl<E: Engine> Tables<E> {
         let mut sum: usize = 0;
         loop {
             let page = self
+                .local
                 .store()
-                .scan(read::whole(from, to.clone(), stats::ROWS, stats::BYTES))
+                .scan(range::whole(from, to.clone(), stats::ROWS, stats::BYTES))
                 .await?;
             let last = page.rows.last().map(|(key, _)| keys::just_after(key));
             for (_, value) in page.rows {

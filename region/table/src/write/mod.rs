@@ -11,28 +11,29 @@ use std::sync::Arc;
 use geodynamo_expression::{Condition, Update};
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Body, Change, Effect, Images, LogId, MergeKind, Millis, Origin, Past, Position, Stamp, TableId, TraceContext,
-    TransactionId,
+    Body, Change, Effect, Images, LogId, MergeKind, Millis, Origin, Past, Position, Stamp, TraceContext, TransactionId,
 };
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
 use tracing::Instrument;
 
 use crate::{
-    Access, Result, StoredItem, Table, TableError, Tables,
+    Access, Result, StoredItem, Table, TableError,
     layout::{
         expiry,
         index::{self, IndexChange, ItemKey},
         keys,
         record::{self, Record},
     },
-    local::{order::latch_of, system::is_system},
+    local::{Local, order::latch_of, system::is_system},
+    read::Reads,
     schema::capacity::{Capacity, write_units},
     table::Stats,
     write::{
-        collections::{Collection, CollectionChange},
+        collections::{Collection, CollectionChange, Collections},
         ongoing::Whose,
         prepare::{Action, Prepared, check_update, prepare},
+        transaction::Transactions,
     },
 };
 
@@ -112,7 +113,26 @@ impl Staged {
     }
 }
 
-impl<E: Engine> Tables<E> {
+/// Writes: single ones and transactions. All that is committed to tables goes through it.
+pub struct Writes<E: Engine> {
+    local: Arc<Local<E>>,
+    reads: Arc<Reads<E>>,
+    /// What is known of transactions in progress.
+    pub(crate) transactions: Transactions,
+    /// Sizes of item collections that have commits under way.
+    pub(crate) collections: Collections,
+}
+
+impl<E: Engine> Writes<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>, reads: &Arc<Reads<E>>, transactions: Transactions) -> Self {
+        Self {
+            local: Arc::clone(local),
+            reads: Arc::clone(reads),
+            transactions,
+            collections: Collections::default(),
+        }
+    }
+
     /// Puts an item in place of whatever has its key.
     pub async fn put(&self, table: &Table, item: Item, options: WriteOptions<'_>) -> Result<Written> {
         table.check_item(&item)?;
@@ -153,7 +173,7 @@ impl<E: Engine> Tables<E> {
         if gate.0 {
             return Err(TableError::no_table());
         }
-        let writing = self.ongoing().write(Whose {
+        let writing = self.transactions.ongoing.write(Whose {
             table: table.id(),
             key: at.bytes.clone(),
         });
@@ -162,8 +182,8 @@ impl<E: Engine> Tables<E> {
             return Err(TableError::TransactionConflict);
         }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
-        let turn = self.orderer().order(latch_of(table.id(), &at.bytes)).await;
-        let current = self.store().get(&engine_key).await?;
+        let turn = self.local.orderer().order(latch_of(table.id(), &at.bytes)).await;
+        let current = self.local.store().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         let prepared = prepare(table, current, action, &options).inspect_err(|error| {
             if let TableError::ConditionFailed(failed) = error {
@@ -195,9 +215,9 @@ impl<E: Engine> Tables<E> {
     ) -> Result<()> {
         let current = prepared.current.as_ref();
         let seen = current.map(|record| record.stamp);
-        let stamp = self.orderer().stamp(self.store_arc(), seen).await?;
+        let stamp = self.local.orderer().stamp(self.local.store_arc(), seen).await?;
         let past = current.map_or_else(
-            || self.past_of_nothing(table),
+            || self.local.past_of_nothing(table),
             |record| Past::after(&record.past, record.stamp),
         );
         let version = Record {
@@ -234,7 +254,7 @@ impl<E: Engine> Tables<E> {
         let before = old.map(size).transpose()?.flatten();
         let after = size(new)?;
         let record = if new.stamp.expiry && new.item.is_none() {
-            record::with_note(new, self.orderer().time.now_ms())
+            record::with_note(new, self.local.orderer().time.now_ms())
         } else {
             new.write()
         };
@@ -264,7 +284,7 @@ impl<E: Engine> Tables<E> {
         );
         if let Some(attribute) = table.live.expires_by.load().as_deref() {
             let writes = &mut staged.commit.writes;
-            expiry::maintain(table.id(), at, *old, new, attribute, self.sweeper(), writes)?;
+            expiry::maintain(table.id(), at, *old, new, attribute, self.local.sweeper(), writes)?;
         }
         staged.capacity.table += write_units(before.unwrap_or(0), after.unwrap_or(0));
         staged.counts.push(Count {
@@ -338,7 +358,7 @@ impl<E: Engine> Tables<E> {
         body: Body,
         staged: &mut Staged,
     ) {
-        let commit_time = *staged.at_ms.get_or_insert_with(|| self.orderer().commit_ms());
+        let commit_time = *staged.at_ms.get_or_insert_with(|| self.local.orderer().commit_ms());
         let change = Change {
             key: at.bytes.clone(),
             stamp,
@@ -348,12 +368,12 @@ impl<E: Engine> Tables<E> {
             transaction: staged.transaction,
             body,
         };
-        let log = self.log_of(table, table.partitions().partition_of(at.route));
+        let log = self.local.log_of(table, table.partitions().partition_of(at.route));
         if origin == Origin::Local {
             staged.to_send = true;
             staged
                 .traced
-                .extend(self.traces().current().map(|context| (stamp, context)));
+                .extend(self.local.traces().current().map(|context| (stamp, context)));
         }
         staged.commit.appends.push(Append {
             log,
@@ -378,8 +398,8 @@ impl<E: Engine> Tables<E> {
         let committing = async {
             if !collections.is_empty() {
                 self.commit_with_collections(commit, &collections).await
-            } else if self.store().spans_groups() {
-                Ok(self.store().commit(commit).await?)
+            } else if self.local.store().spans_groups() {
+                Ok(self.local.store().commit(commit).await?)
             } else {
                 self.commit_by_group(commit).await
             }
@@ -387,21 +407,18 @@ impl<E: Engine> Tables<E> {
         // Below the level that logs have by default: where nothing is traced, it costs a comparison.
         let positions = committing.instrument(tracing::debug_span!("commit")).await?;
         if !traced.is_empty() {
-            self.traces().committed(&traced, self.orderer().time.now_ms());
+            self.local
+                .traces()
+                .committed(&traced, self.local.orderer().time.now_ms());
         }
         for count in counts {
             count.stats.count(count.before, count.after);
         }
         if !logs.is_empty() {
             let positions = positions.into_iter().map(|position| Position(position.0));
-            self.ends.raise(logs.into_iter().zip(positions), to_send);
+            self.local.ends.raise(logs.into_iter().zip(positions), to_send);
         }
         Ok(())
-    }
-
-    /// This replica's change log of a partition of a table.
-    pub(crate) fn log_of(&self, table: &Table, partition: u16) -> geodynamo_storage::LogId {
-        geodynamo_storage::LogId(LogId::of(self.replica(), TableId(table.id()), partition).0)
     }
 
     /// Carries a commit out group by group: what belongs to the appended changes' keys first, with the appends.
@@ -409,15 +426,15 @@ impl<E: Engine> Tables<E> {
         let mut positions = Vec::new();
         // An item that expires must never be without its entry in the expiry index, so new entries go first.
         let (entries, writes): (Vec<_>, Vec<_>) = commit.writes.into_iter().partition(expiry::is_put);
-        for entry in self.splits(entries) {
-            self.store().commit(entry).await?;
+        for entry in self.local.splits(entries) {
+            self.local.store().commit(entry).await?;
         }
         let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
         for write in writes {
             let key = match &write {
                 Write::Put(key, _) | Write::Delete(key) | Write::DeleteRange(key, _) => key,
             };
-            let group = self.store().group_of(key);
+            let group = self.local.store().group_of(key);
             match groups.iter_mut().find(|(known, _)| *known == group) {
                 Some((_, commit)) => commit.writes.push(write),
                 None => groups.push((
@@ -433,7 +450,7 @@ impl<E: Engine> Tables<E> {
             first.appends = commit.appends;
         }
         for (_, commit) in groups {
-            positions.extend(self.store().commit(commit).await?);
+            positions.extend(self.local.store().commit(commit).await?);
         }
         Ok(positions)
     }

@@ -12,15 +12,18 @@ use bytes::{Buf, BufMut, Bytes};
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::{Commit, Direction, Engine, Scan, Write};
 use parking_lot::Mutex;
+use recent::Recent;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{
-    Result, TableError, Tables,
-    layout::keys::{self, space},
-    read::whole,
+    Result, TableError,
+    layout::{
+        keys::{self, space},
+        range::whole,
+    },
+    write::Writes,
 };
-use recent::Recent;
 
 /// How long a token is valid after its transaction is committed, in milliseconds.
 ///
@@ -144,15 +147,15 @@ impl Drop for Claim<'_> {
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Writes<E> {
     /// The use of a token that is still valid, if there was one; it must have been with the same parameters.
     pub(crate) async fn find_token(&self, token: &ClientToken) -> Result<Option<UsedToken>> {
-        let now = self.orderer().now_ms();
-        let keys = self.transactions().tokens.keys(token, now);
+        let now = self.local.orderer().now_ms();
+        let keys = self.transactions.tokens.keys(token, now);
         if keys.is_empty() {
             return Ok(None);
         }
-        for found in self.store().get_many(&keys).await?.into_iter().flatten() {
+        for found in self.local.store().get_many(&keys).await?.into_iter().flatten() {
             let used = UsedToken::read(found)?;
             if now.saturating_sub(used.used_ms) >= TOKEN_VALID_MS {
                 continue;
@@ -167,10 +170,10 @@ impl<E: Engine> Tables<E> {
 
     /// Drops the tokens that are no longer valid: one range, at most once in ten minutes.
     pub(crate) async fn drop_old_tokens(&self) -> Result<()> {
-        let oldest = stretch(self.orderer().now_ms()).saturating_sub(1);
-        let dropped = &self.transactions().tokens.dropped;
+        let oldest = stretch(self.local.orderer().now_ms()).saturating_sub(1);
+        let dropped = &self.transactions.tokens.dropped;
         // On an engine that does not span groups there are no tokens (see `transact_write`).
-        if !self.store().spans_groups() || dropped.load(Ordering::Relaxed) >= oldest {
+        if !self.local.store().spans_groups() || dropped.load(Ordering::Relaxed) >= oldest {
             return Ok(());
         }
         let (from, _) = keys::owner_range(space::TOKEN, 0, 0, 0);
@@ -180,7 +183,7 @@ impl<E: Engine> Tables<E> {
             makes_room: true,
             ..Commit::default()
         };
-        self.store().commit(commit).await?;
+        self.local.store().commit(commit).await?;
         dropped.store(oldest, Ordering::Relaxed);
         Ok(())
     }

@@ -15,13 +15,13 @@ use geodynamo_replicator_core::TransactionId;
 use geodynamo_storage::Engine;
 
 use crate::{
-    Access, Result, StoredItem, Table, TableError, Tables,
+    Access, Result, StoredItem, Table, TableError,
     layout::{index::ItemKey, keys, record::Record},
     local::order::latch_of,
     read::metered::admit_transaction,
     schema::capacity::{Capacity, read_units, write_units},
     write::{
-        Staged, WriteOptions,
+        Staged, WriteOptions, Writes,
         ongoing::{Ongoing, Whose},
         prepare::{Action, Prepared, check_update, prepare},
         token::{ClientToken, Tokens},
@@ -108,7 +108,7 @@ struct PreparedAction {
     size: usize,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Writes<E> {
     /// Carries all of the actions out, or none of them.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl<E: Engine> Tables<E> {
         let involved = Involved::of(actions.iter().map(|action| &action.table));
         // What was carried out before is not judged again: its tables may have other indexes by now.
         let _claim = match token {
-            Some(token) => Some(self.transactions().tokens.claim(token)?),
+            Some(token) => Some(self.transactions.tokens.claim(token)?),
             None => None,
         };
         if let Some(token) = token
@@ -142,22 +142,22 @@ impl<E: Engine> Tables<E> {
         let places = actions.iter().map(|action| &action.table).zip(&ats);
         admit_transaction(places, Access::Write, TWICE * write_units(0, 0))?;
         let items: Vec<_> = whose(actions.iter().map(|action| &action.table), &ats);
-        let writing = self.ongoing().transact(&items);
+        let writing = self.transactions.ongoing.transact(&items);
         let writing = writing.map_err(|busy| conflicts(busy, actions.iter().map(|action| &action.table)))?;
         let latches = items.iter().map(|item| latch_of(item.table, &item.key)).collect();
-        let turn = self.orderer().order_all(latches).await;
+        let turn = self.local.orderer().order_all(latches).await;
         let engine_keys: Vec<_> = actions
             .iter()
             .zip(&ats)
             .map(|(action, at)| keys::item(action.table.id(), at.route, &at.bytes))
             .collect();
         let mut current = Vec::with_capacity(actions.len());
-        for found in self.store().get_each(&engine_keys).await? {
+        for found in self.local.store().get_each(&engine_keys).await? {
             current.push(found.map(|bytes| Record::read(&bytes)).transpose()?);
         }
         let prepared = prepare_all(actions, ats, current, &involved)?;
         let (staged, capacity) = self.stage_transaction(&prepared, &involved.tables, token).await?;
-        if !self.store().spans_groups() && !staged.commit.in_one_group() {
+        if !self.local.store().spans_groups() && !staged.commit.in_one_group() {
             return Err(TableError::Validation(
                 "This storage engine cannot commit a transaction over several partition keys".into(),
             ));
@@ -185,7 +185,10 @@ impl<E: Engine> Tables<E> {
     pub async fn transact_get(&self, wanted: &[(Arc<Table>, Item)]) -> Result<Vec<Option<StoredItem>>> {
         let ats = distinct(wanted.iter().map(|(table, key)| (table, table.key_of(key))))?;
         let items = whose(wanted.iter().map(|(table, _)| table), &ats);
-        let busy: Vec<_> = items.iter().map(|item| self.ongoing().is_written(item)).collect();
+        let busy: Vec<_> = items
+            .iter()
+            .map(|item| self.transactions.ongoing.is_written(item))
+            .collect();
         if busy.contains(&true) {
             return Err(conflicts(busy, wanted.iter().map(|(table, _)| table)));
         }
@@ -197,7 +200,7 @@ impl<E: Engine> Tables<E> {
             .zip(&ats)
             .map(|((table, _), at)| keys::item(table.id(), at.route, &at.bytes))
             .collect();
-        let found = self.stored(&engine_keys).await?;
+        let found = self.reads.stored(&engine_keys).await?;
         let mut bytes = 0;
         for (item, ((table, _), at)) in found.iter().zip(wanted.iter().zip(&ats)) {
             let size = item.as_ref().map_or(Ok(0), StoredItem::size)?;
@@ -215,7 +218,7 @@ impl<E: Engine> Tables<E> {
         tables: &[Arc<Table>],
         token: Option<&ClientToken>,
     ) -> Result<(Staged, Vec<Capacity>)> {
-        let stamp = self.orderer().stamp(self.store_arc(), None).await?;
+        let stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
         // No stamp is issued twice, so no transaction has another one's id.
         let id = TransactionId(u128::from(stamp.time.0) << 64 | u128::from(stamp.replica.0));
         let mut staged = Staged::of(id);
@@ -250,7 +253,7 @@ impl<E: Engine> Tables<E> {
         }
         if let Some(token) = token {
             let used_ms = stamp.time.millis();
-            self.transactions().tokens.uses(token, used_ms);
+            self.transactions.tokens.uses(token, used_ms);
             staged.commit.writes.push(token.used(used_ms, repetition));
         }
         Ok((staged, capacity))

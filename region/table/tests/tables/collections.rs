@@ -28,7 +28,7 @@ async fn measured(tables: &Region, p: &str) -> u64 {
             consistent: true,
             fetch_base: false,
         };
-        let page = tables.query(&table, query).await.unwrap();
+        let page = tables.reads().query(&table, query).await.unwrap();
         assert_eq!(page.last_key, None);
         sum += page.items.iter().map(|item| item.size().unwrap() as u64).sum::<u64>();
     }
@@ -38,7 +38,7 @@ async fn measured(tables: &Region, p: &str) -> u64 {
 async fn size(tables: &Region, p: &str) -> u64 {
     let table = tables.table("t").unwrap();
     let of: Item = item([("p", s(p))]);
-    tables.collection_bytes(&table, &of).await.unwrap()
+    tables.writes().collection_bytes(&table, &of).await.unwrap()
 }
 
 async fn is_right(tables: &Region, p: &str) -> u64 {
@@ -52,7 +52,7 @@ async fn small(spanning: Spanning, most: u64) -> Region {
     let mut options = options("a", &["a"], &Time::at(NOW));
     options.collection_bytes_max = most;
     let tables = Tables::open(MemoryEngine::new(spanning), options).await.unwrap();
-    tables.create_table(definition("t")).await.unwrap();
+    tables.catalog().create_table(definition("t")).await.unwrap();
     tables
 }
 
@@ -67,14 +67,27 @@ async fn a_collections_size_follows_every_write() {
         let two = is_right(&tables, "p").await;
         let longer = update("SET l = :v", s("longer"));
         tables
+            .writes()
             .update(&table, &key("p", 1), Some(&longer), Default::default())
             .await
             .unwrap();
         assert_eq!(is_right(&tables, "p").await, two + 2 * 5);
-        tables.delete(&table, &key("p", 1), Default::default()).await.unwrap();
-        tables.delete(&table, &key("p", 9), Default::default()).await.unwrap();
+        tables
+            .writes()
+            .delete(&table, &key("p", 1), Default::default())
+            .await
+            .unwrap();
+        tables
+            .writes()
+            .delete(&table, &key("p", 9), Default::default())
+            .await
+            .unwrap();
         assert_ne!(is_right(&tables, "p").await, 0);
-        tables.delete(&table, &key("p", 2), Default::default()).await.unwrap();
+        tables
+            .writes()
+            .delete(&table, &key("p", 2), Default::default())
+            .await
+            .unwrap();
         assert_eq!(is_right(&tables, "p").await, 0);
         assert_ne!(is_right(&tables, "q").await, 0);
     }
@@ -93,10 +106,10 @@ async fn writes_of_a_collection_at_once_are_all_counted_also_after_a_crash() {
                     for round in 0..50_i64 {
                         let at = key(if round % 2 == 0 { "p" } else { "q" }, (writer * 7 + round) % 20);
                         if round % 5 == 4 {
-                            tables.delete(&table, &at, Default::default()).await.unwrap();
+                            tables.writes().delete(&table, &at, Default::default()).await.unwrap();
                         } else {
                             let new = with(at, "l", s(&"x".repeat((writer + round + 1) as usize)));
-                            tables.put(&table, new, Default::default()).await.unwrap();
+                            tables.writes().put(&table, new, Default::default()).await.unwrap();
                         }
                     }
                 })
@@ -142,20 +155,27 @@ async fn a_collection_that_would_be_too_large_is_refused() {
         let table = tables.table("t").unwrap();
         let large = |number: i64, length: usize| with(key("p", number), "x", s(&"x".repeat(length)));
         put(&tables, "t", large(1, 900)).await;
-        let refused = tables.put(&table, large(2, 900), Default::default()).await;
+        let refused = tables.writes().put(&table, large(2, 900), Default::default()).await;
         assert!(matches!(refused, Err(TableError::ItemCollectionSize)), "{refused:?}");
         // Just as large as it may be, to the byte.
         let free = 1_000 - is_right(&tables, "p").await as usize;
         let rest = large(2, 0);
         let own = geodynamo_item::size::item(&rest);
-        let refused = tables.put(&table, large(2, free - own + 1), Default::default()).await;
+        let refused = tables
+            .writes()
+            .put(&table, large(2, free - own + 1), Default::default())
+            .await;
         assert!(matches!(refused, Err(TableError::ItemCollectionSize)), "{refused:?}");
         put(&tables, "t", large(2, free - own)).await;
         assert_eq!(is_right(&tables, "p").await, 1_000);
         // What is as large as before, or smaller, is let through.
         put(&tables, "t", large(1, 900)).await;
         put(&tables, "t", large(1, 10)).await;
-        tables.delete(&table, &key("p", 2), Default::default()).await.unwrap();
+        tables
+            .writes()
+            .delete(&table, &key("p", 2), Default::default())
+            .await
+            .unwrap();
         is_right(&tables, "p").await;
     }
 }
@@ -172,6 +192,7 @@ async fn a_transactions_actions_count_together() {
         old_on_failure: false,
     };
     let refused = tables
+        .writes()
         .transact_write(vec![put("q", 1), put("p", 1), put("p", 2), put("p", 3)], None)
         .await;
     let Err(TableError::TransactionCanceled(reasons)) = refused else {
@@ -182,6 +203,7 @@ async fn a_transactions_actions_count_together() {
     assert!(matches!(reasons[3], Some(TableError::ItemCollectionSize)));
     assert_eq!(is_right(&tables, "q").await, 0);
     tables
+        .writes()
         .transact_write(vec![put("q", 1), put("p", 1), put("p", 2)], None)
         .await
         .unwrap();

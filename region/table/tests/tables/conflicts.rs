@@ -16,12 +16,12 @@ fn decoded(item: &Option<StoredItem>) -> Option<Item> {
 }
 
 fn streams(region: &Region) -> Vec<StreamName> {
-    region.list_streams(Some("t"), None, 100).streams
+    region.streams().list_streams(Some("t"), None, 100).streams
 }
 
 async fn delete(region: &Region, key: &Item) {
     let table = region.table("t").unwrap();
-    region.delete(&table, key, Default::default()).await.unwrap();
+    region.writes().delete(&table, key, Default::default()).await.unwrap();
 }
 
 /// In every region, each loser of a conflict is listed, and the stream of conflicts has it with the winner.
@@ -45,7 +45,7 @@ async fn every_loser_is_seen_everywhere() {
         regions.settle().await;
 
         for region in &regions.all {
-            let page = region.conflicts("t", None, 10).await.unwrap();
+            let page = region.reads().conflicts("t", None, 10).await.unwrap();
             assert_eq!((page.conflicts.len(), page.next), (2, None), "in {}", region.region());
             for conflict in &page.conflicts {
                 let name = conflict.keys.get("p").cloned().unwrap();
@@ -60,13 +60,13 @@ async fn every_loser_is_seen_everywhere() {
                     let (lost, won) = (decoded(&conflict.loser.item), decoded(&current.item));
                     assert!(lost.is_none() != won.is_none());
                 }
-                let found = region.conflict("t", &conflict.id).await.unwrap();
+                let found = region.reads().conflict("t", &conflict.id).await.unwrap();
                 assert_eq!(found.as_ref(), Some(conflict));
                 assert_eq!(ConflictId::parse(&conflict.id.to_string()), Some(conflict.id.clone()));
             }
             // One at a time.
-            let first = region.conflicts("t", None, 1).await.unwrap();
-            let second = region.conflicts("t", first.next.as_ref(), 1).await.unwrap();
+            let first = region.reads().conflicts("t", None, 1).await.unwrap();
+            let second = region.reads().conflicts("t", first.next.as_ref(), 1).await.unwrap();
             assert_eq!([first.conflicts, second.conflicts].concat(), page.conflicts);
 
             let names = streams(region);
@@ -104,17 +104,17 @@ async fn a_table_of_one_region_has_no_stream_of_conflicts() {
     for mode in MODES {
         let regions = Regions::new(mode, &["a", "b"]).await;
         let a = &regions.all[0];
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         let update = UpdateTable {
             stream: Some(Some(crate::streams::BOTH)),
             ..UpdateTable::default()
         };
-        a.update_table("t", update).await.unwrap();
+        a.catalog().update_table("t", update).await.unwrap();
         let names = streams(a);
         assert_eq!(names.len(), 1);
         assert_eq!(names[0].kind, StreamKind::Changes);
-        assert!(a.conflicts("t", None, 10).await.unwrap().conflicts.is_empty());
-        let missing = a.conflicts("none", None, 10).await;
+        assert!(a.reads().conflicts("t", None, 10).await.unwrap().conflicts.is_empty());
+        let missing = a.reads().conflicts("none", None, 10).await;
         assert!(matches!(missing, Err(TableError::ResourceNotFound(_))));
     }
 }
@@ -123,15 +123,15 @@ async fn a_table_of_one_region_has_no_stream_of_conflicts() {
 #[tokio::test]
 async fn streams_are_listed_a_page_at_a_time() {
     let regions = Regions::with_table(MODES[0], &["a", "b"]).await;
-    regions.all[0].create_table(definition("u")).await.unwrap();
+    regions.all[0].catalog().create_table(definition("u")).await.unwrap();
     regions.add("u", "b").await;
     let tables = &regions.all[0];
-    let whole = tables.list_streams(None, None, 10);
+    let whole = tables.streams().list_streams(None, None, 10);
     assert_eq!((whole.streams.len(), whole.more), (4, false));
     for size in 1..=4 {
         let (mut after, mut seen) = (None, Vec::new());
         loop {
-            let page = tables.list_streams(None, after.clone(), size);
+            let page = tables.streams().list_streams(None, after.clone(), size);
             seen.extend(page.streams.clone());
             after = page.streams.last().cloned();
             if !page.more {

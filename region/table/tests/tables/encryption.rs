@@ -108,7 +108,7 @@ fn change(master: Option<&str>) -> UpdateTable {
 /// Everything that lies in the engine, rows and change logs.
 async fn stored(tables: &Region) -> Vec<Bytes> {
     let mut all = rows(tables).await;
-    for info in tables.change_logs(&tables.table_named("t").unwrap()) {
+    for info in tables.local().change_logs(&tables.table_named("t").unwrap()) {
         let records = tables
             .engine()
             .log_read(LogId(info.log.0), Position::START, 10_000, usize::MAX)
@@ -155,7 +155,7 @@ async fn keep_until(tables: &Region, holds: impl Fn(&Region) -> bool) {
         }
     };
     tokio::select! {
-        () = tables.keep_table_keys(every) => panic!("keys are looked after for ever"),
+        () = tables.keys().keep_table_keys(every) => panic!("keys are looked after for ever"),
         waited = tokio::time::timeout(Duration::from_secs(20), waiting) => waited.unwrap(),
     }
 }
@@ -171,7 +171,7 @@ async fn what_is_stored_is_sealed() {
         for master in [Some("mine"), None] {
             let (time, masters) = (Time::at(NOW), Masters::default());
             let tables = open(MemoryEngine::new(mode), &time, &masters).await;
-            tables.create_table(under(master)).await.unwrap();
+            tables.catalog().create_table(under(master)).await.unwrap();
             fill(&tables).await;
             let found = with_secret(&stored(&tables).await);
             // The control: a table without a key has its secrets in rows and entries, and in no key's.
@@ -182,9 +182,9 @@ async fn what_is_stored_is_sealed() {
             assert_eq!(shown.map(|shown| shown.master).as_deref(), master);
 
             // A crash later all is there, and digests are of what is in the rows.
-            let digest = tables.digest("t").await.unwrap();
+            let digest = tables.reads().digest("t").await.unwrap();
             let again = open(tables.engine().crash(), &time, &masters).await;
-            assert_eq!(again.digest("t").await.unwrap(), digest);
+            assert_eq!(again.reads().digest("t").await.unwrap(), digest);
         }
     }
 }
@@ -194,19 +194,23 @@ async fn rows_are_written_anew_when_the_key_changes() {
     for mode in MODES {
         let (time, masters) = (Time::at(NOW), Masters::default());
         let tables = open(MemoryEngine::new(mode), &time, &masters).await;
-        tables.create_table(under(None)).await.unwrap();
+        tables.catalog().create_table(under(None)).await.unwrap();
         fill(&tables).await;
         let plain = with_secret(&rows(&tables).await);
-        let digest = tables.digest("t").await.unwrap();
+        let digest = tables.reads().digest("t").await.unwrap();
         assert!(plain > 5);
-        tables.update_table("t", change(Some("first"))).await.unwrap();
+        tables.catalog().update_table("t", change(Some("first"))).await.unwrap();
         assert!(!is_settled(&tables));
         keep_until(&tables, is_settled).await;
         assert_eq!(with_secret(&rows(&tables).await), 0);
-        assert_eq!(tables.digest("t").await.unwrap(), digest);
+        assert_eq!(tables.reads().digest("t").await.unwrap(), digest);
         // Another master key: the data key is the same, and rows stay as they are.
         let before = rows(&tables).await;
-        tables.update_table("t", change(Some("second"))).await.unwrap();
+        tables
+            .catalog()
+            .update_table("t", change(Some("second")))
+            .await
+            .unwrap();
         assert!(is_settled(&tables));
         let sealed = |all: Vec<Bytes>| {
             all.into_iter()
@@ -215,9 +219,9 @@ async fn rows_are_written_anew_when_the_key_changes() {
         };
         assert_eq!(sealed(rows(&tables).await), sealed(before));
         let again = open(tables.engine().crash(), &time, &masters).await;
-        assert_eq!(again.digest("t").await.unwrap(), digest);
+        assert_eq!(again.reads().digest("t").await.unwrap(), digest);
         // And none.
-        again.update_table("t", change(None)).await.unwrap();
+        again.catalog().update_table("t", change(None)).await.unwrap();
         keep_until(&again, |tables| tables.describe("t").unwrap().encryption.is_none()).await;
         let rows_plain = async {
             while with_secret(&rows(&again).await) < plain {
@@ -226,10 +230,10 @@ async fn rows_are_written_anew_when_the_key_changes() {
         };
         let every = TableKeyOptions::default();
         tokio::select! {
-            () = again.keep_table_keys(every) => panic!("keys are looked after for ever"),
+            () = again.keys().keep_table_keys(every) => panic!("keys are looked after for ever"),
             waited = tokio::time::timeout(Duration::from_secs(20), rows_plain) => waited.unwrap(),
         }
-        assert_eq!(again.digest("t").await.unwrap(), digest);
+        assert_eq!(again.reads().digest("t").await.unwrap(), digest);
         assert_eq!(get(&again, "t", &key("k", 3)).await.unwrap().get("x"), Some(&s(SECRET)));
     }
 }
@@ -238,8 +242,9 @@ async fn rows_are_written_anew_when_the_key_changes() {
 async fn a_key_that_is_refused_makes_its_table_inaccessible() {
     let (time, masters) = (Time::at(NOW), Masters::default());
     let tables = open(MemoryEngine::new(Spanning::Yes), &time, &masters).await;
-    tables.create_table(under(Some("mine"))).await.unwrap();
+    tables.catalog().create_table(under(Some("mine"))).await.unwrap();
     tables
+        .catalog()
         .create_table(CreateTable {
             name: "other".into(),
             ..under(None)
@@ -251,7 +256,7 @@ async fn a_key_that_is_refused_makes_its_table_inaccessible() {
     // A service that is away changes nothing for a while.
     masters.0.0.store(IS_AWAY, Ordering::Relaxed);
     tokio::select! {
-        () = tables.keep_table_keys(TableKeyOptions { check_every: Duration::from_millis(2), ..Default::default() }) => {}
+        () = tables.keys().keep_table_keys(TableKeyOptions { check_every: Duration::from_millis(2), ..Default::default() }) => {}
         () = tokio::time::sleep(Duration::from_millis(50)) => {}
     }
     assert_eq!(status(&tables), TableStatus::Active);
@@ -267,7 +272,7 @@ async fn a_key_that_is_refused_makes_its_table_inaccessible() {
         Some(NOW)
     );
     put(&tables, "other", key("k", 1)).await;
-    let refused = tables.update_table("other", change(Some("mine"))).await;
+    let refused = tables.catalog().update_table("other", change(Some("mine"))).await;
     assert!(matches!(refused, Err(TableError::Validation(_))), "{refused:?}");
 
     // So it stays through a restart, and the others serve.
@@ -281,9 +286,9 @@ async fn a_key_that_is_refused_makes_its_table_inaccessible() {
     // With the table goes what could be unwrapped.
     masters.0.0.store(REFUSES, Ordering::Relaxed);
     keep_until(&again, |tables| status(tables) == TableStatus::Inaccessible).await;
-    again.delete_table("t").await.unwrap();
+    again.catalog().delete_table("t").await.unwrap();
     for _ in 0..10 {
-        again.reconcile().await.unwrap();
+        again.background().reconcile().await.unwrap();
     }
     assert!(again.table_named("t").is_err());
     assert!(!rows(&again).await.iter().any(|row| row.first() == Some(&0xC1)));
@@ -302,29 +307,33 @@ async fn replicas_have_keys_of_their_own() {
                 .await
                 .unwrap();
         }
-        regions.all[0].create_table(under(Some("of-a"))).await.unwrap();
+        regions.all[0]
+            .catalog()
+            .create_table(under(Some("of-a")))
+            .await
+            .unwrap();
         fill(&regions.all[0]).await;
         let update = UpdateTable {
             replica_creates: vec!["b".into()],
             replica_keys: vec![("b".into(), "of-b".into())],
             ..UpdateTable::default()
         };
-        regions.all[0].update_table("t", update).await.unwrap();
+        regions.all[0].catalog().update_table("t", update).await.unwrap();
         let settling = async {
-            while !regions.all[1].is_settled("t") || regions.all[1].table("t").is_err() {
+            while !regions.all[1].local().is_settled("t") || regions.all[1].table("t").is_err() {
                 regions.settle().await;
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
-            () = regions.all[1].keep_table_keys(TableKeyOptions::default()) => panic!("keys are looked after for ever"),
+            () = regions.all[1].keys().keep_table_keys(TableKeyOptions::default()) => panic!("keys are looked after for ever"),
             waited = tokio::time::timeout(Duration::from_secs(20), settling) => waited.unwrap(),
         }
         put(&regions.all[1], "t", with(key("new", 1), "x", s(SECRET))).await;
         regions.settle().await;
         let digests = [
-            regions.all[0].digest("t").await.unwrap(),
-            regions.all[1].digest("t").await.unwrap(),
+            regions.all[0].reads().digest("t").await.unwrap(),
+            regions.all[1].reads().digest("t").await.unwrap(),
         ];
         assert_eq!(digests[0], digests[1]);
         for region in &regions.all {
@@ -361,11 +370,15 @@ async fn a_key_is_kept_for_as_long_as_logs_need_it() {
                 .unwrap()
         };
         regions.all[0] = reopened(&regions.all[0], &regions.times[0]).await;
-        regions.all[0].update_table("t", change(Some("mine"))).await.unwrap();
+        regions.all[0]
+            .catalog()
+            .update_table("t", change(Some("mine")))
+            .await
+            .unwrap();
         keep_until(&regions.all[0], is_settled).await;
         put(&regions.all[0], "t", with(key("k", 1), "x", s(SECRET))).await;
         assert_eq!(with_secret(&stored(&regions.all[0]).await), 0);
-        regions.all[0].update_table("t", change(None)).await.unwrap();
+        regions.all[0].catalog().update_table("t", change(None)).await.unwrap();
         let rows_plain = async {
             while with_secret(&rows(&regions.all[0]).await) == 0 {
                 tokio::task::yield_now().await;
@@ -374,7 +387,7 @@ async fn a_key_is_kept_for_as_long_as_logs_need_it() {
             keep_until(&regions.all[0], |_| true).await;
         };
         tokio::select! {
-            () = regions.all[0].keep_table_keys(TableKeyOptions::default()) => panic!("keys are looked after for ever"),
+            () = regions.all[0].keys().keep_table_keys(TableKeyOptions::default()) => panic!("keys are looked after for ever"),
             waited = tokio::time::timeout(Duration::from_secs(20), rows_plain) => waited.unwrap(),
         }
         regions.all[0] = reopened(&regions.all[0], &regions.times[0]).await;

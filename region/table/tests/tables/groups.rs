@@ -13,7 +13,7 @@ use crate::{
 async fn update(region: &Region, change: impl FnOnce(&mut UpdateTable)) -> Result<(), TableError> {
     let mut update = UpdateTable::default();
     change(&mut update);
-    region.update_table("t", update).await.map(drop)
+    region.catalog().update_table("t", update).await.map(drop)
 }
 
 async fn ask_to_leave(region: &Region) {
@@ -46,7 +46,7 @@ async fn a_region_leaves_with_what_it_has_and_goes_on_alone() {
         ask_to_leave(c).await;
         assert_eq!(c.describe("t").unwrap().status, TableStatus::Updating);
         // The others do not have its last write yet, so it stays.
-        c.reconcile().await.unwrap();
+        c.background().reconcile().await.unwrap();
         assert_eq!(others(c).len(), 2);
         regions.settle().await;
         regions.restart(2).await;
@@ -91,7 +91,7 @@ async fn a_region_leaves_with_what_it_has_and_goes_on_alone() {
         update(c, |update| update.deletion_protection = Some(false))
             .await
             .unwrap();
-        c.delete_table("t").await.unwrap();
+        c.catalog().delete_table("t").await.unwrap();
         regions.settle().await;
         assert!(regions.all[2].describe("t").is_err());
         assert_eq!(others(&regions.all[0]), ["b"]);
@@ -108,7 +108,7 @@ async fn who_leaves_waits_for_who_is_out_of_reach() {
         put(b, "t", key("k", 1)).await;
         ask_to_leave(b).await;
         for _ in 0..3 {
-            b.reconcile().await.unwrap();
+            b.background().reconcile().await.unwrap();
         }
         assert_eq!(
             (others(b), b.describe("t").unwrap().status),
@@ -131,27 +131,27 @@ async fn a_session_is_seen_where_its_writes_are() {
         let (_, noted) = noting(put(a, "t", with(key("k", 1), "x", s("a")))).await;
         assert_eq!(noted.len(), 1);
         let mut seen = Seen::default();
-        a.note_seen(&mut seen, &noted);
+        a.merge().note_seen(&mut seen, &noted);
         let read = Seen::from_bytes(&seen.to_bytes("house").0, "house").unwrap();
-        assert!(a.has_seen(&read) && !b.has_seen(&read) && !c.has_seen(&read));
+        assert!(a.merge().has_seen(&read) && !b.merge().has_seen(&read) && !c.merge().has_seen(&read));
         let soon = Instant::now() + Duration::from_millis(20);
-        assert!(!b.await_seen(&read, soon).await);
+        assert!(!b.merge().await_seen(&read, soon).await);
         let later = Instant::now() + Duration::from_secs(30);
-        let (waited, delivered) = tokio::join!(b.await_seen(&read, later), deliver_all(a, b));
+        let (waited, delivered) = tokio::join!(b.merge().await_seen(&read, later), deliver_all(a, b));
         assert!(waited && delivered.unwrap() > 0);
-        assert!(b.has_seen(&read) && !c.has_seen(&read));
+        assert!(b.merge().has_seen(&read) && !c.merge().has_seen(&read));
         // What is written there in turn is seen only by who has both.
         put(b, "t", with(key("k", 2), "x", s("b"))).await;
         let mut both = read.clone();
-        b.note_seen(&mut both, &noted);
+        b.merge().note_seen(&mut both, &noted);
         deliver_all(b, c).await.unwrap();
-        assert!(b.has_seen(&both) && !a.has_seen(&both) && !c.has_seen(&both));
+        assert!(b.merge().has_seen(&both) && !a.merge().has_seen(&both) && !c.merge().has_seen(&both));
         deliver_all(a, c).await.unwrap();
-        assert!(c.has_seen(&both));
+        assert!(c.merge().has_seen(&both));
         // A change that is only passed over is waited for by nobody.
         let mut of_c = Seen::default();
-        c.note_seen(&mut of_c, &noted);
+        c.merge().note_seen(&mut of_c, &noted);
         deliver_all(b, a).await.unwrap();
-        assert!(a.has_seen(&of_c), "c has written nothing of its own");
+        assert!(a.merge().has_seen(&of_c), "c has written nothing of its own");
     }
 }

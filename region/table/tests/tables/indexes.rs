@@ -57,7 +57,7 @@ fn removing(name: &str) -> UpdateTable {
 
 async fn build<E: Engine>(tables: &Arc<Tables<E>>) {
     for _ in 0..STEPS_MAX {
-        if !tables.build_indexes().await.unwrap() {
+        if !tables.backfill().build_indexes().await.unwrap() {
             return;
         }
     }
@@ -84,7 +84,7 @@ async fn scanned<E: Engine>(tables: &Arc<Tables<E>>, index: Option<&str>) -> BTr
             start,
             ..ScanRequest::default()
         };
-        let page = tables.scan(&table, request).await.unwrap();
+        let page = tables.reads().scan(&table, request).await.unwrap();
         for stored in page.items {
             let item = stored.decode().unwrap();
             let place = format!("{:?} {:?}", item.get("p"), item.get("s"));
@@ -143,7 +143,7 @@ async fn an_added_index_gets_the_items_that_are_there() {
         put(&tables, "t", with(key("wrong type", 0), "h", n(1))).await;
         put(&tables, "t", with(key("empty", 0), "h", s(""))).await;
         put(&tables, "t", with(key("too long", 0), "h", s(&"x".repeat(2049)))).await;
-        let shown = tables.update_table("t", adding(by_h())).await.unwrap();
+        let shown = tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         assert_eq!(shown.status.code(), "UPDATING");
         assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Creating));
         build(&tables).await;
@@ -152,13 +152,16 @@ async fn an_added_index_gets_the_items_that_are_there() {
         let found = scanned(&tables, Some("by-h")).await;
         assert_eq!(found.len(), 100);
         let table = tables.table("t").unwrap();
-        let wrong = tables.put(&table, with(key("wrong type", 0), "h", n(2)), Default::default());
+        let wrong = tables
+            .writes()
+            .put(&table, with(key("wrong type", 0), "h", n(2)), Default::default());
         refused(
             wrong.await,
             "One or more parameter values were invalid: Type mismatch for Index Key h Expected: S Actual: N IndexName: by-h",
         );
         // What was left out can still be changed and deleted.
         tables
+            .writes()
             .delete(&table, &key("wrong type", 0), Default::default())
             .await
             .unwrap();
@@ -173,10 +176,10 @@ async fn until_an_index_is_filled_what_does_not_fit_it_is_written_and_stays_out(
         let (tables, _) = alone(spanning).await;
         put(&tables, "t", with(key("p", 1), "h", s("a"))).await;
         put(&tables, "t", with(key("q", 1), "h", s("b"))).await;
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         // Before any step, and once writes maintain the index.
         put(&tables, "t", with(key("p", 1), "h", n(1))).await;
-        tables.build_indexes().await.unwrap();
+        tables.backfill().build_indexes().await.unwrap();
         put(&tables, "t", with(key("q", 1), "h", s(""))).await;
         put(&tables, "t", with(key("r", 1), "h", s("c"))).await;
         assert_ne!(status(&tables, "by-h"), Some(IndexStatus::Active));
@@ -184,7 +187,9 @@ async fn until_an_index_is_filled_what_does_not_fit_it_is_written_and_stays_out(
         assert_eq!(scanned(&tables, Some("by-h")).await.len(), 1);
         index_is_true(&tables).await;
         let table = tables.table("t").unwrap();
-        let wrong = tables.put(&table, with(key("p", 1), "h", n(1)), Default::default());
+        let wrong = tables
+            .writes()
+            .put(&table, with(key("p", 1), "h", n(1)), Default::default());
         refused(
             wrong.await,
             "One or more parameter values were invalid: Type mismatch for Index Key h Expected: S Actual: N IndexName: by-h",
@@ -196,22 +201,22 @@ async fn until_an_index_is_filled_what_does_not_fit_it_is_written_and_stays_out(
 async fn an_index_that_is_not_active_is_not_read() {
     let (tables, _) = alone(MODES[0]).await;
     put(&tables, "t", with(key("p", 1), "h", s("a"))).await;
-    tables.update_table("t", adding(by_h())).await.unwrap();
+    tables.catalog().update_table("t", adding(by_h())).await.unwrap();
     let table = tables.table("t").unwrap();
     let request = || ScanRequest {
         index: Some("by-h"),
         ..ScanRequest::default()
     };
     refused(
-        tables.scan(&table, request()).await,
+        tables.reads().scan(&table, request()).await,
         "Cannot read from backfilling global secondary index: by-h",
     );
     build(&tables).await;
-    tables.update_table("t", removing("by-h")).await.unwrap();
+    tables.catalog().update_table("t", removing("by-h")).await.unwrap();
     assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Deleting));
     let table = tables.table("t").unwrap();
     refused(
-        tables.scan(&table, request()).await,
+        tables.reads().scan(&table, request()).await,
         "The table does not have the specified index: by-h",
     );
     build(&tables).await;
@@ -232,22 +237,22 @@ async fn one_index_is_created_or_deleted_at_a_time() {
         index_creates: vec![by_h(), other()],
         ..UpdateTable::default()
     };
-    refused(tables.update_table("t", both).await, simultaneous);
-    tables.update_table("t", adding(by_h())).await.unwrap();
-    refused(tables.update_table("t", adding(other())).await, simultaneous);
-    refused(tables.update_table("t", removing("by-g")).await, simultaneous);
+    refused(tables.catalog().update_table("t", both).await, simultaneous);
+    tables.catalog().update_table("t", adding(by_h())).await.unwrap();
+    refused(tables.catalog().update_table("t", adding(other())).await, simultaneous);
+    refused(tables.catalog().update_table("t", removing("by-g")).await, simultaneous);
     refused(
-        tables.update_table("t", adding(by_h())).await,
+        tables.catalog().update_table("t", adding(by_h())).await,
         "Attempting to create an index which already exists",
     );
     // The one that is being filled may go; until it has, nothing else is done.
-    tables.update_table("t", removing("by-h")).await.unwrap();
-    refused(tables.update_table("t", adding(other())).await, simultaneous);
+    tables.catalog().update_table("t", removing("by-h")).await.unwrap();
+    refused(tables.catalog().update_table("t", adding(other())).await, simultaneous);
     build(&tables).await;
-    tables.update_table("t", adding(other())).await.unwrap();
+    tables.catalog().update_table("t", adding(other())).await.unwrap();
     build(&tables).await;
     refused(
-        tables.update_table("t", removing("nothing")).await,
+        tables.catalog().update_table("t", removing("nothing")).await,
         "Requested resource not found",
     );
 }
@@ -260,25 +265,25 @@ async fn the_twenty_first_index_is_refused() {
             name: format!("index-{number}"),
             ..by_h()
         };
-        tables.update_table("t", adding(index)).await.unwrap();
+        tables.catalog().update_table("t", adding(index)).await.unwrap();
         build(&tables).await;
     }
     refused(
-        tables.update_table("t", adding(by_h())).await,
+        tables.catalog().update_table("t", adding(by_h())).await,
         "One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit of 20",
     );
     // The index `by-g` lists one attribute already.
-    tables.update_table("t", removing("index-1")).await.unwrap();
+    tables.catalog().update_table("t", removing("index-1")).await.unwrap();
     build(&tables).await;
     let listing = |count: usize| NewIndex {
         projection: Projection::Include((0..count).map(|number| format!("a{number}")).collect()),
         ..by_h()
     };
     refused(
-        tables.update_table("t", adding(listing(100))).await,
+        tables.catalog().update_table("t", adding(listing(100))).await,
         "One or more parameter values were invalid: Number of NonKeyAttributes in all indexes exceeds the limit of 100",
     );
-    tables.update_table("t", adding(listing(99))).await.unwrap();
+    tables.catalog().update_table("t", adding(listing(99))).await.unwrap();
 }
 
 #[tokio::test]
@@ -288,25 +293,25 @@ async fn a_removed_index_leaves_no_entries() {
         for number in 0..300 {
             put(&tables, "t", with(key("p", number), "h", s("same"))).await;
         }
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         build(&tables).await;
         assert_eq!(entries(&tables).await, 300);
-        tables.update_table("t", removing("by-h")).await.unwrap();
+        tables.catalog().update_table("t", removing("by-h")).await.unwrap();
         build(&tables).await;
         assert_eq!(entries(&tables).await, 0);
         // While it is being filled, too.
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         for _ in 0..3 {
-            tables.build_indexes().await.unwrap();
+            tables.backfill().build_indexes().await.unwrap();
         }
         assert_ne!(entries(&tables).await, 0);
         assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Backfilling));
-        assert_eq!(tables.index_builds()[0].looked_at, 256);
-        tables.update_table("t", removing("by-h")).await.unwrap();
+        assert_eq!(tables.indexes().index_builds()[0].looked_at, 256);
+        tables.catalog().update_table("t", removing("by-h")).await.unwrap();
         build(&tables).await;
         assert_eq!(entries(&tables).await, 0);
         // An index of the same name is another one.
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         build(&tables).await;
         index_is_true(&tables).await;
     }
@@ -331,10 +336,10 @@ async fn writes_during_a_back_fill_are_neither_lost_nor_doubled() {
                         tokio::task::yield_now().await;
                         let at = key("p", (round * 37 + writer * 11) % 500);
                         let done = if round % 5 == 0 {
-                            tables.delete(&table, &at, Default::default()).await
+                            tables.writes().delete(&table, &at, Default::default()).await
                         } else {
                             let new = with(at, "h", s(&format!("{}", round % 9)));
-                            tables.put(&table, new, Default::default()).await
+                            tables.writes().put(&table, new, Default::default()).await
                         };
                         done.unwrap();
                         round += 1;
@@ -343,12 +348,12 @@ async fn writes_during_a_back_fill_are_neither_lost_nor_doubled() {
             })
             .collect();
         for _ in 0..3 {
-            tables.update_table("t", adding(by_h())).await.unwrap();
+            tables.catalog().update_table("t", adding(by_h())).await.unwrap();
             build(&tables).await;
-            tables.update_table("t", removing("by-h")).await.unwrap();
+            tables.catalog().update_table("t", removing("by-h")).await.unwrap();
             build(&tables).await;
         }
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         build(&tables).await;
         stop.store(true, Ordering::Relaxed);
         for writer in writers {
@@ -365,17 +370,17 @@ async fn a_back_fill_waits_for_the_writes_that_do_not_know_the_index() {
         let tables = Tables::open(engine, options("a", &["a"], &Time::at(NOW)))
             .await
             .unwrap();
-        tables.create_table(definition("t")).await.unwrap();
+        tables.catalog().create_table(definition("t")).await.unwrap();
         // A new item, on its way to the disk, which nobody sees yet.
         tables.engine().set_open(false);
         let table = tables.table("t").unwrap();
         let writer = Arc::clone(&tables);
         let write = tokio::spawn(async move {
             let new = with(key("p", 1), "h", s("a"));
-            writer.put(&table, new, Default::default()).await
+            writer.writes().put(&table, new, Default::default()).await
         });
         tables.engine().one_waits().await;
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         let builder = Arc::clone(&tables);
         let built = tokio::spawn(async move { build(&builder).await });
         for _ in 0..1_000 {
@@ -398,16 +403,16 @@ async fn a_removed_index_is_emptied_after_the_writes_that_still_know_it() {
         let tables = Tables::open(engine, options("a", &["a"], &Time::at(NOW)))
             .await
             .unwrap();
-        tables.create_table(definition("t")).await.unwrap();
+        tables.catalog().create_table(definition("t")).await.unwrap();
         tables.engine().set_open(false);
         let table = tables.table("t").unwrap();
         let writer = Arc::clone(&tables);
         let write = tokio::spawn(async move {
             let new = with(key("p", 1), "g", s("a"));
-            writer.put(&table, new, Default::default()).await
+            writer.writes().put(&table, new, Default::default()).await
         });
         tables.engine().one_waits().await;
-        tables.update_table("t", removing("by-g")).await.unwrap();
+        tables.catalog().update_table("t", removing("by-g")).await.unwrap();
         let builder = Arc::clone(&tables);
         let emptied = tokio::spawn(async move { build(&builder).await });
         for _ in 0..1_000 {
@@ -430,17 +435,17 @@ async fn a_back_fill_goes_on_after_a_restart() {
         for number in 0..1_000 {
             put(&tables, "t", with(key("p", number), "h", s("same"))).await;
         }
-        tables.update_table("t", adding(by_h())).await.unwrap();
+        tables.catalog().update_table("t", adding(by_h())).await.unwrap();
         // Waiting for older writes, then two pages.
         for _ in 0..3 {
-            tables.build_indexes().await.unwrap();
+            tables.backfill().build_indexes().await.unwrap();
         }
-        let before = tables.index_builds()[0].looked_at;
+        let before = tables.indexes().index_builds()[0].looked_at;
         assert_eq!(before, 256);
         tables = Tables::open(tables.engine().crash(), options("a", &["a"], &time))
             .await
             .unwrap();
-        assert_eq!(tables.index_builds()[0].looked_at, before);
+        assert_eq!(tables.indexes().index_builds()[0].looked_at, before);
         assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Creating));
         put(&tables, "t", with(key("p", 5), "h", s("other"))).await;
         build(&tables).await;
@@ -450,7 +455,7 @@ async fn a_back_fill_goes_on_after_a_restart() {
             .unwrap();
         assert_eq!(status(&tables, "by-h"), Some(IndexStatus::Active));
         // So does taking one away.
-        tables.update_table("t", removing("by-h")).await.unwrap();
+        tables.catalog().update_table("t", removing("by-h")).await.unwrap();
         tables = Tables::open(tables.engine().crash(), options("a", &["a"], &time))
             .await
             .unwrap();
@@ -479,8 +484,12 @@ async fn throughput_of_an_index_does_not_bring_it_back() {
         },
         ..UpdateTable::default()
     };
-    regions.all[0].update_table("t", removing("by-g")).await.unwrap();
-    regions.all[1].update_table("t", changing).await.unwrap();
+    regions.all[0]
+        .catalog()
+        .update_table("t", removing("by-g"))
+        .await
+        .unwrap();
+    regions.all[1].catalog().update_table("t", changing).await.unwrap();
     regions.settle().await;
     for region in &regions.all {
         assert!(region.describe("t").unwrap().global_indexes.is_empty());
@@ -497,21 +506,29 @@ async fn every_replica_fills_its_own_copy_while_all_write() {
             put(region, "t", with(key("p", number), "h", s(&format!("{}", number % 5)))).await;
         }
         regions.settle().await;
-        regions.all[1].update_table("t", adding(by_h())).await.unwrap();
+        regions.all[1]
+            .catalog()
+            .update_table("t", adding(by_h()))
+            .await
+            .unwrap();
         // Every region writes before it knows of the index; one of them what cannot be a key there.
         for (at, region) in regions.all.iter().enumerate() {
             put(region, "t", with(key("p", at as i64), "h", s(region.region()))).await;
             put(region, "t", with(key("new", at as i64), "h", s(region.region()))).await;
         }
         put(&regions.all[2], "t", with(key("wrong", 1), "h", n(1))).await;
-        regions.all[1].build_indexes().await.unwrap();
+        regions.all[1].backfill().build_indexes().await.unwrap();
         regions.settle().await;
         regions.agree("t").await;
         for region in &regions.all {
             index_is_true(region).await;
             assert!(get(region, "t", &key("wrong", 1)).await.is_some());
         }
-        regions.all[2].update_table("t", removing("by-h")).await.unwrap();
+        regions.all[2]
+            .catalog()
+            .update_table("t", removing("by-h"))
+            .await
+            .unwrap();
         regions.settle().await;
         regions.agree("t").await;
         for region in &regions.all {
@@ -531,7 +548,7 @@ async fn two_regions_that_add_an_index_of_one_name_end_with_one() {
     let mut other = by_h();
     other.keys.partition.name = "i".into();
     for (region, index) in regions.all.iter().zip([by_h(), other]) {
-        region.update_table("t", adding(index)).await.unwrap();
+        region.catalog().update_table("t", adding(index)).await.unwrap();
         build(region).await;
     }
     regions.settle().await;
@@ -548,7 +565,7 @@ async fn a_region_joins_while_an_index_is_being_filled() {
     for spanning in MODES {
         let regions = Regions::new(spanning, &["a", "b"]).await;
         let first = &regions.all[0];
-        first.create_table(definition("t")).await.unwrap();
+        first.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..500 {
             put(first, "t", with(key("p", number), "h", s(&format!("{}", number % 5)))).await;
         }
@@ -556,12 +573,12 @@ async fn a_region_joins_while_an_index_is_being_filled() {
             replica_creates: vec!["b".into()],
             ..UpdateTable::default()
         };
-        first.update_table("t", joining).await.unwrap();
-        first.update_table("t", adding(by_h())).await.unwrap();
-        first.build_indexes().await.unwrap();
-        first.build_indexes().await.unwrap();
+        first.catalog().update_table("t", joining).await.unwrap();
+        first.catalog().update_table("t", adding(by_h())).await.unwrap();
+        first.backfill().build_indexes().await.unwrap();
+        first.backfill().build_indexes().await.unwrap();
         regions.settle().await;
-        assert!(regions.all[1].is_settled("t"));
+        assert!(regions.all[1].local().is_settled("t"));
         regions.agree("t").await;
         index_is_true(&regions.all[1]).await;
     }

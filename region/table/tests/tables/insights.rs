@@ -13,7 +13,7 @@ const ALL: Option<InsightsMode> = Some(InsightsMode::AccessedAndThrottledKeys);
 
 /// The keys of one kind with their weight.
 fn told(tables: &Region, index: Option<&str>, kind: InsightsKind) -> Vec<(Item, f64)> {
-    let reports = tables.insights_report("t", index, 5).unwrap();
+    let reports = tables.catalog().insights_report("t", index, 5).unwrap();
     let report = reports.into_iter().find(|report| report.kind == kind);
     report.map(|report| report.keys).unwrap_or_default()
 }
@@ -22,9 +22,9 @@ fn told(tables: &Region, index: Option<&str>, kind: InsightsKind) -> Vec<(Item, 
 async fn accessed_keys_are_counted_with_what_they_consume() {
     let (tables, table) = alone(Spanning::Yes).await;
     put(&tables, "t", key("before", 1)).await;
-    assert_eq!(tables.insights_report("t", None, 5).unwrap(), []);
-    tables.set_insights("t", None, ALL).await.unwrap();
-    tables.set_insights("t", Some("by-g"), ALL).await.unwrap();
+    assert_eq!(tables.catalog().insights_report("t", None, 5).unwrap(), []);
+    tables.catalog().set_insights("t", None, ALL).await.unwrap();
+    tables.catalog().set_insights("t", Some("by-g"), ALL).await.unwrap();
     let table = tables.table(table.name()).unwrap();
 
     // A unit for each index that has it, too; the local one's are the table's.
@@ -32,9 +32,10 @@ async fn accessed_keys_are_counted_with_what_they_consume() {
     put(&tables, "t", key("a", 2)).await;
     put(&tables, "t", with(key("b", 1), "l", s("x"))).await;
     for consistent in [true, false] {
-        tables.get_item(&table, &key("a", 1), consistent).await.unwrap();
+        tables.reads().get_item(&table, &key("a", 1), consistent).await.unwrap();
     }
     tables
+        .reads()
         .get_items(&table, &[key("a", 2), key("none", 1)], true)
         .await
         .unwrap();
@@ -45,7 +46,7 @@ async fn accessed_keys_are_counted_with_what_they_consume() {
         values_bytes: 0,
         old_on_failure: false,
     };
-    tables.transact_write(vec![delete], None).await.unwrap();
+    tables.writes().transact_write(vec![delete], None).await.unwrap();
 
     let partitions = |name: &str| item([("p", s(name))]);
     assert_eq!(
@@ -72,20 +73,21 @@ async fn accessed_keys_are_counted_with_what_they_consume() {
     assert_eq!(told(&tables, None, InsightsKind::ThrottledPartitions), []);
 
     // What was counted ends with the setting, and an index's are its own.
-    tables.set_insights("t", None, None).await.unwrap();
+    tables.catalog().set_insights("t", None, None).await.unwrap();
     put(&tables, "t", key("a", 1)).await;
-    assert_eq!(tables.insights_report("t", None, 5).unwrap(), []);
+    assert_eq!(tables.catalog().insights_report("t", None, 5).unwrap(), []);
     assert_eq!(told(&tables, Some("by-g"), InsightsKind::AccessedPartitions).len(), 1);
-    let setting = tables.insights("t", None).unwrap().unwrap();
+    let setting = tables.catalog().insights("t", None).unwrap().unwrap();
     assert!(!setting.enabled);
     let listed: Vec<_> = tables
+        .catalog()
         .all_insights(Some("t"))
         .into_iter()
         .map(|(_, index, setting)| (index, setting.enabled))
         .collect();
     assert_eq!(listed, [(None, false), (Some("by-g".to_owned()), true)]);
     for index in ["by-l", "none"] {
-        let refused = tables.set_insights("t", Some(index), ALL).await;
+        let refused = tables.catalog().set_insights("t", Some(index), ALL).await;
         assert!(matches!(refused, Err(TableError::ResourceNotFound(_))), "{refused:?}");
     }
 }
@@ -96,7 +98,7 @@ async fn queries_count_their_partition_key() {
     for number in 0..4 {
         put(&tables, "t", with(key("a", number), "x", s(&"x".repeat(3000)))).await;
     }
-    tables.set_insights("t", None, ALL).await.unwrap();
+    tables.catalog().set_insights("t", None, ALL).await.unwrap();
     let table = tables.table("t").unwrap();
     let query = Query {
         index: None,
@@ -110,7 +112,7 @@ async fn queries_count_their_partition_key() {
         consistent: true,
         fetch_base: false,
     };
-    let page = tables.query(&table, query).await.unwrap();
+    let page = tables.reads().query(&table, query).await.unwrap();
     assert_eq!(page.items.len(), 4);
     let counted = told(&tables, None, InsightsKind::AccessedPartitions);
     assert_eq!(counted, [(item([("p", s("a"))]), page.capacity.table)]);
@@ -135,15 +137,16 @@ async fn throttled_keys_are_counted_by_request() {
     let mut create = definition("t");
     create.billing = Billing::Provisioned(Throughput { read: 1, write: 1 });
     create.global_indexes[0].throughput = Some(Throughput { read: 1, write: 1 });
-    tables.create_table(create).await.unwrap();
+    tables.catalog().create_table(create).await.unwrap();
     tables
+        .catalog()
         .set_insights("t", None, Some(InsightsMode::ThrottledKeys))
         .await
         .unwrap();
     let table = tables.table("t").unwrap();
     let mut refused = 0.0;
     for _ in 0..400 {
-        let wrote = tables.put(&table, key("hot", 1), Default::default()).await;
+        let wrote = tables.writes().put(&table, key("hot", 1), Default::default()).await;
         refused += f64::from(u8::from(wrote.is_err()));
     }
     assert!(refused > 10.0);
@@ -157,6 +160,7 @@ async fn throttled_keys_are_counted_by_request() {
     );
     // Nothing else is counted in this mode.
     let kinds: Vec<_> = tables
+        .catalog()
         .insights_report("t", None, 5)
         .unwrap()
         .into_iter()

@@ -28,9 +28,12 @@ async fn with_writes_parted(mode: Spanning) -> Regions {
         if number % 2 == 0 { &mut to_a } else { &mut to_c }.push(batch);
     }
     assert!(!to_a.is_empty() && !to_c.is_empty());
-    assert!(a.apply_all(to_a).await.iter().all(Result::is_ok));
-    assert!(c.apply_all(to_c).await.iter().all(Result::is_ok));
-    assert_ne!(a.digest("t").await.unwrap(), c.digest("t").await.unwrap());
+    assert!(a.merge().apply_all(to_a).await.iter().all(Result::is_ok));
+    assert!(c.merge().apply_all(to_c).await.iter().all(Result::is_ok));
+    assert_ne!(
+        a.reads().digest("t").await.unwrap(),
+        c.reads().digest("t").await.unwrap()
+    );
     regions
 }
 
@@ -43,7 +46,7 @@ async fn what_only_some_have_of_a_lost_incarnation_reaches_everybody() {
         assert_eq!(regions.agree_on_digests("t").await, 40, "{mode:?}");
         for region in &regions.all {
             assert_eq!(region.table_named("t").unwrap().status(), TableStatus::Active);
-            assert!(region.copies_due().is_empty());
+            assert!(region.merge().copies_due().is_empty());
         }
         // Once is enough: nothing is left to exchange, and what is written now is replicated as ever.
         let logged = regions.logged();
@@ -64,7 +67,7 @@ async fn a_replica_that_is_removed_and_silent_is_given_up() {
             replica_deletes: vec!["b".into()],
             ..UpdateTable::default()
         };
-        a.update_table("t", removal).await.unwrap();
+        a.catalog().update_table("t", removal).await.unwrap();
         let reached = ["a", "c"];
         regions.settle_among(&reached).await;
         regions.times.iter().for_each(|time| time.set(NOW + GIVEN_UP_MS - 1));
@@ -74,12 +77,15 @@ async fn a_replica_that_is_removed_and_silent_is_given_up() {
             TableStatus::Updating,
             "it may still answer"
         );
-        assert_ne!(a.digest("t").await.unwrap(), c.digest("t").await.unwrap());
+        assert_ne!(
+            a.reads().digest("t").await.unwrap(),
+            c.reads().digest("t").await.unwrap()
+        );
 
         regions.times.iter().for_each(|time| time.set(NOW + GIVEN_UP_MS));
         regions.settle_among(&reached).await;
-        let digest = a.digest("t").await.unwrap();
-        assert_eq!(digest, c.digest("t").await.unwrap(), "{mode:?}");
+        let digest = a.reads().digest("t").await.unwrap();
+        assert_eq!(digest, c.reads().digest("t").await.unwrap(), "{mode:?}");
         let of_b = |region: &Region| {
             region
                 .describe("t")
@@ -101,6 +107,6 @@ async fn a_replica_that_is_removed_and_silent_is_given_up() {
         regions.settle().await;
         assert!(b.table_named("t").is_err());
         assert!(!owners(b).await.contains(&id));
-        assert_eq!(a.digest("t").await.unwrap(), digest);
+        assert_eq!(a.reads().digest("t").await.unwrap(), digest);
     }
 }

@@ -38,11 +38,11 @@ fn deletes(region: &str) -> UpdateTable {
 }
 
 async fn ask(by: &Region, of: &str) -> Result<Description, TableError> {
-    by.update_table("t", creates(of)).await
+    by.catalog().update_table("t", creates(of)).await
 }
 
 async fn take_back(by: &Region, of: &str) -> Result<Description, TableError> {
-    by.update_table("t", deletes(of)).await
+    by.catalog().update_table("t", deletes(of)).await
 }
 
 /// What a region shows of another's replica of `t`.
@@ -82,9 +82,9 @@ async fn a_regions_own_table_is_nobodys_replica() {
             let owner = 1 - asker;
             {
                 let (asking, owning) = (&regions.all[asker], &regions.all[owner]);
-                asking.create_table(definition("t")).await.unwrap();
+                asking.catalog().create_table(definition("t")).await.unwrap();
                 put(asking, "t", key("theirs", 1)).await;
-                owning.create_table(definition("t")).await.unwrap();
+                owning.catalog().create_table(definition("t")).await.unwrap();
                 put(owning, "t", key("mine", 1)).await;
                 orders.insert(id(asking) < id(owning));
                 let table = id(owning);
@@ -102,9 +102,9 @@ async fn a_regions_own_table_is_nobodys_replica() {
                 assert_untouched(owning, table, "mine").await;
                 assert!(get(owning, "t", &key("theirs", 1)).await.is_none());
                 assert_eq!(shown(asking, owning.region()), failed(), "{mode:?} {later} {asker}");
-                assert!(asking.is_settled("t"), "it can be changed again");
+                assert!(asking.local().is_settled("t"), "it can be changed again");
                 assert!(get(asking, "t", &key("theirs", 1)).await.is_some());
-                let told = |region: &Region| (region.counts().refused_replicas, region.failed_replicas());
+                let told = |region: &Region| (region.counts().refused_replicas, region.local().failed_replicas());
                 assert_eq!((told(owning), told(asking)), ((1, 1), (0, 1)));
 
                 // What either writes from here on stays its own.
@@ -129,7 +129,10 @@ async fn a_regions_own_table_is_nobodys_replica() {
             take_back(asking, owning.region()).await.unwrap();
             regions.settle().await;
             assert_eq!(shown(asking, owning.region()), None);
-            assert_eq!((asking.failed_replicas(), owning.failed_replicas()), (0, 0));
+            assert_eq!(
+                (asking.local().failed_replicas(), owning.local().failed_replicas()),
+                (0, 0)
+            );
             assert_untouched(owning, table, "mine").await;
             // Now it is known.
             let known = ask(asking, owning.region()).await.unwrap_err();
@@ -139,7 +142,7 @@ async fn a_regions_own_table_is_nobodys_replica() {
             );
 
             // Once the name is free there, it can be asked anew.
-            owning.delete_table("t").await.unwrap();
+            owning.catalog().delete_table("t").await.unwrap();
             regions.settle().await;
             assert!(!owners(owning).await.contains(&table));
             ask(asking, owning.region()).await.unwrap();
@@ -156,27 +159,27 @@ async fn a_failed_replica_stays_so_until_it_is_asked_for_anew() {
     for mode in MODES {
         let regions = regions(mode, &["a", "b"]).await;
         let (a, b) = (&regions.all[0], &regions.all[1]);
-        a.create_table(definition("t")).await.unwrap();
-        b.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
+        b.catalog().create_table(definition("t")).await.unwrap();
         ask(a, "b").await.unwrap();
         regions.settle().await;
         assert_eq!(shown(a, "b"), failed());
-        b.delete_table("t").await.unwrap();
+        b.catalog().delete_table("t").await.unwrap();
         regions.settle().await;
         assert!(b.table_named("t").is_err());
         assert_eq!(shown(a, "b"), failed());
         // The name is b's to use again, too.
-        b.create_table(definition("t")).await.unwrap();
+        b.catalog().create_table(definition("t")).await.unwrap();
         put(b, "t", key("mine", 1)).await;
         regions.settle().await;
         assert_untouched(b, id(b), "mine").await;
         // With its last replica, the table goes, and nothing of it is left anywhere.
         let table = id(a);
-        a.delete_table("t").await.unwrap();
+        a.catalog().delete_table("t").await.unwrap();
         regions.settle().await;
         assert!(a.table_named("t").is_err());
         assert!(!owners(a).await.contains(&table) && !owners(b).await.contains(&table));
-        assert_eq!((a.failed_replicas(), b.failed_replicas()), (0, 0));
+        assert_eq!((a.local().failed_replicas(), b.local().failed_replicas()), (0, 0));
     }
 }
 
@@ -185,7 +188,7 @@ async fn regions_that_ask_each_other_keep_their_own_tables() {
     for mode in MODES {
         let regions = regions(mode, &["a", "b", "c"]).await;
         for region in &regions.all {
-            region.create_table(definition("t")).await.unwrap();
+            region.catalog().create_table(definition("t")).await.unwrap();
             put(region, "t", key(region.region(), 1)).await;
         }
         let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
@@ -198,7 +201,7 @@ async fn regions_that_ask_each_other_keep_their_own_tables() {
             (failed(), failed(), failed())
         );
         for region in &regions.all {
-            assert!(region.is_settled("t"));
+            assert!(region.local().is_settled("t"));
             assert!(get(region, "t", &key(region.region(), 1)).await.is_some());
         }
         assert_eq!(b.counts().refused_replicas, 2);
@@ -211,10 +214,10 @@ async fn a_request_that_comes_late_finds_the_name_taken() {
     for mode in MODES {
         let regions = regions(mode, &["a", "b"]).await;
         let (a, b) = (&regions.all[0], &regions.all[1]);
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         ask(a, "b").await.unwrap();
         regions.times[1].set(NOW + 3_600_000);
-        b.create_table(definition("t")).await.unwrap();
+        b.catalog().create_table(definition("t")).await.unwrap();
         put(b, "t", key("mine", 1)).await;
         let table = id(b);
         regions.times[0].set(NOW + 3_600_000);
@@ -232,15 +235,15 @@ async fn of_two_requests_the_first_is_taken() {
             let regions = regions(mode, &["a", "b", "c"]).await;
             let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
             for region in [a, b] {
-                region.create_table(definition("t")).await.unwrap();
+                region.catalog().create_table(definition("t")).await.unwrap();
                 put(region, "t", key(region.region(), 1)).await;
                 ask(region, "c").await.unwrap();
             }
             let (one, other) = if first == 0 { (a, b) } else { (b, a) };
             deliver_all(one, c).await.unwrap();
-            c.reconcile().await.unwrap();
+            c.background().reconcile().await.unwrap();
             // From here on the name is taken, for requests and for CreateTable.
-            let refused = c.create_table(definition("t")).await.unwrap_err();
+            let refused = c.catalog().create_table(definition("t")).await.unwrap_err();
             assert!(matches!(refused, TableError::ResourceInUse(_)));
             regions.settle().await;
             assert_eq!(shown(one, "c"), Some((ReplicaStatus::Active, None)));
@@ -259,25 +262,25 @@ async fn a_request_is_taken_back_before_it_is_answered() {
         for heard in [false, true] {
             let regions = regions(mode, &["a", "b"]).await;
             let (a, b) = (&regions.all[0], &regions.all[1]);
-            a.create_table(definition("t")).await.unwrap();
+            a.catalog().create_table(definition("t")).await.unwrap();
             put(a, "t", key("k", 1)).await;
             let table = id(a);
             ask(a, "b").await.unwrap();
             if heard {
                 deliver_all(a, b).await.unwrap();
-                b.reconcile().await.unwrap();
+                b.background().reconcile().await.unwrap();
                 assert_eq!(b.table_named("t").unwrap().status(), TableStatus::Creating);
             }
-            assert!(!a.is_settled("t"));
+            assert!(!a.local().is_settled("t"));
             take_back(a, "b").await.unwrap();
             assert_eq!(shown(a, "b"), None);
-            a.delete_table("t").await.unwrap();
+            a.catalog().delete_table("t").await.unwrap();
             regions.settle_among(&["a"]).await;
             assert!(a.table_named("t").is_err());
             regions.settle().await;
             assert!(a.table_named("t").is_err() && b.table_named("t").is_err());
             assert!(!owners(a).await.contains(&table) && !owners(b).await.contains(&table));
-            b.create_table(definition("t")).await.unwrap();
+            b.catalog().create_table(definition("t")).await.unwrap();
         }
     }
 }
@@ -325,7 +328,7 @@ async fn a_table_that_was_made_after_a_loss_keeps_its_name() {
         let global = id(&regions.all[0]);
         regions.replace(1).await;
         let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
-        b.create_table(definition("t")).await.unwrap();
+        b.catalog().create_table(definition("t")).await.unwrap();
         put(b, "t", key("mine", 1)).await;
         let table = id(b);
         assert_ne!(table, global);
@@ -333,9 +336,12 @@ async fn a_table_that_was_made_after_a_loss_keeps_its_name() {
         assert_untouched(b, table, "mine").await;
         for region in [a, c] {
             assert_eq!((id(region), shown(region, "b")), (global, failed()));
-            assert!(region.is_settled("t"));
+            assert!(region.local().is_settled("t"));
         }
-        assert_eq!(a.digest("t").await.unwrap(), c.digest("t").await.unwrap());
+        assert_eq!(
+            a.reads().digest("t").await.unwrap(),
+            c.reads().digest("t").await.unwrap()
+        );
     }
 }
 
@@ -376,14 +382,14 @@ impl Walk {
         let region = &self.regions.all[at];
         let table = region.table_named("t").map(|table| table.id()).ok();
         match dice.below(7) {
-            0 | 1 => drop(region.create_table(definition("t")).await),
-            2 if at != other => drop(region.update_table("t", creates(NAMES[other])).await),
+            0 | 1 => drop(region.catalog().create_table(definition("t")).await),
+            2 if at != other => drop(region.catalog().update_table("t", creates(NAMES[other])).await),
             3 if at != other => {
-                let done = region.update_table("t", deletes(NAMES[other])).await.is_ok();
+                let done = region.catalog().update_table("t", deletes(NAMES[other])).await.is_ok();
                 self.ordered.extend(table.filter(|_| done).map(|table| (other, table)));
             }
             4 => {
-                let done = region.delete_table("t").await.is_ok();
+                let done = region.catalog().delete_table("t").await.is_ok();
                 self.ordered.extend(table.filter(|_| done).map(|table| (at, table)));
             }
             5 if at != other => drop(self.cut.insert((at.min(other), at.max(other)))),
@@ -400,7 +406,7 @@ impl Walk {
                 // What cannot be had now comes again.
                 let _ = deliver_all(region, &self.regions.all[other]).await;
             }
-            1 => region.reconcile().await.unwrap(),
+            1 => region.background().reconcile().await.unwrap(),
             _ => drop(self.regions.join(region, &self.reached(at)).await),
         }
     }
@@ -446,7 +452,10 @@ impl Walk {
                 match replica.entry.status {
                     ReplicaStatus::Active => {
                         assert_eq!(theirs, ours, "{context}: ACTIVE, and not its table");
-                        let digests = (there.digest("t").await.unwrap(), region.digest("t").await.unwrap());
+                        let digests = (
+                            there.reads().digest("t").await.unwrap(),
+                            region.reads().digest("t").await.unwrap(),
+                        );
                         assert_eq!(digests.0, digests.1, "{context}: ACTIVE, and does not replicate");
                     }
                     ReplicaStatus::Failed => assert_ne!(theirs, ours, "{context}"),

@@ -37,7 +37,11 @@ async fn filled(mode: geodynamo_storage::Spanning) -> (Region, std::sync::Arc<Ta
             .filter(|(name, _)| *name == "p" || *name == "s")
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        tables.delete(&table, &key, WriteOptions::default()).await.unwrap();
+        tables
+            .writes()
+            .delete(&table, &key, WriteOptions::default())
+            .await
+            .unwrap();
         put(&tables, "t", item).await;
     }
     (tables, table)
@@ -151,7 +155,7 @@ async fn query_all(
             consistent: false,
             fetch_base: false,
         };
-        let page = tables.query(table, query).await.unwrap();
+        let page = tables.reads().query(table, query).await.unwrap();
         assert!(limit.is_none_or(|limit| page.scanned <= limit));
         assert_eq!(page.scanned, page.items.len());
         all.extend(items(&page));
@@ -194,7 +198,7 @@ async fn scan_segments_cover_everything_once() {
                         segment: Some((segment, total)),
                         ..ScanRequest::default()
                     };
-                    let page = tables.scan(&table, request).await.unwrap();
+                    let page = tables.reads().scan(&table, request).await.unwrap();
                     found.extend(items(&page));
                     match page.last_key {
                         None => break,
@@ -210,7 +214,7 @@ async fn scan_segments_cover_everything_once() {
             segment,
             ..ScanRequest::default()
         };
-        assert!(tables.scan(&table, request).await.is_err());
+        assert!(tables.reads().scan(&table, request).await.is_err());
     }
 }
 
@@ -220,7 +224,7 @@ async fn scan_segments_cover_everything_once() {
 async fn a_scan_costs_in_every_partition() {
     let (tables, table) = alone(Spanning::Yes).await;
     let cost = async |table: &Table, request: ScanRequest<'_>| {
-        let halves = tables.scan(table, request).await.unwrap().capacity.total();
+        let halves = tables.reads().scan(table, request).await.unwrap().capacity.total();
         halves * 2.0
     };
     let scan = |index, segment| ScanRequest {
@@ -257,7 +261,7 @@ async fn a_scan_costs_in_every_partition() {
             ..definition(&format!("provisioned-{read}"))
         };
         create.global_indexes[0].throughput = Some(Throughput { read: 1, write: 1 });
-        tables.create_table(create).await.unwrap();
+        tables.catalog().create_table(create).await.unwrap();
         let table = tables.table(&format!("provisioned-{read}")).unwrap();
         assert_eq!(cost(&table, scan(None, None)).await, expected, "{read} {write}");
         assert_eq!(cost(&table, scan(Some("by-l"), None)).await, expected, "{read} {write}");
@@ -286,7 +290,11 @@ async fn a_scan_costs_in_every_partition() {
     );
     let (mut start, mut paged, mut pages) = (None, 0.0, 0.0);
     loop {
-        let page = tables.scan(&table, ScanRequest { start, ..limited(7) }).await.unwrap();
+        let page = tables
+            .reads()
+            .scan(&table, ScanRequest { start, ..limited(7) })
+            .await
+            .unwrap();
         paged += page.capacity.table * 2.0;
         pages += 1.0;
         match page.last_key {
@@ -305,7 +313,7 @@ async fn a_query_of_one_item_cannot_go_on() {
     create.keys.sort = None;
     create.local_indexes = Vec::new();
     create.global_indexes[0].keys.sort = None;
-    tables.create_table(create).await.unwrap();
+    tables.catalog().create_table(create).await.unwrap();
     let table = tables.table("hash").unwrap();
     let key = |p: &str| item([("p", s(p))]);
     for p in ["a", "b"] {
@@ -323,10 +331,14 @@ async fn a_query_of_one_item_cannot_go_on() {
         consistent: false,
         fetch_base: false,
     };
-    let page = tables.query(&table, query(None, "a", None)).await.unwrap();
+    let page = tables.reads().query(&table, query(None, "a", None)).await.unwrap();
     assert_eq!((page.items.len(), page.last_key), (1, None));
     for start in [key("a"), key("b"), Item::new()] {
-        let error = tables.query(&table, query(None, "a", Some(start))).await.unwrap_err();
+        let error = tables
+            .reads()
+            .query(&table, query(None, "a", Some(start)))
+            .await
+            .unwrap_err();
         let text = error.to_string();
         assert!(
             text.starts_with("The provided exclusive start key is invalid: "),
@@ -334,9 +346,14 @@ async fn a_query_of_one_item_cannot_go_on() {
         );
     }
     // An index without a sort key has many items of one key.
-    let first = tables.query(&table, query(Some("by-g"), "g", None)).await.unwrap();
+    let first = tables
+        .reads()
+        .query(&table, query(Some("by-g"), "g", None))
+        .await
+        .unwrap();
     assert!(first.last_key.is_some());
     let second = tables
+        .reads()
         .query(&table, query(Some("by-g"), "g", first.last_key))
         .await
         .unwrap();
@@ -363,16 +380,17 @@ async fn indexes_show_what_they_project_and_filters_leave_out_after_reading() {
             consistent: false,
             fetch_base,
         };
-        let page = tables.query(&table, query(None, false)).await.unwrap();
+        let page = tables.reads().query(&table, query(None, false)).await.unwrap();
         let without_y = item([("p", s("a")), ("s", n(1)), ("g", s("g")), ("x", n(1))]);
         assert_eq!(items(&page)[0], without_y);
         assert_eq!((page.capacity.table, page.capacity.global.len()), (0.0, 1));
         assert_eq!(page.capacity.total(), 0.5);
-        let page = tables.query(&table, query(Some(&two), false)).await.unwrap();
+        let page = tables.reads().query(&table, query(Some(&two), false)).await.unwrap();
         assert_eq!((page.items.len(), page.scanned), (1, 2));
         // An update of an attribute that the index does not have leaves its entry; a deleted one is gone.
         let set = update("SET y = :v", s("z"));
         let written = tables
+            .writes()
             .update(&table, &key("a", 1), Some(&set), WriteOptions::default())
             .await;
         assert!(written.unwrap().capacity.global.is_empty());
@@ -382,7 +400,7 @@ async fn indexes_show_what_they_project_and_filters_leave_out_after_reading() {
             partition: vec![s("h")],
             ..query(None, false)
         };
-        let error = tables.query(&table, wrong).await.unwrap_err().to_string();
+        let error = tables.reads().query(&table, wrong).await.unwrap_err().to_string();
         assert!(error.contains("outside query boundaries"), "{error}");
     }
 }
@@ -409,7 +427,7 @@ async fn a_page_ends_at_a_mebibyte_and_costs_by_its_bytes() {
                 consistent: true,
                 fetch_base: false,
             };
-            let page = tables.query(&table, query).await.unwrap();
+            let page = tables.reads().query(&table, query).await.unwrap();
             let bytes: usize = page.items.iter().map(|item| item.size().unwrap()).sum();
             assert_eq!(page.capacity.table, (bytes.div_ceil(4096)).max(1) as f64);
             sizes.push(page.items.len());

@@ -42,7 +42,7 @@ impl Regions {
     /// Regions that all have the table `t`, made in the first.
     pub(crate) async fn with_table(spanning: Spanning, names: &[&'static str]) -> Self {
         let regions = Self::new(spanning, names).await;
-        regions.all[0].create_table(definition("t")).await.unwrap();
+        regions.all[0].catalog().create_table(definition("t")).await.unwrap();
         for name in &names[1..] {
             regions.add("t", name).await;
         }
@@ -55,10 +55,10 @@ impl Regions {
             replica_creates: vec![region.into()],
             ..UpdateTable::default()
         };
-        self.all[0].update_table(table, update).await.unwrap();
+        self.all[0].catalog().update_table(table, update).await.unwrap();
         self.settle().await;
         for region in &self.all {
-            assert!(region.is_settled(table) || region.table_named(table).is_err());
+            assert!(region.local().is_settled(table) || region.table_named(table).is_err());
         }
     }
 
@@ -85,7 +85,7 @@ impl Regions {
                         deliver_all(from, to).await.unwrap();
                     }
                 }
-                to.reconcile().await.unwrap();
+                to.background().reconcile().await.unwrap();
             }
         }
     }
@@ -108,10 +108,10 @@ impl Regions {
                         moved += deliver_all(from, to).await.unwrap();
                     }
                 }
-                let before = *to.catalog().borrow();
-                to.reconcile().await.unwrap();
-                moved += usize::from(*to.catalog().borrow() != before);
-                moved += usize::from(to.build_indexes().await.unwrap());
+                let before = *to.local().catalog_changes().borrow();
+                to.background().reconcile().await.unwrap();
+                moved += usize::from(*to.local().catalog_changes().borrow() != before);
+                moved += usize::from(to.backfill().build_indexes().await.unwrap());
             }
             if moved == 0 {
                 return;
@@ -123,7 +123,7 @@ impl Regions {
     /// Fetches the copies that are due; gives how many were fetched.
     pub(crate) async fn join(&self, to: &Region, names: &[&str]) -> usize {
         let mut fetched = 0;
-        for order in to.copies_due() {
+        for order in to.merge().copies_due() {
             if !names.contains(&order.source.as_str()) {
                 continue;
             }
@@ -133,13 +133,14 @@ impl Regions {
                 join: order.join,
                 after: order.after.clone(),
             };
-            let Ok(start) = source.copy_out_start(to.region(), &request).await else {
+            let Ok(start) = source.merge().copy_out_start(to.region(), &request).await else {
                 continue;
             };
-            to.copy_in_start(&order, start).await.unwrap();
+            to.merge().copy_in_start(&order, start).await.unwrap();
             let mut after = order.after.clone();
             loop {
                 let page = source
+                    .merge()
                     .copy_out_page(order.table, after.clone(), COPY_PAGE_BYTES)
                     .await
                     .unwrap();
@@ -152,9 +153,9 @@ impl Regions {
                     deltas: page.deltas,
                     last,
                 };
-                to.copy_in_rows(&order, &peer(source), rows).await.unwrap();
+                to.merge().copy_in_rows(&order, &peer(source), rows).await.unwrap();
             }
-            to.copy_in_end(&order).await.unwrap();
+            to.merge().copy_in_end(&order).await.unwrap();
             fetched += 1;
         }
         fetched
@@ -162,9 +163,14 @@ impl Regions {
 
     /// That all regions hold the same of a table; gives its items, tombstones and conflicts.
     pub(crate) async fn agree(&self, table: &str) -> (u64, u64, u64) {
-        let first = self.all[0].digest(table).await.unwrap();
+        let first = self.all[0].reads().digest(table).await.unwrap();
         for region in &self.all[1..] {
-            assert_eq!(region.digest(table).await.unwrap(), first, "{}", region.region());
+            assert_eq!(
+                region.reads().digest(table).await.unwrap(),
+                first,
+                "{}",
+                region.region()
+            );
             let (shown, firsts) = (region.describe(table).unwrap(), self.all[0].describe(table).unwrap());
             assert_eq!((shown.items, shown.bytes), (firsts.items, firsts.bytes));
         }
@@ -175,9 +181,14 @@ impl Regions {
 
     /// That all regions hold the same of a table, whatever they have counted since a restart; gives its items.
     pub(crate) async fn agree_on_digests(&self, table: &str) -> u64 {
-        let first = self.all[0].digest(table).await.unwrap();
+        let first = self.all[0].reads().digest(table).await.unwrap();
         for region in &self.all[1..] {
-            assert_eq!(region.digest(table).await.unwrap(), first, "{}", region.region());
+            assert_eq!(
+                region.reads().digest(table).await.unwrap(),
+                first,
+                "{}",
+                region.region()
+            );
         }
         first.partitions.iter().map(|part| part.items).sum()
     }
@@ -186,8 +197,8 @@ impl Regions {
     pub(crate) fn logged(&self) -> u64 {
         let ends = |region: &Region| -> u64 {
             let logs = self.names.iter().find(|name| **name != region.region());
-            let logs = region.logs_to(logs.unwrap());
-            logs.iter().map(|info| region.log_end(info.log).0).sum()
+            let logs = region.logs().logs_to(logs.unwrap());
+            logs.iter().map(|info| region.local().log_end(info.log).0).sum()
         };
         self.all.iter().map(ends).sum()
     }
@@ -203,8 +214,8 @@ pub(crate) fn peer(region: &Region) -> Peer {
 /// What a region has for another behind its cursors: one batch a log.
 pub(crate) async fn batches(from: &Region, to: &Region) -> Vec<Batch> {
     let mut batches = Vec::new();
-    for info in from.logs_to(to.region()) {
-        if let Some(after) = to.cursor_of(&peer(from), &info) {
+    for info in from.logs().logs_to(to.region()) {
+        if let Some(after) = to.merge().cursor_of(&peer(from), &info) {
             batches.extend(batch(from, info, after).await);
         }
     }
@@ -212,7 +223,7 @@ pub(crate) async fn batches(from: &Region, to: &Region) -> Vec<Batch> {
 }
 
 async fn batch(from: &Region, info: LogInfo, after: Position) -> Option<Batch> {
-    let changes = from.read_log(info.log, after, 64, 1 << 20).await.unwrap();
+    let changes = from.logs().read_log(info.log, after, 64, 1 << 20).await.unwrap();
     let up_to = changes.last()?.0;
     let mut deltas = Vec::new();
     for (_, change) in changes {
@@ -226,7 +237,7 @@ async fn batch(from: &Region, info: LogInfo, after: Position) -> Option<Batch> {
         }
         assert!(matches!(change.body, Body::Item { .. }));
         let key = change.key;
-        let versions = from.versions(info.table, vec![key.clone()], 1).await.unwrap();
+        let versions = from.logs().versions(info.table, vec![key.clone()], 1).await.unwrap();
         deltas.extend(versions.into_iter().flatten().map(|version| Delta::Version {
             key: key.clone(),
             version,
@@ -251,12 +262,12 @@ pub(crate) async fn deliver_all(from: &Region, to: &Region) -> Result<usize, App
     let (mut delivered, mut refused) = (0, Ok(()));
     for (_, batches) in by_table {
         let logs: Vec<_> = batches.iter().map(|batch| (batch.log.log, batch.up_to)).collect();
-        let answers = to.apply_all(batches).await;
+        let answers = to.merge().apply_all(batches).await;
         assert_eq!(answers.len(), logs.len());
         for ((log, up_to), answer) in logs.into_iter().zip(answers) {
             match answer {
                 Ok(_) => {
-                    from.acked(to.region(), log, up_to);
+                    from.logs().acked(to.region(), log, up_to);
                     delivered += 1;
                 }
                 Err(error) => refused = Err(error),

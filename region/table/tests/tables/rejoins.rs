@@ -27,6 +27,7 @@ async fn a_region_with_a_fresh_directory_joins_its_tables_again() {
         regions.settle().await;
         let deleted = regions.all[0].table("t").unwrap();
         regions.all[0]
+            .writes()
             .delete(&deleted, &key("k", 3), Default::default())
             .await
             .unwrap();
@@ -41,7 +42,7 @@ async fn a_region_with_a_fresh_directory_joins_its_tables_again() {
         let later = NOW + 2 * STREAM_RETENTION_MS;
         regions.times.iter().for_each(|time| time.set(later));
         for region in &regions.all {
-            region.trim_logs().await.unwrap();
+            region.streams().trim_logs().await.unwrap();
         }
         regions.replace(1).await;
         let b = &regions.all[1];
@@ -76,7 +77,7 @@ async fn a_region_with_a_fresh_directory_joins_its_tables_again() {
         assert!(records.iter().all(|record| record.sequence > last_sequence));
         regions.settle().await;
         for region in [a, c] {
-            region.trim_logs().await.unwrap();
+            region.streams().trim_logs().await.unwrap();
         }
         assert_eq!(regions.agree_on_digests("t").await, 21);
     }
@@ -86,7 +87,7 @@ async fn a_region_with_a_fresh_directory_joins_its_tables_again() {
 async fn the_only_replicas_region_with_a_fresh_directory_has_nothing_to_join() {
     for mode in MODES {
         let mut regions = Regions::new(mode, &["a", "b"]).await;
-        regions.all[0].create_table(definition("t")).await.unwrap();
+        regions.all[0].catalog().create_table(definition("t")).await.unwrap();
         put(&regions.all[0], "t", key("k", 1)).await;
         regions.settle().await;
         regions.replace(0).await;
@@ -104,7 +105,7 @@ async fn the_only_replicas_region_with_a_fresh_directory_has_nothing_to_join() {
 async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
     for mode in MODES {
         let mut regions = Regions::new(mode, &["a", "b"]).await;
-        regions.all[0].create_table(definition("t")).await.unwrap();
+        regions.all[0].catalog().create_table(definition("t")).await.unwrap();
         for number in 0..40 {
             put(
                 &regions.all[0],
@@ -119,13 +120,13 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
             replica_creates: vec!["b".into()],
             ..UpdateTable::default()
         };
-        regions.all[0].update_table("t", update).await.unwrap();
+        regions.all[0].catalog().update_table("t", update).await.unwrap();
         let id = regions.all[0].table_named("t").unwrap().id();
         let mut marks = Vec::new();
         for round in 0..6 {
             regions.exchange().await;
             let [a, b] = [0, 1].map(|at| &regions.all[at]);
-            let order = b.copies_due().into_iter().find(|order| order.table.0 == id);
+            let order = b.merge().copies_due().into_iter().find(|order| order.table.0 == id);
             let order = order.unwrap_or_else(|| panic!("round {round}: the copy is due"));
             assert_eq!(
                 order.after.as_ref(),
@@ -137,14 +138,15 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
                 join: order.join,
                 after: order.after.clone(),
             };
-            let start = a.copy_out_start("b", &request).await.unwrap();
+            let start = a.merge().copy_out_start("b", &request).await.unwrap();
             let cursors = start.cursors.clone();
-            b.copy_in_start(&order, start).await.unwrap();
+            b.merge().copy_in_start(&order, start).await.unwrap();
             if round > 0 {
                 // The links' places are those of the first start, not of this one: nothing in between is missed.
-                assert!(cursors.iter().any(|(info, end)| b.cursor(info).unwrap() < *end));
+                assert!(cursors.iter().any(|(info, end)| b.merge().cursor(info).unwrap() < *end));
             }
             let page = a
+                .merge()
                 .copy_out_page(order.table, order.after.clone(), SMALL_PAGE)
                 .await
                 .unwrap();
@@ -153,7 +155,7 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
                 deltas: page.deltas,
                 last: last.clone(),
             };
-            b.copy_in_rows(&order, &peer(a), rows).await.unwrap();
+            b.merge().copy_in_rows(&order, &peer(a), rows).await.unwrap();
             assert!(marks.iter().all(|mark| *mark < last), "no row comes twice");
             marks.push(last);
             // Of this page, and of rows that were copied before, something changes meanwhile; then b's process ends.
@@ -165,7 +167,7 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
         }
         regions.settle().await;
         let [a, b] = [0, 1].map(|at| &regions.all[at]);
-        assert!(b.is_settled("t") && a.is_settled("t"));
+        assert!(b.local().is_settled("t") && a.local().is_settled("t"));
         assert_eq!(regions.agree_on_digests("t").await, 40);
         assert!(batches(a, b).await.is_empty());
     }

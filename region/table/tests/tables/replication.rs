@@ -51,7 +51,7 @@ async fn writes_on_all_sides_end_the_same_everywhere() {
 }
 
 async fn tables_delete(region: &Region, table: &geodynamo_table::Table, key: &geodynamo_item::Item) {
-    region.delete(table, key, Default::default()).await.unwrap();
+    region.writes().delete(table, key, Default::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_duplicate_batch_changes_nothing() {
         assert_eq!(regions.agree("t").await, (2, 0, 1));
         let (logged, before) = (regions.logged(), b.describe("t").unwrap());
         for batch in again {
-            let applied = b.apply(batch).await.unwrap();
+            let applied = b.merge().apply(batch).await.unwrap();
             assert_eq!((applied.applied, applied.conflicts), (0, 0));
         }
         assert_eq!(regions.agree("t").await, (2, 0, 1));
@@ -111,7 +111,7 @@ async fn a_remote_write_moves_index_entries() {
                 consistent: false,
                 fetch_base: false,
             };
-            b.query(&table, query).await.unwrap().items.len()
+            b.reads().query(&table, query).await.unwrap().items.len()
         };
         put(a, "t", with(key("k", 1), "g", s("one"))).await;
         regions.settle().await;
@@ -132,7 +132,7 @@ async fn a_joining_region_gets_items_tombstones_and_conflicts() {
     for mode in MODES {
         let regions = Regions::new(mode, &["a", "b", "c"]).await;
         let a = &regions.all[0];
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..50 {
             put(a, "t", with(key("k", number), "g", s("g"))).await;
         }
@@ -162,15 +162,15 @@ async fn a_stamp_from_too_far_ahead_waits_for_its_time() {
         regions.restart(0).await;
         assert_eq!(regions.all[0].counts().waiting, 1);
         let (stop, stopped) = watch::channel(false);
-        regions.all[0].start_background(stopped);
+        regions.all[0].background().start_background(stopped);
         regions.times[0].set(NOW + 60_000);
         wait_for(|| regions.all[0].counts().waiting == 0).await;
         drop(stop);
         assert_eq!(regions.all[0].counts().released, 1);
         regions.settle().await;
         // Without the counts: a restarted process counts in the background.
-        let digest = regions.all[0].digest("t").await.unwrap();
-        assert_eq!(digest, regions.all[1].digest("t").await.unwrap());
+        let digest = regions.all[0].reads().digest("t").await.unwrap();
+        assert_eq!(digest, regions.all[1].reads().digest("t").await.unwrap());
         let ahead = with(key("k", 1), "x", s("ahead"));
         assert_eq!(get(&regions.all[0], "t", &key("k", 1)).await, Some(ahead));
         regions.restart(0).await;
@@ -195,14 +195,17 @@ async fn a_full_parking_space_refuses_the_batch_whole() {
         for number in 0..3 {
             put(b, "t", key("one-partition", number)).await;
         }
-        let before = a.digest("t").await.unwrap();
+        let before = a.reads().digest("t").await.unwrap();
         assert_eq!(deliver_all(b, a).await, Err(ApplyError::Stalled));
         assert_eq!(a.counts().waiting, 0);
-        assert_eq!(a.digest("t").await.unwrap(), before);
+        assert_eq!(a.reads().digest("t").await.unwrap(), before);
         // Once time has come nearer, the same stretch goes through.
         regions.times[0].set(NOW + 60_000);
         regions.settle().await;
-        assert_eq!(a.digest("t").await.unwrap(), b.digest("t").await.unwrap());
+        assert_eq!(
+            a.reads().digest("t").await.unwrap(),
+            b.reads().digest("t").await.unwrap()
+        );
         assert_eq!(
             get(a, "t", &key("one-partition", 2)).await,
             Some(key("one-partition", 2))
@@ -236,7 +239,7 @@ async fn one_log_that_stalls_keeps_no_other_waiting() {
         // Two logs get two far deltas each, behind what they have already; the space takes three.
         let all = batches(b, a).await;
         assert!(on_time.len() > 2 && all.len() == on_time.len(), "{} logs", all.len());
-        let answers = a.apply_all(all).await;
+        let answers = a.merge().apply_all(all).await;
         let stalled = answers
             .iter()
             .filter(|answer| **answer == Err(ApplyError::Stalled))
@@ -248,12 +251,15 @@ async fn one_log_that_stalls_keeps_no_other_waiting() {
         assert_eq!(there, applied as usize, "nothing of the stalled log, all of the others");
         assert!((1..40).contains(&there));
         let (stop, stopped) = watch::channel(false);
-        a.start_background(stopped);
+        a.background().start_background(stopped);
         regions.times[0].set(NOW + 60_000);
         wait_for(|| a.counts().waiting == 0).await;
         drop(stop);
         regions.settle().await;
-        assert_eq!(a.digest("t").await.unwrap(), b.digest("t").await.unwrap());
+        assert_eq!(
+            a.reads().digest("t").await.unwrap(),
+            b.reads().digest("t").await.unwrap()
+        );
     }
 }
 
@@ -284,7 +290,7 @@ async fn a_parked_stretch_that_comes_again_fits_a_full_space() {
         assert!(deliver_all(b, a).await.is_ok());
         assert_eq!(a.counts().waiting, 2);
         for batch in again {
-            assert!(a.apply(batch).await.is_ok());
+            assert!(a.merge().apply(batch).await.is_ok());
         }
         assert_eq!(a.counts().waiting, 2);
     }
@@ -312,6 +318,7 @@ async fn stamp_of(region: &Region, key: &geodynamo_item::Item) -> Stamp {
     let table = region.table("t").unwrap();
     let at = table.key_of(key).unwrap();
     let versions = region
+        .logs()
         .versions(TableId(table.id()), vec![at.bytes().clone()], usize::MAX)
         .await;
     versions.unwrap().remove(0).unwrap().stamp
@@ -332,20 +339,20 @@ async fn a_removed_replica_leaves_nothing_behind() {
             replica_deletes: vec!["b".into()],
             ..UpdateTable::default()
         };
-        a.update_table("t", update).await.unwrap();
+        a.catalog().update_table("t", update).await.unwrap();
         regions.settle().await;
         assert!(b.table_named("t").is_err());
         assert!(!owners(b).await.contains(&id), "{mode:?}");
         let shown = a.describe("t").unwrap();
-        assert!(shown.replicas.is_empty() && a.is_settled("t"));
+        assert!(shown.replicas.is_empty() && a.local().is_settled("t"));
         assert_eq!(shown.items, 20, "what b wrote last is here");
 
         // The name is free again in b's sight once the last replica is gone; old deltas do not reach the new table.
         put(a, "t", key("old", 1)).await;
-        a.delete_table("t").await.unwrap();
+        a.catalog().delete_table("t").await.unwrap();
         regions.settle().await;
         assert!(a.table_named("t").is_err());
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         assert_ne!(a.table("t").unwrap().id(), id);
         put(a, "t", item([("p", s("new")), ("s", n(1))])).await;
         regions.add("t", "b").await;
@@ -362,13 +369,13 @@ async fn a_deleted_table_takes_no_deltas_that_come_late() {
         let id = a.table("t").unwrap().id();
         let late: Vec<_> = batches(a, b).await;
         assert!(late.iter().any(|batch| batch.log.table.0 == id));
-        b.delete_table("t").await.unwrap();
+        b.catalog().delete_table("t").await.unwrap();
         regions.times[1].set(NOW + DRAIN_MS_MAX + 1);
         regions.settle().await;
         assert!(b.table_named("t").is_err());
-        b.create_table(definition("t")).await.unwrap();
+        b.catalog().create_table(definition("t")).await.unwrap();
         for batch in late.into_iter().filter(|batch| batch.log.table.0 == id) {
-            assert_eq!(b.apply(batch).await, Err(ApplyError::Unknown));
+            assert_eq!(b.merge().apply(batch).await, Err(ApplyError::Unknown));
         }
         assert_eq!(get(b, "t", &key("old", 1)).await, None);
     }

@@ -13,13 +13,17 @@ async fn a_restarted_region_has_its_items_and_goes_on_with_greater_stamps() {
         let first = Tables::open(MemoryEngine::new(mode), options("a", &["a", "b"], &time))
             .await
             .unwrap();
-        first.create_table(definition("t")).await.unwrap();
+        first.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..30 {
             put(&first, "t", with(key("k", number), "g", s("g"))).await;
         }
         let table = first.table("t").unwrap();
-        first.delete(&table, &key("k", 0), Default::default()).await.unwrap();
-        let (digest, shown) = (first.digest("t").await.unwrap(), first.describe("t").unwrap());
+        first
+            .writes()
+            .delete(&table, &key("k", 0), Default::default())
+            .await
+            .unwrap();
+        let (digest, shown) = (first.reads().digest("t").await.unwrap(), first.describe("t").unwrap());
         let greatest = stamps(&first).await.into_iter().max().unwrap();
 
         // The clock has stepped back an hour, and the id offered for a fresh directory is another one.
@@ -29,7 +33,7 @@ async fn a_restarted_region_has_its_items_and_goes_on_with_greater_stamps() {
         let engine = first.engine().crash();
         let second = Tables::open(engine, later).await.unwrap();
         assert_eq!(second.replica(), first.replica());
-        assert_eq!(second.digest("t").await.unwrap(), digest);
+        assert_eq!(second.reads().digest("t").await.unwrap(), digest);
         assert_eq!(get(&second, "t", &key("k", 0)).await, None);
         let all = async {
             while second.describe("t").unwrap() != shown {
@@ -59,14 +63,14 @@ async fn a_write_that_a_crash_swallows_was_never_acknowledged() {
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
         .await
         .unwrap();
-    tables.create_table(definition("t")).await.unwrap();
+    tables.catalog().create_table(definition("t")).await.unwrap();
     put(&tables, "t", key("k", 1)).await;
-    let before = tables.digest("t").await.unwrap();
+    let before = tables.reads().digest("t").await.unwrap();
     tables.engine().refuse_writes(Some(Trouble::WritesFail));
     let table = tables.table("t").unwrap();
-    let result = tables.put(&table, key("k", 2), Default::default()).await;
+    let result = tables.writes().put(&table, key("k", 2), Default::default()).await;
     assert!(matches!(result, Err(TableError::Storage(_))), "{result:?}");
-    assert_eq!(tables.digest("t").await.unwrap(), before);
+    assert_eq!(tables.reads().digest("t").await.unwrap(), before);
     assert_eq!(tables.describe("t").unwrap().items, 1, "what failed is not counted");
     assert!(tables.engine().spans_groups());
 }
@@ -78,7 +82,7 @@ async fn writes_go_on_once_the_engine_takes_them_again() {
         let time = Time::at(NOW);
         let engine = MemoryEngine::new(Spanning::Yes);
         let tables = Tables::open(engine, options("a", &["a"], &time)).await.unwrap();
-        tables.create_table(definition("t")).await.unwrap();
+        tables.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..3 {
             put(&tables, "t", key("k", number)).await;
         }
@@ -86,12 +90,12 @@ async fn writes_go_on_once_the_engine_takes_them_again() {
         tables.engine().refuse_writes(Some(trouble));
         for minutes in 0..3 {
             time.set(NOW + 60_000 * minutes);
-            let result = tables.put(&table, key("k", 9), Default::default()).await;
+            let result = tables.writes().put(&table, key("k", 9), Default::default()).await;
             let refused = |error: &TableError| matches!(error, TableError::Storage(StorageError::Unwritable(told)) if *told == trouble);
             assert!(result.as_ref().is_err_and(refused), "{trouble:?}: {result:?}");
             assert!(get(&tables, "t", &key("k", 0)).await.is_some(), "reads go on");
         }
-        let deleted = tables.delete(&table, &key("k", 1), Default::default()).await;
+        let deleted = tables.writes().delete(&table, &key("k", 1), Default::default()).await;
         assert_eq!(deleted.is_ok(), trouble == Trouble::NoRoom, "{trouble:?}");
         tables.engine().refuse_writes(None);
         put(&tables, "t", key("k", 4)).await;
@@ -107,10 +111,14 @@ async fn stamps(region: &Region) -> Vec<Stamp> {
     for partition in 0..table.partitions().partitions() {
         let id = geodynamo_replicator_core::TableId(table.id());
         let log = geodynamo_replicator_core::LogId::of(region.replica(), id, partition);
-        let changes = region.read_log(log, Default::default(), 1000, 1 << 20).await.unwrap();
+        let changes = region
+            .logs()
+            .read_log(log, Default::default(), 1000, 1 << 20)
+            .await
+            .unwrap();
         assert_eq!(
             changes.last().map_or(Default::default(), |last| last.0),
-            region.log_end(log)
+            region.local().log_end(log)
         );
         stamps.extend(changes.into_iter().map(|(_, change)| change.stamp));
     }
@@ -124,7 +132,7 @@ async fn counts_are_shown_from_the_start_and_right_once_counted() {
     for number in 0..10 {
         put(&tables, "t", with(key("p", number), "g", s("same"))).await;
     }
-    tables.store_counts().await.unwrap();
+    tables.local().store_counts().await.unwrap();
     let stored = tables.describe("t").unwrap();
     // What comes after the counts were stored is counted anew.
     put(&tables, "t", with(key("p", 10), "g", s("same"))).await;

@@ -26,19 +26,19 @@ pub(crate) async fn with_stream(mode: Spanning, view: StreamView) -> (Region, st
         stream: Some(view),
         ..definition("t")
     };
-    tables.create_table(create).await.unwrap();
+    tables.catalog().create_table(create).await.unwrap();
     (tables, time)
 }
 
 /// The only stream of the table `t`'s changes, or the latest.
 pub(crate) fn stream(tables: &Region) -> StreamName {
-    let mut streams = tables.list_streams(Some("t"), None, 100).streams;
+    let mut streams = tables.streams().list_streams(Some("t"), None, 100).streams;
     streams.retain(|name| name.kind == StreamKind::Changes);
     streams.pop().unwrap()
 }
 
 pub(crate) fn shards(tables: &Region, name: &StreamName) -> Vec<Shard> {
-    let described = tables.describe_stream(name, None, None, usize::MAX).unwrap();
+    let described = tables.streams().describe_stream(name, None, None, usize::MAX).unwrap();
     assert!(!described.more);
     described.shards
 }
@@ -50,10 +50,10 @@ pub(crate) async fn read(
     shard: &str,
     place: ShardPlace<'_>,
 ) -> Result<(Vec<StreamRecord>, bool), StreamError> {
-    let mut next = Some(tables.shard_iterator(name, shard, place).await?);
+    let mut next = Some(tables.streams().shard_iterator(name, shard, place).await?);
     let mut records = Vec::new();
     while let Some(iterator) = next {
-        let page = tables.stream_records(name, &iterator, 7).await?;
+        let page = tables.streams().stream_records(name, &iterator, 7).await?;
         if page.records.is_empty() && page.next.is_some() {
             return Ok((records, true));
         }
@@ -74,7 +74,7 @@ pub(crate) async fn all(tables: &Region, name: &StreamName) -> Vec<StreamRecord>
 
 async fn delete(tables: &Region, key: &Item) {
     let table = tables.table("t").unwrap();
-    tables.delete(&table, key, Default::default()).await.unwrap();
+    tables.writes().delete(&table, key, Default::default()).await.unwrap();
 }
 
 pub(crate) async fn switch(tables: &Region, stream: Option<StreamView>) {
@@ -82,7 +82,7 @@ pub(crate) async fn switch(tables: &Region, stream: Option<StreamView>) {
         stream: Some(stream),
         ..UpdateTable::default()
     };
-    tables.update_table("t", update).await.unwrap();
+    tables.catalog().update_table("t", update).await.unwrap();
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn replaying_a_stream_gives_the_table() {
             }
             if round % 20 == 19 {
                 time.set(NOW + SHARD_MS * (1 + round as u64 / 20));
-                tables.roll_streams().await.unwrap();
+                tables.streams().roll_streams().await.unwrap();
             }
         }
         let mut replayed = BTreeMap::new();
@@ -205,13 +205,13 @@ async fn shards_are_closed_and_continued_by_children() {
             }
             // Not due a millisecond earlier; and a clock that steps back a little changes nothing.
             time.set(NOW + SHARD_MS * (generation + 1) - 1);
-            tables.roll_streams().await.unwrap();
+            tables.streams().roll_streams().await.unwrap();
             time.set(NOW + SHARD_MS * (generation + 1) - 60_000);
-            tables.roll_streams().await.unwrap();
+            tables.streams().roll_streams().await.unwrap();
             assert_eq!(shards(&tables, &name).len(), 4 * (generation as usize + 1));
             if generation < 3 {
                 time.set(NOW + SHARD_MS * (generation + 1));
-                tables.roll_streams().await.unwrap();
+                tables.streams().roll_streams().await.unwrap();
             }
         }
         let shards = shards(&tables, &name);
@@ -227,7 +227,11 @@ async fn shards_are_closed_and_continued_by_children() {
                 assert!(parent.end.as_ref().unwrap() < &shard.start);
             }
             // And the children of a shard are found by it.
-            let children = tables.describe_stream(&name, None, Some(&shard.id), 10).unwrap().shards;
+            let children = tables
+                .streams()
+                .describe_stream(&name, None, Some(&shard.id), 10)
+                .unwrap()
+                .shards;
             let expect = shards.get(at + 4).map(|child| child.id.as_str());
             assert_eq!(children.first().map(|child| child.id.as_str()), expect);
         }
@@ -295,12 +299,19 @@ async fn iterators_begin_where_they_are_told_to() {
             ("199999999999999999999", 0),
             ("no number at all here", 0),
         ] {
-            let found = tables.shard_iterator(&name, &id, ShardPlace::At(number)).await;
+            let found = tables
+                .streams()
+                .shard_iterator(&name, &id, ShardPlace::At(number))
+                .await;
             assert!(matches!(found, Err(StreamError::Sequence)), "{number} {expect}");
         }
-        let latest = tables.shard_iterator(&name, &id, ShardPlace::Latest).await.unwrap();
+        let latest = tables
+            .streams()
+            .shard_iterator(&name, &id, ShardPlace::Latest)
+            .await
+            .unwrap();
         put(&tables, "t", key("k", 100)).await;
-        let found = tables.stream_records(&name, &latest, 10).await.unwrap();
+        let found = tables.streams().stream_records(&name, &latest, 10).await.unwrap();
         assert_eq!(found.records.len(), 1, "a read right after a write sees it");
     }
 }
@@ -311,15 +322,22 @@ async fn an_iterator_expires_after_fifteen_minutes() {
     let name = stream(&tables);
     let shard = shards(&tables, &name).remove(0).id;
     let iterator = tables
+        .streams()
         .shard_iterator(&name, &shard, ShardPlace::TrimHorizon)
         .await
         .unwrap();
     time.set(NOW + ITERATOR_MS);
-    let next = tables.stream_records(&name, &iterator, 1).await.unwrap().next.unwrap();
+    let next = tables
+        .streams()
+        .stream_records(&name, &iterator, 1)
+        .await
+        .unwrap()
+        .next
+        .unwrap();
     time.set(NOW + ITERATOR_MS + 1);
-    let expired = tables.stream_records(&name, &iterator, 1).await;
+    let expired = tables.streams().stream_records(&name, &iterator, 1).await;
     assert!(matches!(expired, Err(StreamError::Expired)));
-    tables.stream_records(&name, &next, 1).await.unwrap();
+    tables.streams().stream_records(&name, &next, 1).await.unwrap();
 }
 
 #[tokio::test]
@@ -331,19 +349,23 @@ async fn what_is_not_there_is_told() {
         label_ms: name.label_ms + 1,
         ..name.clone()
     };
-    let none = tables.describe_stream(&other, None, None, 1);
+    let none = tables.streams().describe_stream(&other, None, None, 1);
     assert!(matches!(none, Err(StreamError::NoStream)));
     let mut wrong = shard.clone();
     let last = if wrong.pop() == Some('0') { '1' } else { '0' };
     wrong.push(last);
     for id in ["shardId-00000000000000000000-00000000", "nonsense", &wrong] {
-        let none = tables.shard_iterator(&name, id, ShardPlace::Latest).await;
+        let none = tables.streams().shard_iterator(&name, id, ShardPlace::Latest).await;
         assert!(matches!(none, Err(StreamError::NoShard)), "{id}");
     }
-    let mut iterator = tables.shard_iterator(&name, &shard, ShardPlace::Latest).await.unwrap();
+    let mut iterator = tables
+        .streams()
+        .shard_iterator(&name, &shard, ShardPlace::Latest)
+        .await
+        .unwrap();
     let last = if iterator.pop() == Some('0') { '1' } else { '0' };
     iterator.push(last);
-    let none = tables.stream_records(&name, &iterator, 1).await;
+    let none = tables.streams().stream_records(&name, &iterator, 1).await;
     assert!(matches!(none, Err(StreamError::Iterator)));
 }
 
@@ -355,7 +377,7 @@ async fn a_stream_switched_off_and_on_is_another_one() {
         put(&tables, "t", with(key("k", 1), "x", n(1))).await;
         switch(&tables, None).await;
         put(&tables, "t", with(key("k", 1), "x", n(2))).await;
-        let off = tables.describe_stream(&first, None, None, 100).unwrap();
+        let off = tables.streams().describe_stream(&first, None, None, 100).unwrap();
         assert!(!off.enabled && off.shards.iter().all(|shard| shard.end.is_some()));
         // In the same millisecond: another label all the same.
         switch(&tables, Some(StreamView::KeysOnly)).await;
@@ -363,16 +385,16 @@ async fn a_stream_switched_off_and_on_is_another_one() {
         let second = stream(&tables);
         assert!(second > first);
         assert_eq!(
-            tables.list_streams(None, None, 10).streams,
+            tables.streams().list_streams(None, None, 10).streams,
             [first.clone(), second.clone()]
         );
-        let page = tables.list_streams(Some("t"), None, 1);
+        let page = tables.streams().list_streams(Some("t"), None, 1);
         assert!(page.more && page.streams == [first.clone()]);
         assert_eq!(
-            tables.list_streams(Some("t"), Some(first.clone()), 1).streams,
+            tables.streams().list_streams(Some("t"), Some(first.clone()), 1).streams,
             std::slice::from_ref(&second)
         );
-        assert!(tables.list_streams(Some("u"), None, 1).streams.is_empty());
+        assert!(tables.streams().list_streams(Some("u"), None, 1).streams.is_empty());
         let (olds, news) = (all(&tables, &first).await, all(&tables, &second).await);
         assert_eq!((olds.len(), news.len()), (1, 1));
         assert!(olds[0].new.is_some() && news[0].new.is_none());
@@ -385,18 +407,18 @@ async fn a_stream_switched_off_and_on_is_another_one() {
             .unwrap();
         assert_eq!(all(&again, &first).await, olds);
         time.set(NOW + STREAM_RETENTION_MS - 1);
-        again.trim_logs().await.unwrap();
+        again.streams().trim_logs().await.unwrap();
         assert_eq!(all(&again, &first).await, olds);
         time.set(NOW + STREAM_RETENTION_MS);
-        again.trim_logs().await.unwrap();
+        again.streams().trim_logs().await.unwrap();
         assert_eq!(
-            again.list_streams(None, None, 10).streams,
+            again.streams().list_streams(None, None, 10).streams,
             std::slice::from_ref(&second)
         );
         let last = Tables::open(again.engine().crash(), options("a", &["a"], &time))
             .await
             .unwrap();
-        assert_eq!(last.list_streams(None, None, 10).streams, [second]);
+        assert_eq!(last.streams().list_streams(None, None, 10).streams, [second]);
     }
 }
 
@@ -408,7 +430,7 @@ async fn switching_often_forgets_the_oldest() {
         switch(&tables, None).await;
         switch(&tables, Some(BOTH)).await;
     }
-    let streams = tables.list_streams(None, None, 100).streams;
+    let streams = tables.streams().list_streams(None, None, 100).streams;
     assert_eq!(streams.len(), STREAMS_PER_TABLE_MAX);
     assert!(!streams.contains(&first));
 }
@@ -420,8 +442,8 @@ async fn a_deleted_tables_stream_can_be_read_for_a_day() {
         let name = stream(&tables);
         put(&tables, "t", with(key("k", 1), "x", n(1))).await;
         let records = all(&tables, &name).await;
-        tables.delete_table("t").await.unwrap();
-        tables.reconcile().await.unwrap();
+        tables.catalog().delete_table("t").await.unwrap();
+        tables.background().reconcile().await.unwrap();
         assert!(tables.table_named("t").is_err());
         assert_eq!(all(&tables, &name).await, records);
         // A new table of the name has nothing to do with it.
@@ -429,7 +451,7 @@ async fn a_deleted_tables_stream_can_be_read_for_a_day() {
             stream: Some(BOTH),
             ..definition("t")
         };
-        tables.create_table(create).await.unwrap();
+        tables.catalog().create_table(create).await.unwrap();
         put(&tables, "t", with(key("k", 1), "x", n(2))).await;
         let second = stream(&tables);
         assert_ne!(second, name);
@@ -437,11 +459,11 @@ async fn a_deleted_tables_stream_can_be_read_for_a_day() {
             .await
             .unwrap();
         assert_eq!(all(&again, &name).await, records);
-        assert!(!again.describe_stream(&name, None, None, 1).unwrap().enabled);
-        assert!(again.describe_stream(&second, None, None, 1).unwrap().enabled);
+        assert!(!again.streams().describe_stream(&name, None, None, 1).unwrap().enabled);
+        assert!(again.streams().describe_stream(&second, None, None, 1).unwrap().enabled);
         time.set(NOW + STREAM_RETENTION_MS);
-        again.trim_logs().await.unwrap();
-        assert_eq!(again.list_streams(None, None, 10).streams, [second]);
+        again.streams().trim_logs().await.unwrap();
+        assert_eq!(again.streams().list_streams(None, None, 10).streams, [second]);
     }
 }
 
@@ -494,7 +516,7 @@ async fn an_expiry_is_the_services_deletion_where_it_began() {
     for mode in MODES {
         let regions = Regions::with_table(mode, &["a", "b"]).await;
         let (a, b) = (&regions.all[0], &regions.all[1]);
-        a.update_time_to_live("t", true, "x").await.unwrap();
+        a.expiry().update_time_to_live("t", true, "x").await.unwrap();
         let expires = n(NOW as i64 / 1000 + 10);
         put(a, "t", with(key("k", 1), "x", expires.clone())).await;
         put(a, "t", with(key("k", 2), "x", expires)).await;
@@ -502,7 +524,7 @@ async fn an_expiry_is_the_services_deletion_where_it_began() {
         delete(a, &key("k", 2)).await;
         regions.settle().await;
         regions.times.iter().for_each(|time| time.set(NOW + 11_000));
-        a.sweep_expired().await.unwrap();
+        a.expiry().sweep_expired().await.unwrap();
         regions.settle().await;
         for (region, ours) in [(a, true), (b, false)] {
             let records = all(region, &stream(region)).await;
@@ -528,7 +550,7 @@ async fn the_copy_of_a_joining_replica_makes_no_records() {
     for mode in MODES {
         let regions = Regions::new(mode, &["a", "b"]).await;
         let (a, b) = (&regions.all[0], &regions.all[1]);
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..20 {
             put(a, "t", key("k", number)).await;
         }
@@ -551,23 +573,24 @@ async fn a_shard_may_be_read_only_so_often_in_a_second() {
         stream: Some(BOTH),
         ..definition("t")
     };
-    tables.create_table(create).await.unwrap();
+    tables.catalog().create_table(create).await.unwrap();
     let name = stream(&tables);
     let shards = shards(&tables, &name);
     let iterator = async |at: usize| {
         let shard: &Shard = &shards[at];
         tables
+            .streams()
             .shard_iterator(&name, &shard.id, ShardPlace::Latest)
             .await
             .unwrap()
     };
     let (first, second) = (iterator(0).await, iterator(1).await);
     for _ in 0..2 {
-        tables.stream_records(&name, &first, 1).await.unwrap();
+        tables.streams().stream_records(&name, &first, 1).await.unwrap();
     }
-    let often = tables.stream_records(&name, &first, 1).await;
+    let often = tables.streams().stream_records(&name, &first, 1).await;
     assert!(matches!(often, Err(StreamError::TooOften)));
-    tables.stream_records(&name, &second, 1).await.unwrap();
+    tables.streams().stream_records(&name, &second, 1).await.unwrap();
     time.set(NOW + 1000);
-    tables.stream_records(&name, &first, 1).await.unwrap();
+    tables.streams().stream_records(&name, &first, 1).await.unwrap();
 }

@@ -70,7 +70,7 @@ pub(crate) async fn alone_at(spanning: Spanning) -> (Region, Arc<Time>) {
     let tables = Tables::open(MemoryEngine::new(spanning), options("a", &["a"], &time))
         .await
         .unwrap();
-    tables.create_table(definition("t")).await.unwrap();
+    tables.catalog().create_table(definition("t")).await.unwrap();
     (tables, time)
 }
 
@@ -157,12 +157,12 @@ pub(crate) fn update(text: &str, value: AttributeValue) -> Update {
 
 pub(crate) async fn put(tables: &Region, name: &str, item: Item) {
     let table = tables.table(name).unwrap();
-    tables.put(&table, item, Default::default()).await.unwrap();
+    tables.writes().put(&table, item, Default::default()).await.unwrap();
 }
 
 pub(crate) async fn get(tables: &Region, name: &str, key: &Item) -> Option<Item> {
     let table = tables.table(name).unwrap();
-    let stored = tables.get(&table, key).await.unwrap();
+    let stored = tables.reads().get(&table, key).await.unwrap();
     stored.map(|stored| stored.decode().unwrap())
 }
 

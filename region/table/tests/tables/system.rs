@@ -16,39 +16,40 @@ fn bytes(text: &'static str) -> Bytes {
 
 async fn set(region: &Region, rows: &[(&'static str, Option<&'static str>)]) {
     let changes = rows.iter().map(|(key, value)| (bytes(key), value.map(bytes)));
-    region.system_commit(ACCESS, changes.collect()).await.unwrap();
+    region.rows().system_commit(ACCESS, changes.collect()).await.unwrap();
 }
 
 async fn rows(region: &Region) -> Vec<(Bytes, Bytes)> {
-    region.system_rows(ACCESS).await.unwrap()
+    region.rows().system_rows(ACCESS).await.unwrap()
 }
 
 #[tokio::test]
 async fn rows_reach_every_region_and_outlive_processes_and_directories() {
     for mode in MODES {
         let mut regions = Regions::new(mode, &["a", "b", "c"]).await;
-        let told = regions.all[1].system_changes(ACCESS);
+        let told = regions.all[1].rows().system_changes(ACCESS);
         set(&regions.all[0], &[("user/ann", Some("1")), ("user/bob", Some("2"))]).await;
         set(&regions.all[1], &[("user/cid", Some("3"))]).await;
         assert!(!told.has_changed().unwrap(), "a change of one's own is known");
         regions.settle().await;
         assert!(told.has_changed().unwrap());
         assert_eq!(
-            regions.all[1].system_merged(ACCESS),
+            regions.all[1].rows().system_merged(ACCESS),
             [bytes("user/ann"), bytes("user/bob")]
         );
-        assert!(regions.all[1].system_merged(ACCESS).is_empty());
+        assert!(regions.all[1].rows().system_merged(ACCESS).is_empty());
         set(&regions.all[2], &[("user/bob", None), ("user/ann", Some("4"))]).await;
         regions.settle().await;
         let all = [(bytes("user/ann"), bytes("4")), (bytes("user/cid"), bytes("3"))];
         for region in &regions.all {
             assert_eq!(rows(region).await, all, "{mode:?}");
             let some = region
+                .rows()
                 .system_get(ACCESS, &[bytes("user/bob"), bytes("user/cid")])
                 .await
                 .unwrap();
             assert_eq!(some, [None, Some(bytes("3"))]);
-            assert_eq!(region.list(None, 100).0, Vec::<String>::new());
+            assert_eq!(region.local().list(None, 100).0, Vec::<String>::new());
         }
         regions.restart(0).await;
         assert_eq!(rows(&regions.all[0]).await, all);
@@ -87,7 +88,7 @@ async fn a_change_of_several_rows_is_one_commit_that_a_crash_leaves_whole() {
                 let region = Region::clone(region);
                 async move {
                     let changes = vec![(bytes("x"), None), (bytes("y"), Some(bytes("2")))];
-                    region.system_commit(ACCESS, changes).await
+                    region.rows().system_commit(ACCESS, changes).await
                 }
             });
             wait_for(|| region.engine().unsynced() > 0).await;

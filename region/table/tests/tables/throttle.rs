@@ -42,7 +42,7 @@ impl World {
             ..definition("t")
         };
         create.global_indexes[0].throughput = index;
-        tables.create_table(create).await.unwrap();
+        tables.catalog().create_table(create).await.unwrap();
         Self { tables, time, now: NOW }
     }
 
@@ -56,7 +56,7 @@ impl World {
     }
 
     async fn put(&self, item: Item) -> Result<(), Throttled> {
-        throttled(self.tables.put(&self.table(), item, Default::default()).await)
+        throttled(self.tables.writes().put(&self.table(), item, Default::default()).await)
     }
 
     /// How many items can be put one after the other.
@@ -75,7 +75,7 @@ impl World {
     async fn gets(&self, wanted: &Item, consistent: bool) -> usize {
         let mut done = 0;
         while done < 100_000 {
-            let got = self.tables.get_item(&self.table(), wanted, consistent).await;
+            let got = self.tables.reads().get_item(&self.table(), wanted, consistent).await;
             if throttled(got).is_err() {
                 break;
             }
@@ -155,6 +155,7 @@ async fn units_are_of_sizes_and_a_large_item_overdraws() {
     let table = world.table();
     world
         .tables
+        .writes()
         .delete(&table, &key("k", 1), Default::default())
         .await
         .unwrap();
@@ -176,7 +177,7 @@ async fn a_failed_condition_consumes_by_the_size_of_the_item() {
             condition: Some(&fails),
             ..Default::default()
         };
-        world.tables.put(&table, item, options).await
+        world.tables.writes().put(&table, item, options).await
     };
     assert!(matches!(put(key("k", 1)).await, Err(TableError::ConditionFailed(_))));
     // 5 for the put and 5 for the condition: nothing is left, so the next one is not even looked at.
@@ -190,7 +191,11 @@ async fn a_failed_condition_consumes_by_the_size_of_the_item() {
             ..Default::default()
         };
         let change = crate::support::update("SET y = :v", s(&"x".repeat(kilobytes * 1024 - 100)));
-        world.tables.update(&table, &key("k", 1), Some(&change), options).await
+        world
+            .tables
+            .writes()
+            .update(&table, &key("k", 1), Some(&change), options)
+            .await
     };
     assert!(matches!(update(8).await, Err(TableError::ConditionFailed(_))));
     assert!(
@@ -207,7 +212,7 @@ async fn a_failed_condition_consumes_by_the_size_of_the_item() {
             condition: Some(&missing),
             ..Default::default()
         };
-        let result = world.tables.put(&table, key("none", 1), options).await;
+        let result = world.tables.writes().put(&table, key("none", 1), options).await;
         let out = matches!(result, Err(TableError::Throttled(_)));
         assert_eq!(out, expected == 10, "{result:?}");
     }
@@ -228,14 +233,19 @@ async fn reads_cost_half_unless_consistent_and_count_apart_from_writes() {
     world.pass(600_000);
     assert_eq!(world.gets(&key("large", 1), true).await, 1_500);
     assert_eq!(
-        throttled(world.tables.get_item(&world.table(), &key("k", 1), false).await)
+        throttled(world.tables.reads().get_item(&world.table(), &key("k", 1), false).await)
             .unwrap_err()
             .to_string(),
         "TableReadProvisionedThroughputExceeded"
     );
     let wanted: Vec<_> = (0..100).map(|number| key("k", number)).collect();
     world.pass(3_000);
-    let read = world.tables.get_items(&world.table(), &wanted, true).await.unwrap();
+    let read = world
+        .tables
+        .reads()
+        .get_items(&world.table(), &wanted, true)
+        .await
+        .unwrap();
     assert_eq!(read.found.len(), 30, "as many as there is capacity for");
     assert!(matches!(read.throttled, Some(TableError::Throttled(_))));
 }
@@ -270,12 +280,12 @@ async fn a_global_index_without_capacity_throttles_the_writes_of_its_table() {
         fetch_base: false,
     };
     let mut pages = 0;
-    while throttled(world.tables.query(&world.table(), query()).await).is_ok() {
+    while throttled(world.tables.reads().query(&world.table(), query()).await).is_ok() {
         pages += 1;
     }
     // 11 seconds and the first, at 4 units a second, a half each.
     assert_eq!(pages, 12 * 8);
-    let free = world.tables.query_free(&world.table(), query()).await.unwrap();
+    let free = world.tables.reads().query_free(&world.table(), query()).await.unwrap();
     assert_eq!(free.items.len(), 1);
 }
 
@@ -295,7 +305,7 @@ async fn a_scan_takes_of_every_partition_whether_it_finds_something_or_not() {
         throughput,
         ..UpdateTable::default()
     };
-    world.tables.update_table("t", update).await.unwrap();
+    world.tables.catalog().update_table("t", update).await.unwrap();
     let scans = async |world: &World, segment: Option<(u32, u32)>| {
         let mut pages = Vec::new();
         loop {
@@ -304,7 +314,7 @@ async fn a_scan_takes_of_every_partition_whether_it_finds_something_or_not() {
                 segment,
                 ..ScanRequest::default()
             };
-            match world.tables.scan(&world.table(), request).await {
+            match world.tables.reads().scan(&world.table(), request).await {
                 Ok(page) => pages.push(page.capacity.table),
                 Err(error) => {
                     assert_eq!(throttled::<()>(Err(error)).unwrap_err().limit, Limit::OnDemandMaximum);
@@ -346,20 +356,34 @@ async fn a_page_ends_where_the_capacity_does() {
         consistent: true,
         fetch_base: false,
     };
-    let whole = world.tables.query(&world.table(), query(None)).await.unwrap();
+    let whole = world.tables.reads().query(&world.table(), query(None)).await.unwrap();
     assert_eq!((whole.items.len(), whole.last_key), (20, None));
-    let short = world.tables.query(&world.table(), query(None)).await.unwrap();
+    let short = world.tables.reads().query(&world.table(), query(None)).await.unwrap();
     assert_eq!((short.items.len(), short.scanned), (10, 10));
     assert_eq!(short.last_key, Some(key("k", 9)));
     assert_eq!(short.capacity.table, 10.0);
-    let refused = world.tables.query(&world.table(), query(short.last_key.clone())).await;
+    let refused = world
+        .tables
+        .reads()
+        .query(&world.table(), query(short.last_key.clone()))
+        .await;
     assert!(matches!(refused, Err(TableError::Throttled(_))));
-    let scan = world.tables.scan(&world.table(), ScanRequest::default()).await;
+    let scan = world.tables.reads().scan(&world.table(), ScanRequest::default()).await;
     assert!(matches!(scan, Err(TableError::Throttled(_))));
     world.pass(10_000);
-    let rest = world.tables.query(&world.table(), query(short.last_key)).await.unwrap();
+    let rest = world
+        .tables
+        .reads()
+        .query(&world.table(), query(short.last_key))
+        .await
+        .unwrap();
     assert_eq!((rest.items.len(), rest.last_key), (10, None));
-    let scan = world.tables.scan(&world.table(), ScanRequest::default()).await.unwrap();
+    let scan = world
+        .tables
+        .reads()
+        .scan(&world.table(), ScanRequest::default())
+        .await
+        .unwrap();
     assert_eq!(
         (scan.scanned, scan.last_key),
         (20, None),
@@ -442,9 +466,14 @@ async fn a_transaction_takes_twice_and_is_refused_whole() {
             })
             .collect()
     };
-    world.tables.transact_write(actions(0, 4), None).await.unwrap();
+    world.tables.writes().transact_write(actions(0, 4), None).await.unwrap();
     // Two units are left: the first action of three is let in, and nothing is written.
-    let error = world.tables.transact_write(actions(10, 3), None).await.unwrap_err();
+    let error = world
+        .tables
+        .writes()
+        .transact_write(actions(10, 3), None)
+        .await
+        .unwrap_err();
     let TableError::TransactionCanceled(reasons) = error else {
         panic!("{error}");
     };
@@ -453,9 +482,9 @@ async fn a_transaction_takes_twice_and_is_refused_whole() {
     assert!(matches!(reasons[1], Some(TableError::Throttled(_))));
     let wanted: Vec<_> = (0..20).map(|number| (world.table(), key("k", number))).collect();
     world.pass(3_000);
-    let found = world.tables.transact_get(&wanted).await.unwrap();
+    let found = world.tables.writes().transact_get(&wanted).await.unwrap();
     assert_eq!(found.iter().flatten().count(), 4);
-    let error = world.tables.transact_get(&wanted).await.unwrap_err();
+    let error = world.tables.writes().transact_get(&wanted).await.unwrap_err();
     assert!(matches!(error, TableError::TransactionCanceled(_)), "{error}");
 }
 
@@ -467,7 +496,7 @@ async fn what_is_provisioned_may_change_and_what_was_used_stays_used() {
         billing: Some(provisioned(10, 100)),
         ..UpdateTable::default()
     };
-    world.tables.update_table("t", update).await.unwrap();
+    world.tables.catalog().update_table("t", update).await.unwrap();
     assert_eq!(world.puts(spread(100)).await, 0);
     world.pass(1_000);
     assert_eq!(world.puts(spread(1_000)).await, 100);
@@ -475,20 +504,20 @@ async fn what_is_provisioned_may_change_and_what_was_used_stays_used() {
         billing: Some(Billing::OnDemand),
         ..UpdateTable::default()
     };
-    world.tables.update_table("t", update).await.unwrap();
+    world.tables.catalog().update_table("t", update).await.unwrap();
     assert_eq!(world.puts(spread(500)).await, 500);
 }
 
 #[tokio::test]
 async fn what_is_not_asked_for_by_clients_is_never_throttled() {
     let mut world = World::new(provisioned(10, 10), None, on()).await;
-    world.tables.update_time_to_live("t", true, "x").await.unwrap();
+    world.tables.expiry().update_time_to_live("t", true, "x").await.unwrap();
     let past = n((NOW / 1000) as i64 - 60);
     assert_eq!(
         world.puts(spread(100).map(|item| with(item, "x", past.clone()))).await,
         10
     );
-    assert_eq!(world.tables.sweep_expired().await.unwrap().expired, 10);
+    assert_eq!(world.tables.expiry().sweep_expired().await.unwrap().expired, 10);
     world.pass(1_000);
     assert_eq!(world.puts(spread(100)).await, 10, "expiries consume nothing");
 

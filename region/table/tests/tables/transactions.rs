@@ -44,7 +44,7 @@ fn indexed(number: i64, x: &str) -> Item {
 #[tokio::test]
 async fn all_actions_are_carried_out_in_one_commit_with_one_id() {
     let (tables, table) = alone(Spanning::Yes).await;
-    tables.create_table(definition("u")).await.unwrap();
+    tables.catalog().create_table(definition("u")).await.unwrap();
     let other = tables.table("u").unwrap();
     put(&tables, "t", indexed(1, "old")).await;
     put(&tables, "t", indexed(2, "old")).await;
@@ -62,7 +62,7 @@ async fn all_actions_are_carried_out_in_one_commit_with_one_id() {
         only_if(action(&other, Check(key("a", 9))), "attribute_not_exists(p)", false),
         action(&other, Update(key("a", 4), None)),
     ];
-    let done = tables.transact_write(actions, None).await.unwrap();
+    let done = tables.writes().transact_write(actions, None).await.unwrap();
     assert!(!done.repeated);
     let names: Vec<_> = done.capacity.iter().map(|(table, _)| table.name()).collect();
     assert_eq!(names, ["t", "u"]);
@@ -96,7 +96,7 @@ async fn all_actions_are_carried_out_in_one_commit_with_one_id() {
 async fn a_cancelled_transaction_changes_nothing_and_gives_a_reason_for_each_action() {
     let (tables, table) = alone(Spanning::Yes).await;
     put(&tables, "t", indexed(1, "old")).await;
-    let before = tables.digest("t").await.unwrap();
+    let before = tables.reads().digest("t").await.unwrap();
     let too_large = update("SET y = :v", s(&"y".repeat(400 * 1024)));
     let actions = vec![
         action(&table, Put(indexed(5, "new"))),
@@ -108,7 +108,7 @@ async fn a_cancelled_transaction_changes_nothing_and_gives_a_reason_for_each_act
         action(&table, Update(key("a", 7), Some(update("SET g = :v", n(1))))),
         only_if(action(&table, Check(key("a", 8))), "attribute_not_exists(p)", false),
     ];
-    let error = tables.transact_write(actions, None).await.unwrap_err();
+    let error = tables.writes().transact_write(actions, None).await.unwrap_err();
     let TableError::TransactionCanceled(reasons) = error else {
         panic!("{error:?}");
     };
@@ -134,7 +134,7 @@ async fn a_cancelled_transaction_changes_nothing_and_gives_a_reason_for_each_act
         other => panic!("{other:?}"),
     };
     assert_eq!((old(1), old(2), old(3)), (Some(&indexed(1, "old")), None, None));
-    assert_eq!(tables.digest("t").await.unwrap(), before);
+    assert_eq!(tables.reads().digest("t").await.unwrap(), before);
 }
 
 /// Whether the whole request is refused, or one of its actions is the reason.
@@ -221,9 +221,9 @@ async fn faults_are_the_requests_or_the_actions() {
             "Missing the key s in the item",
         ),
     ];
-    let before = tables.digest("t").await.unwrap();
+    let before = tables.reads().digest("t").await.unwrap();
     for (actions, of_action, text) in cases {
-        let message = match tables.transact_write(actions, None).await.unwrap_err() {
+        let message = match tables.writes().transact_write(actions, None).await.unwrap_err() {
             TableError::TransactionCanceled(reasons) => {
                 assert!(of_action, "{text}");
                 let told: Vec<_> = reasons.iter().flatten().collect();
@@ -237,18 +237,19 @@ async fn faults_are_the_requests_or_the_actions() {
         };
         assert!(message.contains(text), "{message}, not {text}");
     }
-    assert_eq!(tables.digest("t").await.unwrap(), before);
+    assert_eq!(tables.reads().digest("t").await.unwrap(), before);
     // Ten of the large ones fit; but a read of eleven does not fit either.
     let puts = |range: std::ops::Range<i64>| range.map(|number| action(&table, Put(big(number)))).collect();
-    tables.transact_write(puts(0..10), None).await.unwrap();
-    tables.transact_write(puts(10..20), None).await.unwrap();
+    tables.writes().transact_write(puts(0..10), None).await.unwrap();
+    tables.writes().transact_write(puts(10..20), None).await.unwrap();
     let wanted: Vec<_> = (0..11).map(|number| (Arc::clone(&table), key("a", number))).collect();
-    let error = tables.transact_get(&wanted).await.unwrap_err();
+    let error = tables.writes().transact_get(&wanted).await.unwrap_err();
     assert!(error.to_string().contains(SIZE), "{error}");
-    assert_eq!(tables.transact_get(&wanted[1..]).await.unwrap().len(), 10);
+    assert_eq!(tables.writes().transact_get(&wanted[1..]).await.unwrap().len(), 10);
     let twice = [wanted[0].clone(), wanted[0].clone()];
     assert!(
         tables
+            .writes()
             .transact_get(&twice)
             .await
             .unwrap_err()
@@ -263,7 +264,7 @@ async fn faults_are_the_requests_or_the_actions() {
     ] {
         let of = |key: Item| (Arc::clone(&table), key);
         let wrong = [wanted[0].clone(), of(wrong), of(key("", 2))];
-        let error = tables.transact_get(&wrong).await.unwrap_err();
+        let error = tables.writes().transact_get(&wrong).await.unwrap_err();
         let TableError::TransactionCanceled(reasons) = error else {
             panic!("{error:?}");
         };
@@ -281,7 +282,11 @@ async fn faults_are_the_requests_or_the_actions() {
         2 => action(&table, Update(key("a", number), Some(update("SET z = :v", n(1))))),
         _ => only_if(action(&table, Check(key("a", number))), "attribute_exists(p)", false),
     };
-    tables.transact_write((0..20).map(small).collect(), None).await.unwrap();
+    tables
+        .writes()
+        .transact_write((0..20).map(small).collect(), None)
+        .await
+        .unwrap();
     assert_eq!(tables.describe("t").unwrap().items, 15);
 }
 
@@ -308,17 +313,21 @@ async fn items_cost_twice_and_index_entries_once() {
         only_if(action(&table, Check(key("a", 4))), "attribute_not_exists(p)", false),
     ];
     let token = ClientToken::new("token", b"");
-    let done = tables.transact_write(actions.clone(), Some(&token)).await.unwrap();
+    let done = tables
+        .writes()
+        .transact_write(actions.clone(), Some(&token))
+        .await
+        .unwrap();
     let capacity = &done.capacity[0].1;
     assert_eq!(capacity.table, 2.0 + 6.0 + 4.0 + 2.0);
     assert_eq!(capacity.local, [("by-l".to_owned(), 1.0)]);
     assert_eq!(capacity.global, [("by-g".to_owned(), 1.0)]);
     // A repetition reads four items, each twice, and writes nothing.
-    let before = tables.digest("t").await.unwrap();
-    let again = tables.transact_write(actions, Some(&token)).await.unwrap();
+    let before = tables.reads().digest("t").await.unwrap();
+    let again = tables.writes().transact_write(actions, Some(&token)).await.unwrap();
     assert!(again.repeated);
     assert_eq!((again.capacity.len(), again.capacity[0].1.total()), (1, 8.0));
-    assert_eq!(tables.digest("t").await.unwrap(), before);
+    assert_eq!(tables.reads().digest("t").await.unwrap(), before);
 }
 
 #[tokio::test]
@@ -326,7 +335,7 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
     let time = Time::at(NOW);
     let open = |engine| Tables::open(engine, options("a", &["a"], &time));
     let mut tables = open(MemoryEngine::new(Spanning::Yes)).await.unwrap();
-    tables.create_table(definition("t")).await.unwrap();
+    tables.catalog().create_table(definition("t")).await.unwrap();
     let add = |tables: &Region| {
         let table = tables.table("t").unwrap();
         vec![action(&table, Update(key("a", 1), Some(update("ADD n :v", n(1)))))]
@@ -337,9 +346,14 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
     // A cancelled transaction uses no token up.
     let table = tables.table("t").unwrap();
     let fails = only_if(action(&table, Check(key("a", 1))), "attribute_exists(p)", false);
-    tables.transact_write(vec![fails], Some(&same_name)).await.unwrap_err();
+    tables
+        .writes()
+        .transact_write(vec![fails], Some(&same_name))
+        .await
+        .unwrap_err();
     assert!(
         !tables
+            .writes()
             .transact_write(add(&tables), Some(&token))
             .await
             .unwrap()
@@ -351,13 +365,18 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
         time.set(now);
         assert!(
             tables
+                .writes()
                 .transact_write(add(&tables), Some(&token))
                 .await
                 .unwrap()
                 .repeated,
             "{now}"
         );
-        let error = tables.transact_write(add(&tables), Some(&same_name)).await.unwrap_err();
+        let error = tables
+            .writes()
+            .transact_write(add(&tables), Some(&same_name))
+            .await
+            .unwrap_err();
         assert!(matches!(error, TableError::ParameterMismatch), "{error}");
         let engine = tables.engine().crash();
         tables = open(engine).await.unwrap();
@@ -367,6 +386,7 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
     time.set(NOW + TOKEN_VALID_MS + 2000);
     assert!(
         !tables
+            .writes()
             .transact_write(add(&tables), Some(&same_name))
             .await
             .unwrap()
@@ -375,6 +395,7 @@ async fn a_token_is_valid_for_ten_minutes_and_survives_a_crash() {
     assert_eq!(count(&tables).await, Some(n(2)));
     assert!(
         tables
+            .writes()
             .transact_write(add(&tables), Some(&same_name))
             .await
             .unwrap()
@@ -389,7 +410,11 @@ async fn a_repetition_is_not_judged_by_the_indexes_that_there_are_by_now() {
     let (tables, table) = alone(Spanning::Yes).await;
     let token = ClientToken::new("token", b"");
     let puts = |table| vec![action(table, Put(with(key("a", 1), "h", n(1))))];
-    tables.transact_write(puts(&table), Some(&token)).await.unwrap();
+    tables
+        .writes()
+        .transact_write(puts(&table), Some(&token))
+        .await
+        .unwrap();
     let by_h = NewIndex {
         name: "by-h".into(),
         keys: KeySchema::new(
@@ -406,17 +431,18 @@ async fn a_repetition_is_not_judged_by_the_indexes_that_there_are_by_now() {
         index_creates: vec![by_h],
         ..UpdateTable::default()
     };
-    tables.update_table("t", adding).await.unwrap();
-    while tables.build_indexes().await.unwrap() {}
+    tables.catalog().update_table("t", adding).await.unwrap();
+    while tables.backfill().build_indexes().await.unwrap() {}
     let table = tables.table("t").unwrap();
     assert!(
         tables
+            .writes()
             .transact_write(puts(&table), Some(&token))
             .await
             .unwrap()
             .repeated
     );
-    tables.transact_write(puts(&table), None).await.unwrap_err();
+    tables.writes().transact_write(puts(&table), None).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -424,8 +450,8 @@ async fn what_a_failing_disk_swallows_is_swallowed_whole_and_its_token_too() {
     let time = Time::at(NOW);
     let open = |engine| Tables::open(engine, options("a", &["a"], &time));
     let first = open(MemoryEngine::new(Spanning::Yes)).await.unwrap();
-    first.create_table(definition("t")).await.unwrap();
-    let before = first.digest("t").await.unwrap();
+    first.catalog().create_table(definition("t")).await.unwrap();
+    let before = first.reads().digest("t").await.unwrap();
     first.engine().refuse_writes(Some(Trouble::WritesFail));
     let token = ClientToken::new("token", b"");
     let puts = |tables: &Region| {
@@ -434,15 +460,26 @@ async fn what_a_failing_disk_swallows_is_swallowed_whole_and_its_token_too() {
             .map(|number| action(&table, Put(indexed(number, "x"))))
             .collect::<Vec<_>>()
     };
-    let error = first.transact_write(puts(&first), Some(&token)).await.unwrap_err();
+    let error = first
+        .writes()
+        .transact_write(puts(&first), Some(&token))
+        .await
+        .unwrap_err();
     assert!(matches!(error, TableError::Storage(_)), "{error:?}");
     assert_eq!(
-        (first.digest("t").await.unwrap(), first.describe("t").unwrap().items),
+        (
+            first.reads().digest("t").await.unwrap(),
+            first.describe("t").unwrap().items
+        ),
         (before, 0)
     );
 
     let second = open(first.engine().crash()).await.unwrap();
-    let done = second.transact_write(puts(&second), Some(&token)).await.unwrap();
+    let done = second
+        .writes()
+        .transact_write(puts(&second), Some(&token))
+        .await
+        .unwrap();
     assert!(!done.repeated);
     assert_eq!(second.describe("t").unwrap().items, 3);
 }
@@ -450,15 +487,19 @@ async fn what_a_failing_disk_swallows_is_swallowed_whole_and_its_token_too() {
 #[tokio::test]
 async fn an_engine_that_does_not_span_groups_refuses_what_it_cannot_commit_at_once() {
     let (tables, table) = alone(Spanning::No).await;
-    let before = tables.digest("t").await.unwrap();
+    let before = tables.reads().digest("t").await.unwrap();
     let one = || vec![action(&table, Put(key("a", 1))), action(&table, Put(key("a", 2)))];
     let two = vec![action(&table, Put(key("a", 1))), action(&table, Put(key("b", 1)))];
     for (actions, token) in [(two, None), (one(), Some(ClientToken::new("token", b"")))] {
-        let error = tables.transact_write(actions, token.as_ref()).await.unwrap_err();
+        let error = tables
+            .writes()
+            .transact_write(actions, token.as_ref())
+            .await
+            .unwrap_err();
         assert!(matches!(error, TableError::Validation(_)), "{error:?}");
-        assert_eq!(tables.digest("t").await.unwrap(), before);
+        assert_eq!(tables.reads().digest("t").await.unwrap(), before);
     }
-    tables.transact_write(one(), None).await.unwrap();
+    tables.writes().transact_write(one(), None).await.unwrap();
     assert_eq!(get(&tables, "t", &key("a", 2)).await, Some(key("a", 2)));
 }
 
@@ -474,16 +515,16 @@ async fn a_transaction_that_no_commit_takes_is_refused_not_cut() {
             ..index.clone()
         })
         .collect();
-    tables.create_table(wide).await.unwrap();
+    tables.catalog().create_table(wide).await.unwrap();
     let table = tables.table("wide").unwrap();
     let puts = |x: usize| {
         let put = |number| action(&table, Put(indexed(number, &"x".repeat(x))));
         (0..10).map(put).collect::<Vec<_>>()
     };
-    let error = tables.transact_write(puts(400_000), None).await.unwrap_err();
+    let error = tables.writes().transact_write(puts(400_000), None).await.unwrap_err();
     assert!(error.to_string().contains("more than one commit takes"), "{error}");
     assert_eq!(tables.describe("wide").unwrap().items, 0);
-    tables.transact_write(puts(200_000), None).await.unwrap();
+    tables.writes().transact_write(puts(200_000), None).await.unwrap();
     assert_eq!(tables.describe("wide").unwrap().global_indexes[19].items, 10);
 }
 
@@ -501,7 +542,7 @@ async fn other_regions_get_the_items_one_by_one_and_merge_them_like_any() {
         action(&table, Put(indexed(2, "transaction"))),
         action(&table, Delete(key("a", 3))),
     ];
-    a.transact_write(actions, None).await.unwrap();
+    a.writes().transact_write(actions, None).await.unwrap();
     put(b, "t", indexed(1, "single")).await;
     regions.settle().await;
     // Two items, one tombstone, one conflict.
@@ -518,7 +559,11 @@ async fn changes(region: &Region, table: &Table) -> Vec<Change> {
     let mut changes = Vec::new();
     for partition in 0..table.partitions().partitions() {
         let log = LogId::of(region.replica(), TableId(table.id()), partition);
-        let read = region.read_log(log, Default::default(), 1000, 1 << 20).await.unwrap();
+        let read = region
+            .logs()
+            .read_log(log, Default::default(), 1000, 1 << 20)
+            .await
+            .unwrap();
         changes.extend(read.into_iter().map(|(_, change)| change));
     }
     changes

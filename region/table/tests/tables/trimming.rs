@@ -18,6 +18,7 @@ async fn held(region: &Region) -> usize {
     let mut held = 0;
     for log in logs(region) {
         held += region
+            .logs()
             .read_log(log, Position::START, usize::MAX, usize::MAX)
             .await
             .unwrap()
@@ -41,7 +42,7 @@ async fn a_log_that_nobody_reads_is_trimmed_whole() {
             put(&tables, "t", key("k", number)).await;
         }
         assert_eq!(held(&tables).await, 20);
-        tables.trim_logs().await.unwrap();
+        tables.streams().trim_logs().await.unwrap();
         assert_eq!(held(&tables).await, 0);
         put(&tables, "t", key("k", 20)).await;
         assert_eq!(held(&tables).await, 1, "it goes on behind what was trimmed");
@@ -61,7 +62,7 @@ async fn a_log_keeps_what_a_peer_has_not_applied() {
             .iter()
             .for_each(|time| time.set(NOW + 3 * STREAM_RETENTION_MS));
         let (a, b, c) = (&regions.all[0], &regions.all[1], &regions.all[2]);
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 10, "neither peer has anything");
         // One of the peers has all of it, the other half of it.
         for to in [b, c] {
@@ -74,27 +75,27 @@ async fn a_log_keeps_what_a_peer_has_not_applied() {
                     batch.deltas.truncate(5);
                 }
                 let (log, up_to) = (batch.log.log, batch.up_to);
-                to.apply(batch).await.unwrap();
-                a.acked(to.region(), log, up_to);
+                to.merge().apply(batch).await.unwrap();
+                a.logs().acked(to.region(), log, up_to);
             }
         }
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 5, "the slower peer's cursor counts");
 
         // After a restart it is not known what the peers have, until they say so: nothing goes.
         regions.restart(0).await;
         let a = &regions.all[0];
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 5);
         put(a, "t", key("k", 10)).await;
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 6);
         regions.settle().await;
         assert_eq!(regions.agree_on_digests("t").await, 11);
         let time = NOW + 5 * STREAM_RETENTION_MS;
         regions.times.iter().for_each(|clock| clock.set(time));
         let a = &regions.all[0];
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 0);
     }
 }
@@ -104,18 +105,18 @@ async fn a_log_is_held_for_a_region_that_is_joining() {
     for mode in MODES {
         let regions = Regions::new(mode, &["a", "b"]).await;
         let (a, b) = (&regions.all[0], &regions.all[1]);
-        a.create_table(crate::support::definition("t")).await.unwrap();
+        a.catalog().create_table(crate::support::definition("t")).await.unwrap();
         put(a, "t", key("k", 1)).await;
         let update = UpdateTable {
             replica_creates: vec!["b".into()],
             ..UpdateTable::default()
         };
-        a.update_table("t", update).await.unwrap();
-        a.reconcile().await.unwrap();
+        a.catalog().update_table("t", update).await.unwrap();
+        a.background().reconcile().await.unwrap();
         // It is far behind already when it begins.
         put(a, "t", key("k", 2)).await;
         regions.times[0].set(NOW + 2 * STREAM_RETENTION_MS);
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 2, "what it may still need stays");
         regions.settle().await;
         assert_eq!(b.describe("t").unwrap().items, 2);
@@ -125,7 +126,7 @@ async fn a_log_is_held_for_a_region_that_is_joining() {
         }
         regions.settle().await;
         regions.times[0].set(NOW + 4 * STREAM_RETENTION_MS);
-        a.trim_logs().await.unwrap();
+        a.streams().trim_logs().await.unwrap();
         assert_eq!(held(a).await, 0);
     }
 }
@@ -138,8 +139,8 @@ async fn a_stream_keeps_its_records_for_a_day() {
         for hour in 0..30_u64 {
             time.set(NOW + hour * 3_600_000);
             put(&tables, "t", with(key("k", 1), "x", n(hour as i64))).await;
-            tables.roll_streams().await.unwrap();
-            tables.trim_logs().await.unwrap();
+            tables.streams().roll_streams().await.unwrap();
+            tables.streams().trim_logs().await.unwrap();
         }
         // Of the hours 0 to 29, the first 5 are a day old or older at hour 29.
         let records = all(&tables, &name).await;
@@ -182,14 +183,14 @@ async fn reading_what_was_trimmed_is_refused() {
             }
         }
         let shard = shard.unwrap();
-        let iterator = async |place| tables.shard_iterator(&name, &shard.id, place).await;
+        let iterator = async |place| tables.streams().shard_iterator(&name, &shard.id, place).await;
         // A retention later than the first record; iterators that were given out a minute before.
         time.set(NOW + STREAM_RETENTION_MS - 60_000);
         let early = iterator(ShardPlace::At(&records[0].sequence)).await.unwrap();
         let horizon = iterator(ShardPlace::TrimHorizon).await.unwrap();
         time.set(NOW + STREAM_RETENTION_MS + 1);
-        tables.trim_logs().await.unwrap();
-        let refused = tables.stream_records(&name, &early, 10).await;
+        tables.streams().trim_logs().await.unwrap();
+        let refused = tables.streams().stream_records(&name, &early, 10).await;
         assert!(matches!(refused, Err(StreamError::Trimmed)));
         for place in [
             ShardPlace::At(&records[0].sequence),
@@ -205,7 +206,7 @@ async fn reading_what_was_trimmed_is_refused() {
             iterator(ShardPlace::At(&records[1].sequence)).await.unwrap(),
             iterator(ShardPlace::Time(NOW)).await.unwrap(),
         ] {
-            let found = tables.stream_records(&name, &iterator, 10).await.unwrap();
+            let found = tables.streams().stream_records(&name, &iterator, 10).await.unwrap();
             assert_eq!(found.records, records[1..]);
         }
         // The same after a restart, which finds the horizon again by what is left.
@@ -213,6 +214,7 @@ async fn reading_what_was_trimmed_is_refused() {
             .await
             .unwrap();
         let refused = again
+            .streams()
             .shard_iterator(&name, &shard.id, ShardPlace::At(&records[0].sequence))
             .await;
         assert!(matches!(refused, Err(StreamError::Trimmed)));
@@ -227,7 +229,7 @@ async fn a_stream_hides_what_is_too_old_though_the_log_holds_it() {
     put(a, "t", key("k", 1)).await;
     assert_eq!(all(a, &stream(a)).await.len(), 1);
     regions.times[0].set(NOW + STREAM_RETENTION_MS + 1);
-    a.trim_logs().await.unwrap();
+    a.streams().trim_logs().await.unwrap();
     assert_eq!((held(a).await, all(a, &stream(a)).await.len()), (1, 0));
     regions.settle().await;
     assert!(super::support::get(&regions.all[1], "t", &key("k", 1)).await.is_some());
@@ -245,6 +247,7 @@ async fn nothing_is_left_of_a_deleted_tables_stream() {
             let mut left = 0;
             for log in &logs {
                 left += tables
+                    .logs()
                     .read_log(*log, Position::START, usize::MAX, usize::MAX)
                     .await
                     .unwrap()
@@ -252,18 +255,18 @@ async fn nothing_is_left_of_a_deleted_tables_stream() {
             }
             left
         };
-        tables.delete_table("t").await.unwrap();
-        tables.reconcile().await.unwrap();
-        tables.trim_logs().await.unwrap();
+        tables.catalog().delete_table("t").await.unwrap();
+        tables.background().reconcile().await.unwrap();
+        tables.streams().trim_logs().await.unwrap();
         assert_eq!(left(&tables).await, 10);
         // Not even if the process did not run when the time came.
         time.set(NOW + STREAM_RETENTION_MS);
         let again = Tables::open(tables.engine().crash(), options("a", &["a"], &time))
             .await
             .unwrap();
-        again.trim_logs().await.unwrap();
+        again.streams().trim_logs().await.unwrap();
         assert_eq!(left(&again).await, 0);
-        assert!(again.list_streams(None, None, 1).streams.is_empty());
+        assert!(again.streams().list_streams(None, None, 1).streams.is_empty());
         let rows = MemoryEngine::scan(again.engine(), everything_of_streams())
             .await
             .unwrap()

@@ -16,11 +16,11 @@ const FIVE_YEARS: i64 = 5 * 36_525 * 864;
 const GRACE_MS: u64 = 20_000;
 
 async fn enable(region: &Region) {
-    region.update_time_to_live("t", true, "x").await.unwrap();
+    region.expiry().update_time_to_live("t", true, "x").await.unwrap();
 }
 
 async fn sweep(region: &Region) -> Swept {
-    region.sweep_expired().await.unwrap()
+    region.expiry().sweep_expired().await.unwrap()
 }
 
 /// An item that expires so many seconds from now.
@@ -46,7 +46,11 @@ async fn changes(region: &Region) -> Vec<Change> {
     for partition in 0..table.partitions().partitions() {
         let id = geodynamo_replicator_core::TableId(table.id());
         let log = geodynamo_replicator_core::LogId::of(region.replica(), id, partition);
-        let read = region.read_log(log, Default::default(), 10_000, 1 << 24).await.unwrap();
+        let read = region
+            .logs()
+            .read_log(log, Default::default(), 10_000, 1 << 24)
+            .await
+            .unwrap();
         changes.extend(read.into_iter().map(|(_, change)| change));
     }
     changes
@@ -142,7 +146,11 @@ async fn a_renewed_item_stays() {
         put(&tables, "t", expiring(2, 5)).await;
         put(&tables, "t", expiring(1, 50)).await;
         let table = tables.table("t").unwrap();
-        tables.delete(&table, &key("k", 2), Default::default()).await.unwrap();
+        tables
+            .writes()
+            .delete(&table, &key("k", 2), Default::default())
+            .await
+            .unwrap();
         put(&tables, "t", with(key("k", 2), "y", n(1))).await;
         time.set(NOW + 10_000);
         assert_eq!(sweep(&tables).await.expired, 0);
@@ -160,7 +168,7 @@ async fn switched_on_it_finds_the_items_that_are_there_and_switched_off_it_leave
         for number in 0..1_500 {
             put(&tables, "t", expiring(number, number % 2)).await;
         }
-        let status = || tables.time_to_live("t").unwrap();
+        let status = || tables.expiry().time_to_live("t").unwrap();
         assert_eq!(status(), (TimeToLiveStatus::Disabled, None));
         enable(&tables).await;
         assert_eq!(status(), (TimeToLiveStatus::Enabling, Some("x".into())));
@@ -169,7 +177,7 @@ async fn switched_on_it_finds_the_items_that_are_there_and_switched_off_it_leave
         assert_eq!(status(), (TimeToLiveStatus::Enabled, Some("x".into())));
         assert_eq!(swept.expired, 750, "{mode:?}");
         time.set(NOW + 3_600_000);
-        tables.update_time_to_live("t", false, "x").await.unwrap();
+        tables.expiry().update_time_to_live("t", false, "x").await.unwrap();
         assert_eq!(status(), (TimeToLiveStatus::Disabling, Some("x".into())));
         swept = sweep(&tables).await;
         assert_eq!(swept.expired, 0);
@@ -179,7 +187,7 @@ async fn switched_on_it_finds_the_items_that_are_there_and_switched_off_it_leave
         // By another attribute: what the first one said is forgotten.
         put(&tables, "t", with(key("other", 1), "y", n(SECONDS))).await;
         time.set(NOW + 7_200_000);
-        tables.update_time_to_live("t", true, "y").await.unwrap();
+        tables.expiry().update_time_to_live("t", true, "y").await.unwrap();
         assert_eq!(sweep(&tables).await.expired, 1);
         assert_eq!(tables.describe("t").unwrap().items, 750);
     }
@@ -214,7 +222,7 @@ async fn a_restart_in_the_middle_of_the_back_fill_or_of_the_sweep_loses_no_expir
             async move { Tables::open(engine, options("a", &["a"], &time)).await.unwrap() }
         };
         let first = open(MemoryEngine::new(mode)).await;
-        first.create_table(definition("t")).await.unwrap();
+        first.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..3_000 {
             put(&first, "t", expiring(number, -5)).await;
         }
@@ -222,18 +230,18 @@ async fn a_restart_in_the_middle_of_the_back_fill_or_of_the_sweep_loses_no_expir
         // Some way into the back-fill.
         tokio::select! {
             biased;
-            swept = first.sweep_expired() => panic!("the back-fill is over at once: {swept:?}"),
+            swept = first.expiry().sweep_expired() => panic!("the back-fill is over at once: {swept:?}"),
             () = tokio::task::yield_now() => {}
         }
         let second = open(first.engine().crash()).await;
-        let (status, attribute) = second.time_to_live("t").unwrap();
+        let (status, attribute) = second.expiry().time_to_live("t").unwrap();
         assert_eq!((status, attribute.as_deref()), (TimeToLiveStatus::Enabling, Some("x")));
         // One round is not all of them.
         let swept = sweep(&second).await;
         assert!(swept.more && swept.expired > 0 && swept.expired < 3_000, "{swept:?}");
         put(&second, "t", expiring(5_000, -5)).await;
         let third = open(second.engine().crash()).await;
-        assert_eq!(third.time_to_live("t").unwrap().0, TimeToLiveStatus::Enabled);
+        assert_eq!(third.expiry().time_to_live("t").unwrap().0, TimeToLiveStatus::Enabled);
         let mut expired = swept.expired;
         loop {
             let swept = sweep(&third).await;
@@ -243,7 +251,7 @@ async fn a_restart_in_the_middle_of_the_back_fill_or_of_the_sweep_loses_no_expir
             }
         }
         assert_eq!(expired, 3_001, "{mode:?}");
-        let digest = third.digest("t").await.unwrap();
+        let digest = third.reads().digest("t").await.unwrap();
         assert_eq!(digest.partitions.iter().map(|part| part.items).sum::<u64>(), 0);
     }
 }
@@ -261,7 +269,7 @@ async fn one_region_expires_an_item_and_the_others_hear_of_it() {
         regions.settle().await;
         regions.times.iter().for_each(|time| time.set(NOW + 5_000));
         assert_eq!(sweep(b).await.expired, 0, "a's items are a's for a while");
-        assert_eq!(b.time_to_live("t").unwrap().0, TimeToLiveStatus::Enabled);
+        assert_eq!(b.expiry().time_to_live("t").unwrap().0, TimeToLiveStatus::Enabled);
         assert_eq!(sweep(a).await.expired, 20);
         regions.settle().await;
         assert_eq!(regions.agree("t").await, (0, 20, 0));
@@ -345,7 +353,7 @@ async fn a_copied_table_expires_too() {
     for mode in MODES {
         let regions = Regions::new(mode, &["a", "b"]).await;
         let [a, b] = &regions.all[..] else { unreachable!() };
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..50 {
             put(a, "t", expiring(number, 1)).await;
         }
@@ -367,9 +375,9 @@ async fn a_dropped_table_takes_its_expiry_index_with_it() {
         put(&tables, "t", expiring(1, 5)).await;
         sweep(&tables).await;
         let before = rows(&tables).await;
-        tables.delete_table("t").await.unwrap();
+        tables.catalog().delete_table("t").await.unwrap();
         while tables.table_named("t").is_ok() {
-            tables.reconcile().await.unwrap();
+            tables.background().reconcile().await.unwrap();
         }
         time.set(NOW + 10_000);
         assert_eq!(sweep(&tables).await.expired, 0);
@@ -401,7 +409,7 @@ async fn rows(tables: &Region) -> (usize, usize) {
 async fn the_setting_may_change_once_an_hour() {
     let (tables, time) = alone_at(Spanning::Yes).await;
     let change = async |enabled: bool, attribute: &str| {
-        let result = tables.update_time_to_live("t", enabled, attribute).await;
+        let result = tables.expiry().update_time_to_live("t", enabled, attribute).await;
         result.err().map(|error| error.to_string())
     };
     let soon = Some("Time to live has been modified multiple times within a fixed interval".to_owned());
@@ -412,7 +420,7 @@ async fn the_setting_may_change_once_an_hour() {
     time.set(NOW + TtlOptions::default().change_interval_ms);
     assert_eq!(change(false, "x").await, None);
     assert_eq!(change(true, "y").await, soon);
-    assert!(tables.update_time_to_live("none", true, "x").await.is_err());
+    assert!(tables.expiry().update_time_to_live("none", true, "x").await.is_err());
 }
 
 #[tokio::test]

@@ -39,23 +39,26 @@ async fn each_record_is_in_one_shard_whatever_happens_at_once() {
         }
         let rolls = tokio::spawn({
             let tables = std::sync::Arc::clone(&tables);
-            async move { tables.roll_streams().await }
+            async move { tables.streams().roll_streams().await }
         });
         for shard in shards(&tables, &name) {
             if let Entry::Vacant(place) = places.entry(shard.id) {
-                let begin = tables.shard_iterator(&name, place.key(), ShardPlace::TrimHorizon).await;
+                let begin = tables
+                    .streams()
+                    .shard_iterator(&name, place.key(), ShardPlace::TrimHorizon)
+                    .await;
                 place.insert(Some(begin.unwrap()));
             }
         }
         for (shard, place) in &mut places {
             let Some(iterator) = place.take() else { continue };
             // What the clock has made too old for an iterator is asked for again: nothing of it was lost.
-            let page = match tables.stream_records(&name, &iterator, 1000).await {
+            let page = match tables.streams().stream_records(&name, &iterator, 1000).await {
                 Err(StreamError::Expired) => {
                     let last = found.get(shard).and_then(|records| records.last());
                     let from = last.map_or(ShardPlace::TrimHorizon, |(number, _)| ShardPlace::After(number));
-                    let iterator = tables.shard_iterator(&name, shard, from).await.unwrap();
-                    tables.stream_records(&name, &iterator, 1000).await.unwrap()
+                    let iterator = tables.streams().shard_iterator(&name, shard, from).await.unwrap();
+                    tables.streams().stream_records(&name, &iterator, 1000).await.unwrap()
                 }
                 page => page.unwrap(),
             };
@@ -157,7 +160,7 @@ async fn a_record_at_the_turn_of_shards_is_in_the_later_one_only() {
     handed_over(&tables, 1).await;
     let rolling = tokio::spawn({
         let tables = std::sync::Arc::clone(&tables);
-        async move { tables.roll_streams().await }
+        async move { tables.streams().roll_streams().await }
     });
     handed_over(&tables, 2).await;
     tables.engine().sync_first(1);
@@ -170,6 +173,7 @@ async fn a_record_at_the_turn_of_shards_is_in_the_later_one_only() {
         assert!(open && records.iter().all(|record| record.keys == key("k", 0)));
         iterators.push(
             tables
+                .streams()
                 .shard_iterator(&name, &shard.id, ShardPlace::Latest)
                 .await
                 .unwrap(),
@@ -178,7 +182,7 @@ async fn a_record_at_the_turn_of_shards_is_in_the_later_one_only() {
     tables.engine().sync();
     rolling.await.unwrap().unwrap();
     for iterator in iterators {
-        let page = tables.stream_records(&name, &iterator, 10).await.unwrap();
+        let page = tables.streams().stream_records(&name, &iterator, 10).await.unwrap();
         assert!(page.records.is_empty() && page.next.is_none());
     }
     assert_eq!(shards(&tables, &name).len(), 8);
@@ -224,8 +228,8 @@ async fn records_are_of_their_streams_view_though_it_changes_under_writes() {
         done.unwrap();
     }
     let mut seen = 0;
-    for name in tables.list_streams(None, None, 100).streams {
-        let view = tables.describe_stream(&name, None, None, 1).unwrap().view;
+    for name in tables.streams().list_streams(None, None, 100).streams {
+        let view = tables.streams().describe_stream(&name, None, None, 1).unwrap().view;
         for record in all(&tables, &name).await {
             seen += 1;
             assert_eq!(record.new.is_some(), view.new_image(), "{view:?}");
@@ -265,7 +269,7 @@ async fn sequence_numbers_and_shards_survive_a_restart_and_a_clock_that_steps_ba
         let name = stream(&tables);
         put(&tables, "t", with(key("k", 1), "x", n(1))).await;
         time.set(NOW + SHARD_MS);
-        tables.roll_streams().await.unwrap();
+        tables.streams().roll_streams().await.unwrap();
         put(&tables, "t", with(key("k", 1), "x", n(2))).await;
         let (shards_before, records) = (shards(&tables, &name), all(&tables, &name).await);
         let open = shards_before.iter().filter(|shard| shard.end.is_none());
@@ -273,6 +277,7 @@ async fn sequence_numbers_and_shards_survive_a_restart_and_a_clock_that_steps_ba
         for shard in open {
             iterators.push(
                 tables
+                    .streams()
                     .shard_iterator(&name, &shard.id, ShardPlace::Latest)
                     .await
                     .unwrap(),
@@ -289,13 +294,20 @@ async fn sequence_numbers_and_shards_survive_a_restart_and_a_clock_that_steps_ba
         put(&again, "t", with(key("k", 1), "x", n(3))).await;
         let mut read_on = Vec::new();
         for iterator in iterators {
-            read_on.extend(again.stream_records(&name, &iterator, 10).await.unwrap().records);
+            read_on.extend(
+                again
+                    .streams()
+                    .stream_records(&name, &iterator, 10)
+                    .await
+                    .unwrap()
+                    .records,
+            );
         }
         assert_eq!(read_on.len(), 1, "iterators are good after a restart");
         assert!(read_on[0].sequence > records[1].sequence);
         // Four hours before its shards began: far enough to begin new ones, behind them.
         time.set(NOW - SHARD_MS);
-        again.roll_streams().await.unwrap();
+        again.streams().roll_streams().await.unwrap();
         put(&again, "t", with(key("k", 1), "x", n(4))).await;
         let records = all(&again, &name).await;
         assert_eq!(records.len(), 4);

@@ -20,29 +20,38 @@ async fn writes_give_what_they_replaced_and_what_they_made() {
         let (tables, table) = alone(mode).await;
         let first = with(key("a", 1), "x", s("one"));
         let second = with(key("a", 1), "x", s("two"));
-        let put = tables.put(&table, first.clone(), ALL).await.unwrap();
+        let put = tables.writes().put(&table, first.clone(), ALL).await.unwrap();
         assert_eq!((put.old, put.new), (None, Some(first.clone())));
-        let put = tables.put(&table, second.clone(), ALL).await.unwrap();
+        let put = tables.writes().put(&table, second.clone(), ALL).await.unwrap();
         assert_eq!((put.old, put.new), (Some(first), Some(second.clone())));
 
         let set = update("SET n = if_not_exists(n, :v) + :v", n(4));
-        let updated = tables.update(&table, &key("a", 1), Some(&set), ALL).await.unwrap();
+        let updated = tables
+            .writes()
+            .update(&table, &key("a", 1), Some(&set), ALL)
+            .await
+            .unwrap();
         let third = with(second.clone(), "n", n(8));
         assert_eq!((updated.old, updated.new), (Some(second), Some(third.clone())));
         assert_eq!(get(&tables, "t", &key("a", 1)).await, Some(third.clone()));
 
-        let deleted = tables.delete(&table, &key("a", 1), ALL).await.unwrap();
+        let deleted = tables.writes().delete(&table, &key("a", 1), ALL).await.unwrap();
         assert_eq!((deleted.old, deleted.new), (Some(third), None));
         assert_eq!(get(&tables, "t", &key("a", 1)).await, None);
-        let again = tables.delete(&table, &key("a", 1), ALL).await.unwrap();
+        let again = tables.writes().delete(&table, &key("a", 1), ALL).await.unwrap();
         assert_eq!((again.old, again.new), (None, None));
 
         // Behind a tombstone an update makes an item anew, and nothing of the old one is left.
-        let made = tables.update(&table, &key("a", 1), Some(&set), ALL).await.unwrap();
+        let made = tables
+            .writes()
+            .update(&table, &key("a", 1), Some(&set), ALL)
+            .await
+            .unwrap();
         assert_eq!((made.old, made.new), (None, Some(with(key("a", 1), "n", n(8)))));
-        let bare = tables.update(&table, &key("a", 2), None, ALL).await.unwrap();
+        let bare = tables.writes().update(&table, &key("a", 2), None, ALL).await.unwrap();
         assert_eq!(bare.new, Some(key("a", 2)));
         let many = tables
+            .reads()
             .get_many(&table, &[key("a", 2), key("a", 3), key("a", 1)])
             .await
             .unwrap();
@@ -57,7 +66,7 @@ async fn conditions_decide_and_a_refused_write_changes_nothing() {
         let (tables, table) = alone(mode).await;
         let stored = with(key("a", 1), "x", s("one"));
         put(&tables, "t", stored.clone()).await;
-        let before = tables.digest("t").await.unwrap();
+        let before = tables.reads().digest("t").await.unwrap();
         let cases = [
             ("attribute_not_exists(p)", None, false),
             ("x = :v", Some(s("two")), false),
@@ -72,18 +81,18 @@ async fn conditions_decide_and_a_refused_write_changes_nothing() {
                     old_on_failure,
                     ..WriteOptions::default()
                 };
-                let result = tables.put(&table, stored.clone(), options).await;
+                let result = tables.writes().put(&table, stored.clone(), options).await;
                 match result {
                     Ok(_) => assert!(holds, "{text}"),
                     Err(TableError::ConditionFailed(failed)) => {
                         assert!(!holds, "{text}");
                         assert_eq!(failed.item, old_on_failure.then(|| stored.clone()));
-                        let refused = tables.delete(&table, &key("a", 1), options).await;
+                        let refused = tables.writes().delete(&table, &key("a", 1), options).await;
                         assert!(matches!(refused, Err(TableError::ConditionFailed(_))));
                         let set = update("SET x = :v", n(1));
-                        let refused = tables.update(&table, &key("a", 1), Some(&set), options).await;
+                        let refused = tables.writes().update(&table, &key("a", 1), Some(&set), options).await;
                         assert!(matches!(refused, Err(TableError::ConditionFailed(_))));
-                        assert_eq!(tables.digest("t").await.unwrap(), before, "{text}");
+                        assert_eq!(tables.reads().digest("t").await.unwrap(), before, "{text}");
                     }
                     Err(other) => panic!("{text}: {other}"),
                 }
@@ -121,7 +130,7 @@ async fn keys_and_sizes_are_checked() {
     for mode in MODES {
         let (tables, table) = alone(mode).await;
         for (item, refusal) in cases.clone() {
-            let result = tables.put(&table, item, WriteOptions::default()).await;
+            let result = tables.writes().put(&table, item, WriteOptions::default()).await;
             match result {
                 Ok(_) => assert_eq!(refusal, ""),
                 Err(TableError::Validation(message)) => {
@@ -139,14 +148,23 @@ async fn keys_and_sizes_are_checked() {
             with(key("a", 1), "x", n(1)),
             item([("p", s("a")), ("s", s("1"))]),
         ] {
-            let error = tables.get(&table, &wrong).await.unwrap_err().to_string();
+            let error = tables.reads().get(&table, &wrong).await.unwrap_err().to_string();
             assert!(error.contains(schema), "{error}");
-            let error = tables.delete(&table, &wrong, ALL).await.unwrap_err().to_string();
+            let error = tables
+                .writes()
+                .delete(&table, &wrong, ALL)
+                .await
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(schema), "{error}");
         }
         for (text, refusal) in [("SET p = :v", "part of the key"), ("SET g = :v", "by-g")] {
             let set = update(text, AttributeValue::Bool(true));
-            let error = tables.update(&table, &key("a", 1), Some(&set), ALL).await.unwrap_err();
+            let error = tables
+                .writes()
+                .update(&table, &key("a", 1), Some(&set), ALL)
+                .await
+                .unwrap_err();
             assert!(error.to_string().contains(refusal), "{text}: {error}");
         }
     }
@@ -173,8 +191,8 @@ async fn items_and_bytes_are_counted() {
         check(10, sum(0), 10);
         put(&tables, "t", full(3)).await;
         check(10, sum(0), 10);
-        tables.delete(&table, &key("a", 0), ALL).await.unwrap();
-        tables.delete(&table, &key("a", 0), ALL).await.unwrap();
+        tables.writes().delete(&table, &key("a", 0), ALL).await.unwrap();
+        tables.writes().delete(&table, &key("a", 0), ALL).await.unwrap();
         check(9, sum(1), 9);
         put(&tables, "t", key("a", 1)).await;
         check(9, sum(2) + size::item(&key("a", 1)), 8);
@@ -203,7 +221,11 @@ async fn writes_consume_units_of_the_table_and_of_touched_indexes() {
     for mode in MODES {
         let (tables, table) = alone(mode).await;
         for (number, (item, units, global)) in steps.clone().into_iter().enumerate() {
-            let written = tables.put(&table, item, WriteOptions::default()).await.unwrap();
+            let written = tables
+                .writes()
+                .put(&table, item, WriteOptions::default())
+                .await
+                .unwrap();
             let expected = Capacity {
                 table: units,
                 local: vec![],

@@ -11,14 +11,18 @@ use crate::{
 
 async fn delete(region: &Region, p: &str, sort: i64) {
     let table = region.table("t").unwrap();
-    region.delete(&table, &key(p, sort), Default::default()).await.unwrap();
+    region
+        .writes()
+        .delete(&table, &key(p, sort), Default::default())
+        .await
+        .unwrap();
 }
 
 /// Passes the time after which tables are looked through again, and looks through them.
 async fn collect(regions: &Regions) {
     for (region, time) in regions.all.iter().zip(&regions.times) {
         time.set(time.now_ms() + 3_600_000);
-        region.collect().await.unwrap();
+        region.verify().collect().await.unwrap();
     }
 }
 
@@ -41,7 +45,7 @@ async fn a_region_alone_forgets_what_it_deleted() {
     for mode in MODES {
         let regions = Regions::new(mode, &["a"]).await;
         let a = &regions.all[0];
-        a.create_table(definition("t")).await.unwrap();
+        a.catalog().create_table(definition("t")).await.unwrap();
         for number in 0..300 {
             put(a, "t", key("k", number)).await;
         }
@@ -56,7 +60,7 @@ async fn a_region_alone_forgets_what_it_deleted() {
             tombstones,
             tombstones_collected,
             ..
-        } = a.remains();
+        } = a.verify().remains();
         assert_eq!((tombstones, tombstones_collected), (0, 200));
         // What comes later is newer than what was forgotten, whatever the clock says, after a restart, too.
         regions.times[0].set(NOW - 1_000_000);
@@ -101,7 +105,7 @@ async fn tombstones_go_once_everybody_has_everything() {
         // Replicas are equal, in items and indexes, and nothing was healed, for nothing was amiss.
         assert_eq!(regions.agree("t").await.0, 10);
         for region in &regions.all {
-            assert!(region.verify_counts().healed.is_empty());
+            assert!(region.verify().verify_counts().healed.is_empty());
         }
         // A key that was forgotten is written anew: no conflict with a tombstone that somebody may still have.
         put(c, "t", with(key("k", 3), "x", n(1))).await;
@@ -114,7 +118,7 @@ async fn tombstones_go_once_everybody_has_everything() {
 async fn forget_between(regions: &Regions) {
     for _ in 0..2 {
         for region in &regions.all {
-            region.verify_now(None).unwrap();
+            region.verify().verify_now(None).unwrap();
         }
         for asker in &regions.all {
             for answerer in &regions.all {
@@ -144,7 +148,7 @@ async fn a_write_after_a_forgotten_delete_is_no_conflict() {
             verify_all(&regions).await;
         }
         regions.times[0].set(NOW + 7_200_000);
-        a.collect().await.unwrap();
+        a.verify().collect().await.unwrap();
         assert_eq!((tombstones(a).await, tombstones(b).await), (0, 1));
         regions.times[1].set(NOW + 7_200_000);
         put(a, "t", with(key("k", 1), "x", n(1))).await;
@@ -179,14 +183,14 @@ async fn a_tombstone_that_went_too_early_would_be_missed() {
     collected(false).await;
     assert_eq!(tombstones(a).await, 1, "what c wrote is not everywhere");
     for batch in late.clone() {
-        a.apply(batch).await.unwrap();
+        a.merge().apply(batch).await.unwrap();
     }
     assert!(get(a, "t", &key("k", 1)).await.is_none());
     collected(true).await;
     for mut batch in late {
         // As if it came for the first time.
         batch.log.partition += 1;
-        a.apply(batch).await.unwrap();
+        a.merge().apply(batch).await.unwrap();
     }
     assert!(
         get(a, "t", &key("k", 1)).await.is_some(),
@@ -211,14 +215,14 @@ async fn nothing_is_collected_while_somebody_joins_and_the_newcomer_brings_nothi
             replica_deletes: vec!["b".into()],
             ..UpdateTable::default()
         };
-        a.update_table("t", removal).await.unwrap();
+        a.catalog().update_table("t", removal).await.unwrap();
         regions.settle().await;
         let update = UpdateTable {
             replica_creates: vec!["b".into()],
             ..UpdateTable::default()
         };
-        a.update_table("t", update).await.unwrap();
-        a.reconcile().await.unwrap();
+        a.catalog().update_table("t", update).await.unwrap();
+        a.background().reconcile().await.unwrap();
         collect(&regions).await;
         assert_eq!(tombstones(a).await, 10, "b is joining");
         regions.settle().await;
@@ -232,14 +236,14 @@ async fn nothing_is_collected_while_somebody_joins_and_the_newcomer_brings_nothi
             replica_deletes: vec!["b".into()],
             ..UpdateTable::default()
         };
-        a.update_table("t", removal).await.unwrap();
+        a.catalog().update_table("t", removal).await.unwrap();
         regions.settle().await;
         let now = regions.times[0].now_ms() + 3_600_000;
         regions.times[0].set(now);
         put(a, "t", key("k", 50)).await;
         delete(a, "k", 50).await;
         regions.times[0].set(now + 1000);
-        a.collect().await.unwrap();
+        a.verify().collect().await.unwrap();
         assert_eq!(tombstones(a).await, 0);
         regions.times[1].set(now - 500);
         regions.add("t", "b").await;
@@ -263,14 +267,14 @@ async fn what_is_parked_holds_tombstones_back() {
     regions.settle().await;
     for _ in 0..3 {
         for (asker, answerer) in [(a, b), (b, a)] {
-            asker.verify_now(Some("t")).unwrap();
+            asker.verify().verify_now(Some("t")).unwrap();
             let (_, ended, _) = crate::verify::verify(asker, answerer).await.unwrap();
             ended.unwrap();
         }
     }
     for region in &regions.all {
-        region.collect().await.unwrap();
-        assert_eq!(region.remains().tombstones_collected, 0);
+        region.verify().collect().await.unwrap();
+        assert_eq!(region.verify().remains().tombstones_collected, 0);
     }
     assert!(get(a, "t", &key("k", 1)).await.is_none(), "it is parked");
     assert_eq!(tombstones(b).await, 1, "a has not come to its time yet");
@@ -285,11 +289,11 @@ async fn what_was_agreed_outlives_a_restart() {
         delete(&regions.all[0], "k", 1).await;
         regions.settle().await;
         forget(&regions).await;
-        let before = regions.all[0].remains().collected_to_ms;
+        let before = regions.all[0].verify().remains().collected_to_ms;
         regions.restart(0).await;
         regions.restart(1).await;
         collect(&regions).await;
-        let after = regions.all[0].remains().collected_to_ms;
+        let after = regions.all[0].verify().remains().collected_to_ms;
         assert!(after >= before && before > Some(0), "{before:?} {after:?}");
         put(&regions.all[1], "t", key("k", 1)).await;
         regions.settle().await;
@@ -310,18 +314,18 @@ async fn conflict_records_are_kept_for_a_while_and_not_too_many() {
         conflict(1).await;
         regions.times.iter().for_each(|time| time.set(NOW + 20 * 86_400_000));
         conflict(2).await;
-        let kept = async |region: &Region| region.conflicts("t", None, 100).await.unwrap().conflicts.len();
+        let kept = async |region: &Region| region.reads().conflicts("t", None, 100).await.unwrap().conflicts.len();
         collect(&regions).await;
         assert_eq!((kept(a).await, kept(b).await), (2, 2));
         regions.times.iter().for_each(|time| time.set(NOW + 31 * 86_400_000));
-        a.collect().await.unwrap();
+        a.verify().collect().await.unwrap();
         assert_eq!((kept(a).await, kept(b).await), (1, 2));
-        assert_eq!(a.remains().conflicts, 1);
+        assert_eq!(a.verify().remains().conflicts, 1);
         // The other one brings it back neither by itself nor by verification.
         verify_all(&regions).await;
         assert_eq!((kept(a).await, kept(b).await), (1, 2));
-        assert!(a.verify_counts().healed.is_empty());
-        b.collect().await.unwrap();
+        assert!(a.verify().verify_counts().healed.is_empty());
+        b.verify().collect().await.unwrap();
         assert_eq!(kept(b).await, 1);
     }
     // By number: the oldest go.
@@ -342,8 +346,13 @@ async fn conflict_records_are_kept_for_a_while_and_not_too_many() {
     }
     regions.all[0] = Tables::open(regions.all[0].engine().crash(), few).await.unwrap();
     time.set(NOW + 3_700_000);
-    regions.all[0].collect().await.unwrap();
-    let left = regions.all[0].conflicts("t", None, 100).await.unwrap().conflicts;
+    regions.all[0].verify().collect().await.unwrap();
+    let left = regions.all[0]
+        .reads()
+        .conflicts("t", None, 100)
+        .await
+        .unwrap()
+        .conflicts;
     let mut times: Vec<u64> = left
         .iter()
         .map(|conflict| conflict.loser.stamp.time.millis() - NOW)

@@ -24,13 +24,13 @@ fn version(stamp: Stamp, value: Option<Vec<u8>>) -> Version {
 async fn a_region_without_a_replica_neither_reads_nor_writes() {
     let regions = Regions::new(Spanning::Yes, &["a", "b", "c"]).await;
     let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
-    a.create_table(crate::support::definition("t")).await.unwrap();
+    a.catalog().create_table(crate::support::definition("t")).await.unwrap();
     regions.add("t", "b").await;
     put(a, "t", with(key("k", 1), "x", n(1))).await;
     regions.settle().await;
     let id = TableId(a.table("t").unwrap().id());
     assert!(
-        !a.logs_to("c").iter().any(|info| info.table == id),
+        !a.logs().logs_to("c").iter().any(|info| info.table == id),
         "it is sent nothing"
     );
     for join in [0, 1, u64::MAX] {
@@ -39,10 +39,16 @@ async fn a_region_without_a_replica_neither_reads_nor_writes() {
             join,
             after: None,
         };
-        assert!(a.copy_out_start("c", &request).await.is_err());
+        assert!(a.merge().copy_out_start("c", &request).await.is_err());
     }
 
-    let held = a.versions(id, vec![item_key(a)], 1).await.unwrap().remove(0).unwrap();
+    let held = a
+        .logs()
+        .versions(id, vec![item_key(a)], 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     let write = |from: Peer, origin: ReplicaId, stamp: Stamp| Batch {
         log: LogInfo::new(origin, id, 0, (0, u64::MAX)),
         from,
@@ -78,19 +84,37 @@ async fn a_region_without_a_replica_neither_reads_nor_writes() {
     ];
     for (from, origin) in claims {
         let info = LogInfo::new(origin, id, 0, (0, u64::MAX));
-        assert_eq!(a.cursor_of(&from, &info), None, "{from:?} {origin}");
-        let refused = a.apply(write(from, origin, later(origin))).await;
+        assert_eq!(a.merge().cursor_of(&from, &info), None, "{from:?} {origin}");
+        let refused = a.merge().apply(write(from, origin, later(origin))).await;
         assert_eq!(refused, Err(ApplyError::Unknown));
     }
-    let current = a.versions(id, vec![item_key(a)], 1).await.unwrap().remove(0).unwrap();
+    let current = a
+        .logs()
+        .versions(id, vec![item_key(a)], 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     assert_eq!(current, held);
     // The control: a member's own log is taken.
     assert!(
-        a.cursor_of(&peer(b), &LogInfo::new(b.replica(), id, 0, (0, u64::MAX)))
+        a.merge()
+            .cursor_of(&peer(b), &LogInfo::new(b.replica(), id, 0, (0, u64::MAX)))
             .is_some()
     );
-    assert!(a.apply(write(peer(b), b.replica(), later(b.replica()))).await.is_ok());
-    let current = a.versions(id, vec![item_key(a)], 1).await.unwrap().remove(0).unwrap();
+    assert!(
+        a.merge()
+            .apply(write(peer(b), b.replica(), later(b.replica())))
+            .await
+            .is_ok()
+    );
+    let current = a
+        .logs()
+        .versions(id, vec![item_key(a)], 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     assert_eq!(current.stamp, later(b.replica()));
 }
 
@@ -101,7 +125,13 @@ async fn nobody_writes_in_ones_own_name() {
     let (a, b) = (&regions.all[0], &regions.all[1]);
     put(a, "t", with(key("k", 1), "x", n(1))).await;
     let id = TableId(a.table("t").unwrap().id());
-    let held = a.versions(id, vec![item_key(a)], 1).await.unwrap().remove(0).unwrap();
+    let held = a
+        .logs()
+        .versions(id, vec![item_key(a)], 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     let forged = Stamp::new(Hlc::from_millis(NOW + 900), a.replica());
     let undead = Stamp::new(Hlc::from_millis(NOW - 900), a.replica()).expired();
     for stamp in [forged, undead] {
@@ -116,9 +146,15 @@ async fn nobody_writes_in_ones_own_name() {
             }],
             sent_ms: NOW,
         };
-        assert!(a.apply(batch).await.is_ok_and(|applied| applied.applied == 0));
+        assert!(a.merge().apply(batch).await.is_ok_and(|applied| applied.applied == 0));
     }
-    let current = a.versions(id, vec![item_key(a)], 1).await.unwrap().remove(0).unwrap();
+    let current = a
+        .logs()
+        .versions(id, vec![item_key(a)], 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     assert_eq!(current, held);
     put(a, "t", with(key("k", 1), "x", n(2))).await;
     assert_eq!(get(a, "t", &key("k", 1)).await, Some(with(key("k", 1), "x", n(2))));

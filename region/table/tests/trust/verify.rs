@@ -6,7 +6,7 @@ use geodynamo_replicator_core::{
     verify::{Answer, Question, Verified, Verifier, VerifierAction, VerifyOrder},
 };
 use geodynamo_storage::{Commit, Direction, Engine, Scan, Spanning, Write};
-use geodynamo_table::{HealReason, TableError, Tables};
+use geodynamo_table::{HealReason, TableError};
 use proptest::prelude::*;
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) async fn verify(
     asker: &Region,
     answerer: &Region,
 ) -> Option<(VerifyOrder, Result<Verified, String>, usize)> {
-    let order = asker.verification_due(answerer.region())?;
+    let order = asker.verify().verification_due(answerer.region())?;
     let mut verifier = Verifier::new(&order, asker.replica(), answerer.replica());
     let (mut answers, mut bytes) = (Vec::new(), 0);
     let ended = loop {
@@ -38,7 +38,7 @@ pub(crate) async fn verify(
                 bytes += frame::encode(&answer).unwrap().len();
                 verifier.answered(answer);
             }
-            VerifierAction::Do(task) => match asker.verify_do(&order, &peer(answerer), task).await {
+            VerifierAction::Do(task) => match asker.verify().verify_do(&order, &peer(answerer), task).await {
                 Ok(done) => verifier.done(done),
                 Err(error) => verifier.failed(error.0),
             },
@@ -46,17 +46,18 @@ pub(crate) async fn verify(
             VerifierAction::GiveUp(reason) => break Err(reason),
         }
     };
-    asker.verify_ended(&order, ended.clone());
+    asker.verify().verify_ended(&order, ended.clone());
     Some((order, ended, bytes))
 }
 
 async fn answer(asker: &Region, answerer: &Region, table: TableId, question: Question) -> Option<Answer> {
     let answered = match question {
         Question::Begin { replica, standing, .. } => answerer
+            .verify()
             .verify_begin(asker.region(), table, replica, standing)
             .await
             .map(Some),
-        question => answerer.verify_answer(asker.region(), table, question).await,
+        question => answerer.verify().verify_answer(asker.region(), table, question).await,
     };
     answered.unwrap_or_else(|error| Some(Answer::Refused { reason: error.0 }))
 }
@@ -66,7 +67,7 @@ pub(crate) async fn verify_all(regions: &Regions) -> usize {
     let mut bytes = 0;
     for _ in 0..20 {
         for region in &regions.all {
-            region.verify_now(None).unwrap();
+            region.verify().verify_now(None).unwrap();
         }
         let mut unproven = 0;
         for asker in &regions.all {
@@ -123,7 +124,7 @@ fn flipped(value: &Bytes, at: usize) -> Bytes {
 }
 
 fn healed(region: &Region) -> Vec<(HealReason, u64)> {
-    region.verify_counts().healed.into_iter().collect()
+    region.verify().verify_counts().healed.into_iter().collect()
 }
 
 async fn fill(region: &Region, count: usize) {
@@ -137,8 +138,8 @@ async fn settle(regions: &Regions) {
     // A batch takes 64 changes of a log.
     regions.settle().await;
     assert_eq!(
-        regions.all[0].digest("t").await.unwrap(),
-        regions.all[1].digest("t").await.unwrap()
+        regions.all[0].reads().digest("t").await.unwrap(),
+        regions.all[1].reads().digest("t").await.unwrap()
     );
 }
 
@@ -153,7 +154,7 @@ async fn equal_replicas_are_proven_equal_and_move_next_to_nothing() {
         // Three tables, both ways.
         assert!(bytes < 10_000, "{bytes} bytes for 3,000 items");
         for (region, other) in [(0, "b"), (1, "a")] {
-            let reports = regions.all[region].verify_report(Some("t")).unwrap();
+            let reports = regions.all[region].verify().verify_report(Some("t")).unwrap();
             let pair = &reports[0].peers[other];
             assert_eq!((pair.proven.len(), pair.rows, pair.in_flight), (4, 3000, 0));
             let up_to = &pair.proven[&0].up_to;
@@ -181,10 +182,13 @@ async fn what_one_lacks_is_brought_and_nothing_else() {
         put(b, "t", key("d", 1)).await;
         settle(&regions).await;
         let table = b.table("t").unwrap();
-        b.delete(&table, &key("d", 1), Default::default()).await.unwrap();
+        b.writes()
+            .delete(&table, &key("d", 1), Default::default())
+            .await
+            .unwrap();
         settle(&regions).await;
         let whole = rows(a, ITEMS).await;
-        let indexes = a.digest("t").await.unwrap().indexes;
+        let indexes = a.reads().digest("t").await.unwrap().indexes;
 
         // What b held before an update is put back; some of a's items are lost; so are b's conflict record and a's tombstone.
         let now = rows(b, ITEMS).await;
@@ -210,13 +214,13 @@ async fn what_one_lacks_is_brought_and_nothing_else() {
         let bytes = verify_all(&regions).await;
         for region in [a, b] {
             assert_eq!(rows(region, ITEMS).await, whole, "{mode:?}");
-            assert_eq!(region.digest("t").await.unwrap().indexes, indexes, "{mode:?}");
+            assert_eq!(region.reads().digest("t").await.unwrap().indexes, indexes, "{mode:?}");
         }
         assert_eq!(rows(a, CONFLICTS).await, rows(b, CONFLICTS).await);
         assert_eq!(healed(a), [(HealReason::Missing, 6)]);
         assert_eq!(healed(b), [(HealReason::Outdated, 7), (HealReason::Conflict, 1)]);
         assert!(bytes < 200_000, "{bytes}");
-        let report = b.verify_report(Some("t")).unwrap().remove(0);
+        let report = b.verify().verify_report(Some("t")).unwrap().remove(0);
         assert_eq!(report.peers["a"].last_healed.len(), 8);
         // Once is enough, and what was healed goes to nobody: it came from where it was.
         verify_all(&regions).await;
@@ -234,7 +238,7 @@ async fn rot_is_shown_to_nobody_and_healed() {
         let (a, b) = (&regions.all[0], &regions.all[1]);
         fill(a, 300).await;
         settle(&regions).await;
-        let whole = a.digest("t").await.unwrap();
+        let whole = a.reads().digest("t").await.unwrap();
         let logged = regions.logged();
         let items = rows(b, ITEMS).await;
         // In the item, in the past, in the stamp, in the check.
@@ -248,23 +252,26 @@ async fn rot_is_shown_to_nobody_and_healed() {
             .iter()
             .map(|at: &usize| items[*at].0.slice(17..))
             .collect();
-        let sent = b.versions(TableId(id), vec![rotten[0].clone()], usize::MAX).await;
+        let sent = b
+            .logs()
+            .versions(TableId(id), vec![rotten[0].clone()], usize::MAX)
+            .await;
         assert!(sent.is_err(), "no link sends it");
-        assert!(matches!(b.digest("t").await, Err(TableError::Corrupt(_))));
+        assert!(matches!(b.reads().digest("t").await, Err(TableError::Corrupt(_))));
 
         // The side whose records are whole asks first, and keeps them.
-        a.verify_now(Some("t")).unwrap();
+        a.verify().verify_now(Some("t")).unwrap();
         let (_, ended, _) = verify(a, b).await.unwrap();
         // Two of them are in one stretch.
         assert_eq!(ended.unwrap().behind.len(), 3);
-        assert_eq!(a.digest("t").await.unwrap(), whole);
+        assert_eq!(a.reads().digest("t").await.unwrap(), whole);
         assert_eq!(healed(a), []);
         // It has told the other one, which heals itself.
         let (order, ended, _) = verify(b, a).await.unwrap();
         assert!(!order.stretches.is_empty());
         ended.unwrap();
         assert_eq!(healed(b), [(HealReason::Damaged, 4)]);
-        assert_eq!(b.digest("t").await.unwrap(), whole, "{mode:?}");
+        assert_eq!(b.reads().digest("t").await.unwrap(), whole, "{mode:?}");
         // The very same versions: no stream tells of them, and no link sends them.
         assert_eq!(regions.logged(), logged);
     }
@@ -283,7 +290,7 @@ async fn two_contents_of_one_stamp_are_reported_and_left() {
     unchecked[0] = 1;
     harm(b, vec![Write::Put(key.clone(), unchecked.clone().into())]).await;
     verify_all(&regions).await;
-    let twins = |region: &Region, peer: &str| region.verify_report(Some("t")).unwrap()[0].peers[peer].twins;
+    let twins = |region: &Region, peer: &str| region.verify().verify_report(Some("t")).unwrap()[0].peers[peer].twins;
     assert_eq!((twins(a, "b"), healed(b)), (0, vec![]), "what it says is the same");
     let last = unchecked.len() - 1;
     unchecked[last] ^= 1;
@@ -303,15 +310,19 @@ async fn what_is_on_its_way_is_no_difference() {
         put(b, "t", with(key("new", number), "x", n(1))).await;
     }
     // The link brings nothing for as long as the verification waits.
-    a.verify_now(Some("t")).unwrap();
+    a.verify().verify_now(Some("t")).unwrap();
     let (_, ended, _) = verify(a, b).await.unwrap();
     assert_eq!(ended.unwrap().in_flight, 20);
     assert_eq!(healed(a), []);
     assert!(get(a, "t", &key("new", 1)).await.is_none());
-    let proven = |region: &Region| region.verify_report(Some("t")).unwrap()[0].peers["b"].proven.len();
+    let proven = |region: &Region| {
+        region.verify().verify_report(Some("t")).unwrap()[0].peers["b"]
+            .proven
+            .len()
+    };
     assert_eq!(proven(a), 0, "so few rows are one stretch");
     // The link brings it while the verification waits.
-    a.verify_now(Some("t")).unwrap();
+    a.verify().verify_now(Some("t")).unwrap();
     let (verified, delivered) = tokio::join!(verify(a, b), async {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         deliver_all(b, a).await
@@ -327,20 +338,20 @@ async fn the_catalog_is_verified_too() {
     let regions = Regions::new(Spanning::Yes, &["a", "b", "c"]).await;
     regions.settle().await;
     let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
-    c.create_table(crate::support::definition("t")).await.unwrap();
+    c.catalog().create_table(crate::support::definition("t")).await.unwrap();
     deliver_all(c, a).await.unwrap();
     // c is lost here. a's link passes over what came from it.
     deliver_all(a, b).await.unwrap();
     assert!(b.table_named("t").is_err());
     for region in [a, b] {
-        region.verify_now(None).unwrap();
+        region.verify().verify_now(None).unwrap();
     }
     while let Some((_, ended, _)) = verify(b, a).await {
         ended.unwrap();
     }
     assert!(healed(b).iter().all(|(reason, _)| *reason == HealReason::Missing) && !healed(b).is_empty());
     let catalog = |region: &Region| {
-        let report = region.verify_report(Some("(catalog)")).unwrap().remove(0);
+        let report = region.verify().verify_report(Some("(catalog)")).unwrap().remove(0);
         report.table
     };
     assert_eq!(catalog(b), "(catalog)");
@@ -350,13 +361,13 @@ async fn the_catalog_is_verified_too() {
 async fn who_does_not_serve_a_table_learns_nothing_of_it() {
     let regions = Regions::new(Spanning::Yes, &["a", "b", "c"]).await;
     let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
-    a.create_table(crate::support::definition("t")).await.unwrap();
+    a.catalog().create_table(crate::support::definition("t")).await.unwrap();
     regions.add("t", "b").await;
     put(a, "t", key("k", 1)).await;
     let table = TableId(a.table("t").unwrap().id());
     let begin = async |region: &str, replica: ReplicaId| {
         let standing = Default::default();
-        a.verify_begin(region, table, replica, standing).await.is_ok()
+        a.verify().verify_begin(region, table, replica, standing).await.is_ok()
     };
     assert!(begin("b", b.replica()).await);
     assert!(!begin("c", c.replica()).await, "it has no replica");
@@ -366,9 +377,9 @@ async fn who_does_not_serve_a_table_learns_nothing_of_it() {
         stretch: Default::default(),
         horizons: Default::default(),
     };
-    assert!(a.verify_answer("c", table, list.clone()).await.is_err());
+    assert!(a.verify().verify_answer("c", table, list.clone()).await.is_err());
     assert!(matches!(
-        a.verify_answer("b", table, list).await,
+        a.verify().verify_answer("b", table, list).await,
         Ok(Some(Answer::Rows(_)))
     ));
 }
@@ -408,7 +419,7 @@ proptest! {
             }
             settle(&regions).await;
             let items = rows(&regions.all[0], ITEMS).await;
-            let indexes = regions.all[0].digest("t").await.unwrap().indexes;
+            let indexes = regions.all[0].reads().digest("t").await.unwrap().indexes;
             let mut harmed = std::collections::BTreeMap::new();
             for (side, at, harm) in harms {
                 harmed.entry(at % items.len()).or_insert((side, harm));
@@ -424,7 +435,7 @@ proptest! {
             verify_all(&regions).await;
             for region in &regions.all {
                 assert_eq!(rows(region, ITEMS).await, items);
-                assert_eq!(region.digest("t").await.unwrap().indexes, indexes);
+                assert_eq!(region.reads().digest("t").await.unwrap().indexes, indexes);
             }
             let brought: u64 = regions.all.iter().flat_map(healed).map(|(_, count)| count).sum();
             assert_eq!(brought, harmed.len() as u64);
@@ -437,7 +448,7 @@ fn reports_of_a_table_that_is_not_there() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let regions = Regions::new(Spanning::Yes, &["a", "b"]).await;
-        assert!(Tables::verify_report(&regions.all[0], Some("nope")).is_err());
-        assert!(regions.all[0].verify_now(Some("nope")).is_err());
+        assert!(regions.all[0].verify().verify_report(Some("nope")).is_err());
+        assert!(regions.all[0].verify().verify_now(Some("nope")).is_err());
     });
 }

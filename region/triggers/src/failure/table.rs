@@ -84,7 +84,7 @@ pub(crate) async fn put<E: Engine>(
         waits: true,
         ..WriteOptions::default()
     };
-    let written = tables.put(&table, item, options).await;
+    let written = tables.writes().put(&table, item, options).await;
     written.map(drop).map_err(|error| failed(&error))
 }
 

@@ -93,7 +93,11 @@ impl<E: Engine> Shared<E> {
             Err(error) => return Err(error.to_string()),
         };
         let change = (checkpoint_row(uuid, shard), value);
-        let kept = self.tables.keep(Keeper::Triggers, group(uuid), vec![change]).await;
+        let kept = self
+            .tables
+            .local()
+            .keep(Keeper::Triggers, group(uuid), vec![change])
+            .await;
         kept.map_err(|error| error.to_string())
     }
 }
@@ -124,7 +128,12 @@ pub(crate) async fn run<E: Engine>(run: Arc<Run<E>>) {
     let mut readers = JoinSet::new();
     let mut reading: HashMap<tokio::task::Id, String> = HashMap::new();
     while run.stop() == Stop::No {
-        match run.shared.tables.describe_stream(&run.stream, None, None, usize::MAX) {
+        match run
+            .shared
+            .tables
+            .streams()
+            .describe_stream(&run.stream, None, None, usize::MAX)
+        {
             Ok(stream) => {
                 let known: BTreeSet<&str> = stream.shards.iter().map(|shard| shard.id.as_str()).collect();
                 for shard in &stream.shards {

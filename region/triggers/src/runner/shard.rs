@@ -116,7 +116,7 @@ async fn read_all<E: Engine>(
 ) -> bool {
     let run = &reading.run;
     let tables = &run.shared.tables;
-    let mut writes = tables.writes();
+    let mut writes = tables.logs().growth();
     let mut after = after;
     let mut iterator: Option<String> = None;
     let mut record_bytes = RECORD_BYTES_GUESSED;
@@ -133,7 +133,11 @@ async fn read_all<E: Engine>(
             Some(iterator) => iterator,
             None => {
                 let place = after.as_deref().map_or(ShardPlace::TrimHorizon, ShardPlace::After);
-                match tables.shard_iterator(&run.stream, &reading.shard, place).await {
+                match tables
+                    .streams()
+                    .shard_iterator(&run.stream, &reading.shard, place)
+                    .await
+                {
                     Ok(iterator) => iterator,
                     Err(StreamError::Trimmed) => {
                         tracing::warn!(
@@ -154,7 +158,7 @@ async fn read_all<E: Engine>(
             }
         };
         let limit = (room / record_bytes).clamp(1, RECORDS_MAX);
-        let page = match tables.stream_records(&run.stream, &at, limit).await {
+        let page = match tables.streams().stream_records(&run.stream, &at, limit).await {
             Ok(page) => page,
             // It has waited for too long for room; or they are gone, which is told when it begins anew.
             Err(StreamError::Expired | StreamError::Trimmed) => continue,

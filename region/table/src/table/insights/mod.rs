@@ -14,20 +14,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_item::{Item, key};
 use geodynamo_replicator_core::Millis;
-use geodynamo_storage::Engine;
 use serde::{Deserialize, Serialize};
 
 use self::windows::Windows;
-pub use self::windows::{INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind};
 use crate::{
-    Result, Table, TableError, Tables, TimeSource,
+    Result, Table, TableError, TimeSource,
     layout::{index::ItemKey, keys},
     schema::{IndexDefinition, IndexKind, KeyAttribute, KeySchema},
-    table::{
-        registers::{Setting, pack},
-        throttle::Clock,
-    },
+    table::throttle::Clock,
 };
+
+pub use self::windows::{INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind};
 
 /// Which requests are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -135,11 +132,11 @@ pub(crate) struct KeptInsights(parking_lot::Mutex<BTreeMap<Option<u64>, Arc<Insi
 
 /// The counts of one table or index.
 #[derive(Debug)]
-struct Insights {
-    setting: InsightsSetting,
+pub(crate) struct Insights {
+    pub(crate) setting: InsightsSetting,
     /// How many attributes there are in a partition key, and in a whole one; of items whose last one ends with the key.
     shape: Shape,
-    time: Clock,
+    pub(crate) time: Clock,
     windows: parking_lot::Mutex<Windows>,
 }
 
@@ -150,7 +147,7 @@ struct Shape {
     partition: usize,
     /// Terminated values of the sort key that follow; `None` if the rest of the key is the sort key.
     sort: Option<usize>,
-    has_sort: bool,
+    pub(crate) has_sort: bool,
 }
 
 impl Shape {
@@ -290,7 +287,7 @@ impl Table {
         }
     }
 
-    fn insights_of(&self, index: Option<&str>) -> Result<(Option<&Arc<Insights>>, &str)> {
+    pub(crate) fn insights_of(&self, index: Option<&str>) -> Result<(Option<&Arc<Insights>>, &str)> {
         let Some(name) = index else {
             return Ok((self.insights.as_ref().and_then(|insights| insights.table.as_ref()), ""));
         };
@@ -300,7 +297,7 @@ impl Table {
     }
 
     /// The place of a global index among the table's.
-    fn global_index(&self, name: &str) -> Result<usize> {
+    pub(crate) fn global_index(&self, name: &str) -> Result<usize> {
         let is = |index: &IndexDefinition| index.is_global() && index.name == name;
         let found = self.indexes().iter().position(is);
         found.ok_or_else(|| {
@@ -309,128 +306,34 @@ impl Table {
     }
 }
 
-impl<E: Engine> Tables<E> {
-    /// Switches contributor insights of a table, or of a global index, in this region on (with a mode) or off. Gives the setting.
-    ///
-    /// # Errors
-    /// If there is no such table or index.
-    pub async fn set_insights(
+impl Insights {
+    /// What was counted in the last minutes, of the table's keys or of an index's.
+    pub(crate) fn report(
         &self,
-        name: &str,
-        index: Option<&str>,
-        mode: Option<InsightsMode>,
-    ) -> Result<InsightsSetting> {
-        let _changing = self.catalog_lock.lock().await;
-        let table = self.table_named(name)?;
-        if let Some(index) = index {
-            table.global_index(index)?;
-        }
-        let mut settings = table.registers.insights.get(self.region()).cloned().unwrap_or_default();
-        let before = settings.get(index.unwrap_or_default()).copied();
-        let now = self.now_ms();
-        let went_on = before.filter(|before| before.enabled && mode == Some(before.mode));
-        let setting = went_on.unwrap_or(InsightsSetting {
-            enabled: mode.is_some(),
-            mode: mode
-                .or(before.map(|before| before.mode))
-                .unwrap_or(InsightsMode::AccessedAndThrottledKeys),
-            since_ms: before
-                .filter(|before| before.enabled)
-                .map_or(now, |before| before.since_ms),
-            updated_ms: now,
-        });
-        // An index of that name that is made later is another one.
-        settings.retain(|name, _| name.is_empty() || table.global_index(name).is_ok());
-        settings.insert(index.unwrap_or_default().to_owned(), setting);
-        let change = (Setting::Insights(self.region().into()), Some(pack(&settings)?));
-        self.set_locked(table.id(), vec![change]).await?;
-        Ok(setting)
-    }
-
-    /// How contributor insights of a table, or of a global index, are set in this region; `None` if they were never on.
-    ///
-    /// # Errors
-    /// If there is no such table or index.
-    pub fn insights(&self, name: &str, index: Option<&str>) -> Result<Option<InsightsSetting>> {
-        let table = self.table_named(name)?;
-        if let Some(index) = index {
-            table.global_index(index)?;
-        }
-        let settings = table.registers.insights.get(self.region());
-        Ok(settings.and_then(|settings| settings.get(index.unwrap_or_default()).copied()))
-    }
-
-    /// The tables and global indexes whose insights were ever switched on in this region, in the order of their names: of all
-    /// tables, or of one.
-    pub fn all_insights(&self, of: Option<&str>) -> Vec<(String, Option<String>, InsightsSetting)> {
-        let mut found = Vec::new();
-        for table in self.all() {
-            if of.is_some_and(|of| of != table.name()) {
-                continue;
-            }
-            for (index, setting) in table.registers.insights.get(self.region()).into_iter().flatten() {
-                let index = Some(index).filter(|index| !index.is_empty());
-                if index.is_none_or(|index| table.global_index(index).is_ok()) {
-                    found.push((table.name().to_owned(), index.cloned(), *setting));
-                }
-            }
-        }
-        found.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        found
-    }
-
-    /// What was counted of a table, or of a global index, in the last minutes: [`INSIGHTS_MINUTES_MAX`] at most, the current one
-    /// among them. It is empty where insights are off.
-    ///
-    /// # Errors
-    /// If there is no such table or index.
-    pub fn insights_report(&self, name: &str, index: Option<&str>, minutes: u64) -> Result<Vec<InsightsReport>> {
-        let table = self.table_named(name)?;
-        let (Some(insights), index) = table.insights_of(index)? else {
-            return Ok(Vec::new());
-        };
-        let index = table.indexes().iter().find(|other| other.name == index);
-        let kinds = insights.setting.kinds(insights.shape.has_sort);
+        keys: &KeySchema,
+        index: Option<&IndexDefinition>,
+        minutes: u64,
+    ) -> Result<Vec<InsightsReport>> {
         let report = |kind: InsightsKind| {
-            let mut windows = insights.windows.lock();
-            let counted = windows.counted(insights.time.now(), kind, minutes.clamp(1, INSIGHTS_MINUTES_MAX));
+            let mut windows = self.windows.lock();
+            let counted = windows.counted(self.time.now(), kind, minutes.clamp(1, INSIGHTS_MINUTES_MAX));
             drop(windows);
-            let keys = counted.keys.iter().map(|(key, weight)| {
+            let found = counted.keys.iter().map(|(key, weight)| {
                 let key = match index {
-                    None => read_key(table.keys(), kind.is_of_items(), key),
+                    None => read_key(keys, kind.is_of_items(), key),
                     Some(index) => read_entry_key(index, kind.is_of_items(), key),
                 };
                 Ok((key?, *weight))
             });
             Ok(InsightsReport {
                 kind,
-                keys: keys.collect::<Result<_>>()?,
+                keys: found.collect::<Result<_>>()?,
                 total: counted.total,
                 error: counted.error,
             })
         };
+        let kinds = self.setting.kinds(self.shape.has_sort);
         kinds.into_iter().map(report).collect()
-    }
-
-    /// What is counted of a table, from its settings.
-    pub(crate) fn table_insights(&self, table: &Table) -> Option<Box<TableInsights>> {
-        TableInsights::of(table, self.region(), &self.options().time)
-    }
-
-    /// Whether the keys of a table, or of a global index, have a sort key.
-    ///
-    /// # Errors
-    /// If there is no such table or index.
-    pub fn has_sort_key(&self, name: &str, index: Option<&str>) -> Result<bool> {
-        let table = self.table_named(name)?;
-        Ok(match index {
-            None => table.keys().sort.is_some(),
-            Some(index) => table.indexes()[table.global_index(index)?]
-                .keys
-                .sort_attributes()
-                .next()
-                .is_some(),
-        })
     }
 }
 

@@ -64,11 +64,11 @@ impl InsightsKind {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Counted {
     /// The heaviest keys with their weight, the heaviest first.
-    pub(super) keys: Vec<(Box<[u8]>, f64)>,
+    pub(crate) keys: Vec<(Box<[u8]>, f64)>,
     /// All weight.
-    pub(super) total: f64,
+    pub(crate) total: f64,
     /// By how much a key's weight may be told too high.
-    pub(super) error: f64,
+    pub(crate) error: f64,
 }
 
 /// Counts of the last hour.
@@ -97,7 +97,7 @@ impl Windows {
     }
 
     /// The counts of one kind over the last minutes; the current one is counted as a minute.
-    pub(super) fn counted(&mut self, now: Millis, kind: InsightsKind, minutes: u64) -> Counted {
+    pub(crate) fn counted(&mut self, now: Millis, kind: InsightsKind, minutes: u64) -> Counted {
         self.turn(now);
         let since = self.minute.saturating_sub(minutes.saturating_sub(1));
         let open = close(&self.open[kind as usize]);

@@ -4,11 +4,10 @@ use geodynamo_replicator_core::Millis;
 
 use crate::{
     Result, TableError,
-    catalog::Change,
     schema::{ReplicaAction, ReplicaRequest, ReplicaStatus, name_taken},
     table::{
         TableStatus,
-        registers::{Registers, Setting, pack},
+        registers::{Change, Registers, Setting, pack},
     },
 };
 

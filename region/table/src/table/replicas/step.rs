@@ -6,10 +6,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Claim, leaving};
 use crate::{
     Result,
-    background::lost::relays,
-    catalog::Change,
     schema::{Failure, ReplicaAction, ReplicaEntry, ReplicaStatus},
-    table::registers::{Registers, Setting, pack},
+    table::{
+        lost::relays,
+        registers::{Change, Registers, Setting, pack},
+    },
 };
 
 /// A region, as it decides.

@@ -12,10 +12,9 @@ use geodynamo_storage::{MemoryEngine, Spanning};
 
 use super::*;
 use crate::{
-    CreateTable, Options, TOKEN_VALID_MS, TimeSource,
-    layout::keys::space,
+    CreateTable, Options, TOKEN_VALID_MS, Tables, TimeSource,
+    layout::{keys::space, range},
     local::order::Turn,
-    read,
     schema::{Billing, KeyAttribute, KeySchema, KeyType},
 };
 
@@ -72,7 +71,7 @@ async fn region_at(time: &Arc<Time>) -> (Arc<Tables<MemoryEngine>>, Arc<Table>) 
         resource_policy: None,
         master_key: None,
     };
-    tables.create_table(create).await.unwrap();
+    tables.catalog().create_table(create).await.unwrap();
     let table = tables.table("t").unwrap();
     (tables, table)
 }
@@ -102,7 +101,7 @@ async fn started<F: Future + Unpin>(future: &mut F) {
 
 async fn hold(tables: &Tables<MemoryEngine>, table: &Table, number: usize) -> Turn {
     let at = table.key_of(&key(number)).unwrap();
-    tables.orderer().order(latch_of(table.id(), &at.bytes)).await
+    tables.local().orderer().order(latch_of(table.id(), &at.bytes)).await
 }
 
 /// Which actions are told of a conflict; `None` if the error is another one.
@@ -123,43 +122,73 @@ async fn what_meets_a_transaction_in_progress_is_told_and_other_items_go_on() {
     let (tables, table) = region().await;
     let held = hold(&tables, &table, 2).await;
     let token = ClientToken::new("token", b"puts");
-    let mut first = Box::pin(tables.transact_write(puts(&table, [1, 2]), Some(&token)));
+    let mut first = Box::pin(tables.writes().transact_write(puts(&table, [1, 2]), Some(&token)));
     started(&mut first).await;
 
     for number in [1, 2] {
         let refused = [
-            tables.put(&table, key(number), WriteOptions::default()).await,
-            tables.delete(&table, &key(number), WriteOptions::default()).await,
-            tables.update(&table, &key(number), None, WriteOptions::default()).await,
+            tables.writes().put(&table, key(number), WriteOptions::default()).await,
+            tables
+                .writes()
+                .delete(&table, &key(number), WriteOptions::default())
+                .await,
+            tables
+                .writes()
+                .update(&table, &key(number), None, WriteOptions::default())
+                .await,
         ];
         for result in refused {
             assert!(matches!(result, Err(TableError::TransactionConflict)), "{result:?}");
         }
     }
-    let second = tables.transact_write(puts(&table, [3, 1, 4]), None).await.unwrap_err();
+    let second = tables
+        .writes()
+        .transact_write(puts(&table, [3, 1, 4]), None)
+        .await
+        .unwrap_err();
     assert_eq!(conflicting(&second), Some(vec![false, true, false]));
     let wanted = [key(1), key(3), key(2)].map(|key| (Arc::clone(&table), key));
-    let read = tables.transact_get(&wanted).await.unwrap_err();
+    let read = tables.writes().transact_get(&wanted).await.unwrap_err();
     assert_eq!(conflicting(&read), Some(vec![true, false, true]));
     // Single reads see what is committed, and items that only lie near are not touched.
-    assert_eq!(tables.get(&table, &key(1)).await.unwrap(), None);
-    tables.transact_write(puts(&table, [3, 4]), None).await.unwrap();
-    tables.put(&table, key(5), WriteOptions::default()).await.unwrap();
+    assert_eq!(tables.reads().get(&table, &key(1)).await.unwrap(), None);
+    tables
+        .writes()
+        .transact_write(puts(&table, [3, 4]), None)
+        .await
+        .unwrap();
+    tables
+        .writes()
+        .put(&table, key(5), WriteOptions::default())
+        .await
+        .unwrap();
     let again = tables
+        .writes()
         .transact_write(puts(&table, [8]), Some(&token))
         .await
         .unwrap_err();
     assert!(matches!(again, TableError::TransactionInProgress));
     let otherwise = ClientToken::new("token", b"other puts");
-    let again = tables.transact_write(puts(&table, [8]), Some(&otherwise)).await;
+    let again = tables
+        .writes()
+        .transact_write(puts(&table, [8]), Some(&otherwise))
+        .await;
     assert!(matches!(again, Err(TableError::ParameterMismatch)));
 
     drop(held);
     assert!(!first.await.unwrap().repeated);
-    let read = tables.transact_get(&wanted).await.unwrap();
+    let read = tables.writes().transact_get(&wanted).await.unwrap();
     assert_eq!(read.iter().filter(|item| item.is_some()).count(), 3);
-    tables.put(&table, key(1), WriteOptions::default()).await.unwrap();
-    let again = tables.transact_write(puts(&table, [1, 2]), Some(&token)).await.unwrap();
+    tables
+        .writes()
+        .put(&table, key(1), WriteOptions::default())
+        .await
+        .unwrap();
+    let again = tables
+        .writes()
+        .transact_write(puts(&table, [1, 2]), Some(&token))
+        .await
+        .unwrap();
     assert!(again.repeated);
 }
 
@@ -167,22 +196,34 @@ async fn what_meets_a_transaction_in_progress_is_told_and_other_items_go_on() {
 async fn a_transaction_that_meets_a_write_in_progress_is_cancelled() {
     let (tables, table) = region().await;
     let held = hold(&tables, &table, 1).await;
-    let mut put = Box::pin(tables.put(&table, key(1), WriteOptions::default()));
+    let mut put = Box::pin(tables.writes().put(&table, key(1), WriteOptions::default()));
     started(&mut put).await;
-    let refused = tables.transact_write(puts(&table, [2, 1]), None).await.unwrap_err();
+    let refused = tables
+        .writes()
+        .transact_write(puts(&table, [2, 1]), None)
+        .await
+        .unwrap_err();
     assert_eq!(conflicting(&refused), Some(vec![false, true]));
-    let refused = tables.transact_get(&[(Arc::clone(&table), key(1))]).await.unwrap_err();
+    let refused = tables
+        .writes()
+        .transact_get(&[(Arc::clone(&table), key(1))])
+        .await
+        .unwrap_err();
     assert_eq!(conflicting(&refused), Some(vec![true]));
     drop(held);
     put.await.unwrap();
-    tables.transact_write(puts(&table, [2, 1]), None).await.unwrap();
+    tables
+        .writes()
+        .transact_write(puts(&table, [2, 1]), None)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_write_that_may_wait_does_and_comes_after_the_transaction() {
     let (tables, table) = region().await;
     let held = hold(&tables, &table, 1).await;
-    let mut first = Box::pin(tables.transact_write(puts(&table, [1]), None));
+    let mut first = Box::pin(tables.writes().transact_write(puts(&table, [1]), None));
     started(&mut first).await;
     let waits = WriteOptions {
         waits: true,
@@ -190,7 +231,7 @@ async fn a_write_that_may_wait_does_and_comes_after_the_transaction() {
         ..WriteOptions::default()
     };
     let key = key(1);
-    let mut delete = Box::pin(tables.delete(&table, &key, waits));
+    let mut delete = Box::pin(tables.writes().delete(&table, &key, waits));
     started(&mut delete).await;
     drop(held);
     let (first, delete) = tokio::join!(first, delete);
@@ -204,16 +245,20 @@ async fn an_item_that_shares_a_latch_is_no_conflict() {
     let latch = |number: usize| latch_of(table.id(), &table.key_of(&key(number)).unwrap().bytes);
     let other = (2..10_000_000).find(|number| latch(*number) == latch(1)).unwrap();
     let held = hold(&tables, &table, 1).await;
-    let mut first = Box::pin(tables.transact_write(puts(&table, [1]), None));
+    let mut first = Box::pin(tables.writes().transact_write(puts(&table, [1]), None));
     started(&mut first).await;
     // They wait, as the latch makes them, and then succeed.
-    let mut second = Box::pin(tables.transact_write(puts(&table, [other]), None));
+    let mut second = Box::pin(tables.writes().transact_write(puts(&table, [other]), None));
     started(&mut second).await;
     drop(held);
     let (first, second) = tokio::join!(first, second);
     assert!(first.is_ok() && second.is_ok());
     // Both in one transaction: one latch, taken once.
-    tables.transact_write(puts(&table, [1, other]), None).await.unwrap();
+    tables
+        .writes()
+        .transact_write(puts(&table, [1, other]), None)
+        .await
+        .unwrap();
 }
 
 /// Every transaction overlaps with many others, in every order of keys. They must all end, and some must get through.
@@ -227,7 +272,7 @@ async fn transactions_that_cross_never_lock_up() {
             let mut committed = 0;
             for round in 0..200_usize {
                 let keys = (0..8).map(|number| (client * 7 + round * (1 + client % 3) + number * 5) % 13);
-                match tables.transact_write(puts(&table, keys), None).await {
+                match tables.writes().transact_write(puts(&table, keys), None).await {
                     Ok(_) => committed += 1,
                     Err(error) => assert!(conflicting(&error).is_some_and(|all| all.contains(&true)), "{error}"),
                 }
@@ -247,7 +292,7 @@ async fn transactions_that_cross_never_lock_up() {
     assert!(committed.expect("a lock-up") > 0);
     assert!((0..13).all(|number| {
         let at = table.key_of(&key(number)).unwrap();
-        !tables.ongoing().is_written(&Whose {
+        !tables.writes().transactions.ongoing.is_written(&Whose {
             table: table.id(),
             key: at.bytes,
         })
@@ -264,7 +309,7 @@ async fn old_tokens_are_dropped_and_valid_ones_are_kept() {
         assert!(from < to && to < end);
         let page = tables
             .engine()
-            .scan(read::whole(from, end, 100, 1 << 20))
+            .scan(range::whole(from, end, 100, 1 << 20))
             .await
             .unwrap();
         page.rows.len()
@@ -274,17 +319,19 @@ async fn old_tokens_are_dropped_and_valid_ones_are_kept() {
         time.0.fetch_add(TOKEN_VALID_MS / 2, Ordering::Relaxed);
         let token = ClientToken::new(&number.to_string(), b"");
         tables
+            .writes()
             .transact_write(puts(&table, [number]), Some(&token))
             .await
             .unwrap();
         assert_eq!(stored().await, number + 1);
     }
-    tables.drop_old_tokens().await.unwrap();
+    tables.writes().drop_old_tokens().await.unwrap();
     let left = stored().await;
     assert!((2..=4).contains(&left), "{left}");
     for (number, repeated) in [(11, true), (10, true), (9, false), (0, false)] {
         let token = ClientToken::new(&number.to_string(), b"");
         let done = tables
+            .writes()
             .transact_write(puts(&table, [number]), Some(&token))
             .await
             .unwrap();
@@ -297,17 +344,29 @@ async fn a_token_is_known_after_a_restart() {
     let time = Arc::new(Time(AtomicU64::new(1_000 * TOKEN_VALID_MS)));
     let (tables, table) = region_at(&time).await;
     let token = ClientToken::new("token", b"");
-    let done = tables.transact_write(puts(&table, [1]), Some(&token)).await.unwrap();
+    let done = tables
+        .writes()
+        .transact_write(puts(&table, [1]), Some(&token))
+        .await
+        .unwrap();
     assert!(!done.repeated);
     // The clock starts at its ceiling, a second ahead; what is used then is found too.
     let tables = Tables::open(tables.engine().crash(), options(&time)).await.unwrap();
     let table = tables.table("t").unwrap();
     for (text, repeated) in [("token", true), ("other", false), ("other", true)] {
         let token = ClientToken::new(text, b"");
-        let done = tables.transact_write(puts(&table, [1]), Some(&token)).await.unwrap();
+        let done = tables
+            .writes()
+            .transact_write(puts(&table, [1]), Some(&token))
+            .await
+            .unwrap();
         assert_eq!(done.repeated, repeated, "{text}");
     }
     time.0.fetch_add(2 * TOKEN_VALID_MS, Ordering::Relaxed);
-    let done = tables.transact_write(puts(&table, [1]), Some(&token)).await.unwrap();
+    let done = tables
+        .writes()
+        .transact_write(puts(&table, [1]), Some(&token))
+        .await
+        .unwrap();
     assert!(!done.repeated, "it is valid no more");
 }

@@ -11,9 +11,9 @@ use geodynamo_replicator_core::{Hlc, Millis, ReplicaId, Stamp};
 
 use super::{Action, Catalogs, Orders, Rule};
 use crate::{
-    background::lost::GIVEN_UP_MS,
-    catalog::Change,
     schema::{Definition, KeyAttribute, KeySchema, KeyType, ReplicaStatus},
+    table::lost::GIVEN_UP_MS,
+    table::registers::Change,
     table::{
         TableStatus,
         registers::{Registers, Setting, pack},
@@ -343,7 +343,7 @@ impl World {
     }
 
     fn relay_source(&self, at: usize, id: u64, tables: &[Arc<Tables>]) -> Option<usize> {
-        let (_, source) = tables[at].get(&id)?.relay_due(REGIONS[at], None)?;
+        let (_, source) = tables[at].get(&id)?.relay_due(REGIONS[at], |_| false)?;
         self.serving(at, source, id, tables)
     }
 

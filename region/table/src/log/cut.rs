@@ -4,17 +4,18 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use geodynamo_item::Item;
-use geodynamo_replicator_core::{LogInfo, Millis, Position};
+use geodynamo_replicator_core::{Millis, Position};
 use geodynamo_storage::{Direction, Engine, Scan, Snapshot};
 
-use super::{PointInTime, TableSettings};
 use crate::{
-    Result, StoredItem, Table, TableStatus, Tables,
+    Result, StoredItem, Table,
     layout::{
         keys::{self, space},
         record,
     },
+    log::Logs,
     store::StoreSnapshot,
+    table::settings::TableSettings,
 };
 
 /// The most rows of a page of a snapshot.
@@ -60,43 +61,7 @@ pub struct TableSnapshot<S> {
     pub counts: (u64, u64),
 }
 
-impl<E: Engine> Tables<E> {
-    /// A table's point-in-time recovery in this region, if it was ever switched on.
-    pub fn point_in_time(&self, table: &Table) -> Option<PointInTime> {
-        table.registers.point_in_time.get(self.region()).copied()
-    }
-
-    /// The tables of this region that are, or are being removed with, point-in-time recovery.
-    pub fn tables_with_point_in_time(&self) -> Vec<std::sync::Arc<Table>> {
-        let mut tables = self.all();
-        tables.retain(|table| {
-            let on = self.point_in_time(table).is_some_and(|setting| setting.enabled);
-            on && table.status() != TableStatus::Creating
-        });
-        tables
-    }
-
-    /// A table in whatever state, by its id.
-    pub fn table_with_id(&self, id: u64) -> Option<std::sync::Arc<Table>> {
-        self.directory().by_id.get(&id).cloned()
-    }
-
-    /// A table's settings as archives keep them.
-    pub fn settings_of(&self, table: &Table) -> TableSettings {
-        table.settings(self.region())
-    }
-
-    /// This replica's change logs of a table, by partition.
-    pub fn change_logs(&self, table: &Table) -> Vec<LogInfo> {
-        self.logs_of(table)
-    }
-
-    /// No change is committed with a lesser time from here on: so that times go on after a restart even if the clock was put
-    /// back.
-    pub fn commit_after(&self, ms: Millis) {
-        self.orderer().commit_after(ms);
-    }
-
+impl<E: Engine> Logs<E> {
     /// This moment of a table: the writes that are under way end first, and none begins meanwhile. None if the table's data
     /// is gone.
     pub async fn cut(&self, table: &Table) -> Option<Cut> {
@@ -108,20 +73,20 @@ impl<E: Engine> Tables<E> {
     pub async fn snapshot_of(&self, table: &Table) -> Option<TableSnapshot<E::Snapshot>> {
         let gate = table.live.gate.write().await;
         (!gate.0).then(|| TableSnapshot {
-            snapshot: self.store().snapshot(),
+            snapshot: self.local.store().snapshot(),
             table: table.id(),
             cut: self.cut_now(table),
-            settings: self.settings_of(table),
+            settings: self.local.settings_of(table),
             counts: table.live.table.read(),
         })
     }
 
     /// The caller holds the table's gate, so no write is under way.
     fn cut_now(&self, table: &Table) -> Cut {
-        let logs = self.logs_of(table);
-        let ends = self.ends.now();
+        let logs = self.local.logs_of(table);
+        let ends = self.local.ends.now();
         Cut {
-            ms: self.orderer().commit_ms(),
+            ms: self.local.orderer().commit_ms(),
             ends: logs.iter().map(|info| ends.get(info.log).unwrap_or_default()).collect(),
         }
     }

@@ -1,15 +1,13 @@
 //! Stream labels: when a stream was switched on, as DynamoDB writes it.
 
-use super::StreamKind;
+use geodynamo_replicator_core::Millis;
+
+use crate::schema::date::{EPOCH_DAYS, ERA_DAYS, civil};
 
 /// What follows the time in the label of a stream of conflicts.
 const CONFLICTS: &str = ".conflicts";
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// Days from 0000-03-01, where eras of 400 years begin, to 1970-01-01.
-const EPOCH_DAYS: u64 = 719_468;
-/// Days of an era.
-const ERA_DAYS: u64 = 146_097;
 
 /// A stream's label: `2026-11-23T09:30:00.000`, in UTC. The time is in milliseconds since the Unix epoch.
 pub fn stream_label(ms: u64) -> String {
@@ -56,19 +54,6 @@ fn parse_time(label: &str) -> Option<u64> {
     (stream_label(parsed) == label).then_some(parsed)
 }
 
-/// The Gregorian date of a day since 1970-01-01.
-pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + EPOCH_DAYS;
-    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
-}
-
 /// The day since 1970-01-01 of a Gregorian date; `None` before that.
 fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = year.checked_sub(u64::from(month <= 2))?;
@@ -77,6 +62,43 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let day_of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     (era * ERA_DAYS + day_of_era).checked_sub(EPOCH_DAYS)
+}
+
+/// A stream as ARNs name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamName {
+    /// The table's name; the table may be gone.
+    pub table: String,
+    /// When it was switched on, in milliseconds since the Unix epoch: its label.
+    pub label_ms: Millis,
+    /// What it is of, which its label tells, too.
+    pub kind: StreamKind,
+}
+
+impl StreamName {
+    /// The name of a table's stream with a label; `None` if it is no label.
+    pub fn of(table: &str, label: &str) -> Option<Self> {
+        let (label_ms, kind) = parse(label)?;
+        Some(Self {
+            table: table.to_owned(),
+            label_ms,
+            kind,
+        })
+    }
+
+    /// The label: `2026-11-23T09:30:00.000`, of a stream of conflicts with `.conflicts` behind it.
+    pub fn label(&self) -> String {
+        write(self.label_ms, self.kind)
+    }
+}
+
+/// What a stream is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKind {
+    /// The changes of a table's items.
+    Changes,
+    /// The conflicts of a global table: writes that lost to concurrent ones of other regions.
+    Conflicts,
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use geodynamo_replicator_core::{LogInfo, Millis, Position};
 use geodynamo_storage::Engine;
 
 use crate::{
-    Result, StreamRecord, Table, TableError, Tables,
+    Result, StreamRecord, Table, TableError,
     schema::StreamView,
-    streams::{Source, public_record},
+    streams::{Source, Streams, public_record},
 };
 
 /// What a call of [`KinesisDestinations`] comes to.
@@ -130,7 +130,7 @@ impl DestinationStatus {
     }
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Streams<E> {
     /// From here on, every write of a table that begins tells of the item before and after, or need not any more. A
     /// [`cut`](Self::cut) made afterwards is a place behind which all do.
     pub fn feed(&self, table: &Table, on: bool) {
@@ -148,8 +148,8 @@ impl<E: Engine> Tables<E> {
         bytes_max: usize,
     ) -> Result<(Vec<(Position, FedRecord)>, Position)> {
         // Before the log is read: a change that comes afterwards is not passed over if nothing was found.
-        let end = self.log_end(log.log);
-        let changes = self.read_log(log.log, after, rows_max, bytes_max).await;
+        let end = self.local.log_end(log.log);
+        let changes = self.logs.read_log(log.log, after, rows_max, bytes_max).await;
         let changes = changes.map_err(|error| TableError::Corrupt(error.to_string()))?;
         let source = Source {
             log: log.log,

@@ -6,13 +6,16 @@ use futures_util::{StreamExt as _, stream};
 use geodynamo_seal::sealed_under;
 use geodynamo_storage::{Commit, Engine, Precondition, StorageError, Write};
 
-use super::{Encryption, SealedKey};
 use crate::{
-    Result, Table, Tables,
-    layout::keys::{self, space},
-    read,
+    Result, Table,
+    layout::{
+        keys::{self, space},
+        range,
+    },
     schema::IndexKind,
     store::{self, Store},
+    table::encryption::{Encryption, SealedKey},
+    table_keys::TableKeys,
 };
 
 /// How many rows are read at once.
@@ -22,9 +25,9 @@ const PAGE_BYTES: usize = 1 << 20;
 /// How many rows are written at once: they share a sync.
 const AT_ONCE: usize = 64;
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> TableKeys<E> {
     /// Writes all rows of a table anew that are not sealed as its setting says. Gives how many.
-    pub(super) async fn rewrite_rows(&self, table: &Table, encryption: &Encryption) -> Result<u64> {
+    pub(crate) async fn rewrite_rows(&self, table: &Table, encryption: &Encryption) -> Result<u64> {
         let wanted = encryption
             .master
             .as_ref()
@@ -44,13 +47,14 @@ impl<E: Engine> Tables<E> {
             let (mut from, to) = keys::owner_range(space, owner, 0, u64::MAX);
             loop {
                 let page = self
+                    .local
                     .store()
                     .engine()
-                    .scan(read::whole(from, to.clone(), PAGE_ROWS, PAGE_BYTES))
+                    .scan(range::whole(from, to.clone(), PAGE_ROWS, PAGE_BYTES))
                     .await?;
                 let last = page.rows.last().map(|(key, _)| key.clone());
                 let rows = page.rows.into_iter().filter(|(_, row)| sealed_under(row) != wanted);
-                let writing = rows.map(|(key, row)| rewrite_row(self.store(), key, row));
+                let writing = rows.map(|(key, row)| rewrite_row(self.local.store(), key, row));
                 let mut writing = stream::iter(writing).buffer_unordered(AT_ONCE);
                 while let Some(done) = writing.next().await {
                     written += u64::from(done?);

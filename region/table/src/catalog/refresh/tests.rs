@@ -9,9 +9,10 @@ use geodynamo_storage::{Commit, MemoryEngine, Spanning, Write};
 
 use super::*;
 use crate::{
-    Options, TimeSource,
-    schema::{Billing, Definition, Failure, KeyAttribute, KeySchema, KeyType, ReplicaEntry},
-    table::registers::pack,
+    Options, Tables, TimeSource,
+    layout::keys,
+    schema::{Billing, Definition, Failure, KeyAttribute, KeySchema, KeyType, ReplicaEntry, ReplicaStatus},
+    table::registers::{Setting, pack},
 };
 
 const NOW: Millis = 1_763_890_000_000;
@@ -94,12 +95,12 @@ async fn write(region: &Region, id: u64, of_a: Option<ReplicaEntry>, of_b: Optio
     for (of, entry) in [("a", of_a), ("b", of_b)] {
         changes.extend(entry.map(|entry| (Setting::Replica(of.into()), Some(pack(&entry).unwrap()))));
     }
-    let _changing = region.catalog_lock.lock().await;
-    region.set_locked(id, changes).await.unwrap();
+    let _changing = region.catalog().catalog_lock.lock().await;
+    region.catalog().set_locked(id, changes).await.unwrap();
 }
 
 fn own(region: &Region, id: u64) -> Option<(ReplicaStatus, Option<u64>, Option<Failure>)> {
-    let directory = region.directory();
+    let directory = region.local().directory();
     let own = directory.registers.get(&id)?.replicas.get("b")?;
     Some((own.status, own.incarnation, own.failure))
 }
@@ -115,7 +116,7 @@ async fn of_two_tables_of_one_name_the_one_that_was_made_here_keeps_it() {
         let active = |source, since_ms| Some(entry(ReplicaStatus::Active, source, Some(ME), since_ms));
         write(&region, made_here, None, active(None, NOW - 2)).await;
         let table = region.table("t").unwrap();
-        region.put(&table, item(), Default::default()).await.unwrap();
+        region.writes().put(&table, item(), Default::default()).await.unwrap();
         let of_a = entry(ReplicaStatus::Active, None, Some(1), NOW - 3);
         write(&region, copied, Some(of_a), active(Some("a"), NOW - 1)).await;
 
@@ -123,14 +124,14 @@ async fn of_two_tables_of_one_name_the_one_that_was_made_here_keeps_it() {
         let named = |region: &Region| region.table("t").map(|table| table.id()).ok();
         assert_eq!(named(&region), Some(made_here));
         for _ in 0..4 {
-            region.reconcile().await.unwrap();
+            region.background().reconcile().await.unwrap();
             assert_eq!(named(&region), Some(made_here));
         }
         let failed = (ReplicaStatus::Failed, Some(ME), Some(Failure::NameTaken));
         assert_eq!(own(&region, copied), Some(failed));
-        assert!(!region.directory().by_id.contains_key(&copied));
+        assert!(!region.local().directory().by_id.contains_key(&copied));
         let table = region.table("t").unwrap();
-        assert!(region.get(&table, &item()).await.unwrap().is_some());
+        assert!(region.reads().get(&table, &item()).await.unwrap().is_some());
     }
 }
 
@@ -146,7 +147,7 @@ async fn a_request_in_the_place_of_an_answer_is_answered() {
         let asked = entry(ReplicaStatus::Creating, Some("a"), None, NOW);
         write(&region, 1, Some(of_a), Some(asked)).await;
         assert_eq!(region.table("t").is_ok(), taken);
-        region.reconcile().await.unwrap();
+        region.background().reconcile().await.unwrap();
         let wanted = if taken {
             (ReplicaStatus::Failed, None, Some(Failure::NameTaken))
         } else {
@@ -165,7 +166,7 @@ async fn a_removal_in_the_place_of_an_answer_is_carried_out() {
     let removed = entry(ReplicaStatus::Deleting, Some("a"), Some(ME), NOW);
     write(&region, 1, Some(of_a), Some(removed)).await;
     assert!(region.table("t").is_err());
-    region.reconcile().await.unwrap();
+    region.background().reconcile().await.unwrap();
     assert!(region.table_named("t").is_err());
     assert_eq!(own(&region, 1), None);
 }
@@ -177,7 +178,7 @@ async fn nothing_is_answered_before_the_catalog_is_known() {
     let of_a = entry(ReplicaStatus::Active, None, Some(1), NOW);
     let asked = entry(ReplicaStatus::Creating, Some("a"), None, NOW);
     write(&region, 1, Some(of_a), Some(asked)).await;
-    region.reconcile().await.unwrap();
+    region.background().reconcile().await.unwrap();
     assert_eq!(own(&region, 1), Some((ReplicaStatus::Creating, None, None)));
     // Now it learns that the one before it had a table of that name.
     let inherited = entry(ReplicaStatus::Active, None, Some(ME + 1), NOW);
@@ -185,8 +186,8 @@ async fn nothing_is_answered_before_the_catalog_is_known() {
     assert_eq!(region.table_named("t").unwrap().id(), 9);
     note_catalog(region.engine()).await;
     let region = open(region.engine().crash()).await;
-    region.reconcile().await.unwrap();
-    region.reconcile().await.unwrap();
+    region.background().reconcile().await.unwrap();
+    region.background().reconcile().await.unwrap();
     assert_eq!(own(&region, 9), Some((ReplicaStatus::Active, Some(ME), None)));
     assert_eq!(
         own(&region, 1),

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use geodynamo_replicator_core::{LogId, Position};
+use geodynamo_storage::Engine;
 use parking_lot::RwLock;
 
-use crate::Table;
+use crate::{Table, log::Logs};
 
 /// Somebody who reads change logs and must have read them before they are trimmed.
 pub trait LogHolder: Send + Sync + 'static {
@@ -39,5 +40,12 @@ impl Holders {
         let holders = self.0.read();
         let mut there = holders.iter().filter_map(Weak::upgrade);
         there.all(|holder| holder.lets_go(table))
+    }
+}
+
+impl<E: Engine> Logs<E> {
+    /// Adds somebody who needs records of the change logs, until he is dropped.
+    pub fn add_holder(&self, holder: &std::sync::Arc<dyn LogHolder>) {
+        self.holders.add(holder);
     }
 }

@@ -165,3 +165,11 @@ impl Table {
         }
     }
 }
+
+/// That a region's replica of a table was, or is being, imported: a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Import {
+    /// Whether some of it is still missing. Until then the table is CREATING.
+    #[serde(rename = "p")]
+    pub(crate) in_progress: bool,
+}

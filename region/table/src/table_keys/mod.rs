@@ -1,15 +1,22 @@
 //! Keeps data keys as settings and the key service say, for as long as the region runs.
 
+mod rewrite;
+
 use std::{sync::Arc, time::Duration};
 
 use geodynamo_replicator_core::Millis;
 use geodynamo_seal::{MasterKeys, RowKey, SealError, sealed_under};
 use geodynamo_storage::{Engine, LogId, Position, StorageError};
 
-use super::{Encryption, SealedKey, Step, make_key, unwrap_key};
 use crate::{
-    Result, Table, TableError, Tables,
-    table::registers::{Registers, Setting, pack},
+    Result, Table, TableError,
+    catalog::Catalog,
+    local::Local,
+    sealing::{Sealing, make_key, unwrap_key},
+    table::{
+        encryption::{Encryption, SealedKey, Step},
+        registers::{Setting, pack},
+    },
 };
 
 /// When rows that could not be written anew are tried again.
@@ -34,38 +41,26 @@ impl Default for TableKeyOptions {
     }
 }
 
-/// Takes in the data keys of all tables that can be had, before the tables are opened.
-pub(crate) async fn take_in<'a>(
-    masters: &Arc<dyn MasterKeys>,
-    region: &str,
-    registers: impl Iterator<Item = &'a Registers>,
-) -> Vec<RowKey> {
-    let mut keys = Vec::new();
-    for registers in registers {
-        let Some(sealed) = registers
-            .encryption
-            .get(region)
-            .and_then(|encryption| encryption.key.as_ref())
-        else {
-            continue;
-        };
-        let name = registers.definition.as_ref().map_or("", |definition| &definition.name);
-        match unwrap_key(masters, sealed)
-            .await
-            .and_then(|(id, secret)| RowKey::new(id, &secret))
-        {
-            Ok(key) => keys.push(key),
-            Err(error) => tracing::error!(table = name, %error, "a table's key cannot be had"),
-        }
-    }
-    keys
+/// Looks after tables' keys: asks for those that are away, rewrites what is to be sealed otherwise.
+pub struct TableKeys<E: Engine> {
+    pub(super) local: Arc<Local<E>>,
+    pub(super) sealing: Arc<Sealing<E>>,
+    pub(super) catalog: Arc<Catalog<E>>,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> TableKeys<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>, sealing: &Arc<Sealing<E>>, catalog: &Arc<Catalog<E>>) -> Self {
+        Self {
+            local: Arc::clone(local),
+            sealing: Arc::clone(sealing),
+            catalog: Arc::clone(catalog),
+        }
+    }
+
     /// Keeps the data keys of tables: makes those that are missing, looks whether they can still be had, and writes rows anew. It
     /// ends when it is dropped.
     pub async fn keep_table_keys(&self, options: TableKeyOptions) {
-        let Some(masters) = self.master_keys.clone() else {
+        let Some(masters) = self.sealing.master_keys.clone() else {
             return;
         };
         // Writing rows anew takes long, and other tables' keys do not wait for it.
@@ -73,7 +68,7 @@ impl<E: Engine> Tables<E> {
     }
 
     async fn keep_keys(&self, masters: &Arc<dyn MasterKeys>, options: TableKeyOptions) {
-        let mut changed = self.catalog();
+        let mut changed = self.local.catalog_changes();
         let mut checked = tokio::time::Instant::now();
         loop {
             changed.borrow_and_update();
@@ -81,7 +76,7 @@ impl<E: Engine> Tables<E> {
             if is_due {
                 checked = tokio::time::Instant::now();
             }
-            for table in self.all() {
+            for table in self.local.all() {
                 if let Err(error) = self.keep_key(masters, &table, is_due, options).await {
                     tracing::warn!(table = table.name(), %error, "a table's key cannot be looked after");
                 }
@@ -96,10 +91,10 @@ impl<E: Engine> Tables<E> {
 
     /// Writes rows anew, one table after the other, whenever the catalog changes or some were left.
     async fn keep_rewriting(&self) {
-        let mut changed = self.catalog();
+        let mut changed = self.local.catalog_changes();
         loop {
             changed.borrow_and_update();
-            for table in self.all() {
+            for table in self.local.all() {
                 if let Err(error) = self.rewrite_table(&table).await {
                     tracing::warn!(table = table.name(), %error, "rows cannot be written anew");
                 }
@@ -112,7 +107,7 @@ impl<E: Engine> Tables<E> {
     }
 
     async fn rewrite_table(&self, table: &Table) -> Result<()> {
-        let Some(encryption) = table.registers.encryption.get(self.region()) else {
+        let Some(encryption) = table.registers.encryption.get(self.local.region()) else {
             return Ok(());
         };
         if encryption.step() != Step::Rewrite || table.live.key.is_away() {
@@ -130,12 +125,12 @@ impl<E: Engine> Tables<E> {
         is_due: bool,
         options: TableKeyOptions,
     ) -> Result<()> {
-        let Some(encryption) = table.registers.encryption.get(self.region()) else {
+        let Some(encryption) = table.registers.encryption.get(self.local.region()) else {
             return Ok(());
         };
         let away = table.live.key.away_since();
         if table.live.key.last_seen() == 0 {
-            table.live.key.seen(self.now_ms());
+            table.live.key.seen(self.local.now_ms());
         }
         if let Some(sealed) = &encryption.key
             && (is_due || away.is_some())
@@ -148,7 +143,7 @@ impl<E: Engine> Tables<E> {
                     return Ok(());
                 };
                 let (sealed, key) = make_key(masters, master).await.map_err(told)?;
-                self.store().seals().add(key);
+                self.local.store().seals().add(key);
                 let key = Some(sealed);
                 self.set_encryption(table, encryption, |now| now.key = key).await
             }
@@ -156,7 +151,7 @@ impl<E: Engine> Tables<E> {
                 let Some(master) = &encryption.master else {
                     return Ok(());
                 };
-                let sealed = self.wrap_anew(encryption, master).await.map_err(told)?;
+                let sealed = self.sealing.wrap_anew(encryption, master).await.map_err(told)?;
                 self.set_encryption(table, encryption, |now| now.key = Some(sealed))
                     .await
             }
@@ -174,9 +169,10 @@ impl<E: Engine> Tables<E> {
 
     /// Whether no change log of a table has a sealed record any more. They are written in order, so the oldest one tells.
     async fn logs_are_plain(&self, table: &Table) -> Result<bool> {
-        for info in self.change_logs(table) {
+        for info in self.local.change_logs(table) {
             let log = LogId(info.log.0);
             let oldest = self
+                .local
                 .store()
                 .engine()
                 .log_read(log, Position::START, 1, usize::MAX)
@@ -196,16 +192,16 @@ impl<E: Engine> Tables<E> {
         sealed: &SealedKey,
         options: TableKeyOptions,
     ) -> Result<()> {
-        let now = self.now_ms();
+        let now = self.local.now_ms();
         let away = table.live.key.away_since();
         match unwrap_key(masters, sealed).await {
             Ok((id, secret)) => {
                 table.live.key.seen(now);
-                if away.is_some() || self.store().seals().with_id(id).is_none() {
+                if away.is_some() || self.local.store().seals().with_id(id).is_none() {
                     let key = RowKey::new(id, &secret).map_err(told)?;
-                    self.store().seals().add(key);
+                    self.local.store().seals().add(key);
                     tracing::info!(table = table.name(), "a table's key is there again");
-                    self.refresh(table.id()).await?;
+                    self.catalog.refresh(table.id()).await?;
                 }
             }
             Err(error) if away.is_none() => {
@@ -218,9 +214,9 @@ impl<E: Engine> Tables<E> {
                 }
                 tracing::error!(table = table.name(), %error, "a table's key is away: the table takes no requests");
                 if let Some(id) = sealed.id() {
-                    self.store().seals().remove(id);
+                    self.local.store().seals().remove(id);
                 }
-                self.refresh(table.id()).await?;
+                self.catalog.refresh(table.id()).await?;
             }
             Err(_) => {}
         }
@@ -234,18 +230,18 @@ impl<E: Engine> Tables<E> {
         seen: &Encryption,
         change: impl FnOnce(&mut Encryption),
     ) -> Result<()> {
-        let _changing = self.catalog_lock.lock().await;
-        let Some(now) = self.table_with_id(table.id()) else {
+        let _changing = self.catalog.catalog_lock.lock().await;
+        let Some(now) = self.local.table_with_id(table.id()) else {
             return Ok(());
         };
-        if now.registers.encryption.get(self.region()) != Some(seen) {
+        if now.registers.encryption.get(self.local.region()) != Some(seen) {
             return Ok(());
         }
         let mut encryption = seen.clone();
         change(&mut encryption);
         let packed = pack(&encryption)?;
-        let change = (Setting::Encryption(self.region().into()), Some(packed));
-        self.set_locked(table.id(), vec![change]).await
+        let change = (Setting::Encryption(self.local.region().into()), Some(packed));
+        self.catalog.set_locked(table.id(), vec![change]).await
     }
 }
 

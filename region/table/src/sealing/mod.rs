@@ -15,107 +15,32 @@
 //! With the table go its settings, and with them all that the service could unwrap: its rows cannot be read any more, wherever
 //! copies of files are.
 
-mod keep;
-mod presence;
-mod rewrite;
-
 use std::sync::Arc;
 
-use geodynamo_replicator_core::Millis;
 use geodynamo_seal::{KeyId, MasterKeys, RowKey, SealError, Secret};
 use geodynamo_storage::Engine;
-use serde::{Deserialize, Serialize};
 
-pub use self::keep::TableKeyOptions;
-pub(crate) use self::{keep::take_in, presence::KeyPresence};
 use crate::{
-    Result, Table, TableError, Tables,
-    catalog::Change,
+    Result, Table, TableError,
+    local::Local,
     schema::IndexKind,
     store::{Current, TableSeal},
-    table::registers::{Setting, pack},
+    table::{
+        encryption::{Encryption, SealedKey},
+        registers::{Change, Registers, Setting, pack},
+    },
 };
 
-/// How a region's replica of a table is to be sealed, and how it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Encryption {
-    /// The master key; none if rows are to be plain.
-    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) master: Option<String>,
-    /// The data key.
-    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<SealedKey>,
-    /// Whether there may be rows that are not sealed as they are to be.
-    #[serde(rename = "r", default)]
-    pub(crate) rewrite: bool,
-}
-
-/// A data key, wrapped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SealedKey {
-    /// Its id.
-    #[serde(rename = "i")]
-    id: String,
-    /// The master key that was asked for.
-    #[serde(rename = "m")]
-    pub(crate) master: String,
-    /// What the service calls the key that it is wrapped under.
-    #[serde(rename = "n")]
-    name: String,
-    #[serde(rename = "w", with = "serde_bytes")]
-    wrapped: Vec<u8>,
-}
-
-/// What is to be done about a table's encryption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// It needs a data key.
-    Make,
-    /// Its data key is wrapped under a former master key.
-    Wrap,
-    /// Its rows are to be written anew.
-    Rewrite,
-    /// No row is under its data key any more: once no change log is, it can be forgotten.
-    Forget,
-    Rest,
-}
-
-impl Encryption {
-    fn step(&self) -> Step {
-        match (&self.master, &self.key) {
-            (Some(_), None) => Step::Make,
-            (Some(master), Some(key)) if *master != key.master => Step::Wrap,
-            _ if self.rewrite => Step::Rewrite,
-            (None, Some(_)) => Step::Forget,
-            _ => Step::Rest,
-        }
-    }
-}
-
-impl SealedKey {
-    pub(crate) fn id(&self) -> Option<KeyId> {
-        KeyId::parse(&self.id)
-    }
-}
-
-/// What DescribeTable shows of a table's encryption, if it has a key of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncryptionDescription {
-    /// The master key, as it was asked for.
-    pub master: String,
-    /// Whether rows are still being written anew.
-    pub updating: bool,
-    /// Since when the key is away, in milliseconds since the Unix epoch, if it is.
-    pub away_since_ms: Option<Millis>,
-}
-
 /// Makes a data key and has it wrapped under a master key.
-async fn make_key(masters: &Arc<dyn MasterKeys>, master: &str) -> std::result::Result<(SealedKey, RowKey), SealError> {
+pub(crate) async fn make_key(
+    masters: &Arc<dyn MasterKeys>,
+    master: &str,
+) -> std::result::Result<(SealedKey, RowKey), SealError> {
     let id = KeyId::random()?;
     wrap_key(masters, master, id, Secret::random()?).await
 }
 
-async fn wrap_key(
+pub(crate) async fn wrap_key(
     masters: &Arc<dyn MasterKeys>,
     master: &str,
     id: KeyId,
@@ -136,7 +61,7 @@ async fn wrap_key(
     blocking(asking).await
 }
 
-async fn unwrap_key(
+pub(crate) async fn unwrap_key(
     masters: &Arc<dyn MasterKeys>,
     sealed: &SealedKey,
 ) -> std::result::Result<(KeyId, Secret), SealError> {
@@ -152,28 +77,45 @@ async fn unwrap_key(
 }
 
 /// Keys are asked for in place, and the network is slow.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     asking: impl FnOnce() -> std::result::Result<T, SealError> + Send + 'static,
 ) -> std::result::Result<T, SealError> {
     let asked = tokio::task::spawn_blocking(asking).await;
     asked.unwrap_or_else(|_| Err(SealError::Damaged("asking for a key broke off".into())))
 }
 
-impl Table {
-    /// How it is encrypted in a region, if it has a key of its own there.
-    pub(crate) fn describe_encryption(&self, region: &str) -> Option<EncryptionDescription> {
-        let encryption = self.registers.encryption.get(region)?;
-        let master = encryption.master.clone()?;
-        let away = self.live.key.away_since();
-        Some(EncryptionDescription {
-            master,
-            updating: encryption.step() != Step::Rest,
-            away_since_ms: away,
-        })
-    }
+/// The keys that tables of their own are sealed under.
+pub struct Sealing<E: Engine> {
+    local: Arc<Local<E>>,
+    /// What seals the data keys; none where tables cannot have keys.
+    pub(crate) master_keys: Option<Arc<dyn MasterKeys>>,
 }
 
-impl<E: Engine> Tables<E> {
+impl<E: Engine> Sealing<E> {
+    pub(crate) fn new(local: &Arc<Local<E>>, master_keys: Option<Arc<dyn MasterKeys>>) -> Self {
+        Self {
+            local: Arc::clone(local),
+            master_keys,
+        }
+    }
+
+    /// Takes in the data keys of all tables that can be had, before the tables are opened.
+    pub(crate) async fn take_in(&self, registers: impl Iterator<Item = &Registers>) {
+        let Some(masters) = &self.master_keys else { return };
+        for registers in registers {
+            let encryption = registers.encryption.get(self.local.region());
+            let Some(sealed) = encryption.and_then(|encryption| encryption.key.as_ref()) else {
+                continue;
+            };
+            let name = registers.definition.as_ref().map_or("", |definition| &definition.name);
+            let unwrapped = unwrap_key(masters, sealed).await;
+            match unwrapped.and_then(|(id, secret)| RowKey::new(id, &secret)) {
+                Ok(key) => self.local.store().seals().add(key),
+                Err(error) => tracing::error!(table = name, %error, "a table's key cannot be had"),
+            }
+        }
+    }
+
     fn masters(&self) -> Result<&Arc<dyn MasterKeys>> {
         let none = || TableError::Validation("KMS validation error: this region has no key service for tables".into());
         self.master_keys.as_ref().ok_or_else(none)
@@ -188,19 +130,22 @@ impl<E: Engine> Tables<E> {
     pub(crate) async fn encrypt_new(&self, master: &str) -> Result<Change> {
         let made = make_key(self.masters()?, master).await;
         let (sealed, key) = made.map_err(|error| refused(&error))?;
-        self.store().seals().add(key);
+        self.local.store().seals().add(key);
         let encryption = Encryption {
             master: Some(master.to_owned()),
             key: Some(sealed),
             rewrite: false,
         };
-        Ok((Setting::Encryption(self.region().into()), Some(pack(&encryption)?)))
+        Ok((
+            Setting::Encryption(self.local.region().into()),
+            Some(pack(&encryption)?),
+        ))
     }
 
     /// The setting of a table that is to be under another master key, or under none. The service is asked for the key, so that
     /// one that cannot be used is refused.
     pub(crate) async fn encrypt_anew(&self, table: &Table, master: Option<&str>) -> Result<Option<Change>> {
-        let before = table.registers.encryption.get(self.region());
+        let before = table.registers.encryption.get(self.local.region());
         if before.and_then(|before| before.master.as_deref()) == master {
             return Ok(None);
         }
@@ -215,7 +160,7 @@ impl<E: Engine> Tables<E> {
                 let (sealed, key) = make_key(self.masters()?, master)
                     .await
                     .map_err(|error| refused(&error))?;
-                self.store().seals().add(key);
+                self.local.store().seals().add(key);
                 encryption.key = Some(sealed);
                 encryption.rewrite = true;
             }
@@ -230,11 +175,15 @@ impl<E: Engine> Tables<E> {
             }
         }
         let packed = pack(&encryption)?;
-        Ok(Some((Setting::Encryption(self.region().into()), Some(packed))))
+        Ok(Some((Setting::Encryption(self.local.region().into()), Some(packed))))
     }
 
     /// A table's data key under another master key.
-    async fn wrap_anew(&self, encryption: &Encryption, master: &str) -> std::result::Result<SealedKey, SealError> {
+    pub(crate) async fn wrap_anew(
+        &self,
+        encryption: &Encryption,
+        master: &str,
+    ) -> std::result::Result<SealedKey, SealError> {
         let damaged = || SealError::Damaged("there is no data key".into());
         let (masters, sealed) = (self.master_keys.as_ref().ok_or_else(damaged)?, encryption.key.as_ref());
         let (id, secret) = unwrap_key(masters, sealed.ok_or_else(damaged)?).await?;
@@ -244,8 +193,8 @@ impl<E: Engine> Tables<E> {
 
     /// Tells the store how a table is sealed; whether its key is there.
     pub(crate) fn follow_encryption(&self, table: u64, held: Option<&Table>) -> bool {
-        let seals = self.store().seals();
-        let encryption = held.and_then(|held| held.registers.encryption.get(self.region()));
+        let seals = self.local.store().seals();
+        let encryption = held.and_then(|held| held.registers.encryption.get(self.local.region()));
         let (Some(held), Some(encryption)) = (held, encryption) else {
             seals.set(table, None);
             return true;
@@ -270,6 +219,7 @@ impl<E: Engine> Tables<E> {
                 current,
                 indexes: global.chain(leaving).collect(),
                 logs: self
+                    .local
                     .logs_of(held)
                     .iter()
                     .map(|info| geodynamo_storage::LogId(info.log.0))
@@ -301,41 +251,6 @@ pub(crate) fn replica_key(table: &Table, region: &str, master: &str) -> Result<C
 }
 
 /// What a request is told whose key cannot be had.
-fn refused(error: &SealError) -> TableError {
+pub(crate) fn refused(error: &SealError) -> TableError {
     TableError::Validation(format!("KMS validation error: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps() {
-        let key = |master: &str| SealedKey {
-            id: KeyId::random().unwrap().to_string(),
-            master: master.into(),
-            name: "n".into(),
-            wrapped: vec![1],
-        };
-        let cases = [
-            (Some("a"), None, false, Step::Make),
-            (Some("a"), None, true, Step::Make),
-            (Some("a"), Some("b"), true, Step::Wrap),
-            (Some("a"), Some("a"), true, Step::Rewrite),
-            (Some("a"), Some("a"), false, Step::Rest),
-            (None, Some("a"), true, Step::Rewrite),
-            (None, Some("a"), false, Step::Forget),
-            (None, None, false, Step::Rest),
-        ];
-        for (master, under, rewrite, wanted) in cases {
-            let encryption = Encryption {
-                master: master.map(str::to_owned),
-                key: under.map(key),
-                rewrite,
-            };
-            assert_eq!(encryption.step(), wanted, "{encryption:?}");
-            let packed = pack(&encryption).unwrap();
-            assert_eq!(rmp_serde::from_slice::<Encryption>(&packed).unwrap(), encryption);
-        }
-    }
 }

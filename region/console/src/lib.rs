@@ -53,6 +53,8 @@ pub struct Facts {
     pub auth: &'static str,
     /// Whether there is an archive, so that backups can be made.
     pub backups: bool,
+    /// What kind of service has tables' own keys, if there is one: `kms` or `vault`.
+    pub table_keys: Option<&'static str>,
     /// The process's version.
     pub version: String,
 }

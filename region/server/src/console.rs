@@ -78,6 +78,7 @@ pub(crate) fn facts(config: &Config, mode: Mode, topology: Option<&Topology>) ->
             Mode::Enforce => "enforce",
         },
         backups: config.archive.is_some(),
+        table_keys: config.table_keys.service(),
         version: build::version().to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use geodynamo_archive::Archive;
 use geodynamo_command::OutputForm;
 use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, RegionKey, file_key_id};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::{Found, HALFWAY, KEYRING, encrypt, key_file, keyrings, look, put_keyring, region_key};
@@ -58,29 +58,16 @@ fn status(arguments: &KeysStatus) -> Done {
         Found::Keyring => {
             let path = config.data_dir.join(KEYRING);
             let file = KeyringFile::read(&path)?;
-            let (files, bytes) = usage(&config)?;
-            let (entries, current) = file.entries();
             if arguments.output == OutputForm::Json {
-                let count = |of: &BTreeMap<String, u64>, id: &String| of.get(id).copied().unwrap_or(0);
-                let keys: Vec<_> = entries
-                    .iter()
-                    .map(|entry| {
-                        json!({
-                            "id": entry.id,
-                            "new_files": entry.id == current,
-                            "made": entry.made,
-                            "region_key": entry.region_key,
-                            "files": count(&files, &entry.id),
-                            "bytes": count(&bytes, &entry.id),
-                        })
-                    })
-                    .collect();
+                let keys = entries_json(&config, &file)?;
                 let key = region_key(&config)?;
                 file.unwrap(&path, &*key)?;
                 let found =
                     json!({ "encrypted": true, "data_keys": keys, "region_key": key.name(), "source": key.source() });
                 return Ok(writeln!(out, "{found:#}")?);
             }
+            let (files, bytes) = usage(&config)?;
+            let (entries, current) = file.entries();
             for entry in entries {
                 let mark = if entry.id == current { " (new files)" } else { "" };
                 let count = |of: &BTreeMap<String, u64>| of.get(&entry.id).copied().unwrap_or(0);
@@ -100,6 +87,24 @@ fn status(arguments: &KeysStatus) -> Done {
             Ok(writeln!(out, "region key {}, of {}", key.name(), key.source())?)
         }
     }
+}
+
+/// The data keys of a keyring, and what of the store is under each.
+pub(super) fn entries_json(config: &Config, file: &KeyringFile) -> io::Result<Vec<Value>> {
+    let (files, bytes) = usage(config)?;
+    let (entries, current) = file.entries();
+    let count = |of: &BTreeMap<String, u64>, id: &String| of.get(id).copied().unwrap_or(0);
+    let shown = entries.iter().map(|entry| {
+        json!({
+            "id": entry.id,
+            "new_files": entry.id == current,
+            "made": entry.made,
+            "region_key": entry.region_key,
+            "files": count(&files, &entry.id),
+            "bytes": count(&bytes, &entry.id),
+        })
+    });
+    Ok(shown.collect())
 }
 
 /// How many files of a store each data key has, and bytes.

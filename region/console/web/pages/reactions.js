@@ -1,0 +1,236 @@
+// What follows this region's tables: triggers (event source mappings), Kinesis streams, and copies in other systems.
+
+import { everything, maybe, perform } from '../api.js'
+import { callConfirm, callDialog } from '../forms.js'
+import * as metrics from '../metrics.js'
+import * as session from '../session.js'
+import { sameInShell } from '../snippets.js'
+import { badge, button, card, count, every, failure, field, fill, grid, h, input, note, refill, seconds, select, stateBadge } from '../ui.js'
+import { tableNames } from './tables.js'
+
+const LOOK_EVERY_MS = 3000
+/** A lag from here on is shown as one. */
+const LATE_S = 60
+
+export async function render(main, { signal }) {
+  const triggers = h('div')
+  const kinesis = h('div')
+  const copies = h('div')
+  const streams = card('Kinesis streams', h('p.muted', 'A table’s changes, put to a stream of Kinesis as they are made.'), kinesis)
+  streams.hidden = true
+  fill(
+    main,
+    card('Triggers', h('p.muted', 'Functions that run on a table’s changes, by Lambda’s API. Functions are what the region’s configuration says.'), triggers),
+    streams,
+    card('Copies', h('p.muted', 'Tables in PostgreSQL and as Iceberg tables, kept up with what changes.'), copies),
+  )
+  const refresh = async () => {
+    const [text, mappings, destinations, sinks] = await Promise.all([
+      session.admin(session.region(), 'metrics', signal),
+      maybe(everything('ListEventSourceMappings', 'EventSourceMappings', {}, 'lambda', { signal })),
+      maybe(destinationsOf()),
+      maybe(session.admin(session.region(), 'sinks', signal)),
+    ])
+    const samples = metrics.parse(text)
+    refill(triggers, mappings.error ? failure(mappings.error) : triggerList(mappings.found, samples, refresh))
+    streams.hidden = destinations.found === null
+    refill(kinesis, destinations.error ? failure(destinations.error) : streams.hidden ? null : kinesisList(destinations.found, samples, refresh))
+    refill(copies, sinks.error ? failure(sinks.error) : copyList(JSON.parse(sinks.found).sinks))
+  }
+  await every(LOOK_EVERY_MS, signal, refresh, (error) => fill(triggers, failure(error)))
+}
+
+function tableOf(arn = '') {
+  return arn.split(':table/')[1]?.split('/')[0] ?? arn
+}
+
+function tableLink(name) {
+  return h('a', { href: `#/tables/${encodeURIComponent(name)}` }, name)
+}
+
+function lag(age, unit = 'behind') {
+  if (age === undefined) return '–'
+  return age > LATE_S ? badge(`${seconds(age)} ${unit}`, 'warn') : seconds(age)
+}
+
+function triggerList(mappings, samples, refresh) {
+  const of = (name, { UUID }) => metrics.value(samples, `geodynamo_trigger_${name}`, { mapping: UUID })
+  const toggle = async (mapping) => {
+    await perform('UpdateEventSourceMapping', { UUID: mapping.UUID, Enabled: mapping.State !== 'Enabled' }, 'lambda')
+    note('Changed')
+    await refresh()
+  }
+  const what = (mapping) => `${mapping.FunctionArn.split(':').pop()} on ${tableOf(mapping.EventSourceArn)}`
+  return [
+    grid(
+      [
+        { title: 'Function', cell: ({ FunctionArn }) => FunctionArn.split(':').pop() },
+        { title: 'Table', cell: ({ EventSourceArn }) => tableLink(tableOf(EventSourceArn)) },
+        { title: 'State', cell: triggerState },
+        { title: 'Oldest record', cell: (mapping) => lag(of('iterator_age_seconds', mapping), 'old') },
+        { title: 'Taken', number: true, cell: (mapping) => count(of('delivered_records_total', mapping)) },
+        { title: 'Filtered out', number: true, cell: (mapping) => count(of('filtered_records_total', mapping)) },
+        { title: 'Errors', number: true, cell: (mapping) => count(of('errors_total', mapping)) },
+        { title: 'Given up', number: true, cell: (mapping) => count(of('discarded_records_total', mapping)) },
+        {
+          title: '',
+          cell: (mapping) =>
+            h(
+              'div.row',
+              button(mapping.State === 'Disabled' ? 'Enable' : 'Disable', () => toggle(mapping), { tone: 'plain', label: `${mapping.State === 'Disabled' ? 'Enable' : 'Disable'} ${what(mapping)}`, disabled: /ing$/.test(mapping.State) }),
+              button(
+                'Delete',
+                () => callConfirm(`Delete the trigger of ${what(mapping)}?`, 'The function gets no more records; how far it has come is forgotten.', { request: ['DeleteEventSourceMapping', { UUID: mapping.UUID }, 'lambda'], said: 'The trigger is being deleted', done: refresh }),
+                { tone: 'plain', label: `Delete the trigger of ${what(mapping)}` },
+              ),
+            ),
+        },
+      ],
+      mappings,
+      { empty: 'No function runs on changes here.', label: 'Triggers' },
+    ),
+    h('div.row', button('Add a trigger …', () => addTrigger(refresh))),
+  ]
+}
+
+function triggerState({ State, StateTransitionReason: reason, LastProcessingResult: result }) {
+  const tone = { Enabled: 'good', Disabled: '' }[State] ?? 'warn'
+  const said = [result, State === 'Enabled' ? null : reason].filter((text) => text && text !== 'No records processed' && text !== 'OK')
+  return [badge(State, tone), said.map((text) => h('div.hint', text))]
+}
+
+async function addTrigger(refresh) {
+  const names = await tableNames()
+  const tables = await Promise.all(names.map((TableName) => session.call('DescribeTable', { TableName }).then(({ Table }) => Table, () => null)))
+  const streams = tables.filter((table) => table?.StreamSpecification?.StreamEnabled)
+  if (streams.length === 0) {
+    note('A trigger reads a table’s stream, and no table here has one. A table’s settings can switch one on.', 'bad')
+    return
+  }
+  const source = select(streams.map(({ LatestStreamArn, TableName }) => [LatestStreamArn, TableName]))
+  const name = input({ required: true, placeholder: 'as the configuration names it' })
+  const start = select([
+    ['LATEST', 'From now on'],
+    ['TRIM_HORIZON', 'From the oldest record that there is'],
+  ])
+  const number = (value, min, max) => h('input', { type: 'number', value, min, max, step: 1 })
+  const batch = number(100, 1, 10_000)
+  const window = number(0, 0, 300)
+  const retries = number(-1, -1, 10_000)
+  const pattern = h('textarea.code', { rows: 3, spellcheck: 'false', placeholder: '{"eventName": ["INSERT"]}' })
+  callDialog('Add a trigger', {
+    content: [
+      h('div.fields', field('Table', source), field('Function', name), field('Begins', start)),
+      h('div.fields', field('Records a batch', batch), field('Seconds to gather', window), field('Tries again', retries, '−1: until they are too old')),
+      field('Filter', pattern, 'A pattern as EventBridge has them; without one, all records.'),
+    ],
+    request: () => [
+      'CreateEventSourceMapping',
+      {
+        EventSourceArn: source.value,
+        FunctionName: name.value.trim(),
+        StartingPosition: start.value,
+        BatchSize: Number(batch.value),
+        MaximumBatchingWindowInSeconds: Number(window.value),
+        MaximumRetryAttempts: Number(retries.value),
+        ...(pattern.value.trim() ? { FilterCriteria: { Filters: [{ Pattern: pattern.value.trim() }] } } : {}),
+      },
+      'lambda',
+    ],
+    verb: 'Add',
+    said: 'The trigger is being made',
+    done: refresh,
+    wide: true,
+  })
+}
+
+/** All tables' destinations; null where the region has no Kinesis. */
+async function destinationsOf() {
+  const names = await tableNames()
+  const all = await Promise.all(names.map((TableName) => maybe(session.call('DescribeKinesisStreamingDestination', { TableName }))))
+  if (all.some(({ error }) => error?.kind === 'UnknownOperationException')) return null
+  const refused = all.find(({ error }) => error && error.kind !== 'ResourceNotFoundException')
+  if (refused) throw refused.error
+  const destinations = all.flatMap(({ found }) => (found?.KinesisDataStreamDestinations ?? []).map((each) => ({ table: found.TableName, ...each })))
+  return { names, destinations }
+}
+
+function kinesisList({ names, destinations }, samples, refresh) {
+  const of = (name, { table, StreamArn }) => metrics.value(samples, `geodynamo_kinesis_${name}`, { table, stream: StreamArn.split('/').pop() })
+  return [
+    grid(
+      [
+        { title: 'Table', cell: ({ table }) => tableLink(table) },
+        { title: 'Stream', cell: ({ StreamArn }) => h('span.mono', StreamArn) },
+        { title: 'State', cell: ({ DestinationStatus, DestinationStatusDescription }) => [stateBadge(DestinationStatus), DestinationStatusDescription ? h('div.hint', DestinationStatusDescription) : null] },
+        { title: 'Oldest record', cell: (each) => lag(of('age_seconds', each), 'old') },
+        { title: 'Delivered', number: true, cell: (each) => count(of('delivered_records_total', each)) },
+        { title: 'Failures', number: true, cell: (each) => count(of('failures_total', each)) },
+        {
+          title: '',
+          cell: ({ table, StreamArn, DestinationStatus: status }) => {
+            const isOn = status === 'ACTIVE'
+            const request = [isOn ? 'DisableKinesisStreamingDestination' : 'EnableKinesisStreamingDestination', { TableName: table, StreamArn }]
+            const act = async () => {
+              await perform(...request)
+              note('Changed')
+              await refresh()
+            }
+            return button(isOn ? 'Disable' : 'Enable', act, { tone: 'plain', label: `${isOn ? 'Disable' : 'Enable'} the stream of ${table}`, disabled: /ING$/.test(status) })
+          },
+        },
+      ],
+      destinations,
+      { empty: 'No table’s changes go to a stream.', label: 'Kinesis streams' },
+    ),
+    h('div.row', button('Send a table to a stream …', () => addStream(names, refresh), { disabled: names.length === 0 })),
+  ]
+}
+
+function addStream(names, refresh) {
+  const table = select(names)
+  const arn = input({ required: true, placeholder: `arn:aws:kinesis:${session.region()}:${session.account()}:stream/NAME` })
+  callDialog('Send a table to a stream', {
+    content: [field('Table', table), field('The stream’s ARN', arn)],
+    request: () => ['EnableKinesisStreamingDestination', { TableName: table.value, StreamArn: arn.value.trim() }],
+    verb: 'Send',
+    said: 'The stream is being connected',
+    done: refresh,
+  })
+}
+
+function copyList(sinks) {
+  return [
+    grid(
+      [
+        { title: 'Sink', cell: ({ name }) => name },
+        { title: 'Table', cell: ({ table }) => tableLink(table) },
+        { title: 'Into', cell: into },
+        { title: 'State', cell: ({ state, error }) => [badge(state, error ? 'bad' : state === 'following' ? 'good' : 'warn'), error ? h('div.hint', error) : null] },
+        { title: 'Behind', cell: ({ lag_ms: ms }) => lag(ms / 1000) },
+        { title: 'Changes', number: true, cell: ({ changes }) => count(changes) },
+        { title: 'Commits', number: true, cell: ({ commits }) => count(commits) },
+        { title: 'Failures', number: true, cell: ({ failures }) => count(failures) },
+      ],
+      sinks,
+      { empty: 'No table here is copied elsewhere.', label: 'Copies' },
+    ),
+    sameInShell(
+      () => [
+        '# What this page shows',
+        'geodynamo sink list --admin HOST:PORT',
+        '# A table in PostgreSQL, and one as an Iceberg table',
+        'geodynamo sink add NAME --table TABLE --postgres postgres://USER@HOST/DATABASE --password-file FILE --admin HOST:PORT',
+        'geodynamo sink add NAME --table TABLE --iceberg FOLDER --admin HOST:PORT',
+        '# No more; the copy is left as it is',
+        'geodynamo sink remove NAME --admin HOST:PORT',
+      ],
+      'How copies are added and removed',
+    ),
+  ]
+}
+
+function into({ postgres, iceberg }) {
+  if (postgres) return ['PostgreSQL ', h('div.hint', postgres.address)]
+  return [iceberg?.catalog ? 'Iceberg, by a catalogue' : 'Iceberg', h('div.hint', iceberg?.place)]
+}

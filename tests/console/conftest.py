@@ -85,10 +85,19 @@ def wait_until(state, what, deadline_s=STATE_S):
     return seen
 
 
+def pytest_addoption(parser):
+    parser.addoption("--renew-pictures", action="store_true", help="keep the pages' pictures as they are now")
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
+    with running_demo(tmp_path_factory.mktemp("demo")) as world:
+        yield world
+
+
+@contextmanager
+def running_demo(folder):
     assert BINARY.exists(), f"{BINARY} is not built; `make test` builds it"
-    folder = tmp_path_factory.mktemp("demo")
     with (folder / "stderr.log").open("wb") as log:
         process = subprocess.Popen(
             [BINARY, "demo", "--json"], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
@@ -161,7 +170,12 @@ commit_seconds = 1
 
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone")
+    with running_alone(tmp_path_factory.mktemp("alone")) as alone:
+        yield alone
+
+
+@contextmanager
+def running_alone(folder):
     (folder / "lake").mkdir()
     with function() as (port, received), moto_server(folder) as moto:
         (folder / "region.toml").write_text(ALONE.format(function=port, moto=moto, lake=folder / "lake"))

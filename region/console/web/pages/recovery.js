@@ -200,7 +200,8 @@ function backupList({ backups, error }, tables, refresh) {
           h(
             'div.row',
             button('Restore …', () => restore(backup), { label: `Restore backup ${backup.BackupName}`, disabled: backup.BackupStatus !== 'AVAILABLE' }),
-            button('Delete', () => remove(backup), { tone: 'plain', label: `Delete backup ${backup.BackupName}` }),
+            // What a vault has, it alone deletes.
+            backup.BackupType === 'AWS_BACKUP' ? h('a', { href: '#/vaults' }, 'in a vault') : button('Delete', () => remove(backup), { tone: 'plain', label: `Delete backup ${backup.BackupName}` }),
           ),
       },
     ],

@@ -113,7 +113,7 @@ function upTo(pair) {
 }
 
 function stamps(list) {
-  return list.map(([origin, at]) => h('div', h('span.muted', `${origin} `), clock(at)))
+  return list.map(([origin, at]) => h('div.line', h('span.muted', `${origin} `), clock(at)))
 }
 
 function provenLast(pair) {

@@ -5,6 +5,7 @@ import json
 import pytest
 from conftest import go, sign_in, wait_until
 from playwright.sync_api import expect
+from test_pages import violations
 
 PROVISIONED = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
 
@@ -219,6 +220,34 @@ def test_scaling(world, browse):
     mine.get_by_role("button", name="Stop scaling Writes").click()
     dialog.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("Nothing is scaled: capacity stays as it was set.")).to_be_visible()
+
+
+def test_axe_finds_nothing_in_what_is_there(followed, world, browse):
+    client = followed.client("lambda")
+    arn = followed.client().describe_table(TableName="Followed")["Table"]["LatestStreamArn"]
+    client.create_event_source_mapping(EventSourceArn=arn, FunctionName="thumbs", StartingPosition="LATEST")
+    page = open_alone(browse, followed, "reactions")
+    page.emulate_media(reduced_motion="reduce")
+    expect(row(page, "Triggers", "thumbs").get_by_text("Enabled", exact=True)).to_be_visible(timeout=60_000)
+    found = violations(page, "reactions")
+    page.get_by_role("button", name="Add a trigger …").click()
+    found += violations(page, "a trigger")
+    page.keyboard.press("Escape")
+    go(page, "keys")
+    expect(page.get_by_role("region", name="Data keys")).to_be_visible()
+    found += violations(page, "keys")
+    page = browse(reduced_motion="reduce")
+    for path, label in [("vaults", "Jobs"), ("verify", "Verified tables")]:
+        go(page, path)
+        expect(page.get_by_role("region", name=label, exact=True)).to_be_visible()
+        found += violations(page, path)
+    page.get_by_role("button", name="Details of").first.click()
+    found += violations(page, "details")
+    go(page, "tables/Scaled")
+    page.get_by_role("tab", name="Scaling").click()
+    expect(page.get_by_text("Nothing is scaled")).to_be_visible()
+    found += violations(page, "scaling")
+    assert found == []
 
 
 def test_who_may_nothing_is_told_so(world, browse):

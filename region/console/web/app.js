@@ -150,6 +150,8 @@ function show() {
   if (!session.isSignedIn() || !frame) return
   leaving.abort()
   leaving = new AbortController()
+  // A dialog is the page's that it was opened on.
+  for (const open of document.querySelectorAll('dialog')) open.close()
   const [path, search] = location.hash.replace(/^#\/?/, '').split('?')
   const [name, ...rest] = path.split('/').map(decoded)
   const known = Object.hasOwn(PAGES, name) ? PAGES[name] : PAGES.world

@@ -67,11 +67,20 @@ async fn own_writes_are_read_in_another_region() -> Result<(), Failure> {
     let regions = Regions::start(&THREE[..2]).await?;
     regions.global_table("carts", 2).await?;
     let session = Session::default();
-    let clients: Vec<_> = regions.cluster.nodes.iter().map(|node| follows(&sdk(&node.endpoint()), &session)).collect();
+    let clients: Vec<_> = regions
+        .cluster
+        .nodes
+        .iter()
+        .map(|node| follows(&sdk(&node.endpoint()), &session))
+        .collect();
     for round in 0..ROUNDS {
         let key = AttributeValue::S(format!("cart {round}"));
         let (here, there) = (&clients[round % 2], &clients[(round + 1) % 2]);
-        here.put_item().table_name("carts").item("pk", key.clone()).send().await?;
+        here.put_item()
+            .table_name("carts")
+            .item("pk", key.clone())
+            .send()
+            .await?;
         let read = there.get_item().table_name("carts").key("pk", key).send().await?;
         assert!(read.item().is_some(), "round {round}");
     }

@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 
 use super::{Found, HALFWAY, KEYRING, encrypt, key_file, keyrings, look, put_keyring, region_key};
 use crate::{
-    cli::{KeysArguments, KeysCommand, KeysStatus, RotateKeys},
+    cli::{KeysArguments, KeysCommand, KeysOf, RotateKeys},
     config::Config,
     region::DATABASE,
     run::Done,
@@ -33,7 +33,8 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
             if !LocalKey::make_file(&arguments.file)? {
                 return Err(format!("{}: there is a file already", arguments.file.display()).into());
             }
-            Ok(())
+            // Who asks for nothing else hears nothing: it did what it was told.
+            arguments.printed.say("", &json!({ "file": arguments.file }))
         }
         KeysCommand::Status(arguments) => status(arguments),
         KeysCommand::Rotate(arguments) => {
@@ -44,11 +45,11 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
     }
 }
 
-fn status(arguments: &KeysStatus) -> Done {
-    let config = Config::load(&arguments.of.config)?;
+fn status(arguments: &KeysOf) -> Done {
+    let config = Config::load(&arguments.config)?;
     let mut out = io::stdout();
     match look(&config)? {
-        Found::Nothing | Found::Plain if arguments.output == OutputForm::Json => {
+        Found::Nothing | Found::Plain if arguments.printed.output == OutputForm::Json => {
             Ok(writeln!(out, "{:#}", json!({ "encrypted": false }))?)
         }
         Found::Nothing => Ok(writeln!(out, "there are no tables yet")?),
@@ -58,7 +59,7 @@ fn status(arguments: &KeysStatus) -> Done {
         Found::Keyring => {
             let path = config.data_dir.join(KEYRING);
             let file = KeyringFile::read(&path)?;
-            if arguments.output == OutputForm::Json {
+            if arguments.printed.output == OutputForm::Json {
                 let keys = entries_json(&config, &file)?;
                 let key = region_key(&config)?;
                 file.unwrap(&path, &*key)?;
@@ -200,9 +201,7 @@ async fn rotate(arguments: &RotateKeys) -> Done {
     if is_file {
         LocalKey::keep_first_of_file(&key_file(&config))?;
     }
-    Ok(writeln!(
-        io::stdout(),
-        "{count} data keys are under the region key {} now",
-        key.name()
-    )?)
+    let text = format!("{count} data keys are under the region key {} now", key.name());
+    let found = json!({ "region_key": key.name(), "data_keys": count });
+    arguments.printed.say(&text, &found)
 }

@@ -1,9 +1,16 @@
 """The command line's client side, as a user runs it: status, top, tables, doctor, backups, restores, exports, imports."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
+import signal
+import struct
 import subprocess
+import termios
+import time
 
 import pytest
 
@@ -176,6 +183,45 @@ def test_status_and_top(regions):
     assert "REQUESTS/S" in run("top", "--admin", admin, "--every", 1, "--count", 1)
     told = run("status", "--admin", "127.0.0.1:1", code=1)
     assert "does not answer" in told and "--admin" in told
+
+
+def test_top_on_a_terminal(regions):
+    """On a terminal it takes the other screen, draws, draws again only what is different, and leaves as it found it."""
+    admin = regions[0].admin.removeprefix("http://")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 130, 0, 0))
+    command = [BINARY, "top", "--admin", admin, "--every", "1"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True)
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + TIMEOUT_S
+
+    def read():
+        nonlocal seen
+        assert time.monotonic() < deadline, seen[-2000:]
+        ready, _, _ = select.select([ours], [], [], 1)
+        if ready:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:  # its end, on Linux
+                return False
+            seen += more
+        return True
+
+    while not all(word in seen for word in (b"REQUESTS/S", b"us-east-1 \xe2\x86\x92 eu-west-1", b"ready")):
+        assert read(), seen[-2000:]
+    first = len(seen)
+    regions[0].client().list_tables()
+    while b"ListTables" not in seen[first:]:
+        assert read(), seen[-2000:]
+    # What has not changed is not drawn again: no heading of a table that was there.
+    assert b"REQUESTS/S" not in seen[first:]
+    process.send_signal(signal.SIGINT)
+    while read() and process.poll() is None:
+        pass
+    assert process.wait(timeout=TIMEOUT_S) == 0, process.stderr.read()
+    assert seen.startswith(b"\x1b[?1049h") and b"\x1b[?1049l" in seen
+    os.close(ours)
 
 
 def test_doctor(tmp_path, regions):

@@ -27,7 +27,7 @@ export async function render(main, { signal }) {
   fill(
     main,
     h(
-      'section.card',
+      'section.card.stack',
       h('p.muted', 'Regions compare their tables by themselves, over and over: of each two the one whose name comes first asks, and each fetches what it lacks.'),
       // Of each pair one asks: all but the last region have somebody to ask.
       h('div.row', button('Verify all now', () => begin(regions.slice(0, -1)), { tone: 'primary' })),

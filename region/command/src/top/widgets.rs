@@ -109,7 +109,7 @@ mod tests {
         }
         assert_eq!(
             drawn(20, 4, &table),
-            ["NAME    ITEMS", "a          12", "b          12", "c?[2J      12"]
+            ["NAME   ITEMS", "a         12", "b         12", "c?[2J     12"]
         );
         assert_eq!(drawn(8, 3, &table), ["NAME", "a", "… 2 more"]);
         assert_eq!(drawn(1, 1, &table), [""]);

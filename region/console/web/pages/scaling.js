@@ -59,7 +59,7 @@ function view(name, table, targets, policies, activities, refresh) {
       { empty: 'Nothing is scaled: capacity stays as it was set.', label: 'Scaled capacities' },
     ),
     h('div.row', button('Scale a capacity …', () => change(name, table, undefined, undefined, refresh))),
-    mine.length > 0 ? h('h3', 'What was done') : null,
+    mine.length > 0 ? h('h2', 'What was done') : null,
     mine.length > 0
       ? grid(
           [

@@ -66,7 +66,7 @@ def test_a_trigger(followed, browse):
     expect(page.get_by_text("No function runs on changes here.")).to_be_visible(timeout=60_000)
 
 
-def test_a_stream_of_kinesis_and_a_copy(followed, browse):
+def test_a_stream_of_kinesis_and_copies(followed, browse, tmp_path):
     kinesis = followed.moto_client("kinesis")
     kinesis.create_stream(StreamName="changes", ShardCount=1)
     active = lambda: kinesis.describe_stream(StreamName="changes")["StreamDescription"]["StreamStatus"] == "ACTIVE"
@@ -91,6 +91,23 @@ def test_a_stream_of_kinesis_and_a_copy(followed, browse):
     expect(copy).to_contain_text("Iceberg")
     page.get_by_text("How copies are added and removed").click()
     expect(page.locator("pre.command")).to_contain_text("geodynamo sink add")
+
+    page.get_by_role("button", name="Copy a table …").click()
+    dialog.get_by_label("Name of the copy").fill("second")
+    dialog.get_by_label("Table").select_option("Followed")
+    dialog.get_by_label("Where its files are").fill("relative")
+    dialog.get_by_role("button", name="Start copying").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_label("Where its files are").fill(str(tmp_path / "second"))
+    dialog.get_by_text("Do the same with").click()
+    expect(dialog.locator("pre.command")).to_contain_text("geodynamo sink add second --table Followed --iceberg")
+    dialog.get_by_role("button", name="Start copying").click()
+    second = row(page, "Copies", "second")
+    expect(second.get_by_text("following", exact=True)).to_be_visible(timeout=60_000)
+    wait_until(lambda: list((tmp_path / "second").glob("Followed/metadata/*.json")), "the copy is made")
+    second.get_by_role("button", name="Remove the copy second").click()
+    dialog.get_by_role("button", name="Remove", exact=True).click()
+    expect(second).to_have_count(0)
 
 
 def test_keys(followed, browse):
@@ -168,7 +185,7 @@ def test_vaults(world, browse):
 
     point.get_by_role("button", name="Copy Kept of").click()
     dialog.get_by_label("To the region").select_option("eu-west-1")
-    dialog.get_by_role("button", name="Copy", exact=True).click()
+    dialog.get_by_role("button", name="Start copying").click()
     expect(dialog).to_be_hidden()
     expect(row(page, "Jobs", "Copy").get_by_text("COMPLETED")).to_be_visible(timeout=60_000)
 

@@ -4,14 +4,12 @@ import { perform } from './api.js'
 import { sameElsewhere } from './snippets.js'
 import { button, confirm, dialog, failure, fill, h, note } from './ui.js'
 
-/** A form whose calls are shown, too. `request` gives [operation, input, service], or a list of such; `follow` takes the first answer and
- *  gives what is called behind it. */
-export function callDialog(title, { content, request, follow, verb, said, done, wide }) {
+/** A form that does something, with the commands that do the same in `code`. */
+export function actDialog(title, { content, code, act, verb, said, done, wide }) {
   dialog(
     title,
     (close) => {
       const failed = h('div')
-      const code = sameElsewhere(request)
       const form = h('form.stack', { onsubmit: (event) => (event.preventDefault(), go.click()) }, content)
       for (const kind of ['input', 'change']) form.addEventListener(kind, () => code.refresh())
       const go = button(
@@ -20,7 +18,7 @@ export function callDialog(title, { content, request, follow, verb, said, done, 
           // The browser says which field lacks what.
           if (!form.reportValidity()) return
           try {
-            await all(request(), follow)
+            await act()
             if (said) note(said)
             close()
             await done?.()
@@ -34,6 +32,12 @@ export function callDialog(title, { content, request, follow, verb, said, done, 
     },
     { wide },
   )
+}
+
+/** A form whose calls are shown, too. `request` gives [operation, input, service], or a list of such; `follow` takes the first answer and
+ *  gives what is called behind it. */
+export function callDialog(title, { request, follow, ...form }) {
+  actDialog(title, { ...form, code: sameElsewhere(request), act: () => all(request(), follow) })
 }
 
 async function all(made, follow) {

@@ -206,9 +206,9 @@ export async function admin(name, path, signal) {
   return told(name, path, await ask('GET', adminPath(name, path), { signal }))
 }
 
-/** Has a region's admin port do something. */
-export async function adminDo(name, path) {
-  return told(name, path, await ask('POST', adminPath(name, path), { body: '{}' }))
+/** Has a region's admin port do something. Other regions' are asked by this one, and only for what it passes on. */
+export async function adminDo(name, path, { method = 'POST', body = {} } = {}) {
+  return told(name, path, await ask(method, adminPath(name, path), { body: JSON.stringify(body) }))
 }
 
 function adminPath(name, path) {

@@ -1,11 +1,11 @@
 // What follows this region's tables: triggers (event source mappings), Kinesis streams, and copies in other systems.
 
 import { everything, maybe, perform } from '../api.js'
-import { callConfirm, callDialog } from '../forms.js'
+import { actDialog, callConfirm, callDialog } from '../forms.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
-import { sameInShell } from '../snippets.js'
-import { badge, button, card, count, every, failure, field, fill, grid, h, input, note, refill, seconds, select, stateBadge } from '../ui.js'
+import { quoted, sameInShell } from '../snippets.js'
+import { badge, button, card, confirm, count, every, failure, field, fill, grid, h, input, note, refill, seconds, select, stateBadge } from '../ui.js'
 import { tableNames } from './tables.js'
 
 const LOOK_EVERY_MS = 3000
@@ -35,7 +35,7 @@ export async function render(main, { signal }) {
     refill(triggers, mappings.error ? failure(mappings.error) : triggerList(mappings.found, samples, refresh))
     streams.hidden = destinations.found === null
     refill(kinesis, destinations.error ? failure(destinations.error) : streams.hidden ? null : kinesisList(destinations.found, samples, refresh))
-    refill(copies, sinks.error ? failure(sinks.error) : copyList(JSON.parse(sinks.found).sinks))
+    refill(copies, sinks.error ? failure(sinks.error) : copyList(JSON.parse(sinks.found).sinks, refresh))
   }
   await every(LOOK_EVERY_MS, signal, refresh, (error) => fill(triggers, failure(error)))
 }
@@ -199,7 +199,9 @@ function addStream(names, refresh) {
   })
 }
 
-function copyList(sinks) {
+function copyList(sinks, refresh) {
+  // Only this port's own region takes sinks from here.
+  const isOwn = session.region() === session.facts.region
   return [
     grid(
       [
@@ -211,10 +213,12 @@ function copyList(sinks) {
         { title: 'Changes', number: true, cell: ({ changes }) => count(changes) },
         { title: 'Commits', number: true, cell: ({ commits }) => count(commits) },
         { title: 'Failures', number: true, cell: ({ failures }) => count(failures) },
+        { title: '', cell: ({ name, from_file: isConfigured }) => (isConfigured ? h('span.muted', 'configured') : isOwn ? button('Remove', () => removeCopy(name, refresh), { tone: 'plain', label: `Remove the copy ${name}` }) : null) },
       ],
       sinks,
       { empty: 'No table here is copied elsewhere.', label: 'Copies' },
     ),
+    isOwn ? h('div.row', button('Copy a table …', () => addCopy(refresh))) : null,
     sameInShell(
       () => [
         '# What this page shows',
@@ -228,6 +232,59 @@ function copyList(sinks) {
       'How copies are added and removed',
     ),
   ]
+}
+
+function removeCopy(name, refresh) {
+  confirm(`Remove the copy ${name}?`, 'It is kept up no more, and left as it is.', {
+    verb: 'Remove',
+    code: sameInShell(() => [`geodynamo sink remove ${quoted(name)} --admin ${location.host}`]),
+    act: async () => {
+      await session.adminDo(session.region(), `sinks/${encodeURIComponent(name)}`, { method: 'DELETE' })
+      note(`${name} is removed`)
+      await refresh()
+    },
+  })
+}
+
+async function addCopy(refresh) {
+  const name = input({ required: true, placeholder: 'lake' })
+  const table = select(await tableNames(), undefined, { required: true })
+  const kind = select([
+    ['iceberg', 'An Iceberg table'],
+    ['postgres', 'A table in PostgreSQL'],
+  ])
+  const place = input({ required: true, placeholder: '/srv/lake, or s3://bucket/prefix' })
+  const address = input({ required: true, placeholder: 'postgres://user@host/database' })
+  const password = input({ placeholder: '/etc/geodynamo/pg' })
+  const places = h('div', field('Where its files are', place, 'A folder of the region’s machine, or a bucket.'))
+  const addresses = h('div.stack', field('Address', address), field('File with the password', password, 'On the region’s machine.'))
+  const choose = () => {
+    const isIceberg = kind.value === 'iceberg'
+    places.hidden = !isIceberg
+    addresses.hidden = isIceberg
+    place.required = isIceberg
+    address.required = !isIceberg
+  }
+  kind.addEventListener('change', choose)
+  choose()
+  const spec = () => ({
+    name: name.value.trim(),
+    table: table.value,
+    ...(kind.value === 'iceberg' ? { iceberg: { place: place.value.trim() } } : { postgres: { address: address.value.trim(), ...(password.value.trim() ? { password_file: password.value.trim() } : {}) } }),
+  })
+  const command = () => {
+    const { iceberg, postgres } = spec()
+    const to = iceberg ? `--iceberg ${quoted(iceberg.place)}` : `--postgres ${quoted(postgres.address)}${postgres.password_file ? ` --password-file ${quoted(postgres.password_file)}` : ''}`
+    return [`geodynamo sink add ${quoted(name.value.trim())} --table ${table.value} ${to} --admin ${location.host}`]
+  }
+  actDialog('Copy a table', {
+    content: [h('div.fields', field('Name of the copy', name), field('Table', table), field('Into', kind)), places, addresses],
+    code: sameInShell(command),
+    act: () => session.adminDo(session.region(), 'sinks', { body: spec() }),
+    verb: 'Start copying',
+    said: 'The copy has begun',
+    done: refresh,
+  })
 }
 
 function into({ postgres, iceberg }) {

@@ -163,7 +163,7 @@ function copy(point, refresh) {
       },
       'backup',
     ],
-    verb: 'Copy',
+    verb: 'Start copying',
     said: 'The copy has begun',
     done: refresh,
   })

@@ -68,8 +68,8 @@ function pairList(pairs, begin) {
   return grid(
     [
       { title: 'Table', cell: ({ table }) => (table.startsWith('(') ? table : h('a', { href: `#/tables/${encodeURIComponent(table)}` }, table)) },
-      { title: 'Between', cell: between },
       { title: 'State', cell: ({ last, reports }) => state(last, reports.some(({ running }) => running)) },
+      { title: 'Between', cell: between },
       { title: 'Equal up to', cell: ({ last }) => upTo(last) },
       { title: 'Proven last', cell: ({ last }) => provenLast(last) },
       { title: 'Rows', number: true, cell: ({ last }) => count(last.rows) },

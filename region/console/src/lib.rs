@@ -55,6 +55,10 @@ pub struct Facts {
     pub backups: bool,
     /// What kind of service has tables' own keys, if there is one: `kms` or `vault`.
     pub table_keys: Option<&'static str>,
+    /// Whether tables' changes can go to streams of Kinesis.
+    pub kinesis: bool,
+    /// The names of the functions that triggers can run.
+    pub functions: Vec<String>,
     /// The process's version.
     pub version: String,
 }

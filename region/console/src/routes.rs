@@ -142,6 +142,8 @@ async fn facts_of(State(console): State<Arc<Console>>, headers: HeaderMap) -> Re
         "auth": facts.auth,
         "backups": facts.backups,
         "table_keys": facts.table_keys,
+        "kinesis": facts.kinesis,
+        "functions": facts.functions,
         "version": facts.version,
     })))
 }
@@ -352,6 +354,8 @@ mod tests {
             auth: "enforce",
             backups: true,
             table_keys: None,
+            kinesis: false,
+            functions: Vec::new(),
             version: String::new(),
         }
     }

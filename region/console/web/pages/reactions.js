@@ -5,7 +5,7 @@ import { actDialog, callConfirm, callDialog } from '../forms.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
 import { quoted, sameInShell } from '../snippets.js'
-import { badge, button, card, confirm, count, every, failure, field, fill, grid, h, input, note, refill, seconds, select, stateBadge } from '../ui.js'
+import { badge, button, card, confirm, count, every, failure, field, fill, grid, h, id, input, note, refill, seconds, select, stateBadge } from '../ui.js'
 import { tableNames } from './tables.js'
 
 const LOOK_EVERY_MS = 3000
@@ -33,7 +33,8 @@ export async function render(main, { signal }) {
     ])
     const samples = metrics.parse(text)
     refill(triggers, mappings.error ? failure(mappings.error) : triggerList(mappings.found, samples, refresh))
-    streams.hidden = destinations.found === null
+    // Without a Kinesis there are only destinations from before.
+    streams.hidden = !session.facts.kinesis && !destinations.found?.destinations.length
     refill(kinesis, destinations.error ? failure(destinations.error) : streams.hidden ? null : kinesisList(destinations.found, samples, refresh))
     refill(copies, sinks.error ? failure(sinks.error) : copyList(JSON.parse(sinks.found).sinks, refresh))
   }
@@ -89,7 +90,7 @@ function triggerList(mappings, samples, refresh) {
       mappings,
       { empty: 'No function runs on changes here.', label: 'Triggers' },
     ),
-    h('div.row', button('Add a trigger …', () => addTrigger(refresh))),
+    session.facts.functions.length > 0 ? h('div.row', button('Add a trigger …', () => addTrigger(refresh))) : h('p.muted', 'The region’s configuration has no functions.'),
   ]
 }
 
@@ -108,7 +109,8 @@ async function addTrigger(refresh) {
     return
   }
   const source = select(streams.map(({ LatestStreamArn, TableName }) => [LatestStreamArn, TableName]))
-  const name = input({ required: true, placeholder: 'as the configuration names it' })
+  const known = h('datalist', { id: id() }, session.facts.functions.map((each) => h('option', { value: each })))
+  const name = input({ required: true, list: known.id, placeholder: session.facts.functions[0] })
   const start = select([
     ['LATEST', 'From now on'],
     ['TRIM_HORIZON', 'From the oldest record that there is'],
@@ -121,6 +123,7 @@ async function addTrigger(refresh) {
   callDialog('Add a trigger', {
     content: [
       h('div.fields', field('Table', source), field('Function', name), field('Begins', start)),
+      known,
       h('div.fields', field('Records a batch', batch), field('Seconds to gather', window), field('Tries again', retries, '−1: until they are too old')),
       field('Filter', pattern, 'A pattern as EventBridge has them; without one, all records.'),
     ],
@@ -144,11 +147,10 @@ async function addTrigger(refresh) {
   })
 }
 
-/** All tables' destinations; null where the region has no Kinesis. */
+/** All tables' names and destinations. */
 async function destinationsOf() {
   const names = await tableNames()
   const all = await Promise.all(names.map((TableName) => maybe(session.call('DescribeKinesisStreamingDestination', { TableName }))))
-  if (all.some(({ error }) => error?.kind === 'UnknownOperationException')) return null
   const refused = all.find(({ error }) => error && error.kind !== 'ResourceNotFoundException')
   if (refused) throw refused.error
   const destinations = all.flatMap(({ found }) => (found?.KinesisDataStreamDestinations ?? []).map((each) => ({ table: found.TableName, ...each })))

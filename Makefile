@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
+.PHONY: help demo pictures netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -31,6 +31,7 @@ help:
 	@echo "make compare the same workloads on geodynamo and other servers of DynamoDB's API; writes docs/comparison.md"
 	@echo "make package a Debian package, a tarball, their checksums and bill of materials (release build)"
 	@echo "make fmt     format the code"
+	@echo "make pictures     keep the console's pages as they look now (docs/pictures/console)"
 	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
 	@echo "make docker-test  compose.yaml from building to volumes that survive, where a Docker engine answers"
 
@@ -66,6 +67,10 @@ package: setup setup-rocksdb
 	GEODYNAMO_COMMIT="$$(git rev-parse --short HEAD)" GEODYNAMO_BUILD_DATE="$$(date -u +%F)" $(WITH_ROCKSDB) \
 	  $(CARGO) build --release -p geodynamo -p geodynamo-wan -p geodynamo-loadgen --bins
 	python3 scripts/package.py "$(CARGO_TARGET_DIR)/release" "$(PACKAGES)"
+
+pictures: setup setup-python setup-test build
+	@"$$(scripts/python-env --path tests/console/requirements.txt)/bin/python" -m pytest -p no:cacheprovider \
+	  tests/console/test_pictures.py --renew-pictures
 
 fmt: setup
 	cargo fmt --all

@@ -4,9 +4,12 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -16,6 +19,7 @@ from playwright.sync_api import expect, sync_playwright
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/geodynamo/target"))
 BINARY = TARGET / "debug" / "geodynamo"
+ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = "/usr/bin/chromium"
 START_S = 240
 STATE_S = 60
@@ -81,10 +85,19 @@ def wait_until(state, what, deadline_s=STATE_S):
     return seen
 
 
+def pytest_addoption(parser):
+    parser.addoption("--renew-pictures", action="store_true", help="keep the pages' pictures as they are now")
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
+    with running_demo(tmp_path_factory.mktemp("demo")) as world:
+        yield world
+
+
+@contextmanager
+def running_demo(folder):
     assert BINARY.exists(), f"{BINARY} is not built; `make test` builds it"
-    folder = tmp_path_factory.mktemp("demo")
     with (folder / "stderr.log").open("wb") as log:
         process = subprocess.Popen(
             [BINARY, "demo", "--json"], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
@@ -101,6 +114,130 @@ def world(tmp_path_factory):
             process.kill()
             code = process.wait()
     assert code == 0, (folder / "stderr.log").read_text()[-4000:]
+
+
+class Alone:
+    """One region with what the demo's have not: functions, a Kinesis, a key service for tables, a copy of a table. Kinesis and keys
+    are moto's."""
+
+    def __init__(self, ready, moto, received):
+        self.console, self.endpoint = ready["admin"], f"http://{ready['data']}"
+        self.moto, self.received = moto, received
+        self.key = ("AKIDTESTS", "hush")
+
+    def client(self, service="dynamodb"):
+        return boto3.client(service, endpoint_url=self.endpoint, **keys(*self.key), config=Config(retries={"total_max_attempts": 1}))
+
+    def moto_client(self, service):
+        return boto3.client(service, endpoint_url=self.moto, **keys("moto", "moto"))
+
+
+def keys(access_key_id, secret):
+    return {"region_name": "us-east-1", "aws_access_key_id": access_key_id, "aws_secret_access_key": secret}
+
+
+ALONE = """
+region = "us-east-1"
+node = "us-east-1"
+data_dir = "data"
+listen = {{ data = "127.0.0.1:0", admin = "127.0.0.1:0" }}
+[[credentials]]
+access_key_id = "AKIDTESTS"
+secret_access_key = "hush"
+[archive]
+url = "archive"
+ship_seconds = 1
+[encryption]
+key_file = "region.key"
+[functions.thumbs]
+url = "http://127.0.0.1:{function}/thumbs"
+[destinations.kinesis]
+endpoint = "{moto}"
+access_key_id = "moto"
+secret_access_key = "moto"
+[table_keys.kms]
+endpoint = "{moto}"
+access_key_id = "moto"
+secret_access_key = "moto"
+[[sinks]]
+name = "lake"
+table = "Followed"
+[sinks.iceberg]
+place = "{lake}"
+commit_seconds = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory):
+    with running_alone(tmp_path_factory.mktemp("alone")) as alone:
+        yield alone
+
+
+@contextmanager
+def running_alone(folder):
+    (folder / "lake").mkdir()
+    with function() as (port, received), moto_server(folder) as moto:
+        (folder / "region.toml").write_text(ALONE.format(function=port, moto=moto, lake=folder / "lake"))
+        subprocess.run([BINARY, "keys", "new", folder / "region.key"], check=True, timeout=60)
+        with (folder / "stderr.log").open("wb") as log:
+            command = [BINARY, "serve", "--config", "region.toml"]
+            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        lines = queue.Queue()
+        threading.Thread(target=lambda: lines.put(process.stdout.readline()), daemon=True).start()
+        try:
+            yield Alone(json.loads(lines.get(timeout=START_S)), moto, received)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+
+
+@contextmanager
+def function():
+    """An address that takes events: its port, and the events that came."""
+    received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, received
+    server.shutdown()
+
+
+@contextmanager
+def moto_server(folder):
+    command = [ROOT / "scripts/python-env", "--path", "tests/sdk/requirements-s3.txt"]
+    path = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (folder / "moto.log").open("wb") as log:
+        command = [f"{path}/bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    client = boto3.client("kms", endpoint_url=f"http://127.0.0.1:{port}", **keys("moto", "moto"))
+
+    def answers():
+        try:
+            return client.list_keys() is not None
+        except Exception:
+            return False
+
+    try:
+        wait_until(answers, "moto's server answers")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -110,10 +110,11 @@ def test_other_origins_change_nothing_and_read_nothing(world, browse):
         # A name that was made to point here.
         {"host": f"evil.example:{port}", "origin": f"http://evil.example:{port}"},
     ]:
-        request = urllib.request.Request(target, body, {"content-type": "application/json", **headers}, method="PUT")
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request)
-        assert refused.value.code == 403, headers
+        for method, address in [("PUT", target), ("POST", f"{world.console}regions/eu-west-1/verify")]:
+            request = urllib.request.Request(address, body, {"content-type": "application/json", **headers}, method=method)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request)
+            assert refused.value.code == 403, (method, headers)
 
     with elsewhere() as address:
         page = browse(address=address, signs_in=False)

@@ -145,6 +145,7 @@ def test_a_user_a_policy_a_key_and_a_check(world, browse):
     expect(page.get_by_role("button", name="read", exact=True)).to_be_visible()
     page.get_by_role("tab", name="Access keys").click()
     page.get_by_role("button", name="New access key").click()
+    expect(dialog.locator("dd")).to_have_count(2)
     key, secret = dialog.locator("dd").all_inner_texts()
     dialog.get_by_role("button", name="Done").click()
     assert world.client("sts", key=(key, secret)).get_caller_identity()["Arn"].endswith("user/reader")

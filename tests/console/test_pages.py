@@ -1,9 +1,12 @@
 """Every page: accessible, in light and dark, on a phone; large items and many of them; how fast it is there."""
 
+import gzip
 import hashlib
 import hmac
 import json
+import re
 import time
+import urllib.request
 from pathlib import Path
 
 import axe_playwright_python
@@ -13,6 +16,7 @@ from playwright.sync_api import expect
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 ROWS = 10_000
+BUNDLE_BYTES_MAX = 500_000
 PAGES = {
     "world": "Links",
     "tables": "Name",
@@ -21,6 +25,10 @@ PAGES = {
     "streams": "Tables with a stream",
     "streams/Shown": "open shards",
     "recovery": "Backups",
+    "reactions": "Copies",
+    "vaults": "shown",
+    "verify": "Equal up to",
+    "keys": "Data keys",
     "access": "New user",
     "access/users/shown": "Policies",
     "access/checker": "Does what",
@@ -34,6 +42,7 @@ def filled(world):
     client.put_item(TableName="Shown", Item={"pk": {"S": "a"}, "n": {"N": "1"}, "list": {"L": [{"BOOL": True}]}})
     client.create_backup(TableName="Shown", BackupName="shown")
     world.client("iam").create_user(UserName="shown")
+    world.client("backup").create_backup_vault(BackupVaultName="shown")
     return world
 
 
@@ -106,6 +115,21 @@ def test_the_focus_stays_when_a_page_is_drawn_anew(filled, browse):
     expect(page.get_by_label("Policy (JSON)")).to_have_value("half of a pol")
 
 
+def test_the_bundle_is_small(world):
+    """Every file that the first page asks for, as it would be compressed on its way."""
+    with urllib.request.urlopen(world.console, timeout=30) as answer:
+        page = answer.read()
+    names = sorted(set(re.findall(r'"(/console/[^"]+)"', page.decode())))
+    assert len(names) > 20
+    files = [page]
+    for name in names:
+        with urllib.request.urlopen(f"{world.console.rstrip('/')}{name}", timeout=30) as answer:
+            files.append(answer.read())
+    compressed = sum(len(gzip.compress(file)) for file in files)
+    print(f"{len(files)} files, {sum(map(len, files)) / 1000:.0f} KB, {compressed / 1000:.0f} KB compressed")
+    assert compressed <= BUNDLE_BYTES_MAX
+
+
 def test_the_first_page_is_there_at_once(filled, browse):
     page = browse(signs_in=False)
     page.reload()
@@ -134,10 +158,11 @@ def test_ten_thousand_rows_and_an_item_of_400_kb(world, browse):
     expect(page.get_by_text(f"{ROWS + 1:,} items")).to_be_visible()
     # All of them, of which only those in sight are there.
     assert int(frame.locator("table").get_attribute("aria-rowcount")) == ROWS + 2
-    longest = page.evaluate(
+    longest, most = page.evaluate(
         """async () => {
              const frame = document.querySelector('.grid')
              let longest = 0
+             let most = 0
              let last = performance.now()
              for (let step = 1; step <= 60; step++) {
                frame.scrollTop = (frame.scrollHeight * step) / 60
@@ -145,13 +170,15 @@ def test_ten_thousand_rows_and_an_item_of_400_kb(world, browse):
                const now = performance.now()
                longest = Math.max(longest, now - last)
                last = now
+               most = Math.max(most, frame.querySelectorAll('tbody tr').length)
              }
-             return longest
+             return [longest, most]
            }"""
     )
-    print(f"the longest frame took {longest:.0f} ms")
+    # 50 ms on an idle machine; what holds anywhere is that a frame has no more to do than what is in sight.
+    print(f"the longest frame took {longest:.0f} ms, with {most} rows at most")
     assert longest < 1000
-    assert frame.locator("tbody tr").count() < 200
+    assert most < 200
     expect(frame.locator(f'tr[aria-rowindex="{ROWS + 2}"]')).to_be_visible()
 
     page.get_by_role("tab", name="Query").click()

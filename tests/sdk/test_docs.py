@@ -3,12 +3,18 @@
 import os
 import re
 import subprocess
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
+import botocore
+import botocore.session
 import pytest
 
-from conftest import BINARY
+from conftest import BINARY, run_dev, serve, table_definition, wait_until
+from test_kinesis import KEYS, moto
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -31,13 +37,49 @@ def test_links_lead_somewhere():
     assert missing == []
 
 
+def anchors(page):
+    """The names that a page's headings have, as mdBook and GitHub make them: letters, digits, - and _, spaces as -."""
+    headings = re.findall(r"^#+ +(.*?) *$", BLOCK.sub("", page.read_text()), re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+def test_anchors_are_headings():
+    missing = []
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)]+)\)", page.read_text()):
+            there = page.parent / target if target else page
+            if there.suffix == ".md" and anchor not in anchors(there):
+                missing.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
+    assert missing == []
+    # What looks for them finds such as are not there.
+    assert "one-region" in anchors(ROOT / "docs/start.md") and "two-regions" not in anchors(ROOT / "docs/start.md")
+
+
+def test_the_book_can_be_built():
+    """What mdBook asks of a book: its tables, a list of chapters that it can read, no chapter twice, every picture in its folder."""
+    book = tomllib.loads((ROOT / "docs/book.toml").read_text())
+    assert set(book) <= {"book", "build", "output", "preprocessor", "rust"} and book["book"]["src"] == "."
+    lines = (ROOT / "docs/SUMMARY.md").read_text().splitlines()
+    assert lines[0].startswith("# ")
+    chapters = [re.fullmatch(r"((?:  )*)- \[[^]]+\]\(([^)]+\.md)\)", line) for line in lines[1:] if line]
+    assert all(chapters), lines
+    depths = [len(chapter[1]) // 2 for chapter in chapters]
+    assert all(deeper <= before + 1 for before, deeper in zip([-1, *depths], depths)), "no level is left out"
+    targets = [chapter[2] for chapter in chapters]
+    assert len(set(targets)) == len(targets)
+    for page in ROOT.glob("docs/**/*.md"):
+        for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / picture).resolve().is_relative_to(ROOT / "docs"), f"{page}: {picture}"
+
+
 def test_the_book_has_every_page():
     listed = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/SUMMARY.md").read_text()))
     there = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"SUMMARY.md"}
     assert listed == there
 
 
-def commands():
+def commands(*programs):
     """Every line of a block, joined where a backslash goes on, that calls one of the programs."""
     for page in PAGES:
         text = page.read_text()
@@ -46,13 +88,13 @@ def commands():
         for line in "\n".join(shown).replace("\\\n", " ").splitlines():
             for command in line.split("#")[0].split(";"):
                 words = command.split()
-                if words and words[0] in ("geodynamo", "geodynamo-loadgen"):
+                if words and words[0] in programs:
                     yield page.relative_to(ROOT), words
 
 
 def test_commands_exist_and_take_what_is_shown():
     help_of, wrong, seen = {}, [], 0
-    for page, words in commands():
+    for page, words in commands("geodynamo", "geodynamo-loadgen"):
         program = BINARY if words[0] == "geodynamo" else Path(BINARY).with_name(words[0])
         names = [word for word in words[1:4] if re.fullmatch(r"[a-z][a-z-]*", word)]
         # The longest run of words that is a command: what follows are its values. `a|b` shows several.
@@ -69,6 +111,31 @@ def test_commands_exist_and_take_what_is_shown():
                     wrong.append(f"{page}: {' '.join(words)}: {flag}")
     assert wrong == []
     assert seen > 20
+
+
+def test_aws_commands_are_of_the_api():
+    """By the newest model, which has options that the AWS CLI here does not know yet."""
+    session = botocore.session.get_session()
+    models, wrong, seen = {}, [], 0
+    own = {"--endpoint-url", "--region", "--query", "--output", "--profile"}
+    for page, words in commands("aws"):
+        if len(words) < 3 or not re.fullmatch(r"[a-z-]+", words[2]) or words[2] == "wait":
+            continue
+        # What is asked for in passing is not of this command.
+        words = words[: next((at for at, word in enumerate(words) if "$(" in word), len(words))]
+        service, operation = words[1:3]
+        model = models.setdefault(service, session.get_service_model(service))
+        named = {botocore.xform_name(name, "-"): name for name in model.operation_names}
+        if operation not in named:
+            wrong.append(f"{page}: {' '.join(words)}: no such operation")
+            continue
+        members = {f"--{botocore.xform_name(name, '-')}" for name in model.operation_model(named[operation]).input_shape.members}
+        flags = {word for word in words[3:] if re.fullmatch(r"--[a-z][a-z-]*", word)}
+        unknown = {flag for flag in flags - members - own if flag.replace("--no-", "--", 1) not in members}
+        wrong += [f"{page}: {' '.join(words)}: {flag}" for flag in sorted(unknown)]
+        seen += 1
+    assert wrong == []
+    assert seen > 10
 
 
 def helped(program, path, known):
@@ -95,22 +162,114 @@ def test_configurations_are_taken(name, tmp_path):
     assert "region.toml" not in status.stderr, status.stderr
 
 
+def run_pages(names, folder, region, **more):
+    """Runs the `sh` blocks of pages one after the other, as somebody would who has these variables; gives what they print."""
+    script = "set -eu\n" + "".join(text for name in names for text in blocks(ROOT / "docs" / name, "sh"))
+    variables = {
+        "PATH": f"{Path(BINARY).parent}:{Path(os.sys.executable).parent}:{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": region.endpoint,
+        "AWS_DEFAULT_REGION": region.name,
+        "AWS_REGION": region.name,
+        "AWS_ACCESS_KEY_ID": region.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": region.secret_access_key,
+        "AWS_PAGER": "",
+        "ADMIN": region.admin.removeprefix("http://"),
+    }
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=os.environ | variables | more, capture_output=True, text=True, timeout=PAGE_S
+    )
+    assert done.returncode == 0, f"{names}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def make(region, name, *keys, **more):
+    region.client().create_table(**table_definition(name, *keys, **more))
+    region.client().get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def drop(region, name):
+    region.client().delete_table(TableName=name)
+    wait_until(lambda: name not in region.client().list_tables()["TableNames"], f"{name} is gone")
+
+
 def test_the_first_ten_minutes(regions, tmp_path):
     us, eu, ap = regions
-    script = "set -eu\n" + "".join(text for name in ("start.md", "conflicts.md") for text in blocks(ROOT / "docs" / name, "sh"))
-    path = f"{Path(BINARY).parent}:{Path(os.sys.executable).parent}:{os.environ['PATH']}"
-    variables = {
-        "PATH": path,
-        "US": us.endpoint,
-        "EU": eu.endpoint,
-        "AP": ap.endpoint,
-        "US_ADMIN": us.admin.removeprefix("http://"),
-        "WAN": us.wan,
-        "AWS_ACCESS_KEY_ID": us.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": us.secret_access_key,
-        "AWS_PAGER": "",
-    }
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True, timeout=PAGE_S)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert '"lamps"' in done.stdout, done.stdout[-2000:]
+    addresses = {"US": us.endpoint, "EU": eu.endpoint, "AP": ap.endpoint, "WAN": us.wan}
+    told = run_pages(["start.md", "conflicts.md"], tmp_path, us, US_ADMIN=us.admin.removeprefix("http://"), **addresses)
+    assert '"lamps"' in told, told[-2000:]
     us.client().delete_table(TableName="carts")
+
+
+def test_backups(regions, tmp_path):
+    us, eu, _ = regions
+    make(eu, "orders", "id")
+    eu.client().put_item(TableName="orders", Item={"id": {"S": "a"}})
+    us.client("backup").create_backup_vault(BackupVaultName="far")
+    run_pages(["backups.md"], tmp_path, eu, US=us.endpoint)
+    assert us.client().get_item(TableName="orders-there", Key={"id": {"S": "a"}})["Item"]
+    wait_until(lambda: "orders-restored" in eu.client().list_tables()["TableNames"], "the restore has made its table")
+    backup = eu.client("backup")
+    backup.delete_backup_vault_lock_configuration(BackupVaultName="daily")
+    for plan in backup.list_backup_plans()["BackupPlansList"]:
+        if plan["BackupPlanName"] == "orders":
+            of_it = {"BackupPlanId": plan["BackupPlanId"]}
+            for selection in backup.list_backup_selections(**of_it)["BackupSelectionsList"]:
+                backup.delete_backup_selection(SelectionId=selection["SelectionId"], **of_it)
+            backup.delete_backup_plan(**of_it)
+    drop(eu, "orders")
+    drop(us, "orders-there")
+
+
+def test_global_tables(regions, tmp_path):
+    us, eu, _ = regions
+    make(us, "orders", "id", BillingMode="PROVISIONED", ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": 5})
+    us.client().update_table(TableName="orders", ReplicaUpdates=[{"Create": {"RegionName": eu.name}}])
+    replicated = lambda: all(r["ReplicaStatus"] == "ACTIVE" for r in us.client().describe_table(TableName="orders")["Table"]["Replicas"])
+    wait_until(lambda: replicated() and "orders" in eu.client().list_tables()["TableNames"], "it has a replica")
+    eu.client().get_waiter("table_exists").wait(TableName="orders", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    told = run_pages(["groups.md"], tmp_path, eu)
+    assert "delayed by 200 ms" in told and told.rstrip().splitlines()[-1].split()[1:] == ["up"], told[-500:]
+    drop(us, "orders")
+
+
+def test_hot_keys_and_copies(tmp_path):
+    with serve(tmp_path) as region:
+        index = {"IndexName": "by-customer", "KeySchema": [{"AttributeName": "customer", "KeyType": "HASH"}], "Projection": {"ProjectionType": "ALL"}}
+        make(region, "orders", "id", attributes=("customer",), GlobalSecondaryIndexes=[index])
+        told = run_pages(["insights.md", "sinks.md"], tmp_path, region)
+        assert "orders" in told and "by-customer" in told and "lake" in told
+        (tmp_path / "lake").mkdir(exist_ok=True)
+        wait_until(lambda: list((tmp_path / "lake").glob("orders/metadata/*.json")), "the copy is made")
+
+
+def test_triggers(tmp_path):
+    class Taker(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Taker)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with run_dev(tmp_path, "--function", f"thumbs=http://127.0.0.1:{server.server_port}/thumbs") as (region, _):
+        make(region, "pictures", "id", StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+        make(region, "dead", "mapping")
+        run_pages(["triggers.md"], tmp_path, region)
+    server.shutdown()
+
+
+def test_keys(tmp_path):
+    with moto(tmp_path) as (_, port):
+        kms = boto3.client("kms", endpoint_url=f"http://127.0.0.1:{port}", **KEYS)
+        for alias in ("alias/orders", "alias/orders-2"):
+            kms.create_alias(AliasName=alias, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        subprocess.run([BINARY, "keys", "new", tmp_path / "region.key"], check=True, timeout=60)
+        service = f'endpoint = "http://127.0.0.1:{port}"\naccess_key_id = "moto"\nsecret_access_key = "moto"\n'
+        settings = f'[encryption]\nkey_file = "{tmp_path}/region.key"\n[table_keys]\ncheck_seconds = 1\n[table_keys.kms]\n{service}'
+        with serve(tmp_path, settings) as region:
+            told = run_pages(["encryption.md"], tmp_path, region)
+            assert "(new files)" in told and "under the region key" in told

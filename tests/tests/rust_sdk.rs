@@ -1,5 +1,8 @@
 //! The AWS SDK for Rust, unmodified, against one region that checks its signatures.
 
+#[path = "rust_sdk/session.rs"]
+mod session;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

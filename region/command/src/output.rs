@@ -85,13 +85,10 @@ impl Table {
         }
     }
 
-    /// The same with its first columns only.
-    pub(crate) fn first_columns(&self, number: usize) -> Self {
-        let first = |row: &Vec<Cell>| row.iter().take(number).cloned().collect();
-        Self {
-            headings: self.headings.iter().copied().take(number).collect(),
-            rows: self.rows.iter().map(first).collect(),
-        }
+    /// A column's heading, and whether it stands over numbers; of no column, nothing.
+    pub(crate) fn heading(&self, column: usize) -> (&'static str, bool) {
+        let heading = self.headings.get(column).copied().unwrap_or_default();
+        (heading.trim_start_matches('>'), heading.starts_with('>'))
     }
 
     fn headings(&self) -> impl Iterator<Item = &'static str> {
@@ -124,11 +121,7 @@ impl Table {
                 let blanks = " ".repeat(width.saturating_sub(measure_text_width(&plain)));
                 let style = if number == 0 { bold.clone() } else { cell.tone.style() };
                 let painted = style.apply_to(&plain).to_string();
-                let is_number = self
-                    .headings
-                    .get(column)
-                    .is_some_and(|heading| heading.starts_with('>'));
-                if is_number {
+                if self.heading(column).1 {
                     line.push_str(&blanks);
                     line.push_str(&painted);
                 } else {

@@ -39,8 +39,8 @@ pub(crate) struct Answer {
 
 /// Signs what is asked of other regions' admin ports.
 pub trait Signs: Send + Sync + 'static {
-    /// The headers that a GET request without a body is to carry. `path` and `query` are as they are sent.
-    fn sign(&self, host: &str, path: &str, query: Option<&str>) -> Vec<(&'static str, String)>;
+    /// The headers that a request without a body is to carry. `path` and `query` are as they are sent.
+    fn sign(&self, method: &str, host: &str, path: &str, query: Option<&str>) -> Vec<(&'static str, String)>;
 }
 
 /// Who asks.
@@ -61,14 +61,21 @@ impl Asker {
         }
     }
 
-    /// Asks another region's admin port, at `HOST:PORT`.
-    pub(crate) async fn of_region(&self, host: &str, path: &str, query: Option<&str>) -> Result<Answer, AskError> {
-        let headers = self.signer.as_ref().map(|signer| signer.sign(host, path, query));
+    /// Asks another region's admin port, at `HOST:PORT`, or has it do something.
+    pub(crate) async fn of_region(
+        &self,
+        method: Method,
+        host: &str,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<Answer, AskError> {
+        let signer = self.signer.as_ref();
+        let headers = signer.map(|signer| signer.sign(method.as_str(), host, path, query));
         let address = match query {
             Some(query) => format!("http://{host}{path}?{query}"),
             None => format!("http://{host}{path}"),
         };
-        self.ask(Method::GET, &address, &headers.unwrap_or_default(), Bytes::new())
+        self.ask(method, &address, &headers.unwrap_or_default(), Bytes::new())
             .await
     }
 

@@ -53,6 +53,12 @@ pub struct Facts {
     pub auth: &'static str,
     /// Whether there is an archive, so that backups can be made.
     pub backups: bool,
+    /// What kind of service has tables' own keys, if there is one: `kms` or `vault`.
+    pub table_keys: Option<&'static str>,
+    /// Whether tables' changes can go to streams of Kinesis.
+    pub kinesis: bool,
+    /// The names of the functions that triggers can run.
+    pub functions: Vec<String>,
     /// The process's version.
     pub version: String,
 }

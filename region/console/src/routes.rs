@@ -3,8 +3,9 @@
 //! - `/` and `/console/…`: the pages.
 //! - `/console.json`: which regions there are, and where their data ports are.
 //! - `/links`: the last hour of this region's links.
-//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/digest?table=T`, `…/insights[?table=T[&index=I]]`: another
-//!   region's, asked for in its place.
+//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/keys`, `…/sinks`, `…/verify[?table=T]`, `…/digest?table=T`,
+//!   `…/insights[?table=T[&index=I]]`: another region's, asked for in its place.
+//! - `POST /regions/{region}/verify[?table=T]`: has another region verify a table, or all.
 //! - `/wan/links`, `PUT /wan/links/{from}/{to}`: the WAN emulator's, where there is one.
 
 use std::{fmt::Write as _, net::IpAddr, sync::Arc};
@@ -13,7 +14,7 @@ use axum::{
     Json, Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::Authority},
     response::{IntoResponse, Response},
     routing::{get, put},
 };
@@ -69,7 +70,7 @@ pub fn router(facts: Facts, links: Option<Arc<dyn Links>>, signer: Option<Arc<dy
         .route("/console/{*name}", get(asset))
         .route("/console.json", get(facts_of))
         .route("/links", get(last_hour))
-        .route("/regions/{region}/{what}", get(region))
+        .route("/regions/{region}/{what}", get(region).post(change_region))
         .route("/wan/links", get(wan_links))
         .route("/wan/links/{from}/{to}", put(change_link))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -140,6 +141,9 @@ async fn facts_of(State(console): State<Arc<Console>>, headers: HeaderMap) -> Re
         "wan": facts.wan.is_some(),
         "auth": facts.auth,
         "backups": facts.backups,
+        "table_keys": facts.table_keys,
+        "kinesis": facts.kinesis,
+        "functions": facts.functions,
         "version": facts.version,
     })))
 }
@@ -155,29 +159,55 @@ async fn region(
     Path((region, what)): Path<(String, String)>,
     Query(query): Query<RegionQuery>,
 ) -> Response {
-    let place = console.facts.regions.iter().find(|place| place.name == region);
-    let Some(place) = place else {
-        return refuse(StatusCode::NOT_FOUND, "no such region");
-    };
     let query = match (what.as_str(), query.table, query.index) {
-        ("metrics" | "readyz" | "links", ..) | ("insights", None, None) => None,
-        ("digest" | "insights", Some(table), None) if is_table_name(&table) => Some(format!("table={table}")),
+        ("metrics" | "readyz" | "links" | "keys" | "sinks", ..) | ("insights" | "verify", None, None) => None,
+        ("digest" | "insights" | "verify", Some(table), None) if is_table_name(&table) => {
+            Some(format!("table={table}"))
+        }
         // Names of indexes are made of the same signs.
         ("insights", Some(table), Some(index)) if is_table_name(&table) && is_table_name(&index) => {
             Some(format!("table={table}&index={index}"))
         }
         ("digest", ..) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
         ("insights", ..) => return refuse(StatusCode::BAD_REQUEST, "insights?table=NAME&index=NAME"),
+        ("verify", ..) => return refuse(StatusCode::BAD_REQUEST, "verify?table=NAME"),
         _ => {
             return refuse(
                 StatusCode::NOT_FOUND,
-                "there are metrics, readyz, links, digest and insights",
+                "there are metrics, readyz, links, keys, sinks, verify, digest and insights",
             );
         }
     };
-    let (asker, path) = (&console.asker, format!("/{what}"));
-    let answer = asker.of_region(&place.admin, &path, query.as_deref()).await;
-    pass_on(answer, &place.admin)
+    console.of_region(Method::GET, &region, &what, query.as_deref()).await
+}
+
+async fn change_region(
+    State(console): State<Arc<Console>>,
+    Path((region, what)): Path<(String, String)>,
+    Query(query): Query<RegionQuery>,
+    headers: HeaderMap,
+) -> Response {
+    if !comes_from_here(&console.facts, &headers) {
+        return refuse(StatusCode::FORBIDDEN, "only the console's own pages may ask for this");
+    }
+    let query = match (what.as_str(), query.table) {
+        ("verify", None) => None,
+        ("verify", Some(table)) if is_table_name(&table) => Some(format!("table={table}")),
+        ("verify", _) => return refuse(StatusCode::BAD_REQUEST, "verify?table=NAME"),
+        _ => return refuse(StatusCode::NOT_FOUND, "there is verify"),
+    };
+    console.of_region(Method::POST, &region, &what, query.as_deref()).await
+}
+
+impl Console {
+    async fn of_region(&self, method: Method, region: &str, what: &str, query: Option<&str>) -> Response {
+        let Some(place) = self.facts.regions.iter().find(|place| place.name == region) else {
+            return refuse(StatusCode::NOT_FOUND, "no such region");
+        };
+        let path = format!("/{what}");
+        let answer = self.asker.of_region(method, &place.admin, &path, query).await;
+        pass_on(answer, &place.admin)
+    }
 }
 
 async fn last_hour(State(console): State<Arc<Console>>) -> Response {
@@ -323,6 +353,9 @@ mod tests {
             wan: None,
             auth: "enforce",
             backups: true,
+            table_keys: None,
+            kinesis: false,
+            functions: Vec::new(),
             version: String::new(),
         }
     }

@@ -4,10 +4,14 @@ import * as session from './session.js'
 import { button, failure, fill, field, h, input, s, select } from './ui.js'
 import * as access from './pages/access.js'
 import * as items from './pages/items.js'
+import * as keys from './pages/keys.js'
 import * as now from './pages/now.js'
+import * as reactions from './pages/reactions.js'
 import * as recovery from './pages/recovery.js'
 import * as streams from './pages/streams.js'
 import * as tables from './pages/tables.js'
+import * as vaults from './pages/vaults.js'
+import * as verify from './pages/verify.js'
 import * as world from './pages/world.js'
 
 const ICONS = {
@@ -16,6 +20,10 @@ const ICONS = {
   items: 'M5 6h14M5 12h14M5 18h9',
   streams: 'M3 8c3-4 6 4 9 0s6 4 9 0M3 16c3-4 6 4 9 0s6 4 9 0',
   recovery: 'M4 12a8 8 0 1 0 3-6.2M4 4v4h4M12 8v4l3 2',
+  reactions: 'M5 12h9M10 8l4 4-4 4M17 5h2v14h-2',
+  vaults: 'M4 5h16v14H4zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6M12 12h.01M7 19v2M17 19v2',
+  verify: 'M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4',
+  keys: 'M7 11V8a5 5 0 0 1 10 0v3M5 11h14v9H5zM12 15v2',
   access: 'M8 15a4 4 0 1 1 3.5-6H21v3h-2v3h-3v-3h-4.5A4 4 0 0 1 8 15',
   now: 'M3 13h4l3-8 4 14 3-6h4',
 }
@@ -25,7 +33,11 @@ const PAGES = {
   tables: { title: 'Tables', page: tables },
   items: { title: 'Items', page: items },
   streams: { title: 'Streams', page: streams },
+  reactions: { title: 'Reactions', page: reactions },
   recovery: { title: 'Recovery', page: recovery, shown: () => session.facts.backups },
+  vaults: { title: 'Vaults', page: vaults, shown: () => session.facts.backups },
+  verify: { title: 'Verify', page: verify, shown: () => session.facts.regions.length > 1 },
+  keys: { title: 'Keys', page: keys },
   access: { title: 'Access', page: access },
   now: { title: 'Now', page: now },
 }
@@ -138,6 +150,8 @@ function show() {
   if (!session.isSignedIn() || !frame) return
   leaving.abort()
   leaving = new AbortController()
+  // A dialog is the page's that it was opened on.
+  for (const open of document.querySelectorAll('dialog')) open.close()
   const [path, search] = location.hash.replace(/^#\/?/, '').split('?')
   const [name, ...rest] = path.split('/').map(decoded)
   const known = Object.hasOwn(PAGES, name) ? PAGES[name] : PAGES.world

@@ -1,6 +1,6 @@
 // Who is signed in, where the regions are, and calls to them. Keys are kept for this tab only, until it is closed.
 
-import { sign } from './sigv4.js'
+import { encoded, sign } from './sigv4.js'
 
 const KEYS = 'geodynamo.keys'
 const REGION = 'geodynamo.region'
@@ -107,9 +107,25 @@ export function streams(operation, input = {}, options = {}) {
   return json(`DynamoDBStreams_20120810.${operation}`, operation, input, options)
 }
 
-async function json(target, operation, input, { region: name = regionName, signal } = {}) {
-  const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': target }
-  const { status, text } = await send(name, 'dynamodb', headers, JSON.stringify(input), operation, signal)
+/** Calls Application Auto Scaling in a region. */
+export function scaling(operation, input = {}, options = {}) {
+  return json(`AnyScaleFrontendService.${operation}`, operation, { ServiceNamespace: 'dynamodb', ...input }, { ...options, service: 'application-autoscaling', version: '1.1' })
+}
+
+/** Calls a service that has a REST API, `lambda` or `backup`. Parts of the path are encoded already; the query is an object. */
+export async function rest(service, operation, method, path, { query = {}, body, region: name = regionName, signal } = {}) {
+  const pairs = Object.entries(query).map(([key, value]) => `${encoded(key)}=${encoded(String(value))}`)
+  const headers = { 'content-type': 'application/json' }
+  const request = { method, path, query: pairs.sort().join('&'), headers, body: body === undefined ? '' : JSON.stringify(body) }
+  return parsed(await send(name, service, request, operation, signal), operation)
+}
+
+async function json(target, operation, input, { region: name = regionName, signal, service = 'dynamodb', version = '1.0' } = {}) {
+  const headers = { 'content-type': `application/x-amz-json-${version}`, 'x-amz-target': target }
+  return parsed(await send(name, service, { headers, body: JSON.stringify(input) }, operation, signal), operation)
+}
+
+function parsed({ status, text, kind: named }, operation) {
   let answer = {}
   try {
     answer = text ? JSON.parse(text) : {}
@@ -117,7 +133,7 @@ async function json(target, operation, input, { region: name = regionName, signa
     throw new ServiceError('InvalidAnswer', `The answer is no JSON: ${text.slice(0, 200)}`, operation)
   }
   if (status >= 200 && status < 300) return answer
-  const kind = String(answer.__type ?? `HTTP ${status}`).split('#').pop()
+  const kind = String(answer.__type ?? named ?? answer.Code ?? `HTTP ${status}`).split('#').pop().split(':')[0]
   throw new ServiceError(kind, answer.message ?? answer.Message, operation, answer)
 }
 
@@ -128,7 +144,7 @@ export async function query(service, action, parameters, { signal } = {}) {
   const form = new URLSearchParams({ Action: action, Version: VERSIONS[service] })
   flatten(form, '', parameters)
   const headers = { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' }
-  const { status, text } = await send(regionName, service, headers, form.toString(), action, signal)
+  const { status, text } = await send(regionName, service, { headers, body: form.toString() }, action, signal)
   const document = new DOMParser().parseFromString(text, 'text/xml')
   if (status >= 200 && status < 300) return document
   const part = (name) => document.querySelector(`Error > ${name}`)?.textContent
@@ -143,19 +159,20 @@ function flatten(form, prefix, value) {
   } else form.set(prefix, String(value))
 }
 
-async function send(name, service, headers, body, operation, signal, again = true) {
+async function send(name, service, request, operation, signal, again = true) {
+  const { method = 'POST', path = '/', query = '', headers, body } = request
   if (!keys) throw new ServiceError('NotSignedIn', 'Sign in with an access key first.', operation)
   const base = endpoint(name)
   const host = new URL(base).host
   const now = new Date(Date.now() + skew)
-  const signed = await sign({ host, headers, body, service, region: name, keys, now })
+  const signed = await sign({ method, path, query, host, headers, body, service, region: name, keys, now })
   const limit = AbortSignal.timeout(CALL_MS)
   let answer
   try {
-    answer = await fetch(`${base}/`, {
-      method: 'POST',
+    answer = await fetch(`${base}${path}${query ? `?${query}` : ''}`, {
+      method,
       headers: signed,
-      body,
+      body: method === 'GET' ? undefined : body,
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
       credentials: 'omit',
       cache: 'no-store',
@@ -171,9 +188,9 @@ async function send(name, service, headers, body, operation, signal, again = tru
   const theirs = Date.parse(answer.headers.get('date') ?? '')
   if (again && (answer.status === 400 || answer.status === 403) && Math.abs(theirs - now.getTime()) > 120_000) {
     skew = theirs - Date.now()
-    return send(name, service, headers, body, operation, signal, false)
+    return send(name, service, request, operation, signal, false)
   }
-  return { status: answer.status, text }
+  return { status: answer.status, text, kind: answer.headers.get('x-amzn-errortype') ?? undefined }
 }
 
 /** Asks the port that these pages come from, signed: from elsewhere than its own machine it takes nothing else. */
@@ -186,11 +203,23 @@ async function ask(method, target, { body, signal } = {}) {
 
 /** What a region's admin port answers; other regions' are asked for by this one. */
 export async function admin(name, path, signal) {
-  const base = name === facts.region ? '' : `/regions/${encodeURIComponent(name)}`
-  const answer = await ask('GET', `${base}/${path}`, { signal })
+  return told(name, path, await ask('GET', adminPath(name, path), { signal }))
+}
+
+/** Has a region's admin port do something. Other regions' are asked by this one, and only for what it passes on. */
+export async function adminDo(name, path, { method = 'POST', body = {} } = {}) {
+  return told(name, path, await ask(method, adminPath(name, path), { body: JSON.stringify(body) }))
+}
+
+function adminPath(name, path) {
+  return name === facts.region ? `/${path}` : `/regions/${encodeURIComponent(name)}/${path}`
+}
+
+async function told(name, path, answer) {
   const text = await answer.text()
   if (answer.ok) return text
-  throw new ServiceError('Unreachable', reason(text) || `${name}'s admin port answered ${answer.status}`, path)
+  const kind = answer.status === 403 ? 'AccessDenied' : 'Unreachable'
+  throw new ServiceError(kind, reason(text) || `${name}'s admin port answered ${answer.status}`, path)
 }
 
 /** The WAN emulator's links. */
@@ -213,6 +242,16 @@ function reason(text) {
   } catch {
     return text.trim()
   }
+}
+
+/** The account that the caller is of. */
+export function account() {
+  return callerArn().split(':')[4] || '000000000000'
+}
+
+/** A table's ARN in a region. */
+export function tableArn(name, region = regionName) {
+  return `arn:aws:dynamodb:${region}:${account()}:table/${name}`
 }
 
 /** All pages of a list: `step` gets the last answer (or undefined) and gives the next; `more` says whether there is one. */

@@ -6,7 +6,12 @@ const encoder = new TextEncoder()
 /** The last signing key, which serves for a day, a region and a service. */
 let last = { of: '', key: null }
 
-/** The headers that sign a request, those that were given among them. Path and query have plain characters only. */
+/** A text as URIs have it, with nothing left plain but what RFC 3986 leaves so. */
+export function encoded(text) {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+}
+
+/** The headers that sign a request, those that were given among them. Path and query are as they are sent; the query is sorted. */
 export async function sign({ method = 'POST', path = '/', query = '', host, headers, body, service, region, keys, now }) {
   const date = now.toISOString().replace(/[-:]|\.\d{3}/g, '')
   const all = { ...headers, 'x-amz-date': date }
@@ -15,7 +20,7 @@ export async function sign({ method = 'POST', path = '/', query = '', host, head
   const names = Object.keys(named).sort()
   const canonical = [
     method,
-    path,
+    path.split('/').map(encoded).join('/'),
     query,
     ...names.map((name) => `${name}:${named[name].trim().replace(/ +/g, ' ')}`),
     '',

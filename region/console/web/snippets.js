@@ -7,6 +7,9 @@ const SERVICES = {
   dynamodb: { cli: 'dynamodb', boto: 'dynamodb', js: 'client-dynamodb', client: 'DynamoDBClient' },
   streams: { cli: 'dynamodbstreams', boto: 'dynamodbstreams', js: 'client-dynamodb-streams', client: 'DynamoDBStreamsClient' },
   iam: { cli: 'iam', boto: 'iam', js: 'client-iam', client: 'IAMClient' },
+  lambda: { cli: 'lambda', boto: 'lambda', js: 'client-lambda', client: 'LambdaClient' },
+  backup: { cli: 'backup', boto: 'backup', js: 'client-backup', client: 'BackupClient' },
+  scaling: { cli: 'application-autoscaling', boto: 'application-autoscaling', js: 'client-application-auto-scaling', client: 'ApplicationAutoScalingClient' },
 }
 
 /** `DescribeTable` as `describe-table` or, with another sign, `describe_table`; as botocore does it. */
@@ -226,6 +229,16 @@ export function sameElsewhere(make, { open = false } = {}) {
   element.addEventListener('toggle', () => element.open && draw())
   element.refresh = () => element.open && draw()
   element.open = open
+  return element
+}
+
+/** A folded box: commands of `geodynamo` that do the same, or what has no other way. `make` gives their lines. */
+export function sameInShell(make, summary = 'Do the same with the command line') {
+  const body = h('div')
+  const draw = () => fill(body, shown(make().join('\n')))
+  const element = h('details', h('summary', summary), body)
+  element.addEventListener('toggle', () => element.open && draw())
+  element.refresh = () => element.open && draw()
   return element
 }
 

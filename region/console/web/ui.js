@@ -141,7 +141,7 @@ export function badge(text, tone = '') {
 
 /** The colour of DynamoDB's states. */
 export function stateBadge(state) {
-  const tones = { ACTIVE: 'good', ENABLED: 'good', AVAILABLE: 'good', COMPLETED: 'good', CREATION_FAILED: 'bad', FAILED: 'bad', CANCELLED: 'bad', IN_PROGRESS: 'warn', DELETING: 'warn' }
+  const tones = { ACTIVE: 'good', ENABLED: 'good', AVAILABLE: 'good', COMPLETED: 'good', Successful: 'good', CREATION_FAILED: 'bad', FAILED: 'bad', ENABLE_FAILED: 'bad', EXPIRED: 'bad', ABORTED: 'bad', CANCELLED: 'bad', IN_PROGRESS: 'warn', CREATED: 'warn', DELETING: 'warn' }
   const tone = tones[state] ?? (/ING$/.test(state ?? '') ? 'warn' : '')
   return badge(state ?? 'unknown', tone)
 }

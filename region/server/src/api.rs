@@ -29,6 +29,7 @@ use crate::{
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
     insights,
     links::{self, LinkControl},
+    sealing::ShownKeys,
     session::Sessions,
     sinks, verify,
 };
@@ -314,6 +315,8 @@ pub struct TablesAdmin<E: Engine> {
     pub signer: Option<Arc<dyn Signs>>,
     /// The sinks.
     pub sinks: Sinks<E>,
+    /// What is told of keys.
+    pub(crate) keys: ShownKeys,
     /// Who writes, in a region of several nodes.
     pub(crate) owner: Option<Box<dyn Fn() -> Value + Send + Sync>>,
     /// What puts faults on links.
@@ -408,7 +411,9 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             }
             None => Router::new(),
         };
-        pages.merge(sinks::router(self.sinks.clone()))
+        pages
+            .merge(sinks::router(self.sinks.clone()))
+            .merge(self.keys.clone().router())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod links;
+mod printed;
 mod schema;
 mod sinks;
 mod verify;
@@ -20,6 +21,7 @@ use geodynamo_topology::RegionName;
 
 pub use self::{
     links::{FaultOn, LinkArguments, LinkCommand},
+    printed::Printed,
     schema::{CassandraSchema, SchemaArguments, SchemaCommand},
     sinks::{AddSink, ListSinks, RemoveSink, SinkArguments, SinkCommand},
     verify::{ForgetRegion, RegionArguments, RegionCommand, VerifyArguments},
@@ -312,6 +314,9 @@ pub struct RestoreConflict {
     /// The region that the request is signed for
     #[arg(long, default_value = "us-east-1")]
     pub region: RegionName,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 /// Arguments of `keys`.
@@ -332,7 +337,7 @@ pub enum KeysCommand {
     #[command(
         after_help = "Examples:\n  geodynamo keys status --config region.toml\n  geodynamo keys status --config region.toml --output json"
     )]
-    Status(KeysStatus),
+    Status(KeysOf),
     /// Wraps the data keys under a new region key, at once: a new one where they are in a file, else the first one that the
     /// variable or the command gives. The region may go on meanwhile
     #[command(
@@ -349,6 +354,9 @@ pub enum KeysCommand {
 pub struct NewKey {
     /// Where to put it. Its owner alone may read it
     pub file: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 /// Arguments of `keys status` and `keys encrypt`.
@@ -357,17 +365,9 @@ pub struct KeysOf {
     /// The region's configuration file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-}
-
-/// Arguments of `keys status` alone.
-#[derive(Clone, PartialEq, Debug, Args)]
-pub struct KeysStatus {
-    /// Whose keys.
+    /// How.
     #[command(flatten)]
-    pub of: KeysOf,
-    /// How to print them
-    #[arg(long, value_enum, default_value_t)]
-    pub output: OutputForm,
+    pub printed: Printed,
 }
 
 /// Arguments of `keys rotate`.
@@ -379,6 +379,9 @@ pub struct RotateKeys {
     /// Make a new data key as well, which files get that are made after the region's next start
     #[arg(long)]
     pub data_key: bool,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 /// Arguments of `health`.
@@ -390,6 +393,9 @@ pub struct Health {
     /// What to ask for
     #[arg(long, default_value = "/readyz")]
     pub path: String,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 /// Arguments of `serve`.
@@ -522,6 +528,9 @@ pub struct Certs {
     /// Where to put the files. An authority (ca.pem, ca.key) that is there is used again
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 #[cfg(test)]

@@ -159,10 +159,7 @@ fn put_back(restore: &RestoreConflict) -> Done {
     if answer.status != 200 {
         return Err(format!("{operation}: {}", answer.body.trim()).into());
     }
-    Ok(writeln!(
-        io::stdout(),
-        "{operation} of {} in {}",
-        conflict["key"],
-        restore.region
-    )?)
+    let text = format!("{operation} of {} in {}", conflict["key"], restore.region);
+    let found = json!({ "operation": operation, "key": conflict["key"], "region": restore.region.as_str() });
+    restore.printed.say(&text, &found)
 }

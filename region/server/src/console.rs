@@ -78,6 +78,9 @@ pub(crate) fn facts(config: &Config, mode: Mode, topology: Option<&Topology>) ->
             Mode::Enforce => "enforce",
         },
         backups: config.archive.is_some(),
+        table_keys: config.table_keys.service(),
+        kinesis: config.destinations.kinesis.is_some(),
+        functions: config.functions.keys().cloned().collect(),
         version: build::version().to_owned(),
     }
 }

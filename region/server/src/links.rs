@@ -22,6 +22,7 @@ use axum::{
     routing::{get, put},
 };
 use geodynamo_access::{ADMIN, Mode, Request as SignedRequest, Verifier};
+use geodynamo_command::OutputForm;
 use geodynamo_policy::{Environment, Request, evaluate};
 use geodynamo_replicator::{FAULT_DELAY_MAX, FAULT_MAX, Fault, Faults, Metrics};
 use http::HeaderMap;
@@ -258,6 +259,9 @@ pub(crate) fn run(arguments: &LinkArguments) -> Done {
     let said: Value = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
     if answer.status != 200 {
         return Err(said["error"].as_str().unwrap_or(answer.body.trim()).to_owned().into());
+    }
+    if arguments.output == OutputForm::Json {
+        return Ok(writeln!(io::stdout(), "{:#}", said["links"])?);
     }
     print(&said)
 }

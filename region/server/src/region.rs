@@ -58,7 +58,7 @@ use crate::{
     peers::TablesHost,
     process::{Callers, Listeners, Ports, StartError},
     scrub::Scrub,
-    sealing::{self, KeyWatch, Sealing, SealingError, keep_table_keys, table_keys},
+    sealing::{self, KeyWatch, Sealing, SealingError, ShownKeys, keep_table_keys, table_keys},
     shutdown::Shutdown,
     sinks,
     telemetry::traces,
@@ -344,6 +344,7 @@ impl Region {
                 .enabled
                 .then(|| console::facts(config, mode, topology.as_ref())),
             sinks: sinks.clone(),
+            keys: ShownKeys::new(config, sealing.clone(), keys.clone()),
             owner: nodes::owner_of(&tables, config),
         };
         if mode != Mode::Any {

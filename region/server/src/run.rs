@@ -185,11 +185,9 @@ fn certs(arguments: &Certs) -> Done {
     let path = &arguments.topology;
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let topology = Topology::parse(&path.display().to_string(), &text)?;
-    let mut out = io::stdout();
-    for written in certs::make(&arguments.out, &topology)? {
-        writeln!(out, "{}", written.display())?;
-    }
-    Ok(())
+    let written = certs::make(&arguments.out, &topology)?;
+    let lines: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    arguments.printed.say(&lines.join("\n"), &json!({ "files": lines }))
 }
 
 fn metrics() -> Done {
@@ -199,7 +197,9 @@ fn metrics() -> Done {
 fn health(arguments: &Health) -> Done {
     let answer = plain_http::get(&arguments.admin.to_string(), &arguments.path)?;
     if answer.status == 200 {
-        Ok(io::stdout().write_all(answer.body.as_bytes())?)
+        arguments
+            .printed
+            .say(&answer.body, &json!({ "ready": true, "said": answer.body.trim() }))
     } else {
         Err(format!("not ready: {}", answer.body.trim()).into())
     }

@@ -1,8 +1,7 @@
 //! `geodynamo schema`: what a store has to have before a region runs on it.
 
-use std::io::{self, Write as _};
-
 use geodynamo_cassandra::{create_schema, schema};
+use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::{
@@ -25,7 +24,11 @@ fn cassandra(arguments: &CassandraSchema) -> Done {
             let entry = config.storage.on_cassandra();
             let entry = entry.ok_or_else(|| format!("{}: the engine is not \"cassandra\"", path.display()))?;
             if arguments.create {
-                return create(&config, entry);
+                create(&config, entry)?;
+                let text = format!("the keyspace {} is there", entry.keyspace.as_str());
+                return arguments
+                    .printed
+                    .say(&text, &json!({ "keyspace": entry.keyspace.as_str() }));
             }
             (entry.keyspace.as_str().to_owned(), entry.replication())
         }
@@ -39,20 +42,18 @@ fn cassandra(arguments: &CassandraSchema) -> Done {
             )
         }
     };
-    let mut out = io::stdout();
-    for statement in schema(&keyspace, &replication) {
-        writeln!(out, "{statement};")?;
-    }
-    Ok(())
+    let statements: Vec<String> = schema(&keyspace, &replication)
+        .into_iter()
+        .map(|statement| format!("{statement};"))
+        .collect();
+    arguments
+        .printed
+        .say(&statements.join("\n"), &json!({ "statements": statements }))
 }
 
 fn create(config: &Config, entry: &CassandraEntry) -> Done {
     let options = entry.options(config, String::new())?;
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(create_schema(&options, &entry.replication()))?;
-    Ok(writeln!(
-        io::stdout(),
-        "the keyspace {} is there",
-        entry.keyspace.as_str()
-    )?)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod encrypt;
 mod keys;
 mod keywatch;
+mod shown;
 mod table_keys;
 
 use std::{
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use crate::{config::Config, region::DATABASE};
 pub(crate) use keys::keys;
 pub(crate) use keywatch::KeyWatch;
+pub(crate) use shown::ShownKeys;
 pub(crate) use table_keys::{keep_table_keys, table_keys};
 
 /// The keyring's file in a data directory.

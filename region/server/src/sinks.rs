@@ -81,20 +81,15 @@ pub(crate) fn run(arguments: &SinkArguments) -> Done {
                 return Err(fault.into());
             }
             ask(&sink.admin, "POST", "/sinks", &serde_json::to_string(&spec)?)?;
-            Ok(writeln!(
-                io::stdout(),
-                "{} is copied by the sink {}",
-                sink.table,
-                sink.name
-            )?)
+            let text = format!("{} is copied by the sink {}", sink.table, sink.name);
+            sink.printed
+                .say(&text, &json!({ "name": sink.name, "table": sink.table }))
         }
         SinkCommand::List(list) => print(list),
-        SinkCommand::Remove(RemoveSink { name, admin }) => {
+        SinkCommand::Remove(RemoveSink { name, admin, printed }) => {
             ask(admin, "DELETE", &format!("/sinks/{name}"), "")?;
-            Ok(writeln!(
-                io::stdout(),
-                "the sink {name} is removed; its copy is left as it is"
-            )?)
+            let text = format!("the sink {name} is removed; its copy is left as it is");
+            printed.say(&text, &json!({ "removed": name }))
         }
     }
 }

@@ -117,11 +117,11 @@ pub(crate) fn forget(arguments: &RegionArguments) -> Done {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let mut out = io::stdout();
-    if tables.is_empty() {
-        return Ok(writeln!(out, "no table here has a replica in {}", forget.region)?);
-    }
-    Ok(writeln!(out, "{} leaves {}", forget.region, tables.join(", "))?)
+    let text = match tables.is_empty() {
+        true => format!("no table here has a replica in {}", forget.region),
+        false => format!("{} leaves {}", forget.region, tables.join(", ")),
+    };
+    forget.printed.say(&text, &answer)
 }
 
 /// Table, peer and what is known of the two.

@@ -2,6 +2,7 @@
 
 mod frame;
 mod screen;
+mod widgets;
 
 use std::{
     io::{self, IsTerminal as _},

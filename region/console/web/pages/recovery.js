@@ -1,9 +1,10 @@
 // Recovery: from which moments tables can be restored, backups, exports and imports.
 
+import { callDialog } from '../forms.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, bytes, card, confirm, count, dialog, every, failure, field, fill, grid, h, input, moment, note, refill, s, seconds, select, stateBadge } from '../ui.js'
+import { badge, button, bytes, card, confirm, count, every, failure, field, fill, grid, h, input, moment, note, refill, s, seconds, select, stateBadge } from '../ui.js'
 import { tableNames } from './tables.js'
 
 const LOOK_EVERY_MS = 2000
@@ -123,33 +124,15 @@ async function switchOn({ name }, refresh) {
   await refresh()
 }
 
-/** A dialog whose one call is shown as commands, too. */
-function callDialog(title, content, request, verb, said, refresh) {
-  dialog(title, (close) => {
-    const failed = h('div')
-    const code = sameElsewhere(request)
-    const form = h('form.stack', { onsubmit: (event) => (event.preventDefault(), go.click()), oninput: () => code.refresh() }, content)
-    const go = button(
-      verb,
-      async () => {
-        try {
-          await session.call(...request())
-          note(said)
-          close()
-          await refresh()
-        } catch (error) {
-          fill(failed, failure(error))
-        }
-      },
-      { tone: 'primary' },
-    )
-    return [form, failed, code, h('div.actions', button('Cancel', close), go)]
-  })
-}
-
 function backUp(name, refresh) {
   const title = input({ value: `${name}-${new Date().toISOString().slice(0, 16).replace(/[:T]/g, '-')}` })
-  callDialog(`Back up ${name}`, field('Name of the backup', title), () => ['CreateBackup', { TableName: name, BackupName: title.value }], 'Back up', 'The backup is being made', refresh)
+  callDialog(`Back up ${name}`, {
+    content: field('Name of the backup', title),
+    request: () => ['CreateBackup', { TableName: name, BackupName: title.value }],
+    verb: 'Back up',
+    said: 'The backup is being made',
+    done: refresh,
+  })
 }
 
 function restoreToMoment({ name, EarliestRestorableDateTime: from, LatestRestorableDateTime: until }, refresh) {
@@ -171,7 +154,13 @@ function restoreToMoment({ name, EarliestRestorableDateTime: from, LatestRestora
     const when = which.value === 'latest' ? { UseLatestRestorableTime: true } : { RestoreDateTime: Number(slider.value) }
     return ['RestoreTableToPointInTime', { SourceTableName: name, TargetTableName: target.value, ...when }]
   }
-  callDialog(`Restore ${name}`, [field('Name of the new table', target), field('As it was at', which), range], request, 'Restore', 'The restore has begun', refresh)
+  callDialog(`Restore ${name}`, {
+    content: [field('Name of the new table', target), field('As it was at', which), range],
+    request,
+    verb: 'Restore',
+    said: 'The restore has begun',
+    done: refresh,
+  })
 }
 
 function backupList({ backups, error }, tables, refresh) {
@@ -189,14 +178,13 @@ function backupList({ backups, error }, tables, refresh) {
   }
   const restore = (backup) => {
     const target = input({ value: `${backup.TableName}-restored` })
-    callDialog(
-      `Restore ${backup.BackupName}`,
-      field('Name of the new table', target),
-      () => ['RestoreTableFromBackup', { TargetTableName: target.value, BackupArn: backup.BackupArn }],
-      'Restore',
-      'The restore has begun',
-      refresh,
-    )
+    callDialog(`Restore ${backup.BackupName}`, {
+      content: field('Name of the new table', target),
+      request: () => ['RestoreTableFromBackup', { TargetTableName: target.value, BackupArn: backup.BackupArn }],
+      verb: 'Restore',
+      said: 'The restore has begun',
+      done: refresh,
+    })
   }
   return grid(
     [
@@ -212,7 +200,8 @@ function backupList({ backups, error }, tables, refresh) {
           h(
             'div.row',
             button('Restore …', () => restore(backup), { label: `Restore backup ${backup.BackupName}`, disabled: backup.BackupStatus !== 'AVAILABLE' }),
-            button('Delete', () => remove(backup), { tone: 'plain', label: `Delete backup ${backup.BackupName}` }),
+            // What a vault has, it alone deletes.
+            backup.BackupType === 'AWS_BACKUP' ? h('a', { href: '#/vaults' }, 'in a vault') : button('Delete', () => remove(backup), { tone: 'plain', label: `Delete backup ${backup.BackupName}` }),
           ),
       },
     ],
@@ -267,6 +256,7 @@ function imported(into) {
     status: into.ImportStatus,
     why: into.FailureMessage,
     items: into.ImportedItemCount,
+    bytes: into.ProcessedSizeBytes,
     bad: into.ErrorCount,
   }
 }
@@ -284,7 +274,8 @@ function transferList({ jobs, error }) {
       { title: 'Where', cell: ({ place }) => h('span.mono', place) },
       { title: 'Begun', cell: ({ began }) => moment(began) },
       { title: 'Items', number: true, cell: ({ items }) => (items === undefined ? '–' : count(items)) },
-      { title: 'Status', cell: ({ status, why, bad }) => h('div', stateBadge(status), bad > 0 ? h('div.hint', `${count(bad)} items had errors`) : null, why ? h('div.hint', why) : null) },
+      { title: 'Read', number: true, cell: ({ bytes: read }) => bytes(read) },
+      { title: 'Status', cell: ({ what, table, status, why, bad }) => h('div', stateBadge(status), status === 'IN_PROGRESS' ? h('progress', { 'aria-label': `${what} of ${table}` }) : null, bad > 0 ? h('div.hint', `${count(bad)} items had errors`) : null, why ? h('div.hint', why) : null) },
     ],
     jobs,
     { empty: 'Nothing was exported or imported yet.', label: 'Exports and imports' },
@@ -303,18 +294,20 @@ function exportTable({ name, EarliestRestorableDateTime: from, LatestRestorableD
   const request = () => [
     'ExportTableToPointInTime',
     {
-      TableArn: arnOf(name),
+      TableArn: session.tableArn(name),
       S3Bucket: bucket.value,
       ...(prefix.value ? { S3Prefix: prefix.value } : {}),
       ExportFormat: format.value,
     },
   ]
   const hint = `As it is now. Other moments, from ${moment(from)} until ${moment(until)}, and changes between two: by the command below.`
-  callDialog(`Export ${name}`, [field('Bucket', bucket), field('Prefix', prefix), field('Format', format), h('p.muted', hint)], request, 'Export', 'The export has begun', refresh)
-}
-
-function arnOf(name) {
-  return `arn:aws:dynamodb:${session.region()}:${session.callerArn().split(':')[4] || '000000000000'}:table/${name}`
+  callDialog(`Export ${name}`, {
+    content: [field('Bucket', bucket), field('Prefix', prefix), field('Format', format), h('p.muted', hint)],
+    request,
+    verb: 'Export',
+    said: 'The export has begun',
+    done: refresh,
+  })
 }
 
 function importTable(refresh) {
@@ -361,5 +354,5 @@ function importTable(refresh) {
     h('div.fields', field('Bucket', bucket), field('Prefix', prefix), field('Format', format), field('Compression', compression)),
     h('div.fields', field('Partition key', partition), field('Its type', partitionType), field('Sort key', sort), field('Its type', sortType)),
   ]
-  callDialog('Import a table', content, request, 'Import', 'The import has begun', refresh)
+  callDialog('Import a table', { content, request, verb: 'Import', said: 'The import has begun', done: refresh })
 }

@@ -1,9 +1,11 @@
 // Tables: the list, and one table with all that belongs to it.
 
+import { callDialog } from '../forms.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, bytes, card, confirm, count, every, facts, failure, field, fill, grid, h, input, moment, note, pause, refill, select, stateBadge, tabs } from '../ui.js'
 import { addIndexDialog, addReplicaDialog, capacityDialog, createDialog, streamDialog, tagDialog } from './table-forms.js'
+import { scalingView } from './scaling.js'
 
 const LOOK_EVERY_MS = 2000
 /** Tables whose details the list shows; of more, only the names. */
@@ -98,6 +100,15 @@ export function keyText(table, schema = table.KeySchema) {
   return schema.map(({ AttributeName }) => `${AttributeName} ${type(AttributeName) ?? ''}`).join(', ')
 }
 
+/** What a table's own key is like. */
+export function keyState({ TableStatus, SSEDescription: sse }) {
+  if (!sse) return badge('under the region’s key')
+  if (TableStatus === 'INACCESSIBLE_ENCRYPTION_CREDENTIALS' || sse.InaccessibleEncryptionDateTime) {
+    return [badge('key away', 'bad'), sse.InaccessibleEncryptionDateTime ? h('div.hint', `since ${moment(sse.InaccessibleEncryptionDateTime)}`) : null]
+  }
+  return badge(sse.Status === 'ENABLED' ? 'key of its own' : sse.Status.toLowerCase(), sse.Status === 'ENABLED' ? 'good' : 'warn')
+}
+
 async function one(main, { signal, title }, name) {
   title(name)
   const head = h('section.card', { hidden: true })
@@ -181,6 +192,7 @@ function partsOf(state, chosen, choose) {
     ['Indexes', () => indexes(state)],
     ['Replicas', () => replicas(state)],
     ['Settings', () => settings(state)],
+    ['Scaling', () => scalingView(state)],
     ['Tags', () => tagsView(state)],
     ['Policy', () => policyView(state)],
   ]
@@ -270,7 +282,8 @@ function settings(state) {
     line('Time to live', ttlText(ttl), timeToLive(state)),
     session.facts.backups ? line('Point-in-time recovery', recoveryText(state.backups), recoverySwitch(state)) : null,
     line('Deletion protection', isProtected ? 'on: DeleteTable is refused' : 'off', button(isProtected ? 'Switch off' : 'Switch on', update({ DeletionProtectionEnabled: !isProtected }, 'Changed'))),
-    line('Table class', 'kept and shown; it changes nothing here', tableClass, button('Set', () => update({ TableClass: tableClass.value }, 'Changed')())),
+    encryption(state, line),
+    line('Table class', 'STANDARD_INFREQUENT_ACCESS keeps rows apart, packed for few reads', tableClass, button('Set', () => update({ TableClass: tableClass.value }, 'Changed')())),
     sameElsewhere(() => [
       ['UpdateTable', protection],
       ['UpdateTable', { TableName: name, TableClass: tableClass.value }],
@@ -278,6 +291,30 @@ function settings(state) {
       ['UpdateTimeToLive', { TableName: name, TimeToLiveSpecification: { Enabled: true, AttributeName: ttl.TimeToLiveDescription?.AttributeName ?? 'expires' } }],
     ]),
   ]
+}
+
+/** A table's own key: shown where a key service can give one. */
+function encryption({ name, table, refresh }, line) {
+  if (!session.facts.table_keys && !table.SSEDescription) return null
+  const sse = table.SSEDescription
+  const key = input({ value: sse?.KMSMasterKeyArn ?? '', placeholder: 'alias/orders' })
+  const own = select(
+    [
+      ['yes', 'A key of its own'],
+      ['no', 'The region’s key'],
+    ],
+    sse ? 'yes' : 'no',
+  )
+  const request = () => ['UpdateTable', { TableName: name, SSESpecification: own.value === 'yes' ? { Enabled: true, SSEType: 'KMS', ...(key.value.trim() ? { KMSMasterKeyId: key.value.trim() } : {}) } : { Enabled: false } }]
+  const change = () =>
+    callDialog(`Key of ${name}`, {
+      content: [field('Encrypted under', own), field('Key', key, 'An id, an ARN or an alias, as the key service has it.'), h('p.muted', 'Another key takes effect at once. A first one, or none any more, has all rows written anew in the background.')],
+      request,
+      verb: 'Change',
+      said: 'The key is being changed',
+      done: refresh,
+    })
+  return line('Encryption', [keyState(table), sse?.KMSMasterKeyArn ? h('div.mono', sse.KMSMasterKeyArn) : null], button('Change', change, { label: 'Change the key' }))
 }
 
 function capacityText(table) {

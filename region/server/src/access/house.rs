@@ -45,9 +45,9 @@ impl HouseSigner {
 }
 
 impl Signs for HouseSigner {
-    fn sign(&self, host: &str, path: &str, query: Option<&str>) -> Vec<(&'static str, String)> {
+    fn sign(&self, method: &str, host: &str, path: &str, query: Option<&str>) -> Vec<(&'static str, String)> {
         let request = Unsigned {
-            method: "GET",
+            method,
             host,
             path,
             query,

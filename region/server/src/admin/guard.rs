@@ -261,7 +261,7 @@ mod tests {
             let signer = HouseSigner::new(&house(secret), "us-east-1");
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, "10.0.0.1:8001".parse().unwrap());
-            for (name, value) in signer.sign("10.0.0.1:8001", "/digest", Some("table=T")) {
+            for (name, value) in signer.sign("GET", "10.0.0.1:8001", "/digest", Some("table=T")) {
                 headers.insert(name, value.parse().unwrap());
             }
             let uri: Uri = "/digest?table=T".parse().unwrap();

@@ -1,6 +1,7 @@
 //! The arguments of `geodynamo link`.
 
 use clap::{Args, Subcommand};
+use geodynamo_command::OutputForm;
 
 /// Arguments of `link`.
 #[derive(Clone, PartialEq, Debug, Args)]
@@ -11,6 +12,9 @@ pub struct LinkArguments {
     /// The region's admin port
     #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
     pub admin: String,
+    /// How to print the links, as they are then
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: OutputForm,
 }
 
 /// What to do with a link.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::Printed;
+
 /// Arguments of `schema`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct SchemaArguments {
@@ -40,4 +42,7 @@ pub struct CassandraSchema {
     /// Make them where they are not there yet, instead of printing
     #[arg(long, requires = "config")]
     pub create: bool,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }

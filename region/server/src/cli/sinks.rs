@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use geodynamo_command::OutputForm;
 
+use super::Printed;
+
 /// Arguments of `sink`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct SinkArguments {
@@ -107,6 +109,9 @@ pub struct AddSink {
     /// The region's admin port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
     pub admin: String,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 /// Arguments of `sink list`.
@@ -128,4 +133,7 @@ pub struct RemoveSink {
     /// The region's admin port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
     pub admin: String,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }

@@ -39,6 +39,36 @@ fn help_has_examples_that_are_taken() {
     );
 }
 
+/// What is no answer: processes that go on, and texts for other programs.
+const WITHOUT_OUTPUT: [&str; 4] = ["serve", "dev", "demo", "completions"];
+
+/// Each command that answers does so for people or for programs, as `--output` says.
+#[test]
+fn answers_have_two_forms() {
+    fn examine(command: &clap::Command, path: &str) -> usize {
+        let path = format!("{path} {}", command.get_name());
+        let inner: Vec<_> = command.get_subcommands().filter(|inner| !inner.is_hide_set()).collect();
+        if !inner.is_empty() {
+            let inner = inner.iter().filter(|inner| inner.get_name() != "help");
+            return inner.map(|inner| examine(inner, &path)).sum();
+        }
+        let output = command.get_arguments().find(|argument| argument.get_id() == "output");
+        let is_answer = !WITHOUT_OUTPUT.contains(&command.get_name());
+        assert_eq!(output.is_some(), is_answer, "--output of{path}");
+        let forms = output.map(clap::Arg::get_possible_values).unwrap_or_default();
+        let forms: Vec<_> = forms.iter().map(|form| form.get_name().to_owned()).collect();
+        assert!(!is_answer || forms == ["table", "json"], "{path}: {forms:?}");
+        1
+    }
+    let mut commands = Cli::command();
+    // Arguments of a command that are its subcommands', too, are theirs only then.
+    commands.build();
+    let seen = commands
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help");
+    assert!(seen.map(|command| examine(command, " geodynamo")).sum::<usize>() > 30);
+}
+
 #[test]
 fn arguments() {
     let check = |line: &str, expect: Option<Command>| {
@@ -121,6 +151,7 @@ fn arguments() {
         Some(Command::Certs(Certs {
             topology: "t".into(),
             out: "x".into(),
+            printed: Printed::default(),
         })),
     );
     check(

@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use geodynamo_command::OutputForm;
 use geodynamo_topology::RegionName;
 
+use super::Printed;
+
 /// Arguments of `region`.
 #[derive(Clone, PartialEq, Debug, Args)]
 pub struct RegionArguments {
@@ -31,6 +33,9 @@ pub struct ForgetRegion {
     /// The admin port of a region that is not
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8001")]
     pub admin: String,
+    /// How.
+    #[command(flatten)]
+    pub printed: Printed,
 }
 
 /// Arguments of `verify`.

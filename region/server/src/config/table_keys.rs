@@ -91,6 +91,12 @@ impl TableKeysEntry {
         Ok(Some(Arc::new(ServiceKeys::new(service))))
     }
 
+    /// Which kind of service it is, as the file names it; nothing where there is none.
+    pub fn service(&self) -> Option<&'static str> {
+        let kms = self.kms.as_ref().map(|_| "kms");
+        kms.or(self.vault.as_ref().map(|_| "vault"))
+    }
+
     /// How keys are looked after.
     pub fn options(&self) -> TableKeyOptions {
         TableKeyOptions {

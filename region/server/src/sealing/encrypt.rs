@@ -12,6 +12,7 @@ use std::{
 use geodynamo_seal::Keyring;
 use indicatif::ProgressBar;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde_json::json;
 
 use super::{Found, KEYRING, Sealing, SealingError, key_file, look, make_default_key, region_key};
 use crate::{access::cluster_key, cli::KeysOf, config::Config, region::DATABASE, run::Done};
@@ -39,7 +40,7 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
         // What was left to be done.
         Found::Keyring if second.exists() => {
             super::open(&config)?;
-            return Ok(());
+            return arguments.printed.say("", &json!({ "encrypted": true }));
         }
         Found::Nothing | Found::Bereft | Found::Keyring => {
             return Err(format!("{}: there is nothing to encrypt", config.data_dir.display()).into());
@@ -66,10 +67,12 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     File::open(&config.data_dir)?.sync_all()?;
     super::open(&config)?;
     let place = key_file(&config);
-    if config.encryption.is_in_file() {
-        writeln!(io::stdout(), "encrypted; keep a copy of {}", place.display())?;
-    }
-    Ok(())
+    let (text, key_file) = match config.encryption.is_in_file() {
+        true => (format!("encrypted; keep a copy of {}", place.display()), Some(&place)),
+        false => (String::new(), None),
+    };
+    let found = json!({ "encrypted": true, "key_file": key_file });
+    arguments.printed.say(&text, &found)
 }
 
 /// Once a directory is encrypted: takes away what is left that is not, if anything is.

@@ -12,12 +12,12 @@ use std::{
 use geodynamo_archive::Archive;
 use geodynamo_command::OutputForm;
 use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, RegionKey, file_key_id};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::{Found, HALFWAY, KEYRING, encrypt, key_file, keyrings, look, put_keyring, region_key};
 use crate::{
-    cli::{KeysArguments, KeysCommand, KeysStatus, RotateKeys},
+    cli::{KeysArguments, KeysCommand, KeysOf, RotateKeys},
     config::Config,
     region::DATABASE,
     run::Done,
@@ -33,7 +33,8 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
             if !LocalKey::make_file(&arguments.file)? {
                 return Err(format!("{}: there is a file already", arguments.file.display()).into());
             }
-            Ok(())
+            // Who asks for nothing else hears nothing: it did what it was told.
+            arguments.printed.say("", &json!({ "file": arguments.file }))
         }
         KeysCommand::Status(arguments) => status(arguments),
         KeysCommand::Rotate(arguments) => {
@@ -44,11 +45,11 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
     }
 }
 
-fn status(arguments: &KeysStatus) -> Done {
-    let config = Config::load(&arguments.of.config)?;
+fn status(arguments: &KeysOf) -> Done {
+    let config = Config::load(&arguments.config)?;
     let mut out = io::stdout();
     match look(&config)? {
-        Found::Nothing | Found::Plain if arguments.output == OutputForm::Json => {
+        Found::Nothing | Found::Plain if arguments.printed.output == OutputForm::Json => {
             Ok(writeln!(out, "{:#}", json!({ "encrypted": false }))?)
         }
         Found::Nothing => Ok(writeln!(out, "there are no tables yet")?),
@@ -58,29 +59,16 @@ fn status(arguments: &KeysStatus) -> Done {
         Found::Keyring => {
             let path = config.data_dir.join(KEYRING);
             let file = KeyringFile::read(&path)?;
-            let (files, bytes) = usage(&config)?;
-            let (entries, current) = file.entries();
-            if arguments.output == OutputForm::Json {
-                let count = |of: &BTreeMap<String, u64>, id: &String| of.get(id).copied().unwrap_or(0);
-                let keys: Vec<_> = entries
-                    .iter()
-                    .map(|entry| {
-                        json!({
-                            "id": entry.id,
-                            "new_files": entry.id == current,
-                            "made": entry.made,
-                            "region_key": entry.region_key,
-                            "files": count(&files, &entry.id),
-                            "bytes": count(&bytes, &entry.id),
-                        })
-                    })
-                    .collect();
+            if arguments.printed.output == OutputForm::Json {
+                let keys = entries_json(&config, &file)?;
                 let key = region_key(&config)?;
                 file.unwrap(&path, &*key)?;
                 let found =
                     json!({ "encrypted": true, "data_keys": keys, "region_key": key.name(), "source": key.source() });
                 return Ok(writeln!(out, "{found:#}")?);
             }
+            let (files, bytes) = usage(&config)?;
+            let (entries, current) = file.entries();
             for entry in entries {
                 let mark = if entry.id == current { " (new files)" } else { "" };
                 let count = |of: &BTreeMap<String, u64>| of.get(&entry.id).copied().unwrap_or(0);
@@ -100,6 +88,24 @@ fn status(arguments: &KeysStatus) -> Done {
             Ok(writeln!(out, "region key {}, of {}", key.name(), key.source())?)
         }
     }
+}
+
+/// The data keys of a keyring, and what of the store is under each.
+pub(super) fn entries_json(config: &Config, file: &KeyringFile) -> io::Result<Vec<Value>> {
+    let (files, bytes) = usage(config)?;
+    let (entries, current) = file.entries();
+    let count = |of: &BTreeMap<String, u64>, id: &String| of.get(id).copied().unwrap_or(0);
+    let shown = entries.iter().map(|entry| {
+        json!({
+            "id": entry.id,
+            "new_files": entry.id == current,
+            "made": entry.made,
+            "region_key": entry.region_key,
+            "files": count(&files, &entry.id),
+            "bytes": count(&bytes, &entry.id),
+        })
+    });
+    Ok(shown.collect())
 }
 
 /// How many files of a store each data key has, and bytes.
@@ -195,9 +201,7 @@ async fn rotate(arguments: &RotateKeys) -> Done {
     if is_file {
         LocalKey::keep_first_of_file(&key_file(&config))?;
     }
-    Ok(writeln!(
-        io::stdout(),
-        "{count} data keys are under the region key {} now",
-        key.name()
-    )?)
+    let text = format!("{count} data keys are under the region key {} now", key.name());
+    let found = json!({ "region_key": key.name(), "data_keys": count });
+    arguments.printed.say(&text, &found)
 }

@@ -6,7 +6,7 @@ use geodynamo_engine::RegionEngine;
 
 use super::*;
 use crate::{
-    cli::{KeysArguments, KeysCommand, RotateKeys},
+    cli::{KeysArguments, KeysCommand, Printed, RotateKeys},
     region::open_rocks,
 };
 
@@ -130,6 +130,7 @@ async fn an_archive_is_read_with_the_regions_key_alone() {
     assert_eq!(archive.list(KEYRINGS).await.unwrap().len(), 2);
     let rotate = |data_key| KeysArguments {
         command: KeysCommand::Rotate(RotateKeys {
+            printed: Printed::default(),
             config: home.path("region.toml"),
             data_key,
         }),

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::RegionIam,
+    accounts,
     admin::{Admin, AdminError},
     audit::Auditing,
     conflicts, console,
@@ -314,6 +315,8 @@ pub struct TablesAdmin<E: Engine> {
     pub signer: Option<Arc<dyn Signs>>,
     /// The sinks.
     pub sinks: Sinks<E>,
+    /// Who has accounts.
+    pub(crate) iam: Arc<RegionIam<E>>,
     /// Who writes, in a region of several nodes.
     pub(crate) owner: Option<Box<dyn Fn() -> Value + Send + Sync>>,
     /// What puts faults on links.
@@ -407,7 +410,8 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             }
             None => Router::new(),
         };
-        pages.merge(sinks::router(self.sinks.clone()))
+        let accounts = accounts::router(Arc::clone(&self.iam), Arc::clone(&self.tables));
+        pages.merge(sinks::router(self.sinks.clone())).merge(accounts)
     }
 }
 

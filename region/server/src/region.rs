@@ -342,6 +342,7 @@ impl Region {
                 .enabled
                 .then(|| console::facts(config, mode, topology.as_ref())),
             sinks: sinks.clone(),
+            iam: Arc::clone(&iam),
             owner: nodes::owner_of(&tables, config),
         };
         if mode != Mode::Any {

@@ -5,7 +5,9 @@ use geodynamo_storage::Engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Description, Result, TableError, Tables, encryption,
+    Description, Result, TableError, Tables,
+    accounts::given_name,
+    encryption,
     registers::{CATALOG, Setting, pack},
     replicas,
     resource_policy::ResourcePolicy,
@@ -120,10 +122,10 @@ impl<E: Engine> Tables<E> {
         if directory.holder(&create.name, self.region(), self.replica()).is_some() {
             return Err(TableError::ResourceInUse(format!(
                 "Table already exists: {}",
-                create.name
+                given_name(&create.name)
             )));
         }
-        if directory.by_name.len() >= TABLES_MAX {
+        if self.count_of(self.owner(&create.name)) >= TABLES_MAX {
             return Err(TableError::LimitExceeded(format!(
                 "Subscriber limit exceeded: Tables per account: {TABLES_MAX}"
             )));

@@ -6,6 +6,7 @@ use geodynamo_replicator_core::Millis;
 
 use crate::{
     Table,
+    accounts::given_name,
     encryption::EncryptionDescription,
     recovery::Restore,
     schema::{
@@ -116,7 +117,7 @@ impl ReplicaDescription {
             .entry
             .failure
             .filter(|_| self.entry.status == ReplicaStatus::Failed);
-        failure.map(|failure| failure.text(table))
+        failure.map(|failure| failure.text(given_name(table)))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod recovery;
 pub mod schema;
 pub mod throughput;
 
+mod accounts;
 mod apply;
 mod backfill;
 mod catalog;
@@ -75,6 +76,7 @@ pub mod usage;
 mod verify;
 mod write;
 
+pub use accounts::{given_name, is_account, is_given_name, owner_and_name, stored_name};
 pub use capacity::Capacity;
 pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
 pub use collections::COLLECTION_BYTES_MAX;

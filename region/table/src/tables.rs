@@ -428,11 +428,10 @@ impl<E: Engine> Tables<E> {
     }
 
     pub(crate) fn throttle_of(&self, table: &Table) -> Box<Throttle> {
-        let (region, account) = (self.region(), self.account());
-        let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
+        let arn = self.table_arn(table.name());
         Throttle::of(
             table,
-            region,
+            self.region(),
             &arn,
             &self.options.throttle,
             &self.options.time,

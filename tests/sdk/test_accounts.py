@@ -135,7 +135,7 @@ def test_every_listing_is_of_ones_own_account(accounts):
         client.update_contributor_insights(TableName="orders", ContributorInsightsAction="ENABLE")
         insights = client.list_contributor_insights()["ContributorInsightsSummaries"]
         assert [summary["TableName"] for summary in insights] == ["orders"]
-        backup = client.create_backup(TableName="orders", BackupName="b")["BackupDetails"]["BackupArn"]
+        backup = client.create_backup(TableName="orders", BackupName="one")["BackupDetails"]["BackupArn"]
         assert backup.startswith(arn(region, id, "orders") + "/backup/")
         wait_until(
             lambda: client.describe_backup(BackupArn=backup)["BackupDescription"]["BackupDetails"]["BackupStatus"]
@@ -180,6 +180,10 @@ def test_nothing_tells_what_another_account_has(accounts):
         for call in calls:
             told = [refused(lambda: call(table)).replace(table, "TABLE") for table in (there, not_there)]
             assert told[0] == told[1]
+        # Whoever has the table is told: the calls tell the two apart.
+        assert shop.client().describe_table(TableName="orders") and refused(
+            lambda: shop.client().describe_table(TableName="nothing"), "ResourceNotFoundException"
+        )
     # The name that the catalog has for it is no name to clients.
     for name in (f"{SHOP}@orders", f"arn:aws:dynamodb:us-east-1:{OWN}:table/{SHOP}@orders"):
         with pytest.raises(ClientError) as error:
@@ -194,7 +198,7 @@ def test_an_escaped_arn_is_an_arn(accounts):
     table = arn(own, SHOP, "orders")
 
     def hide(request, **_):
-        request.data = request.body = request.data.replace(b"arn:", b"\\u0061rn:")
+        request.data = request.data.replace(b"arn:", b"\\u0061rn:")
 
     client.meta.events.register("before-sign.dynamodb.GetItem", hide)
     sent = []
@@ -210,9 +214,10 @@ def test_a_table_of_another_account_takes_both_sides(accounts, identity, resourc
     name = f"shared-{identity}-{resource}".lower()
     make_table(shop, name, "shop")
     table = arn(shop, SHOP, name)
-    user = make_user(bank, name, allow("dynamodb:GetItem", table) if identity else None)
+    reads = ["dynamodb:GetItem", "dynamodb:BatchGetItem"]
+    user = make_user(bank, name, allow(reads, table) if identity else None)
     if resource:
-        policy = allow("dynamodb:GetItem", table, f"arn:aws:iam::{BANK}:user/{name}")
+        policy = allow(reads, table, f"arn:aws:iam::{BANK}:user/{name}")
         shop.client().put_resource_policy(ResourceArn=table, Policy=policy)
     if identity and resource:
         assert get(user.client(), table) == "shop"
@@ -274,7 +279,7 @@ def test_a_role_of_another_account_is_assumed_if_both_say_so(accounts):
     other = make_user(bank, "other", allow("sts:AssumeRole", role))
 
     def assume(user, arn=role):
-        return user.client("sts").assume_role(RoleArn=arn, RoleSessionName="s")
+        return user.client("sts").assume_role(RoleArn=arn, RoleSessionName="one")
 
     # Trusted, but not allowed; allowed, but not trusted; none of both; a role that is not there.
     told = {refused(lambda: assume(user), "AccessDenied").replace(user_name, "USER")
@@ -284,7 +289,7 @@ def test_a_role_of_another_account_is_assumed_if_both_say_so(accounts):
     assert missing.replace("none", "reader").replace("assumes", "USER") in told
     bank.client("iam").put_user_policy(UserName="assumes", PolicyName="p", PolicyDocument=allow("sts:AssumeRole", role))
     answer = assume(trusted)
-    assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{SHOP}:assumed-role/reader/s"
+    assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{SHOP}:assumed-role/reader/one"
     session = as_key(shop, answer["Credentials"])
     assert session.client("sts").get_caller_identity()["Account"] == SHOP
     assert get(session.client(), "orders") == "shop"

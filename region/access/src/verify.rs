@@ -15,7 +15,7 @@ use crate::{
     time::BasicDate,
 };
 
-/// The account of callers that nobody checked.
+/// The account of callers that nobody checked, unless another one is told.
 const UNCHECKED_ACCOUNT: &str = "000000000000";
 
 /// Whose request it is.
@@ -89,10 +89,7 @@ pub struct Verified {
 impl Verifier {
     /// A verifier for `region`, with the keys that `keys` holds at the time of each request.
     pub fn new(mode: Mode, region: impl Into<String>, keys: Arc<Keys>) -> Self {
-        let anonymous = Principal {
-            access_key_id: "anonymous".into(),
-            caller: Arc::new(Caller::root(UNCHECKED_ACCOUNT)),
-        };
+        let anonymous = anonymous(UNCHECKED_ACCOUNT);
         let nobody = Credential {
             access_key_id: String::new(),
             secret_access_key: String::new(),
@@ -108,12 +105,21 @@ impl Verifier {
         }
     }
 
+    /// The same, where whoever is not checked is the root user of this account.
+    #[must_use]
+    pub fn with_account(self, account: &str) -> Self {
+        Self {
+            anonymous: anonymous(account),
+            ..self
+        }
+    }
+
     /// How requests are looked at.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The principal of requests that nobody checked: the root user of an account that nobody has.
+    /// The principal of requests that nobody checked: the root user of the account that was told, else of 000000000000.
     pub fn anonymous(&self) -> &Principal {
         &self.anonymous
     }
@@ -243,6 +249,13 @@ impl Verifier {
             service,
         );
         Ok(hash::hmac_hex(&signing.key, &to_sign))
+    }
+}
+
+fn anonymous(account: &str) -> Principal {
+    Principal {
+        access_key_id: "anonymous".into(),
+        caller: Arc::new(Caller::root(account)),
     }
 }
 

@@ -67,10 +67,11 @@ pub enum Authorization {
     Warn,
 }
 
-/// Which principals there are: policies must not name others.
+/// Which principals there are: policies must not name others of their own account.
 pub trait Principals: std::fmt::Debug + Send + Sync {
-    /// Whether there is this account, user, role, session or unique id, as a policy's `Principal` names it under `AWS`.
-    fn exists(&self, principal: &str) -> bool;
+    /// Whether there is this account, user, role, session or unique id, as a policy of `account` names it under `AWS` in its
+    /// `Principal`. Of other accounts nothing is told: every one is believed.
+    fn exists(&self, account: &str, principal: &str) -> bool;
 }
 
 /// Principals of which nobody knows whether they exist: every one is believed.
@@ -78,7 +79,7 @@ pub trait Principals: std::fmt::Debug + Send + Sync {
 pub struct AnyPrincipals;
 
 impl Principals for AnyPrincipals {
-    fn exists(&self, _: &str) -> bool {
+    fn exists(&self, _: &str, _: &str) -> bool {
         true
     }
 }

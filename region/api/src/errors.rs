@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt};
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
 use geodynamo_storage::StorageError;
-use geodynamo_table::TableError;
+use geodynamo_table::{TableError, given_name};
 
 use crate::wire::{SerializationError, Value as _};
 
@@ -257,7 +257,10 @@ impl ApiError {
 
     /// `TableNotFoundException`.
     pub fn table_not_found(name: &str) -> Self {
-        Self::dynamodb("TableNotFoundException", format!("Table not found: {name}"))
+        Self::dynamodb(
+            "TableNotFoundException",
+            format!("Table not found: {}", given_name(name)),
+        )
     }
 
     /// `BackupNotFoundException`.

@@ -18,7 +18,7 @@ pub mod scaling;
 pub mod transfer;
 mod wire;
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{ops::Deref, pin::pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use geodynamo_storage::Engine;
@@ -33,8 +33,28 @@ pub use operations::ExportFilter;
 use scaling::AutoScaling;
 use transfer::Transfer;
 
-/// A region's API. Cheap to clone.
+/// A region's API, as callers of one account see it. Cheap to clone.
 pub struct Api<E: Engine> {
+    shared: Arc<Shared<E>>,
+    /// The callers' account.
+    account: Arc<str>,
+    /// What ARNs of other accounts are to it.
+    others: Others,
+}
+
+/// What ARNs of other accounts than the caller's are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Others {
+    /// Nobody is asked about anything: there is one account, whatever ARNs call it.
+    Ignored,
+    /// The gate let the request through unasked, as it names nothing of theirs: what does after all is not there.
+    Absent,
+    /// Their tables' policies were asked.
+    Asked,
+}
+
+/// What does not depend on who calls.
+pub struct Shared<E: Engine> {
     tables: Arc<Tables<E>>,
     endpoint: String,
     habits: Habits,
@@ -51,6 +71,16 @@ pub struct Api<E: Engine> {
 impl<E: Engine> Clone for Api<E> {
     fn clone(&self) -> Self {
         Self {
+            shared: Arc::clone(&self.shared),
+            account: Arc::clone(&self.account),
+            others: self.others,
+        }
+    }
+}
+
+impl<E: Engine> Clone for Shared<E> {
+    fn clone(&self) -> Self {
+        Self {
             tables: Arc::clone(&self.tables),
             endpoint: self.endpoint.clone(),
             habits: self.habits,
@@ -63,6 +93,14 @@ impl<E: Engine> Clone for Api<E> {
             principals: Arc::clone(&self.principals),
             policies: Arc::clone(&self.policies),
         }
+    }
+}
+
+impl<E: Engine> Deref for Api<E> {
+    type Target = Shared<E>;
+
+    fn deref(&self) -> &Shared<E> {
+        &self.shared
     }
 }
 
@@ -87,7 +125,8 @@ impl<E: Engine> Api<E> {
     /// An API of these tables. `endpoint` is what DescribeEndpoints tells: `host:port` of this region's data port.
     pub fn new(tables: Arc<Tables<E>>, endpoint: impl Into<String>) -> Self {
         let policies = Arc::new(authorize::PolicyCache::new(tables.region()));
-        Self {
+        let account = tables.account().into();
+        let shared = Shared {
             tables,
             endpoint: endpoint.into(),
             habits: Habits::default(),
@@ -99,49 +138,70 @@ impl<E: Engine> Api<E> {
             scaling: None,
             principals: Arc::new(AnyPrincipals),
             policies,
+        };
+        Self {
+            shared: Arc::new(shared),
+            account,
+            others: Others::Ignored,
+        }
+    }
+
+    /// The same, with something else in it.
+    fn with(self, change: impl FnOnce(&mut Shared<E>)) -> Self {
+        let mut shared = Arc::unwrap_or_clone(self.shared);
+        change(&mut shared);
+        Self {
+            shared: Arc::new(shared),
+            account: self.account,
+            others: self.others,
         }
     }
 
     /// The same with other habits than DynamoDB's.
     #[must_use]
     pub fn with_habits(self, habits: Habits) -> Self {
-        Self { habits, ..self }
+        self.with(|shared| shared.habits = habits)
     }
 
     /// The same API, which asks policies as `authorization` says. A new one does not ask.
     #[must_use]
     pub fn with_authorization(self, authorization: Authorization) -> Self {
-        Self { authorization, ..self }
+        let others = match authorization {
+            Authorization::Off => Others::Ignored,
+            Authorization::Enforce | Authorization::Warn => Others::Absent,
+        };
+        let api = self.with(|shared| shared.authorization = authorization);
+        Self { others, ..api }
     }
 
     /// The same, with backups.
     #[must_use]
     pub fn with_recovery(self, recovery: Option<Arc<dyn Recovery>>) -> Self {
-        Self { recovery, ..self }
+        self.with(|shared| shared.recovery = recovery)
     }
 
     /// The same, with exports and imports.
     #[must_use]
     pub fn with_transfer(self, transfer: Option<Arc<dyn Transfer>>) -> Self {
-        Self { transfer, ..self }
+        self.with(|shared| shared.transfer = transfer)
     }
 
     /// The same, with Kinesis streaming destinations.
     #[must_use]
     pub fn with_kinesis(self, kinesis: Option<Arc<dyn KinesisDestinations>>) -> Self {
-        Self { kinesis, ..self }
+        self.with(|shared| shared.kinesis = kinesis)
     }
 
     /// The same, with auto scaling.
     #[must_use]
     pub fn with_scaling(self, scaling: Option<Arc<dyn AutoScaling>>) -> Self {
-        Self { scaling, ..self }
+        self.with(|shared| shared.scaling = scaling)
     }
 
     /// The same API, which refuses policies that name principals that `principals` does not know. A new one knows all.
     #[must_use]
     pub fn with_principals(self, principals: Arc<dyn Principals>) -> Self {
-        Self { principals, ..self }
+        self.with(|shared| shared.principals = principals)
     }
 
     /// Whether policies are asked.
@@ -159,11 +219,12 @@ impl<E: Engine> Api<E> {
         let Some(operation) = Operation::from_target(target) else {
             return Reply::of(None, Err(ApiError::unknown_operation()));
         };
-        let gate = Gate::new(self, call, operation);
+        let api = self.of(&call, body);
+        let gate = Gate::new(&api, call, operation);
         let started = Instant::now();
         let answer = {
             // Pinned where it is: it is large, and would be moved from scope to scope.
-            let answering = pin!(operations::run(self, &gate, operation, body));
+            let answering = pin!(operations::run(&api, &gate, operation, body));
             match ends::on_items(operation) {
                 None => answering.await,
                 Some(operation) => {
@@ -178,13 +239,23 @@ impl<E: Engine> Api<E> {
         }
     }
 
-    fn table_arn(&self, name: &str) -> String {
-        self.table_arn_in(self.tables.region(), name)
+    /// As a call's caller sees it.
+    fn of(&self, call: &Call<'_>, body: &[u8]) -> Self {
+        let own = *call.caller.account == *self.tables.account();
+        let passes = own && call.caller.is_root() && !names_an_arn(body);
+        let asks = self.authorization != Authorization::Off && !passes;
+        Self {
+            shared: Arc::clone(&self.shared),
+            account: Arc::clone(&call.caller.account),
+            others: if asks { Others::Asked } else { self.others },
+        }
     }
+}
 
-    fn table_arn_in(&self, region: &str, name: &str) -> String {
-        format!("arn:aws:dynamodb:{region}:{}:table/{name}", self.tables.account())
-    }
+/// Whether a body may hold an ARN, written as it is or with escapes: of those only `\u` stands for letters.
+fn names_an_arn(body: &[u8]) -> bool {
+    let holds = |text: &[u8]| memchr::memmem::find(body, text).is_some();
+    holds(b"arn:") || holds(b"\\u")
 }
 
 impl Reply {

@@ -51,7 +51,7 @@ use bytes::Bytes;
 use geodynamo_recovery::Recoveries;
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
-use geodynamo_table::{TableError, Tables};
+use geodynamo_table::{TableError, Tables, is_given_name};
 use parking_lot::Mutex;
 use rand::Rng;
 use tokio::sync::{Notify, watch};
@@ -249,7 +249,7 @@ impl<E: Engine> Shared<E> {
     /// The table of an ARN of this region.
     pub(crate) fn table_of<'a>(&self, arn: &'a str) -> Option<&'a str> {
         let name = arn.strip_prefix(&self.table_arn(""))?;
-        (!name.is_empty() && !name.contains('/')).then_some(name)
+        (!name.is_empty() && !name.contains('/') && is_given_name(name)).then_some(name)
     }
 }
 

@@ -258,6 +258,7 @@ impl<E: Engine> Shared<E> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let filter = BackupFilter {
+                account: Some(self.tables.account().to_owned()),
                 table: Some(table.to_owned()),
                 kind: Some(geodynamo_table::recovery::BackupKind::User),
                 from_ms: None,

@@ -132,7 +132,10 @@ impl<E: Engine> Shared<E> {
         let body = selection.body();
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let (names, last) = self.tables.local().list(after.as_deref(), TABLES_AT_ONCE);
+            let (names, last) = self
+                .tables
+                .local()
+                .list_of(self.tables.account(), after.as_deref(), TABLES_AT_ONCE);
             for name in names {
                 let tags = self.tables.catalog().tags(&name).unwrap_or_default();
                 if selects(&body, &self.table_arn(&name), &tags) {

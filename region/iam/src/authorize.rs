@@ -81,7 +81,7 @@ impl Context<'_> {
         let request = Request {
             action,
             resource,
-            resource_account: &self.core.account,
+            resource_account: &self.account,
             environment: &self.call.environment,
             context: keys,
         };
@@ -131,7 +131,7 @@ impl Context<'_> {
                 let before = self.path_of(kind, self.input.required(kind.parameter()));
                 let path = path.or(before).unwrap_or("/");
                 let name = name.unwrap_or_else(|| self.input.required(kind.parameter()));
-                let renamed = format!("arn:aws:iam::{}:{}{path}{name}", self.core.account, kind.noun());
+                let renamed = format!("arn:aws:iam::{}:{}{path}{name}", self.account, kind.noun());
                 self.authorize(&self.action, &renamed, &keys, None)?;
             }
         }
@@ -139,13 +139,13 @@ impl Context<'_> {
     }
 
     fn path_of(&self, kind: Kind, name: &str) -> Option<&str> {
-        let held = self.snapshot.state.principal(kind, name)?;
+        let held = self.state().principal(kind, name)?;
         Some(&held.entity.path)
     }
 
     /// The resource of a call to IAM, and what is known of it.
     fn resource(&self, keys: &mut CallKeys) -> String {
-        let account = &self.core.account;
+        let account = &*self.account;
         let of_iam = |rest: String| format!("arn:aws:iam::{account}:{rest}");
         let path = |parameter: &str| self.input.text(parameter).unwrap_or("/").to_owned();
         match self.operation {
@@ -175,7 +175,7 @@ impl Context<'_> {
             let Some(name) = self.input.text(kind.parameter()) else {
                 continue;
             };
-            let Some(held) = self.snapshot.state.principal(kind, name) else {
+            let Some(held) = self.state().principal(kind, name) else {
                 return of_iam(format!("{}/{name}", kind.noun()));
             };
             keys.resource_tags(&held.entity.tags);
@@ -187,7 +187,7 @@ impl Context<'_> {
             return held.entity.arn(kind, account);
         }
         if let Some(arn) = self.input.text("PolicyArn") {
-            if let Some(held) = self.snapshot.state.own_policy(account, arn) {
+            if let Some(held) = self.state().own_policy(account, arn) {
                 keys.resource_tags(&held.entity.tags);
             }
             return arn.to_owned();

@@ -123,6 +123,8 @@ pub fn operation_names() -> &'static [&'static str] {
 pub(crate) struct Context<'a> {
     pub(crate) core: &'a Core,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// The account that the call is about: its caller's, or that of the role to assume.
+    pub(crate) account: Arc<str>,
     pub(crate) call: &'a Call<'a>,
     /// `iam:CreateUser`
     pub(crate) action: String,
@@ -201,6 +203,7 @@ impl<S: Store> Iam<S> {
         let context = |snapshot| Context {
             core: &self.core,
             snapshot,
+            account: sts::account(call, operation, input),
             call,
             action: format!("{}:{}", call.service.scope(), operation.name),
             operation: operation.name,
@@ -217,9 +220,20 @@ impl<S: Store> Iam<S> {
         let mut changes = Changes::new();
         let output = operations::answer(&context(self.core.snapshot.load_full()), &mut changes)?;
         if !changes.is_empty() {
-            self.commit(changes).await.map_err(IamError::internal)?;
+            self.commit(self.stored(&call.caller.account, changes))
+                .await
+                .map_err(IamError::internal)?;
         }
         Ok(output)
+    }
+
+    /// Changes of an account's rows, as they are stored.
+    fn stored(&self, account: &str, changes: Changes) -> Changes {
+        let snapshot = self.core.snapshot.load();
+        let stored = changes
+            .into_iter()
+            .map(|(key, value)| (snapshot.accounts.key(account, &key), value));
+        stored.collect()
     }
 }
 

@@ -47,6 +47,13 @@ pub(crate) fn secret() -> Result<String> {
     random("", 40, CHARACTERS)
 }
 
+/// A new account's id: twelve digits, the first of them not 0.
+pub(crate) fn account() -> Result<String> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| IamError::internal("the system gives no randomness"))?;
+    Ok((100_000_000_000 + u64::from_ne_bytes(bytes) % 900_000_000_000).to_string())
+}
+
 /// Characters are 32 or 64, so that each byte gives one with the same chance.
 fn random(prefix: &str, count: usize, characters: &[u8]) -> Result<String> {
     let mut bytes = [0; 40];
@@ -73,5 +80,6 @@ mod tests {
         assert!(key.starts_with("AKIA") && key.len() == 20, "{key}");
         assert_ne!(unique(Prefix::AccessKey).unwrap(), key);
         assert_eq!(secret().unwrap().len(), 40);
+        assert!(crate::accounts::is_id(&account().unwrap()));
     }
 }

@@ -10,6 +10,7 @@
 //! references, <https://docs.aws.amazon.com/IAM/latest/APIReference/welcome.html> and
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html>, and IAM's user guide.
 
+mod accounts;
 mod authorize;
 mod call;
 mod entity;
@@ -35,7 +36,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use crate::{
+    accounts::Accounts,
+    entity::AccessKey,
+    resolve::{LastUses, Snapshot},
+    seal::{Seals, Use},
+    state::{pack, row},
+};
 pub use crate::{
+    accounts::{ACCOUNT_NAME_MAX, ACCOUNTS_MAX, Account, AccountError, is_id as is_account_id},
     call::{Authorization, Call, Reply, ServiceName, is_reading, operation_names},
     entity::DEFAULT_ACCOUNT,
     query::{
@@ -50,17 +59,11 @@ pub use crate::{
         jwt::{Jwk, JwkSet},
     },
 };
-use crate::{
-    entity::AccessKey,
-    resolve::{LastUses, Snapshot},
-    seal::{Seals, Use},
-    state::{State, pack, row},
-};
 
-/// How an account's IAM is set up.
+/// How a cluster's IAM is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The account: twelve digits.
+    /// The cluster's own account: twelve digits.
     pub account: String,
     /// The region that this process is of.
     pub region: String,
@@ -91,7 +94,7 @@ pub enum OpenError {
     Iam(#[from] IamError),
 }
 
-/// An account's IAM in one region.
+/// The IAM of a cluster's accounts in one region.
 pub struct Iam<S> {
     core: Core,
     store: S,
@@ -120,9 +123,9 @@ impl<S: Store> Iam<S> {
         options: Options,
         identity_keys: Arc<dyn IdentityKeys>,
     ) -> Result<Arc<Self>, OpenError> {
-        let mut state = State::default();
+        let mut accounts = Accounts::new(&options.account);
         for (key, value) in store.rows().await? {
-            take_in(&mut state, &key, Some(&value[..]));
+            take_in(&mut accounts, &key, Some(&value[..]));
         }
         Ok(Arc::new(Self {
             core: Core {
@@ -130,7 +133,7 @@ impl<S: Store> Iam<S> {
                 region: options.region.into(),
                 seals: Seals::new(&options.cluster_key)?,
                 identity_keys,
-                snapshot: ArcSwap::from_pointee(Snapshot::new(state)),
+                snapshot: ArcSwap::from_pointee(Snapshot::new(accounts)),
                 last_uses: LastUses::default(),
             },
             store,
@@ -138,7 +141,7 @@ impl<S: Store> Iam<S> {
         }))
     }
 
-    /// The account.
+    /// The cluster's own account.
     pub fn account(&self) -> &str {
         &self.core.account
     }
@@ -162,7 +165,15 @@ impl<S: Store> Iam<S> {
     /// If it cannot be stored.
     pub async fn ensure_root_key(&self, now_unix_s: i64) -> Result<Option<RootKey>, OpenError> {
         let _writing = self.writing.lock().await;
-        if !self.core.snapshot.load().state.root_keys().is_empty() {
+        if !self
+            .core
+            .snapshot
+            .load()
+            .accounts
+            .state(&self.core.account)
+            .root_keys()
+            .is_empty()
+        {
             return Ok(None);
         }
         let (key, secret) = self.core.new_access_key(now_unix_s)?;
@@ -183,11 +194,11 @@ impl<S: Store> Iam<S> {
         let _writing = self.writing.lock().await;
         let snapshot = self.core.snapshot.load_full();
         let mut changes = Vec::new();
-        for (key, used) in self.core.last_uses.to_store(&snapshot.state, &self.core.region) {
-            changes.push((
-                row::used(&key, &self.core.region),
-                Some(pack(&used).map_err(StoreError)?),
-            ));
+        for (account, state) in snapshot.accounts.all() {
+            for (key, used) in self.core.last_uses.to_store(state, &self.core.region) {
+                let row = snapshot.accounts.key(account, &row::used(&key, &self.core.region));
+                changes.push((row, Some(pack(&used).map_err(StoreError)?)));
+            }
         }
         if changes.is_empty() {
             return Ok(());
@@ -195,9 +206,10 @@ impl<S: Store> Iam<S> {
         self.commit(changes).await
     }
 
-    /// Whether there is a principal with this ARN or unique id, as policies name them. Of other accounts nothing is known.
-    pub fn has_principal(&self, named: &str) -> bool {
-        authorize::has_principal(&self.core.snapshot.load().state, &self.core.account, named)
+    /// Whether an account has a principal with this ARN or unique id, as its policies name them. Of other accounts nothing is
+    /// told.
+    pub fn has_principal(&self, account: &str, named: &str) -> bool {
+        authorize::has_principal(self.core.snapshot.load().accounts.state(account), account, named)
     }
 
     /// Commits rows and takes them in. The caller holds the lock.
@@ -208,11 +220,11 @@ impl<S: Store> Iam<S> {
     }
 
     fn take_in_all(&self, changes: &[Change]) {
-        let mut state = self.core.snapshot.load().state.clone();
+        let mut accounts = self.core.snapshot.load().accounts.clone();
         for (key, value) in changes {
-            take_in(&mut state, key, value.as_deref());
+            take_in(&mut accounts, key, value.as_deref());
         }
-        self.core.snapshot.store(Arc::new(Snapshot::new(state)));
+        self.core.snapshot.store(Arc::new(Snapshot::new(accounts)));
     }
 }
 
@@ -232,8 +244,8 @@ impl Core {
     }
 }
 
-fn take_in(state: &mut State, key: &[u8], value: Option<&[u8]>) {
-    if let Err(error) = state.apply(key, value) {
+fn take_in(accounts: &mut Accounts, key: &[u8], value: Option<&[u8]>) {
+    if let Err(error) = accounts.apply(key, value) {
         tracing::error!(%error, "an entity of IAM is passed over");
     }
 }

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Core, Iam, Store,
+    accounts::Accounts,
     entity::Kind,
     seal::Use,
     session::Session,
@@ -30,10 +31,10 @@ pub(crate) const TRANSITIVE_KEYS: &str = "geodynamo:transitivetagkeys";
 /// How much later than what is stored a use must be to be stored, in seconds.
 const STORED_EVERY_S: i64 = 24 * 3600;
 
-/// A state, and what was resolved from it. A change of the state begins an empty one, so nothing outlives what it was made of.
+/// The accounts' states, and what was resolved from them. A change of one begins an empty one, so nothing outlives what it was made of.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    pub(crate) state: State,
+    pub(crate) accounts: Accounts,
     keys: RwLock<HashMap<Box<str>, Arc<KnownKey>>>,
     sessions: RwLock<HashMap<Box<str>, OpenSession>>,
 }
@@ -56,9 +57,9 @@ pub(crate) struct LastUse {
 }
 
 impl Snapshot {
-    pub(crate) fn new(state: State) -> Self {
+    pub(crate) fn new(accounts: Accounts) -> Self {
         Self {
-            state,
+            accounts,
             ..Self::default()
         }
     }
@@ -126,17 +127,18 @@ impl Core {
         if let Some(known) = snapshot.keys.read().get(access_key_id) {
             return Ok(Arc::clone(known));
         }
-        let state = &snapshot.state;
+        let account = snapshot.accounts.of_key(access_key_id).ok_or(KeyError::Unknown)?;
+        let state = snapshot.accounts.state(account);
         let (key, caller) = match state.owner(access_key_id).ok_or(KeyError::Unknown)? {
             Owner::Root => {
                 let key = state.root_keys().get(access_key_id).filter(|key| key.active);
-                (key.cloned(), Caller::root(&self.account))
+                (key.cloned(), Caller::root(account))
             }
             Owner::User(name) => {
                 let held = state.principals(Kind::User).get(name).ok_or(KeyError::Unknown)?;
                 let mut keys = held.entity.keys.iter();
                 let key = keys.find(|key| key.id == access_key_id && key.active);
-                (key.cloned(), state.user_caller(&self.account, held))
+                (key.cloned(), state.user_caller(account, held))
             }
         };
         let key = key.ok_or(KeyError::Unknown)?;
@@ -153,7 +155,7 @@ impl Core {
             access_key_id: key.id,
             secret_access_key,
             session_token: None,
-            account: self.account.to_string(),
+            account: account.to_string(),
         };
         let known = Arc::new(KnownKey::new(credential, Arc::new(caller)));
         // There are no more of them than there are keys.
@@ -176,14 +178,14 @@ impl Core {
             return Err(KeyError::Expired);
         }
         let caller = self
-            .session_caller(&snapshot.state, &session)
+            .session_caller(&snapshot.accounts, &session)
             .ok_or(KeyError::Unknown)?;
         let credential = Credential {
             access_key_id: session.access_key_id,
             secret_access_key: session.secret,
             // It was opened, so it is ASCII.
             session_token: Some(String::from_utf8_lossy(token).into_owned()),
-            account: self.account.to_string(),
+            account: caller.account.to_string(),
         };
         let known = Arc::new(KnownKey::new(credential, Arc::new(caller)));
         let mut sessions = snapshot.sessions.write();
@@ -199,9 +201,13 @@ impl Core {
     }
 
     /// A session as a caller; `None` if its role or user is gone.
-    pub(crate) fn session_caller(&self, state: &State, session: &Session) -> Option<Caller> {
-        let account = &self.account;
-        let mut caller = if *session.principal == **account {
+    pub(crate) fn session_caller(&self, accounts: &Accounts, session: &Session) -> Option<Caller> {
+        let account = session.account.as_deref().unwrap_or(&self.account);
+        let state = accounts.state(account);
+        let mut caller = if session.principal == account {
+            if !accounts.has_root_since(account, session.issued) {
+                return None;
+            }
             Caller::root(account)
         } else {
             let (kind, held) = state.by_id(&session.principal)?;
@@ -234,25 +240,25 @@ impl Core {
             keys,
         });
         if !session.documents.is_empty() || !session.managed.is_empty() {
-            caller.policies.session = Some(self.session_policies(state, session).unwrap_or_default());
+            caller.policies.session = Some(session_policies(state, account, session).unwrap_or_default());
         }
         Some(caller)
     }
+}
 
-    /// The session policies; `None` if one of them cannot be read, and so nothing is allowed. Managed ones are as they are now.
-    fn session_policies(&self, state: &State, session: &Session) -> Option<Vec<NamedPolicy>> {
-        let mut all = Vec::new();
-        for document in &session.documents {
-            let policy = Policy::parse(document, PolicyKind::Session).ok()?;
-            all.push(NamedPolicy::new("session-policy", Arc::new(policy)));
-        }
-        for arn in &session.managed {
-            match state.compiled(&self.account, arn) {
-                Compiled::Policy(policy) => all.push(policy),
-                Compiled::Unreadable => return None,
-                Compiled::None => {}
-            }
-        }
-        Some(all)
+/// The session policies; `None` if one of them cannot be read, and so nothing is allowed. Managed ones are as they are now.
+fn session_policies(state: &State, account: &str, session: &Session) -> Option<Vec<NamedPolicy>> {
+    let mut all = Vec::new();
+    for document in &session.documents {
+        let policy = Policy::parse(document, PolicyKind::Session).ok()?;
+        all.push(NamedPolicy::new("session-policy", Arc::new(policy)));
     }
+    for arn in &session.managed {
+        match state.compiled(account, arn) {
+            Compiled::Policy(policy) => all.push(policy),
+            Compiled::Unreadable => return None,
+            Compiled::None => {}
+        }
+    }
+    Some(all)
 }

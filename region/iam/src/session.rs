@@ -26,6 +26,9 @@ pub(crate) struct Session {
     pub(crate) issued: i64,
     #[serde(rename = "e")]
     pub(crate) expires: i64,
+    /// Its account, of others than the cluster's own.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<String>,
     /// The unique id of the role or the user; the account's number of its root user.
     #[serde(rename = "p")]
     pub(crate) principal: String,
@@ -87,6 +90,7 @@ mod tests {
             secret: "hush".into(),
             issued: 1,
             expires: 2,
+            account: None,
             principal: "AROA".into(),
             name: Some("n".into()),
             documents: vec!["{}".into()],

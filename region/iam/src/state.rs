@@ -11,12 +11,15 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    accounts::Member,
     entity::{AccessKey, Account, Kind, ManagedPolicy, Principal, Provider, folded},
     managed,
 };
 
 /// The row of what the account itself has.
 const ACCOUNT_ROW: &str = "account";
+/// The row that says that an account was made.
+const MEMBER_ROW: &str = "member";
 
 /// Everything there is.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,8 @@ pub(crate) struct State {
     /// By URL.
     providers: OrdMap<String, Arc<Provider>>,
     account: Arc<Account>,
+    /// That the account was made, of others than the cluster's own.
+    member: Option<Arc<Member>>,
     /// Access keys of the root user, by id. Each is a row, so that regions that make one at the same time each keep theirs.
     root_keys: OrdMap<String, AccessKey>,
     /// When keys were last used, as of the rows: by key id and region.
@@ -98,6 +103,10 @@ pub(crate) mod row {
         Bytes::from_static(super::ACCOUNT_ROW.as_bytes())
     }
 
+    pub(crate) fn member() -> Bytes {
+        Bytes::from_static(super::MEMBER_ROW.as_bytes())
+    }
+
     pub(crate) fn root_key(id: &str) -> Bytes {
         format!("root/{id}").into()
     }
@@ -139,6 +148,7 @@ impl State {
                 let account: Option<Account> = read(value).map_err(unreadable)?;
                 self.account = Arc::new(account.unwrap_or_default());
             }
+            MEMBER_ROW => self.member = read(value).map_err(unreadable)?.map(Arc::new),
             "root" => match read::<AccessKey>(value).map_err(unreadable)? {
                 Some(key) => {
                     self.owners.insert(name.into(), Owner::Root);
@@ -225,6 +235,26 @@ impl State {
 
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// That the account was made.
+    pub(crate) fn member(&self) -> Option<&Member> {
+        self.member.as_deref()
+    }
+
+    /// The ids of all access keys.
+    pub(crate) fn key_ids(&self) -> impl Iterator<Item = &String> {
+        self.owners.keys()
+    }
+
+    /// Whether there is no row any more that matters.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.member.is_none()
+            && self.by_id.is_empty()
+            && self.owners.is_empty()
+            && self.policies.is_empty()
+            && self.providers.is_empty()
+            && *self.account == Account::default()
     }
 
     pub(crate) fn root_keys(&self) -> &OrdMap<String, AccessKey> {

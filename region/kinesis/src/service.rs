@@ -15,7 +15,7 @@ use bytes::Bytes;
 use geodynamo_replicator_core::{LogId, LogInfo, Position};
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    Keeper, Table, TableError, Tables,
+    Keeper, Table, TableError, Tables, given_name,
     kinesis::{Destination, DestinationStatus},
     recovery::LogHolder,
 };
@@ -396,7 +396,7 @@ impl<E: Engine> Inner<E> {
                 let mut batch: Vec<Data> = Vec::with_capacity(records.len());
                 let mut bytes = 0;
                 for (_, record) in &records {
-                    match data(record, self.tables.region(), table.name(), precision) {
+                    match data(record, self.tables.region(), given_name(table.name()), precision) {
                         Ok(data) => {
                             if bytes + data.json.len() > BYTES_MAX && !batch.is_empty() {
                                 self.send(entry, &stream, std::mem::take(&mut batch)).await;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    Table,
+    Table, given_name,
     recovery::{
         BACKUP_RETENTION_MS, Backup, BackupKind, BackupState, Cut, DELETED_TABLE_BACKUP, TableSettings, TableSnapshot,
     },
@@ -213,7 +213,7 @@ impl<E: Engine> Recoveries<E> {
             .base_for(cut.ms)
             .ok_or_else(|| Error::damaged(dir, "it has no base"))?;
         let settings = self.tables.local().settings_of(table);
-        let name = format!("{}{DELETED_TABLE_BACKUP}", table.name());
+        let name = format!("{}{DELETED_TABLE_BACKUP}", given_name(table.name()));
         let mut record = BackupRecord::new(BackupKind::System, &name, cut.ms, settings, table.counts());
         record.job = Some(Job {
             dir: dir.into(),
@@ -320,8 +320,7 @@ impl<E: Engine> Recoveries<E> {
 
     /// A table's ARN in this region.
     pub(crate) fn table_arn(&self, name: &str) -> String {
-        let (region, account) = (self.tables.region(), self.tables.account());
-        format!("arn:aws:dynamodb:{region}:{account}:table/{name}")
+        self.tables.local().table_arn(name)
     }
 
     /// Whether something that is being restored is read from a folder.

@@ -3,7 +3,7 @@
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    CreateTable, Description, TableError, TableStatus,
+    CreateTable, Description, TableError, TableStatus, given_name,
     recovery::{
         Answer, Backup, BackupFilter, BackupKind, BackupPage, BackupState, ContinuousBackups, PointInTime,
         RECOVERY_PERIOD_DAYS_MAX, Recovery, RecoveryError, Restorable, Restore, RestoreSource, TableSettings,
@@ -111,7 +111,6 @@ impl<E: Engine> Recovery for Recoveries<E> {
                 Some(arn) => Some(
                     backup_of(arn)
                         .ok_or_else(|| RecoveryError::BackupNotFound(arn.into()))?
-                        .1
                         .to_owned(),
                 ),
                 None => None,
@@ -120,6 +119,10 @@ impl<E: Engine> Recovery for Recoveries<E> {
             let fits = |entry: &&Entry| {
                 let record = &entry.record;
                 after.as_ref().is_none_or(|after| record.id > *after)
+                    && filter
+                        .account
+                        .as_deref()
+                        .is_none_or(|account| account == self.tables.local().owner(&record.settings.name))
                     && filter.table.as_ref().is_none_or(|table| *table == record.settings.name)
                     && filter.kind.is_none_or(|wanted| wanted == record.kind())
                     && filter.from_ms.is_none_or(|from| record.created_ms >= from)
@@ -277,7 +280,8 @@ impl<E: Engine> Recoveries<E> {
     pub(crate) async fn entry(&self, arn: &str) -> Result<Entry> {
         self.load_backups().await?;
         let not_found = || RecoveryError::BackupNotFound(arn.into());
-        let (table, id) = backup_of(arn).ok_or_else(not_found)?;
+        let id = backup_of(arn).ok_or_else(not_found)?;
+        let table = self.tables.local().name_in_arn(arn).ok_or_else(not_found)?;
         let backups = self.backups.lock();
         let entry = backups.get(id).filter(|entry| entry.record.settings.name == table);
         entry.cloned().ok_or_else(not_found)
@@ -285,7 +289,9 @@ impl<E: Engine> Recoveries<E> {
 
     async fn restorable_at(&self, source: &str, at_ms: Option<Millis>) -> Result<Restorable> {
         let by_arn = source.starts_with("arn:");
-        let name = if by_arn { table_of(source) } else { source };
+        // What is no ARN of a table names no table there is.
+        let named = by_arn.then(|| self.tables.local().name_in_arn(source).unwrap_or_default());
+        let name = named.as_deref().unwrap_or(source);
         let live = self.tables.table_named(name).ok();
         if let Some(table) = &live {
             let setting = self
@@ -379,18 +385,12 @@ fn in_use(table: &str, status: TableStatus) -> RecoveryError {
         TableStatus::Deleting => "deleted",
         TableStatus::Updating | TableStatus::Active | TableStatus::Inaccessible => "updated",
     };
-    RecoveryError::TableInUse(format!("Table is being {being}: {table}"))
+    RecoveryError::TableInUse(format!("Table is being {being}: {}", given_name(table)))
 }
 
-/// The table of an ARN; what is none names no table there is.
-fn table_of(arn: &str) -> &str {
-    let table = arn.split_once(":table/").map_or("", |(_, table)| table);
-    table.split('/').next().unwrap_or_default()
-}
-
-/// The table and the id of a backup's ARN.
-fn backup_of(arn: &str) -> Option<(&str, &str)> {
+/// The id of a backup's ARN.
+fn backup_of(arn: &str) -> Option<&str> {
     let (_, rest) = arn.split_once(":table/")?;
     let (table, id) = rest.split_once("/backup/")?;
-    (!table.is_empty() && !id.is_empty()).then_some((table, id))
+    (!table.is_empty() && !id.is_empty()).then_some(id)
 }

@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl<E: Engine> Shared<E> {
-    pub(crate) async fn put_policy(&self, input: &Input) -> Result<Value> {
-        let key = self.key(input)?;
+    pub(crate) async fn put_policy(&self, account: &str, input: &Input) -> Result<Value> {
+        let key = self.key(account, input)?;
         let name = text(input, "PolicyName").unwrap_or_default().to_owned();
         let _changing = self.changing.lock().await;
         let mut target = self.target(&key).ok_or_else(|| no_target(&key))?;
@@ -64,11 +64,11 @@ impl<E: Engine> Shared<E> {
             created_ms,
         });
         self.store(&key, &target).await?;
-        Ok(json!({ "PolicyARN": key.policy_arn(self.tables.account(), &name), "Alarms": [] }))
+        Ok(json!({ "PolicyARN": key.policy_arn(account, &name), "Alarms": [] }))
     }
 
-    pub(crate) async fn delete_policy(&self, input: &Input) -> Result<Value> {
-        let key = self.key(input)?;
+    pub(crate) async fn delete_policy(&self, account: &str, input: &Input) -> Result<Value> {
+        let key = self.key(account, input)?;
         let name = text(input, "PolicyName").unwrap_or_default();
         let _changing = self.changing.lock().await;
         let mut target = self.target(&key).ok_or_else(|| no_policy(&key, name))?;
@@ -80,15 +80,14 @@ impl<E: Engine> Shared<E> {
         Ok(json!({}))
     }
 
-    pub(crate) fn describe_policies(&self, input: &Input) -> Result<Value> {
+    pub(crate) fn describe_policies(&self, account: &str, input: &Input) -> Result<Value> {
         let names: Option<Vec<&str>> = input
             .get("PolicyNames")
             .and_then(Value::as_array)
             .map(|all| all.iter().filter_map(Value::as_str).collect());
         let (resource, dimension) = (text(input, "ResourceId"), text(input, "ScalableDimension"));
-        let account = self.tables.account();
         let mut shown = Vec::new();
-        for (key, target) in self.own_targets() {
+        for (key, target) in self.own_targets(account) {
             let Some(policy) = target.policy else { continue };
             let wanted = names
                 .as_ref()

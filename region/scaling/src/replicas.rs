@@ -3,7 +3,11 @@
 use geodynamo_api::scaling::{Answer, AutoScaling, PolicyChange, Setting, SettingChange, SettingOf};
 use geodynamo_storage::Engine;
 
-use crate::{Scaling, ScalingError, service::PERCENT, target::Key};
+use crate::{
+    Scaling, ScalingError,
+    service::{PERCENT, default_role},
+    target::Key,
+};
 
 impl From<&SettingOf> for Key {
     fn from(of: &SettingOf) -> Self {
@@ -22,7 +26,9 @@ impl<E: Engine> AutoScaling for Scaling<E> {
         Some(Setting {
             min: target.min,
             max: target.max,
-            role: target.role.unwrap_or_else(|| self.0.default_role()),
+            role: target
+                .role
+                .unwrap_or_else(|| default_role(self.0.tables.local().owner(&of.table))),
             policy: target.policy.map(|policy| PolicyChange {
                 name: Some(policy.name),
                 percent: policy.percent,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::LazyLock};
 use geodynamo_api::scaling::{SettingChange, SettingOf};
 use geodynamo_policy::{Caller, Context, ContextValue, Environment, Request, evaluate};
 use geodynamo_storage::Engine;
+use geodynamo_table::stored_name;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -146,6 +147,7 @@ impl<E: Engine> Shared<E> {
         };
         let input = check::read(operation, call.body)?;
         self.authorize(call, operation.name, &input, denied)?;
+        let account = &*call.caller.account;
         if let Some(namespace) = text(&input, "ServiceNamespace")
             && namespace != NAMESPACE
         {
@@ -161,20 +163,20 @@ impl<E: Engine> Shared<E> {
             };
         }
         match operation.name {
-            "RegisterScalableTarget" => self.register(&input).await,
-            "DeregisterScalableTarget" => self.deregister(&input).await,
-            "DescribeScalableTargets" => self.describe_targets(&input),
-            "PutScalingPolicy" => self.put_policy(&input).await,
-            "DeleteScalingPolicy" => self.delete_policy(&input).await,
-            "DescribeScalingPolicies" => self.describe_policies(&input),
-            "DescribeScalingActivities" => self.describe_activities(&input),
+            "RegisterScalableTarget" => self.register(account, &input).await,
+            "DeregisterScalableTarget" => self.deregister(account, &input).await,
+            "DescribeScalableTargets" => self.describe_targets(account, &input),
+            "PutScalingPolicy" => self.put_policy(account, &input).await,
+            "DeleteScalingPolicy" => self.delete_policy(account, &input).await,
+            "DescribeScalingPolicies" => self.describe_policies(account, &input),
+            "DescribeScalingActivities" => self.describe_activities(account, &input),
             "DescribeScheduledActions" => Ok(json!({ "ScheduledActions": [] })),
             "ListTagsForResource" => {
-                let (_, target) = self.by_arn(&input)?;
+                let (_, target) = self.by_arn(account, &input)?;
                 Ok(json!({ "Tags": target.tags }))
             }
-            "TagResource" => self.tag(&input).await,
-            "UntagResource" => self.untag(&input).await,
+            "TagResource" => self.tag(account, &input).await,
+            "UntagResource" => self.untag(account, &input).await,
             name => Err(ScalingError::new(
                 "UnknownOperationException",
                 format!("{name} is not available in this version of geodynamo."),
@@ -183,12 +185,11 @@ impl<E: Engine> Shared<E> {
     }
 
     fn authorize(&self, call: &Call<'_>, name: &str, input: &Input, denied: &mut Option<String>) -> Result<()> {
-        let account = self.tables.account();
-        let is_own_root = || call.caller.is_root() && *call.caller.account == *account;
-        if call.authorization == Authorization::Off || is_own_root() {
+        let account = &*call.caller.account;
+        if call.authorization == Authorization::Off || call.caller.is_root() {
             return Ok(());
         }
-        let resource = match (text(input, "ResourceARN"), self.key(input)) {
+        let resource = match (text(input, "ResourceARN"), self.key(account, input)) {
             (Some(arn), _) => arn.to_owned(),
             (None, Ok(key)) => key.arn(account),
             (None, Err(_)) => "*".to_owned(),
@@ -212,9 +213,13 @@ impl<E: Engine> Shared<E> {
         }
     }
 
-    pub(crate) fn key(&self, input: &Input) -> Result<Key> {
+    /// What a call of an account's names.
+    pub(crate) fn key(&self, account: &str, input: &Input) -> Result<Key> {
         let member = |name| text(input, name).unwrap_or_default();
-        Key::parse(self.tables.region(), member("ResourceId"), member("ScalableDimension"))
+        let key = Key::parse(self.tables.region(), member("ResourceId"), member("ScalableDimension"))?;
+        let table = stored_name(self.tables.account(), account, &key.table);
+        let table = table.ok_or_else(|| no_table(&key))?.into_owned();
+        Ok(Key { table, ..key })
     }
 
     /// The keys of the same setting in all regions that share it.
@@ -229,17 +234,9 @@ impl<E: Engine> Shared<E> {
         }
     }
 
-    pub(crate) fn default_role(&self) -> String {
-        let account = self.tables.account();
-        format!(
-            "arn:aws:iam::{account}:role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/\
-             AWSServiceRoleForApplicationAutoScaling_DynamoDBTable"
-        )
-    }
-
     /// A target as it is, or a new one of a table or an index that is there.
     fn target_or_new(&self, key: &Key) -> Result<(Target, bool)> {
-        let gone = || ScalingError::validation(format!("DynamoDB table does not exist: {}", key.resource()));
+        let gone = || no_table(key);
         let table = self.tables.table_named(&key.table).map_err(|_| gone())?;
         if let Some(index) = &key.index {
             table.global_index_id(index).ok_or_else(gone)?;
@@ -268,8 +265,8 @@ impl<E: Engine> Shared<E> {
         Ok((new, true))
     }
 
-    async fn register(&self, input: &Input) -> Result<Value> {
-        let key = self.key(input)?;
+    async fn register(&self, account: &str, input: &Input) -> Result<Value> {
+        let key = self.key(account, input)?;
         let _changing = self.changing.lock().await;
         let (mut target, is_new) = self.target_or_new(&key)?;
         let (min, max) = (capacity(input, "MinCapacity")?, capacity(input, "MaxCapacity")?);
@@ -292,7 +289,7 @@ impl<E: Engine> Shared<E> {
             target.tags = tags(input)?;
         }
         self.store(&key, &target).await?;
-        Ok(json!({ "ScalableTargetARN": key.arn(self.tables.account()) }))
+        Ok(json!({ "ScalableTargetARN": key.arn(account) }))
     }
 
     /// Stores a target, and the same in the other regions that share the capacity. Tags stay each region's own.
@@ -311,8 +308,8 @@ impl<E: Engine> Shared<E> {
         Ok(())
     }
 
-    async fn deregister(&self, input: &Input) -> Result<Value> {
-        let key = self.key(input)?;
+    async fn deregister(&self, account: &str, input: &Input) -> Result<Value> {
+        let key = self.key(account, input)?;
         let _changing = self.changing.lock().await;
         self.target(&key).ok_or_else(|| no_target(&key))?;
         let mut gone: Vec<_> = self.alike(&key).iter().map(|key| key.place("t")).collect();
@@ -321,14 +318,13 @@ impl<E: Engine> Shared<E> {
         Ok(json!({}))
     }
 
-    fn describe_targets(&self, input: &Input) -> Result<Value> {
+    fn describe_targets(&self, account: &str, input: &Input) -> Result<Value> {
         let wanted: Option<Vec<&str>> = input
             .get("ResourceIds")
             .and_then(Value::as_array)
             .map(|all| all.iter().filter_map(Value::as_str).collect());
         let dimension = text(input, "ScalableDimension");
-        let account = self.tables.account();
-        let shown = self.own_targets().into_iter().filter(|(key, _)| {
+        let shown = self.own_targets(account).into_iter().filter(|(key, _)| {
             wanted
                 .as_ref()
                 .is_none_or(|wanted| wanted.is_empty() || wanted.contains(&key.resource().as_str()))
@@ -341,7 +337,7 @@ impl<E: Engine> Shared<E> {
                 "ScalableDimension": key.dimension(),
                 "MinCapacity": target.min,
                 "MaxCapacity": target.max,
-                "RoleARN": target.role.unwrap_or_else(|| self.default_role()),
+                "RoleARN": target.role.unwrap_or_else(|| default_role(account)),
                 "CreationTime": seconds(target.created_ms),
                 "SuspendedState": {
                     "DynamicScalingInSuspended": target.suspended.scale_in,
@@ -354,15 +350,15 @@ impl<E: Engine> Shared<E> {
         page(input, "ScalableTargets", shown.collect())
     }
 
-    /// This region's targets, those of tables that are there.
-    pub(crate) fn own_targets(&self) -> Vec<(Key, Target)> {
+    /// This region's targets of an account, those of tables that are there.
+    pub(crate) fn own_targets(&self, account: &str) -> Vec<(Key, Target)> {
         let own = self.tables.region();
         let keys: Vec<Key> = self
             .known
             .lock()
             .targets
             .keys()
-            .filter(|key| key.region == own)
+            .filter(|key| key.region == own && self.tables.local().owner(&key.table) == account)
             .cloned()
             .collect();
         let found = keys.into_iter().filter_map(|key| {
@@ -372,11 +368,12 @@ impl<E: Engine> Shared<E> {
         found.collect()
     }
 
-    fn describe_activities(&self, input: &Input) -> Result<Value> {
+    fn describe_activities(&self, account: &str, input: &Input) -> Result<Value> {
         let (resource, dimension) = (text(input, "ResourceId"), text(input, "ScalableDimension"));
         let known = self.known.lock();
         let wanted = known.activities.iter().rev().filter(|activity| {
-            resource.is_none_or(|resource| resource == activity.key.resource())
+            self.tables.local().owner(&activity.key.table) == account
+                && resource.is_none_or(|resource| resource == activity.key.resource())
                 && dimension.is_none_or(|dimension| dimension == activity.key.dimension())
         });
         let shown = wanted.map(|activity| {
@@ -482,6 +479,18 @@ fn bound(target: &mut Target, min: Option<u64>, max: Option<u64>) -> Result<()> 
         ));
     }
     Ok(())
+}
+
+/// The role that scales an account's tables where none is told.
+pub(crate) fn default_role(account: &str) -> String {
+    format!(
+        "arn:aws:iam::{account}:role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/\
+         AWSServiceRoleForApplicationAutoScaling_DynamoDBTable"
+    )
+}
+
+fn no_table(key: &Key) -> ScalingError {
+    ScalingError::validation(format!("DynamoDB table does not exist: {}", key.resource()))
 }
 
 pub(crate) fn no_target(key: &Key) -> ScalingError {

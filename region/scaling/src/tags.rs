@@ -16,9 +16,12 @@ use crate::{
 const TAGS_MAX: usize = 50;
 
 impl<E: Engine> Shared<E> {
-    pub(crate) fn by_arn(&self, input: &Input) -> Result<(Key, Target)> {
-        let (arn, account) = (text(input, "ResourceARN").unwrap_or_default(), self.tables.account());
-        let found = self.own_targets().into_iter().find(|(key, _)| key.arn(account) == arn);
+    pub(crate) fn by_arn(&self, account: &str, input: &Input) -> Result<(Key, Target)> {
+        let arn = text(input, "ResourceARN").unwrap_or_default();
+        let found = self
+            .own_targets(account)
+            .into_iter()
+            .find(|(key, _)| key.arn(account) == arn);
         found.ok_or_else(|| {
             ScalingError::new(
                 "ResourceNotFoundException",
@@ -27,9 +30,9 @@ impl<E: Engine> Shared<E> {
         })
     }
 
-    pub(crate) async fn tag(&self, input: &Input) -> Result<Value> {
+    pub(crate) async fn tag(&self, account: &str, input: &Input) -> Result<Value> {
         let _changing = self.changing.lock().await;
-        let (key, mut target) = self.by_arn(input)?;
+        let (key, mut target) = self.by_arn(account, input)?;
         target.tags.extend(tags(input)?);
         if target.tags.len() > TAGS_MAX {
             return Err(ScalingError::new(
@@ -41,9 +44,9 @@ impl<E: Engine> Shared<E> {
         Ok(json!({}))
     }
 
-    pub(crate) async fn untag(&self, input: &Input) -> Result<Value> {
+    pub(crate) async fn untag(&self, account: &str, input: &Input) -> Result<Value> {
         let _changing = self.changing.lock().await;
-        let (key, mut target) = self.by_arn(input)?;
+        let (key, mut target) = self.by_arn(account, input)?;
         let names = input.get("TagKeys").and_then(Value::as_array);
         for name in names.into_iter().flatten().filter_map(Value::as_str) {
             target.tags.remove(name);

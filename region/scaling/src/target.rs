@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use geodynamo_replicator_core::Millis;
-use geodynamo_table::{Access, TableError};
+use geodynamo_table::{Access, TableError, given_name};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -15,6 +15,7 @@ use crate::error::ScalingError;
 pub(crate) struct Key {
     #[serde(rename = "g")]
     pub(crate) region: String,
+    /// As the catalog calls it.
     #[serde(rename = "t")]
     pub(crate) table: String,
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +117,7 @@ impl Row {
 impl Key {
     /// Where its row stands.
     pub(crate) fn place(&self, kind: &str) -> Bytes {
-        let (region, resource, dimension) = (&self.region, self.resource(), self.dimension());
+        let (region, resource, dimension) = (&self.region, self.resource_of(&self.table), self.dimension());
         format!("{kind}\0{region}\0{resource}\0{dimension}").into()
     }
 
@@ -126,9 +127,13 @@ impl Key {
 
     /// `table/NAME` or `table/NAME/index/NAME`.
     pub(crate) fn resource(&self) -> String {
+        self.resource_of(given_name(&self.table))
+    }
+
+    fn resource_of(&self, table: &str) -> String {
         match &self.index {
-            None => format!("table/{}", self.table),
-            Some(index) => format!("table/{}/index/{index}", self.table),
+            None => format!("table/{table}"),
+            Some(index) => format!("table/{table}/index/{index}"),
         }
     }
 

@@ -3,7 +3,7 @@
 pub(crate) mod cluster_key;
 pub(crate) mod house;
 mod identity_keys;
-mod root;
+pub(crate) mod root;
 mod store;
 
 use std::{
@@ -149,7 +149,7 @@ pub(crate) fn configure_root(config: &mut Config) -> Result<(), AccessStartError
     Ok(())
 }
 
-fn now_unix_s() -> i64 {
+pub(crate) fn now_unix_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

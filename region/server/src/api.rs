@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::RegionIam,
+    accounts,
     admin::{Admin, AdminError},
     audit::Auditing,
     conflicts, console,
@@ -317,6 +318,8 @@ pub struct TablesAdmin<E: Engine> {
     pub sinks: Sinks<E>,
     /// What is told of keys.
     pub(crate) keys: ShownKeys,
+    /// Who has accounts.
+    pub(crate) iam: Arc<RegionIam<E>>,
     /// Who writes, in a region of several nodes.
     pub(crate) owner: Option<Box<dyn Fn() -> Value + Send + Sync>>,
     /// What puts faults on links.
@@ -414,6 +417,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         pages
             .merge(sinks::router(self.sinks.clone()))
             .merge(self.keys.clone().router())
+            .merge(accounts::router(Arc::clone(&self.iam), Arc::clone(&self.tables)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod accounts;
 mod links;
 mod printed;
 mod schema;
@@ -20,6 +21,7 @@ use geodynamo_command::{
 use geodynamo_topology::RegionName;
 
 pub use self::{
+    accounts::{AccountArguments, AccountCommand, CreateAccount, ListAccounts, OfAccount},
     links::{FaultOn, LinkArguments, LinkCommand},
     printed::Printed,
     schema::{CassandraSchema, SchemaArguments, SchemaCommand},
@@ -100,6 +102,8 @@ pub enum Command {
     Archive(ArchiveArguments),
     /// Shows writes that lost to concurrent ones of other regions, and puts one back
     Conflicts(ConflictsArguments),
+    /// Looks after the accounts of a cluster: each has tables and principals of its own
+    Account(AccountArguments),
     /// Looks after a region's sinks: copies of its tables that other systems query
     Sink(SinkArguments),
     /// Puts faults on a region's links, for game days, and ends them

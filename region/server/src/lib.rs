@@ -5,6 +5,7 @@
 //! behind them.
 
 pub mod access;
+mod accounts;
 pub mod admin;
 pub mod api;
 mod audit;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use geodynamo_access::{ADMIN, GLOBAL_REGION, RequestSigner, Unsigned};
+use serde_json::{Value, json};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +51,24 @@ pub(crate) fn admin(host: &str, method: &str, path: &str, body: &str) -> io::Res
     }
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     request(host, method, path, &headers, body)
+}
+
+/// Sends a request to an admin port as [`admin`] does it; gives the document that it answers.
+///
+/// # Errors
+/// What the port says is wrong, or that it does not answer.
+pub(crate) fn ask_admin(
+    host: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    let answer = admin(host, method, path, body).map_err(|error| format!("{host}: {error}"))?;
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!({ "error": answer.body.trim() }));
+    if answer.status == 200 {
+        return Ok(body);
+    }
+    Err(body["error"].as_str().unwrap_or("no answer").to_owned().into())
 }
 
 fn now_unix_s() -> i64 {

@@ -143,7 +143,7 @@ impl Ports {
             keys = keys.with_source(source);
         }
         let keys = Arc::new(keys);
-        let verifier = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
+        let verifier = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys)).with_account(config.account());
         let Ready {
             data: data_address,
             admin: admin_address,
@@ -162,7 +162,7 @@ impl Ports {
         );
         let data = data.with_forward(listeners.forward);
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
-        let of_links = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys));
+        let of_links = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys)).with_account(config.account());
         let admin = AdminPort::new(
             listeners.admin,
             data_address,

@@ -345,6 +345,7 @@ impl Region {
                 .then(|| console::facts(config, mode, topology.as_ref())),
             sinks: sinks.clone(),
             keys: ShownKeys::new(config, sealing.clone(), keys.clone()),
+            iam: Arc::clone(&iam),
             owner: nodes::owner_of(&tables, config),
         };
         if mode != Mode::Any {

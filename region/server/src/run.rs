@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::{io::AsyncReadExt, runtime};
 
 use crate::{
-    access, certs,
+    access, accounts, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
     config::{Address, ArchiveEntry, Config, CredentialEntry, Encryption, FunctionEntry, triggers},
     conflicts, demo, doctor, files, links, manuals,
@@ -66,6 +66,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Import(arguments) => geodynamo_command::import(&arguments),
         Command::Archive(arguments) => recovery::archive(&arguments),
         Command::Conflicts(arguments) => conflicts::run(&arguments),
+        Command::Account(arguments) => accounts::run(&arguments),
         Command::Sink(arguments) => sinks::run(&arguments),
         Command::Link(arguments) => links::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -80,14 +80,14 @@ pub(crate) fn run(arguments: &SinkArguments) -> Done {
             if let Some(fault) = spec.fault() {
                 return Err(fault.into());
             }
-            ask(&sink.admin, "POST", "/sinks", &serde_json::to_string(&spec)?)?;
+            plain_http::ask_admin(&sink.admin, "POST", "/sinks", &serde_json::to_string(&spec)?)?;
             let text = format!("{} is copied by the sink {}", sink.table, sink.name);
             sink.printed
                 .say(&text, &json!({ "name": sink.name, "table": sink.table }))
         }
         SinkCommand::List(list) => print(list),
         SinkCommand::Remove(RemoveSink { name, admin, printed }) => {
-            ask(admin, "DELETE", &format!("/sinks/{name}"), "")?;
+            plain_http::ask_admin(admin, "DELETE", &format!("/sinks/{name}"), "")?;
             let text = format!("the sink {name} is removed; its copy is left as it is");
             printed.say(&text, &json!({ "removed": name }))
         }
@@ -138,7 +138,7 @@ fn spec(sink: &AddSink) -> SinkSpec {
 
 fn print(list: &ListSinks) -> Done {
     let mut out = io::stdout();
-    let answer = ask(&list.admin, "GET", "/sinks", "")?;
+    let answer = plain_http::ask_admin(&list.admin, "GET", "/sinks", "")?;
     if list.output == OutputForm::Json {
         serde_json::to_writer_pretty(&mut out, &answer["sinks"])?;
         return Ok(writeln!(out)?);
@@ -163,14 +163,4 @@ fn print(list: &ListSinks) -> Done {
         }
     }
     Ok(())
-}
-
-fn ask(admin: &str, method: &str, path: &str, body: &str) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-    let answer = plain_http::admin(admin, method, path, body);
-    let answer = answer.map_err(|error| format!("{admin}: {error}"))?;
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!({ "error": answer.body.trim() }));
-    if answer.status == 200 {
-        return Ok(body);
-    }
-    Err(body["error"].as_str().unwrap_or("no answer").to_owned().into())
 }

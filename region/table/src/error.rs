@@ -3,7 +3,7 @@
 use geodynamo_item::Item;
 use geodynamo_storage::StorageError;
 
-use crate::{Throttled, table::TableStatus};
+use crate::{Throttled, schema::accounts::given_name, table::TableStatus};
 
 /// Why a request on tables was refused or failed. The api crate turns each into DynamoDB's error of that name.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -67,7 +67,10 @@ impl TableError {
 
     /// DynamoDB's answer of the control plane for a table that is not there.
     pub fn no_table_named(name: &str) -> Self {
-        Self::ResourceNotFound(format!("Requested resource not found: Table: {name} not found"))
+        Self::ResourceNotFound(format!(
+            "Requested resource not found: Table: {} not found",
+            given_name(name)
+        ))
     }
 
     /// DynamoDB's answer for a table that is being made, changed or removed.
@@ -78,7 +81,8 @@ impl TableError {
             TableStatus::Updating | TableStatus::Active | TableStatus::Inaccessible => "updated",
         };
         Self::ResourceInUse(format!(
-            "Attempt to change a resource which is still in use: Table is being {done}: {name}"
+            "Attempt to change a resource which is still in use: Table is being {done}: {}",
+            given_name(name)
         ))
     }
 

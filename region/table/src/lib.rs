@@ -1,8 +1,11 @@
 //! What DynamoDB promises of tables: conditional writes, indexes, queries, the catalog, and the merge of other regions'
 //! deltas, on any [`geodynamo_storage::Engine`].
 //!
-//! [`Tables`] is the root. A request takes a [`Table`] from it, then reads or writes through it. Keys and items are
-//! checked against the schema here; what needs no schema is the api's.
+//! [`Tables`] is the root: it builds the crate's parts and hands them out. Requests take a [`Table`] from it, then read through
+//! [`Reads`], write through [`Writes`], and change settings through [`Catalog`]; the replicator needs [`Logs`] and [`Merge`]. Keys and
+//! items are checked against the schema here; what needs no schema is the api's.
+//!
+//! Each part stands in a room of its own, a folder that uses those below it alone; ARCHITECTURE.md lists them from the ground up.
 //!
 //! A write's future must run to its end: dropped after its commit was handed over, its key's latch would open before the
 //! commit is durable, and the next write of the key would not see it. Whoever serves clients that may go away runs
@@ -68,6 +71,7 @@ pub use read::digest::{Digest, PartDigest};
 pub use read::metered::ReadItems;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, Reads, ScanRequest};
 pub use rows::SystemRows;
+pub use schema::accounts::{given_name, is_account, is_given_name, owner_and_name, stored_name};
 pub use schema::capacity::Capacity;
 pub use schema::capacity::{KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES};
 pub use sealing::Sealing;

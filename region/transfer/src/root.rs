@@ -279,7 +279,12 @@ impl<E: Engine> Transfers<E> {
     fn begin_export_now(&self, wanted: NewExport) -> std::result::Result<ExportJob, TransferError> {
         let now = self.tables.now_ms();
         if let Some(token) = &wanted.token {
-            let used = |job: &ExportJob| job.wanted.token.as_ref() == Some(token) && job.started_ms + TOKEN_MS > now;
+            let account = self.tables.local().owner(&wanted.table);
+            let used = |job: &ExportJob| {
+                job.wanted.token.as_ref() == Some(token)
+                    && job.started_ms + TOKEN_MS > now
+                    && self.tables.local().owner(&job.wanted.table) == account
+            };
             if let Some(job) = self.exports.all(used).pop() {
                 return if same_export(&job.wanted, &wanted) {
                     Ok(job)
@@ -315,7 +320,12 @@ impl<E: Engine> Transfers<E> {
     async fn begin_import_now(&self, wanted: NewImport) -> std::result::Result<ImportJob, TransferError> {
         let now = self.tables.now_ms();
         if let Some(token) = &wanted.token {
-            let used = |job: &ImportJob| job.token.as_ref() == Some(token) && job.started_ms + TOKEN_MS > now;
+            let account = self.tables.local().owner(&wanted.create.name);
+            let used = |job: &ImportJob| {
+                job.token.as_ref() == Some(token)
+                    && job.started_ms + TOKEN_MS > now
+                    && self.tables.local().owner(&job.table) == account
+            };
             if let Some(job) = self.imports.all(used).pop() {
                 return if job.source == wanted.source && job.parameters == wanted.parameters {
                     Ok(job)
@@ -331,8 +341,7 @@ impl<E: Engine> Transfers<E> {
         let name = wanted.create.name.clone();
         let description = self.tables.loads().create_imported(wanted.create).await?;
         let table = self.tables.table_named(&name)?;
-        let (region, account) = (self.tables.region(), self.tables.account());
-        let table_arn = format!("arn:aws:dynamodb:{region}:{account}:table/{name}");
+        let table_arn = self.tables.local().table_arn(&name);
         let id = layout::export_id(now, rand::random());
         let job = ImportJob {
             arn: format!("{table_arn}/import/{id}"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_storage::Engine;
-use geodynamo_table::{Keeper, StreamError, StreamName};
+use geodynamo_table::{Keeper, StreamError, StreamName, is_account, is_given_name};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -87,6 +87,11 @@ impl<E: Engine> Triggers<E> {
             return Err(LambdaError::invalid(
                 "Unrecognized event source, must be kinesis, dynamodb stream or sqs.",
             ));
+        }
+        // Mappings are the cluster's own account's, and so are their streams.
+        let is_others = |account: &str| is_account(account) && account != self.shared.tables.account();
+        if arn.split(':').nth(4).is_some_and(is_others) {
+            return Err(unknown());
         }
         let stream = stream_of(arn).ok_or_else(unknown)?;
         let start = match text("StartingPosition") {
@@ -408,5 +413,8 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
 pub(crate) fn stream_of(arn: &str) -> Option<StreamName> {
     let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
     let (table, label) = resource.strip_prefix("table/")?.split_once("/stream/")?;
-    StreamName::of(Some(table).filter(|table| !table.is_empty())?, label)
+    StreamName::of(
+        Some(table).filter(|table| !table.is_empty() && is_given_name(table))?,
+        label,
+    )
 }

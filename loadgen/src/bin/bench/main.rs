@@ -7,6 +7,8 @@
 //!   stays flat, then, at half of it, when writes become visible in the peer.
 //! - `query`: queries of 100 items, against a RocksDB iterator and JSON.
 //! - `transaction`: TransactWriteItems of four puts, against the four records in one group commit.
+//! - `policies`: GetItem and PutItem of a user under ten policies of ten statements, against root's; and how soon a changed
+//!   policy takes effect.
 //! - `growth`: GetItem, PutItem, UpdateItem and Query in tables of 100,000 to 10 million items, against one of 10,000.
 //!   It takes about an hour and 20 GB of disk.
 //!
@@ -26,6 +28,7 @@ mod effort;
 mod growth;
 mod pair;
 mod peaks;
+mod policies;
 mod query;
 mod regions;
 mod tails;
@@ -69,6 +72,8 @@ enum Part {
     Query,
     /// Transactions.
     Transaction,
+    /// What policies cost requests.
+    Policies,
     /// Costs in tables of all sizes.
     Growth,
 }
@@ -107,6 +112,9 @@ fn main() -> io::Result<()> {
     }
     if wanted(Part::Two) {
         figures["regions"] = regions::measure(&effort, folder, put_peak)?;
+    }
+    if wanted(Part::Policies) {
+        figures["policies"] = policies::measure(&effort, folder)?;
     }
     if wanted(Part::Growth) {
         figures["growth"] = growth::measure(&effort, folder)?;

@@ -56,6 +56,18 @@ pub(crate) struct Side {
 }
 
 impl Side {
+    /// The same server, as somebody else asks it.
+    pub(crate) fn with_credentials(&self, credentials: Credentials) -> Side {
+        Side {
+            endpoint: Endpoint {
+                credentials,
+                ..self.endpoint.clone()
+            },
+            pid: self.pid,
+            folder: self.folder.clone(),
+        }
+    }
+
     /// Reads its files, so that what it reads of them is in the system's memory. Fails as reading does; what goes meanwhile is
     /// passed over.
     pub(crate) fn warm(&self) -> io::Result<()> {
@@ -170,7 +182,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = io::Result<T>>) -> io::Resu
     runtime.block_on(work)
 }
 
-fn region(cluster: &Cluster) -> io::Result<Side> {
+/// The first region of a cluster.
+pub(crate) fn region(cluster: &Cluster) -> io::Result<Side> {
     let node = &cluster.nodes[0];
     Ok(Side {
         endpoint: node.endpoint(),

@@ -26,7 +26,7 @@ pub(crate) use facts::Facts;
 pub(crate) use policies::PolicyCache;
 
 use crate::{
-    Api, Authorization, Call, Operation,
+    Api, Authorization, Call, Operation, Others,
     errors::ApiError,
     wire::{self, Request, Structure},
 };
@@ -45,7 +45,8 @@ pub(crate) struct Gate<'a, E: Engine> {
     api: &'a Api<E>,
     call: Call<'a>,
     operation: Operation,
-    /// Whether nothing needs to be asked: policies are off, or the caller is root.
+    /// Whether nothing needs to be asked: policies are off, or the caller is root of the cluster's
+    /// own account and names nothing by an ARN.
     open: bool,
     /// What would have been refused first.
     denied: OnceLock<Box<str>>,
@@ -64,8 +65,6 @@ pub(crate) struct Target {
     table: Option<Arc<Table>>,
     /// The resource's policy.
     policy: Option<Arc<Policy>>,
-    /// It is of an account that has nothing in this region.
-    absent: bool,
 }
 
 impl Target {
@@ -81,12 +80,11 @@ impl Target {
 
 impl<'a, E: Engine> Gate<'a, E> {
     pub(crate) fn new(api: &'a Api<E>, call: Call<'a>, operation: Operation) -> Self {
-        let is_own_root = || call.caller.is_root() && *call.caller.account == *api.tables.account();
         Self {
             api,
             call,
             operation,
-            open: api.authorization == Authorization::Off || is_own_root(),
+            open: api.others != Others::Asked,
             denied: OnceLock::new(),
             #[cfg(test)]
             asked: std::sync::Mutex::default(),
@@ -122,112 +120,103 @@ impl<'a, E: Engine> Gate<'a, E> {
 
     /// The table that a `TableName` or an ARN names.
     pub(crate) fn table(&self, name: &str) -> Result<Target, ApiError> {
-        let own = self.api.tables.account();
-        let is_arn = name.starts_with("arn:");
-        let table = self.api.table_of(name)?;
-        // A name is of the caller's own account; an ARN tells whose it is.
-        let account = if is_arn {
-            account_of(name)
-        } else {
-            &self.call.caller.account
-        };
-        if account != own {
-            let region = self.api.tables.region();
-            return Ok(Target {
-                arn: format!("arn:aws:dynamodb:{region}:{account}:table/{table}"),
-                account: account.to_owned(),
-                table: None,
-                policy: None,
-                absent: true,
-            });
-        }
-        let found = self.api.tables.table_named(table).ok();
+        let tables = &self.api.tables;
+        let stored = self.api.table_of(name)?;
+        let found = tables.table_named(&stored).ok();
         Ok(Target {
-            arn: self.api.table_arn(table),
-            account: own.to_owned(),
+            arn: tables.local().table_arn(&stored),
+            account: tables.local().owner(&stored).to_owned(),
             policy: found.as_ref().and_then(|table| self.api.policies.of_table(table)),
             table: found,
-            absent: false,
         })
     }
 
-    /// A table that is to be made, or whose replica in another region is meant. Only in the region's own account tables can be
-    /// made, whoever calls.
+    /// A table that is to be made, or whose replica in another region is meant.
     pub(crate) fn table_in(&self, region: &str, name: &str) -> Result<Target, ApiError> {
-        let name = self.api.table_of(name)?;
-        if region == self.api.tables.region() {
-            let mut target = self.table(&self.api.table_arn(name))?;
-            target.absent = false;
-            return Ok(target);
+        let tables = &self.api.tables;
+        if region == tables.region() {
+            return self.table(name);
         }
+        let stored = self.api.table_of(name)?;
         Ok(Target {
-            arn: self.api.table_arn_in(region, name),
+            arn: tables.local().table_arn_in(region, &stored),
+            account: tables.local().owner(&stored).to_owned(),
             ..self.anything()
         })
     }
 
+    /// The stream that an ARN names.
+    pub(crate) fn stream_of_arn(&self, arn: &str) -> Result<StreamName, ApiError> {
+        self.api.stream_of_arn(arn)
+    }
+
     /// A stream. Its ARN is the one that it has, however the request wrote it: the operations take any region for their own.
-    pub(crate) fn stream(&self, arn: &str, name: &StreamName) -> Target {
-        let own = self.api.tables.account();
-        let account = account_of(arn);
-        let (region, label) = (self.api.tables.region(), name.label());
-        let stored = self.api.tables.catalog().stream_policy(name).filter(|_| account == own);
+    pub(crate) fn stream(&self, name: &StreamName) -> Target {
+        let tables = &self.api.tables;
+        let stored = tables.catalog().stream_policy(name);
         Target {
-            arn: format!(
-                "arn:aws:dynamodb:{region}:{account}:table/{}/stream/{label}",
-                name.table
-            ),
-            account: account.to_owned(),
+            arn: format!("{}/stream/{}", tables.local().table_arn(&name.table), name.label()),
+            account: tables.local().owner(&name.table).to_owned(),
             table: None,
             policy: stored.and_then(|stored| self.api.policies.of_stream(name, &stored)),
-            absent: account != own,
         }
     }
 
-    /// What has no resource: `*`, in the region's account.
+    /// What has no resource: `*`, in the caller's account.
     pub(crate) fn anything(&self) -> Target {
         Target {
             arn: "*".into(),
-            account: self.api.tables.account().to_owned(),
+            account: self.api.account.to_string(),
             table: None,
             policy: None,
-            absent: false,
         }
     }
 
     /// A backup, an export, an import or another thing that its ARN names. The operation sees to it that it is of this region.
     pub(crate) fn named(&self, arn: &str) -> Target {
-        let own = self.api.tables.account();
-        let account = Some(account_of(arn))
-            .filter(|account| !account.is_empty())
-            .unwrap_or(own);
+        let anything = self.anything();
+        let account = Some(account_of(arn)).filter(|account| !account.is_empty());
         Target {
             arn: arn.to_owned(),
-            account: account.to_owned(),
-            absent: account != own,
-            ..self.anything()
+            account: account.map_or(anything.account, str::to_owned),
+            ..anything
         }
     }
 
-    /// A bucket, or what is in it under a key. It has no account in its ARN.
+    /// A bucket, or what is in it under a key. It has no account in its ARN, and is the cluster's own account's: the region
+    /// reaches buckets with credentials of its own, whoever asks.
     pub(crate) fn in_s3(&self, bucket: &str, key: Option<&str>) -> Target {
         let arn = match key {
             Some(key) => format!("arn:aws:s3:::{bucket}/{key}"),
             None => format!("arn:aws:s3:::{bucket}"),
         };
-        Target { arn, ..self.anything() }
+        self.of_cluster(arn)
+    }
+
+    /// What the region reaches with credentials of its own, so that it is the cluster's own account's, whatever its ARN says.
+    pub(crate) fn of_cluster(&self, arn: String) -> Target {
+        Target {
+            arn,
+            account: self.api.tables.account().to_owned(),
+            ..self.anything()
+        }
+    }
+
+    /// Whether the caller is of another account than the cluster's own.
+    pub(crate) fn is_of_another_account(&self) -> bool {
+        *self.api.account != *self.api.tables.account()
     }
 
     /// A global table of version 2017.11.29.
     pub(crate) fn global_table(&self, name: &str) -> Target {
-        let account = self.api.tables.account();
+        let account = &self.api.account;
         self.named(&format!("arn:aws:dynamodb::{account}:global-table/{name}"))
     }
 
     /// Asks whether the caller may do an action with a resource.
     ///
     /// # Errors
-    /// AccessDeniedException. ResourceNotFoundException, if it may but there is no such thing. What is wrong with the request's
+    /// AccessDeniedException. What is wrong with the request's
     /// own parameters, if a policy asked for what they say.
     pub(crate) fn ask(&self, action: &'static str, target: &Target, facts: &Facts<'_>) -> Result<(), ApiError> {
         let region = self.api.tables.region();
@@ -259,7 +248,6 @@ impl<'a, E: Engine> Gate<'a, E> {
                 Ok(())
             }
             Some(message) => Err(ApiError::access_denied(message)),
-            None if target.absent => Err(ApiError::resource_not_found("Requested resource not found")),
             None => Ok(()),
         }
     }
@@ -291,6 +279,6 @@ impl<'a, E: Engine> Gate<'a, E> {
 }
 
 /// The account in an ARN.
-fn account_of(arn: &str) -> &str {
+pub(crate) fn account_of(arn: &str) -> &str {
     arn.split(':').nth(4).unwrap_or_default()
 }

@@ -14,7 +14,7 @@ use crate::{
         ListImportsInput, ListStreamsInput, ListTablesInput, RestoreTableFromBackupInput,
         RestoreTableToPointInTimeInput, StartBulkPutItemsInput, UpdateGlobalTableInput, UpdateGlobalTableSettingsInput,
     },
-    operations::{split_iterator, stream_of_arn},
+    operations::split_iterator,
 };
 
 /// Operations that have no resource.
@@ -164,7 +164,7 @@ impl Authorize for GetRecordsInput {
     /// An iterator tells its stream.
     fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
         let (arn, _) = split_iterator(self.shard_iterator.as_deref().unwrap_or_default())?;
-        if stream_of_arn(arn).is_err() {
+        if gate.stream_of_arn(arn).is_err() {
             return Err(ApiError::invalid_shard_iterator());
         }
         ask_stream(gate, "dynamodb:GetRecords", arn)
@@ -173,8 +173,8 @@ impl Authorize for GetRecordsInput {
 
 /// Asks for an action on a stream. Of an ARN that is of no stream, the label may be wrong: then it is asked for on that ARN.
 fn ask_stream<E: Engine>(gate: &Gate<'_, E>, action: &'static str, arn: &str) -> Result<(), ApiError> {
-    match stream_of_arn(arn) {
-        Ok(name) => gate.ask_plain(action, &gate.stream(arn, &name)),
+    match gate.stream_of_arn(arn) {
+        Ok(name) => gate.ask_plain(action, &gate.stream(&name)),
         Err(_) => gate.ask_plain(action, &gate.named(arn)),
     }
 }

@@ -15,7 +15,6 @@ use crate::{
         UpdateKinesisStreamingDestinationInput, UpdateTableInput, UpdateTableReplicaAutoScalingInput,
         UpdateTimeToLiveInput,
     },
-    operations::stream_of_arn,
 };
 
 /// Operations on one table that ask for the action of their name.
@@ -51,6 +50,10 @@ impl Authorize for KinesisStreamingDestinationInput {
             Operation::DisableKinesisStreamingDestination => "dynamodb:DisableKinesisStreamingDestination",
             _ => "dynamodb:EnableKinesisStreamingDestination",
         };
+        if gate.is_of_another_account() {
+            let stream = self.stream_arn.as_deref().unwrap_or_default();
+            gate.ask_plain("kinesis:PutRecords", &gate.of_cluster(stream.to_owned()))?;
+        }
         gate.ask_plain(action, &target)
     }
 }
@@ -78,8 +81,8 @@ macro_rules! on_policy {
         $(impl Authorize for $input {
             fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
                 let arn = self.resource_arn.as_deref().unwrap_or_default();
-                let target = match stream_of_arn(arn) {
-                    Ok(name) => gate.stream(arn, &name),
+                let target = match gate.stream_of_arn(arn) {
+                    Ok(name) => gate.stream(&name),
                     Err(_) => gate.table(arn)?,
                 };
                 gate.ask_plain($action, &target)

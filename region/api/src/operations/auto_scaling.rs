@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use geodynamo_storage::Engine;
-use geodynamo_table::{Description, IndexDescription, schema::ReplicaStatus};
+use geodynamo_table::{Description, IndexDescription, given_name, schema::ReplicaStatus};
 
 use super::Answer;
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 /// How the replicas of a global table are scaled.
 pub(super) fn describe<E: Engine>(api: &Api<E>, input: &DescribeTableReplicaAutoScalingInput) -> Answer {
-    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
+    let table = api.tables.describe(&api.table_name(&input.table_name)?)?;
     Ok(encode(&DescribeTableReplicaAutoScalingOutput {
         table_auto_scaling_description: Some(description(api, &table)),
     }))
@@ -33,10 +33,13 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: UpdateTableReplicaAut
     let Some(scaling) = &api.scaling else {
         return Err(ApiError::not_offered("UpdateTableReplicaAutoScaling"));
     };
-    let name = api.table_name(&input.table_name)?.to_owned();
+    let name = api.table_name(&input.table_name)?.into_owned();
     let table = api.tables.describe(&name)?;
     if table.replicas.is_empty() {
-        return Err(ApiError::invalid(format!("Table is not a global table: {name}")));
+        return Err(ApiError::invalid(format!(
+            "Table is not a global table: {}",
+            given_name(&name)
+        )));
     }
     let regions: BTreeSet<String> = [api.tables.region().to_owned()]
         .into_iter()
@@ -130,7 +133,7 @@ fn description<E: Engine>(api: &Api<E>, table: &Description) -> TableAutoScaling
         replicas
     };
     TableAutoScalingDescription {
-        table_name: Some(table.name.as_str().into()),
+        table_name: Some(given_name(&table.name).into()),
         table_status: Some(table.status.code().into()),
         replicas: Some(replicas),
     }

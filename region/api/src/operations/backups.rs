@@ -2,6 +2,7 @@
 
 use geodynamo_storage::Engine;
 use geodynamo_table::{
+    given_name,
     recovery::{Backup, ContinuousBackups, Recovery, TableSettings},
     schema::{Billing, IndexDefinition, Throughput},
     throughput::OnDemandLimits,
@@ -48,9 +49,9 @@ pub(super) fn details(backup: &Backup) -> generated::BackupDetails {
 pub(super) fn summary<E: Engine>(api: &Api<E>, backup: &Backup) -> generated::BackupSummary {
     let table = &backup.settings;
     generated::BackupSummary {
-        table_name: Some(table.name.as_str().into()),
+        table_name: Some(given_name(&table.name).into()),
         table_id: Some(uuid(table.uuid)),
-        table_arn: Some(api.table_arn(&table.name).into()),
+        table_arn: Some(api.tables.local().table_arn(&table.name).into()),
         backup_arn: Some(backup.arn.as_str().into()),
         backup_name: Some(backup.name.as_str().into()),
         backup_creation_date_time: Some(seconds(backup.created_ms)),
@@ -75,9 +76,9 @@ pub(super) fn description<E: Engine>(api: &Api<E>, backup: &Backup) -> generated
     generated::BackupDescription {
         backup_details: Some(details(backup)),
         source_table_details: Some(generated::SourceTableDetails {
-            table_name: Some(table.name.as_str().into()),
+            table_name: Some(given_name(&table.name).into()),
             table_id: Some(uuid(table.uuid)),
-            table_arn: Some(api.table_arn(&table.name).into()),
+            table_arn: Some(api.tables.local().table_arn(&table.name).into()),
             table_size_bytes: Some(count(backup.bytes)),
             key_schema: Some(key_schema(&table.keys)),
             table_creation_date_time: Some(seconds(table.created_ms)),

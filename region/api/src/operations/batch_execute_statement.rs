@@ -3,7 +3,7 @@ use std::sync::Arc;
 use geodynamo_expression::partiql::{Select, Statement};
 use geodynamo_item::Item;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, ItemKey, Table};
+use geodynamo_table::{Capacity, ItemKey, Table, given_name};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -48,7 +48,7 @@ pub(super) async fn batch_execute_statement<E: Engine>(
     let mut wanted = Vec::with_capacity(requests.len());
     for (at, bound) in bound.into_iter().enumerate() {
         let planned = bound.and_then(|bound| {
-            responses[at].table_name = Some(bound.table.name().into());
+            responses[at].table_name = Some(given_name(bound.table.name()).into());
             Wanted::of(bound)
         });
         match planned {
@@ -94,7 +94,11 @@ pub(super) async fn batch_execute_statement<E: Engine>(
         return Err(ApiError::internal(panic));
     }
     let shown = totals.0.into_iter().filter_map(|total| {
-        let mut shown = consumed(total.table.name(), &input.return_consumed_capacity, &total.succeeded?)?;
+        let mut shown = consumed(
+            given_name(total.table.name()),
+            &input.return_consumed_capacity,
+            &total.succeeded?,
+        )?;
         shown.capacity_units = shown.capacity_units.map(|units| units + total.failed);
         Some(shown)
     });

@@ -5,7 +5,7 @@ use geodynamo_expression::Projection;
 use geodynamo_item::Item;
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, Table, capacity::read_units};
+use geodynamo_table::{Capacity, Table, capacity::read_units, given_name};
 
 use super::{
     Answer,
@@ -128,7 +128,7 @@ pub(super) async fn batch_get_item<E: Engine>(api: &Api<E>, input: BatchGetItemI
     write_member("UnprocessedKeys", &Some(left), &mut writer);
     let consumed = capacities
         .iter()
-        .filter_map(|(table, capacity)| consumed(table.name(), &input.return_consumed_capacity, capacity));
+        .filter_map(|(table, capacity)| consumed(given_name(table.name()), &input.return_consumed_capacity, capacity));
     let capacities: Vec<_> = consumed.collect();
     write_member(
         "ConsumedCapacity",
@@ -153,7 +153,7 @@ fn plan<E: Engine>(api: &Api<E>, items: BTreeMap<CompactString, KeysAndAttribute
         let projection = projection(&request.projection_expression, &request.attributes_to_get, &mut context)?;
         context.finish()?;
         drop(context);
-        let table = api.tables.table(api.table_of(&name)?)?;
+        let table = api.tables.table(&api.table_of(&name)?)?;
         let keys: &[Item] = request.keys.as_deref().unwrap_or_default();
         keys.iter().try_for_each(|key| table.key_of(key).map(drop))?;
         // A table may be there twice, by its name and by its ARN.

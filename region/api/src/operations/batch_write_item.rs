@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use compact_str::CompactString;
 use geodynamo_item::{AttributeValue, Item, size};
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, ITEM_BYTES_MAX, Table, TableError, WriteOptions, Written};
+use geodynamo_table::{Capacity, ITEM_BYTES_MAX, Table, TableError, WriteOptions, Written, given_name};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -117,13 +117,17 @@ pub(super) async fn batch_write_item<E: Engine>(api: &Api<E>, input: BatchWriteI
     let mut metrics = BTreeMap::new();
     let mut consumptions = Vec::new();
     for ((_, table, collections), capacity) in tables.into_iter().zip(capacities) {
-        consumptions.extend(consumed(table.name(), &input.return_consumed_capacity, &capacity));
+        consumptions.extend(consumed(
+            given_name(table.name()),
+            &input.return_consumed_capacity,
+            &capacity,
+        ));
         let mut of_table = Vec::new();
         for partition in collections {
             of_table.extend(collection_metrics(api, &table, Some(partition)).await?);
         }
         if !of_table.is_empty() {
-            metrics.insert(table.name().into(), of_table);
+            metrics.insert(given_name(table.name()).into(), of_table);
         }
     }
     Ok(encode(&BatchWriteItemOutput {
@@ -164,7 +168,7 @@ fn plan<E: Engine>(
     // By table: one may be there twice, by its name and by its ARN.
     let mut all_keys: BTreeMap<u64, Vec<Item>> = BTreeMap::new();
     for (name, requests) in items {
-        let table = api.tables.table(api.table_of(&name)?)?;
+        let table = api.tables.table(&api.table_of(&name)?)?;
         let keys = all_keys.entry(table.id()).or_default();
         let mut writes = Vec::with_capacity(requests.len());
         let mut collections = Vec::new();

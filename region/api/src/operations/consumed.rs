@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use compact_str::CompactString;
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, Table};
+use geodynamo_table::{Capacity, Table, given_name};
 
 use super::parameters::says;
 use crate::{Api, errors::ApiError, generated};
@@ -60,7 +60,7 @@ pub(super) fn transacted(
         Units::Write => capacity.write_capacity_units = capacity.capacity_units,
     };
     let shown = capacities.iter().filter_map(|(table, capacity)| {
-        let mut shown = consumed(table.name(), asked, capacity)?;
+        let mut shown = consumed(given_name(table.name()), asked, capacity)?;
         match units {
             Units::Read => shown.read_capacity_units = shown.capacity_units,
             Units::Write => shown.write_capacity_units = shown.capacity_units,

@@ -2,7 +2,7 @@
 
 use compact_str::{CompactString, format_compact};
 use geodynamo_storage::Engine;
-use geodynamo_table::{InsightsMode, InsightsSetting};
+use geodynamo_table::{InsightsMode, InsightsSetting, given_name};
 
 use super::{Answer, transfers::page};
 use crate::{
@@ -20,7 +20,7 @@ const PAGE: usize = 100;
 
 /// Switches them on or off.
 pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateContributorInsightsInput) -> Answer {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let index = input.index_name.as_deref();
     // The model allows no others.
     let enables = input.contributor_insights_action.as_deref() == Some("ENABLE");
@@ -38,7 +38,7 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateContributorIns
         .set_insights(name, index, enables.then_some(mode))
         .await?;
     Ok(encode(&UpdateContributorInsightsOutput {
-        table_name: Some(name.into()),
+        table_name: Some(given_name(name).into()),
         index_name: input.index_name.clone(),
         // It is done when this is read, but clients expect to wait for it.
         contributor_insights_status: Some(if enables { "ENABLING".into() } else { "DISABLING".into() }),
@@ -48,7 +48,7 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateContributorIns
 
 /// How they are set.
 pub(super) fn describe<E: Engine>(api: &Api<E>, input: &DescribeContributorInsightsInput) -> Answer {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let index = input.index_name.as_deref();
     let setting = api.tables.catalog().insights(name, index)?;
     let on = setting.filter(|setting| setting.enabled);
@@ -62,7 +62,7 @@ pub(super) fn describe<E: Engine>(api: &Api<E>, input: &DescribeContributorInsig
         None => None,
     };
     Ok(encode(&DescribeContributorInsightsOutput {
-        table_name: Some(name.into()),
+        table_name: Some(given_name(name).into()),
         index_name: input.index_name.clone(),
         contributor_insights_rule_list: rules,
         contributor_insights_status: Some(status(setting.as_ref())),
@@ -78,11 +78,12 @@ pub(super) fn list<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput
         None => None,
         Some(_) => {
             let name = api.table_name(&input.table_name)?;
-            api.tables.describe(name)?;
+            api.tables.describe(&name)?;
             Some(name)
         }
     };
-    let found = api.tables.catalog().all_insights(name).into_iter();
+    let found = api.tables.catalog().all_insights(name.as_deref()).into_iter();
+    let found = found.filter(|(table, ..)| api.tables.local().owner(table) == &*api.account || name.is_some());
     let found = found.map(|(table, index, setting)| {
         // A name has no slash, so no two are the same.
         (
@@ -101,7 +102,7 @@ pub(super) fn list<E: Engine>(api: &Api<E>, input: &ListContributorInsightsInput
     )?;
     let summary =
         |(_, table, index, setting): (String, String, Option<String>, InsightsSetting)| ContributorInsightsSummary {
-            table_name: Some(table.into()),
+            table_name: Some(given_name(&table).into()),
             index_name: index.map(Into::into),
             contributor_insights_status: Some(status(Some(&setting))),
             contributor_insights_mode: Some(setting.mode.code().into()),
@@ -122,8 +123,8 @@ fn status(setting: Option<&InsightsSetting>) -> CompactString {
 /// The names of the rules, as CloudWatch would have them.
 fn rules(table: &str, index: Option<&str>, setting: &InsightsSetting, has_sort_key: bool) -> Vec<CompactString> {
     let resource = match index {
-        None => table.to_owned(),
-        Some(index) => format!("{table}-{index}"),
+        None => given_name(table).to_owned(),
+        Some(index) => format!("{}-{index}", given_name(table)),
     };
     let kinds = setting.kinds(has_sort_key).into_iter();
     kinds

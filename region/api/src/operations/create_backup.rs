@@ -12,7 +12,7 @@ pub(super) async fn create_backup<E: Engine>(
     api: &Api<E>,
     input: &CreateBackupInput,
 ) -> Result<CreateBackupOutput, ApiError> {
-    let table = api.table_name(&input.table_name)?;
+    let table = &*api.table_name(&input.table_name)?;
     // A table that is not there is told of first.
     off(api, table)?;
     let name = input.backup_name.as_deref().unwrap_or_default();

@@ -49,7 +49,7 @@ pub(super) fn definition<E: Engine>(api: &Api<E>, input: CreateTableInput) -> Re
     let master_key = api.wanted_key(input.sse_specification.as_ref())?.flatten();
     check_schema_is_given(&input)?;
 
-    let name = api.table_name(&input.table_name)?.to_owned();
+    let name = api.table_name(&input.table_name)?.into_owned();
     let billing = billing(input.billing_mode.as_deref(), input.provisioned_throughput)?;
     let mut attributes = Attributes::new(input.attribute_definitions)?;
     let indexes = input.local_secondary_indexes.as_ref().map_or(0, Vec::len)

@@ -1,6 +1,6 @@
 use geodynamo_expression::Parameter;
 use geodynamo_storage::Engine;
-use geodynamo_table::WriteOptions;
+use geodynamo_table::{WriteOptions, given_name};
 
 use super::{
     Answer,
@@ -49,7 +49,7 @@ pub(super) async fn delete_item<E: Engine>(api: &Api<E>, input: DeleteItemInput)
     };
     context.finish()?;
 
-    let table = api.tables.table(api.table_name(&input.table_name)?)?;
+    let table = api.tables.table(&api.table_name(&input.table_name)?)?;
     let key = input.key.unwrap_or_default();
     let options = WriteOptions {
         condition: condition.as_ref(),
@@ -61,7 +61,11 @@ pub(super) async fn delete_item<E: Engine>(api: &Api<E>, input: DeleteItemInput)
     let collection = collection_key(&table, &input.return_item_collection_metrics, &key);
     Ok(encode(&DeleteItemOutput {
         attributes: unless_empty(written.old),
-        consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),
+        consumed_capacity: consumed(
+            given_name(table.name()),
+            &input.return_consumed_capacity,
+            &written.capacity,
+        ),
         item_collection_metrics: collection_metrics(api, &table, collection).await?,
     }))
 }

@@ -12,7 +12,7 @@ pub(super) async fn delete_table<E: Engine>(
     api: &Api<E>,
     input: &DeleteTableInput,
 ) -> Result<DeleteTableOutput, ApiError> {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let table = api.tables.table_named(name).map(|table| table.id());
     let description = api.tables.catalog().delete_table(name).await?;
     if let Ok(table) = table {

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    Description, IndexDescription, ReplicaDescription,
+    Description, IndexDescription, ReplicaDescription, given_name,
     recovery::Restore,
     schema::{IndexStatus, KeyAttribute, KeySchema, Projection, TableClass},
     stream_label,
@@ -18,7 +18,7 @@ pub(super) const SETTINGS_REPLICATION: &str = "ENABLED_WITH_OVERRIDES";
 
 /// `TableDescription`
 pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> generated::TableDescription {
-    let arn = api.table_arn(&table.name);
+    let arn = api.tables.local().table_arn(&table.name);
     let stream = table.stream.as_ref();
     let enabled = stream.filter(|stream| stream.enabled);
     let label = stream.map(|stream| CompactString::from(stream_label(stream.label_ms)));
@@ -44,7 +44,7 @@ pub(super) fn table_description<E: Engine>(api: &Api<E>, table: Description) -> 
                 })
                 .collect(),
         ),
-        table_name: Some(table.name.as_str().into()),
+        table_name: Some(given_name(&table.name).into()),
         key_schema: Some(key_schema(&table.keys)),
         table_status: Some(table.status.code().into()),
         creation_date_time: Some(seconds(table.created_ms)),
@@ -142,12 +142,12 @@ pub(super) fn deleted_table<E: Engine>(api: &Api<E>, table: &Description) -> gen
     let mut shown = generated::TableDescription::default();
     throughput::show_table(table, &mut shown);
     generated::TableDescription {
-        table_name: Some(table.name.as_str().into()),
+        table_name: Some(given_name(&table.name).into()),
         table_status: Some(table.status.code().into()),
         provisioned_throughput: shown.provisioned_throughput,
         table_size_bytes: Some(count(table.bytes)),
         item_count: Some(count(table.items)),
-        table_arn: Some(api.table_arn(&table.name).into()),
+        table_arn: Some(api.tables.local().table_arn(&table.name).into()),
         table_id: Some(uuid(table.uuid)),
         billing_mode_summary: shown.billing_mode_summary,
         deletion_protection_enabled: Some(table.deletion_protection),
@@ -210,7 +210,7 @@ fn replica<E: Engine>(
             false => replica.entry.status.code().into(),
         }),
         replica_status_description: replica.failure_text(&table.name).map(CompactString::from),
-        replica_arn: Some(api.table_arn_in(&replica.region, &table.name).into()),
+        replica_arn: Some(api.tables.local().table_arn_in(&replica.region, &table.name).into()),
         kms_master_key_id: replica.master_key.as_deref().map(Into::into),
         replica_table_class_summary: replica.table_class.as_ref().map(class_summary),
         global_table_settings_replication_mode: Some(SETTINGS_REPLICATION.into()),

@@ -13,7 +13,7 @@ pub(super) fn describe_continuous_backups<E: Engine>(
     api: &Api<E>,
     input: &DescribeContinuousBackupsInput,
 ) -> Result<DescribeContinuousBackupsOutput, ApiError> {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let backups = match &api.recovery {
         Some(recovery) => recovery.continuous_backups(name)?,
         None => off(api, name)?,

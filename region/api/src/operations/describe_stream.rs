@@ -3,7 +3,7 @@ use geodynamo_table::Shard;
 
 use super::{
     describe::{key_schema, seconds},
-    streams::{page_limit, stream_arn, stream_error, stream_of_arn},
+    streams::{page_limit, stream_arn, stream_error},
 };
 use crate::{
     Api,
@@ -17,7 +17,7 @@ pub(super) fn describe_stream<E: Engine>(
     input: &DescribeStreamInput,
 ) -> Result<DescribeStreamOutput, ApiError> {
     let arn = input.stream_arn.as_deref().unwrap_or_default();
-    let name = stream_of_arn(arn)?;
+    let name = api.stream_of_arn(arn)?;
     let filter = input.shard_filter.as_ref();
     let parent = filter.and_then(|filter| filter.shard_id.as_deref());
     if filter.is_some() && parent.is_none() {

@@ -12,7 +12,7 @@ pub(super) fn describe_table<E: Engine>(
     api: &Api<E>,
     input: &DescribeTableInput,
 ) -> Result<DescribeTableOutput, ApiError> {
-    let description = api.tables.describe(api.table_name(&input.table_name)?)?;
+    let description = api.tables.describe(&api.table_name(&input.table_name)?)?;
     Ok(DescribeTableOutput {
         table: Some(table_description(api, description)),
     })

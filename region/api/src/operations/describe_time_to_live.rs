@@ -12,7 +12,7 @@ pub(super) fn describe_time_to_live<E: Engine>(
     api: &Api<E>,
     input: &DescribeTimeToLiveInput,
 ) -> Result<DescribeTimeToLiveOutput, ApiError> {
-    let (status, attribute) = api.tables.expiry().time_to_live(api.table_name(&input.table_name)?)?;
+    let (status, attribute) = api.tables.expiry().time_to_live(&api.table_name(&input.table_name)?)?;
     // DynamoDB is never seen to be enabling it: it is ENABLED at once, whatever goes on within.
     let status = match status {
         TimeToLiveStatus::Enabling => TimeToLiveStatus::Enabled,

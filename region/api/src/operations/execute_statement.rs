@@ -1,6 +1,7 @@
 use geodynamo_expression::partiql::Statement;
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
+use geodynamo_table::given_name;
 use geodynamo_table::usage::DataOperation;
 
 use super::{
@@ -39,7 +40,7 @@ pub(super) async fn execute_statement<E: Engine>(api: &Api<E>, input: ExecuteSta
             .map_err(|failed| failed.error)?;
         return Ok(encode(&ExecuteStatementOutput {
             items: Some(unless_empty(item).into_iter().collect()),
-            consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &capacity),
+            consumed_capacity: consumed(given_name(table.name()), &input.return_consumed_capacity, &capacity),
             ..ExecuteStatementOutput::default()
         }));
     };
@@ -64,7 +65,11 @@ pub(super) async fn execute_statement<E: Engine>(api: &Api<E>, input: ExecuteSta
     }
     write_member(
         "ConsumedCapacity",
-        &consumed(table.name(), &input.return_consumed_capacity, &page.capacity),
+        &consumed(
+            given_name(table.name()),
+            &input.return_consumed_capacity,
+            &page.capacity,
+        ),
         &mut writer,
     );
     write_member("LastEvaluatedKey", &page.next.and_then(|next| next.key), &mut writer);

@@ -100,7 +100,7 @@ async fn read<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransac
 async fn write<E: Engine>(api: &Api<E>, bound: Vec<Bound>, input: &ExecuteTransactionInput) -> Answer {
     let requests = input.transact_statements.as_deref().unwrap_or_default();
     let token = input.client_request_token.as_deref();
-    let token = token.map(|text| ClientToken::new(text, &parameters(requests)));
+    let token = token.map(|text| ClientToken::new(&api.token(text), &parameters(requests)));
     let mut actions = Vec::with_capacity(bound.len());
     let mut inserts = Vec::with_capacity(bound.len());
     let mut reasons = vec![CancellationReason::NONE; bound.len()];

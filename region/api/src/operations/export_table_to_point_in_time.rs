@@ -24,7 +24,7 @@ pub(super) async fn export_table_to_point_in_time<E: Engine>(
     input: ExportTableToPointInTimeInput,
 ) -> Result<ExportTableToPointInTimeOutput, ApiError> {
     // Required by the model, so it is there.
-    let name = api.table_of(input.table_arn.as_deref().unwrap_or_default())?;
+    let name = &*api.table_of(input.table_arn.as_deref().unwrap_or_default())?;
     let table = api.tables.table_named(name);
     let table = table.map_err(|_| ApiError::table_not_found(name))?;
     let first = first_moment(api, name)?;
@@ -50,7 +50,7 @@ pub(super) async fn export_table_to_point_in_time<E: Engine>(
     let text = |text: Option<CompactString>| text.map(String::from);
     let wanted = NewExport {
         table: name.to_owned(),
-        table_arn: api.table_arn(name),
+        table_arn: api.tables.local().table_arn(name),
         kind,
         ion: input.export_format.as_deref() == Some("ION"),
         bucket: text(input.s3_bucket).unwrap_or_default(),

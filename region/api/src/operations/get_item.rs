@@ -1,6 +1,6 @@
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Capacity, capacity::read_units};
+use geodynamo_table::{Capacity, capacity::read_units, given_name};
 
 use super::{
     Answer,
@@ -35,7 +35,7 @@ pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> An
     let projection = projection(&input.projection_expression, &input.attributes_to_get, &mut context)?;
     context.finish()?;
 
-    let table = api.tables.table(api.table_name(&input.table_name)?)?;
+    let table = api.tables.table(&api.table_name(&input.table_name)?)?;
     let found = api
         .tables
         .reads()
@@ -58,7 +58,7 @@ pub(super) async fn get_item<E: Engine>(api: &Api<E>, input: GetItemInput) -> An
             table: units,
             ..Capacity::default()
         };
-        let consumed = consumed(table.name(), &input.return_consumed_capacity, &capacity);
+        let consumed = consumed(given_name(table.name()), &input.return_consumed_capacity, &capacity);
         write_member("ConsumedCapacity", &consumed, &mut writer);
     }
     writer.end_object();

@@ -4,7 +4,7 @@ use geodynamo_table::RecordForm;
 
 use super::{
     Answer,
-    streams::{iterator_text, records_limit, split_iterator, stream_arn, stream_error, stream_of_arn},
+    streams::{iterator_text, records_limit, split_iterator, stream_arn, stream_error},
 };
 use crate::{Api, errors::ApiError, generated::GetRecordsInput};
 
@@ -17,7 +17,7 @@ const RECORD_BYTES: usize = 512;
 pub(super) async fn get_records<E: Engine>(api: &Api<E>, input: &GetRecordsInput) -> Answer {
     let limit = records_limit(input.limit)?;
     let (arn, iterator) = split_iterator(input.shard_iterator.as_deref().unwrap_or_default())?;
-    let name = stream_of_arn(arn).map_err(|_| ApiError::invalid_shard_iterator())?;
+    let name = api.stream_of_arn(arn).map_err(|_| ApiError::invalid_shard_iterator())?;
     let page = api.tables.streams().stream_records(&name, iterator, limit).await;
     let page = page.map_err(|error| stream_error(error, arn))?;
     let bytes: usize = page

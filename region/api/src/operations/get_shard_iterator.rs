@@ -1,7 +1,7 @@
 use geodynamo_storage::Engine;
 use geodynamo_table::ShardPlace;
 
-use super::streams::{iterator_text, stream_arn, stream_error, stream_of_arn};
+use super::streams::{iterator_text, stream_arn, stream_error};
 use crate::{
     Api,
     errors::ApiError,
@@ -14,7 +14,7 @@ pub(super) async fn get_shard_iterator<E: Engine>(
     input: &GetShardIteratorInput,
 ) -> Result<GetShardIteratorOutput, ApiError> {
     let arn = input.stream_arn.as_deref().unwrap_or_default();
-    let name = stream_of_arn(arn)?;
+    let name = api.stream_of_arn(arn)?;
     let kind = input.shard_iterator_type.as_deref().unwrap_or_default();
     let sequence = || {
         let number = input.sequence_number.as_deref();

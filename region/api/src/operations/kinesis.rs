@@ -1,6 +1,7 @@
 //! Kinesis streaming destinations.
 
 use geodynamo_storage::Engine;
+use geodynamo_table::given_name;
 use geodynamo_table::kinesis::{Destination, DestinationError, KinesisDestinations, Precision};
 
 use super::Answer;
@@ -39,7 +40,7 @@ fn precision(told: Option<&str>) -> Option<Precision> {
 
 /// Begins to send a table's changes to a stream.
 pub(super) async fn enable<E: Engine>(api: &Api<E>, input: &KinesisStreamingDestinationInput) -> Answer {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let told = input.enable_kinesis_streaming_configuration.as_ref();
     let wanted = precision(told.and_then(|told| told.approximate_creation_date_time_precision.as_deref()));
     let stream = input.stream_arn.as_deref().unwrap_or_default();
@@ -51,7 +52,7 @@ pub(super) async fn enable<E: Engine>(api: &Api<E>, input: &KinesisStreamingDest
 
 /// Ends that.
 pub(super) async fn disable<E: Engine>(api: &Api<E>, input: &KinesisStreamingDestinationInput) -> Answer {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let stream = input.stream_arn.as_deref().unwrap_or_default();
     let destination = door(api, "DisableKinesisStreamingDestination")?
         .disable(name, stream)
@@ -61,7 +62,7 @@ pub(super) async fn disable<E: Engine>(api: &Api<E>, input: &KinesisStreamingDes
 
 /// Changes how times are told.
 pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateKinesisStreamingDestinationInput) -> Answer {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let told = input.update_kinesis_streaming_configuration.as_ref();
     let wanted = precision(told.and_then(|told| told.approximate_creation_date_time_precision.as_deref()));
     let stream = input.stream_arn.as_deref().unwrap_or_default();
@@ -69,7 +70,7 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateKinesisStreami
         .update(name, stream, wanted)
         .await?;
     Ok(encode(&UpdateKinesisStreamingDestinationOutput {
-        table_name: Some(name.into()),
+        table_name: Some(given_name(name).into()),
         stream_arn: Some(destination.stream.into()),
         destination_status: Some(destination.status.code().into()),
         update_kinesis_streaming_configuration: destination.precision.map(|precision| {
@@ -82,7 +83,7 @@ pub(super) async fn update<E: Engine>(api: &Api<E>, input: &UpdateKinesisStreami
 
 /// A table's destinations.
 pub(super) fn describe<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreamingDestinationInput) -> Answer {
-    let table = api.tables.describe(api.table_name(&input.table_name)?)?;
+    let table = api.tables.describe(&api.table_name(&input.table_name)?)?;
     let all = match &api.kinesis {
         Some(kinesis) => kinesis.describe(&table.name)?,
         None => Vec::new(),
@@ -94,14 +95,14 @@ pub(super) fn describe<E: Engine>(api: &Api<E>, input: &DescribeKinesisStreaming
         approximate_creation_date_time_precision: destination.precision.map(|precision| precision.code().into()),
     };
     Ok(encode(&DescribeKinesisStreamingDestinationOutput {
-        table_name: Some(table.name.into()),
+        table_name: Some(given_name(&table.name).into()),
         kinesis_data_stream_destinations: Some(all.into_iter().map(shown).collect()),
     }))
 }
 
 fn output(name: &str, destination: Destination) -> KinesisStreamingDestinationOutput {
     KinesisStreamingDestinationOutput {
-        table_name: Some(name.into()),
+        table_name: Some(given_name(name).into()),
         stream_arn: Some(destination.stream.into()),
         destination_status: Some(destination.status.code().into()),
         enable_kinesis_streaming_configuration: destination.precision.map(|precision| {

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use geodynamo_storage::Engine;
 use geodynamo_table::recovery::{BackupFilter, BackupKind, BackupPage};
 
@@ -35,7 +37,8 @@ pub(super) async fn list_backups<E: Engine>(
     let page = match &api.recovery {
         Some(recovery) => {
             let filter = BackupFilter {
-                table: table.map(str::to_owned),
+                account: Some(api.account.to_string()),
+                table: table.map(Cow::into_owned),
                 kind,
                 from_ms: input.time_range_lower_bound.map(millis),
                 before_ms: input.time_range_upper_bound.map(millis),

@@ -1,6 +1,6 @@
 use geodynamo_storage::Engine;
 
-use super::transfers::page;
+use super::transfers::{of_account, page};
 use crate::{
     Api,
     errors::ApiError,
@@ -14,9 +14,10 @@ const PAGE: usize = 25;
 /// Lists exports, newest first.
 pub(super) fn list_exports<E: Engine>(api: &Api<E>, input: &ListExportsInput) -> Result<ListExportsOutput, ApiError> {
     let table = input.table_arn.as_deref().map(|arn| api.table_of(arn)).transpose()?;
-    let arn = table.map(|table| api.table_arn(table));
+    let arn = table.map(|table| api.tables.local().table_arn(&table));
     let transfer = api.transfer.as_ref();
     let all = transfer.map_or_else(Vec::new, |transfer| transfer.exports(arn.as_deref()));
+    let all = of_account(api, all, |job| &job.arn);
     let (jobs, next_token) = page(
         all,
         |job| &job.arn,

@@ -1,6 +1,6 @@
 use geodynamo_storage::Engine;
 
-use super::transfers::{import_description, page};
+use super::transfers::{import_description, of_account, page};
 use crate::{
     Api,
     errors::ApiError,
@@ -14,9 +14,10 @@ const PAGE: usize = 25;
 /// Lists imports, newest first.
 pub(super) fn list_imports<E: Engine>(api: &Api<E>, input: &ListImportsInput) -> Result<ListImportsOutput, ApiError> {
     let table = input.table_arn.as_deref().map(|arn| api.table_of(arn)).transpose()?;
-    let arn = table.map(|table| api.table_arn(table));
+    let arn = table.map(|table| api.tables.local().table_arn(&table));
     let transfer = api.transfer.as_ref();
     let all = transfer.map_or_else(Vec::new, |transfer| transfer.imports(arn.as_deref()));
+    let all = of_account(api, all, |job| &job.arn);
     let (jobs, next_token) = page(all, |job| &job.arn, input.next_token.as_deref(), input.page_size, PAGE)?;
     let summary = |job: &ImportJob| {
         let shown = import_description(job)?;

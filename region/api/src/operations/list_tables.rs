@@ -15,7 +15,7 @@ pub(super) fn list_tables<E: Engine>(api: &Api<E>, input: &ListTablesInput) -> L
     let (names, last) = api
         .tables
         .local()
-        .list(input.exclusive_start_table_name.as_deref(), limit);
+        .list_of(&api.account, input.exclusive_start_table_name.as_deref(), limit);
     ListTablesOutput {
         table_names: Some(names.into_iter().map(Into::into).collect()),
         last_evaluated_table_name: last.map(Into::into),

@@ -13,7 +13,7 @@ pub(super) fn list_tags_of_resource<E: Engine>(
     input: &ListTagsOfResourceInput,
 ) -> Result<ListTagsOfResourceOutput, ApiError> {
     let arn = input.resource_arn.as_deref().unwrap_or_default();
-    let tags = api.tables.catalog().tags(api.tagged_table(arn)?);
+    let tags = api.tables.catalog().tags(&api.tagged_table(arn)?);
     let tags = tags.map_err(|error| tags_error(error, arn))?;
     let tag = |(key, value): (String, String)| Tag {
         key: Some(key.into()),

@@ -69,11 +69,7 @@ mod update_time_to_live;
 use geodynamo_storage::Engine;
 
 pub use export_filter::ExportFilter;
-pub(crate) use {
-    describe::uuid,
-    statements::key_names,
-    streams::{split_iterator, stream_of_arn},
-};
+pub(crate) use {describe::uuid, statements::key_names, streams::split_iterator};
 
 use crate::{Api, authorize::Gate, errors::ApiError, generated::Operation, wire::encode};
 

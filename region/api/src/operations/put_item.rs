@@ -1,7 +1,7 @@
 use geodynamo_expression::Parameter;
 use geodynamo_item::size;
 use geodynamo_storage::Engine;
-use geodynamo_table::{ITEM_BYTES_MAX, WriteOptions};
+use geodynamo_table::{ITEM_BYTES_MAX, WriteOptions, given_name};
 
 use super::{
     Answer,
@@ -52,7 +52,7 @@ pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> An
     };
     context.finish()?;
 
-    let table = api.tables.table(api.table_name(&input.table_name)?)?;
+    let table = api.tables.table(&api.table_name(&input.table_name)?)?;
     let item = input.item.unwrap_or_default();
     let collection = collection_key(&table, &input.return_item_collection_metrics, &item);
     let options = WriteOptions {
@@ -64,7 +64,11 @@ pub(super) async fn put_item<E: Engine>(api: &Api<E>, input: PutItemInput) -> An
     let written = api.tables.writes().put(&table, item, options).await?;
     Ok(encode(&PutItemOutput {
         attributes: unless_empty(written.old),
-        consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),
+        consumed_capacity: consumed(
+            given_name(table.name()),
+            &input.return_consumed_capacity,
+            &written.capacity,
+        ),
         item_collection_metrics: collection_metrics(api, &table, collection).await?,
     }))
 }

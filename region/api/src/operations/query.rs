@@ -77,7 +77,7 @@ pub(super) async fn query<E: Engine>(api: &Api<E>, input: QueryInput) -> Answer 
     };
     select.check()?;
 
-    let table = api.tables.table(api.table_name(&input.table_name)?)?;
+    let table = api.tables.table(&api.table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let schema = index.map_or(table.keys(), |index| &index.keys);
     let consistent = consistent(input.consistent_read, index)?;

@@ -5,7 +5,7 @@ use geodynamo_expression::{Condition, Projection};
 use geodynamo_item::Name;
 use geodynamo_json::Writer;
 use geodynamo_table::{
-    ReadPage, StoredItem, Table,
+    ReadPage, StoredItem, Table, given_name,
     schema::{IndexDefinition, Projection as Projected},
     usage::DataOperation,
 };
@@ -168,7 +168,7 @@ pub(super) fn page_reply(
     write_member("LastEvaluatedKey", &page.last_key, &mut writer);
     write_member(
         "ConsumedCapacity",
-        &consumed(table.name(), asked, &page.capacity),
+        &consumed(given_name(table.name()), asked, &page.capacity),
         &mut writer,
     );
     writer.end_object();

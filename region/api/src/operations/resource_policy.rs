@@ -4,7 +4,7 @@ use geodynamo_policy::{Policy, PolicyKind};
 use geodynamo_storage::Engine;
 use geodynamo_table::{ExpectedPolicy, PolicyOf, StreamName};
 
-use super::streams::{stream_error, stream_of_arn};
+use super::streams::stream_error;
 use crate::{
     Api,
     authorize::Gate,
@@ -19,12 +19,12 @@ use crate::{
 const POLICY_BYTES_MAX: usize = 20 * 1024;
 
 /// What an ARN names that has a policy.
-enum Resource<'a> {
-    Table(&'a str),
+enum Resource {
+    Table(String),
     Stream(StreamName),
 }
 
-impl Resource<'_> {
+impl Resource {
     fn of(&self) -> PolicyOf<'_> {
         match self {
             Self::Table(name) => PolicyOf::Table(name),
@@ -34,18 +34,18 @@ impl Resource<'_> {
 }
 
 /// The table or the stream of an ARN. Indexes have no policy of their own.
-fn resource<'a, E: Engine>(api: &Api<E>, arn: &'a str) -> Result<Resource<'a>, ApiError> {
+fn resource<E: Engine>(api: &Api<E>, arn: &str) -> Result<Resource, ApiError> {
     if !arn.contains("/stream/") {
         if arn.contains("/index/") {
             return Err(ApiError::invalid_arn(arn));
         }
         let name = api.table_of_arn(arn)?;
-        api.tables.table_named(name)?;
-        return Ok(Resource::Table(name));
+        api.tables.table_named(&name)?;
+        return Ok(Resource::Table(name.into_owned()));
     }
     // A stream outlives its table, but a policy is the table's to keep.
-    api.tables.table_named(api.table_of_arn(arn)?)?;
-    let name = stream_of_arn(arn)?;
+    api.tables.table_named(&api.table_of_arn(arn)?)?;
+    let name = api.stream_of_arn(arn)?;
     let found = api.tables.streams().describe_stream(&name, None, None, 1);
     found.map_err(|error| stream_error(error, arn))?;
     Ok(Resource::Stream(name))
@@ -60,7 +60,7 @@ pub(super) fn check<E: Engine>(api: &Api<E>, text: &str) -> Result<Policy, ApiEr
         Policy::parse(text, PolicyKind::Resource).map_err(|error| ApiError::invalid_policy(&error.to_string()))?;
     let missing = policy
         .aws_principals()
-        .find(|principal| !api.principals.exists(principal));
+        .find(|principal| !api.principals.exists(&api.account, principal));
     if let Some(principal) = missing {
         return Err(ApiError::invalid_policy(&format!(
             "Invalid principal in policy: {principal}"

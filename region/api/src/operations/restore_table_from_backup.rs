@@ -27,9 +27,7 @@ pub(super) async fn restore_table_from_backup<E: Engine>(
         vector: input.vector_index_override.is_some(),
     };
     let from = recovery.restorable(RestoreSource::Backup(arn.into())).await?;
-    let mut create = from
-        .settings
-        .create(input.target_table_name.as_deref().unwrap_or_default());
+    let mut create = from.settings.create(&api.table_name(&input.target_table_name)?);
     overrides.apply(&mut create)?;
     // It is under its source's key unless told otherwise.
     if let Some(master_key) = master_key {

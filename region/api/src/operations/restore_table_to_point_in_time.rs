@@ -1,5 +1,5 @@
 use geodynamo_storage::Engine;
-use geodynamo_table::recovery::RestoreSource;
+use geodynamo_table::{given_name, recovery::RestoreSource};
 
 use super::{
     describe::table_description,
@@ -32,7 +32,7 @@ pub(super) async fn restore_table_to_point_in_time<E: Engine>(
         }
     };
     let Some(recovery) = &api.recovery else {
-        let name = api.table_of(&source)?;
+        let name = &*api.table_of(&source)?;
         api.tables
             .table_named(name)
             .map_err(|_| ApiError::table_not_found(name))?;
@@ -50,9 +50,7 @@ pub(super) async fn restore_table_to_point_in_time<E: Engine>(
     let from = recovery
         .restorable(RestoreSource::PointInTime { table: source, at_ms })
         .await?;
-    let mut create = from
-        .settings
-        .create(input.target_table_name.as_deref().unwrap_or_default());
+    let mut create = from.settings.create(&api.table_name(&input.target_table_name)?);
     overrides.apply(&mut create)?;
     // It is under its source's key unless told otherwise.
     if let Some(master_key) = master_key {
@@ -71,14 +69,14 @@ fn source<E: Engine>(api: &Api<E>, input: &RestoreTableToPointInTimeInput) -> Re
         (Some(arn), name) => {
             // The model lets a name stand for an ARN.
             let table = api.table_of(arn)?;
-            if name.is_some_and(|name| name != table) {
+            if name.is_some_and(|name| name != given_name(&table)) {
                 return Err(ApiError::invalid(
                     "SourceTableName and SourceTableArn must be of the same table",
                 ));
             }
             Ok(arn.to_owned())
         }
-        (None, Some(name)) => Ok(name.to_owned()),
+        (None, Some(name)) => Ok(api.table_of(name)?.into_owned()),
         (None, None) => Err(ApiError::invalid(
             "Either SourceTableName or SourceTableArn must be specified",
         )),

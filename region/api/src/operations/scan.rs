@@ -57,7 +57,7 @@ pub(super) async fn scan<E: Engine>(api: &Api<E>, input: ScanInput) -> Answer {
     };
     select.check()?;
 
-    let table = api.tables.table(api.table_name(&input.table_name)?)?;
+    let table = api.tables.table(&api.table_name(&input.table_name)?)?;
     let index = input.index_name.as_deref().map(|name| table.index(name)).transpose()?;
     let consistent = consistent(input.consistent_read, index)?;
     let (shown, fetch_base) = select.shown(&table, index, projection)?;

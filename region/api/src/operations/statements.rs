@@ -22,7 +22,7 @@ pub(super) struct Bound {
 impl Bound {
     /// Finds a statement's table.
     pub(super) fn of<E: Engine>(api: &Api<E>, statement: Statement) -> Result<Self, ApiError> {
-        let table = api.tables.table(api.table_of(statement.table())?)?;
+        let table = api.tables.table(&api.table_of(statement.table())?)?;
         Ok(Self { statement, table })
     }
 }

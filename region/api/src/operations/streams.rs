@@ -1,7 +1,7 @@
 //! What the operations on streams have in common: ARNs, shard iterators' texts, errors.
 
 use geodynamo_storage::Engine;
-use geodynamo_table::{RECORDS_MAX, StreamError, StreamName};
+use geodynamo_table::{RECORDS_MAX, StreamError, StreamName, is_account};
 
 use crate::{Api, errors::ApiError};
 
@@ -12,22 +12,35 @@ const ITERATOR_SEPARATOR: &str = "|1|";
 
 /// A stream's ARN.
 pub(super) fn stream_arn<E: Engine>(api: &Api<E>, name: &StreamName) -> String {
-    format!("{}/stream/{}", api.table_arn(&name.table), name.label())
+    format!("{}/stream/{}", api.tables.local().table_arn(&name.table), name.label())
 }
 
-/// The stream that an ARN names: `arn:aws:dynamodb:region:account:table/name/stream/label`. As with tables, a region
-/// answers for its own streams, whatever region and account the ARN names.
-pub(crate) fn stream_of_arn(arn: &str) -> Result<StreamName, ApiError> {
+impl<E: Engine> Api<E> {
+    /// The stream that an ARN names. A region answers for its own streams, whatever region the ARN names.
+    pub(crate) fn stream_of_arn(&self, arn: &str) -> Result<StreamName, ApiError> {
+        let (account, mut name) = stream_of_arn(arn)?;
+        let stored = self.stored_in(account, &name.table);
+        name.table = stored.map_err(|_| ApiError::stream_not_found(arn))?.into_owned();
+        Ok(name)
+    }
+}
+
+/// The account and the stream in an ARN, `arn:aws:dynamodb:region:account:table/name/stream/label`: the table's name is the one
+/// that clients know.
+fn stream_of_arn(arn: &str) -> Result<(&str, StreamName), ApiError> {
     let mut parts = arn.splitn(6, ':');
     let (prefix, service) = (parts.next(), parts.nth(1));
-    let path = parts.nth(2).and_then(|resource| resource.strip_prefix("table/"));
+    let account = parts.nth(1).filter(|account| is_account(account));
+    let account = account.ok_or_else(|| ApiError::invalid_stream_arn(arn))?;
+    let path = parts.next().and_then(|resource| resource.strip_prefix("table/"));
     let (table, label) = path
         .filter(|_| prefix == Some("arn") && service == Some("dynamodb"))
         .and_then(|path| path.split_once("/stream/"))
         .filter(|(table, _)| !table.is_empty())
         .ok_or_else(|| ApiError::invalid_stream_arn(arn))?;
     // A label that is no time is one that no stream has.
-    StreamName::of(table, label).ok_or_else(|| ApiError::stream_not_found(arn))
+    let name = StreamName::of(table, label).ok_or_else(|| ApiError::stream_not_found(arn))?;
+    Ok((account, name))
 }
 
 /// An iterator's text: the stream's ARN, then what the shard is read by.
@@ -77,7 +90,7 @@ mod tests {
     fn streams_of_arns() {
         let check = |arn: &str, expect: Result<(&str, u64), &str>| {
             let found = stream_of_arn(arn);
-            let found = found.as_ref().map(|name| (name.table.as_str(), name.label_ms));
+            let found = found.as_ref().map(|(_, name)| (name.table.as_str(), name.label_ms));
             assert_eq!(found.map_err(|error| error.name()), expect, "{arn}");
         };
         let arn = |rest: &str| format!("arn:aws:dynamodb:us-east-1:000000000000:{rest}");

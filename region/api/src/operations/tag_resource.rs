@@ -9,7 +9,7 @@ use crate::{Api, errors::ApiError, generated::TagResourceInput};
 /// Sets tags of a table.
 pub(super) async fn tag_resource<E: Engine>(api: &Api<E>, input: TagResourceInput) -> Answer {
     let arn = input.resource_arn.unwrap_or_default();
-    let name = api.tagged_table(&arn)?;
+    let name = &*api.tagged_table(&arn)?;
     let tags = tags(input.tags.unwrap_or_default())?;
     if tags.is_empty() {
         return Err(ApiError::validation("Atleast one Tag needs to be provided as Input."));

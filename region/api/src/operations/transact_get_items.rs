@@ -39,7 +39,7 @@ pub(super) async fn transact_get_items<E: Engine>(api: &Api<E>, input: TransactG
     let projections = gets.iter().map(projected).collect::<Result<Vec<_>, _>>()?;
     let mut wanted = Vec::with_capacity(gets.len());
     for get in gets {
-        let table = api.tables.table(api.table_name(&get.table_name)?)?;
+        let table = api.tables.table(&api.table_name(&get.table_name)?)?;
         wanted.push((table, get.key.unwrap_or_default()));
     }
     let found = api.tables.writes().transact_get(&wanted).await?;

@@ -5,7 +5,7 @@ use geodynamo_expression::{Condition, Parameter, Update};
 use geodynamo_item::{AttributeValue, Item, size};
 use geodynamo_json::Writer;
 use geodynamo_storage::Engine;
-use geodynamo_table::{ClientToken, ITEM_BYTES_MAX, Table, TransactAction, TransactWrite};
+use geodynamo_table::{ClientToken, ITEM_BYTES_MAX, Table, TransactAction, TransactWrite, given_name};
 
 use super::{
     Answer,
@@ -39,7 +39,7 @@ pub(super) async fn transact_write_items<E: Engine>(api: &Api<E>, input: Transac
     let token = input
         .client_request_token
         .as_deref()
-        .map(|text| ClientToken::new(text, &parameters(&input.transact_items)));
+        .map(|text| ClientToken::new(&api.token(text), &parameters(&input.transact_items)));
     let actions = plan(api, input.transact_items.unwrap_or_default())?;
     let collections = collections(&actions, &input.return_item_collection_metrics);
     let done = api.tables.writes().transact_write(actions, token.as_ref()).await?;
@@ -138,7 +138,7 @@ fn plan<E: Engine>(api: &Api<E>, items: Vec<TransactWriteItem>) -> Result<Vec<Tr
     let mut planned = Vec::with_capacity(items.len());
     for (item, ((update, condition), values_bytes, old_on_failure)) in items.into_iter().zip(parsed) {
         planned.push(TransactWrite {
-            table: api.tables.table(api.table_name(Parts::of(&item)?.table)?)?,
+            table: api.tables.table(&api.table_name(Parts::of(&item)?.table)?)?,
             action: action(item, update),
             condition,
             values_bytes,
@@ -188,7 +188,10 @@ async fn metrics<E: Engine>(
     let mut metrics: BTreeMap<CompactString, Vec<_>> = BTreeMap::new();
     for (table, partition) in collections {
         let of_collection = collection_metrics(api, &table, Some(partition)).await?;
-        metrics.entry(table.name().into()).or_default().extend(of_collection);
+        metrics
+            .entry(given_name(table.name()).into())
+            .or_default()
+            .extend(of_collection);
     }
     Ok(metrics)
 }

@@ -1,9 +1,12 @@
 //! What exports and imports are shown as.
 
 use compact_str::CompactString;
+use geodynamo_storage::Engine;
 
 use super::{describe::seconds, export_filter::specification};
 use crate::{
+    Api,
+    authorize::account_of,
     errors::ApiError,
     generated::{
         CsvOptions, ExportDescription, ImportTableDescription, IncrementalExportSpecification, InputFormatOptions,
@@ -109,6 +112,12 @@ fn failure(state: &JobState) -> (Option<CompactString>, Option<CompactString>) {
         JobState::Failed(code, message) => (Some(code.as_str().into()), Some(message.as_str().into())),
         JobState::InProgress | JobState::Completed => (None, None),
     }
+}
+
+/// Those of the callers' account.
+pub(super) fn of_account<E: Engine, T>(api: &Api<E>, mut all: Vec<T>, arn: impl Fn(&T) -> &String) -> Vec<T> {
+    all.retain(|job| account_of(arn(job)) == &*api.account);
+    all
 }
 
 /// A page of jobs behind a token, which is the ARN of the last one before, and the next page's token.

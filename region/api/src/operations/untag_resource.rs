@@ -9,7 +9,7 @@ use crate::{Api, errors::ApiError, generated::UntagResourceInput};
 /// Takes tags of a table away.
 pub(super) async fn untag_resource<E: Engine>(api: &Api<E>, input: UntagResourceInput) -> Answer {
     let arn = input.resource_arn.unwrap_or_default();
-    let name = api.tagged_table(&arn)?;
+    let name = &*api.tagged_table(&arn)?;
     let keys = tag_keys(input.tag_keys.unwrap_or_default())?;
     if keys.is_empty() {
         return Err(ApiError::validation(

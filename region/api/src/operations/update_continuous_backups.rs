@@ -12,7 +12,7 @@ pub(super) async fn update_continuous_backups<E: Engine>(
     api: &Api<E>,
     input: &UpdateContinuousBackupsInput,
 ) -> Result<UpdateContinuousBackupsOutput, ApiError> {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let wanted = input.point_in_time_recovery_specification.as_ref();
     let enabled = wanted
         .and_then(|wanted| wanted.point_in_time_recovery_enabled)

@@ -1,6 +1,6 @@
 use geodynamo_expression::{Parameter, Update};
 use geodynamo_storage::Engine;
-use geodynamo_table::WriteOptions;
+use geodynamo_table::{WriteOptions, given_name};
 
 use super::{
     Answer,
@@ -60,7 +60,7 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
     };
     context.finish()?;
 
-    let table = api.tables.table(api.table_name(&input.table_name)?)?;
+    let table = api.tables.table(&api.table_name(&input.table_name)?)?;
     let key = input.key.unwrap_or_default();
     let returns = input.return_values.as_deref().unwrap_or("NONE");
     let options = WriteOptions {
@@ -88,7 +88,11 @@ pub(super) async fn update_item<E: Engine>(api: &Api<E>, input: UpdateItemInput)
     let collection = collection_key(&table, &input.return_item_collection_metrics, &key);
     Ok(encode(&UpdateItemOutput {
         attributes: unless_empty(attributes),
-        consumed_capacity: consumed(table.name(), &input.return_consumed_capacity, &written.capacity),
+        consumed_capacity: consumed(
+            given_name(table.name()),
+            &input.return_consumed_capacity,
+            &written.capacity,
+        ),
         item_collection_metrics: collection_metrics(api, &table, collection).await?,
     }))
 }

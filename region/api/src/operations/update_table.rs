@@ -35,7 +35,7 @@ pub(super) async fn update_table<E: Engine>(
     let mode = input.global_table_settings_replication_mode.as_deref();
     let asks_for_what_is = mode == Some(SETTINGS_REPLICATION) || input.sse_specification.is_some();
 
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     let current = api.tables.describe(name)?;
     let wanted = input.stream_specification.as_ref();
     let mut update = UpdateTable {

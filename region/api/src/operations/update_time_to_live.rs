@@ -11,7 +11,7 @@ pub(super) async fn update_time_to_live<E: Engine>(
     api: &Api<E>,
     input: UpdateTimeToLiveInput,
 ) -> Result<UpdateTimeToLiveOutput, ApiError> {
-    let name = api.table_name(&input.table_name)?;
+    let name = &*api.table_name(&input.table_name)?;
     // Required by the model, like both its members, so it is there.
     let specification = input.time_to_live_specification.unwrap_or_default();
     let enabled = specification.enabled.unwrap_or_default();

@@ -143,7 +143,7 @@ pub(crate) fn answer(cx: &Context<'_>, changes: &mut Changes) -> Result<Structur
 
 impl Context<'_> {
     pub(crate) fn state(&self) -> &State {
-        &self.snapshot.state
+        self.snapshot.accounts.state(&self.account)
     }
 
     /// The principal that the call names.
@@ -157,7 +157,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn account(&self) -> &str {
-        &self.core.account
+        &self.account
     }
 }
 

@@ -5,17 +5,19 @@ pub(crate) mod identity;
 pub(crate) mod jwt;
 mod web_identity;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_policy::{CallerKind, PolicyKind};
 
 use crate::{
+    accounts::is_id,
     authorize::CallKeys,
-    call::Context,
+    call::{Call, Context},
     ids::{self, Prefix},
     operations::parse_policy,
     query::{
         error::{IamError, Result},
+        shape::Operation,
         value::{Structure, Value},
     },
     session::Session,
@@ -27,6 +29,18 @@ const SESSION_S: i64 = 12 * 3600;
 const ROOT_SESSION_S: i64 = 3600;
 /// All session policies and tags of a session together, in bytes. AWS packs them first.
 const PACKED_BYTES_MAX: usize = 8 * 1024;
+
+/// The account that a call of either service is about: of a role that is to be assumed, that which its ARN names, else the
+/// caller's.
+pub(crate) fn account(call: &Call<'_>, operation: &Operation, input: &Structure) -> Arc<str> {
+    let role = input
+        .text("RoleArn")
+        .filter(|_| operation.name.starts_with("AssumeRole"));
+    let named = role
+        .and_then(|arn| arn.split(':').nth(4))
+        .filter(|account| is_id(account));
+    named.map_or_else(|| Arc::clone(&call.caller.account), Into::into)
+}
 
 /// Answers a call to STS.
 pub(crate) async fn answer(cx: &Context<'_>) -> Result<Structure> {
@@ -84,6 +98,7 @@ fn new_session(cx: &Context<'_>, duration_s: i64) -> Result<Session> {
         secret: ids::secret()?,
         issued: cx.call.now_unix_s,
         expires: cx.call.now_unix_s.saturating_add(duration_s),
+        account: (*cx.account != *cx.core.account).then(|| cx.account.to_string()),
         principal: String::new(),
         name: None,
         documents: Vec::new(),

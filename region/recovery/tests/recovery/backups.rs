@@ -26,6 +26,7 @@ async fn available(world: &World, arn: &str) -> Backup {
 
 fn all() -> BackupFilter {
     BackupFilter {
+        account: None,
         table: None,
         kind: None,
         from_ms: None,
@@ -95,6 +96,7 @@ async fn lists_are_filtered_and_paged() {
     };
     assert_eq!(list(all()).await, ("b0 b1 b2 b3 b4 b5".into(), None));
     let of_table = BackupFilter {
+        account: None,
         table: Some("u".into()),
         ..all()
     };

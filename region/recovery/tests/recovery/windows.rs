@@ -178,6 +178,7 @@ async fn a_deleted_table_comes_back() {
     assert!(world.tables.table_named("t").is_err());
     let arn = "arn:aws:dynamodb:a:000000000000:table/t".to_owned();
     let filter = BackupFilter {
+        account: None,
         table: Some("t".into()),
         kind: Some(BackupKind::System),
         from_ms: None,

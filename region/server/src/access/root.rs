@@ -37,11 +37,14 @@ pub(super) fn given(file: Option<&Path>) -> Result<Option<CredentialEntry>, Acce
 /// Shows a key that was made, once.
 pub(super) fn show(account: &str, key: &RootKey) {
     // Without a standard error there is nobody to show it to; a further region, or `[[credentials]]`, helps then.
-    let _ = writeln!(
-        io::stderr(),
+    let _ = io::stderr().write_all(shown(account, key).as_bytes());
+}
+
+/// What a person is told of a key that was made, in lines.
+pub(crate) fn shown(account: &str, key: &RootKey) -> String {
+    format!(
         "geodynamo: the root user of account {account} has a new access key, which is shown only now:\n\
-         AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}",
-        key.access_key_id,
-        key.secret_access_key
-    );
+         AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n",
+        key.access_key_id, key.secret_access_key
+    )
 }

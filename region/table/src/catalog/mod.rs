@@ -19,7 +19,9 @@ use crate::{
     local::{Local, system::SYSTEM_IDS},
     log::Logs,
     rows::SystemRows,
-    schema::{Definition, IndexKind, IndexStatus, Stream, StreamView, TableClass, Tags, name_taken},
+    schema::{
+        Definition, IndexKind, IndexStatus, Stream, StreamView, TableClass, Tags, accounts::given_name, name_taken,
+    },
     sealing,
     streams::Streams,
     table::{
@@ -112,10 +114,10 @@ impl<E: Engine> Catalog<E> {
         {
             return Err(TableError::ResourceInUse(format!(
                 "Table already exists: {}",
-                create.name
+                given_name(&create.name)
             )));
         }
-        if directory.by_name.len() >= TABLES_MAX {
+        if self.local.count_of(self.local.owner(&create.name)) >= TABLES_MAX {
             return Err(TableError::LimitExceeded(format!(
                 "Subscriber limit exceeded: Tables per account: {TABLES_MAX}"
             )));

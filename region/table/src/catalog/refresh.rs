@@ -43,7 +43,7 @@ impl<E: Engine> Catalog<E> {
         self.refresh_locked(table).await
     }
 
-    /// Like [`Tables::refresh`], for a caller that holds the catalog's lock.
+    /// Like [`Catalog::refresh`], for a caller that holds the catalog's lock.
     pub(crate) async fn refresh_locked(&self, id: u64) -> Result<()> {
         let registers = self.load_registers_of(id).await?;
         let before = self.local.directory.load_full();

@@ -2,7 +2,7 @@
 //!
 //! It is derived from the items and kept by one function of the change ([`maintain`]), whoever made it: a client, a link, a
 //! copy. Where the engine spans groups an item's entry changes in the item's own commit; where it does not, a new entry is
-//! committed before the item and an old one taken away after it (see `Tables::commit`). So an item that expires always has
+//! committed before the item and an old one taken away after it (see `Writes::commit`). So an item that expires always has
 //! its entry. The reverse need not hold: an entry may be stale, which costs the sweeper one look.
 //!
 //! An entry's key is `[space][table][due, milliseconds since the Unix epoch][item key]`, its value empty. What is due is

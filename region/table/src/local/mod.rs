@@ -2,6 +2,7 @@
 //!
 //! It knows of no part that stands on it.
 
+mod accounts;
 pub(crate) mod counts;
 pub(crate) mod directory;
 pub(crate) mod ends;

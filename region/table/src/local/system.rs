@@ -5,7 +5,7 @@
 //! writer wins, row by row. The rows of a table are one group, so that one change of several rows is one commit on any engine.
 //!
 //! The catalog is the first of them (see `registers.rs`). Its rows are read here in this crate; those of the others
-//! through [`Tables::system_rows`] and its like.
+//! through [`crate::SystemRows::system_rows`] and its like.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

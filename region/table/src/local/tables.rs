@@ -79,7 +79,7 @@ impl<E: Engine> Local<E> {
             .ok_or_else(|| TableError::no_table_named(name))
     }
 
-    /// Names behind `after`, at most `limit`; and the last of them if there are more.
+    /// The catalog's names behind `after`, of all accounts, at most `limit`; and the last of them if there are more.
     pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<String>, Option<String>) {
         use std::ops::Bound;
         let directory = self.directory.load();
@@ -152,11 +152,10 @@ impl<E: Engine> Local<E> {
     }
 
     pub(crate) fn throttle_of(&self, table: &Table) -> Box<Throttle> {
-        let (region, account) = (self.region(), self.account());
-        let arn = format!("arn:aws:dynamodb:{region}:{account}:table/{}", table.name());
+        let arn = self.table_arn(table.name());
         Throttle::of(
             table,
-            region,
+            self.region(),
             &arn,
             &self.options.throttle,
             &self.options.time,

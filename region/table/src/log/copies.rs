@@ -1,7 +1,7 @@
 //! What whoever keeps a copy of a table elsewhere, such as in a warehouse, needs of it: for each change, the item as it became.
 //!
-//! A copy begins with a snapshot ([`Tables::snapshot_of`]) and goes on with the changes behind its cut. Changes of a table that
-//! is copied carry the new item ([`Tables::copy_changes_of`]), and its change logs are held until they have been read
+//! A copy begins with a snapshot ([`crate::Logs::snapshot_of`]) and goes on with the changes behind its cut. Changes of a table that
+//! is copied carry the new item ([`crate::Logs::copy_changes_of`]), and its change logs are held until they have been read
 //! ([`LogHolder`]).
 //!
 //! [`LogHolder`]: crate::recovery::LogHolder

@@ -22,7 +22,7 @@ use crate::{
     log::holders::Holders,
 };
 
-/// The most records of a log that [`Tables::oldest_unapplied`] looks through for one of this replica's own.
+/// The most records of a log that [`crate::Logs::oldest_unapplied`] looks through for one of this replica's own.
 const UNAPPLIED_ROWS: usize = 256;
 /// The most bytes, likewise.
 const UNAPPLIED_BYTES: usize = 1 << 20;

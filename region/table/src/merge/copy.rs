@@ -132,7 +132,7 @@ impl<E: Engine> Merge<E> {
         Some(stored.unwrap_or(Position::START))
     }
 
-    /// The cursor for a log that a peer offers: that of [`Tables::cursor`], if the peer is a member of the table.
+    /// The cursor for a log that a peer offers: that of [`crate::Merge::cursor`], if the peer is a member of the table.
     pub fn cursor_of(&self, peer: &Peer, info: &LogInfo) -> Option<Position> {
         let table = self.local.replicated(info.table.0)?;
         let is_its = info.origin == peer.replica && self.is_member(&table, peer);

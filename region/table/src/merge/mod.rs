@@ -254,7 +254,7 @@ impl<E: Engine> Merge<E> {
         }
     }
 
-    /// Merges a copy's rows, parted by [`Tables::admit`]: like a batch, but with a mark of how far the copy has come in place of a cursor.
+    /// Merges a copy's rows, parted by [`crate::Merge::admit`]: like a batch, but with a mark of how far the copy has come in place of a cursor.
     pub(crate) async fn apply_copy(
         &self,
         table: &Table,

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use geodynamo_replicator_core::Millis;
 
 use super::{Restore, TableSettings};
-use crate::{CreateTable, Description, TableError};
+use crate::{CreateTable, Description, TableError, schema::accounts::given_name};
 
 /// The longest window of point-in-time recovery, in days, which is also the usual one.
 pub const RECOVERY_PERIOD_DAYS_MAX: u32 = 35;
@@ -133,6 +133,8 @@ pub struct Backup {
 /// Which backups to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupFilter {
+    /// Only of tables of this account; of all where none is told.
+    pub account: Option<String>,
     /// Only of the table with this name.
     pub table: Option<String>,
     /// Only of this kind.
@@ -183,13 +185,13 @@ pub struct Restorable {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecoveryError {
     /// `TableNotFoundException`: there is no table of this name.
-    #[error("Table not found: {0}")]
+    #[error("Table not found: {}", given_name(.0))]
     TableNotFound(String),
     /// `TableInUseException` with this message.
     #[error("{0}")]
     TableInUse(String),
     /// `TableAlreadyExistsException`: the target's name is taken.
-    #[error("Table already exists: {0}")]
+    #[error("Table already exists: {}", given_name(.0))]
     TableAlreadyExists(String),
     /// `BackupNotFoundException`: there is no backup of this ARN.
     #[error("Backup not found: {0}")]
@@ -204,7 +206,7 @@ pub enum RecoveryError {
     #[error("{0}")]
     ContinuousBackupsUnavailable(String),
     /// `PointInTimeRecoveryUnavailableException`: it is not on for the table of this name.
-    #[error("Point in time recovery is not enabled for table '{0}'")]
+    #[error("Point in time recovery is not enabled for table '{}'", given_name(.0))]
     PointInTimeRecoveryUnavailable(String),
     /// `InvalidRestoreTimeException`: the moment is not in the window.
     #[error(

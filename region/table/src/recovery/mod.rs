@@ -1,8 +1,8 @@
 //! What backups and restores need of tables, and the words in which the API asks for them.
 //!
 //! Who keeps an archive does three things with tables. He holds their change logs until he has read them
-//! ([`LogHolder`]), he takes moments of them ([`Tables::cut`], [`Tables::snapshot_of`]), and he makes tables anew from what
-//! he kept ([`Tables::create_restored`]). The API reaches him through [`Recovery`], so that it knows of no archive.
+//! ([`LogHolder`]), he takes moments of them ([`crate::Logs::cut`], [`crate::Logs::snapshot_of`]), and he makes tables anew from what
+//! he kept ([`crate::Loads::create_restored`]). The API reaches him through [`Recovery`], so that it knows of no archive.
 //!
 //! # A table's state at a moment
 //! Every change tells when it was committed here ([`commit_time`]). All changes of one commit, so all of a transaction, have
@@ -10,9 +10,6 @@
 //! of each key the last change, in the order of the log, that was committed at that moment or before.
 //!
 //! [`commit_time`]: geodynamo_replicator_core::Change::commit_time
-//! [`Tables::cut`]: crate::Tables::cut
-//! [`Tables::snapshot_of`]: crate::Tables::snapshot_of
-//! [`Tables::create_restored`]: crate::Tables::create_restored
 
 mod door;
 pub(crate) mod imports;

@@ -62,7 +62,7 @@ impl<E: Engine> SystemRows<E> {
         self.commit_system_rows(table.id(), changes).await
     }
 
-    /// Changes whenever rows of a system table were merged from another region; see [`Tables::system_merged`].
+    /// Changes whenever rows of a system table were merged from another region; see [`crate::SystemRows::system_merged`].
     pub fn system_changes(&self, table: SystemTable) -> watch::Receiver<u64> {
         match self.local.system().changed.get(&table.id()) {
             Some(changed) => changed.version.subscribe(),

@@ -1,5 +1,6 @@
 //! What a table is made of: keys, indexes, settings. These are what the catalog's registers hold.
 
+pub(crate) mod accounts;
 pub mod capacity;
 pub(crate) mod date;
 

@@ -54,9 +54,15 @@ pub struct Shard {
 }
 
 impl<E: Engine> Streams<E> {
-    /// The streams of the region, or of one table's name, behind one of them; at most `limit`. A table that has replicas in
+    /// The streams of an account in the region, or of one table's name, behind one of them; at most `limit`. A table that has replicas in
     /// other regions has two: of its changes, and of its conflicts.
-    pub fn list_streams(&self, table: Option<&str>, after: Option<StreamName>, limit: usize) -> StreamPage {
+    pub fn list_streams_of(
+        &self,
+        account: &str,
+        table: Option<&str>,
+        after: Option<StreamName>,
+        limit: usize,
+    ) -> StreamPage {
         let first = (table.unwrap_or_default().to_owned(), 0);
         let from = after.as_ref().map(|after| (after.table.clone(), after.label_ms));
         let from = from.filter(|from| *from >= first).unwrap_or(first);
@@ -66,6 +72,7 @@ impl<E: Engine> Streams<E> {
             let names = state.names.range((Bound::Included(from), Bound::Unbounded));
             names
                 .take_while(|((name, _), _)| table.is_none_or(|table| table == *name))
+                .filter(|((name, _), _)| self.local.owner(name) == account)
                 .take(limit.saturating_add(2))
                 .map(|(name, id)| (name.clone(), *id))
                 .collect()
@@ -88,6 +95,11 @@ impl<E: Engine> Streams<E> {
             streams: streams.by_ref().take(limit).collect(),
             more: streams.next().is_some(),
         }
+    }
+
+    /// The streams of the cluster's own account; see [`crate::Streams::list_streams_of`].
+    pub fn list_streams(&self, table: Option<&str>, after: Option<StreamName>, limit: usize) -> StreamPage {
+        self.list_streams_of(self.local.account(), table, after, limit)
     }
 
     /// Describes a stream, with its shards behind one of them, or the children of one of them; at most `limit`.

@@ -1,7 +1,7 @@
 //! Kinesis streaming destinations: the words in which the API asks for them, and what whoever serves them needs of tables.
 //!
 //! A destination gets every change of a table with the item before and after, whatever the table's stream shows. So its table's
-//! changes carry both ([`Tables::feed`]), and its change logs are held until they are delivered ([`LogHolder`]).
+//! changes carry both ([`crate::Streams::feed`]), and its change logs are held until they are delivered ([`LogHolder`]).
 //!
 //! [`LogHolder`]: crate::recovery::LogHolder
 

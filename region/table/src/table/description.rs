@@ -6,6 +6,7 @@ use geodynamo_replicator_core::Millis;
 
 use crate::{
     EncryptionDescription, Table,
+    schema::accounts::given_name,
     schema::{
         Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream,
         TableClass, Throughput,
@@ -117,7 +118,7 @@ impl ReplicaDescription {
             .entry
             .failure
             .filter(|_| self.entry.status == ReplicaStatus::Failed);
-        failure.map(|failure| failure.text(table))
+        failure.map(|failure| failure.text(given_name(table)))
     }
 }
 

@@ -151,7 +151,7 @@ impl<E: Engine> Verify<E> {
     }
 
     /// The verification that this region should begin with another one now, if there is one. It is under way from here on,
-    /// until [`Tables::verify_ended`] is told of its end.
+    /// until [`crate::Verify::verify_ended`] is told of its end.
     pub fn verification_due(&self, peer: &str) -> Option<VerifyOrder> {
         let now = self.local.orderer().time.now_ms();
         let all = &self.verifications;

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use geodynamo_item::{AttributeType, AttributeValue, Item, Number, size};
 use geodynamo_storage::Engine;
-use geodynamo_table::{ITEM_BYTES_MAX, Table, Tables, WriteOptions, schema::KeyAttribute};
+use geodynamo_table::{ITEM_BYTES_MAX, Table, Tables, WriteOptions, is_given_name, schema::KeyAttribute};
 use serde_json::{Map, Value, json};
 
 use super::{GivenUp, NOTE_ATTRIBUTES, PAYLOAD, destination::Failed};
@@ -28,7 +28,7 @@ impl<'a> TableArn<'a> {
             return None;
         };
         let name = resource.strip_prefix("table/")?;
-        (!name.is_empty() && !name.contains('/')).then_some(Self { region, account, name })
+        (!name.is_empty() && !name.contains('/') && is_given_name(name)).then_some(Self { region, account, name })
     }
 }
 

@@ -168,6 +168,8 @@ impl<E: Engine> Recoveries<E> {
                 tokio::time::sleep(RETAIN_EVERY).await;
                 let worked = this.retain().await;
                 this.report("taking away what is too old in the archive", worked);
+                let worked = this.archive_inaccessible().await;
+                this.report("archiving a table whose key is away", worked);
             }
         }));
     }

@@ -163,6 +163,12 @@ impl<E: Engine> Recovery for Recoveries<E> {
                     self.options.restores_max
                 )));
             }
+            let job: Job = unpack("a restore", &from.restore.job)?;
+            // What of the archive cannot be read, the restore tells.
+            if let Ok(Some(sealed)) = self.sealed_of(&job).await {
+                // A key that is still away is the caller's to see to.
+                self.tables.opener(&sealed).await?;
+            }
             let created = self.tables.create_restored(create, &from.restore).await;
             let description = created.map_err(|error| match error {
                 TableError::ResourceInUse(_) => RecoveryError::TableAlreadyExists(name),

@@ -72,6 +72,7 @@ mod trouble;
 mod upkeep;
 mod wal;
 
+pub use ingest::loads_of;
 pub use layout::FORMAT;
 pub use metrics::RocksMetrics;
 pub use options::RocksOptions;

@@ -16,6 +16,7 @@ pub mod throughput;
 
 mod apply;
 mod backfill;
+mod bulk;
 mod catalog;
 mod classes;
 mod collections;
@@ -75,6 +76,7 @@ pub mod usage;
 mod verify;
 mod write;
 
+pub use bulk::{ImportLoad, RestoreLoad};
 pub use capacity::Capacity;
 pub use catalog::{CreateTable, NewIndex, TABLES_MAX, TAGS_MAX, UpdateTable};
 pub use collections::COLLECTION_BYTES_MAX;

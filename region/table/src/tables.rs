@@ -242,6 +242,7 @@ impl<E: Engine> Tables<E> {
                 counts.show(&table);
             }
         }
+        tables.forget_loads()?;
         stats::count_in_background(&tables);
         Ok(tables)
     }

@@ -23,6 +23,11 @@ mod sorter;
 
 /// What the folder of all loads adds to the store's name.
 const EXTENSION: &str = "loads";
+/// The folder of a store's loads. Without it they begin anew.
+pub fn loads_of(store: &Path) -> PathBuf {
+    disk::beside(store, EXTENSION)
+}
+
 /// A load writes no more while the file system has less room than this: who serves clients goes first.
 const ROOM_MIN_BYTES: u64 = 2 * ROOM_BACK_BYTES;
 
@@ -62,7 +67,7 @@ impl Door {
     }
 
     fn folder(&self) -> PathBuf {
-        disk::beside(&self.0.store, EXTENSION)
+        loads_of(&self.0.store)
     }
 
     fn folder_of(&self, load: u64) -> PathBuf {

@@ -48,6 +48,9 @@ pub(crate) struct Encryption {
     /// Whether there may be rows that are not sealed as they are to be.
     #[serde(rename = "r", default)]
     pub(crate) rewrite: bool,
+    /// Since when the key is away, in milliseconds since the Unix epoch, if it is: it outlives a restart.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) away_ms: Option<Millis>,
 }
 
 /// A data key, wrapped.
@@ -136,7 +139,7 @@ async fn wrap_key(
     blocking(asking).await
 }
 
-async fn unwrap_key(
+pub(crate) async fn unwrap_key(
     masters: &Arc<dyn MasterKeys>,
     sealed: &SealedKey,
 ) -> std::result::Result<(KeyId, Secret), SealError> {
@@ -164,7 +167,11 @@ impl Table {
     pub(crate) fn describe_encryption(&self, region: &str) -> Option<EncryptionDescription> {
         let encryption = self.registers.encryption.get(region)?;
         let master = encryption.master.clone()?;
-        let away = self.live.key.away_since();
+        let away = self
+            .live
+            .key
+            .away_since()
+            .map(|since| encryption.away_ms.unwrap_or(since));
         Some(EncryptionDescription {
             master,
             updating: encryption.step() != Step::Rest,
@@ -174,7 +181,7 @@ impl Table {
 }
 
 impl<E: Engine> Tables<E> {
-    fn masters(&self) -> Result<&Arc<dyn MasterKeys>> {
+    pub(crate) fn masters(&self) -> Result<&Arc<dyn MasterKeys>> {
         let none = || TableError::Validation("KMS validation error: this region has no key service for tables".into());
         self.master_keys.as_ref().ok_or_else(none)
     }
@@ -193,6 +200,7 @@ impl<E: Engine> Tables<E> {
             master: Some(master.to_owned()),
             key: Some(sealed),
             rewrite: false,
+            away_ms: None,
         };
         Ok((Setting::Encryption(self.region().into()), Some(pack(&encryption)?)))
     }
@@ -208,6 +216,7 @@ impl<E: Engine> Tables<E> {
             master: master.map(str::to_owned),
             key: before.and_then(|before| before.key.clone()),
             rewrite: before.is_some_and(|before| before.rewrite),
+            away_ms: before.and_then(|before| before.away_ms),
         };
         match master {
             None => encryption.rewrite = true,
@@ -296,8 +305,17 @@ pub(crate) fn replica_key(table: &Table, region: &str, master: &str) -> Result<C
         rewrite: before.is_some_and(|before| before.rewrite)
             || (key.is_none() && table.registers.answers.contains_key(region)),
         key,
+        away_ms: before.and_then(|before| before.away_ms),
     };
     Ok((Setting::Encryption(region.to_owned()), Some(pack(&encryption)?)))
+}
+
+/// What is told of rows whose key cannot be had: that it is refused, or that it may be had later.
+pub(crate) fn not_opened(error: &SealError) -> TableError {
+    match error {
+        SealError::Service { .. } => TableError::Storage(geodynamo_storage::StorageError::KeyAway),
+        error => refused(error),
+    }
 }
 
 /// What a request is told whose key cannot be had.
@@ -332,6 +350,7 @@ mod tests {
                 master: master.map(str::to_owned),
                 key: under.map(key),
                 rewrite,
+                away_ms: None,
             };
             assert_eq!(encryption.step(), wanted, "{encryption:?}");
             let packed = pack(&encryption).unwrap();

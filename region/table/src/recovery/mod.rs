@@ -18,6 +18,7 @@ mod cut;
 mod door;
 mod holders;
 mod load;
+mod sealed;
 mod settings;
 
 pub use cut::{Cut, Row, TableSnapshot};
@@ -27,5 +28,7 @@ pub use door::{
 };
 pub(crate) use holders::Holders;
 pub use holders::LogHolder;
+pub(crate) use load::mark_key as restore_mark_key;
 pub use load::{LoadMark, Restoring};
+pub use sealed::{KEY_AWAY_MAX_MS, Opener, SealedRows};
 pub use settings::{PointInTime, Restore, TableSettings};

@@ -76,6 +76,8 @@ impl<E: Engine> Recoveries<E> {
     }
 
     async fn load(&self, restoring: &Restoring) -> Result<u64> {
+        // The semaphore is never closed.
+        let _turn = self.load_turn.acquire().await.ok();
         let table = restoring.table;
         let job: Job = unpack("a restore", &restoring.restore.job)?;
         let (mut load, mut mark) = self.tables.take_up_restore(table).await?;

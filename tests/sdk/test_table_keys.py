@@ -3,6 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 from conftest import serve, table_definition, wait_until
+from test_aws_backup import ARCHIVE, ROLE, back_up, ended
 from test_key_services import kms  # noqa: F401 (a fixture)
 
 PLANTED = "planted-table-secret"
@@ -96,3 +97,50 @@ def refusals(client):
             client.create_table(**table_definition("refused", "pk", SSESpecification=specification))
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         client.describe_table(TableName="refused")
+
+
+def test_what_is_filled_in_bulk_is_sealed(kms, tmp_path):  # noqa: F811
+    """Imports and restores go past the log of commits: what they store is sealed all the same."""
+    proxy, _, (key, other) = kms
+    proxy.mode = "pass"
+    with serve(tmp_path, settings(proxy) + ARCHIVE) as region:
+        client, backup = region.client(), region.client("backup")
+        bucket = tmp_path / "data" / "s3" / "bucket"
+        bucket.mkdir(parents=True)
+        lines = (f'{{"Item":{{"pk":{{"S":"{number}"}},"text":{{"S":"{PLANTED}"}}}}}}\n' for number in range(3000))
+        (bucket / "items.json").write_text("".join(lines))
+        definition = table_definition("imported", "pk", SSESpecification={"Enabled": True, "KMSMasterKeyId": key})
+        arn = client.import_table(
+            S3BucketSource={"S3Bucket": "bucket"}, InputFormat="DYNAMODB_JSON", TableCreationParameters=definition
+        )["ImportTableDescription"]["ImportArn"]
+
+        def done():
+            shown = client.describe_import(ImportArn=arn)["ImportTableDescription"]
+            return shown if shown["ImportStatus"] != "IN_PROGRESS" else None
+
+        shown = wait_until(done, "the import ends")
+        assert (shown["ImportStatus"], shown["ImportedItemCount"]) == ("COMPLETED", 3000), shown
+        assert described(client, "imported")["ItemCount"] == 3000
+        assert client.get_item(TableName="imported", Key={"pk": {"S": "2999"}})["Item"]["text"]["S"] == PLANTED
+        assert planted_in(tmp_path) == []
+        backup.create_backup_vault(BackupVaultName="daily")
+        point = back_up(backup, "daily", described(client, "imported")["TableArn"])
+        metadata = backup.get_recovery_point_restore_metadata(BackupVaultName="daily", RecoveryPointArn=point)
+        assert metadata["RestoreMetadata"]["encryptionType"] == "KMS"
+        for table, asked, under in (
+            ("as-it-was", {}, key),
+            ("other", {"encryptionType": "KMS", "kmsMasterKeyArn": other}, other),
+            ("none", {"ENCRYPTIONTYPE": "Default", "kmsmasterkeyarn": "Not Applicable"}, None),
+        ):
+            asked["targetTableName"] = table
+            job = backup.start_restore_job(RecoveryPointArn=point, IamRoleArn=ROLE, Metadata=asked)
+            assert ended(backup.describe_restore_job, "Status", RestoreJobId=job["RestoreJobId"])["Status"] == "COMPLETED"
+            table = described(client, table)
+            assert table["ItemCount"] == 3000
+            assert table.get("SSEDescription", {}).get("KMSMasterKeyArn", "").endswith(under or "")
+            assert under or "SSEDescription" not in table
+        for asked in ({"encryptionType": "AES"}, {"kmsMasterKeyArn": key}, {"encryptionType": "Default", "kmsMasterKeyArn": key}):
+            with pytest.raises(ClientError, match="InvalidParameterValueException"):
+                backup.start_restore_job(
+                    RecoveryPointArn=point, IamRoleArn=ROLE, Metadata={"targetTableName": "refused", **asked}
+                )

@@ -350,12 +350,14 @@ impl<E: Engine> Shared<E> {
 
     pub(crate) async fn restore_metadata(&self, input: &Input) -> Result<Value> {
         let point = self.point(input).await?;
+        let key = point.backup.settings.master_key.as_deref();
         Ok(json!({
             "BackupVaultArn": self.vault_arn(&point.note.vault),
             "RecoveryPointArn": point.backup.arn,
             "RestoreMetadata": {
                 "originalTableName": point.backup.settings.name,
-                "encryptionType": "Default",
+                "encryptionType": if key.is_some() { "KMS" } else { "Default" },
+                "kmsMasterKeyArn": key.unwrap_or("Not Applicable"),
             },
             "ResourceType": RESOURCE_TYPE,
         }))

@@ -16,6 +16,13 @@ use crate::{
 
 /// The entry of a restore's metadata that names the table.
 const TARGET: &str = "targetTableName";
+/// Those that say under which key it is to be. Source: AWS Backup developer guide, "Restore a DynamoDB table".
+const ENCRYPTION: &str = "encryptionType";
+const KEY: &str = "kmsMasterKeyArn";
+/// What stands there where no key is named.
+const NO_KEY: &str = "Not Applicable";
+/// The key that is meant then: DynamoDB's own in KMS.
+const MANAGED_KEY: &str = "alias/aws/dynamodb";
 /// The longest name of a table.
 const NAME_LEN: std::ops::RangeInclusive<usize> = 3..=255;
 
@@ -27,13 +34,21 @@ fn status(state: JobState) -> &'static str {
     }
 }
 
+/// An entry of a restore's metadata, whose names have no case.
+fn entry<'a>(metadata: &'a Value, name: &str) -> Option<&'a str> {
+    let entries = metadata.as_object()?;
+    let found = entries.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.and_then(|(_, value)| value.as_str())
+}
+
 impl<E: Engine> Shared<E> {
     pub(crate) async fn start_restore(&self, input: &Input) -> Result<Value> {
         if text(input, "ResourceType").is_some_and(|kind| kind != RESOURCE_TYPE) {
             return Err(BackupError::invalid(format!("ResourceType must be {RESOURCE_TYPE}")));
         }
         let metadata = input.get("Metadata").unwrap_or(&Value::Null);
-        let target = metadata[TARGET].as_str();
+        let target = entry(metadata, TARGET);
+        let key = self.wanted_key(metadata)?;
         let target = target.ok_or_else(|| BackupError::missing(&format!("Metadata.{TARGET}")))?;
         let of_names = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
         if !NAME_LEN.contains(&target.len()) || !target.chars().all(of_names) {
@@ -59,7 +74,7 @@ impl<E: Engine> Shared<E> {
                 .cloned()
         };
         if let Some(there) = again {
-            if there.table != target || there.point != point.backup.arn {
+            if there.table != target || there.point != point.backup.arn || there.key != key {
                 return Err(BackupError::invalid(
                     "The idempotency token was used with other parameters",
                 ));
@@ -85,6 +100,7 @@ impl<E: Engine> Shared<E> {
             } else {
                 Default::default()
             },
+            key,
         };
         let id = job.job.id.clone();
         self.commit(vec![Row::Restore(job)], Vec::new()).await?;
@@ -92,13 +108,35 @@ impl<E: Engine> Shared<E> {
         Ok(json!({ "RestoreJobId": id }))
     }
 
+    /// The key that a restore's metadata asks for; none if they ask for nothing, `Some(None)` for none of the table's own.
+    fn wanted_key(&self, metadata: &Value) -> Result<Option<Option<String>>> {
+        let key = entry(metadata, KEY).filter(|key| !key.eq_ignore_ascii_case(NO_KEY));
+        match (entry(metadata, ENCRYPTION), key) {
+            (None, None) => Ok(None),
+            (Some("Default"), None) => Ok(Some(None)),
+            (Some("Default") | None, Some(_)) => Err(BackupError::invalid(format!(
+                "Metadata.{KEY} can only be specified with {ENCRYPTION} KMS"
+            ))),
+            (Some("KMS"), _) if !self.tables.has_master_keys() => {
+                Err(BackupError::invalid("This region has no key service for tables"))
+            }
+            (Some("KMS"), key) => Ok(Some(Some(key.unwrap_or(MANAGED_KEY).to_owned()))),
+            (Some(other), _) => Err(BackupError::invalid(format!(
+                "Metadata.{ENCRYPTION} must be Default or KMS, not {other}"
+            ))),
+        }
+    }
+
     /// Begins to restore.
-    pub(crate) async fn restore(&self, point: &Point, table: &str) -> Result<()> {
+    pub(crate) async fn restore(&self, point: &Point, job: &RestoreJob) -> Result<()> {
         let recoveries = self.recoveries()?;
         let from = recoveries
             .restorable(RestoreSource::Backup(point.backup.arn.clone()))
             .await?;
-        let create = from.settings.create(table);
+        let mut create = from.settings.create(&job.table);
+        if let Some(key) = &job.key {
+            create.master_key.clone_from(key);
+        }
         recoveries.restore(from, create).await?;
         Ok(())
     }

@@ -370,7 +370,7 @@ impl<E: Engine> Shared<E> {
         let begun = from.as_deref() == Some(&job.point);
         let result = match self.any_point(&job.point).await {
             _ if begun => Ok(()),
-            Ok(point) => self.restore(&point, &job.table).await,
+            Ok(point) => self.restore(&point, job).await,
             Err(error) => Err(error),
         };
         match result {

@@ -281,6 +281,23 @@ pub(crate) struct RestoreJob {
     /// Tags for the table once it is there.
     #[serde(rename = "t", default)]
     pub(crate) tags: Tags,
+    /// The master key that the table is to be under, or none of its own; none if it is to be as the backup's was.
+    #[serde(rename = "k", default, with = "told", skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Option<String>>,
+}
+
+/// What is told of a key: an empty text is none.
+mod told {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(key: &Option<Option<String>>, to: S) -> Result<S::Ok, S::Error> {
+        key.as_ref().map(|key| key.as_deref().unwrap_or_default()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+        let told = Option::<String>::deserialize(from)?;
+        Ok(told.map(|key| Some(key).filter(|key| !key.is_empty())))
+    }
 }
 
 /// A row.

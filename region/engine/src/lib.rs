@@ -11,7 +11,8 @@ use futures_util::future::Either;
 use geodynamo_cassandra::{CassandraEngine, CassandraSnapshot};
 use geodynamo_rocks::{RocksEngine, RocksSnapshot};
 use geodynamo_storage::{
-    Commit, Engine, Group, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass, StorageError,
+    Commit, Engine, Group, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
+    StorageError,
 };
 use tokio::sync::watch;
 
@@ -164,6 +165,13 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.classes(),
             Self::Cassandra(engine) => engine.classes(),
+        }
+    }
+
+    fn ingest(&self) -> IngestDoor {
+        match self {
+            Self::Rocks(engine) => engine.ingest(),
+            Self::Cassandra(engine) => engine.ingest(),
         }
     }
 

@@ -84,7 +84,13 @@ impl Backups {
 }
 
 impl BackupRecord {
-    fn new(kind: BackupKind, name: &str, ms: Millis, settings: TableSettings, (items, bytes): (u64, u64)) -> Self {
+    pub(crate) fn new(
+        kind: BackupKind,
+        name: &str,
+        ms: Millis,
+        settings: TableSettings,
+        (items, bytes): (u64, u64),
+    ) -> Self {
         let system = kind == BackupKind::System;
         Self {
             id: format!("{ms:014}-{:08x}", rand::random::<u32>()),
@@ -159,7 +165,10 @@ impl<E: Engine> Recoveries<E> {
         let mut job = record.job.clone();
         if let (None, Some(base)) = (&job, listing.bases.last()) {
             let manifest = manifest(&self.archive, base).await?;
-            (record.items, record.bytes) = (manifest.items, manifest.bytes);
+            // Among rows that are sealed are those of deleted items, too.
+            if manifest.sealed.is_none() {
+                (record.items, record.bytes) = (manifest.items, manifest.bytes);
+            }
             job = Some(whole(&dir, base));
         }
         Ok(Entry { dir, record, job })

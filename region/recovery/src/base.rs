@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use geodynamo_archive::Archive;
 use geodynamo_storage::Snapshot;
-use geodynamo_table::recovery::TableSnapshot;
+use geodynamo_table::recovery::{SealedRows, TableSnapshot};
 
 use crate::{
     Result,
@@ -30,6 +30,27 @@ pub(crate) async fn write<S: Snapshot>(
     snapshot: &TableSnapshot<S>,
     chunk_bytes: usize,
 ) -> Result<(Base, Manifest)> {
+    write_as(archive, dir, snapshot, chunk_bytes, None).await
+}
+
+/// The same with rows as they are sealed, by a key that is away.
+pub(crate) async fn write_sealed<S: Snapshot>(
+    archive: &Archive,
+    dir: &str,
+    snapshot: &TableSnapshot<S>,
+    chunk_bytes: usize,
+    sealed: SealedRows,
+) -> Result<(Base, Manifest)> {
+    write_as(archive, dir, snapshot, chunk_bytes, Some(sealed)).await
+}
+
+async fn write_as<S: Snapshot>(
+    archive: &Archive,
+    dir: &str,
+    snapshot: &TableSnapshot<S>,
+    chunk_bytes: usize,
+    sealed: Option<SealedRows>,
+) -> Result<(Base, Manifest)> {
     let cut_ms = snapshot.cut.ms;
     let dir = format!("{dir}/base/{}", layout::stamped(cut_ms));
     let mut manifest = Manifest {
@@ -40,11 +61,15 @@ pub(crate) async fn write<S: Snapshot>(
         items: 0,
         stored_bytes: 0,
         bytes: snapshot.counts.1,
+        sealed,
     };
     let mut chunk = ChunkWriter::default();
     let mut after: Option<(u64, Bytes)> = None;
     loop {
-        let (rows, next) = snapshot.page(after.as_ref(), PAGE_BYTES).await?;
+        let (rows, next) = match manifest.sealed {
+            None => snapshot.page(after.as_ref(), PAGE_BYTES).await?,
+            Some(_) => snapshot.sealed_page(after.as_ref(), PAGE_BYTES).await?,
+        };
         for row in &rows {
             chunk.push(row);
             if chunk.len() >= chunk_bytes {

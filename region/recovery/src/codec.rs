@@ -5,7 +5,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use geodynamo_replicator_core::{Body, Change, Millis, Position, TransactionId};
-use geodynamo_table::recovery::{Row, TableSettings};
+use geodynamo_table::recovery::{Row, SealedRows, TableSettings};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{Error, Result};
@@ -55,6 +55,9 @@ pub struct Manifest {
     /// Their size by DynamoDB's formula, as DescribeTable showed it.
     #[serde(rename = "z")]
     pub bytes: u64,
+    /// Its rows are sealed as they lay in the table, whose key was away: by what they are opened.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedRows>,
 }
 
 /// A chunk of a base.

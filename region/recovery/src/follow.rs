@@ -9,7 +9,7 @@ use geodynamo_replicator_core::{LogId, Millis, Position};
 use geodynamo_storage::Engine;
 use geodynamo_table::{
     Table, TableError, TableStatus,
-    recovery::{Cut, LogHolder, TableSettings},
+    recovery::{BackupKind, Cut, LogHolder, TableSettings},
 };
 use parking_lot::Mutex;
 
@@ -245,6 +245,14 @@ impl<E: Engine> Recoveries<E> {
             self.show(follower, table, &chain);
             state.chain = Some(chain);
         }
+        let deleting = table.status() == TableStatus::Deleting;
+        if deleting && self.tables.is_key_away(table) {
+            // The last of its logs cannot be read, nor can its items: they are kept as they are.
+            self.back_up_sealed(table, BackupKind::System).await?;
+            self.holds.set(table.id(), Hold::Free);
+            state.done = true;
+            return Ok(false);
+        }
         let Some(chain) = &mut state.chain else {
             return Ok(false);
         };
@@ -256,7 +264,6 @@ impl<E: Engine> Recoveries<E> {
             self.count_bytes(bytes);
             chain.settings = Some(settings);
         }
-        let deleting = table.status() == TableStatus::Deleting;
         self.ship_up_to(table, chain, &cut, deleting).await?;
         self.show(follower, table, chain);
         if deleting {

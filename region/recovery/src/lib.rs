@@ -31,6 +31,7 @@
 //! [`Tables`]: geodynamo_table::Tables
 //! [`Archive`]: geodynamo_archive::Archive
 
+mod away;
 mod backups;
 mod base;
 mod catalogue;

@@ -1,12 +1,12 @@
 //! Restoring tables: from the archive, through the table layer, in bulk.
 //!
-//! What is to be restored stands in a register of the new table, and how far it is beside the items, in the same commit. So
-//! a restore goes on after a crash where it was, and no table is ACTIVE with less than it should have.
+//! What is to be restored stands in a register of the new table, and how far it is in a mark that never is ahead of what was
+//! loaded. So a restore goes on after a crash where it was, and no table is ACTIVE with less than it should have.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use geodynamo_storage::Engine;
-use geodynamo_table::recovery::Restoring;
+use geodynamo_table::recovery::{Opener, Restoring, Row};
 
 use crate::{Error, Job, Moment, Recoveries, Result, codec::unpack, root::RestoreProgress};
 
@@ -76,15 +76,22 @@ impl<E: Engine> Recoveries<E> {
     }
 
     async fn load(&self, restoring: &Restoring) -> Result<u64> {
+        // The semaphore is never closed.
+        let _turn = self.load_turn.acquire().await.ok();
         let table = restoring.table;
         let job: Job = unpack("a restore", &restoring.restore.job)?;
-        let mut mark = self.tables.loads().load_mark(table).await?;
+        let (mut load, mut mark) = self.tables.take_up_restore(table).await?;
         let mut moment = Moment::open(&self.archive, &job, mark.last(), self.options.overlay_bytes_max).await?;
         let of = moment.manifest().items;
+        let opener = match &moment.manifest().sealed {
+            Some(sealed) => Some(self.tables.opener(sealed).await?),
+            None => None,
+        };
         while let Some(rows) = moment.next_rows(ROWS_MAX, ROWS_BYTES).await? {
             mark = mark.behind(&rows);
-            self.tables.loads().load_rows(table, &rows, &mark).await?;
             let count = rows.len() as u64;
+            let rows = opened(rows, opener.as_ref())?;
+            self.tables.load_rows(&mut load, rows, &mark).await?;
             self.counters.restored_items.fetch_add(count, Ordering::Relaxed);
             if let Some(progress) = self.restoring.lock().get_mut(&table) {
                 (progress.items, progress.of) = (mark.items, of);
@@ -96,7 +103,14 @@ impl<E: Engine> Recoveries<E> {
                 format!("it has {} items, not {of}", mark.items),
             ));
         }
-        self.tables.loads().finish_restore(table).await?;
+        self.tables.finish_restore(load, &mark).await?;
         Ok(mark.items)
     }
+}
+
+/// Rows that may have been kept sealed, without those that say that an item was deleted.
+fn opened(rows: Vec<Row>, opener: Option<&Opener>) -> Result<Vec<Row>> {
+    let Some(opener) = opener else { return Ok(rows) };
+    let open = |row: &Row| opener.open(row).transpose();
+    Ok(rows.iter().filter_map(open).collect::<std::result::Result<_, _>>()?)
 }

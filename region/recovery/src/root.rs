@@ -26,6 +26,8 @@ use crate::{
 
 /// How often restores, backups and retention are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Restores that load at once; others wait. Each holds some 64 MiB of rows.
+const LOADS_MAX: usize = 2;
 /// How often what is too old is taken away.
 const RETAIN_EVERY: Duration = Duration::from_secs(15 * 60);
 
@@ -48,6 +50,8 @@ pub struct Inner<E: Engine> {
     pub(crate) incoming: Incoming,
     /// One base is written at a time.
     pub(crate) base_turn: Arc<Semaphore>,
+    /// Held while a table is loaded.
+    pub(crate) load_turn: Semaphore,
     /// Names of objects that were found to be damaged.
     pub(crate) damaged: Mutex<BTreeSet<String>>,
     /// Tables whose restore is under way in this process.
@@ -130,6 +134,7 @@ impl<E: Engine> Recoveries<E> {
             backups_loading: tokio::sync::Mutex::default(),
             incoming: Incoming::default(),
             base_turn: Arc::new(Semaphore::new(1)),
+            load_turn: Semaphore::new(LOADS_MAX),
             damaged: Mutex::default(),
             restoring: Mutex::default(),
             wake: Notify::new(),
@@ -168,6 +173,8 @@ impl<E: Engine> Recoveries<E> {
                 tokio::time::sleep(RETAIN_EVERY).await;
                 let worked = this.retain().await;
                 this.report("taking away what is too old in the archive", worked);
+                let worked = this.archive_inaccessible().await;
+                this.report("archiving a table whose key is away", worked);
             }
         }));
     }

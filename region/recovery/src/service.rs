@@ -170,7 +170,13 @@ impl<E: Engine> Recovery for Recoveries<E> {
                     self.options.restores_max
                 )));
             }
-            let created = self.tables.loads().create_restored(create, &from.restore).await;
+            let job: Job = unpack("a restore", &from.restore.job)?;
+            // What of the archive cannot be read, the restore tells.
+            if let Ok(Some(sealed)) = self.sealed_of(&job).await {
+                // A key that is still away is the caller's to see to.
+                self.tables.opener(&sealed).await?;
+            }
+            let created = self.tables.create_restored(create, &from.restore).await;
             let description = created.map_err(|error| match error {
                 TableError::ResourceInUse(_) => RecoveryError::TableAlreadyExists(name),
                 error => error.into(),

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Which rows lie where.
     pub(crate) classes: Classes,
+    /// Held by who changes which, and by who takes in files of rows.
+    pub(crate) placing: parking_lot::Mutex<()>,
     /// Rows read lately.
     pub(crate) rows: RowCache,
     /// The logs' newest durable records.
@@ -56,6 +58,7 @@ impl Shared {
     fn new(store: Arc<Store>, placement: Placement, row_cache_bytes: usize) -> Self {
         Self {
             classes: Classes::new(placement),
+            placing: parking_lot::Mutex::default(),
             holder: Holder::new(store),
             rows: RowCache::new(row_cache_bytes),
             queue: Queue::default(),
@@ -182,6 +185,8 @@ impl Committer {
             store.flush(false)?;
             self.segments.next();
         }
+        let places = |waiting: &Waiting| matches!(waiting.job, Job::Place(..));
+        let _placing = jobs.iter().any(places).then(|| shared.placing.lock());
         let placement = shared.classes.load_full();
         let mut batch = Batch::new(&store, &placement, &shared.rows, &mut self.segments, jobs)?;
         let mut answers = Vec::with_capacity(jobs.len());

@@ -17,6 +17,9 @@
 //! Rows of [`StorageClass::Infrequent`] lie in a column family of their own, whose files take less room and more time to read.
 //! `classes.rs` tells how they get there and back.
 //!
+//! # Loads
+//! Many rows at once come in table files, past the committer: `ingest`.
+//!
 //! # When the machine fails
 //! A write or sync that fails ends writing, but not reading: `recovery.rs` tells what passes from what does not, and how the
 //! engine comes back without a restart. [`Engine::health`] says how it is.
@@ -36,7 +39,8 @@ use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle, time::Insta
 
 use bytes::Bytes;
 use geodynamo_storage::{
-    Commit, Engine, Health, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass, StorageError, effort,
+    Commit, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass, StorageError,
+    effort,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -49,6 +53,7 @@ mod committer;
 mod damage;
 mod disk;
 mod holder;
+mod ingest;
 mod layout;
 mod lock;
 mod metrics;
@@ -67,6 +72,7 @@ mod trouble;
 mod upkeep;
 mod wal;
 
+pub use ingest::loads_of;
 pub use layout::FORMAT;
 pub use metrics::RocksMetrics;
 pub use options::RocksOptions;
@@ -92,6 +98,7 @@ pub struct RocksEngine {
     shared: Arc<Shared>,
     committer: Mutex<Option<JoinHandle<()>>>,
     mover: Mutex<Option<JoinHandle<()>>>,
+    loads: ingest::Door,
     _lock: Lock,
     _cold_lock: Option<Lock>,
 }
@@ -107,7 +114,8 @@ impl RocksEngine {
         let cold_lock = options.cold_dir.as_deref().map(Lock::take_in).transpose()?;
         cold_dir::check(path.as_ref(), options.cold_dir.as_deref())?;
         let rate = options.move_bytes_per_second;
-        let (shared, committer) = Committer::open(path.as_ref(), options)?;
+        let (shared, committer) = Committer::open(path.as_ref(), options.clone())?;
+        let loads = ingest::Door::new(&shared, options, path.as_ref());
         let failed = |error| StorageError::Io(format!("no thread for commits: {error}").into());
         let thread = std::thread::Builder::new().name("rocks-committer".into());
         let committer = thread.spawn(move || committer.run()).map_err(failed)?;
@@ -115,6 +123,7 @@ impl RocksEngine {
             shared,
             committer: Mutex::new(Some(committer)),
             mover: Mutex::new(None),
+            loads,
             _lock: lock,
             _cold_lock: cold_lock,
         };
@@ -348,6 +357,10 @@ impl Engine for RocksEngine {
 
     fn classes(&self) -> Vec<(Prefix, StorageClass)> {
         self.shared.classes.load().classes()
+    }
+
+    fn ingest(&self) -> IngestDoor {
+        self.loads.open()
     }
 
     async fn close(&self) -> Result<(), StorageError> {

@@ -10,6 +10,7 @@ use rocksdb::{
 };
 
 use crate::{
+    classes::Family,
     layout::{COLD, DATA, LOG, META},
     rows::failed,
 };
@@ -182,6 +183,20 @@ impl RocksOptions {
             ColumnFamilyDescriptor::new(COLD, self.cold(path, cache)?),
             ColumnFamilyDescriptor::new(LOG, self.log(cache)),
         ])
+    }
+
+    /// For who writes table files of a family beside the store.
+    pub(crate) fn of_files(&self, family: Family, path: &Path) -> Result<Options, StorageError> {
+        let cache = Cache::new_lru_cache(0);
+        let mut options = match family {
+            Family::Data => self.data(&cache),
+            Family::Cold => self.cold(path, &cache)?,
+        };
+        if let Some(keyring) = &self.seal {
+            options.set_env(&geodynamo_rocks_env::sealed(keyring.clone()));
+        }
+        options.set_bytes_per_sync(SYNC_STEP_BYTES);
+        Ok(options)
     }
 
     fn data(&self, cache: &Cache) -> Options {

@@ -11,6 +11,7 @@ use std::{future::Future, time::Duration};
 use crate::Engine;
 
 mod commits;
+mod loads;
 mod logs;
 mod reopen;
 mod rows;
@@ -49,6 +50,8 @@ pub async fn run<E: Engine, F: Fn() -> E>(open: F) {
     within("logs: activity", logs::activity(open())).await;
     within("snapshots: isolation", snapshots::isolation(open())).await;
     within("snapshots: log end", snapshots::log_end_is_exact(open())).await;
+    within("loads: rows in any order", loads::rows_in_any_order(open())).await;
+    within("loads: refusals", loads::refusals(open())).await;
     within("close", commits::close(open())).await;
 }
 
@@ -63,6 +66,7 @@ pub async fn run_reopen<E: Engine, F: Fn(usize) -> E>(open: F) {
     within("reopen: after drop", reopen::keeps(|| open(1), false)).await;
     within("reopen: log end after trim", reopen::log_end_after_trim(|| open(2))).await;
     within("reopen: many times", reopen::many_times(|| open(3))).await;
+    within("reopen: loads", loads::kept(|| open(4))).await;
 }
 
 async fn within(check: &str, run: impl Future<Output = ()>) {

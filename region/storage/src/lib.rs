@@ -20,11 +20,13 @@ mod class;
 pub mod conformance;
 pub mod effort;
 mod health;
+mod ingest;
 mod limits;
 mod memory;
 
 pub use class::{Prefix, StorageClass};
 pub use health::{Health, Trouble};
+pub use ingest::{Ingest, IngestDoor, LANES, Row, SortedFiles, SortedRows, Sorter};
 pub use memory::{MemoryEngine, MemorySnapshot, Spanning};
 
 /// Bytes of a key's head: space, owner, route.
@@ -282,6 +284,11 @@ pub trait Engine: Send + Sync + 'static {
     /// The prefixes that are not kept as [`StorageClass::Standard`], as they were chosen.
     fn classes(&self) -> Vec<(Prefix, StorageClass)> {
         Vec::new()
+    }
+
+    /// Taking in many sorted rows at once, where the engine can do that.
+    fn ingest(&self) -> IngestDoor {
+        None
     }
 
     /// Flushes and closes; later calls give [`StorageError::Closed`].

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -11,12 +14,14 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Commit, Engine, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass, StorageError,
-    Trouble,
+    Commit, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
+    StorageError, Trouble,
 };
 
+mod loads;
 mod state;
 
+use loads::Loads;
 use state::State;
 
 /// Whether an engine commits several groups at once.
@@ -39,7 +44,9 @@ pub enum Spanning {
 pub struct MemoryEngine {
     spanning: Spanning,
     stepped: AtomicBool,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
+    /// What is being loaded, as far as it was kept.
+    loads: Loads,
     activity: watch::Sender<u64>,
     health: watch::Sender<Health>,
     /// Kept, and of no effect: in memory there is but one way to keep rows.
@@ -109,11 +116,13 @@ impl MemoryEngine {
         let mut inner = self.inner.lock();
         inner.open = false;
         inner.pending.clear();
-        Self::with_state(
+        let mut after = Self::with_state(
             self.spanning,
             self.stepped.load(Ordering::Relaxed),
             inner.durable.clone(),
-        )
+        );
+        after.loads = self.loads.after_crash();
+        after
     }
 
     /// Takes no writes from now on, as an engine in this trouble does, or takes them again. What waits for
@@ -129,11 +138,12 @@ impl MemoryEngine {
         Self {
             spanning,
             stepped: AtomicBool::new(stepped),
-            inner: Mutex::new(Inner {
+            inner: Arc::new(Mutex::new(Inner {
                 durable,
                 pending: VecDeque::new(),
                 open: true,
-            }),
+            })),
+            loads: Loads::default(),
             activity: watch::Sender::new(0),
             health: watch::Sender::new(Health::Open),
             classes: Mutex::default(),
@@ -274,6 +284,12 @@ impl Engine for MemoryEngine {
             .iter()
             .map(|(prefix, class)| (*prefix, *class))
             .collect()
+    }
+
+    /// One that spans groups has it.
+    fn ingest(&self) -> IngestDoor {
+        self.spans_groups()
+            .then(|| self.loads.door(Arc::clone(&self.inner), self.health.clone()))
     }
 
     async fn close(&self) -> Result<(), StorageError> {

@@ -70,6 +70,7 @@ pub use read::conflicts::{CONFLICTS_PAGE_MAX, Conflict, ConflictId, ConflictPage
 pub use read::digest::{Digest, PartDigest};
 pub use read::metered::ReadItems;
 pub use read::{PAGE_BYTES_MAX, Query, ReadPage, Reads, ScanRequest};
+pub use recovery::{ImportLoad, RestoreLoad};
 pub use rows::SystemRows;
 pub use schema::accounts::{given_name, is_account, is_given_name, owner_and_name, stored_name};
 pub use schema::capacity::Capacity;

@@ -128,6 +128,7 @@ impl<E: Engine> Tables<E> {
             &local, &writes, &logs, &streams, &catalog, &backfill, &expiry, &merge, &verify,
         ));
         catalog.load().await?;
+        loads.forget_loads()?;
         stats::count_in_background(&local);
         Ok(Arc::new(Self {
             local,

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use geodynamo_api::transfer::{ImportCounts, ImportJob};
 use geodynamo_exchange::{KeyTypes, ObjectError};
 use geodynamo_storage::Engine;
-use geodynamo_table::Table;
+use geodynamo_table::{ImportLoad, Table};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::{
 /// The most objects of an import. AWS's quota is 50,000.
 const OBJECTS_MAX: usize = 50_000;
 
-/// How far an import has come. It stands beside the items, in the same commit.
+/// How far an import has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     /// The object that is being read; none before the first.
@@ -38,7 +38,7 @@ impl<E: Engine> Transfers<E> {
         job: &ImportJob,
         table: &Arc<Table>,
         tell: impl Fn(ImportCounts),
-    ) -> Result<ImportCounts> {
+    ) -> Result<Loaded> {
         let bucket = self.buckets.from(&job.source.bucket)?;
         let objects = list(&*bucket, job).await?;
         let keys: KeyTypes = job
@@ -46,11 +46,14 @@ impl<E: Engine> Transfers<E> {
             .iter()
             .map(|(name, kind)| (name.clone(), (*kind).into()))
             .collect();
-        let mut mark = match self.tables().loads().import_mark(table.id()).await? {
+        let (mut load, known) = self.tables().take_up_import(table.id()).await?;
+        let mut mark: Mark = match known {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other)?,
             None => Mark::default(),
         };
         let mut log = ErrorLog::open(self.error_log(&job.id), job, mark.counts.errors)?;
+        // As the last object ended: its bytes are counted when it has been read, be it once more.
+        let mut last = packed(&mark)?;
         for object in objects {
             let key = object.location.to_string();
             let known = mark.object.as_ref().map(|known| key.cmp(known));
@@ -86,11 +89,7 @@ impl<E: Engine> Transfers<E> {
                         }
                         mark.counts.imported_items += good.len() as u64;
                         log.flush()?;
-                        let packed = serde_json::to_vec(&mark).map_err(std::io::Error::other)?;
-                        self.tables()
-                            .loads()
-                            .load_items(table.id(), &good, Bytes::from(packed))
-                            .await?;
+                        self.tables().load_items(&mut load, good, packed(&mark)?).await?;
                         tell(mark.counts);
                     }
                     Some(Read::End) => break,
@@ -101,11 +100,27 @@ impl<E: Engine> Transfers<E> {
                     }
                 }
             }
+            last = packed(&mark)?;
             mark.counts.processed_bytes += bytes;
             tell(mark.counts);
         }
-        Ok(mark.counts)
+        Ok(Loaded {
+            load,
+            mark: last,
+            counts: mark.counts,
+        })
     }
+}
+
+/// All that there was to load.
+pub(crate) struct Loaded {
+    pub(crate) load: ImportLoad,
+    pub(crate) mark: Bytes,
+    pub(crate) counts: ImportCounts,
+}
+
+fn packed(mark: &Mark) -> Result<Bytes> {
+    Ok(serde_json::to_vec(mark).map_err(std::io::Error::other)?.into())
 }
 
 /// The objects below the prefix, by name.

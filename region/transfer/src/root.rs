@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::{
     BucketPlace, Error, Result,
+    import::Loaded,
     ledger::{Entry, Ledger},
 };
 
@@ -269,10 +270,10 @@ impl<E: Engine> Transfers<E> {
                 job.counts = counts;
             });
         };
-        let counts = self.load(job, &table, tell).await?;
+        let Loaded { load, mark, counts } = self.load(job, &table, tell).await?;
         // Before the table is ACTIVE, since the mark that has them goes then.
         self.imports.change(&job.id, |job| job.counts = counts)?;
-        self.tables.loads().finish_import(job.table_key).await?;
+        self.tables.finish_import(load, mark).await?;
         Ok(counts)
     }
 

@@ -11,6 +11,8 @@
 //!   policy takes effect.
 //! - `growth`: GetItem, PutItem, UpdateItem and Query in tables of 100,000 to 10 million items, against one of 10,000.
 //!   It takes about an hour and 20 GB of disk.
+//! - `recovery`: imports against BatchWriteItem, puts with and without point-in-time recovery, bytes archived for each byte
+//!   written, restores against a plain copy.
 //!
 //! Client, both servers and the disk share the machine: the ratios mean something, the rates only here. Beside the rates
 //! stands the processor time that the server used for each request: other work on the machine makes rates lower, but
@@ -30,6 +32,7 @@ mod pair;
 mod peaks;
 mod policies;
 mod query;
+mod recovery;
 mod regions;
 mod tails;
 mod transaction;
@@ -76,6 +79,8 @@ enum Part {
     Policies,
     /// Costs in tables of all sizes.
     Growth,
+    /// Backups, imports and restores.
+    Recovery,
 }
 
 /// The rates tried in two regions are parts of this where the peak was not measured.
@@ -118,6 +123,9 @@ fn main() -> io::Result<()> {
     }
     if wanted(Part::Growth) {
         figures["growth"] = growth::measure(&effort, folder)?;
+    }
+    if wanted(Part::Recovery) {
+        figures["recovery"] = recovery::measure(&effort, folder)?;
     }
     if let Some(path) = arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;

@@ -12,6 +12,7 @@ use geodynamo_archive::{Archive, Place};
 use geodynamo_item::{AttributeValue, Item, Number};
 use geodynamo_recovery::{Options, Recoveries};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
+use geodynamo_seal::MasterKeys;
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{
     CreateTable, NewIndex, Options as TableOptions, ScanRequest, Tables, TimeSource,
@@ -73,6 +74,18 @@ impl World {
 
     /// A region with the table `t` and an archive that is there.
     pub(crate) async fn with(spanning: Spanning, options: Options, archive: Archive, now: u64, replica: u64) -> Self {
+        Self::with_masters(spanning, options, archive, now, replica, None).await
+    }
+
+    /// The same, where tables may have keys of their own.
+    pub(crate) async fn with_masters(
+        spanning: Spanning,
+        options: Options,
+        archive: Archive,
+        now: u64,
+        replica: u64,
+        masters: Option<Arc<dyn MasterKeys>>,
+    ) -> Self {
         let time = Arc::new(Time(AtomicU64::new(now)));
         let table_options = TableOptions {
             region: "a".into(),
@@ -89,8 +102,10 @@ impl World {
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(replica),
         };
-        let tables = Tables::open(MemoryEngine::new(spanning), table_options).await.unwrap();
-        tables.catalog().create_table(definition("t")).await.unwrap();
+        let tables = Tables::open_sealed(MemoryEngine::new(spanning), table_options, masters)
+            .await
+            .unwrap();
+        tables.create_table(definition("t")).await.unwrap();
         let recoveries = Recoveries::new(Arc::clone(&tables), archive.clone(), options);
         Self {
             time,

@@ -59,6 +59,11 @@ pub(super) fn encrypt(arguments: &KeysOf) -> Done {
     if second.exists() {
         fs::remove_dir_all(&second)?;
     }
+    // In the clear; imports and restores under way begin anew.
+    let loads = geodynamo_rocks::loads_of(&store);
+    if loads.exists() {
+        fs::remove_dir_all(&loads)?;
+    }
     copy_all(&store, &second, &keyring)?;
     if found == Found::Plain {
         fs::rename(&before, &path)?;

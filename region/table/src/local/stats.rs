@@ -25,7 +25,10 @@ pub(crate) const BYTES: usize = 1024 * 1024;
 /// as soon as the counting ends, however long it takes. Until then the counts that were stored are shown.
 pub(crate) fn count_in_background<E: Engine>(local: &Local<E>) {
     let snapshot = local.store().snapshot();
-    let all = local.all();
+    let mut all = local.all();
+    // What is being filled past the log of commits is counted when that ends.
+    let has_door = local.store().engine().ingest().is_some();
+    all.retain(|table| !(has_door && table.registers.is_being_filled(local.region())));
     // What is shown is known before the first write.
     let shown: Vec<_> = all.iter().flat_map(shown).collect();
     tokio::spawn(async move {
@@ -49,6 +52,28 @@ pub(crate) fn count_in_background<E: Engine>(local: &Local<E>) {
             }
         }
     });
+}
+
+impl<E: Engine> Local<E> {
+    /// Counts a table that was filled by commits, though it need not have been: what an earlier process put is not counted yet.
+    pub(crate) async fn recount(&self, table: &Arc<Table>) -> Result<()> {
+        if self.store().engine().ingest().is_none() {
+            return Ok(());
+        }
+        let snapshot = self.store().snapshot();
+        for Shown {
+            table, index, stats, ..
+        } in shown(table)
+        {
+            let counted = Stats::default();
+            match &index {
+                None => count_items(&snapshot, &table, &counted).await?,
+                Some(index) => count_entries(&snapshot, &table, index, &counted).await?,
+            }
+            stats.correct(stats.read(), counted.read());
+        }
+        Ok(())
+    }
 }
 
 /// What is shown of a table, or of an index of it, while it is being counted.

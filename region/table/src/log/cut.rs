@@ -51,7 +51,7 @@ impl Row {
 
 /// A table as it was at a cut.
 pub struct TableSnapshot<S> {
-    snapshot: StoreSnapshot<S>,
+    pub(crate) snapshot: StoreSnapshot<S>,
     table: u64,
     /// The moment.
     pub cut: Cut,
@@ -93,6 +93,23 @@ impl<E: Engine> Logs<E> {
 }
 
 impl<S: Snapshot> TableSnapshot<S> {
+    /// Of a page's rows.
+    pub(crate) fn scan_behind(&self, after: Option<&(u64, Bytes)>, bytes_max: usize) -> Scan {
+        let (first, end) = keys::owner_range(space::ITEM, self.table, 0, u64::MAX);
+        let from = match after {
+            Some((route, key)) => Bound::Excluded(keys::item(self.table, *route, key)),
+            None => Bound::Included(first),
+        };
+        Scan {
+            from,
+            to: Bound::Excluded(end),
+            direction: Direction::Forward,
+            rows_max: PAGE_ROWS_MAX,
+            bytes_max: bytes_max.max(1),
+            once: true,
+        }
+    }
+
     /// Items behind a place, in the order of route and key, of about so many bytes; and the place to go on behind, if there
     /// may be more.
     pub async fn page(
@@ -100,20 +117,7 @@ impl<S: Snapshot> TableSnapshot<S> {
         after: Option<&(u64, Bytes)>,
         bytes_max: usize,
     ) -> Result<(Vec<Row>, Option<(u64, Bytes)>)> {
-        let (first, end) = keys::owner_range(space::ITEM, self.table, 0, u64::MAX);
-        let from = match after {
-            Some((route, key)) => Bound::Excluded(keys::item(self.table, *route, key)),
-            None => Bound::Included(first),
-        };
-        let scan = Scan {
-            from,
-            to: Bound::Excluded(end),
-            direction: Direction::Forward,
-            rows_max: PAGE_ROWS_MAX,
-            bytes_max: bytes_max.max(1),
-            once: true,
-        };
-        let page = self.snapshot.scan(scan).await?;
+        let page = self.snapshot.scan(self.scan_behind(after, bytes_max)).await?;
         let next = page.rows.last().filter(|_| page.more);
         let next = next.map(|(key, _)| (keys::route_of(key), keys::rest(key)));
         let mut rows = Vec::with_capacity(page.rows.len());

@@ -54,12 +54,9 @@ impl<E: Engine> Loads<E> {
         Ok(())
     }
 
-    /// Puts items into a table that is being imported, all at once, and says how far that is. Of several with one key the last
-    /// one stays. They have been checked.
-    ///
-    /// # Errors
-    /// [`TableError::ResourceNotFound`] if the table is not being imported (any more).
-    pub async fn load_items(&self, table: u64, items: &[Item], mark: Bytes) -> Result<()> {
+    /// Puts items into a table that is being imported, all at once, and says how far that is: where the engine has no door for
+    /// more (`bulk`). Of several with one key the last one stays.
+    pub(crate) async fn load_by_commit(&self, table: u64, items: &[Item], mark: Bytes) -> Result<()> {
         let table = self.imported(table)?;
         let gate = table.live.gate.read().await;
         if gate.0 {
@@ -109,35 +106,30 @@ impl<E: Engine> Loads<E> {
     }
 
     /// All items are there: the table is ACTIVE from here on.
-    pub async fn finish_import(&self, table: u64) -> Result<()> {
-        {
-            let _changing = self.catalog.catalog_lock.lock().await;
-            let done = pack(&Import { in_progress: false })?;
-            let change = (self.import_setting(), Some(done));
-            self.catalog
-                .set_locked(self.imported(table)?.id(), vec![change])
-                .await?;
-        }
-        self.write_system(Write::Delete(mark_key(table))).await
+    pub(crate) async fn activate_import(&self, table: u64) -> Result<()> {
+        let _changing = self.catalog.catalog_lock.lock().await;
+        let done = pack(&Import { in_progress: false })?;
+        let change = (self.import_setting(), Some(done));
+        self.catalog.set_locked(self.imported(table)?.id(), vec![change]).await
     }
 
     /// An import cannot be finished: its table goes.
     pub async fn abandon_import(&self, table: u64) -> Result<()> {
         self.take_away_unfilled(&*self.imported(table)?).await?;
-        self.write_system(Write::Delete(mark_key(table))).await
+        self.end_load(table, mark_key(table)).await
     }
 
     fn import_setting(&self) -> Setting {
         Setting::Import(self.local.region().into())
     }
 
-    fn imported(&self, id: u64) -> Result<Arc<Table>> {
+    pub(crate) fn imported(&self, id: u64) -> Result<Arc<Table>> {
         let table = self.local.directory().by_id.get(&id).cloned();
         let imported = |table: &Arc<Table>| table.registers.is_being_imported(self.local.region());
         table.filter(imported).ok_or_else(TableError::no_table)
     }
 }
 
-fn mark_key(table: u64) -> Bytes {
+pub(crate) fn mark_key(table: u64) -> Bytes {
     keys::system(&format!("{PREFIX}{table:016x}"))
 }

@@ -126,12 +126,9 @@ impl<E: Engine> Loads<E> {
             .map_err(|error| TableError::Corrupt(format!("a restore's mark cannot be read: {error}")))
     }
 
-    /// Puts items into a table that is being restored, all at once, and says how far that is. They are new versions with
-    /// stamps of their own: nothing of the table they were in clings to them.
-    ///
-    /// # Errors
-    /// [`TableError::ResourceNotFound`] if the table is not being restored (any more).
-    pub async fn load_rows(&self, table: u64, rows: &[Row], mark: &LoadMark) -> Result<()> {
+    /// Puts items into a table that is being restored, all at once, and says how far that is: where the engine has no door for
+    /// more (`bulk`).
+    pub(crate) async fn load_by_commit_of_rows(&self, table: u64, rows: &[Row], mark: &LoadMark) -> Result<()> {
         let table = self.loading(table)?;
         let gate = table.live.gate.read().await;
         if gate.0 {
@@ -180,30 +177,27 @@ impl<E: Engine> Loads<E> {
     }
 
     /// All items are there: the table is ACTIVE from here on.
-    pub async fn finish_restore(&self, table: u64) -> Result<()> {
-        {
-            let _changing = self.catalog.catalog_lock.lock().await;
-            let table = self.loading(table)?;
-            let done = table
-                .registers
-                .restores
-                .get(self.local.region())
-                .map(|restore| Restore {
-                    in_progress: false,
-                    ..restore.clone()
-                });
-            let done = done.map(|done| pack(&done)).transpose()?;
-            self.catalog
-                .set_locked(table.id(), vec![(Setting::Restore(self.local.region().into()), done)])
-                .await?;
-        }
-        self.write_system(Write::Delete(mark_key(table))).await
+    pub(crate) async fn activate_restore(&self, table: u64) -> Result<()> {
+        let _changing = self.catalog.catalog_lock.lock().await;
+        let table = self.loading(table)?;
+        let done = table
+            .registers
+            .restores
+            .get(self.local.region())
+            .map(|restore| Restore {
+                in_progress: false,
+                ..restore.clone()
+            });
+        let done = done.map(|done| pack(&done)).transpose()?;
+        self.catalog
+            .set_locked(table.id(), vec![(Setting::Restore(self.local.region().into()), done)])
+            .await
     }
 
     /// A restore cannot be finished: its table goes.
     pub async fn abandon_restore(&self, table: u64) -> Result<()> {
         self.take_away_unfilled(&*self.loading(table)?).await?;
-        self.write_system(Write::Delete(mark_key(table))).await
+        self.end_load(table, mark_key(table)).await
     }
 
     /// A table that never came to have all of its items goes.
@@ -229,7 +223,7 @@ impl<E: Engine> Loads<E> {
         self.catalog.set_locked(table.id(), vec![change]).await
     }
 
-    fn loading(&self, id: u64) -> Result<std::sync::Arc<Table>> {
+    pub(crate) fn loading(&self, id: u64) -> Result<std::sync::Arc<Table>> {
         let table = self.local.directory().by_id.get(&id).cloned();
         let loading = |table: &std::sync::Arc<Table>| {
             let restore = table.registers.restores.get(self.local.region());
@@ -262,6 +256,6 @@ impl<E: Engine> Loads<E> {
     }
 }
 
-fn mark_key(table: u64) -> Bytes {
+pub(crate) fn mark_key(table: u64) -> Bytes {
     keys::system(&format!("{PREFIX}{table:016x}"))
 }

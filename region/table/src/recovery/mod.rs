@@ -11,15 +11,20 @@
 //!
 //! [`commit_time`]: geodynamo_replicator_core::Change::commit_time
 
+mod bulk;
 mod door;
 pub(crate) mod imports;
 mod load;
+mod sealed;
 
 pub use crate::log::cut::{Cut, Row, TableSnapshot};
 pub use crate::log::holders::LogHolder;
 pub use crate::table::settings::{PointInTime, Restore, TableSettings};
+pub use bulk::{ImportLoad, RestoreLoad};
 pub use door::{
     Answer, BACKUP_RETENTION_MS, Backup, BackupFilter, BackupKind, BackupPage, BackupState, ContinuousBackups,
     DELETED_TABLE_BACKUP, RECOVERY_PERIOD_DAYS_MAX, Recovery, RecoveryError, Restorable, RestoreSource,
 };
+pub(crate) use load::mark_key as restore_mark_key;
 pub use load::{LoadMark, Loads, Restoring};
+pub use sealed::{KEY_AWAY_MAX_MS, Opener, SealedRows};

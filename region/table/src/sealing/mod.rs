@@ -116,7 +116,7 @@ impl<E: Engine> Sealing<E> {
         }
     }
 
-    fn masters(&self) -> Result<&Arc<dyn MasterKeys>> {
+    pub(crate) fn masters(&self) -> Result<&Arc<dyn MasterKeys>> {
         let none = || TableError::Validation("KMS validation error: this region has no key service for tables".into());
         self.master_keys.as_ref().ok_or_else(none)
     }
@@ -135,6 +135,7 @@ impl<E: Engine> Sealing<E> {
             master: Some(master.to_owned()),
             key: Some(sealed),
             rewrite: false,
+            away_ms: None,
         };
         Ok((
             Setting::Encryption(self.local.region().into()),
@@ -153,6 +154,7 @@ impl<E: Engine> Sealing<E> {
             master: master.map(str::to_owned),
             key: before.and_then(|before| before.key.clone()),
             rewrite: before.is_some_and(|before| before.rewrite),
+            away_ms: before.and_then(|before| before.away_ms),
         };
         match master {
             None => encryption.rewrite = true,
@@ -246,8 +248,17 @@ pub(crate) fn replica_key(table: &Table, region: &str, master: &str) -> Result<C
         rewrite: before.is_some_and(|before| before.rewrite)
             || (key.is_none() && table.registers.answers.contains_key(region)),
         key,
+        away_ms: before.and_then(|before| before.away_ms),
     };
     Ok((Setting::Encryption(region.to_owned()), Some(pack(&encryption)?)))
+}
+
+/// What is told of rows whose key cannot be had: that it is refused, or that it may be had later.
+pub(crate) fn not_opened(error: &SealError) -> TableError {
+    match error {
+        SealError::Service { .. } => TableError::Storage(geodynamo_storage::StorageError::KeyAway),
+        error => refused(error),
+    }
 }
 
 /// What a request is told whose key cannot be had.

@@ -110,6 +110,13 @@ fn failed(error: geodynamo_seal::SealError) -> StorageError {
     StorageError::Io(error.to_string().into())
 }
 
+impl<S> StoreSnapshot<S> {
+    /// The engine's, with rows as they are stored.
+    pub(crate) fn raw(&self) -> &S {
+        &self.snapshot
+    }
+}
+
 impl<S: Snapshot> Snapshot for StoreSnapshot<S> {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let found = self.snapshot.get(key).await?;

@@ -6,10 +6,9 @@ use geodynamo_replicator_core::Millis;
 
 use crate::{
     EncryptionDescription, Table,
-    schema::accounts::given_name,
     schema::{
         Billing, IndexDefinition, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry, ReplicaStatus, Stream,
-        TableClass, Throughput,
+        TableClass, Throughput, accounts::given_name,
     },
     table::{
         TableStatus,

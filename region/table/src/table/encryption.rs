@@ -18,6 +18,9 @@ pub(crate) struct Encryption {
     /// Whether there may be rows that are not sealed as they are to be.
     #[serde(rename = "r", default)]
     pub(crate) rewrite: bool,
+    /// Since when the key is away, in milliseconds since the Unix epoch, if it is: it outlives a restart.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) away_ms: Option<Millis>,
 }
 
 /// A data key, wrapped.
@@ -70,7 +73,11 @@ impl Table {
     pub(crate) fn describe_encryption(&self, region: &str) -> Option<EncryptionDescription> {
         let encryption = self.registers.encryption.get(region)?;
         let master = encryption.master.clone()?;
-        let away = self.live.key.away_since();
+        let away = self
+            .live
+            .key
+            .away_since()
+            .map(|since| encryption.away_ms.unwrap_or(since));
         Some(EncryptionDescription {
             master,
             updating: encryption.step() != Step::Rest,
@@ -121,6 +128,7 @@ mod tests {
                 master: master.map(str::to_owned),
                 key: under.map(key),
                 rewrite,
+                away_ms: None,
             };
             assert_eq!(encryption.step(), wanted, "{encryption:?}");
             let packed = pack(&encryption).unwrap();

@@ -137,6 +137,13 @@ impl<E: Engine> TableKeys<E> {
         {
             self.check_key(masters, table, sealed, options).await?;
         }
+        // How long it has been away is known after a restart, too.
+        let away_ms = table.live.key.away_since();
+        if away_ms.is_some() != encryption.away_ms.is_some() {
+            return self
+                .set_encryption(table, encryption, |now| now.away_ms = away_ms)
+                .await;
+        }
         match encryption.step() {
             Step::Make => {
                 let Some(master) = &encryption.master else {

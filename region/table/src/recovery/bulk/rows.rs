@@ -1,0 +1,123 @@
+//! What is stored of an item that is filled in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use geodynamo_item::{Item, codec};
+use geodynamo_replicator_core::{MergeKind, Past, Stamp};
+use geodynamo_storage::{Engine, Row, SortedRows, Sorter, StorageError, Write};
+
+use super::Filled;
+use crate::{
+    Result, StoredItem, Table,
+    layout::{
+        expiry::{self, Sweeper},
+        index::{self, ItemKey},
+        keys::{self, space},
+        record::{self, Record},
+    },
+    schema::IndexKind,
+    store::{self, Store},
+};
+
+/// Makes rows of items, and entries of rows.
+pub(super) struct Maker<E> {
+    pub(super) store: Arc<Store<E>>,
+    pub(super) table: Arc<Table>,
+    pub(super) sweeper: Sweeper,
+}
+
+impl<E: Engine> Maker<E> {
+    /// The row of a new version of an item, as it is stored.
+    pub(super) fn row(&self, at: &ItemKey, stamp: Stamp, item: Bytes) -> Result<Row> {
+        let record = Record {
+            stamp,
+            past: Past::new(),
+            kind: MergeKind::ItemLww,
+            item: Some(item),
+        };
+        let key = keys::item(self.table.id(), at.route, &at.bytes);
+        self.sealed(Write::Put(key, record.write()))
+    }
+
+    fn sealed(&self, mut write: Write) -> Result<Row> {
+        store::seal_write(self.store.seals(), &mut write)?;
+        match write {
+            Write::Put(key, value) => Ok((key, value)),
+            Write::Delete(key) | Write::DeleteRange(key, _) => Ok((key, Bytes::new())),
+        }
+    }
+
+    /// Whether anything goes with an item.
+    fn has_entries(&self) -> bool {
+        !self.table.live.maintained.load().is_empty() || self.table.live.expires_by.load().is_some()
+    }
+
+    /// Puts what goes with an item of a row, and counts the item.
+    pub(super) fn put_entries(&self, row: &Row, filled: &mut (u64, u64), to: &mut dyn Sorter) -> Result<()> {
+        let (key, value) = row;
+        let value = store::open_row(self.store.seals(), key, value.clone())?;
+        let Some(stored) = record::item_of(&value)? else {
+            return Ok(());
+        };
+        let stored = StoredItem::new(stored);
+        filled.0 += 1;
+        filled.1 += stored.size()? as u64;
+        if !self.has_entries() {
+            return Ok(());
+        }
+        let item: Item = stored.decode()?;
+        let at = ItemKey {
+            route: keys::route_of(key),
+            bytes: keys::rest(key),
+        };
+        let table = &self.table;
+        let mut writes = Vec::new();
+        let indexes = table.live.maintained.load();
+        index::maintain(table.id(), table.keys(), &indexes, &at, None, Some(&item), &mut writes);
+        if let Some(attribute) = table.live.expires_by.load().as_deref() {
+            let new = Record::read(&value)?;
+            expiry::maintain(table.id(), &at, None, &new, attribute, self.sweeper, &mut writes)?;
+        }
+        for write in writes {
+            let (key, value) = self.sealed(write)?;
+            to.put(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Counts an index entry.
+    fn count_entry(&self, (key, value): &Row, filled: &mut Filled) -> Result<()> {
+        let kind = match key.first() {
+            Some(&space::GLOBAL) => IndexKind::Global(keys::owner_of(key)),
+            Some(&space) if space >= space::LOCAL => IndexKind::Local(space - space::LOCAL),
+            _ => return Ok(()),
+        };
+        let value = store::open_row(self.store.seals(), key, value.clone())?;
+        let counted = filled.entries.entry(kind).or_default();
+        counted.0 += 1;
+        counted.1 += codec::size(&value).map_err(|_| crate::TableError::Corrupt("an index entry".into()))? as u64;
+        Ok(())
+    }
+
+    /// Passes sorted entries on, and counts them.
+    pub(super) fn counting<'a>(
+        &'a self,
+        rows: Box<SortedRows<'static>>,
+        filled: &'a mut Filled,
+    ) -> impl Iterator<Item = std::result::Result<Row, StorageError>> + Send + use<'a, E> {
+        rows.map(move |row| {
+            let row = row?;
+            self.count_entry(&row, filled).map_err(as_storage)?;
+            Ok(row)
+        })
+    }
+}
+
+/// For what is read within the engine's calls.
+pub(super) fn as_storage(error: crate::TableError) -> StorageError {
+    match error {
+        crate::TableError::Storage(error) => error,
+        other => StorageError::Io(other.to_string().into()),
+    }
+}

@@ -117,7 +117,7 @@ impl<E: Engine> Shared<E> {
             (Some("Default") | None, Some(_)) => Err(BackupError::invalid(format!(
                 "Metadata.{KEY} can only be specified with {ENCRYPTION} KMS"
             ))),
-            (Some("KMS"), _) if !self.tables.has_master_keys() => {
+            (Some("KMS"), _) if !self.tables.sealing().has_master_keys() => {
                 Err(BackupError::invalid("This region has no key service for tables"))
             }
             (Some("KMS"), key) => Ok(Some(Some(key.unwrap_or(MANAGED_KEY).to_owned()))),

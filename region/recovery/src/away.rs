@@ -28,10 +28,10 @@ impl<E: Engine> Recoveries<E> {
     /// If the archive cannot be written.
     pub async fn archive_inaccessible(&self) -> Result<()> {
         let mut result = Ok(());
-        for table in self.tables.tables_to_archive() {
+        for table in self.tables.loads().tables_to_archive() {
             let archived = async {
                 self.back_up_sealed(&table, BackupKind::User).await?;
-                Ok(self.tables.remove_archived(table.id()).await?)
+                Ok(self.tables.loads().remove_archived(table.id()).await?)
             };
             match archived.await {
                 Ok(true) => tracing::error!(
@@ -57,8 +57,8 @@ impl<E: Engine> Recoveries<E> {
         if there {
             return Ok(());
         }
-        let snapshot = self.tables.snapshot_of(table).await.ok_or(Error::Gone)?;
-        let sealed = self.tables.sealed_rows(table).ok_or(Error::Gone)?;
+        let snapshot = self.tables.logs().snapshot_of(table).await.ok_or(Error::Gone)?;
+        let sealed = self.tables.loads().sealed_rows(table).ok_or(Error::Gone)?;
         let [archived, deleted] = names;
         let name = if kind == BackupKind::System { deleted } else { archived };
         let (settings, counts) = (snapshot.settings.clone(), snapshot.counts);

@@ -246,7 +246,7 @@ impl<E: Engine> Recoveries<E> {
             state.chain = Some(chain);
         }
         let deleting = table.status() == TableStatus::Deleting;
-        if deleting && self.tables.is_key_away(table) {
+        if deleting && self.tables.loads().is_key_away(table) {
             // The last of its logs cannot be read, nor can its items: they are kept as they are.
             self.back_up_sealed(table, BackupKind::System).await?;
             self.holds.set(table.id(), Hold::Free);

@@ -80,18 +80,18 @@ impl<E: Engine> Recoveries<E> {
         let _turn = self.load_turn.acquire().await.ok();
         let table = restoring.table;
         let job: Job = unpack("a restore", &restoring.restore.job)?;
-        let (mut load, mut mark) = self.tables.take_up_restore(table).await?;
+        let (mut load, mut mark) = self.tables.loads().take_up_restore(table).await?;
         let mut moment = Moment::open(&self.archive, &job, mark.last(), self.options.overlay_bytes_max).await?;
         let of = moment.manifest().items;
         let opener = match &moment.manifest().sealed {
-            Some(sealed) => Some(self.tables.opener(sealed).await?),
+            Some(sealed) => Some(self.tables.loads().opener(sealed).await?),
             None => None,
         };
         while let Some(rows) = moment.next_rows(ROWS_MAX, ROWS_BYTES).await? {
             mark = mark.behind(&rows);
             let count = rows.len() as u64;
             let rows = opened(rows, opener.as_ref())?;
-            self.tables.load_rows(&mut load, rows, &mark).await?;
+            self.tables.loads().load_rows(&mut load, rows, &mark).await?;
             self.counters.restored_items.fetch_add(count, Ordering::Relaxed);
             if let Some(progress) = self.restoring.lock().get_mut(&table) {
                 (progress.items, progress.of) = (mark.items, of);
@@ -103,7 +103,7 @@ impl<E: Engine> Recoveries<E> {
                 format!("it has {} items, not {of}", mark.items),
             ));
         }
-        self.tables.finish_restore(load, &mark).await?;
+        self.tables.loads().finish_restore(load, &mark).await?;
         Ok(mark.items)
     }
 }

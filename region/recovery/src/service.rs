@@ -174,9 +174,9 @@ impl<E: Engine> Recovery for Recoveries<E> {
             // What of the archive cannot be read, the restore tells.
             if let Ok(Some(sealed)) = self.sealed_of(&job).await {
                 // A key that is still away is the caller's to see to.
-                self.tables.opener(&sealed).await?;
+                self.tables.loads().opener(&sealed).await?;
             }
-            let created = self.tables.create_restored(create, &from.restore).await;
+            let created = self.tables.loads().create_restored(create, &from.restore).await;
             let description = created.map_err(|error| match error {
                 TableError::ResourceInUse(_) => RecoveryError::TableAlreadyExists(name),
                 error => error.into(),

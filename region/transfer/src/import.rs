@@ -46,7 +46,7 @@ impl<E: Engine> Transfers<E> {
             .iter()
             .map(|(name, kind)| (name.clone(), (*kind).into()))
             .collect();
-        let (mut load, known) = self.tables().take_up_import(table.id()).await?;
+        let (mut load, known) = self.tables().loads().take_up_import(table.id()).await?;
         let mut mark: Mark = match known {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other)?,
             None => Mark::default(),
@@ -89,7 +89,7 @@ impl<E: Engine> Transfers<E> {
                         }
                         mark.counts.imported_items += good.len() as u64;
                         log.flush()?;
-                        self.tables().load_items(&mut load, good, packed(&mark)?).await?;
+                        self.tables().loads().load_items(&mut load, good, packed(&mark)?).await?;
                         tell(mark.counts);
                     }
                     Some(Read::End) => break,

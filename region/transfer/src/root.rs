@@ -273,7 +273,7 @@ impl<E: Engine> Transfers<E> {
         let Loaded { load, mark, counts } = self.load(job, &table, tell).await?;
         // Before the table is ACTIVE, since the mark that has them goes then.
         self.imports.change(&job.id, |job| job.counts = counts)?;
-        self.tables.finish_import(load, mark).await?;
+        self.tables.loads().finish_import(load, mark).await?;
         Ok(counts)
     }
 

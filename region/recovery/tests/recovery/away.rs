@@ -79,7 +79,7 @@ async fn world(spanning: Spanning) -> (World, Service, Items) {
         master_key: Some("mine".into()),
         ..definition("k")
     };
-    world.tables.create_table(create).await.unwrap();
+    world.tables.catalog().create_table(create).await.unwrap();
     for number in 0..30 {
         put(&world, number).await;
     }
@@ -87,7 +87,7 @@ async fn world(spanning: Spanning) -> (World, Service, Items) {
     for number in 0..5 {
         world
             .tables
-            .delete(&table, &key("p", number), Default::default())
+            .writes().delete(&table, &key("p", number), Default::default())
             .await
             .unwrap();
     }
@@ -99,7 +99,7 @@ async fn world(spanning: Spanning) -> (World, Service, Items) {
 async fn put(world: &World, number: i64) {
     let table = world.tables.table("k").unwrap();
     let item = with(key("p", number), "text", s(SECRET));
-    world.tables.put(&table, item, Default::default()).await.unwrap();
+    world.tables.writes().put(&table, item, Default::default()).await.unwrap();
 }
 
 /// Looks after keys until the table's is away.
@@ -115,13 +115,14 @@ async fn lose_key(world: &World, service: &Service) {
         }
     };
     tokio::select! {
-        () = world.tables.keep_table_keys(every) => panic!("keys are looked after for ever"),
+        () = world.tables.keys().keep_table_keys(every) => panic!("keys are looked after for ever"),
         waited = tokio::time::timeout(Duration::from_secs(20), waiting) => waited.unwrap(),
     }
 }
 
 async fn backups(world: &World) -> Vec<Backup> {
     let all = BackupFilter {
+        account: None,
         table: Some("k".into()),
         kind: None,
         from_ms: None,
@@ -153,7 +154,7 @@ async fn a_table_whose_key_is_away_for_seven_days_is_a_backup_and_gone() {
         world.time.pass(1);
         world.recoveries.archive_inaccessible().await.unwrap();
         assert_eq!(world.tables.describe("k").unwrap().status, TableStatus::Deleting);
-        world.tables.reconcile().await.unwrap();
+        world.tables.background().reconcile().await.unwrap();
         assert!(world.tables.describe("k").is_err(), "the table is gone");
         world.recoveries.archive_inaccessible().await.unwrap();
         world.restart(small());
@@ -192,7 +193,7 @@ async fn a_table_whose_key_comes_back_in_time_stays() {
         }
     };
     tokio::select! {
-        () = world.tables.keep_table_keys(every) => panic!("keys are looked after for ever"),
+        () = world.tables.keys().keep_table_keys(every) => panic!("keys are looked after for ever"),
         waited = tokio::time::timeout(Duration::from_secs(20), waiting) => waited.unwrap(),
     }
     world.time.pass(6 * DAY);
@@ -220,11 +221,11 @@ async fn a_table_that_is_deleted_while_its_key_is_away_leaves_its_backup() {
     put(&world, 99).await;
     items.clone_from(&world.items("k").await);
     lose_key(&world, &service).await;
-    world.tables.delete_table("k").await.unwrap();
-    world.tables.reconcile().await.unwrap();
+    world.tables.catalog().delete_table("k").await.unwrap();
+    world.tables.background().reconcile().await.unwrap();
     assert!(world.tables.describe("k").is_ok(), "it waits for the archive");
     world.recoveries.ship().await.unwrap();
-    world.tables.reconcile().await.unwrap();
+    world.tables.background().reconcile().await.unwrap();
     assert!(world.tables.describe("k").is_err(), "and not for the key");
     let [backup] = &backups(&world).await[..] else {
         panic!("one backup")

@@ -105,7 +105,7 @@ impl World {
         let tables = Tables::open_sealed(MemoryEngine::new(spanning), table_options, masters)
             .await
             .unwrap();
-        tables.create_table(definition("t")).await.unwrap();
+        tables.catalog().create_table(definition("t")).await.unwrap();
         let recoveries = Recoveries::new(Arc::clone(&tables), archive.clone(), options);
         Self {
             time,

@@ -37,7 +37,7 @@ async fn content(tables: &Region, name: &str) -> BTreeMap<String, (Vec<String>, 
             index: index.as_deref(),
             ..ScanRequest::default()
         };
-        let page = tables.scan(&table, request).await.unwrap();
+        let page = tables.reads().scan(&table, request).await.unwrap();
         assert_eq!(page.last_key, None);
         let mut found: Vec<_> = page
             .items
@@ -65,7 +65,7 @@ async fn expected() -> BTreeMap<String, (Vec<String>, u64, u64)> {
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
         .await
         .unwrap();
-    tables.create_table(definition("i")).await.unwrap();
+    tables.catalog().create_table(definition("i")).await.unwrap();
     for number in 0..ITEMS {
         put(&tables, "i", imported(number)).await;
     }
@@ -78,7 +78,7 @@ fn id(tables: &Region) -> u64 {
 
 /// Imports, in steps that are numbered; true once it is done. Before a step, `ends` may break it off.
 async fn import(tables: &Region, step: &mut u32, ends: impl Fn(u32) -> bool) -> bool {
-    let (mut load, mark) = tables.take_up_import(id(tables)).await.unwrap();
+    let (mut load, mark) = tables.loads().take_up_import(id(tables)).await.unwrap();
     let done: usize = mark.map_or(0, |mark| String::from_utf8_lossy(&mark).parse().unwrap());
     let items: Vec<Item> = (0..ITEMS).map(imported).collect();
     for (number, batch) in items.chunks(BATCH).enumerate().skip(done) {
@@ -87,14 +87,14 @@ async fn import(tables: &Region, step: &mut u32, ends: impl Fn(u32) -> bool) -> 
             return false;
         }
         let mark = Bytes::from((number + 1).to_string());
-        tables.load_items(&mut load, batch.to_vec(), mark).await.unwrap();
+        tables.loads().load_items(&mut load, batch.to_vec(), mark).await.unwrap();
     }
     *step += 1;
     if ends(*step) {
         return false;
     }
     let mark = Bytes::from(items.chunks(BATCH).count().to_string());
-    tables.finish_import(load, mark).await.unwrap();
+    tables.loads().finish_import(load, mark).await.unwrap();
     true
 }
 
@@ -107,7 +107,7 @@ async fn an_import_makes_what_puts_make_wherever_it_is_broken_off() {
             let mut tables = Tables::open(MemoryEngine::new(mode), options("a", &["a"], &time))
                 .await
                 .unwrap();
-            tables.create_imported(definition("i")).await.unwrap();
+            tables.loads().create_imported(definition("i")).await.unwrap();
             let (mut step, mut last) = (0, 0);
             // Three batches fill a sorter, and four steps are enough for the last of them.
             while !import(&tables, &mut step, |step| every != u32::MAX && step > last + 4 * every).await {
@@ -126,7 +126,7 @@ async fn an_import_makes_what_puts_make_wherever_it_is_broken_off() {
             let table = tables.table("i").unwrap();
             for p in 0..5 {
                 let of = item([("p", s(&format!("p{p}")))]);
-                assert!(tables.collection_bytes(&table, &of).await.unwrap() > 0, "{mode:?} {p}");
+                assert!(tables.writes().collection_bytes(&table, &of).await.unwrap() > 0, "{mode:?} {p}");
             }
         }
     }
@@ -144,18 +144,18 @@ async fn rows() -> Vec<Row> {
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
         .await
         .unwrap();
-    tables.create_table(definition("i")).await.unwrap();
+    tables.catalog().create_table(definition("i")).await.unwrap();
     for number in 0..ITEMS {
         put(&tables, "i", imported(number)).await;
     }
-    let snapshot = tables.snapshot_of(&tables.table("i").unwrap()).await.unwrap();
+    let snapshot = tables.logs().snapshot_of(&tables.table("i").unwrap()).await.unwrap();
     let (rows, next) = snapshot.page(None, usize::MAX).await.unwrap();
     assert_eq!(next, None);
     rows
 }
 
 async fn restore(tables: &Region, rows: &[Row], step: &mut u32, ends: impl Fn(u32) -> bool) -> bool {
-    let (mut load, mut mark) = tables.take_up_restore(id(tables)).await.unwrap();
+    let (mut load, mut mark) = tables.loads().take_up_restore(id(tables)).await.unwrap();
     let done = usize::try_from(mark.items).unwrap();
     for batch in rows[done..].chunks(BATCH) {
         *step += 1;
@@ -163,13 +163,13 @@ async fn restore(tables: &Region, rows: &[Row], step: &mut u32, ends: impl Fn(u3
             return false;
         }
         mark = mark.behind(batch);
-        tables.load_rows(&mut load, batch.to_vec(), &mark).await.unwrap();
+        tables.loads().load_rows(&mut load, batch.to_vec(), &mark).await.unwrap();
     }
     *step += 1;
     if ends(*step) {
         return false;
     }
-    tables.finish_restore(load, &mark).await.unwrap();
+    tables.loads().finish_restore(load, &mark).await.unwrap();
     true
 }
 
@@ -189,7 +189,7 @@ async fn a_restore_makes_what_puts_make_wherever_it_is_broken_off() {
                 in_progress: true,
                 job: Vec::new(),
             };
-            tables.create_restored(definition("i"), &of).await.unwrap();
+            tables.loads().create_restored(definition("i"), &of).await.unwrap();
             let (mut step, mut last) = (0, 0);
             while !restore(&tables, &rows, &mut step, |step| {
                 every != u32::MAX && step > last + 3 * every
@@ -213,10 +213,10 @@ async fn what_lies_there_of_a_load_that_is_over_is_removed() {
     let time = Time::at(NOW);
     let open = async |engine| Tables::open(engine, options("a", &["a"], &time)).await.unwrap();
     let tables = open(MemoryEngine::new(Spanning::Yes)).await;
-    tables.create_imported(definition("i")).await.unwrap();
-    let (mut load, _) = tables.take_up_import(id(&tables)).await.unwrap();
+    tables.loads().create_imported(definition("i")).await.unwrap();
+    let (mut load, _) = tables.loads().take_up_import(id(&tables)).await.unwrap();
     let items = (0..200).map(imported).collect();
-    tables.load_items(&mut load, items, Bytes::from("1")).await.unwrap();
+    tables.loads().load_items(&mut load, items, Bytes::from("1")).await.unwrap();
     assert_eq!(tables.engine().ingest().unwrap().loads().unwrap(), [id(&tables)]);
     // As a crash leaves it that came between the end of an import and the end of its load.
     let door = tables.engine().ingest().unwrap();
@@ -228,7 +228,7 @@ async fn what_lies_there_of_a_load_that_is_over_is_removed() {
         [id(&tables)],
         "that of a table that is being imported stays"
     );
-    tables.abandon_import(id(&tables)).await.unwrap();
+    tables.loads().abandon_import(id(&tables)).await.unwrap();
     assert_eq!(door.loads().unwrap(), [0; 0]);
 }
 
@@ -238,14 +238,14 @@ async fn a_store_that_takes_no_writes_breaks_an_import_off() {
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
         .await
         .unwrap();
-    tables.create_imported(definition("i")).await.unwrap();
-    let (mut load, _) = tables.take_up_import(id(&tables)).await.unwrap();
+    tables.loads().create_imported(definition("i")).await.unwrap();
+    let (mut load, _) = tables.loads().take_up_import(id(&tables)).await.unwrap();
     tables
-        .load_items(&mut load, vec![imported(1)], Bytes::from("1"))
+        .loads().load_items(&mut load, vec![imported(1)], Bytes::from("1"))
         .await
         .unwrap();
     tables.engine().refuse_writes(Some(Trouble::ReadOnly));
-    tables.finish_import(load, Bytes::from("1")).await.unwrap_err();
+    tables.loads().finish_import(load, Bytes::from("1")).await.unwrap_err();
     assert_eq!(tables.table_named("i").unwrap().status(), TableStatus::Creating);
     tables.engine().refuse_writes(None);
     let mut step = 0;

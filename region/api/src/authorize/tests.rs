@@ -67,7 +67,8 @@ type Asked = Vec<(&'static str, String, Vec<&'static str>)>;
 
 fn ask<T: Structure + Authorize>(api: &Api<MemoryEngine>, operation: Operation, body: &str) -> Asked {
     let caller = ann();
-    let gate = Gate::new(api, Call::of(&caller), operation);
+    let api = api.of(&Call::of(&caller), body.as_bytes());
+    let gate = Gate::new(&api, Call::of(&caller), operation);
     let authorized = gate.checked::<T>(body.as_bytes());
     // ARNs of samples are of nothing that is there; what is another account's is denied.
     if let Err(error) = authorized {

@@ -110,9 +110,20 @@ def test_a_stream_of_kinesis_and_copies(followed, browse, tmp_path):
     expect(second).to_have_count(0)
 
 
+def test_what_is_not_there_is_not_shown(world, browse):
+    """The demo has no functions and no Kinesis, and one region alone has nobody to be compared with."""
+    page = browse()
+    go(page, "reactions")
+    expect(page.get_by_text("The region’s configuration has no functions.")).to_be_visible()
+    expect(page.get_by_text("No table here is copied elsewhere.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Kinesis streams")).to_be_hidden()
+    expect(page.get_by_role("button", name="Add a trigger …")).to_have_count(0)
+
+
 def test_keys(followed, browse):
     page = open_alone(browse, followed, "keys")
     main = page.locator("main")
+    expect(page.get_by_role("navigation", name="Pages").get_by_role("link", name="Verify")).to_have_count(0)
     expect(main.locator(".facts div").filter(has_text="Encrypted")).to_contain_text("yes")
     told = json.loads(page.evaluate("fetch('/keys').then((answer) => answer.text())"))
     expect(row(page, "Data keys", told["data_keys"][0]["id"]).get_by_text("new files")).to_be_visible()

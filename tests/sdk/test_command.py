@@ -208,7 +208,7 @@ def test_top_on_a_terminal(regions):
             seen += more
         return True
 
-    while not all(word in seen for word in (b"REQUESTS/S", b"us-east-1 \xe2\x86\x92 eu-west-1", b"ready")):
+    while not all(word in seen for word in (b"REQUESTS/S", b"ROUND TRIP", "→".encode(), b"ready")):
         assert read(), seen[-2000:]
     first = len(seen)
     regions[0].client().list_tables()

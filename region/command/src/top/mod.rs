@@ -10,7 +10,10 @@ use std::{
 };
 
 use clap::{Args, value_parser};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use self::frame::{Frame, Reading};
 use crate::{
@@ -47,6 +50,8 @@ struct Watcher {
     admin: Admin,
     world: World,
     last: Vec<Reading>,
+    /// Ctrl-C, also while a look is taken.
+    interrupts: Signal,
 }
 
 impl Watcher {
@@ -54,11 +59,13 @@ impl Watcher {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let admin = Admin::new(address)?;
         let world = runtime.block_on(admin.world())?;
+        let interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
         let mut watcher = Self {
             runtime,
             admin,
             world,
             last: Vec::new(),
+            interrupts,
         };
         watcher.last = watcher.look()?;
         Ok(watcher)
@@ -73,11 +80,11 @@ impl Watcher {
     }
 
     /// Waits; gives whether somebody pressed Ctrl-C meanwhile.
-    fn interrupted_within(&self, pause: Duration) -> std::io::Result<bool> {
+    fn interrupted_within(&mut self, pause: Duration) -> bool {
         self.runtime.block_on(async {
             tokio::select! {
-                pressed = tokio::signal::ctrl_c() => pressed.map(|()| true),
-                () = tokio::time::sleep(pause) => Ok(false),
+                _ = self.interrupts.recv() => true,
+                () = tokio::time::sleep(pause) => false,
             }
         })
     }
@@ -104,7 +111,9 @@ pub(crate) fn run(arguments: &TopArguments) -> Done {
     }
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
-        std::thread::sleep(every);
+        if watcher.interrupted_within(every) {
+            return Ok(());
+        }
         let frame = watcher.next()?;
         match arguments.output {
             OutputForm::Json => print(&format!("{}\n", serde_json::to_string(&frame)?))?,

@@ -45,7 +45,7 @@ fn show(out: Term, watcher: &mut Watcher, every: Duration) -> Done {
     let mut pause = every.min(Duration::from_secs(1));
     loop {
         terminal.draw(|picture| draw(&frame, &history, picture.area(), picture.buffer_mut()))?;
-        if watcher.interrupted_within(pause)? {
+        if watcher.interrupted_within(pause) {
             return Ok(());
         }
         pause = every;
@@ -78,7 +78,8 @@ fn draw(frame: &Frame, history: &[f64], area: Rect, buffer: &mut Buffer) {
     };
     let bold = Style::new().add_modifier(Modifier::BOLD);
     line(buffer, head, &format!("geodynamo top   {time}   Ctrl-C ends it"), bold);
-    let now = history.last().copied().unwrap_or(0.0);
+    // The sum of nothing is a negative zero.
+    let now = history.last().copied().unwrap_or(0.0) + 0.0;
     line(buffer, requests, &format!("{now:.0} requests a second"), Style::new());
     Bars(history).render(bars, buffer);
     for (table, area) in tables.iter().zip([regions, links, operations]) {

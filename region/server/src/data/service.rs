@@ -117,10 +117,12 @@ impl<H: Handler> Port<H> {
         if head_bytes(&head) > HEAD_BYTES_MAX {
             return Err(Refusal::HeadersTooLarge);
         }
-        if rest::is_rest(&head) && head.method != Method::OPTIONS {
+        let is_rest = rest::is_rest(&head);
+        if is_rest && head.method != Method::OPTIONS {
             return Ok(self.answer_rest(&head, body, remote, (held, permit)).await);
         }
-        if head.uri.path() != "/" {
+        // A browser asks before a call by a REST API, too.
+        if !is_rest && head.uri.path() != "/" {
             return Err(Refusal::UnknownPath);
         }
         // Of an answer to HEAD, hyper sends the headers.

@@ -19,6 +19,7 @@ use crate::{
     parked::Parked,
     record::Record,
     registers::{CATALOG, Setting},
+    replicas::Way,
     system::{is_system, row_key},
     write::{KeyChange, Staged},
 };
@@ -157,6 +158,7 @@ impl<E: Engine> Tables<E> {
                 continue;
             }
             self.drop_forged(table, &from, &mut deltas);
+            self.drop_unlawful(table, (&from.region, Way::Link), &mut deltas);
             let origin = log.origin;
             let use_before = used.get(&origin).copied();
             let use_before = use_before.unwrap_or_else(|| self.parking().used(origin));

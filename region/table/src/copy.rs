@@ -1,6 +1,6 @@
 //! Copies: what a joining replica fetches of a table, on both sides.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
@@ -15,7 +15,7 @@ use crate::{
     keys::{self, space},
     record::Record,
     registers::{CATALOG, Setting, pack},
-    replicas,
+    replicas::{self, Way},
     schema::ReplicaStatus,
     system::is_system,
     table::TableStatus,
@@ -205,9 +205,12 @@ impl<E: Engine> Tables<E> {
                 .replicas
                 .get(region)
                 .filter(|entry| entry.join == request.join);
-            let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating)
+            let promised = (region.to_owned(), self.region().to_owned());
+            let is_admitted = table.registers.admissions.get(&promised) == Some(&request.join);
+            let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating) && is_admitted
                 || table.registers.relays_to(region, self.region(), request.join);
             if !joins || matches!(table.status(), TableStatus::Creating) {
+                self.counters().refused_copies.fetch_add(1, Ordering::Relaxed);
                 return Err(CopyError::Refused(format!("{region} does not join {}", table.name())));
             }
         }
@@ -384,7 +387,9 @@ impl<E: Engine> Tables<E> {
             position: Position::START,
         };
         let used = self.parking().used(log.origin);
-        let (merged, parked, _) = self.admit(&table, rows.deltas, log, Position::START, used)?;
+        let mut deltas = rows.deltas;
+        self.drop_unlawful(&table, (&from.region, Way::PassedOn), &mut deltas);
+        let (merged, parked, _) = self.admit(&table, deltas, log, Position::START, used)?;
         let apply = async {
             let mark = if is_system(table.id()) {
                 None
@@ -425,14 +430,14 @@ impl<E: Engine> Tables<E> {
             let own = registers.replicas.get(self.region());
             let now = self.orderer().time.now_ms();
             let joined = own.and_then(|own| replicas::joined(own, order.join, self.replica().0, now));
-            let change = if registers.relays_to(self.region(), &order.source, order.join) {
-                (Setting::Relay(self.region().into(), order.source.clone()), None)
+            let changes = if registers.relays_to(self.region(), &order.source, order.join) {
+                vec![(Setting::Relay(self.region().into(), order.source.clone()), None)]
             } else if let Some(entry) = joined {
-                (Setting::Replica(self.region().into()), Some(pack(&entry)?))
+                replicas::joined_with(&registers, entry, &order.source, (self.region(), self.replica().0))?
             } else {
                 return Ok(());
             };
-            self.set_locked(id, vec![change]).await?;
+            self.set_locked(id, changes).await?;
             let forget = Commit {
                 writes: vec![Write::Delete(copy_key(id))],
                 ..Commit::default()

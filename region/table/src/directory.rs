@@ -191,7 +191,8 @@ impl<E: Engine> Tables<E> {
                 all.entry(table).or_default().read(setting, &value)?;
             }
         }
-        let seen = |(table, registers): (u64, Registers)| (table, registers.seen_from(self.region()));
+        let seen =
+            |(table, registers): (u64, Registers)| (table, registers.seen_from((self.region(), self.replica().0)));
         Ok(all.into_iter().map(seen).collect())
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     keys::{self, space},
     read,
     registers::{Registers, Setting, pack},
-    replicas::{self, Here, Step},
+    replicas::{self, Here, Outage, Step},
     schema::{IndexKind, ReplicaEntry},
     stats,
     table::TableStatus,
@@ -153,10 +153,15 @@ impl<E: Engine> Tables<E> {
         match due {
             Some((Step::Rest, _)) | None => Ok(()),
             Some((Step::Serve, registers)) => {
+                let outage = self.outage(id, &registers);
+                if outage == Outage::GoAlone {
+                    return self.go_alone(id).await;
+                }
                 if registers.leaving.contains_key(self.region()) {
                     return self.leave_group(id).await;
                 }
-                if replicas::admissions(&registers, self.region())?.is_empty() && !self.finds_lost(&registers) {
+                let promises = !replicas::admissions(&registers, self.region())?.is_empty();
+                if !promises && !self.finds_lost(&registers) && outage == Outage::None {
                     return Ok(());
                 }
                 let _changing = self.catalog_lock.lock().await;
@@ -165,6 +170,9 @@ impl<E: Engine> Tables<E> {
                 };
                 self.set_locked(id, replicas::admissions(&registers, self.region())?)
                     .await?;
+                if let Outage::Expel(out) = self.outage(id, &registers) {
+                    self.expel_locked(id, &registers, &out).await?;
+                }
                 self.give_up_lost(id, &registers).await
             }
             Some((Step::Leave, registers)) => self.leave(id, &registers).await,

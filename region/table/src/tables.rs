@@ -26,9 +26,11 @@ use crate::{
     ends::LogEnds,
     index_state::IndexStates,
     keys::{self, space},
+    lawful,
     ongoing::Ongoing,
     order::Orderer,
     parked::{Parked, Parking},
+    reach::Reach,
     read,
     recovery::Holders,
     schema::Stream,
@@ -125,6 +127,7 @@ pub struct Tables<E: Engine> {
     pub(crate) catalog_changed: watch::Sender<u64>,
     /// For how long the source of a copy cannot be deleted.
     pub(crate) source_held_ms: AtomicU64,
+    pub(crate) reach: Reach,
 }
 
 /// What has happened since the process started.
@@ -137,6 +140,10 @@ pub(crate) struct Counters {
     conflicts: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) refused_replicas: AtomicU64,
+    pub(crate) refused_copies: AtomicU64,
+    pub(crate) refused_registers: AtomicU64,
+    pub(crate) gone_alone: AtomicU64,
+    pub(crate) expelled: AtomicU64,
     throttled: Arc<AtomicU64>,
 }
 
@@ -159,6 +166,14 @@ pub struct Counts {
     pub throttled: u64,
     /// Replicas that this region did not take.
     pub refused_replicas: u64,
+    /// Copies of tables that other regions asked for and were not given: no member had asked them to take a replica.
+    pub refused_copies: u64,
+    /// Settings of tables that came from regions that may not write them, and were not taken.
+    pub refused_registers: u64,
+    /// Replicas of other regions that this region took out of their groups, as they were out of reach for too long.
+    pub expelled: u64,
+    /// Replicas of this region that left their groups.
+    pub gone_alone: u64,
     /// Versions parked now.
     pub waiting: u64,
 }
@@ -185,6 +200,7 @@ impl<E: Engine> Tables<E> {
             .map(|(_, value)| Parked::read(value))
             .collect::<Result<Vec<_>>>()?;
         let system = load(&*engine, space::SYSTEM).await?;
+        let judged = system.iter().any(|(key, _)| *key == lawful::judged_key());
         let expiry_states = ExpiryState::load(&system)?;
         let index_states = IndexStates::load(&system)?;
         let stored_counts = StoredCounts::load(&system)?;
@@ -224,6 +240,7 @@ impl<E: Engine> Tables<E> {
             expiry_states: Mutex::new(expiry_states),
             catalog_changed: watch::Sender::new(0),
             source_held_ms: AtomicU64::new(0),
+            reach: Reach::default(),
         });
         for table in tables.system.all() {
             tables.load_ends(table).await?;
@@ -236,6 +253,7 @@ impl<E: Engine> Tables<E> {
         for table in registers.keys() {
             tables.refresh(*table).await?;
         }
+        tables.inherit_members(judged).await?;
         tables.settle_streams().await?;
         for table in tables.all() {
             if let Some(counts) = tables.stored_counts.lock().get(&table.id()) {
@@ -284,6 +302,10 @@ impl<E: Engine> Tables<E> {
             expired: read(&counters.expired),
             throttled: read(&counters.throttled),
             refused_replicas: read(&counters.refused_replicas),
+            refused_copies: read(&counters.refused_copies),
+            refused_registers: read(&counters.refused_registers),
+            expelled: read(&counters.expelled),
+            gone_alone: read(&counters.gone_alone),
             waiting: self.parking.len() as u64,
         }
     }
@@ -320,6 +342,9 @@ impl<E: Engine> Tables<E> {
         description.stream = description
             .stream
             .and_then(|setting| self.stream_here(table.id(), setting));
+        for replica in &mut description.replicas {
+            replica.out_of_reach = self.is_out_of_reach(&replica.region);
+        }
         Ok(description)
     }
 

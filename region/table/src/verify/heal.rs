@@ -21,6 +21,7 @@ use crate::{
     keys,
     order::latch_of,
     record::{self, Record},
+    replicas::Way,
     schema::ReplicaStatus,
     system::is_system,
     write::{KeyChange, Staged},
@@ -148,6 +149,8 @@ impl<E: Engine> Tables<E> {
 
     /// Merges what the answerer holds of rows that are lacking here.
     pub(super) async fn heal(&self, table: &Table, peer: &Peer, kind: RowKind, deltas: Vec<Delta>) -> Result<()> {
+        let mut deltas = deltas;
+        self.drop_unlawful(table, (&peer.region, Way::PassedOn), &mut deltas);
         let mut ordinary = Vec::with_capacity(deltas.len());
         let mut healed = Vec::new();
         for delta in deltas {

@@ -359,6 +359,11 @@ def background():
         series("Replicas refused", "This region was asked for and did not take them: a table of the name was there.", now("geodynamo_replicas_refused_total"), "none", 8),
         series("Replicas failed", "In whatever region, as far as is known here.", now("geodynamo_replicas_failed"), "none", 8),
         series("Waiting", "Parked now.", now("geodynamo_versions_waiting"), "none", 8),
+        series("Regions out of reach", "For how long. Their replicas are parted with after 20 hours.", now("geodynamo_region_silent_seconds"), "s", 8),
+        series("Replicas taken out", "Of other regions that were out of reach for too long.", now("geodynamo_replicas_expelled_total"), "none", 8),
+        series("Replicas gone alone", "This region's, by order or as it was out of reach.", now("geodynamo_replicas_gone_alone_total"), "none", 8),
+        series("Copies refused", "To regions that no member had asked to take a replica.", now("geodynamo_copies_refused_total"), "none", 12),
+        series("Settings refused", "They came from regions that may not write them.", now("geodynamo_registers_refused_total"), "none", 12),
         *reactions.rows(row, series, REGION),
     ]
 

@@ -15,6 +15,8 @@ use crate::{
 
 /// Writes that wait for a peer longer than this are a matter for somebody, in seconds.
 const LAG_MAX_S: f64 = 10.0;
+/// For how long a region may be out of reach, in seconds, before that is told beside its link being down.
+const SILENT_MAX_S: f64 = 3600.0;
 /// How far regions' clocks may be apart before it is told, in seconds.
 const CLOCK_APART_S: f64 = 0.5;
 /// How far the archive may be behind, in seconds.
@@ -211,6 +213,19 @@ fn judge_region(status: &RegionStatus, metrics: Option<&Exposition>, troubles: &
         tell(
             format!("{name} has {waiting} versions parked, whose stamps are ahead of its clock"),
             "set the clocks right: `geodynamo doctor` tells which is wrong",
+        );
+    }
+    for peer in metrics
+        .all("geodynamo_region_silent_seconds")
+        .filter(|peer| peer.value > SILENT_MAX_S)
+    {
+        tell(
+            format!(
+                "{name} has not reached {} for {}",
+                peer.label("peer_region").unwrap_or("a peer"),
+                duration(peer.value)
+            ),
+            "tables part for good at [replication] part_after_seconds, 20 hours unless it says otherwise; each side keeps its data",
         );
     }
     for link in metrics.all("geodynamo_link_logs_ahead").filter(|link| link.value > 0.0) {

@@ -31,6 +31,7 @@ mod notify;
 pub mod peers;
 mod plain_http;
 pub mod process;
+mod reach;
 mod recovery;
 pub mod region;
 pub mod run;

@@ -207,9 +207,8 @@ impl Region {
         if traces::are_on() {
             tables.local().follow_traces(traces::current);
         }
-        tables
-            .catalog()
-            .hold_sources(config.replication.source_held_seconds.get() * 1000);
+        tables.hold_sources(config.replication.source_held_seconds.get() * 1000);
+        tables.part_after(config.replication.part_after_seconds.get() * 1000);
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;
@@ -283,6 +282,11 @@ impl Region {
                     .peers(&config.region)
                     .map(|peer| peer.name.to_string())
                     .collect();
+                tokio::spawn(crate::reach::watch(
+                    Arc::clone(&tables),
+                    replicator.metrics(),
+                    stop.clone(),
+                ));
                 tokio::spawn(watch_lag(Arc::clone(&tables), peers, lag, stop));
                 Some(replicator)
             }

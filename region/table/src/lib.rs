@@ -47,6 +47,7 @@ pub mod usage {
 
 pub use background::{Background, DRAIN_MS_MAX};
 pub use catalog::index_changes::{GLOBAL_INDEXES_MAX, NON_KEY_ATTRIBUTES_MAX};
+pub use catalog::reach::LOOK_MS_MAX;
 pub use catalog::scaling::{Consumed, Provisioned};
 pub use catalog::{Catalog, TABLES_MAX, TAGS_MAX};
 pub use error::{ConditionFailed, Result, TableError};
@@ -88,6 +89,7 @@ pub use table::insights::{
     INSIGHTS_KEYS_MAX, INSIGHTS_MINUTES_MAX, InsightsKind, InsightsMode, InsightsReport, InsightsSetting,
 };
 pub use table::lost::GIVEN_UP_MS;
+pub use table::replicas::OUT_OF_REACH_MS;
 pub use table::requests::{CreateTable, NewIndex, UpdateTable};
 pub use table::resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
 pub use table::stream_name::{StreamKind, StreamName, stream_label};

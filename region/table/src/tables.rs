@@ -12,7 +12,7 @@ use geodynamo_storage::Engine;
 use crate::{
     Description, Indexes, Options, Result, Sealing, Table, TableKeys,
     background::Background,
-    catalog::Catalog,
+    catalog::{Catalog, lawful},
     indexing::Backfill,
     layout::keys::space,
     local::{self, Local, stats},
@@ -74,6 +74,14 @@ pub struct Counts {
     pub throttled: u64,
     /// Replicas that this region did not take.
     pub refused_replicas: u64,
+    /// Copies of tables that other regions asked for and were not given: no member had asked them to take a replica.
+    pub refused_copies: u64,
+    /// Settings of tables that came from regions that may not write them, and were not taken.
+    pub refused_registers: u64,
+    /// Replicas of other regions that this region took out of their groups, as they were out of reach for too long.
+    pub expelled: u64,
+    /// Replicas of this region that left their groups.
+    pub gone_alone: u64,
     /// Versions parked now.
     pub waiting: u64,
 }
@@ -122,12 +130,20 @@ impl<E: Engine> Tables<E> {
             &local, &writes, &rows, &catalog, &progress, cursors, &parking, &copies,
         ));
         let verifications = Verifications::new(verify, now);
-        let verify = Arc::new(Verify::new(&local, &writes, &logs, &progress, &merge, verifications));
+        let verify = Arc::new(Verify::new(
+            &local,
+            &writes,
+            &logs,
+            &catalog,
+            &progress,
+            &merge,
+            verifications,
+        ));
         let loads = Arc::new(Loads::new(&local, &writes, &sealing, &catalog));
         let background = Arc::new(Background::new(
             &local, &writes, &logs, &streams, &catalog, &backfill, &expiry, &merge, &verify,
         ));
-        catalog.load().await?;
+        catalog.load(lawful::is_judged(&system)).await?;
         loads.forget_loads()?;
         stats::count_in_background(&local);
         Ok(Arc::new(Self {
@@ -283,6 +299,10 @@ impl<E: Engine> Tables<E> {
             expired: read(&counters.expired),
             throttled: read(&counters.throttled),
             refused_replicas: read(&counters.refused_replicas),
+            refused_copies: read(&counters.refused_copies),
+            refused_registers: read(&counters.refused_registers),
+            expelled: read(&counters.expelled),
+            gone_alone: read(&counters.gone_alone),
             waiting: self.merge.parking.len() as u64,
         }
     }

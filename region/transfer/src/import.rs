@@ -89,7 +89,10 @@ impl<E: Engine> Transfers<E> {
                         }
                         mark.counts.imported_items += good.len() as u64;
                         log.flush()?;
-                        self.tables().loads().load_items(&mut load, good, packed(&mark)?).await?;
+                        self.tables()
+                            .loads()
+                            .load_items(&mut load, good, packed(&mark)?)
+                            .await?;
                         tell(mark.counts);
                     }
                     Some(Read::End) => break,

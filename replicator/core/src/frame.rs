@@ -12,8 +12,11 @@ use crate::{
     trace::Traced,
 };
 
-/// The version of the protocol that this release speaks.
+/// The newest version of the protocol that this release speaks. A dialer says its newest one; the acceptor answers with the newest
+/// that both speak.
 pub const PROTOCOL: u16 = 1;
+/// The oldest version that this release still speaks: the one before [`PROTOCOL`], once there is one.
+pub const PROTOCOL_LEAST: u16 = 1;
 /// The longest frame, uncompressed, in bytes. A batch is cut long before; a single item of DynamoDB's 400 KB fits.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most logs in one [`Frame::Open`].

@@ -213,7 +213,7 @@ fn receivers_refuse_strangers() {
     };
     let good = || hello("test", "there", 2, 1);
     let (log, position) = (LogInfo::new(ReplicaId(2), TableId(1), 0, (0, 9)), Position(5));
-    check(vec![hello("test", "there", 2, 9)], Violation::Protocol(9));
+    check(vec![hello("test", "there", 2, 0)], Violation::Protocol(0));
     check(vec![hello("other", "there", 2, 1)], Violation::Cluster("other".into()));
     let region = Violation::Region {
         said: "nowhere".into(),

@@ -5,13 +5,16 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{
     Description, IndexDescription, ReplicaDescription, given_name,
     recovery::Restore,
-    schema::{IndexStatus, KeyAttribute, KeySchema, Projection, TableClass},
+    schema::{IndexStatus, KeyAttribute, KeySchema, Projection, ReplicaStatus, TableClass},
     stream_label,
     throughput::ThroughputUpdate,
 };
 
 use super::throughput;
 use crate::{Api, generated};
+
+/// What DynamoDB shows of a replica whose region cannot be reached.
+const OUT_OF_REACH: &str = "REGION_DISABLED";
 
 /// How settings of a global table spread: most are the same in every region, some can be overridden in each.
 pub(super) const SETTINGS_REPLICATION: &str = "ENABLED_WITH_OVERRIDES";
@@ -207,6 +210,7 @@ fn replica<E: Engine>(
         region_name: Some(replica.region.as_str().into()),
         replica_status: Some(match replica.leaving {
             true => "UPDATING".into(),
+            false if replica.out_of_reach && replica.entry.status == ReplicaStatus::Active => OUT_OF_REACH.into(),
             false => replica.entry.status.code().into(),
         }),
         replica_status_description: replica.failure_text(&table.name).map(CompactString::from),

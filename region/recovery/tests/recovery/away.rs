@@ -87,7 +87,8 @@ async fn world(spanning: Spanning) -> (World, Service, Items) {
     for number in 0..5 {
         world
             .tables
-            .writes().delete(&table, &key("p", number), Default::default())
+            .writes()
+            .delete(&table, &key("p", number), Default::default())
             .await
             .unwrap();
     }
@@ -99,7 +100,12 @@ async fn world(spanning: Spanning) -> (World, Service, Items) {
 async fn put(world: &World, number: i64) {
     let table = world.tables.table("k").unwrap();
     let item = with(key("p", number), "text", s(SECRET));
-    world.tables.writes().put(&table, item, Default::default()).await.unwrap();
+    world
+        .tables
+        .writes()
+        .put(&table, item, Default::default())
+        .await
+        .unwrap();
 }
 
 /// Looks after keys until the table's is away.

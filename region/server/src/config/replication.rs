@@ -15,6 +15,9 @@ pub struct Replication {
     /// For how long a region that was the source of a copy cannot be deleted, in seconds. DynamoDB's are 86,400; here nothing
     /// needs it.
     pub source_held_seconds: Within<0, 31_536_000>,
+    /// For how long a region may be out of reach, or a table's key away, before its replicas and the others part, in seconds:
+    /// each side keeps what it has, and goes on without the other. 0 is for ever. DynamoDB's are 20 hours.
+    pub part_after_seconds: Within<0, 31_536_000>,
     /// How often each table is compared with each other region's, in seconds; 0 is only when asked to.
     pub verify_seconds: Within<0, 31_536_000>,
     /// How many MiB of rows are read for that in a second.
@@ -34,6 +37,7 @@ impl Default for Replication {
             drift_max_ms: Within::new(1000),
             parked_max: Within::new(100_000),
             source_held_seconds: Within::new(0),
+            part_after_seconds: Within::new(72_000),
             verify_seconds: Within::new(3600),
             verify_mb_per_second: Within::new(8),
             collect_seconds: Within::new(3600),

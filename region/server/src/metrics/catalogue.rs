@@ -147,6 +147,16 @@ catalogue! {
     TABLE_KEY_WEIGHT = Gauge "table_key_weight" ["table", "index", "rule", "key"]
         "Of the heaviest keys in the last five minutes, where contributor insights are on: units consumed, or requests throttled";
     REPLICAS_REFUSED = Counter "replicas_refused" [] "Replicas that this region was asked for and did not take";
+    COPIES_REFUSED = Counter "copies_refused" []
+        "Copies of tables that other regions asked for and were not given, as no member had asked them to take a replica";
+    REGISTERS_REFUSED = Counter "registers_refused" []
+        "Settings of tables that came from regions that may not write them, and were not taken";
+    REPLICAS_EXPELLED = Counter "replicas_expelled" []
+        "Replicas of other regions that were taken out of their groups, as they were out of reach for too long";
+    REPLICAS_ALONE = Counter "replicas_gone_alone" []
+        "Replicas of this region that left their groups, by order, or as they were out of reach for too long";
+    REGION_SILENT_SECONDS = Gauge "region_silent_seconds" ["peer_region"]
+        "For how long a region has been out of reach; its replicas are parted with at [replication] part_after_seconds";
     REPLICAS_FAILED = Gauge "replicas_failed" []
         "Replicas that could not be made, of all tables and in all regions, as far as is known here";
     INDEXES_BUILDING = Gauge "indexes_building" [] "Global indexes whose copy here is being filled";

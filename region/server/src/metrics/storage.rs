@@ -128,7 +128,16 @@ impl Collector for TableCollector {
         counter(e, &catalogue::ITEMS_EXPIRED, counts.expired)?;
         counter(e, &catalogue::REQUESTS_THROTTLED, counts.throttled)?;
         counter(e, &catalogue::REPLICAS_REFUSED, counts.refused_replicas)?;
-        let failed = self.0.local().failed_replicas() as u64;
+        counter(e, &catalogue::COPIES_REFUSED, counts.refused_copies)?;
+        counter(e, &catalogue::REGISTERS_REFUSED, counts.refused_registers)?;
+        counter(e, &catalogue::REPLICAS_EXPELLED, counts.expelled)?;
+        counter(e, &catalogue::REPLICAS_ALONE, counts.gone_alone)?;
+        let mut silent = describe(e, &catalogue::REGION_SILENT_SECONDS)?;
+        for (region, ms) in self.0.silences() {
+            let labels = [("peer_region", region.as_str())];
+            silent.encode_family(&labels)?.encode_gauge(&(ms as f64 / 1e3))?;
+        }
+        let failed = self.0.failed_replicas() as u64;
         gauge(e, &catalogue::REPLICAS_FAILED, failed)?;
         gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)?;
         self.verifications(e)

@@ -25,7 +25,7 @@ use crate::{
     streams::Streams,
     table::{
         registers::{Registers, Setting, pack},
-        replicas::{self, Here, Step},
+        replicas::{self, Here, Outage, Step},
     },
     ttl::{self, Expiry},
     verify::Verify,
@@ -193,10 +193,15 @@ impl<E: Engine> Background<E> {
         match due {
             Some((Step::Rest, _)) | None => Ok(()),
             Some((Step::Serve, registers)) => {
+                let outage = self.catalog.outage(id, &registers);
+                if outage == Outage::GoAlone {
+                    return self.catalog.go_alone(id).await;
+                }
                 if registers.leaving.contains_key(self.local.region()) {
                     return self.catalog.leave_group(id).await;
                 }
-                if replicas::admissions(&registers, self.local.region())?.is_empty() && !self.finds_lost(&registers) {
+                let promises = !replicas::admissions(&registers, self.local.region())?.is_empty();
+                if !promises && !self.finds_lost(&registers) && outage == Outage::None {
                     return Ok(());
                 }
                 let _changing = self.catalog.catalog_lock.lock().await;
@@ -206,6 +211,9 @@ impl<E: Engine> Background<E> {
                 self.catalog
                     .set_locked(id, replicas::admissions(&registers, self.local.region())?)
                     .await?;
+                if let Outage::Expel(out) = self.catalog.outage(id, &registers) {
+                    self.catalog.expel_locked(id, &registers, &out).await?;
+                }
                 self.give_up_lost(id, &registers).await
             }
             Some((Step::Leave, registers)) => self.leave(id, &registers).await,

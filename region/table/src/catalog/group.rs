@@ -133,9 +133,40 @@ impl<E: Engine> Catalog<E> {
             }
             sleep(LOOK_EVERY).await;
         }
+        let leaves = self.local.directory().registers.get(&id).is_some_and(|registers| {
+            let region = self.local.region();
+            registers.replicas.contains_key(region) && registers.leaving.contains_key(region)
+        });
+        if leaves {
+            self.go_apart_locked(id).await?;
+            drop(gate);
+        }
+        Ok(())
+    }
+
+    /// Goes on alone at once, whatever the others lack: they are out of reach, or have taken this region out of the group.
+    pub(crate) async fn go_alone(&self, id: u64) -> Result<()> {
+        let Some(table) = self.local.directory().by_id.get(&id).cloned() else {
+            return Ok(());
+        };
+        let _changing = self.catalog_lock.lock().await;
+        let gate = table.live.gate.write().await;
+        if gate.0 || self.has_left(id) {
+            return Ok(());
+        }
+        tracing::error!(
+            region = self.local.region(),
+            table = table.name(),
+            "this region's replica was out of the others' reach for too long: it goes on alone, with what it has"
+        );
+        self.go_apart_locked(id).await
+    }
+
+    /// Makes a replica a table of its own. The caller holds the catalog's lock and the table's gate.
+    async fn go_apart_locked(&self, id: u64) -> Result<()> {
         let region = self.local.region().to_owned();
         let registers = self.local.directory().registers.get(&id).cloned().unwrap_or_default();
-        let (Some(own), true) = (registers.replicas.get(&region), registers.leaving.contains_key(&region)) else {
+        let Some(own) = registers.replicas.get(&region) else {
             return Ok(());
         };
         let stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
@@ -160,10 +191,10 @@ impl<E: Engine> Catalog<E> {
         changes.retain(|(setting, _)| !own.iter().any(|(known, _)| known == setting));
         changes.extend(own);
         self.set_locked(id, changes).await?;
-        drop(gate);
+        self.local.counters().gone_alone.fetch_add(1, Ordering::Relaxed);
         tracing::info!(
             region,
-            table = table.name(),
+            table = id,
             "this region has left a global table with what it has"
         );
         Ok(())

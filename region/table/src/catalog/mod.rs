@@ -4,6 +4,8 @@ mod classes;
 mod group;
 pub(crate) mod index_changes;
 mod insights;
+pub(crate) mod lawful;
+pub(crate) mod reach;
 mod refresh;
 mod resource_policy;
 pub(crate) mod scaling;
@@ -16,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     CreateTable, Description, Indexes, NewIndex, Result, Sealing, Table, TableError, UpdateTable,
+    catalog::reach::Reach,
     local::{Local, system::SYSTEM_IDS},
     log::Logs,
     rows::SystemRows,
@@ -51,6 +54,8 @@ pub struct Catalog<E: Engine> {
     pub(crate) given_up: Mutex<Vec<Arc<Table>>>,
     /// For how long the source of a copy cannot be deleted.
     pub(crate) source_held_ms: AtomicU64,
+    /// For how long other regions have been out of reach.
+    pub(crate) reach: Reach,
 }
 
 impl<E: Engine> Catalog<E> {
@@ -72,6 +77,7 @@ impl<E: Engine> Catalog<E> {
             catalog_lock: tokio::sync::Mutex::default(),
             given_up: Mutex::default(),
             source_held_ms: AtomicU64::new(0),
+            reach: Reach::default(),
         }
     }
 
@@ -82,6 +88,9 @@ impl<E: Engine> Catalog<E> {
         description.stream = description
             .stream
             .and_then(|setting| self.stream_here(table.id(), setting));
+        for replica in &mut description.replicas {
+            replica.out_of_reach = self.is_out_of_reach(&replica.region);
+        }
         Ok(description)
     }
 

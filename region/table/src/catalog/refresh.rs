@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl<E: Engine> Catalog<E> {
-    /// Makes every table from its registers, as a process starts.
-    pub(crate) async fn load(&self) -> Result<()> {
+    /// Makes every table from its registers, as a process starts; `judged` says that members are judged by who admitted them.
+    pub(crate) async fn load(&self, judged: bool) -> Result<()> {
         for table in self.local.system().all() {
             self.local.load_ends(table).await?;
         }
@@ -28,6 +28,7 @@ impl<E: Engine> Catalog<E> {
         for table in registers.keys() {
             self.refresh(*table).await?;
         }
+        self.inherit_members(judged).await?;
         self.streams.settle_streams().await?;
         for table in self.local.all() {
             if let Some(counts) = self.local.stored_counts.lock().get(&table.id()) {
@@ -169,7 +170,12 @@ impl<E: Engine> Catalog<E> {
                 all.entry(table).or_default().read(setting, &value)?;
             }
         }
-        let seen = |(table, registers): (u64, Registers)| (table, registers.seen_from(self.local.region()));
+        let seen = |(table, registers): (u64, Registers)| {
+            (
+                table,
+                registers.seen_from((self.local.region(), self.local.replica().0)),
+            )
+        };
         Ok(all.into_iter().map(seen).collect())
     }
 }

@@ -79,6 +79,10 @@ pub(crate) struct Counters {
     pub(crate) conflicts: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) refused_replicas: AtomicU64,
+    pub(crate) refused_copies: AtomicU64,
+    pub(crate) refused_registers: AtomicU64,
+    pub(crate) gone_alone: AtomicU64,
+    pub(crate) expelled: AtomicU64,
     pub(crate) throttled: Arc<AtomicU64>,
 }
 

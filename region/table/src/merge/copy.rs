@@ -1,6 +1,6 @@
 //! Copies: what a joining replica fetches of a table, on both sides.
 
-use std::ops::Bound;
+use std::{ops::Bound, sync::atomic::Ordering};
 
 use geodynamo_replicator_core::{
     Applied, ApplyError, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart, Delta, LogInfo,
@@ -20,8 +20,8 @@ use crate::{
     schema::ReplicaStatus,
     table::{
         TableStatus,
-        registers::{CATALOG, Setting, pack},
-        replicas,
+        registers::{CATALOG, Setting},
+        replicas::{self, Way},
     },
 };
 
@@ -162,9 +162,12 @@ impl<E: Engine> Merge<E> {
                 .replicas
                 .get(region)
                 .filter(|entry| entry.join == request.join);
-            let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating)
+            let promised = (region.to_owned(), self.local.region().to_owned());
+            let is_admitted = table.registers.admissions.get(&promised) == Some(&request.join);
+            let joins = entry.is_some_and(|entry| entry.status == ReplicaStatus::Creating) && is_admitted
                 || table.registers.relays_to(region, self.local.region(), request.join);
             if !joins || matches!(table.status(), TableStatus::Creating) {
+                self.local.counters().refused_copies.fetch_add(1, Ordering::Relaxed);
                 return Err(CopyError::Refused(format!("{region} does not join {}", table.name())));
             }
         }
@@ -345,7 +348,10 @@ impl<E: Engine> Merge<E> {
             position: Position::START,
         };
         let used = self.parking.used(log.origin);
-        let (merged, parked, _) = self.admit(&table, rows.deltas, log, Position::START, used)?;
+        let mut deltas = rows.deltas;
+        self.catalog
+            .drop_unlawful(&table, (&from.region, Way::PassedOn), &mut deltas);
+        let (merged, parked, _) = self.admit(&table, deltas, log, Position::START, used)?;
         let apply = async {
             let mark = if is_system(table.id()) {
                 None
@@ -386,14 +392,19 @@ impl<E: Engine> Merge<E> {
             let own = registers.replicas.get(self.local.region());
             let now = self.local.orderer().time.now_ms();
             let joined = own.and_then(|own| replicas::joined(own, order.join, self.local.replica().0, now));
-            let change = if registers.relays_to(self.local.region(), &order.source, order.join) {
-                (Setting::Relay(self.local.region().into(), order.source.clone()), None)
+            let changes = if registers.relays_to(self.local.region(), &order.source, order.join) {
+                vec![(Setting::Relay(self.local.region().into(), order.source.clone()), None)]
             } else if let Some(entry) = joined {
-                (Setting::Replica(self.local.region().into()), Some(pack(&entry)?))
+                replicas::joined_with(
+                    &registers,
+                    entry,
+                    &order.source,
+                    (self.local.region(), self.local.replica().0),
+                )?
             } else {
                 return Ok(());
             };
-            self.catalog.set_locked(id, vec![change]).await?;
+            self.catalog.set_locked(id, changes).await?;
             let forget = Commit {
                 writes: vec![Write::Delete(copy_key(id))],
                 ..Commit::default()

@@ -34,7 +34,10 @@ use crate::{
         parked::{Parked, Parking},
     },
     rows::SystemRows,
-    table::registers::{CATALOG, Setting},
+    table::{
+        registers::{CATALOG, Setting},
+        replicas::Way,
+    },
     write::{KeyChange, Staged, Writes},
 };
 
@@ -213,6 +216,8 @@ impl<E: Engine> Merge<E> {
                 continue;
             }
             self.drop_forged(table, &from, &mut deltas);
+            self.catalog
+                .drop_unlawful(table, (&from.region, Way::Link), &mut deltas);
             let origin = log.origin;
             let use_before = used.get(&origin).copied();
             let use_before = use_before.unwrap_or_else(|| self.parking.used(origin));

@@ -106,6 +106,8 @@ pub struct ReplicaDescription {
     pub table_class: Option<TableClass>,
     /// Whether it is about to leave the group.
     pub leaving: bool,
+    /// Whether its region has been out of reach for so long that it is to be told.
+    pub out_of_reach: bool,
     /// The master key that it is sealed under, if it has one.
     pub master_key: Option<String>,
 }
@@ -173,6 +175,7 @@ impl Table {
                     overrides: registers.overrides.get(name).cloned().unwrap_or_default(),
                     table_class: registers.table_class.get(name).cloned(),
                     leaving: registers.leaving.contains_key(name),
+                    out_of_reach: false,
                     master_key: registers
                         .encryption
                         .get(name)

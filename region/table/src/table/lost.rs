@@ -80,8 +80,12 @@ impl Registers {
         Ok(changes)
     }
 
-    /// Whether a member was ordered to fetch a relay of this number from a source.
+    /// Whether a member that serves was ordered to fetch a relay of this number from a source.
     pub(crate) fn relays_to(&self, member: &str, source: &str, number: u64) -> bool {
-        self.relays.get(&(member.to_owned(), source.to_owned())) == Some(&number)
+        let is_active = self
+            .replicas
+            .get(member)
+            .is_some_and(|entry| entry.status == ReplicaStatus::Active);
+        is_active && self.relays.get(&(member.to_owned(), source.to_owned())) == Some(&number)
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     table::{
         encryption::Encryption,
         insights::InsightsSettings,
-        replicas::{self, Claim},
+        replicas::{self, Claim, Viewer},
         resource_policy::ResourcePolicy,
         settings::{Import, PointInTime, Restore},
         throughput::{IndexCapacity, OnDemandLimits, Overrides, ThroughputHistory},
@@ -86,6 +86,8 @@ pub(crate) enum Setting {
     StreamPolicy(String, u64),
     /// That a region is to leave the group, since when.
     Leave(String),
+    /// Which join of a region was taken out of the group, as it was out of reach for too long.
+    Expelled(String),
     /// Whether a region's replica is protected from leaving the group.
     DisassociationProtection(String),
     /// Whether a regional table's settings are to be replicated, for groups of several accounts.
@@ -130,6 +132,7 @@ impl Setting {
             Self::ResourcePolicy(region) => format!("policy/{region}"),
             Self::StreamPolicy(region, label) => format!("stream-policy/{region}/{label}"),
             Self::Leave(region) => format!("leave/{region}"),
+            Self::Expelled(region) => format!("expelled/{region}"),
             Self::DisassociationProtection(region) => format!("disassociation-protection/{region}"),
             Self::SettingsMode => "settings-mode".into(),
             Self::Apart(region, setting) => format!("apart/{region}/{}", setting.name()),
@@ -200,6 +203,7 @@ impl Setting {
                 Self::StreamPolicy(region.into(), label.parse().ok()?)
             }
             Some(("leave", region)) => Self::Leave(region.into()),
+            Some(("expelled", region)) => Self::Expelled(region.into()),
             Some(("disassociation-protection", region)) => Self::DisassociationProtection(region.into()),
             Some(("apart", rest)) => {
                 let (region, name) = rest.split_once('/')?;
@@ -242,7 +246,7 @@ pub(crate) struct Registers {
     pub(crate) answers: BTreeMap<String, ReplicaEntry>,
     /// What was last asked of each region.
     pub(crate) requests: BTreeMap<String, ReplicaRequest>,
-    /// The replicas as that makes them: see [`replicas::shown`]. Made by [`Registers::show_replicas`].
+    /// The replicas as that makes them: see [`replicas::replicas`]. Made by [`Registers::show_replicas`].
     pub(crate) replicas: BTreeMap<String, ReplicaEntry>,
     pub(crate) admissions: BTreeMap<(String, String), u64>,
     pub(crate) relays: BTreeMap<(String, String), u64>,
@@ -259,6 +263,8 @@ pub(crate) struct Registers {
     pub(crate) stream_policies: BTreeMap<(String, u64), Arc<ResourcePolicy>>,
     /// The regions that are to leave the group, and since when.
     pub(crate) leaving: BTreeMap<String, Millis>,
+    /// The joins that were taken out of the group, by region.
+    pub(crate) expelled: BTreeMap<String, u64>,
     pub(crate) disassociation_protection: BTreeMap<String, bool>,
     pub(crate) settings_mode: Option<bool>,
     /// What regions have left the group with; see [`Registers::seen_from`].
@@ -306,6 +312,7 @@ impl Registers {
                 self.stream_policies.insert((region, label), Arc::new(unpack(value)?));
             }
             Setting::Leave(region) => drop(self.leaving.insert(region, unpack(value)?)),
+            Setting::Expelled(region) => drop(self.expelled.insert(region, unpack(value)?)),
             Setting::DisassociationProtection(region) => {
                 self.disassociation_protection.insert(region, unpack(value)?);
             }
@@ -315,14 +322,9 @@ impl Registers {
         Ok(())
     }
 
-    /// Makes the replicas of what was asked and answered. To be called once all registers have been taken in.
-    pub(crate) fn show_replicas(&mut self) {
-        let regions = self.answers.keys().chain(self.requests.keys());
-        let shown = regions.filter_map(|region| {
-            let entry = replicas::shown(self.answers.get(region), self.requests.get(region))?;
-            Some((region.clone(), entry))
-        });
-        self.replicas = shown.collect();
+    /// Makes the replicas of what was asked and answered, as far as that counts for a region that looks. To be called once all registers have been taken in.
+    pub(crate) fn show_replicas(&mut self, viewer: Viewer<'_>) {
+        self.replicas = replicas::replicas(self, viewer);
     }
 
     /// Whether a region holds the table; see [`replicas`].
@@ -371,6 +373,7 @@ impl Registers {
         let streams = self.stream_policies.keys().cloned();
         settings.extend(streams.map(|(region, label)| Setting::StreamPolicy(region, label)));
         settings.extend(self.leaving.keys().cloned().map(Setting::Leave));
+        settings.extend(self.expelled.keys().cloned().map(Setting::Expelled));
         let protected = self.disassociation_protection.keys().cloned();
         settings.extend(protected.map(Setting::DisassociationProtection));
         settings.extend(self.settings_mode.is_some().then_some(Setting::SettingsMode));
@@ -404,6 +407,7 @@ impl Registers {
             | Setting::Import(of)
             | Setting::ResourcePolicy(of)
             | Setting::Leave(of)
+            | Setting::Expelled(of)
             | Setting::DisassociationProtection(of)
             | Setting::StreamPolicy(of, _) => of == region,
             Setting::Admission(newcomer, member) => newcomer == region || member == region,
@@ -463,6 +467,7 @@ mod tests {
             Setting::ResourcePolicy("eu-west-1".into()),
             Setting::StreamPolicy("eu-west-1".into(), 1_700_000_000_000),
             Setting::Leave("eu-west-1".into()),
+            Setting::Expelled("eu-west-1".into()),
             Setting::DisassociationProtection("eu-west-1".into()),
             Setting::SettingsMode,
             Setting::Apart("eu-west-1".into(), Box::new(Setting::GlobalIndex("by-date".into()))),

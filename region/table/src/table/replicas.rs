@@ -22,24 +22,47 @@
 //! other. A register of it that says CREATING without an incarnation is a request. Where a region holds two tables of a
 //! name, [`holder`] says which has it; the other is drained, removed, and shown as CREATION_FAILED ([`step`]).
 
+mod members;
+mod outage;
 mod request;
 mod step;
+
+pub use self::outage::OUT_OF_REACH_MS;
 
 #[cfg(test)]
 mod model;
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use geodynamo_replicator_core::Millis;
 
 pub(crate) use self::{
+    members::{Viewer, Way, admissions, inherited, is_lawful, joined_with},
+    outage::{Outage, expelled, outage},
     request::{check_newcomer, check_open, create_request, delete_request},
-    step::{Here, Step, admissions, left, rejoined, step},
+    step::{Here, Step, left, rejoined, step},
 };
 use crate::{
     schema::{ReplicaAction, ReplicaEntry, ReplicaRequest, ReplicaStatus},
     table::{TableStatus, registers::Registers},
 };
+
+/// The replicas that count for a region that looks; see [`members`].
+pub(crate) fn replicas(registers: &Registers, viewer: Viewer<'_>) -> BTreeMap<String, ReplicaEntry> {
+    let honoured = members::honoured(registers, viewer);
+    let counts = |region: &String| honoured.as_ref().is_none_or(|honoured| honoured.contains(region));
+    let regions = registers.answers.keys().chain(registers.requests.keys());
+    let shown = regions.filter(|region| counts(region)).filter_map(|region| {
+        let answer = registers.answers.get(region);
+        let expelled = registers.expelled.get(region).copied();
+        if region != viewer.0 && answer.is_some_and(|answer| expelled == Some(answer.join)) {
+            return None;
+        }
+        let request = registers.requests.get(region).filter(|request| counts(&request.by));
+        Some((region.clone(), shown(answer, request)?))
+    });
+    shown.collect()
+}
 
 /// A region's replica, from what was asked and what the region answered.
 pub(crate) fn shown(answer: Option<&ReplicaEntry>, request: Option<&ReplicaRequest>) -> Option<ReplicaEntry> {
@@ -74,6 +97,13 @@ fn asked_for(request: &ReplicaRequest) -> ReplicaEntry {
         since_ms: request.since_ms,
         failure: None,
     }
+}
+
+/// The regions that serve a table, in the order of their names.
+pub(crate) fn joined_members(registers: &Registers) -> Vec<&str> {
+    let active = registers.replicas.iter();
+    let active = active.filter(|(_, entry)| entry.status == ReplicaStatus::Active);
+    active.map(|(region, _)| region.as_str()).collect()
 }
 
 /// What the region that makes a table says of its replica.

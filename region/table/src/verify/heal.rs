@@ -26,6 +26,7 @@ use crate::{
         system::{is_system, key_at},
     },
     schema::ReplicaStatus,
+    table::replicas::Way,
     verify::Verify,
     write::{KeyChange, Staged},
 };
@@ -152,7 +153,10 @@ impl<E: Engine> Verify<E> {
     }
 
     /// Merges what the answerer holds of rows that are lacking here.
-    pub(crate) async fn heal(&self, table: &Table, peer: &Peer, kind: RowKind, deltas: Vec<Delta>) -> Result<()> {
+    pub(super) async fn heal(&self, table: &Table, peer: &Peer, kind: RowKind, deltas: Vec<Delta>) -> Result<()> {
+        let mut deltas = deltas;
+        self.catalog
+            .drop_unlawful(table, (&peer.region, Way::PassedOn), &mut deltas);
         let mut ordinary = Vec::with_capacity(deltas.len());
         let mut healed = Vec::new();
         for delta in deltas {

@@ -28,6 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Result, Table, TableError, VerifyOptions,
+    catalog::Catalog,
     local::{
         Local,
         system::{SystemTable, is_system},
@@ -125,6 +126,7 @@ pub struct Verify<E: Engine> {
     local: Arc<Local<E>>,
     writes: Arc<Writes<E>>,
     logs: Arc<Logs<E>>,
+    catalog: Arc<Catalog<E>>,
     progress: Arc<Progress<E>>,
     merge: Arc<Merge<E>>,
     /// What is due, and what was shown.
@@ -136,6 +138,7 @@ impl<E: Engine> Verify<E> {
         local: &Arc<Local<E>>,
         writes: &Arc<Writes<E>>,
         logs: &Arc<Logs<E>>,
+        catalog: &Arc<Catalog<E>>,
         progress: &Arc<Progress<E>>,
         merge: &Arc<Merge<E>>,
         verifications: Verifications,
@@ -144,6 +147,7 @@ impl<E: Engine> Verify<E> {
             local: Arc::clone(local),
             writes: Arc::clone(writes),
             logs: Arc::clone(logs),
+            catalog: Arc::clone(catalog),
             progress: Arc::clone(progress),
             merge: Arc::clone(merge),
             verifications,

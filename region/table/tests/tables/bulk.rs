@@ -87,7 +87,11 @@ async fn import(tables: &Region, step: &mut u32, ends: impl Fn(u32) -> bool) -> 
             return false;
         }
         let mark = Bytes::from((number + 1).to_string());
-        tables.loads().load_items(&mut load, batch.to_vec(), mark).await.unwrap();
+        tables
+            .loads()
+            .load_items(&mut load, batch.to_vec(), mark)
+            .await
+            .unwrap();
     }
     *step += 1;
     if ends(*step) {
@@ -126,7 +130,10 @@ async fn an_import_makes_what_puts_make_wherever_it_is_broken_off() {
             let table = tables.table("i").unwrap();
             for p in 0..5 {
                 let of = item([("p", s(&format!("p{p}")))]);
-                assert!(tables.writes().collection_bytes(&table, &of).await.unwrap() > 0, "{mode:?} {p}");
+                assert!(
+                    tables.writes().collection_bytes(&table, &of).await.unwrap() > 0,
+                    "{mode:?} {p}"
+                );
             }
         }
     }
@@ -163,7 +170,11 @@ async fn restore(tables: &Region, rows: &[Row], step: &mut u32, ends: impl Fn(u3
             return false;
         }
         mark = mark.behind(batch);
-        tables.loads().load_rows(&mut load, batch.to_vec(), &mark).await.unwrap();
+        tables
+            .loads()
+            .load_rows(&mut load, batch.to_vec(), &mark)
+            .await
+            .unwrap();
     }
     *step += 1;
     if ends(*step) {
@@ -216,7 +227,11 @@ async fn what_lies_there_of_a_load_that_is_over_is_removed() {
     tables.loads().create_imported(definition("i")).await.unwrap();
     let (mut load, _) = tables.loads().take_up_import(id(&tables)).await.unwrap();
     let items = (0..200).map(imported).collect();
-    tables.loads().load_items(&mut load, items, Bytes::from("1")).await.unwrap();
+    tables
+        .loads()
+        .load_items(&mut load, items, Bytes::from("1"))
+        .await
+        .unwrap();
     assert_eq!(tables.engine().ingest().unwrap().loads().unwrap(), [id(&tables)]);
     // As a crash leaves it that came between the end of an import and the end of its load.
     let door = tables.engine().ingest().unwrap();
@@ -241,7 +256,8 @@ async fn a_store_that_takes_no_writes_breaks_an_import_off() {
     tables.loads().create_imported(definition("i")).await.unwrap();
     let (mut load, _) = tables.loads().take_up_import(id(&tables)).await.unwrap();
     tables
-        .loads().load_items(&mut load, vec![imported(1)], Bytes::from("1"))
+        .loads()
+        .load_items(&mut load, vec![imported(1)], Bytes::from("1"))
         .await
         .unwrap();
     tables.engine().refuse_writes(Some(Trouble::ReadOnly));

@@ -6,6 +6,7 @@
 
 mod collecting;
 mod hostile;
+mod outage;
 #[path = "../tables/regions.rs"]
 mod regions;
 #[path = "../tables/support.rs"]

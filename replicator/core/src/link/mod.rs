@@ -15,7 +15,7 @@ mod rounds;
 pub mod sender;
 
 use crate::{
-    frame::{NAME_BYTES_MAX, PROTOCOL},
+    frame::{NAME_BYTES_MAX, PROTOCOL, PROTOCOL_LEAST},
     ids::LogId,
     stamp::{Millis, ReplicaId},
 };
@@ -37,8 +37,8 @@ pub struct Ticket(pub u64);
 /// Why a link ends. The driver closes the connection and dials again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// The peer speaks another version of the protocol.
-    #[error("the peer speaks protocol {0}, this release speaks {PROTOCOL}")]
+    /// The peer speaks no version of the protocol that this release does.
+    #[error("the peer speaks protocol {0}, this release speaks {PROTOCOL_LEAST} to {PROTOCOL}")]
     Protocol(u16),
     /// The peer belongs to another cluster.
     #[error("the peer belongs to cluster {0:?}")]
@@ -68,6 +68,20 @@ pub enum Violation {
     Silence(Millis),
 }
 
+/// Checks what a dialer says of itself; gives the version to go on with. One that speaks newer ones as well is answered with the
+/// newest that is known here.
+fn check_dialer(
+    own: &crate::host::Identity,
+    expected_region: &str,
+    protocol: u16,
+    region: &str,
+    replica: ReplicaId,
+) -> Result<u16, Violation> {
+    let protocol = protocol.min(PROTOCOL);
+    check_peer(own, expected_region, protocol, region, replica)?;
+    Ok(protocol)
+}
+
 /// Checks what a peer says of itself.
 fn check_peer(
     own: &crate::host::Identity,
@@ -76,7 +90,7 @@ fn check_peer(
     region: &str,
     replica: ReplicaId,
 ) -> Result<(), Violation> {
-    if protocol != PROTOCOL {
+    if !(PROTOCOL_LEAST..=PROTOCOL).contains(&protocol) {
         return Err(Violation::Protocol(protocol));
     }
     if region.len() > NAME_BYTES_MAX {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    LOGS_PER_LINK_MAX, SILENCE_MS_MAX, Ticket, Violation, check_peer,
+    LOGS_PER_LINK_MAX, SILENCE_MS_MAX, Ticket, Violation, check_dialer,
     incoming::{Incoming, Phase, Stretch},
     rounds::Rounds,
 };
 use crate::{
-    frame::{DELTAS_PER_FRAME_MAX, FRAME_BYTES_MAX, Frame, LOGS_PER_OPEN_MAX, PROTOCOL},
+    frame::{DELTAS_PER_FRAME_MAX, FRAME_BYTES_MAX, Frame, LOGS_PER_OPEN_MAX},
     host::{Applied, ApplyError, Batch, Identity, Peer},
     ids::{LogId, LogInfo, Position, TableId},
     stamp::Millis,
@@ -233,12 +233,12 @@ impl Receiver {
                     cluster.chars().take(crate::frame::NAME_BYTES_MAX).collect(),
                 ));
             }
-            check_peer(&self.own, &self.peer_region, protocol, &region, replica)?;
+            let protocol = check_dialer(&self.own, &self.peer_region, protocol, &region, replica)?;
             let peer = Peer { region, replica };
             self.peer = Some(peer.clone());
             self.actions.push_back(Action::Established(peer));
             self.send(Frame::Welcome {
-                protocol: PROTOCOL,
+                protocol,
                 region: self.own.region.clone(),
                 replica: self.own.replica,
                 credit_bytes: self.credit,

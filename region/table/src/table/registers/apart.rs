@@ -3,13 +3,14 @@
 use bytes::Bytes;
 
 use super::{Registers, Setting, pack};
-use crate::Result;
+use crate::{Result, table::replicas::Viewer};
 
 impl Registers {
     /// The table as one region sees it. A region that has left the group has every shared setting for itself, and no other
     /// replica; the others see nothing of its replica. To be called once all registers have been taken in.
     #[must_use]
-    pub(crate) fn seen_from(mut self, region: &str) -> Self {
+    pub(crate) fn seen_from(mut self, viewer: Viewer<'_>) -> Self {
+        let region = viewer.0;
         let has_left = |own: &Self| own.definition.is_some();
         if let Some(own) = self.apart.get(region).filter(|own| has_left(own)) {
             let Self {
@@ -51,7 +52,7 @@ impl Registers {
                 self.keep_regions(|of| !left.iter().any(|left| left == of));
             }
         }
-        self.show_replicas();
+        self.show_replicas(viewer);
         self
     }
 
@@ -63,8 +64,10 @@ impl Registers {
     fn keep_regions(&mut self, keeps: impl Fn(&str) -> bool) {
         self.answers.retain(|region, _| keeps(region));
         self.requests.retain(|region, _| keeps(region));
+        // What the others had promised a region that has left is theirs to take back.
+        let is_apart = self.is_apart;
         self.admissions
-            .retain(|(newcomer, member), _| keeps(newcomer) && keeps(member));
+            .retain(|(newcomer, member), _| keeps(member) && (keeps(newcomer) || !is_apart));
         self.relays.retain(|(member, source), _| keeps(member) && keeps(source));
         self.deletion_protection.retain(|region, _| keeps(region));
         self.table_class.retain(|region, _| keeps(region));
@@ -78,6 +81,7 @@ impl Registers {
         self.resource_policies.retain(|region, _| keeps(region));
         self.stream_policies.retain(|(region, _), _| keeps(region));
         self.leaving.retain(|region, _| keeps(region));
+        self.expelled.retain(|region, _| keeps(region));
         self.disassociation_protection.retain(|region, _| keeps(region));
     }
 
@@ -124,6 +128,9 @@ mod tests {
         for region in ["a", "b", "c"] {
             all.answers.insert(region.into(), replicas::founder(1, 7, 5));
             all.deletion_protection.insert(region.into(), true);
+            for other in ["a", "b", "c"].into_iter().filter(|other| *other != region) {
+                all.admissions.insert((other.into(), region.into()), 1);
+            }
         }
         let definition = Definition {
             name: "t".into(),
@@ -140,14 +147,16 @@ mod tests {
             uuid: 3,
         };
         all.definition = Some(definition);
-        let together = all.clone().seen_from("c");
+        let together = all.clone().seen_from(("c", 7));
         assert_eq!((together.replicas.len(), together.is_apart), (3, false));
         for (setting, value) in together.taken_along("c").unwrap() {
             all.read(setting, &value.unwrap()).unwrap();
         }
         // What the others change later is theirs.
         all.billing = Some(Billing::Provisioned(Throughput { read: 1, write: 1 }));
-        let (left, stayed) = (all.clone().seen_from("c"), all.seen_from("a"));
+        let (left, stayed) = (all.clone().seen_from(("c", 7)), all.seen_from(("a", 7)));
+        let promise = (Setting::Admission("c".into(), "a".into()), None);
+        assert!(replicas::admissions(&stayed, "a").unwrap().contains(&promise));
         assert!(left.is_apart && left.replicas.keys().eq(["c"]) && left.deletion_protection.keys().eq(["c"]));
         assert_eq!(
             (left.billing, &left.definition),

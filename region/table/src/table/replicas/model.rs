@@ -6,6 +6,7 @@
 //! happens by itself. What must hold:
 //!
 //! - **In sight**: what a region acknowledged is what its name shows, until somebody orders that replica away.
+//! - **Kept to members**: no region has anything of a table but one that made it, or that a region that has it asked.
 //! - **Settled**: when nothing is left to happen and no link is cut, all catalogs are equal, every replica that was asked for
 //!   is ACTIVE or CREATION_FAILED, every ACTIVE one serves under its name in its region and has the items of all others.
 
@@ -19,11 +20,13 @@ use self::world::{World, spend};
 use crate::table::replicas;
 
 /// Who has a name, and who takes a replica.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Rule {
     Shipped,
     /// The version before: every request is taken, and the lesser id has the name.
     LesserId,
+    /// Every answer counts, whoever asked.
+    Credulous,
 }
 
 /// How many orders of each kind there are at most, and of all kinds.
@@ -36,6 +39,8 @@ struct Orders {
     deletes: u8,
     puts: u8,
     cuts: u8,
+    /// Regions that give themselves a replica.
+    forges: u8,
     /// Data directories lost.
     losses: u8,
     /// Whether time may pass after which a silent replica is given up.
@@ -56,6 +61,8 @@ enum Action {
     Ask(usize, usize),
     Remove(usize, usize),
     Delete(usize),
+    /// A region says that it is to have a replica, and that others said so.
+    Forge(usize),
     Put(usize),
     Cut(usize, usize),
     Lose(usize),
@@ -79,6 +86,7 @@ impl Catalogs {
         for at in 0..self.regions {
             orders.extend((left.creates > 0).then_some(Action::Create(at)));
             orders.extend((left.deletes > 0).then_some(Action::Delete(at)));
+            orders.extend((left.forges > 0).then_some(Action::Forge(at)));
             orders.extend((left.puts > 0).then_some(Action::Put(at)));
             orders.extend((left.losses > 0).then_some(Action::Lose(at)));
             for other in (0..self.regions).filter(|other| *other != at) {
@@ -97,7 +105,7 @@ impl Model for Catalogs {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.regions, self.orders)]
+        vec![World::new(self.regions, self.orders, self.rule)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -132,8 +140,11 @@ impl Model for Catalogs {
             Property::always("settled", |model: &Catalogs, world: &World| {
                 let rests = world.cut.is_empty() && world.happens(model.rule).is_empty();
                 // Of a catalog that was lost with its region, not all comes back.
-                let lost = world.left.losses < model.orders.losses;
+                let lost = world.left.losses < model.orders.losses || world.left.forges < model.orders.forges;
                 !world.stuck && (!rests || lost || world.is_settled(model.rule))
+            }),
+            Property::always("kept to members", |_: &Catalogs, world: &World| {
+                world.is_kept_to_members()
             }),
             Property::sometimes("two regions serve one table", |model: &Catalogs, world: &World| {
                 let of = |at: usize| world.active(model.rule, at, &world.places[at].tables());
@@ -166,7 +177,7 @@ fn check(model: Catalogs) -> BTreeMap<&'static str, Vec<Action>> {
 
 fn assert_holds(model: Catalogs) {
     let discovered = check(model);
-    for law in ["in sight", "settled"] {
+    for law in ["in sight", "settled", "kept to members"] {
         assert!(!discovered.contains_key(law), "{law}: {:#?}", discovered[law]);
     }
     for seen in ["two regions serve one table", "a replica fails"] {
@@ -191,6 +202,7 @@ const ROW: Orders = Orders {
     deletes: 2,
     puts: 0,
     cuts: 1,
+    forges: 0,
     losses: 0,
     ages: 0,
 };
@@ -214,6 +226,42 @@ fn two_regions_register_by_register() {
         by_register: true,
     });
 }
+
+/// A region that nobody has asked gives itself a replica, before, after and while others are asked for theirs.
+#[test]
+fn nobody_admits_itself() {
+    assert_holds(Catalogs {
+        rule: Rule::Shipped,
+        regions: 2,
+        orders: HOSTILE,
+        by_register: true,
+    });
+}
+
+/// Negative control: where what a region says of itself counts, it is given a copy.
+#[test]
+fn credulity_is_caught() {
+    let discovered = check(Catalogs {
+        rule: Rule::Credulous,
+        regions: 2,
+        orders: HOSTILE,
+        by_register: true,
+    });
+    assert!(discovered.contains_key("kept to members"));
+}
+
+const HOSTILE: Orders = Orders {
+    all: 4,
+    creates: 2,
+    asks: 1,
+    removes: 1,
+    deletes: 0,
+    puts: 0,
+    cuts: 0,
+    forges: 1,
+    losses: 0,
+    ages: 0,
+};
 
 /// Negative control: the rule of the version before hides what was acknowledged, or shows what does not replicate.
 #[test]

@@ -3,7 +3,7 @@
 use geodynamo_replicator_core::{Millis, Stamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Claim, leaving};
+use super::{Claim, leaving, shown};
 use crate::{
     Result,
     schema::{Failure, ReplicaAction, ReplicaEntry, ReplicaStatus},
@@ -122,19 +122,6 @@ fn others(registers: &Registers, region: &str, takes: impl Fn(ReplicaStatus) -> 
     others.map(|(other, _)| other.clone()).collect()
 }
 
-/// The promises to hold this region's logs for every newcomer that it has not promised yet. A promise is kept by trimming,
-/// which goes by the catalog's replicas.
-pub(crate) fn admissions(registers: &Registers, region: &str) -> Result<Vec<Change>> {
-    let mut changes = Vec::new();
-    for (newcomer, entry) in &registers.replicas {
-        let admission = (newcomer.clone(), region.to_owned());
-        if entry.status == ReplicaStatus::Creating && registers.admissions.get(&admission) != Some(&entry.join) {
-            changes.push((Setting::Admission(admission.0, admission.1), Some(pack(&entry.join)?)));
-        }
-    }
-    Ok(changes)
-}
-
 /// The registers of a region whose data directory is a new one: see [`Step::Rejoin`]. `stamp` makes the join a new one.
 pub(crate) fn rejoined(
     here: Here<'_>,
@@ -186,10 +173,13 @@ pub(crate) fn left(here: Here<'_>, registers: &Registers) -> Result<Vec<Change>>
         };
         return Ok(vec![(Setting::Replica(region.into()), Some(pack(&failed)?))]);
     }
-    let last = registers
-        .replicas
-        .iter()
-        .all(|(other, entry)| other == region || entry.status == ReplicaStatus::Failed);
+    // Whoever says to have it counts here: what describes the table goes only with the last of them.
+    let says_so = |other: &String| {
+        let entry = shown(registers.answers.get(other), registers.requests.get(other));
+        entry.is_some_and(|entry| entry.status != ReplicaStatus::Failed)
+    };
+    let mut others = registers.answers.keys().chain(registers.requests.keys());
+    let last = !others.any(|other| other != region && says_so(other));
     let mut settings = if last {
         registers.settings()
     } else {
@@ -204,6 +194,9 @@ pub(crate) fn left(here: Here<'_>, registers: &Registers) -> Result<Vec<Change>>
         Setting::Request(of) | Setting::Overrides(of) | Setting::TableClass(of) if !last => of != region || !asked_anew,
         _ => true,
     });
+    // What is said of this region itself goes last: with it others know that this region may take the rest away.
+    let own = registers.settings_of(region);
+    settings.sort_by_key(|setting| own.contains(setting));
     Ok(settings.into_iter().map(|setting| (setting, None)).collect())
 }
 
@@ -254,6 +247,7 @@ mod tests {
         };
         let founder = super::super::founder(1, 1, 0);
         registers.answers.insert("a".into(), founder);
+        registers.admissions.insert(("a".into(), "b".into()), 1);
         registers.answers.extend(answer.map(|answer| ("b".to_owned(), answer)));
         let request = asked.map(|action| ReplicaRequest {
             action,
@@ -264,7 +258,7 @@ mod tests {
         registers
             .requests
             .extend(request.map(|request| ("b".to_owned(), request)));
-        registers.show_replicas();
+        registers.show_replicas(("b", ME));
         registers
     }
 
@@ -359,13 +353,14 @@ mod tests {
             changes.into_iter().map(|(setting, _)| setting).collect()
         };
         let (answer, request) = (Setting::Replica("b".into()), Setting::Request("b".into()));
-        assert_eq!(gone(&registers), [answer.clone(), request.clone()]);
+        let promise = Setting::Admission("a".into(), "b".into());
+        assert_eq!(gone(&registers), [answer.clone(), request.clone(), promise.clone()]);
         registers.requests.get_mut("b").unwrap().join = 4;
-        registers.show_replicas();
-        assert_eq!(gone(&registers), std::slice::from_ref(&answer));
+        registers.show_replicas(("b", ME));
+        assert_eq!(gone(&registers), [answer.clone(), promise.clone()]);
         // The last one takes all away, but not what others say.
         registers.answers.insert("a".into(), entry(ReplicaStatus::Failed, None));
-        registers.show_replicas();
-        assert_eq!(gone(&registers), [Setting::Definition, answer, request]);
+        registers.show_replicas(("b", ME));
+        assert_eq!(gone(&registers), [Setting::Definition, answer, request, promise]);
     }
 }

@@ -1,5 +1,8 @@
 //! Regions, their catalogs, items and links, and all that can happen to them.
 
+mod hostile;
+mod laws;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
@@ -17,7 +20,7 @@ use crate::{
     table::{
         TableStatus,
         registers::{Registers, Setting, pack},
-        replicas::{self, Claim, Here, Step},
+        replicas::{self, Claim, Here, Step, Way},
     },
 };
 
@@ -67,6 +70,9 @@ pub(super) struct World {
     acknowledged: BTreeMap<(usize, u64), (u64, u16)>,
     /// Region, table and join of replicas that somebody ordered away.
     ordered: BTreeSet<(usize, u64, u64)>,
+    /// Regions that made a table, or were asked by one that has it.
+    invited: BTreeSet<(usize, u64)>,
+    rule: Rule,
     /// It never came to rest after an order.
     pub(super) stuck: bool,
 }
@@ -93,14 +99,19 @@ impl Place {
         Arc::clone(&self.read.0)
     }
 
-    fn read_catalog(&mut self) {
+    fn read_catalog(&mut self, rule: Rule, at: usize) {
         let mut tables = Tables::new();
         for ((id, setting), register) in &self.catalog {
             if let Some(value) = &register.value {
                 tables.entry(*id).or_default().read(setting.clone(), value).unwrap();
             }
         }
-        tables.values_mut().for_each(Registers::show_replicas);
+        // A region that takes every answer for granted looks as one that has nothing: it shows all.
+        let incarnation = if rule == Rule::Credulous { 0 } else { self.incarnation };
+        let viewer = (REGIONS[at], incarnation);
+        tables
+            .values_mut()
+            .for_each(|registers| registers.show_replicas(viewer));
         self.read = Read(Arc::new(tables));
     }
 
@@ -128,7 +139,7 @@ fn definition() -> Bytes {
 }
 
 impl World {
-    pub(super) fn new(regions: usize, left: Orders) -> Self {
+    pub(super) fn new(regions: usize, left: Orders, rule: Rule) -> Self {
         let place = |number: usize| Place {
             incarnation: number as u64 + 1,
             knows_catalog: true,
@@ -142,6 +153,8 @@ impl World {
             now: 0,
             acknowledged: BTreeMap::new(),
             ordered: BTreeSet::new(),
+            invited: BTreeSet::new(),
+            rule,
             stuck: false,
         }
     }
@@ -163,7 +176,7 @@ impl World {
         let named = tables.iter().filter(|(_, registers)| registers.definition.is_some());
         let mut there = named.filter_map(|(id, registers)| Some((*id, registers.replicas.get(REGIONS[at])?)));
         match rule {
-            Rule::Shipped => replicas::holder(there, self.places[at].incarnation),
+            Rule::Shipped | Rule::Credulous => replicas::holder(there, self.places[at].incarnation),
             Rule::LesserId => {
                 let first = there.find(|(_, own)| own.status != ReplicaStatus::Failed);
                 first.map(|(id, _)| (id, Claim::Holds))
@@ -173,7 +186,7 @@ impl World {
 
     fn step(&self, rule: Rule, at: usize, id: u64, tables: &Tables) -> Step {
         let holder = match rule {
-            Rule::Shipped => self.holder(rule, at, tables),
+            Rule::Shipped | Rule::Credulous => self.holder(rule, at, tables),
             Rule::LesserId => None,
         };
         replicas::step(self.here(at), id, &tables[&id], holder)
@@ -217,7 +230,7 @@ impl World {
 
     /// What a region does at once when its catalog has changed: what it holds no more goes.
     fn follow(&mut self, at: usize) {
-        self.places[at].read_catalog();
+        self.places[at].read_catalog(self.rule, at);
         let tables = self.places[at].tables();
         let incarnation = self.places[at].incarnation;
         let holds = |id: &u64| {
@@ -289,14 +302,20 @@ impl World {
             Some(commit) if by_register && commit.len() > 1 => vec![commit.remove(0)],
             _ => outbox.remove(0),
         };
+        let tables = self.places[to].tables();
         for key in keys {
             let sent = self.places[from].catalog[&key].clone();
-            self.merge(to, key, sent);
+            self.merge(to, (from, Way::Link), &tables, key, sent);
         }
         self.follow(to);
     }
 
-    fn merge(&mut self, to: usize, key: Key, sent: Register) {
+    fn merge(&mut self, to: usize, (from, way): (usize, Way), tables: &Tables, key: Key, sent: Register) {
+        let viewer = (REGIONS[to], self.places[to].incarnation);
+        let register = (&key.1, sent.value.as_deref());
+        if !replicas::is_lawful(tables.get(&key.0), viewer, (REGIONS[from], way), register) {
+            return;
+        }
         let held = self.places[to].catalog.get(&key);
         if held.is_none_or(|held| held.stamp < sent.stamp) {
             self.places[to].catalog.insert(key, sent);
@@ -339,7 +358,9 @@ impl World {
         let (own, source) = replicas::join_source(own, REGIONS[at], self.places[at].incarnation)?;
         let source = self.serving(at, source, id, tables)?;
         let entry = tables[source].get(&id)?.replicas.get(REGIONS[at])?;
-        (entry.join == own.join && entry.status == ReplicaStatus::Creating).then_some(source)
+        let promised = (REGIONS[at].to_owned(), REGIONS[source].to_owned());
+        let is_admitted = tables[source][&id].admissions.get(&promised) == Some(&own.join);
+        (entry.join == own.join && entry.status == ReplicaStatus::Creating && is_admitted).then_some(source)
     }
 
     fn relay_source(&self, at: usize, id: u64, tables: &[Arc<Tables>]) -> Option<usize> {
@@ -403,6 +424,7 @@ impl World {
                     (Setting::Definition, Some(definition())),
                     (Setting::Replica(REGIONS[at].into()), Some(pack(&founder).unwrap())),
                 ];
+                self.invited.insert((at, id));
                 self.set(at, id, changes);
                 self.put(at, id);
             }
@@ -414,8 +436,10 @@ impl World {
                 replicas::check_newcomer(&tables[&id], NAME, REGIONS[to], same_name).ok()?;
                 let join = self.places[at].number();
                 let request = replicas::create_request(REGIONS[to], REGIONS[at], join, self.now).unwrap();
+                self.invited.insert((to, id));
                 self.set(at, id, vec![request]);
             }
+            Action::Forge(at) => self.forge(rule, at)?,
             Action::Remove(at, to) => {
                 spend(&mut self.left.removes)?;
                 let tables = self.places[at].tables();
@@ -485,8 +509,9 @@ impl World {
                 let joined = replicas::joined(own, own.join, self.places[at].incarnation, self.now)?;
                 let items = self.places[source].items.get(&id).copied().unwrap_or_default();
                 *self.places[at].items.entry(id).or_default() |= items;
-                let change = (Setting::Replica(REGIONS[at].into()), Some(pack(&joined).unwrap()));
-                self.set(at, id, vec![change]);
+                let viewer = (REGIONS[at], self.places[at].incarnation);
+                let changes = replicas::joined_with(&tables[at][&id], joined, REGIONS[source], viewer);
+                self.set(at, id, changes.unwrap());
                 // Clients write as soon as they can, and as what they see.
                 if self
                     .shown(rule, at, &self.places[at].tables())
@@ -503,8 +528,9 @@ impl World {
                 self.set(at, id, vec![(relay, None)]);
             }
             Action::CopyCatalog(at, from) => {
+                let tables = self.places[at].tables();
                 for (key, register) in self.places[from].catalog.clone() {
-                    self.merge(at, key, register);
+                    self.merge(at, (from, Way::PassedOn), &tables, key, register);
                 }
                 self.places[at].knows_catalog = true;
                 self.follow(at);
@@ -542,42 +568,6 @@ impl World {
             register.stamp = all.binary_search(&register.stamp).unwrap() as u32 + 1;
         }
         self.clock = all.len() as u32;
-    }
-
-    /// Whether what was acknowledged is in sight, but for replicas that were ordered away.
-    pub(super) fn is_in_sight(&self, rule: Rule) -> bool {
-        let tables = self.all_tables();
-        self.acknowledged.iter().all(|((at, id), (join, items))| {
-            let shown = self.shown(rule, *at, &tables[*at]);
-            let serves = matches!(shown, Some((_, TableStatus::Active | TableStatus::Updating)));
-            let held = self.places[*at].items.get(id).copied().unwrap_or_default();
-            let in_sight = serves && shown.is_some_and(|(shown, _)| shown == *id) && held & items == *items;
-            in_sight || self.ordered.contains(&(*at, *id, *join))
-        })
-    }
-
-    /// Whether a world in which nothing is left to happen is as it should be.
-    pub(super) fn is_settled(&self, rule: Rule) -> bool {
-        let tables = self.all_tables();
-        if tables.iter().any(|of| *of != tables[0]) {
-            return false;
-        }
-        tables[0].iter().all(|(id, registers)| {
-            let is_rest = |status| matches!(status, ReplicaStatus::Active | ReplicaStatus::Failed);
-            let all_rest = registers.replicas.values().all(|entry| is_rest(entry.status));
-            let members: Vec<usize> = (0..self.places.len())
-                .filter(|at| {
-                    let entry = registers.replicas.get(REGIONS[*at]);
-                    entry.is_some_and(|entry| entry.status == ReplicaStatus::Active)
-                })
-                .collect();
-            let items = |at: &usize| self.places[*at].items.get(id).copied().unwrap_or_default();
-            let serve = members
-                .iter()
-                .all(|at| self.active(rule, *at, &tables[*at]) == Some(*id));
-            let same = members.windows(2).all(|two| items(&two[0]) == items(&two[1]));
-            registers.definition.is_none() || (all_rest && serve && same)
-        })
     }
 }
 

@@ -121,6 +121,8 @@ mod tests {
                     "sts.amazonaws.com",
                     "${",
                     "://USER@HOST",
+                    "://user@host",
+                    "s3://bucket",
                 ];
                 assert!(
                     known.iter().any(|known| around.contains(known)),

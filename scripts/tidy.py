@@ -89,6 +89,8 @@ def find(root, files):
             continue
         if path.name == "Cargo.toml":
             yield from check_crate(name, tomllib.loads(path.read_text()))
+        if name == "ARCHITECTURE.md" or name.startswith("docs/internals/"):
+            yield from check_page(name, path.read_text(), files)
         if path.suffix in (".rs", ".py", ".js", ".java") and "/generated/" not in name:
             text = path.read_text()
             lines = text.count("\n")
@@ -160,6 +162,14 @@ def firsts(text):
                 yield piece.removesuffix("::")
 
 
+def check_page(name, text, files):
+    """A page about the code names files that are there, by the ends of their paths (`crate/src/file.rs` without the `src`, too)."""
+    ends = {f"/{file}" for file in files} | {"/" + file.replace("/src/", "/") for file in files}
+    for named in sorted(set(re.findall(r"`([\w/.-]+\.(?:rs|py|js|cc|c|java))`", text))):
+        if not any(end.endswith(f"/{named}") for end in ends):
+            yield f"{name}: there is no {named}"
+
+
 def check_crate(name, manifest):
     package = short(manifest.get("package", {}).get("name", ""))
     used = manifest.get("dependencies", {})
@@ -187,12 +197,13 @@ def prove():
         "a/Cargo.toml": crate.format("item", "tokio"),
         "b/Cargo.toml": crate.format("unheard-of", "bytes"),
         "long.rs": "\n" * (LINES_MAX + 1),
+        "docs/internals/page.md": "as `gone/since.rs` does",
         "outside.py": 'open("' + '../shared/x")\n',
     }
     for name, text in broken.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             if not list(find(Path(folder), [name])):
                 sys.exit(f"tidy does not find what is wrong with {name}")

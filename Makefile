@@ -20,11 +20,12 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo pictures netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
+.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
 	@echo "make test    every check and test; ends in 'N passed, N failed'"
+	@echo "make check   format, tidy, clippy; make test-fast the tests that need no process: a change's quick loop"
 	@echo "make bench   speed against the machine's own limit (release build; BENCH_QUICK=1 for a short run,"
 	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
 	@echo "make soak    5 million items under a memory limit (release build)"
@@ -38,7 +39,17 @@ help:
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
 
-netns-demo netns-test: setup setup-python setup-test build
+netns-demo netns-check: setup setup-rocksdb
+	$(CARGO) fmt --all --check
+	python3 scripts/tidy.py
+	$(WITH_ROCKSDB) $(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+
+# Crates whose tests need no process, no network and no RocksDB.
+FAST := topology replicator-core simulation histogram json item exchange expression policy storage seal table
+test-fast: setup
+	$(CARGO) test --quiet --lib --tests $(FAST:%=-p geodynamo-%)
+
+test: setup setup-python setup-test build
 	@"$$(scripts/python-env --path)/bin/python" scripts/netns.py $(@:netns-%=%)
 
 docker-test: setup setup-python

@@ -20,7 +20,7 @@ pub(crate) async fn watch<E: Engine>(tables: Arc<Tables<E>>, metrics: Arc<Metric
         let links = outgoing.iter().chain(&incoming);
         let up = links.filter(|(_, link)| link.connected.load(Relaxed));
         let up: Vec<String> = up.map(|(region, _)| region.clone()).collect();
-        tables.reached(&up);
+        tables.catalog().reached(&up);
         tokio::select! {
             () = sleep(LOOK_EVERY) => {}
             _ = stop.changed() => return,

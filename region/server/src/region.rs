@@ -207,8 +207,12 @@ impl Region {
         if traces::are_on() {
             tables.local().follow_traces(traces::current);
         }
-        tables.hold_sources(config.replication.source_held_seconds.get() * 1000);
-        tables.part_after(config.replication.part_after_seconds.get() * 1000);
+        tables
+            .catalog()
+            .hold_sources(config.replication.source_held_seconds.get() * 1000);
+        tables
+            .catalog()
+            .part_after(config.replication.part_after_seconds.get() * 1000);
         let (background, stop) = watch::channel(false);
         // Before logs are trimmed.
         let recoveries = recoveries(config, &tables, sealing.as_ref(), stop.clone()).await?;

@@ -133,11 +133,11 @@ impl Collector for TableCollector {
         counter(e, &catalogue::REPLICAS_EXPELLED, counts.expelled)?;
         counter(e, &catalogue::REPLICAS_ALONE, counts.gone_alone)?;
         let mut silent = describe(e, &catalogue::REGION_SILENT_SECONDS)?;
-        for (region, ms) in self.0.silences() {
+        for (region, ms) in self.0.catalog().silences() {
             let labels = [("peer_region", region.as_str())];
             silent.encode_family(&labels)?.encode_gauge(&(ms as f64 / 1e3))?;
         }
-        let failed = self.0.failed_replicas() as u64;
+        let failed = self.0.local().failed_replicas() as u64;
         gauge(e, &catalogue::REPLICAS_FAILED, failed)?;
         gauge(e, &catalogue::VERSIONS_WAITING, counts.waiting)?;
         self.verifications(e)

@@ -227,7 +227,7 @@ async fn send_catalog(from: &crate::support::Region, to: &crate::support::Region
         deltas,
         sent_ms: NOW,
     };
-    assert!(to.apply(batch).await.is_ok());
+    assert!(to.merge().apply(batch).await.is_ok());
 }
 
 /// A region of the topology that no member has asked says that it has a replica: it is given nothing, and disturbs nobody.
@@ -239,6 +239,7 @@ async fn nobody_admits_itself() {
     {
         let mut regions = Regions::new(Spanning::Yes, &["a", "b", "c"]).await;
         regions.all[0]
+            .catalog()
             .create_table(crate::support::definition("t"))
             .await
             .unwrap();
@@ -263,7 +264,7 @@ async fn nobody_admits_itself() {
                     deltas: vec![delta],
                     from: c.replica(),
                 };
-                to.verify_do(&order, &peer(c), task).await.unwrap();
+                to.verify().verify_do(&order, &peer(c), task).await.unwrap();
             }
             assert!(to.counts().refused_registers >= before + 8);
         }
@@ -284,11 +285,17 @@ async fn nobody_admits_itself() {
                 assert_eq!(replicas, [other], "{status:?}");
                 assert_eq!(member.table_named("t").unwrap().status(), TableStatus::Active);
                 let c = &regions.all[2];
-                assert!(!member.logs_to("c").iter().any(|info| info.table == id));
+                assert!(!member.logs().logs_to("c").iter().any(|info| info.table == id));
                 let log = LogInfo::new(c.replica(), id, 0, (0, u64::MAX));
-                assert_eq!(member.cursor_of(&peer(c), &log), None);
+                assert_eq!(member.merge().cursor_of(&peer(c), &log), None);
                 let standing = Default::default();
-                assert!(member.verify_begin("c", id, c.replica(), standing).await.is_err());
+                assert!(
+                    member
+                        .verify()
+                        .verify_begin("c", id, c.replica(), standing)
+                        .await
+                        .is_err()
+                );
                 let refused = member.counts().refused_copies;
                 for join in [join, join + 1] {
                     let request = CopyRequest {
@@ -296,7 +303,7 @@ async fn nobody_admits_itself() {
                         join,
                         after: None,
                     };
-                    assert!(member.copy_out_start("c", &request).await.is_err());
+                    assert!(member.merge().copy_out_start("c", &request).await.is_err());
                 }
                 assert_eq!(member.counts().refused_copies, refused + 2);
                 assert!(restarted || member.counts().refused_registers >= 8);
@@ -320,7 +327,7 @@ async fn who_was_removed_stays_out() {
         replica_deletes: vec!["c".into()],
         ..UpdateTable::default()
     };
-    a.update_table("t", removal).await.unwrap();
+    a.catalog().update_table("t", removal).await.unwrap();
     regions.settle().await;
     regions.times.iter().for_each(|time| time.set(NOW + 1000));
     for member in [a, b] {
@@ -331,7 +338,7 @@ async fn who_was_removed_stays_out() {
             }
         }
         send_catalog(c, member, 1 << 20, registers).await;
-        assert!(!member.logs_to("c").iter().any(|info| info.table == id));
+        assert!(!member.logs().logs_to("c").iter().any(|info| info.table == id));
         assert_eq!(member.table_named("t").unwrap().status(), TableStatus::Active);
         assert_eq!(member.describe("t").unwrap().replicas.len(), 1);
     }

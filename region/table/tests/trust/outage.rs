@@ -12,7 +12,7 @@ use crate::{
 fn pass(regions: &Regions, sides: &[&[&str]], ms: u64) {
     let mut left = ms;
     for region in &regions.all {
-        region.part_after(OUT_OF_REACH_MS);
+        region.catalog().part_after(OUT_OF_REACH_MS);
     }
     loop {
         for (region, time) in regions.all.iter().zip(&regions.times) {
@@ -21,10 +21,10 @@ fn pass(regions: &Regions, sides: &[&[&str]], ms: u64) {
                 .into_iter()
                 .flat_map(|side| side.iter().map(|name| (*name).to_owned()))
                 .collect();
-            region.reached(&up);
+            region.catalog().reached(&up);
             time.set(time.now_ms() + left.min(LOOK_MS_MAX));
             if left <= LOOK_MS_MAX {
-                region.reached(&up);
+                region.catalog().reached(&up);
             }
         }
         if left <= LOOK_MS_MAX {
@@ -83,7 +83,10 @@ async fn who_is_out_of_reach_for_too_long_goes_on_alone() {
                 assert_eq!(region.table("t").unwrap().status(), TableStatus::Active);
                 assert!(get(region, "t", &key("k", 3)).await.is_some());
             }
-            assert_eq!(a.digest("t").await.unwrap(), b.digest("t").await.unwrap());
+            assert_eq!(
+                a.reads().digest("t").await.unwrap(),
+                b.reads().digest("t").await.unwrap()
+            );
             assert!(get(c, "t", &key("of c", 1)).await.is_some() && get(a, "t", &key("of c", 1)).await.is_none());
             assert!(get(b, "t", &key("of a", 1)).await.is_some() && get(c, "t", &key("of a", 1)).await.is_none());
             put(c, "t", key("alone", i64::from(restarted))).await;
@@ -94,7 +97,7 @@ async fn who_is_out_of_reach_for_too_long_goes_on_alone() {
         assert!(counts.iter().all(|counts| counts.refused_copies == 0));
         // Nothing waits for it: what the others have is trimmed, and tombstones are theirs alone to forget.
         let (a, id) = (&regions.all[0], regions.all[0].table("t").unwrap().id());
-        assert!(!a.logs_to("c").iter().any(|info| info.table.0 == id));
+        assert!(!a.logs().logs_to("c").iter().any(|info| info.table.0 == id));
     }
 }
 
@@ -106,17 +109,17 @@ async fn who_was_away_learns_that_it_was_taken_out() {
     regions.settle().await;
     put(&regions.all[2], "t", key("unseen", 1)).await;
     for region in &regions.all {
-        region.part_after(OUT_OF_REACH_MS);
+        region.catalog().part_after(OUT_OF_REACH_MS);
     }
     for _ in 0..=OUT_OF_REACH_MS / LOOK_MS_MAX {
         for (at, name) in [(0, "b"), (1, "a")] {
-            regions.all[at].reached(&[name.to_owned()]);
+            regions.all[at].catalog().reached(&[name.to_owned()]);
             regions.times[at].set(regions.times[at].now_ms() + LOOK_MS_MAX);
         }
     }
     // The control: a clock that steps by a year is no outage.
     regions.times[2].set(regions.times[2].now_ms() + 365 * 86_400_000);
-    regions.all[2].reached(&["a".to_owned(), "b".to_owned()]);
+    regions.all[2].catalog().reached(&["a".to_owned(), "b".to_owned()]);
     regions.settle_among(&["a", "b"]).await;
     assert_eq!(others(&regions.all[0]), ["b"]);
     regions.settle().await;

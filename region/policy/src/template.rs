@@ -88,6 +88,11 @@ impl Template {
         matches!(*self.tokens, [Token::Many])
     }
 
+    /// Whether it has variables.
+    pub(crate) fn has_variables(&self) -> bool {
+        !self.variables.is_empty()
+    }
+
     /// The values of its variables; `None` if the request lacks one of them, or it has several values.
     pub(crate) fn values<'a>(&'a self, asked: &'a Asked<'_>) -> Option<Values<'a>> {
         self.variables

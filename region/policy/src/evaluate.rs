@@ -5,7 +5,10 @@ use std::{borrow::Cow, cell::RefCell, collections::BTreeSet};
 use smallvec::SmallVec;
 
 use crate::{
-    Caller, CallerKind, ContextValue, Effect, NamedPolicy, Policy, PolicyKind, Request, keys::Key, principal::Relation,
+    Caller, CallerKind, ContextValue, Effect, NamedPolicy, Policy, PolicyKind, Request,
+    keys::Key,
+    principal::Relation,
+    shortlist::{self, Listed},
 };
 
 /// What a policy is to the request that it was asked about.
@@ -307,19 +310,25 @@ fn judge(
     verdict: &mut Verdict,
     mut matches: Matches<'_>,
 ) {
-    for (statement_at, statement) in policy.statements.iter().enumerate() {
+    let explains = matches.is_some();
+    let each = |Listed { at: statement_at, fits }: Listed| {
+        let statement = &policy.statements[statement_at];
         // What is decided already need not be looked at.
         let decided = match statement.effect {
             Effect::Allow => verdict.allowed == Relation::Direct,
             Effect::Deny => verdict.denied.is_some(),
         };
-        if decided && matches.is_none() {
-            continue;
+        if decided && !explains {
+            return;
         }
-        let relation = statement.applies(asked);
+        let relation = if fits {
+            statement.applies_if_fits(asked)
+        } else {
+            statement.applies(asked)
+        };
         // A statement about an account denies all who are in it.
         if relation == Relation::None {
-            continue;
+            return;
         }
         let place = StatementPlace {
             policy: at,
@@ -336,5 +345,11 @@ fn judge(
                 effect: statement.effect,
             });
         }
+    };
+    // Who explains looks at every statement by itself.
+    if explains {
+        shortlist::all(&policy.statements).for_each(each);
+    } else {
+        policy.shortlists.each(asked, &policy.statements, each);
     }
 }

@@ -44,6 +44,7 @@ mod parse;
 mod policy;
 mod principal;
 mod request;
+mod shortlist;
 mod template;
 mod value;
 

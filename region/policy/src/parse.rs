@@ -13,6 +13,7 @@ use crate::{
     error::PolicyError,
     policy::{Effect, Patterns, Place, Policy, PolicyKind, Statement, Version},
     principal::{Principal, Principals},
+    shortlist::Shortlists,
     template::{Template, Wildcards},
 };
 
@@ -28,7 +29,9 @@ pub(crate) fn parse(text: &str, kind: PolicyKind) -> Result<Policy, PolicyError>
         .map_err(|fault| places.error(fault))
         .map(|document| {
             let mut places = places;
+            let shortlists = Shortlists::new(document.statements.len());
             Policy {
+                shortlists,
                 kind,
                 version: document.version,
                 id: document.id,

@@ -6,6 +6,7 @@ use crate::{
     evaluate::Asked,
     parse,
     principal::{Principal, Principals, Relation},
+    shortlist::Shortlists,
     template::Template,
 };
 
@@ -61,6 +62,7 @@ pub struct Policy {
     pub(crate) id: Option<Box<str>>,
     pub(crate) size_chars: usize,
     pub(crate) statements: Box<[Statement]>,
+    pub(crate) shortlists: Shortlists,
 }
 
 /// A statement of a policy.
@@ -154,10 +156,7 @@ impl Statement {
         if !self.actions.include(asked.action(), asked) {
             return Relation::None;
         }
-        let relation = match &self.principals {
-            Some(principals) => principals.relation(asked.caller),
-            None => Relation::Direct,
-        };
+        let relation = self.relation(asked);
         if relation == Relation::None {
             return relation;
         }
@@ -166,15 +165,56 @@ impl Statement {
         {
             return Relation::None;
         }
+        self.under_conditions(relation, asked)
+    }
+
+    /// Like [`Statement::applies`], where its action and its resource are known to fit.
+    pub(crate) fn applies_if_fits(&self, asked: &Asked<'_>) -> Relation {
+        match self.relation(asked) {
+            Relation::None => Relation::None,
+            relation => self.under_conditions(relation, asked),
+        }
+    }
+
+    fn relation(&self, asked: &Asked<'_>) -> Relation {
+        match &self.principals {
+            Some(principals) => principals.relation(asked.caller),
+            None => Relation::Direct,
+        }
+    }
+
+    fn under_conditions(&self, relation: Relation, asked: &Asked<'_>) -> Relation {
         if self.conditions.iter().all(|condition| condition.holds(asked)) {
             relation
         } else {
             Relation::None
         }
     }
+
+    /// Whether its action and its resource fit, in whatever request; `None` if that depends on the request.
+    pub(crate) fn fits(&self, action: &str, resource: &str) -> Option<bool> {
+        let action = self.actions.fixed(action);
+        let resource = self
+            .resources
+            .as_ref()
+            .map_or(Some(true), |resources| resources.fixed(resource));
+        match (action, resource) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }
+    }
 }
 
 impl Patterns {
+    /// Whether a text is among them; `None` if one of them has variables.
+    fn fixed(&self, text: &str) -> Option<bool> {
+        if self.patterns.iter().any(Template::has_variables) {
+            return None;
+        }
+        Some(self.patterns.iter().any(|pattern| pattern.is_like(text, &[])) != self.negated)
+    }
+
     fn include(&self, text: &str, asked: &Asked<'_>) -> bool {
         let fits = |pattern: &Template| {
             pattern.is_anything()

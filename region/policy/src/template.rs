@@ -88,6 +88,11 @@ impl Template {
         matches!(*self.tokens, [Token::Many])
     }
 
+    /// Whether it has variables.
+    pub(crate) fn has_variables(&self) -> bool {
+        !self.variables.is_empty()
+    }
+
     /// The values of its variables; `None` if the request lacks one of them, or it has several values.
     pub(crate) fn values<'a>(&'a self, asked: &'a Asked<'_>) -> Option<Values<'a>> {
         self.variables
@@ -144,12 +149,33 @@ impl Template {
             match star {
                 Some((after, from, colons)) if from < bytes.len() && (colons || bytes[from] != b':') => {
                     let from = from + width(from);
+                    let Some(skipped) = self.skippable(after, &bytes[from..], colons) else {
+                        return false;
+                    };
+                    let from = from + skipped;
                     star = Some((after, from, colons));
                     (token, at) = (after, from);
                 }
                 _ => return false,
             }
         }
+    }
+
+    /// How many bytes more a star takes at least, if what follows it is the token at `after`; `None` if nothing fits any more.
+    /// A literal only fits where it stands, and the last one of all only at the end.
+    fn skippable(&self, after: usize, rest: &[u8], colons: bool) -> Option<usize> {
+        let Some(Token::Literal(literal)) = self.tokens.get(after) else {
+            return Some(0);
+        };
+        let literal = literal.as_bytes();
+        let last = rest.len().checked_sub(literal.len())?;
+        let skipped = if after + 1 == self.tokens.len() {
+            rest.ends_with(literal).then_some(last)?
+        } else {
+            let first = literal.first()?;
+            (0..=last).find(|at| rest[*at] == *first && rest[*at..].starts_with(literal))?
+        };
+        (colons || !rest[..skipped].contains(&b':')).then_some(skipped)
     }
 
     /// Whether a text is like it, apart from case.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use geodynamo_policy::{
-    Caller, Context, ContextValue, Decision, Environment, NamedPolicy, Policy, PolicyKind, Request, evaluate,
+    Caller, Context, ContextValue, Decision, Environment, NamedPolicy, Policy, PolicyKind, Request, evaluate, explain,
 };
 
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -85,7 +85,11 @@ pub(crate) fn decide(
         environment: &environment,
         context: keys,
     };
-    evaluate(caller, resource_policy, &request)
+    let decision = evaluate(caller, resource_policy, &request);
+    // What was remembered of the first time changes nothing, and neither does looking at every statement.
+    assert_eq!(evaluate(caller, resource_policy, &request), decision);
+    assert_eq!(explain(caller, resource_policy, &request).decision, decision);
+    decision
 }
 
 /// A policy of one statement: `rest` follows the version.

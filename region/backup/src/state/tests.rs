@@ -111,6 +111,7 @@ fn rows() -> Vec<(&'static str, Row)> {
         table: "table".into(),
         point_created_ms: 1,
         tags: tags(),
+        key: None,
     };
     vec![
         ("vault", Row::Vault(vault)),

@@ -124,7 +124,7 @@ impl TableFiles {
             let store = shared.holder.now().ok_or(StorageError::Closed)?;
             let files = store
                 .db()
-                .property_int_value_cf(store.family(family.name())?, &properties::num_files_at_level(0));
+                .property_int_value_cf(store.family(family.name())?, properties::num_files_at_level(0));
             if files.map_err(rows::failed)?.unwrap_or(0) < LEVEL_0_MAX || Instant::now() > deadline {
                 return Ok(());
             }

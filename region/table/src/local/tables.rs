@@ -225,8 +225,10 @@ impl<E: Engine> Local<E> {
             return Ok(());
         }
         loop {
+            // As they are stored: the key of a table that goes may be away.
             let page = self
-                .store()
+                .store
+                .engine()
                 .scan(range::whole(from.clone(), to.clone(), stats::ROWS, stats::BYTES))
                 .await?;
             for commit in self.splits(page.rows.into_iter().map(|(key, _)| Write::Delete(key)).collect()) {

@@ -58,7 +58,9 @@ pub(crate) fn replicas(registers: &Registers, viewer: Viewer<'_>) -> BTreeMap<St
         if region != viewer.0 && answer.is_some_and(|answer| expelled == Some(answer.join)) {
             return None;
         }
-        let request = registers.requests.get(region).filter(|request| counts(&request.by));
+        // What is asked of the region that looks has been judged when it came; who asked may have left since.
+        let is_for = |request: &&ReplicaRequest| region == viewer.0 || counts(&request.by);
+        let request = registers.requests.get(region).filter(is_for);
         Some((region.clone(), shown(answer, request)?))
     });
     shown.collect()

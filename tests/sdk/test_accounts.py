@@ -243,6 +243,19 @@ def test_root_of_another_account_may_be_let_in(accounts):
     refused(lambda: get(bank.client(), table))
 
 
+def test_policies_of_tables_name_principals_that_there_are(accounts):
+    _, shop, _ = accounts
+    table = arn(shop, SHOP, "only-shop")
+    put = lambda name: shop.client().put_resource_policy(
+        ResourceArn=table, Policy=allow("dynamodb:GetItem", table, f"arn:aws:iam::{SHOP}:{name}")
+    )
+    refused(lambda: put("user/nobody"), "ValidationException")
+    make_user(shop, "somebody", None)
+    for name in ("user/somebody", "root"):
+        put(name)
+    shop.client().delete_resource_policy(ResourceArn=table)
+
+
 def test_accounts_have_principals_of_the_same_name(accounts):
     users = {}
     for region, id in zip(accounts, (OWN, SHOP, BANK)):

@@ -7,11 +7,13 @@ pub(crate) mod root;
 mod store;
 
 use std::{
+    fmt,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use geodynamo_api::Principals;
 use geodynamo_iam::{Iam, OpenError, Options};
 use geodynamo_storage::Engine;
 use geodynamo_table::{SystemTable, Tables};
@@ -47,6 +49,21 @@ pub enum AccessStartError {
 
 /// A region's IAM.
 pub(crate) type RegionIam<E> = Iam<TablesStore<E>>;
+
+/// The principals that policies of tables and streams may name: those that IAM has.
+pub(crate) struct KnownPrincipals<E: Engine>(pub(crate) Arc<RegionIam<E>>);
+
+impl<E: Engine> Principals for KnownPrincipals<E> {
+    fn exists(&self, account: &str, principal: &str) -> bool {
+        self.0.has_principal(account, principal)
+    }
+}
+
+impl<E: Engine> fmt::Debug for KnownPrincipals<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownPrincipals").finish_non_exhaustive()
+    }
+}
 
 /// Opens a region's IAM and keeps it as the tables have it, until `stop` says so.
 ///

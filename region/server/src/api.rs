@@ -22,7 +22,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    access::RegionIam,
+    access::{KnownPrincipals, RegionIam},
     accounts,
     admin::{Admin, AdminError},
     audit::Auditing,
@@ -93,6 +93,11 @@ impl<E: Engine> Services<E> {
             Mode::Enforce => BackupAuthorization::Enforce,
             Mode::Warn => BackupAuthorization::Warn,
             Mode::Any => BackupAuthorization::Off,
+        };
+        // Where policies are asked, they must not name nobody.
+        let api = match mode {
+            Mode::Enforce => api.with_principals(Arc::new(KnownPrincipals(Arc::clone(&iam)))),
+            Mode::Warn | Mode::Any => api,
         };
         Self {
             region: api.tables().region().to_owned(),

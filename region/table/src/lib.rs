@@ -76,6 +76,7 @@ pub use rows::SystemRows;
 pub use schema::accounts::{given_name, is_account, is_given_name, owner_and_name, stored_name};
 pub use schema::capacity::Capacity;
 pub use schema::capacity::{KEY_RANGE_READ_MAX, KEY_RANGE_WRITE_MAX, KEY_RANGES};
+pub use schema::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 pub use sealing::Sealing;
 pub use streams::{
     ConflictVersion, ConflictVersions, EventKind, GENERATIONS_MAX, ITERATOR_MS, RECORDS_BYTES_MAX, RECORDS_MAX,
@@ -94,7 +95,7 @@ pub use table::requests::{CreateTable, NewIndex, UpdateTable};
 pub use table::resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
 pub use table::stream_name::{StreamKind, StreamName, stream_label};
 pub use table::throttle::{Access, Limit, ThrottleOptions, Throttled};
-pub use table::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, Table, TableStatus};
+pub use table::{Table, TableStatus};
 pub use table_keys::{TableKeyOptions, TableKeys};
 pub use tables::{Counts, Tables};
 pub use time::TimeSource;

@@ -12,8 +12,9 @@ use smallvec::SmallVec;
 use crate::{
     Result, TableError,
     layout::keys,
-    schema::{IndexDefinition, IndexKind, KeyAttribute, KeySchema, Projection, capacity::write_units},
-    table::{key_len, key_max},
+    schema::{
+        IndexDefinition, IndexKind, KeyAttribute, KeySchema, Projection, capacity::write_units, key_len, key_max,
+    },
 };
 
 /// An index entry: its engine key, and the projected attributes in stored form.

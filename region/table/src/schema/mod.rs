@@ -6,7 +6,7 @@ pub(crate) mod date;
 
 use std::collections::BTreeMap;
 
-use geodynamo_item::AttributeType;
+use geodynamo_item::{AttributeType, AttributeValue};
 use serde::{Deserialize, Serialize};
 
 /// The type of a key attribute.
@@ -418,3 +418,27 @@ pub struct TableClass {
 
 /// A table's tags, which stay in their region.
 pub type Tags = BTreeMap<String, String>;
+
+/// The longest partition key, in bytes.
+pub const PARTITION_KEY_BYTES_MAX: usize = 2048;
+
+/// The longest sort key, in bytes.
+pub const SORT_KEY_BYTES_MAX: usize = 1024;
+
+/// The length of a key in bytes; a number's is never at fault.
+pub(crate) fn key_len(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.len(),
+        _ => 1,
+    }
+}
+
+/// The longest key in bytes.
+pub(crate) fn key_max(partition: bool) -> usize {
+    if partition {
+        PARTITION_KEY_BYTES_MAX
+    } else {
+        SORT_KEY_BYTES_MAX
+    }
+}

@@ -30,11 +30,11 @@ use geodynamo_item::{AttributeValue, Item};
 use geodynamo_topology::partition::PartitionMap;
 
 use crate::{
-    Result, TableError,
+    PARTITION_KEY_BYTES_MAX, Result, SORT_KEY_BYTES_MAX, TableError,
     layout::index::{ItemKey, key_value},
     schema::{
         Billing, Definition, IndexDefinition, IndexKind, IndexStatus, KeyAttribute, KeySchema, ReplicaEntry,
-        ReplicaStatus, StreamView, Tags,
+        ReplicaStatus, StreamView, Tags, key_len, key_max,
     },
     table::{
         index_state::{IndexPhases, global_id},
@@ -45,11 +45,6 @@ use crate::{
         usage::Usage,
     },
 };
-
-/// The longest partition key, in bytes.
-pub const PARTITION_KEY_BYTES_MAX: usize = 2048;
-/// The longest sort key, in bytes.
-pub const SORT_KEY_BYTES_MAX: usize = 1024;
 
 /// How far a table has come in its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -559,24 +554,6 @@ fn check_index_key_value(
         return Err(by.too_long(index, attribute, len, max));
     }
     Ok(())
-}
-
-/// The length of a key in bytes; a number's is never at fault.
-pub(crate) fn key_len(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::B(bytes) => bytes.len(),
-        _ => 1,
-    }
-}
-
-/// The longest key in bytes.
-pub(crate) fn key_max(partition: bool) -> usize {
-    if partition {
-        PARTITION_KEY_BYTES_MAX
-    } else {
-        SORT_KEY_BYTES_MAX
-    }
 }
 
 fn too_long(partition: bool) -> TableError {

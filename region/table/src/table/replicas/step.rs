@@ -175,8 +175,10 @@ pub(crate) fn left(here: Here<'_>, registers: &Registers) -> Result<Vec<Change>>
     }
     // Whoever says to have it counts here: what describes the table goes only with the last of them.
     let says_so = |other: &String| {
-        let entry = shown(registers.answers.get(other), registers.requests.get(other));
-        entry.is_some_and(|entry| entry.status != ReplicaStatus::Failed)
+        let (answer, request) = (registers.answers.get(other), registers.requests.get(other));
+        // Who was asked to remove its replica, and has not said so, may have made it meanwhile.
+        let is_unheard = answer.is_none() && request.is_some_and(|request| request.action == ReplicaAction::Delete);
+        is_unheard || shown(answer, request).is_some_and(|entry| entry.status != ReplicaStatus::Failed)
     };
     let mut others = registers.answers.keys().chain(registers.requests.keys());
     let last = !others.any(|other| other != region && says_so(other));

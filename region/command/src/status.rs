@@ -225,7 +225,7 @@ fn judge_region(status: &RegionStatus, metrics: Option<&Exposition>, troubles: &
                 peer.label("peer_region").unwrap_or("a peer"),
                 duration(peer.value)
             ),
-            "tables part for good at [replication] part_after_seconds, 20 hours unless it says otherwise; each side keeps its data",
+            "tables part for good after `part_after_seconds`, 20 hours unless it says otherwise; each side keeps its data",
         );
     }
     for link in metrics.all("geodynamo_link_logs_ahead").filter(|link| link.value > 0.0) {

@@ -156,7 +156,7 @@ catalogue! {
     REPLICAS_ALONE = Counter "replicas_gone_alone" []
         "Replicas of this region that left their groups, by order, or as they were out of reach for too long";
     REGION_SILENT_SECONDS = Gauge "region_silent_seconds" ["peer_region"]
-        "For how long a region has been out of reach; its replicas are parted with at [replication] part_after_seconds";
+        "For how long a region has been out of reach; its replicas leave their groups after `part_after_seconds`";
     REPLICAS_FAILED = Gauge "replicas_failed" []
         "Replicas that could not be made, of all tables and in all regions, as far as is known here";
     INDEXES_BUILDING = Gauge "indexes_building" [] "Global indexes whose copy here is being filled";

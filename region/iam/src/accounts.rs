@@ -221,7 +221,8 @@ impl<S: Store> Iam<S> {
         };
         let member = Member {
             name: name.to_owned(),
-            created: now_unix_s,
+            // Later than every session of an account that had the id before, even one of this second.
+            created: now_unix_s.saturating_add(1),
         };
         let packed = pack(&member).map_err(StoreError)?;
         let mut changes = vec![(accounts.key(&id, &row::member()), Some(packed))];

@@ -93,10 +93,12 @@ fn session_token(cx: &Context<'_>) -> Result<Structure> {
 
 /// A session with an access key and nothing more yet.
 fn new_session(cx: &Context<'_>, duration_s: i64) -> Result<Session> {
+    // No account has sessions from before it was made.
+    let made = cx.state().member().map_or(i64::MIN, |member| member.created);
     Ok(Session {
         access_key_id: ids::unique(Prefix::TemporaryAccessKey)?,
         secret: ids::secret()?,
-        issued: cx.call.now_unix_s,
+        issued: cx.call.now_unix_s.max(made),
         expires: cx.call.now_unix_s.saturating_add(duration_s),
         account: (*cx.account != *cx.core.account).then(|| cx.account.to_string()),
         principal: String::new(),

@@ -263,7 +263,7 @@ impl<E: Engine> Background<E> {
                 let stamp: Stamp = self.local.orderer().stamp(self.local.store_arc(), None).await?;
                 replicas::rejoined(self.here(), registers, (&survivors, failure), stamp)?
             }
-            Step::Forget => vec![(own(), None)],
+            Step::Forget => replicas::forgotten(self.here(), registers)?,
         };
         self.catalog.set_locked(id, changes).await
     }

@@ -139,6 +139,41 @@ impl Setting {
         }
     }
 
+    /// Whether it concerns one region only, this one, or a pair of which this is one.
+    pub(crate) fn concerns(&self, region: &str) -> bool {
+        match self {
+            Setting::Replica(of)
+            | Setting::Request(of)
+            | Setting::DeletionProtection(of)
+            | Setting::TableClass(of)
+            | Setting::Overrides(of)
+            | Setting::Tags(of)
+            | Setting::PointInTime(of)
+            | Setting::Insights(of)
+            | Setting::Encryption(of)
+            | Setting::Restore(of)
+            | Setting::Import(of)
+            | Setting::ResourcePolicy(of)
+            | Setting::Leave(of)
+            | Setting::Expelled(of)
+            | Setting::DisassociationProtection(of)
+            | Setting::StreamPolicy(of, _) => of == region,
+            Setting::Admission(newcomer, member) => newcomer == region || member == region,
+            Setting::Relay(member, source) => member == region || source == region,
+            Setting::Definition
+            | Setting::Billing
+            | Setting::History
+            | Setting::OnDemand
+            | Setting::Warm
+            | Setting::Stream
+            | Setting::TimeToLive
+            | Setting::GlobalIndex(_)
+            | Setting::IndexCapacity(_)
+            | Setting::SettingsMode
+            | Setting::Apart(..) => false,
+        }
+    }
+
     /// Whether it is one of all regions that have the table.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(
@@ -393,37 +428,7 @@ impl Registers {
     /// The settings that concern one region only.
     pub(crate) fn settings_of(&self, region: &str) -> Vec<Setting> {
         let mut settings = self.settings();
-        settings.retain(|setting| match setting {
-            Setting::Replica(of)
-            | Setting::Request(of)
-            | Setting::DeletionProtection(of)
-            | Setting::TableClass(of)
-            | Setting::Overrides(of)
-            | Setting::Tags(of)
-            | Setting::PointInTime(of)
-            | Setting::Insights(of)
-            | Setting::Encryption(of)
-            | Setting::Restore(of)
-            | Setting::Import(of)
-            | Setting::ResourcePolicy(of)
-            | Setting::Leave(of)
-            | Setting::Expelled(of)
-            | Setting::DisassociationProtection(of)
-            | Setting::StreamPolicy(of, _) => of == region,
-            Setting::Admission(newcomer, member) => newcomer == region || member == region,
-            Setting::Relay(member, source) => member == region || source == region,
-            Setting::Definition
-            | Setting::Billing
-            | Setting::History
-            | Setting::OnDemand
-            | Setting::Warm
-            | Setting::Stream
-            | Setting::TimeToLive
-            | Setting::GlobalIndex(_)
-            | Setting::IndexCapacity(_)
-            | Setting::SettingsMode
-            | Setting::Apart(..) => false,
-        });
+        settings.retain(|setting| setting.concerns(region));
         settings
     }
 }

@@ -40,7 +40,7 @@ pub(crate) use self::{
     members::{Viewer, Way, admissions, inherited, is_lawful, joined_with},
     outage::{Outage, expelled, outage},
     request::{check_newcomer, check_open, create_request, delete_request},
-    step::{Here, Step, left, rejoined, step},
+    step::{Here, Step, forgotten, left, rejoined, step},
 };
 use crate::{
     schema::{ReplicaAction, ReplicaEntry, ReplicaRequest, ReplicaStatus},

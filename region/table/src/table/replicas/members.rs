@@ -180,28 +180,7 @@ pub(crate) fn is_lawful(
         // Who was taken out does not take that back.
         (Setting::Expelled(of), _) => from != of && is_member,
         (Setting::Apart(of, _), _) => from == of || passes_on,
-        (
-            Setting::Replica(of)
-            | Setting::Request(of)
-            | Setting::DeletionProtection(of)
-            | Setting::TableClass(of)
-            | Setting::Overrides(of)
-            | Setting::Tags(of)
-            | Setting::PointInTime(of)
-            | Setting::Insights(of)
-            | Setting::Encryption(of)
-            | Setting::Restore(of)
-            | Setting::Import(of)
-            | Setting::ResourcePolicy(of)
-            | Setting::Leave(of)
-            | Setting::DisassociationProtection(of)
-            | Setting::StreamPolicy(of, _),
-            _,
-        ) => from == of || is_member,
-        (Setting::Admission(one, other) | Setting::Relay(one, other), None) => {
-            from == one || from == other || is_member
-        }
-        _ => is_member,
+        _ => setting.concerns(from) || is_member,
     }
 }
 

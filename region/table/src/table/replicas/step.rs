@@ -58,7 +58,10 @@ pub(crate) fn step(here: Here<'_>, id: u64, registers: &Registers, holder: Optio
     let own = registers.replicas.get(here.region);
     let (Some(own), Some(_)) = (own, &registers.definition) else {
         // It was taken back, or the last member took the table away. A definition that is not here yet comes.
-        let over = answer.is_some() && (own.is_none() || here.knows_catalog);
+        let over = match answer {
+            Some(_) => own.is_none() || here.knows_catalog,
+            None => here.knows_catalog && is_unheard(registers, here.region) && is_last(registers, here.region),
+        };
         return if over { Step::Forget } else { Step::Rest };
     };
     let failed = |failure| {
@@ -160,6 +163,32 @@ pub(crate) fn rejoined(
     Ok(changes)
 }
 
+/// Whether a region was asked to remove its replica, and has not said so: it may have made it meanwhile.
+fn is_unheard(registers: &Registers, region: &str) -> bool {
+    let request = registers.requests.get(region);
+    !registers.answers.contains_key(region) && request.is_some_and(|request| request.action == ReplicaAction::Delete)
+}
+
+/// Whether no other region than this one has the table. Whoever says to have it counts here: what describes the table goes only
+/// with the last of them.
+fn is_last(registers: &Registers, region: &str) -> bool {
+    let has_it = |other: &String| {
+        let entry = shown(registers.answers.get(other), registers.requests.get(other));
+        is_unheard(registers, other) || entry.is_some_and(|entry| entry.status != ReplicaStatus::Failed)
+    };
+    let mut others = registers.answers.keys().chain(registers.requests.keys());
+    !others.any(|other| other != region && has_it(other))
+}
+
+/// The registers of a region whose answer is about nothing any more, or that was asked to remove what it never made, and is the
+/// last to hear of it.
+pub(crate) fn forgotten(here: Here<'_>, registers: &Registers) -> Result<Vec<Change>> {
+    if registers.answers.contains_key(here.region) {
+        return Ok(vec![(Setting::Replica(here.region.into()), None)]);
+    }
+    left(here, registers)
+}
+
 /// The registers of a region whose data of the table is gone: what concerns it is taken away; with the last replica, all of
 /// the table, but for what other regions say.
 pub(crate) fn left(here: Here<'_>, registers: &Registers) -> Result<Vec<Change>> {
@@ -173,15 +202,7 @@ pub(crate) fn left(here: Here<'_>, registers: &Registers) -> Result<Vec<Change>>
         };
         return Ok(vec![(Setting::Replica(region.into()), Some(pack(&failed)?))]);
     }
-    // Whoever says to have it counts here: what describes the table goes only with the last of them.
-    let says_so = |other: &String| {
-        let (answer, request) = (registers.answers.get(other), registers.requests.get(other));
-        // Who was asked to remove its replica, and has not said so, may have made it meanwhile.
-        let is_unheard = answer.is_none() && request.is_some_and(|request| request.action == ReplicaAction::Delete);
-        is_unheard || shown(answer, request).is_some_and(|entry| entry.status != ReplicaStatus::Failed)
-    };
-    let mut others = registers.answers.keys().chain(registers.requests.keys());
-    let last = !others.any(|other| other != region && says_so(other));
+    let last = is_last(registers, region);
     let mut settings = if last {
         registers.settings()
     } else {
@@ -329,6 +350,23 @@ mod tests {
             let mine = own.is_some_and(|(_, incarnation)| incarnation == Some(ME));
             let waits = !mine && matches!(wanted, Step::Answer(_) | Step::Rejoin { .. });
             assert_eq!(unsure, if waits { Step::Rest } else { wanted }, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_was_called_off_before_it_was_made_leaves_nothing() {
+        let mut registers = table(None, Some(ReplicaAction::Delete));
+        assert_eq!(step(here(true), TABLE, &registers, None), Step::Rest, "others have it");
+        registers.answers.remove("a");
+        assert_eq!(
+            step(here(false), TABLE, &registers, None),
+            Step::Rest,
+            "others may have it"
+        );
+        assert_eq!(step(here(true), TABLE, &registers, None), Step::Forget);
+        let changes = forgotten(here(true), &registers).unwrap();
+        for setting in [Setting::Definition, Setting::Request("b".into())] {
+            assert!(changes.contains(&(setting.clone(), None)), "{setting:?}");
         }
     }
 

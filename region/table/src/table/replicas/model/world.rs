@@ -346,7 +346,7 @@ impl World {
                 // Until the others have its writes.
                 Step::Leave if self.places[at].log.contains_key(id) => Vec::new(),
                 Step::Leave => replicas::left(here, registers).unwrap(),
-                Step::Forget => vec![(own(), None)],
+                Step::Forget => replicas::forgotten(here, registers).unwrap(),
             };
             (!changes.is_empty()).then_some((*id, changes))
         })

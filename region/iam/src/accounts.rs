@@ -32,6 +32,9 @@ pub(crate) struct Member {
     pub(crate) name: String,
     /// When it was made, in seconds since 1970.
     pub(crate) created: i64,
+    /// Made anew with the account: sessions of its root user bear it, so that none outlives the account and is one of another
+    /// that has the id later.
+    pub(crate) generation: String,
 }
 
 /// An account of the cluster.
@@ -107,12 +110,10 @@ impl Accounts {
         }
     }
 
-    /// Whether root of an account may have a session that began then.
-    pub(crate) fn has_root_since(&self, account: &str, issued_unix_s: i64) -> bool {
-        account == &*self.own
-            || self
-                .member(account)
-                .is_some_and(|member| member.created <= issued_unix_s)
+    /// The generation that sessions of an account's root user bear; `None` for the cluster's own account and for one that
+    /// only a configured access key is of.
+    pub(crate) fn generation(&self, account: &str) -> Option<&str> {
+        Some(&self.member(account)?.generation)
     }
 
     fn member(&self, account: &str) -> Option<&Member> {
@@ -221,8 +222,8 @@ impl<S: Store> Iam<S> {
         };
         let member = Member {
             name: name.to_owned(),
-            // Later than every session of an account that had the id before, even one of this second.
-            created: now_unix_s.saturating_add(1),
+            created: now_unix_s,
+            generation: ids::generation()?,
         };
         let packed = pack(&member).map_err(StoreError)?;
         let mut changes = vec![(accounts.key(&id, &row::member()), Some(packed))];
@@ -316,6 +317,7 @@ mod tests {
         let member = Member {
             name: "ours".into(),
             created: 1,
+            generation: "AGEN1".into(),
         };
         let golden = include_bytes!("../golden/member.msgpack");
         assert_eq!(rmp_serde::to_vec_named(&member).unwrap(), golden);

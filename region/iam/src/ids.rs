@@ -41,6 +41,12 @@ pub(crate) fn unique(prefix: Prefix) -> Result<String> {
     random(prefix.text(), prefix.random_characters(), CHARACTERS)
 }
 
+/// A new generation of an account: 26 characters, 130 bits.
+pub(crate) fn generation() -> Result<String> {
+    const CHARACTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    random("", 26, CHARACTERS)
+}
+
 /// A new secret access key: 40 characters, 237 bits.
 pub(crate) fn secret() -> Result<String> {
     const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

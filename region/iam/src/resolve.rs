@@ -205,7 +205,7 @@ impl Core {
         let account = session.account.as_deref().unwrap_or(&self.account);
         let state = accounts.state(account);
         let mut caller = if session.principal == account {
-            if !accounts.has_root_since(account, session.issued) {
+            if accounts.generation(account) != session.generation.as_deref() {
                 return None;
             }
             Caller::root(account)

@@ -29,6 +29,9 @@ pub(crate) struct Session {
     /// Its account, of others than the cluster's own.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub(crate) account: Option<String>,
+    /// Of the root user of another account than the cluster's own: the account's generation.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<String>,
     /// The unique id of the role or the user; the account's number of its root user.
     #[serde(rename = "p")]
     pub(crate) principal: String,
@@ -91,6 +94,7 @@ mod tests {
             issued: 1,
             expires: 2,
             account: None,
+            generation: None,
             principal: "AROA".into(),
             name: Some("n".into()),
             documents: vec!["{}".into()],

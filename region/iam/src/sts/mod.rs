@@ -85,6 +85,10 @@ fn session_token(cx: &Context<'_>) -> Result<Structure> {
         None => SESSION_S,
     };
     let session = Session {
+        generation: is_root
+            .then(|| cx.state().member())
+            .flatten()
+            .map(|member| member.generation.clone()),
         principal: caller.user_id.to_string(),
         ..new_session(cx, duration)?
     };
@@ -93,14 +97,13 @@ fn session_token(cx: &Context<'_>) -> Result<Structure> {
 
 /// A session with an access key and nothing more yet.
 fn new_session(cx: &Context<'_>, duration_s: i64) -> Result<Session> {
-    // No account has sessions from before it was made.
-    let made = cx.state().member().map_or(i64::MIN, |member| member.created);
     Ok(Session {
         access_key_id: ids::unique(Prefix::TemporaryAccessKey)?,
         secret: ids::secret()?,
-        issued: cx.call.now_unix_s.max(made),
+        issued: cx.call.now_unix_s,
         expires: cx.call.now_unix_s.saturating_add(duration_s),
         account: (*cx.account != *cx.core.account).then(|| cx.account.to_string()),
+        generation: None,
         principal: String::new(),
         name: None,
         documents: Vec::new(),

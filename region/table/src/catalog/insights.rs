@@ -83,7 +83,7 @@ impl<E: Engine> Catalog<E> {
         found
     }
 
-    /// What was counted of a table, or of a global index, in the last minutes: [`INSIGHTS_MINUTES_MAX`] at most, the current one
+    /// What was counted of a table, or of a global index, in the last minutes: [`INSIGHTS_MINUTES_MAX`](crate::table::insights::INSIGHTS_MINUTES_MAX) at most, the current one
     /// among them. It is empty where insights are off.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use crate::{
 const PREFIX: &str = "import/";
 
 impl<E: Engine> Loads<E> {
-    /// Makes a table that is CREATING until [`crate::Loads::finish_import`].
+    /// Makes a table that is CREATING until [`Loads::finish_import`](super::Loads::finish_import).
     pub async fn create_imported(&self, create: CreateTable) -> Result<Description> {
         let import = (self.import_setting(), Some(pack(&Import { in_progress: true })?));
         self.catalog.create_with(create, vec![import]).await

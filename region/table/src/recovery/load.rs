@@ -90,7 +90,7 @@ impl<E: Engine> Loads<E> {
         }
     }
 
-    /// Makes a table that is CREATING until [`crate::Loads::finish_restore`].
+    /// Makes a table that is CREATING until [`Loads::finish_restore`].
     ///
     /// It is under its source's master key only where there is a key service.
     pub async fn create_restored(&self, mut create: CreateTable, restore: &Restore) -> Result<Description> {

@@ -2,7 +2,7 @@
 //!
 //! Who keeps an archive does three things with tables. He holds their change logs until he has read them
 //! ([`LogHolder`]), he takes moments of them ([`crate::Logs::cut`], [`crate::Logs::snapshot_of`]), and he makes tables anew from what
-//! he kept ([`crate::Loads::create_restored`]). The API reaches him through [`Recovery`], so that it knows of no archive.
+//! he kept ([`Loads::create_restored`]). The API reaches him through [`Recovery`], so that it knows of no archive.
 //!
 //! # A table's state at a moment
 //! Every change tells when it was committed here ([`commit_time`]). All changes of one commit, so all of a transaction, have

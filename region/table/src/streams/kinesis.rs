@@ -132,7 +132,7 @@ impl DestinationStatus {
 
 impl<E: Engine> Streams<E> {
     /// From here on, every write of a table that begins tells of the item before and after, or need not any more. A
-    /// [`cut`](Self::cut) made afterwards is a place behind which all do.
+    /// [`cut`](crate::Logs::cut) made afterwards is a place behind which all do.
     pub fn feed(&self, table: &Table, on: bool) {
         table.live.keep_both_images(on);
     }

@@ -129,7 +129,7 @@ impl<E: Engine> Expiry<E> {
     ///
     /// # Errors
     /// `ValidationException` if it is as asked for already, is on for another attribute, or was changed less than
-    /// [`TtlOptions::change_interval_ms`] ago.
+    /// [`change_interval_ms`](crate::TtlOptions::change_interval_ms) ago.
     pub async fn update_time_to_live(&self, name: &str, enabled: bool, attribute: &str) -> Result<()> {
         let _changing = self.catalog.catalog_lock.lock().await;
         let table = self.local.table_named(name)?;

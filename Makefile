@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak compare package fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
+.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -31,6 +31,7 @@ help:
 	@echo "make soak    5 million items under a memory limit (release build)"
 	@echo "make compare the same workloads on geodynamo and other servers of DynamoDB's API; writes docs/comparison.md"
 	@echo "make package a Debian package, a tarball, their checksums and bill of materials (release build)"
+	@echo "make book    the pages of docs/ as a book, by mdBook, in target/book"
 	@echo "make fmt     format the code"
 	@echo "make pictures     keep the console's pages as they look now (docs/pictures/console)"
 	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
@@ -82,6 +83,9 @@ package: setup setup-rocksdb
 pictures: setup setup-python setup-test build
 	@"$$(scripts/python-env --path tests/console/requirements.txt)/bin/python" -m pytest -p no:cacheprovider \
 	  tests/console/test_pictures.py --renew-pictures
+
+book: setup setup-python
+	@scripts/book.py target/book && echo "== target/book/docs/start.html"
 
 fmt: setup
 	cargo fmt --all

@@ -40,7 +40,7 @@ help:
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo
 
-netns-demo netns-check: setup setup-rocksdb
+check: setup setup-rocksdb
 	$(CARGO) fmt --all --check
 	python3 scripts/tidy.py
 	$(WITH_ROCKSDB) $(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
@@ -50,7 +50,7 @@ FAST := topology replicator-core simulation histogram json item exchange express
 test-fast: setup
 	$(CARGO) test --quiet --lib --tests $(FAST:%=-p geodynamo-%)
 
-test: setup setup-python setup-test build
+netns-demo netns-test: setup setup-python setup-test build
 	@"$$(scripts/python-env --path)/bin/python" scripts/netns.py $(@:netns-%=%)
 
 docker-test: setup setup-python

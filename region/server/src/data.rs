@@ -15,7 +15,6 @@ mod rest;
 mod service;
 mod slow;
 pub mod tls;
-mod unfinished;
 mod watch;
 
 use std::{sync::Arc, time::Duration};

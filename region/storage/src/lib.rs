@@ -23,11 +23,13 @@ mod health;
 mod ingest;
 mod limits;
 mod memory;
+mod unfinished;
 
 pub use class::{Prefix, StorageClass};
 pub use health::{Health, Trouble};
 pub use ingest::{Ingest, IngestDoor, LANES, Row, SortedFiles, SortedRows, Sorter};
 pub use memory::{MemoryEngine, MemorySnapshot, Spanning};
+pub use unfinished::Unfinished;
 
 /// Bytes of a key's head: space, owner, route.
 pub const KEY_HEAD: usize = 17;

@@ -10,6 +10,11 @@ use crate::{
 };
 
 impl Commit {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.preconditions.is_empty() && self.writes.is_empty() && self.appends.is_empty()
+    }
+
     /// Refuses a commit that passes a limit: of a key's length, of the number of writes (preconditions and appends are
     /// held to the same number, each for itself), of all bytes together.
     pub fn check(&self) -> Result<(), StorageError> {

@@ -7,9 +7,9 @@
 //!
 //! Each part stands in a room of its own, a folder that uses those below it alone; ARCHITECTURE.md lists them from the ground up.
 //!
-//! A write's future must run to its end: dropped after its commit was handed over, its key's latch would open before the
-//! commit is durable, and the next write of the key would not see it. Whoever serves clients that may go away runs
-//! writes where nobody drops them.
+//! A write holds a critical section (`local/section.rs`) from before it reads until its commit is durable, whether or not its caller
+//! still waits. Changes of settings have more than one step: whoever serves clients that may go away runs them where nobody
+//! drops them.
 
 mod background;
 mod catalog;

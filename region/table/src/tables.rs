@@ -122,7 +122,7 @@ impl<E: Engine> Tables<E> {
         let indexes = Arc::new(Indexes::new(&local, IndexStates::load(&system)?));
         let streams = Arc::new(Streams::new(&local, &logs, streams));
         let catalog = Arc::new(Catalog::new(&local, &rows, &logs, &sealing, &indexes, &streams));
-        let backfill = Arc::new(Backfill::new(&local, &indexes, &catalog));
+        let backfill = Arc::new(Backfill::new(&local, &writes, &indexes, &catalog));
         let keys = Arc::new(TableKeys::new(&local, &sealing, &catalog));
         let expiry = Arc::new(Expiry::new(&local, &writes, &catalog, ExpiryState::load(&system)?));
         let progress = Arc::new(Progress::new(&local, &logs, &parking, &copies));

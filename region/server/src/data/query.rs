@@ -6,6 +6,7 @@ use bytes::Bytes;
 use geodynamo_access::{Mode, Principal, Verified};
 use geodynamo_iam::{FORM_BYTES_MAX, ServiceName, parameter};
 use geodynamo_policy::{Caller, CallerKind};
+use geodynamo_storage::Unfinished;
 use http::{HeaderMap, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use tracing::Instrument;
@@ -15,7 +16,6 @@ use super::{
     connection::Remote,
     request_id,
     service::{Port, origin, panic_text},
-    unfinished::Unfinished,
 };
 use crate::{
     handler::{Handler, QueryReply},

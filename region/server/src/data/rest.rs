@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use geodynamo_access::{BACKUP, LAMBDA};
+use geodynamo_storage::Unfinished;
 use geodynamo_triggers::LambdaError;
 use http::{Response, request::Parts};
 use http_body_util::Full;
@@ -14,7 +15,6 @@ use super::{
     connection::Remote,
     request_id,
     service::{Port, origin, panic_text},
-    unfinished::Unfinished,
 };
 use crate::{
     handler::{Handler, RestCall, RestReply},

@@ -11,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_access::{AccessError, Request as SignedRequest, SERVICE, Verified, Verifier};
-use geodynamo_storage::effort::{self, Effort};
+use geodynamo_storage::{
+    Unfinished,
+    effort::{self, Effort},
+};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -27,7 +30,6 @@ use super::{
     refused::RefusedBySource,
     request_id, rest,
     slow::{Ended, SlowRequests},
-    unfinished::Unfinished,
     watch::{RequestGuard, Watch},
 };
 use crate::{

@@ -316,7 +316,7 @@ impl<E: Engine> Background<E> {
 
     pub(crate) async fn drop_data(&self, table: &Arc<Table>) -> Result<()> {
         // Writes under way end first; later ones find the table gone.
-        table.live.gate.write().await.0 = true;
+        table.live.gate.close_for_good().await;
         let id = table.id();
         let spaces = [
             space::ITEM,

@@ -118,10 +118,9 @@ impl<E: Engine> Catalog<E> {
         }
         let _changing = self.catalog_lock.lock().await;
         // Nothing is written, here or by other regions, until it is done.
-        let gate = table.live.gate.write().await;
-        if gate.0 {
+        let Some(closed) = table.live.gate.close().await else {
             return Ok(());
-        }
+        };
         let until = Instant::now() + HELD_UP_MAX;
         while !self.others_have_all(&table) {
             if Instant::now() >= until {
@@ -139,7 +138,7 @@ impl<E: Engine> Catalog<E> {
         });
         if leaves {
             self.go_apart_locked(id).await?;
-            drop(gate);
+            drop(closed);
         }
         Ok(())
     }
@@ -150,8 +149,8 @@ impl<E: Engine> Catalog<E> {
             return Ok(());
         };
         let _changing = self.catalog_lock.lock().await;
-        let gate = table.live.gate.write().await;
-        if gate.0 || self.has_left(id) {
+        let closed = table.live.gate.close().await;
+        if closed.is_none() || self.has_left(id) {
             return Ok(());
         }
         tracing::error!(

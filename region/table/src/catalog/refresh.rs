@@ -114,7 +114,7 @@ impl<E: Engine> Catalog<E> {
                 .await?;
             // Others have given it up, or the copy failed: what is here of it is to be taken away.
             if let Some(old) = &old
-                && !old.live.gate.read().await.0
+                && !old.live.gate.is_gone().await
             {
                 self.given_up.lock().push(Arc::clone(old));
             }

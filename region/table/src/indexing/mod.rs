@@ -25,6 +25,7 @@ use crate::{
         Stats, TableStatus,
         index_state::{IndexState, global_id},
     },
+    write::{Staged, Writes},
 };
 
 /// The most items of a page: their keys' writers wait while its entries are committed.
@@ -35,14 +36,21 @@ const PAGE_BYTES: usize = 512 * 1024;
 /// Fills new global indexes and empties those that are gone.
 pub struct Backfill<E: Engine> {
     local: Arc<Local<E>>,
+    writes: Arc<Writes<E>>,
     indexes: Arc<Indexes<E>>,
     catalog: Arc<Catalog<E>>,
 }
 
 impl<E: Engine> Backfill<E> {
-    pub(crate) fn new(local: &Arc<Local<E>>, indexes: &Arc<Indexes<E>>, catalog: &Arc<Catalog<E>>) -> Self {
+    pub(crate) fn new(
+        local: &Arc<Local<E>>,
+        writes: &Arc<Writes<E>>,
+        indexes: &Arc<Indexes<E>>,
+        catalog: &Arc<Catalog<E>>,
+    ) -> Self {
         Self {
             local: Arc::clone(local),
+            writes: Arc::clone(writes),
             indexes: Arc::clone(indexes),
             catalog: Arc::clone(catalog),
         }
@@ -76,7 +84,7 @@ impl<E: Engine> Backfill<E> {
                 "a global index is being filled"
             );
             // Writes that began before the index was published end first.
-            drop(table.live.gate.write().await);
+            table.live.gate.let_all_out().await;
             let maintained = IndexState {
                 maintained: true,
                 ..state
@@ -118,12 +126,14 @@ impl<E: Engine> Backfill<E> {
         engine_keys: Vec<Bytes>,
     ) -> Result<()> {
         // As long as the gate is held, nobody takes away the table's data or the index's entries.
-        let gate = table.live.gate.read().await;
-        if gate.0 || !table.live.maintains(index) {
+        let Some(inside) = table.live.gate.enter().await else {
+            return Ok(());
+        };
+        if !table.live.maintains(index) {
             return Ok(());
         }
         let latches = engine_keys.iter().map(|key| latch_of(table.id(), &keys::rest(key)));
-        let turn = self.local.orderer().order_all(latches.collect()).await;
+        let section = self.local.section_of([inside], latches.collect()).await;
         let mut writes = Vec::with_capacity(engine_keys.len() + 1);
         for (key, found) in engine_keys.iter().zip(self.local.store().get_many(&engine_keys).await?) {
             let stored = found.map(|bytes| record::item_of(&bytes)).transpose()?.flatten();
@@ -143,10 +153,7 @@ impl<E: Engine> Backfill<E> {
         };
         // The mark is last: where each write is a commit of its own it is behind the entries, never ahead.
         writes.push(state.write(id)?);
-        for commit in self.local.splits(writes) {
-            self.local.store().commit(commit).await?;
-        }
-        drop(turn);
+        self.writes.commit(section, Staged::of_marks(writes, false)).await?;
         self.indexes.index_states.set(id, state);
         Ok(())
     }
@@ -162,8 +169,8 @@ impl<E: Engine> Backfill<E> {
         let stats = Arc::<Stats>::default();
         let snapshot = {
             // No write is under way: each is either in the snapshot or counted by itself.
-            let gate = table.live.gate.write().await;
-            if gate.0 || !table.live.maintains(index) {
+            let closed = table.live.gate.close().await;
+            if closed.is_none() || !table.live.maintains(index) {
                 return Ok(true);
             }
             table.live.indexes.write().insert(index.kind, Arc::clone(&stats));
@@ -187,7 +194,7 @@ impl<E: Engine> Backfill<E> {
     async fn empty_index(&self, table: Option<&Table>, id: (u64, u64)) -> Result<bool> {
         if let Some(table) = table {
             // Writes that still maintain it end first.
-            drop(table.live.gate.write().await);
+            table.live.gate.let_all_out().await;
         }
         let _changing = self.catalog.catalog_lock.lock().await;
         let again = self

@@ -9,6 +9,7 @@ pub(crate) mod ends;
 pub(crate) mod kept;
 pub(crate) mod options;
 pub(crate) mod order;
+pub(crate) mod section;
 pub(crate) mod seen;
 pub(crate) mod standings;
 pub(crate) mod stats;

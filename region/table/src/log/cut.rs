@@ -65,14 +65,14 @@ impl<E: Engine> Logs<E> {
     /// This moment of a table: the writes that are under way end first, and none begins meanwhile. None if the table's data
     /// is gone.
     pub async fn cut(&self, table: &Table) -> Option<Cut> {
-        let gate = table.live.gate.write().await;
-        (!gate.0).then(|| self.cut_now(table))
+        let _closed = table.live.gate.close().await?;
+        Some(self.cut_now(table))
     }
 
     /// A table as it is now. None if its data is gone.
     pub async fn snapshot_of(&self, table: &Table) -> Option<TableSnapshot<E::Snapshot>> {
-        let gate = table.live.gate.write().await;
-        (!gate.0).then(|| TableSnapshot {
+        let _closed = table.live.gate.close().await?;
+        Some(TableSnapshot {
             snapshot: self.local.store().snapshot(),
             table: table.id(),
             cut: self.cut_now(table),
@@ -81,7 +81,7 @@ impl<E: Engine> Logs<E> {
         })
     }
 
-    /// The caller holds the table's gate, so no write is under way.
+    /// The caller has closed the table's gate, so no write is under way.
     fn cut_now(&self, table: &Table) -> Cut {
         let logs = self.local.logs_of(table);
         let ends = self.local.ends.now();

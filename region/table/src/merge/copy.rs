@@ -319,7 +319,7 @@ impl<E: Engine> Merge<E> {
             Ok::<_, TableError>(())
         };
         store.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
-        self.raise_cursors(&cursors);
+        self.cursors.raise_all(&cursors);
         cursors.iter().for_each(|(log, at)| self.cursors.bring(log, *at));
         self.copies.lock().insert(table, state);
         self.local.catalog_changed.send_modify(|version| *version += 1);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{LogId, LogInfo, Position, ReplicaId, TableId};
-use geodynamo_storage::{Commit, Engine, KEY_HEAD, Write};
+use geodynamo_storage::{Engine, KEY_HEAD, Write};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{Result, layout::keys, merge::Merge, write::Staged};
+use crate::{Result, layout::keys, merge::Merge};
 
 /// Bytes of a stored cursor: position, origin, partition, first and last hash.
 const STORED: usize = 34;
@@ -76,6 +76,12 @@ impl Cursors {
         cursor.at = cursor.at.max(to);
     }
 
+    /// Cursors have been stored.
+    pub(crate) fn raise_all(&self, cursors: &[(LogInfo, Position)]) {
+        cursors.iter().for_each(|(log, at)| self.raise(log, *at));
+        self.tell();
+    }
+
     /// What was read of a log up to a position brought something. The cursor has been raised.
     pub(crate) fn bring(&self, info: &LogInfo, to: Position) {
         if let Some(cursor) = self.known.lock().get_mut(&(info.table.0, info.log)) {
@@ -126,40 +132,12 @@ fn write(info: &LogInfo, at: Position) -> Write {
 }
 
 impl<E: Engine> Merge<E> {
-    /// Commits what was staged together with cursors of one table. Where the engine does not span groups, each cursor
-    /// follows in a commit of its own: it may be behind what is applied, never ahead. Whoever calls raises them.
-    pub(crate) async fn commit_with_cursors(&self, cursors: &[(LogInfo, Position)], mut staged: Staged) -> Result<()> {
-        let writes = self.cursor_writes(cursors);
-        if self.local.store().spans_groups() {
-            staged.commit.writes.extend(writes);
-            self.writes.commit(staged).await?;
-        } else {
-            self.writes.commit(staged).await?;
-            for write in writes {
-                self.local
-                    .store()
-                    .commit(Commit {
-                        writes: vec![write],
-                        ..Commit::default()
-                    })
-                    .await?;
-            }
-        }
-        Ok(())
-    }
-
     /// The writes that store cursors; none is lowered.
     pub(crate) fn cursor_writes(&self, cursors: &[(LogInfo, Position)]) -> Vec<Write> {
         cursors
             .iter()
             .filter_map(|(log, at)| self.cursor_write(log, *at))
             .collect()
-    }
-
-    /// Cursors have been stored.
-    pub(crate) fn raise_cursors(&self, cursors: &[(LogInfo, Position)]) {
-        cursors.iter().for_each(|(log, at)| self.cursors.raise(log, *at));
-        self.cursors.tell();
     }
 
     /// The cursor of a log as it is stored.

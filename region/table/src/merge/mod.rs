@@ -16,7 +16,7 @@ use geodynamo_replicator_core::{
     judge,
     parking::{self, Admission, ParkingUse},
 };
-use geodynamo_storage::{Commit, Engine, Write};
+use geodynamo_storage::{Engine, Write};
 
 use crate::{
     Result, StoredItem, Table, TableError,
@@ -79,7 +79,7 @@ pub struct Merge<E: Engine> {
     catalog: Arc<Catalog<E>>,
     progress: Arc<Progress<E>>,
     /// How far their logs are applied here.
-    pub(crate) cursors: Cursors,
+    pub(crate) cursors: Arc<Cursors>,
     /// What is parked.
     pub(crate) parking: Arc<Parking>,
     /// The copies that this replica is fetching, by table.
@@ -104,7 +104,7 @@ impl<E: Engine> Merge<E> {
             rows: Arc::clone(rows),
             catalog: Arc::clone(catalog),
             progress: Arc::clone(progress),
-            cursors,
+            cursors: Arc::new(cursors),
             parking: Arc::clone(parking),
             copies: Arc::clone(copies),
         }
@@ -137,9 +137,9 @@ impl<E: Engine> Merge<E> {
 
     async fn apply_to(&self, table: &Table, batches: Vec<Batch>) -> std::result::Result<Vec<ApplyResult>, ApplyError> {
         let failed = |error: TableError| ApplyError::Failed(error.to_string());
-        let gate = table.live.gate.read().await;
-        // Who has left a group takes nothing of it any more. That is decided with nobody in the gate.
-        if gate.0 || table.registers.is_apart || self.catalog.has_left(table.id()) {
+        let inside = table.live.gate.enter().await.ok_or(ApplyError::Unknown)?;
+        // Who has left a group takes nothing of it any more. That is decided with the gate closed.
+        if table.registers.is_apart || self.catalog.has_left(table.id()) {
             return Err(ApplyError::Unknown);
         }
         // Only its own logs wait until its key is there.
@@ -151,7 +151,7 @@ impl<E: Engine> Merge<E> {
         let mut latches: Vec<_> = keys.map(|delta| latch_of(table.id(), delta.key())).collect();
         // The cursor is a key too: two batches of one log, after a reconnect, go one after the other.
         latches.extend(admitted.iter().map(|stretch| latch_of(stretch.log.log.0, b"cursor")));
-        let turn = self.local.orderer().order_all(latches).await;
+        let section = self.local.section_of([inside], latches).await;
         let deltas = admitted.iter().flat_map(|stretch| &stretch.merged);
         let mut merging = self.merging(table, deltas).await.map_err(failed)?;
         merging.linked = true;
@@ -180,16 +180,19 @@ impl<E: Engine> Merge<E> {
             }
         }
         let touched = merging.touched();
-        self.commit_with_cursors(&cursors, merging.staged)
+        merging.staged.marks = self.cursor_writes(&cursors);
+        let (known, parking) = (Arc::clone(&self.cursors), Arc::clone(&self.parking));
+        let then = move || {
+            // Whoever finds a cursor raised finds what was parked before it.
+            parking.add(parked);
+            known.raise_all(&cursors);
+            let brought = cursors.iter().zip(brings).filter(|(_, brings)| *brings);
+            brought.for_each(|((log, at), _)| known.bring(log, *at));
+        };
+        self.writes
+            .commit_then(section, merging.staged, then)
             .await
             .map_err(failed)?;
-        // Whoever finds a cursor raised finds what was parked before it.
-        self.parking.add(parked);
-        self.raise_cursors(&cursors);
-        drop(turn);
-        drop(gate);
-        let brought = cursors.iter().zip(brings).filter(|(_, brings)| *brings);
-        brought.for_each(|((log, at), _)| self.cursors.bring(log, *at));
         for applied in answers.iter().flatten() {
             self.local.counters().merged(applied);
         }
@@ -267,12 +270,9 @@ impl<E: Engine> Merge<E> {
         (merged, parked): (Vec<Delta>, Vec<Parked>),
         mark: Option<Write>,
     ) -> Result<Applied> {
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let inside = table.live.gate.enter_or_gone().await?;
         let latches = merged.iter().map(|delta| latch_of(table.id(), delta.key())).collect();
-        let turn = self.local.orderer().order_all(latches).await;
+        let section = self.local.section_of([inside], latches).await;
         let mut merging = self.merging(table, &merged).await?;
         merging.origin = origin;
         self.merge(&mut merging, merged).await?;
@@ -281,25 +281,10 @@ impl<E: Engine> Merge<E> {
             merging.applied.parked += 1;
         }
         let (touched, applied) = (merging.touched(), merging.applied);
-        // The mark may be behind what is merged, never ahead.
-        if self.local.store().spans_groups() {
-            merging.staged.commit.writes.extend(mark);
-            self.writes.commit(merging.staged).await?;
-        } else {
-            self.writes.commit(merging.staged).await?;
-            if let Some(mark) = mark {
-                self.local
-                    .store()
-                    .commit(Commit {
-                        writes: vec![mark],
-                        ..Commit::default()
-                    })
-                    .await?;
-            }
-        }
-        drop(turn);
-        drop(gate);
-        self.parking.add(parked);
+        merging.staged.marks.extend(mark);
+        let parking = Arc::clone(&self.parking);
+        let then = move || parking.add(parked);
+        self.writes.commit_then(section, merging.staged, then).await?;
         self.local.counters().merged(&applied);
         self.after_system_merge(table, touched).await?;
         Ok(applied)
@@ -358,12 +343,11 @@ impl<E: Engine> Merge<E> {
                 self.parking.remove(&parked);
                 continue;
             };
-            let gate = table.live.gate.read().await;
-            if gate.0 {
+            let Some(inside) = table.live.gate.enter().await else {
                 self.parking.remove(&parked);
                 continue;
-            }
-            let turn = self.local.orderer().order(latch_of(table.id(), &parked.key)).await;
+            };
+            let section = self.local.section(inside, latch_of(table.id(), &parked.key)).await;
             let origin = Origin::Remote {
                 replica: parked.log.origin,
                 log: parked.log.log,
@@ -378,11 +362,12 @@ impl<E: Engine> Merge<E> {
             self.merge(&mut merging, vec![delta]).await?;
             merging.staged.commit.writes.push(Write::Delete(parked.engine_key()?));
             let (touched, applied) = (merging.touched(), merging.applied);
-            self.writes.commit(merging.staged).await?;
-            drop(turn);
-            drop(gate);
-            self.parking.remove(&parked);
-            self.cursors.tell();
+            let (known, parking) = (Arc::clone(&self.cursors), Arc::clone(&self.parking));
+            let then = move || {
+                parking.remove(&parked);
+                known.tell();
+            };
+            self.writes.commit_then(section, merging.staged, then).await?;
             self.local.counters().released(&applied);
             self.after_system_merge(&table, touched).await?;
         }

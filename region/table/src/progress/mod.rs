@@ -16,7 +16,7 @@ use geodynamo_replicator_core::{
 use geodynamo_storage::{Commit, Engine, Write};
 
 use crate::{
-    Result, Table, TableError,
+    Result, Table,
     local::{
         Local,
         standings::{Kept, OfTable, kept_key},
@@ -136,13 +136,13 @@ impl<E: Engine> Progress<E> {
 
     async fn mark(&self, table: &Table) -> Result<Hlc> {
         // Writes under way end first; later ones have greater stamps.
-        let gate = table.live.gate.write().await;
+        let closed = table.live.gate.close().await;
         let stamp = self.local.orderer().last();
         let mut ends = Vec::new();
         for info in self.local.logs_of(table) {
             ends.push((info.log, self.logs.stored_end(info.log).await?));
         }
-        drop(gate);
+        drop(closed);
         if !is_system(table.id()) {
             let mut all = self.local.standings().0.lock();
             all.entry(table.id()).or_default().marks.add(stamp, ends);
@@ -169,10 +169,7 @@ impl<E: Engine> Progress<E> {
         if kept == known {
             return Ok(kept);
         }
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let _inside = table.live.gate.enter_or_gone().await?;
         let commit = Commit {
             writes: vec![Write::Put(kept_key(id), pack(&kept)?)],
             makes_room: true,
@@ -180,7 +177,6 @@ impl<E: Engine> Progress<E> {
         };
         self.local.store().commit(commit).await?;
         self.local.standings().0.lock().entry(id).or_default().kept = kept;
-        drop(gate);
         Ok(kept)
     }
 

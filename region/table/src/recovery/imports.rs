@@ -58,10 +58,9 @@ impl<E: Engine> Loads<E> {
     /// more (`bulk`). Of several with one key the last one stays.
     pub(crate) async fn load_by_commit(&self, table: u64, items: &[Item], mark: Bytes) -> Result<()> {
         let table = self.imported(table)?;
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let inside = table.live.gate.enter_or_gone().await?;
+        // Nobody else writes to it before it is ACTIVE.
+        let section = self.local.section_of([inside], Vec::new()).await;
         let mut last = BTreeMap::new();
         for item in items {
             let at = table.key_of_item(item)?;
@@ -91,18 +90,8 @@ impl<E: Engine> Loads<E> {
             };
             self.writes.stage(&table, &change, &mut staged)?;
         }
-        let write = Write::Put(mark_key(table.id()), mark);
-        if staged.commit.writes.is_empty() {
-            return self.write_system(write).await;
-        }
-        if self.local.store().spans_groups() {
-            staged.commit.writes.push(write);
-            self.writes.commit(staged).await
-        } else {
-            // The mark may be behind what is stored, never ahead.
-            self.writes.commit(staged).await?;
-            self.write_system(write).await
-        }
+        staged.marks.push(Write::Put(mark_key(table.id()), mark));
+        self.writes.commit(section, staged).await
     }
 
     /// All items are there: the table is ACTIVE from here on.

@@ -130,10 +130,9 @@ impl<E: Engine> Loads<E> {
     /// more (`bulk`).
     pub(crate) async fn load_by_commit_of_rows(&self, table: u64, rows: &[Row], mark: &LoadMark) -> Result<()> {
         let table = self.loading(table)?;
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let inside = table.live.gate.enter_or_gone().await?;
+        // Nobody else writes to it before it is ACTIVE.
+        let section = self.local.section_of([inside], Vec::new()).await;
         let mut staged = Staged::default();
         let held = self.held_already(&table, rows).await?;
         for (row, held) in rows.iter().zip(held) {
@@ -163,17 +162,8 @@ impl<E: Engine> Loads<E> {
             };
             self.writes.stage(&table, &change, &mut staged)?;
         }
-        let write = Write::Put(mark_key(table.id()), pack(mark)?);
-        if self.local.store().spans_groups() {
-            staged.commit.writes.push(write);
-            self.writes.commit(staged).await?;
-        } else {
-            // The mark may be behind what is stored, never ahead.
-            self.writes.commit(staged).await?;
-            self.write_system(write).await?;
-        }
-        drop(gate);
-        Ok(())
+        staged.marks.push(Write::Put(mark_key(table.id()), pack(mark)?));
+        self.writes.commit(section, staged).await
     }
 
     /// All items are there: the table is ACTIVE from here on.
@@ -230,16 +220,6 @@ impl<E: Engine> Loads<E> {
             restore.is_some_and(|restore| restore.in_progress)
         };
         table.filter(loading).ok_or_else(TableError::no_table)
-    }
-
-    /// Writes a row of the system space by itself.
-    pub(crate) async fn write_system(&self, write: Write) -> Result<()> {
-        let commit = Commit {
-            writes: vec![write],
-            ..Commit::default()
-        };
-        self.local.store().commit(commit).await?;
-        Ok(())
     }
 
     /// What is held of the rows' keys: something only if a restore goes on behind a mark that was not the last.

@@ -54,8 +54,6 @@ impl<E: Engine> SystemRows<E> {
 
     /// Changes rows of a system table, all or none of them: `None` takes a row away. Once this returns the change is
     /// durable, and on its way to the other regions.
-    ///
-    /// Its future must run to its end; see the crate's documentation.
     pub async fn system_commit(&self, table: SystemTable, changes: Vec<(Bytes, Option<Bytes>)>) -> Result<()> {
         let place = |(row, value): (Bytes, _)| Ok((row_key(table.id(), &row)?, value));
         let changes = changes.into_iter().map(place).collect::<Result<Vec<_>>>()?;
@@ -84,7 +82,7 @@ impl<E: Engine> SystemRows<E> {
             return Err(TableError::Corrupt(format!("there is no system table {id}")));
         };
         let latches = changes.iter().map(|(at, _)| latch_of(id, &at.bytes)).collect();
-        let turn = self.local.orderer().order_all(latches).await;
+        let section = self.local.section_of([], latches).await;
         let mut staged = Staged::default();
         for (at, value) in &changes {
             let current = self.local.store().get(&keys::item(id, at.route, &at.bytes)).await?;
@@ -112,9 +110,7 @@ impl<E: Engine> SystemRows<E> {
         }
         // Settings are small, and the deletion of a table is among them.
         staged.commit.makes_room = true;
-        self.writes.commit(staged).await?;
-        drop(turn);
-        Ok(())
+        self.writes.commit(section, staged).await
     }
 
     /// After rows of a system table were merged: whoever owns the table is told.

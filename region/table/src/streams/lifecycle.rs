@@ -62,7 +62,7 @@ impl<E: Engine> Streams<E> {
             return Ok(());
         }
         let _no_writes = match live {
-            Some(live) => Some(live.gate.write().await),
+            Some(live) => live.gate.close().await,
             None => None,
         };
         let show = |view: Option<StreamView>| {

@@ -2,6 +2,7 @@
 
 pub(crate) mod description;
 pub(crate) mod encryption;
+pub(crate) mod gate;
 pub(crate) mod index_state;
 pub(crate) mod insights;
 pub(crate) mod key_presence;
@@ -37,6 +38,7 @@ use crate::{
         ReplicaStatus, StreamView, Tags, key_len, key_max,
     },
     table::{
+        gate::Gate,
         index_state::{IndexPhases, global_id},
         insights::{KeptInsights, TableInsights},
         key_presence::KeyPresence,
@@ -94,9 +96,8 @@ pub struct Table {
 /// What a table keeps while its settings change.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
-    /// Read by every write for as long as it runs; written when the data is taken away, and to wait for the writes that
-    /// are under way. A task takes a table's gate once, and those of several tables in the order of their ids.
-    pub(crate) gate: tokio::sync::RwLock<Dropped>,
+    /// Where every write is inside for as long as it runs.
+    pub(crate) gate: Gate,
     /// What the open stream shows; none while there is none. It changes only while no write is under way.
     pub(crate) view: parking_lot::RwLock<Option<StreamView>>,
     /// Whether every change carries the item as it became, for whoever archives the log. Read under the gate.
@@ -167,10 +168,6 @@ impl Live {
         self.maintained.load().iter().any(|other| other.kind == index.kind)
     }
 }
-
-/// Whether a table's data is gone.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dropped(pub(crate) bool);
 
 /// How many items and bytes there are.
 #[derive(Debug, Default)]

@@ -41,7 +41,7 @@ impl<E: Engine> TableKeys<E> {
             });
         }
         // Whoever began to write before the setting was changed has ended.
-        drop(table.live.gate.write().await);
+        table.live.gate.let_all_out().await;
         let mut written = 0;
         for (space, owner) in owners {
             let (mut from, to) = keys::owner_range(space, owner, 0, u64::MAX);

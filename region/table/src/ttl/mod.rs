@@ -187,7 +187,7 @@ impl<E: Engine> Expiry<E> {
             Some(state) if state.setting == *setting => state,
             _ => {
                 // Writes that have begun may not have seen the setting: they end first. Later ones see it.
-                drop(table.live.gate.write().await);
+                table.live.gate.let_all_out().await;
                 // What another setting left behind.
                 self.local.drop_range(space::EXPIRY, table.id()).await?;
                 let state = ExpiryState {
@@ -219,10 +219,7 @@ impl<E: Engine> Expiry<E> {
     /// Puts the entries of the next items. It needs no latches: a write that overtakes it keeps the index itself, and
     /// what is put here besides is stale, nothing worse.
     async fn fill_page(&self, table: &Table, state: &mut ExpiryState) -> Result<()> {
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let _inside = table.live.gate.enter_or_gone().await?;
         let (start, end) = keys::owner_range(space::ITEM, table.id(), 0, u64::MAX);
         let from = state.mark.as_ref().map_or(start, |mark| keys::just_after(mark));
         let page = self

@@ -93,16 +93,15 @@ impl<E: Engine> Expiry<E> {
 
     /// Expires the items that these entries are of, if the entries are still theirs; gives how many.
     async fn expire(&self, table: &Table, attribute: &str, entries: Vec<Bytes>) -> Result<u64> {
-        let gate = table.live.gate.read().await;
-        if gate.0 {
+        let Some(inside) = table.live.gate.enter().await else {
             return Ok(0);
-        }
+        };
         let ats = entries
             .iter()
             .map(|entry| ItemKey::from_bytes(keys::rest(entry)))
             .collect::<Result<Vec<_>>>()?;
         let latches = ats.iter().map(|at| latch_of(table.id(), &at.bytes)).collect();
-        let turn = self.local.orderer().order_all(latches).await;
+        let section = self.local.section_of([inside], latches).await;
         let places: Vec<_> = ats
             .iter()
             .map(|at| keys::item(table.id(), at.route, &at.bytes))
@@ -121,16 +120,9 @@ impl<E: Engine> Expiry<E> {
             self.stage_expiry(table, at, &record, &mut staged)?;
             expired += 1;
         }
-        if expired > 0 {
-            self.writes.commit(staged).await?;
-        }
-        if !stale.is_empty() {
-            for mut commit in self.local.splits(stale) {
-                commit.makes_room = true;
-                self.local.store().commit(commit).await?;
-            }
-        }
-        drop(turn);
+        staged.commit.makes_room = true;
+        staged.marks = stale;
+        self.writes.commit(section, staged).await?;
         Ok(expired)
     }
 

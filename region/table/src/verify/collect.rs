@@ -18,6 +18,7 @@ use crate::{
     local::order::latch_of,
     table::TableStatus,
     verify::Verify,
+    write::Staged,
 };
 
 /// The most rows read at a time.
@@ -214,10 +215,9 @@ impl<E: Engine> Verify<E> {
     /// Takes rows away, or notes them, that are as they were read.
     async fn take_away(&self, table: &Table, kind: RowKind, rows: &[(Bytes, Bytes, Fate)]) -> Result<()> {
         self.local.writable().await;
-        let gate = table.live.gate.read().await;
-        if gate.0 {
+        let Some(inside) = table.live.gate.enter().await else {
             return Ok(());
-        }
+        };
         let item_key = |key: &Bytes| {
             let rest = mark_of(key).1;
             match kind {
@@ -226,7 +226,7 @@ impl<E: Engine> Verify<E> {
             }
         };
         let latches = rows.iter().map(|(key, ..)| latch_of(table.id(), &item_key(key)));
-        let turn = self.local.orderer().order_all(latches.collect()).await;
+        let section = self.local.section_of([inside], latches.collect()).await;
         let keys: Vec<Bytes> = rows.iter().map(|(key, ..)| key.clone()).collect();
         let now = self.local.store().get_each(&keys).await?;
         let same = rows
@@ -243,11 +243,7 @@ impl<E: Engine> Verify<E> {
                 writes.push(Write::Put(key.clone(), noted));
             }
         }
-        for mut commit in self.local.splits(writes) {
-            commit.makes_room = true;
-            self.local.store().commit(commit).await?;
-        }
-        drop((turn, gate));
+        self.writes.commit(section, Staged::of_marks(writes, true)).await?;
         let mut collected = self.verifications.collected.lock();
         match kind {
             RowKind::Item => collected.tombstones_collected += count,

@@ -222,11 +222,8 @@ impl<E: Engine> Verify<E> {
     /// is not: it was told of when it came, so only the record, and what is derived from it, is put right. Index entries of
     /// the damaged item are taken away as far as it can be read; they are the version's own where it is the same.
     async fn replace_damaged(&self, table: &Table, peer: &Peer, at: &ItemKey, delta: Delta) -> Result<bool> {
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
-        let turn = self.local.orderer().order(latch_of(table.id(), &at.bytes)).await;
+        let inside = table.live.gate.enter_or_gone().await?;
+        let section = self.local.section(inside, latch_of(table.id(), &at.bytes)).await;
         let engine_key = row_place(table, &delta, at);
         let Some(held) = self.local.store().get(&engine_key).await? else {
             return Ok(false);
@@ -246,8 +243,7 @@ impl<E: Engine> Verify<E> {
                 self.local.orderer().cover(self.local.store_arc()).await?;
             }
         }
-        self.writes.commit(staged).await?;
-        drop((turn, gate));
+        self.writes.commit(section, staged).await?;
         if is_system(table.id()) {
             self.merge.after_system_merge(table, vec![at.bytes.clone()]).await?;
         }

@@ -21,7 +21,7 @@ use crate::{
     },
     local::stats,
     schema::{IndexDefinition, IndexKind},
-    write::Writes,
+    write::committer::Committer,
 };
 
 /// The largest item collection of a table with local indexes, in bytes. Source: AWS developer guide, "Item collection
@@ -85,12 +85,12 @@ impl Collection {
     }
 }
 
-impl<E: Engine> Writes<E> {
+impl<E: Engine> Committer<E> {
     /// The size of the collection with a partition key, in bytes.
     ///
     /// # Errors
     /// Those of storage. A key that is not of the table's kind gives zero.
-    pub async fn collection_bytes(&self, table: &Table, key: &geodynamo_item::Item) -> Result<u64> {
+    pub(crate) async fn bytes_of(&self, table: &Table, key: &geodynamo_item::Item) -> Result<u64> {
         let Some(partition) = key.get(&table.keys().partition.name) else {
             return Ok(0);
         };
@@ -132,7 +132,7 @@ impl<E: Engine> Writes<E> {
     }
 
     /// Hands a commit over with its collections' new sizes, and carries it out.
-    pub(crate) async fn commit_with_collections(
+    pub(super) async fn commit_with_collections(
         &self,
         mut commit: Commit,
         changes: &[CollectionChange],

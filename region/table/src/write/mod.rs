@@ -1,6 +1,7 @@
 //! Writes: put, update and delete, with their conditions.
 
 pub(crate) mod collections;
+mod committer;
 pub(crate) mod ongoing;
 pub(crate) mod prepare;
 pub(crate) mod token;
@@ -11,11 +12,10 @@ use std::sync::Arc;
 use geodynamo_expression::{Condition, Update};
 use geodynamo_item::Item;
 use geodynamo_replicator_core::{
-    Body, Change, Effect, Images, LogId, MergeKind, Millis, Origin, Past, Position, Stamp, TraceContext, TransactionId,
+    Body, Change, Effect, Images, MergeKind, Millis, Origin, Past, Stamp, TraceContext, TransactionId,
 };
 use geodynamo_storage::{Append, Commit, Engine, Write};
 use smallvec::SmallVec;
-use tracing::Instrument;
 
 use crate::{
     Access, Result, StoredItem, Table, TableError,
@@ -25,12 +25,13 @@ use crate::{
         keys,
         record::{self, Record},
     },
-    local::{Local, order::latch_of, system::is_system},
+    local::{Local, order::latch_of, section::Section, system::is_system},
     read::Reads,
     schema::capacity::{Capacity, write_units},
     table::Stats,
     write::{
-        collections::{Collection, CollectionChange, Collections},
+        collections::{Collection, CollectionChange},
+        committer::Committer,
         ongoing::Whose,
         prepare::{Action, Prepared, check_update, prepare},
         transaction::Transactions,
@@ -69,6 +70,9 @@ pub struct Written {
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(crate) commit: Commit,
+    /// Puts and deletes that say how far something has come: in the commit where the engine spans groups, else each by itself
+    /// after it, so that they may be behind what is committed, never ahead.
+    pub(crate) marks: Vec<Write>,
     pub(crate) capacity: Capacity,
     /// The transaction that the changes are part of.
     pub(crate) transaction: Option<TransactionId>,
@@ -104,6 +108,19 @@ pub(crate) struct KeyChange<'a> {
 }
 
 impl Staged {
+    /// Of nothing but marks. `makes_room` as in [`Commit`].
+    pub(crate) fn of_marks(marks: Vec<Write>, makes_room: bool) -> Self {
+        let commit = Commit {
+            makes_room,
+            ..Commit::default()
+        };
+        Self {
+            commit,
+            marks,
+            ..Self::default()
+        }
+    }
+
     /// Nothing staged yet, of a transaction.
     pub(crate) fn of(transaction: TransactionId) -> Self {
         Self {
@@ -119,8 +136,7 @@ pub struct Writes<E: Engine> {
     reads: Arc<Reads<E>>,
     /// What is known of transactions in progress.
     pub(crate) transactions: Transactions,
-    /// Sizes of item collections that have commits under way.
-    pub(crate) collections: Collections,
+    committer: Arc<Committer<E>>,
 }
 
 impl<E: Engine> Writes<E> {
@@ -129,7 +145,7 @@ impl<E: Engine> Writes<E> {
             local: Arc::clone(local),
             reads: Arc::clone(reads),
             transactions,
-            collections: Collections::default(),
+            committer: Arc::new(Committer::new(local)),
         }
     }
 
@@ -169,10 +185,7 @@ impl<E: Engine> Writes<E> {
     ) -> Result<Written> {
         let least = write_units(0, 0);
         table.admit(None, Access::Write, (&at).into(), least)?;
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let inside = table.live.gate.enter_or_gone().await?;
         let writing = self.transactions.ongoing.write(Whose {
             table: table.id(),
             key: at.bytes.clone(),
@@ -182,7 +195,7 @@ impl<E: Engine> Writes<E> {
             return Err(TableError::TransactionConflict);
         }
         let engine_key = keys::item(table.id(), at.route, &at.bytes);
-        let turn = self.local.orderer().order(latch_of(table.id(), &at.bytes)).await;
+        let section = self.local.section(inside, latch_of(table.id(), &at.bytes)).await;
         let current = self.local.store().get(&engine_key).await?;
         let current = current.map(|bytes| Record::read(&bytes)).transpose()?;
         let prepared = prepare(table, current, action, &options).inspect_err(|error| {
@@ -195,8 +208,7 @@ impl<E: Engine> Writes<E> {
         self.stage_prepared(table, &at, &prepared, &mut staged).await?;
         table.consume_write((&at).into(), &staged.commit.writes, &staged.capacity, least)?;
         let capacity = staged.capacity.clone();
-        self.commit(staged).await?;
-        drop(turn);
+        self.commit(section, staged).await?;
         drop(writing);
         Ok(Written {
             old: prepared.old.filter(|_| options.return_old),
@@ -235,7 +247,7 @@ impl<E: Engine> Writes<E> {
             origin: Origin::Local,
         };
         self.stage(table, &change, staged)?;
-        self.admit_collection(table, &staged.collections).await
+        self.committer.admit_collection(table, &staged.collections).await
     }
 
     /// Stages all that goes with a key's new version: its record, its index entries, and its change.
@@ -381,78 +393,33 @@ impl<E: Engine> Writes<E> {
         });
     }
 
-    /// Commits what was staged; once it is durable, counts it and wakes the links.
-    ///
-    /// On an engine that does not span groups, index entries of other groups are committed after the item, each group by
-    /// itself, so such an index lags (see ARCHITECTURE.md).
-    pub(crate) async fn commit(&self, staged: Staged) -> Result<()> {
-        let Staged {
-            commit,
-            counts,
-            collections,
-            to_send,
-            traced,
-            ..
-        } = staged;
-        let logs: SmallVec<[LogId; 2]> = commit.appends.iter().map(|append| LogId(append.log.0)).collect();
-        let committing = async {
-            if !collections.is_empty() {
-                self.commit_with_collections(commit, &collections).await
-            } else if self.local.store().spans_groups() {
-                Ok(self.local.store().commit(commit).await?)
-            } else {
-                self.commit_by_group(commit).await
-            }
-        };
-        // Below the level that logs have by default: where nothing is traced, it costs a comparison.
-        let positions = committing.instrument(tracing::debug_span!("commit")).await?;
-        if !traced.is_empty() {
-            self.local
-                .traces()
-                .committed(&traced, self.local.orderer().time.now_ms());
-        }
-        for count in counts {
-            count.stats.count(count.before, count.after);
-        }
-        if !logs.is_empty() {
-            let positions = positions.into_iter().map(|position| Position(position.0));
-            self.local.ends.raise(logs.into_iter().zip(positions), to_send);
-        }
-        Ok(())
+    /// Commits what was staged under a section, and lets go of the section once it is durable.
+    pub(crate) async fn commit(&self, section: Section, staged: Staged) -> Result<()> {
+        self.commit_then(section, staged, || ()).await
     }
 
-    /// Carries a commit out group by group: what belongs to the appended changes' keys first, with the appends.
-    pub(crate) async fn commit_by_group(&self, commit: Commit) -> Result<Vec<geodynamo_storage::Position>> {
-        let mut positions = Vec::new();
-        // An item that expires must never be without its entry in the expiry index, so new entries go first.
-        let (entries, writes): (Vec<_>, Vec<_>) = commit.writes.into_iter().partition(expiry::is_put);
-        for entry in self.local.splits(entries) {
-            self.local.store().commit(entry).await?;
-        }
-        let mut groups: Vec<(geodynamo_storage::Group, Commit)> = Vec::new();
-        for write in writes {
-            let key = match &write {
-                Write::Put(key, _) | Write::Delete(key) | Write::DeleteRange(key, _) => key,
-            };
-            let group = self.local.store().group_of(key);
-            match groups.iter_mut().find(|(known, _)| *known == group) {
-                Some((_, commit)) => commit.writes.push(write),
-                None => groups.push((
-                    group,
-                    Commit {
-                        writes: vec![write],
-                        ..Commit::default()
-                    },
-                )),
-            }
-        }
-        if let Some((_, first)) = groups.first_mut() {
-            first.appends = commit.appends;
-        }
-        for (_, commit) in groups {
-            positions.extend(self.local.store().commit(commit).await?);
-        }
-        Ok(positions)
+    /// Commits what was staged under a section. Once it is durable, and before the section is let go of, `then` notes in memory
+    /// what must be known to the next one who has the turn.
+    pub(crate) async fn commit_then<T: Send>(
+        &self,
+        section: Section,
+        staged: Staged,
+        then: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let committer = Arc::clone(&self.committer);
+        let committing = async move {
+            committer.carry_out(staged).await?;
+            Ok(then())
+        };
+        section.hold(committing).await
+    }
+
+    /// The size of the collection with a partition key, in bytes.
+    ///
+    /// # Errors
+    /// Those of storage. A key that is not of the table's kind gives zero.
+    pub async fn collection_bytes(&self, table: &Table, key: &Item) -> Result<u64> {
+        self.committer.bytes_of(table, key).await
     }
 }
 

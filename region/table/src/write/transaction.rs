@@ -131,13 +131,9 @@ impl<E: Engine> Writes<E> {
         check_values(&actions)?;
         let ats = distinct(actions.iter().map(|action| (&action.table, action.locate())))?;
 
-        let mut gates = Vec::with_capacity(involved.tables.len());
+        let mut inside = Vec::with_capacity(involved.tables.len());
         for table in involved.by_id() {
-            let gate = table.live.gate.read().await;
-            if gate.0 {
-                return Err(TableError::no_table());
-            }
-            gates.push(gate);
+            inside.push(table.live.gate.enter_or_gone().await?);
         }
         let places = actions.iter().map(|action| &action.table).zip(&ats);
         admit_transaction(places, Access::Write, TWICE * write_units(0, 0))?;
@@ -145,7 +141,7 @@ impl<E: Engine> Writes<E> {
         let writing = self.transactions.ongoing.transact(&items);
         let writing = writing.map_err(|busy| conflicts(busy, actions.iter().map(|action| &action.table)))?;
         let latches = items.iter().map(|item| latch_of(item.table, &item.key)).collect();
-        let turn = self.local.orderer().order_all(latches).await;
+        let section = self.local.section_of(inside, latches).await;
         let engine_keys: Vec<_> = actions
             .iter()
             .zip(&ats)
@@ -167,10 +163,8 @@ impl<E: Engine> Writes<E> {
                 "The transaction's items with their index entries and images are more than one commit takes: {error}"
             ))
         })?;
-        self.commit(staged).await?;
-        drop(turn);
+        self.commit(section, staged).await?;
         drop(writing);
-        drop(gates);
         Ok(Transacted {
             capacity: involved.tables.into_iter().zip(capacity).collect(),
             repeated: false,

@@ -174,3 +174,14 @@ pub(crate) async fn wait_for(holds: impl Fn() -> bool) {
     });
     waited.await.expect("the state is reached in time");
 }
+
+/// Waits until so many commits wait to be durable.
+pub(crate) async fn handed_over(tables: &Region, count: usize) {
+    let waiting = async {
+        while tables.engine().unsynced() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await;
+    waited.expect("the commit is handed over");
+}

@@ -8,7 +8,7 @@ use geodynamo_table::{EventKind, SHARD_MS, ShardPlace, StreamError, Tables, sche
 
 use crate::{
     streams::{BOTH, all, read, shards, stream, switch, with_stream},
-    support::{MODES, NOW, Region, get, key, n, options, put, wait_for, with},
+    support::{MODES, NOW, Region, get, handed_over, key, n, options, put, wait_for, with},
 };
 
 /// Writers, a clock that makes shards old, and a reader of all shards at once: each write is read once, whichever shard
@@ -86,17 +86,6 @@ async fn each_record_is_in_one_shard_whatever_happens_at_once() {
         let values: Vec<_> = items.iter().map(|item| item.get("x").cloned().unwrap()).collect();
         assert_eq!(values, (0..WRITES).map(n).collect::<Vec<_>>(), "each once, in order");
     }
-}
-
-/// Waits until so many commits wait to be durable.
-async fn handed_over(tables: &Region, count: usize) {
-    let waiting = async {
-        while tables.engine().unsynced() < count {
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await;
-    waited.expect("the commit is handed over");
 }
 
 /// A write that was prepared while there was no stream, and is durable after the setting: it is before the stream.

@@ -1,9 +1,10 @@
 //! Writes: conditions, what they give back, limits, counts, units.
 
 use geodynamo_item::{AttributeValue, Item, size};
+use geodynamo_storage::Spanning;
 use geodynamo_table::{Capacity, TableError, WriteOptions};
 
-use crate::support::{MODES, alone, condition, get, item, key, n, put, s, update, with};
+use crate::support::{MODES, alone, condition, get, handed_over, item, key, n, put, s, update, with};
 
 const ALL: WriteOptions<'_> = WriteOptions {
     condition: None,
@@ -234,4 +235,38 @@ async fn writes_consume_units_of_the_table_and_of_touched_indexes() {
             assert_eq!(written.capacity, expected, "step {number}");
         }
     }
+}
+
+/// A client that hangs up ends its request. What it had handed over is committed all the same, so the next one who writes the key
+/// waits for that.
+#[tokio::test]
+async fn a_write_whose_caller_goes_away_keeps_its_turn() {
+    let (tables, table) = alone(Spanning::Yes).await;
+    put(&tables, "t", with(key("a", 1), "n", n(0))).await;
+    let add = || {
+        let (tables, table) = (tables.clone(), table.clone());
+        tokio::spawn(async move {
+            let add = update("SET n = n + :v", n(1));
+            let key = key("a", 1);
+            tables.writes().update(&table, &key, Some(&add), ALL).await
+        })
+    };
+    tables.engine().hold();
+    let first = add();
+    handed_over(&tables, 1).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let second = add();
+    // It cannot read before the first one is durable; without its turn it would be handed over within a few steps.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tables.engine().unsynced(), 1);
+    tables.engine().sync();
+    handed_over(&tables, 1).await;
+    tables.engine().sync();
+    let new = second.await.unwrap().unwrap().new;
+    assert_eq!(new, Some(with(key("a", 1), "n", n(2))), "neither is lost");
+    let counted = table.counts();
+    assert_eq!(counted.0, 1);
 }

@@ -134,10 +134,7 @@ impl<E: Engine> Loads<E> {
 
     /// Takes in a load's files; from here on the table has those items, and no others.
     async fn take_in(&self, table: &Table, files: Box<dyn SortedFiles>, filled: &Filled) -> Result<()> {
-        let gate = table.live.gate.read().await;
-        if gate.0 {
-            return Err(TableError::no_table());
-        }
+        let _inside = table.live.gate.enter_or_gone().await?;
         blocking(move || Ok(files.take_in()?)).await?;
         let set = |stats: &Stats, counted: (u64, u64)| stats.correct(stats.read(), counted);
         set(&table.live.table, filled.items);

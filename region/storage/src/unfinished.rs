@@ -18,13 +18,14 @@ use tokio::runtime::Handle;
 /// A panic is caught, and the future, in whatever state it is, is never polled again: nothing else sees its state, as far
 /// as what it shares survives a panic (parking_lot's locks are not poisoned).
 #[derive(Debug)]
-pub(crate) struct Unfinished<F: Future<Output: Send> + Send + 'static> {
+pub struct Unfinished<F: Future<Output: Send> + Send + 'static> {
     /// `None` once it has ended.
     future: Option<Pin<Box<F>>>,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Unfinished<F> {
-    pub(crate) fn new(future: F) -> Self {
+    /// Runs nothing yet: a future runs when it is awaited.
+    pub fn new(future: F) -> Self {
         Self {
             future: Some(Box::pin(future)),
         }

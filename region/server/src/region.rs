@@ -538,6 +538,7 @@ pub(crate) fn table_options(config: &Config, topology: Option<&Topology>, time: 
         time: Arc::clone(time),
         collection_bytes_max: config.storage.item_collection_bytes.get(),
         new_replica: ReplicaId(rand::random()),
+        following: false,
     }
 }
 

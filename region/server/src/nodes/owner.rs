@@ -19,7 +19,7 @@ pub(crate) struct Owner {
     pub(crate) is_owner: bool,
     /// The owner's name; nothing if there is none now.
     pub(crate) owner: Option<String>,
-    /// Where nodes pass connections on to.
+    /// Where nodes pass requests on to.
     pub(crate) forward: Option<String>,
     /// Greater with every owner.
     pub(crate) epoch: i64,
@@ -29,6 +29,8 @@ pub(crate) struct Owner {
     pub(crate) followed: Option<i64>,
     /// Whether Cassandra answers this node.
     pub(crate) is_reachable: bool,
+    /// How old what a node reads that stands by may be at most, in milliseconds; nothing while it answers no reads.
+    pub(crate) read_age_ms: Option<u64>,
 }
 
 impl Owner {
@@ -72,6 +74,7 @@ pub(crate) fn owner_of(
             position: Some(metrics.committed),
             followed: Some(metrics.followed),
             is_reachable: metrics.trouble.is_none(),
+            read_age_ms: None,
         };
         json!(owner)
     }))

@@ -76,6 +76,7 @@ catalogue! {
     // The process.
     BUILD = Info "build" ["version", "commit"] "What this process was built from";
     REGION = Info "region" ["region", "node"] "Which region and node this process is";
+    NODE_ZONE = Info "node_zone" ["node", "zone"] "Which zone this node is in, where the topology says so";
     REGION_PLACE = Info "region_place" ["region", "place", "latitude", "longitude"]
         "Where this region is, in degrees; of regions that are named like AWS's";
     PEER = Info "peer" ["region", "peer_region"] "A region that this one has links with";

@@ -44,7 +44,7 @@ impl Watched {
 
     /// Who writes; if nobody does that this node could pass requests on to, why not.
     pub(super) fn owner(&self) -> Result<Owner, String> {
-        let owner = Owner::seen_by(&self.node, &self.standing.borrow());
+        let owner = Owner::seen_by(&self.node, &self.topology, &self.standing.borrow());
         if !owner.is_reachable {
             return Err("Cassandra does not answer".into());
         }
@@ -93,7 +93,7 @@ async fn owner(State(watched): State<Watched>) -> Json<Owner> {
     let age = watched.reading.age();
     Json(Owner {
         read_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        ..Owner::seen_by(&watched.node, &watched.standing.borrow())
+        ..Owner::seen_by(&watched.node, &watched.topology, &watched.standing.borrow())
     })
 }
 

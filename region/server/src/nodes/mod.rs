@@ -19,7 +19,7 @@ mod run;
 pub(crate) use self::{
     door::{Door, Forward},
     eligible::may_be_stale,
-    owner::owner_of,
+    owner::{owner_of, zone_of},
     passing::{NotPassed, Passing},
     reading::Reading,
     run::serve,

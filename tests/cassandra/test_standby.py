@@ -132,7 +132,7 @@ def test_reads_go_on_while_the_owner_is_stopped(standing, table):
         assert not other.is_owner(), "the lease of 3 s is not over"
         assert other.ask("/readyz")[0] == 200
         # A write waits for the next owner, and is not lost.
-        put(client, table, "k", 8)
+        put(other.client(attempts=5, read_timeout=STALL_MAX_S), table, "k", 8)
         assert other.is_owner()
         assert get(client, table, "k", ConsistentRead=True) == 8
     finally:

@@ -177,7 +177,10 @@ async fn what_a_reader_shows_is_no_older_than_it_says() {
     // The negative control: a reader that follows nothing, and says that it has.
     let deaf = CassandraOptions { deaf: true, ..options };
     let lag = longest_lag(&deaf, 23).await;
-    assert!(lag > STALENESS_MAX, "a reader that follows nothing is found out: {lag:?}");
+    assert!(
+        lag > STALENESS_MAX,
+        "a reader that follows nothing is found out: {lag:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -192,7 +195,9 @@ async fn a_reader_goes_on_with_the_next_owner_and_past_the_ends_of_stretches() {
         for _ in 0..30 {
             value += 1;
             let mut commit = put("a", value);
-            commit.writes.push(Write::Put(key("big"), Bytes::from(vec![0; 1 << 20])));
+            commit
+                .writes
+                .push(Write::Put(key("big"), Bytes::from(vec![0; 1 << 20])));
             owner.commit(commit).await.unwrap();
             owner.log_trim(LOG, Position(value)).await.unwrap();
         }

@@ -360,7 +360,15 @@ fn regions_table(regions: &[RegionStatus]) -> Table {
 }
 
 fn nodes_table(regions: &[RegionStatus]) -> Table {
-    let mut table = Table::new(&["ON CASSANDRA", "NODE", "ZONE", "IT", ">EPOCH", ">LOG POSITION", ">ROWS BEHIND"]);
+    let mut table = Table::new(&[
+        "ON CASSANDRA",
+        "NODE",
+        "ZONE",
+        "IT",
+        ">EPOCH",
+        ">LOG POSITION",
+        ">ROWS BEHIND",
+    ]);
     let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
     for (region, node) in regions
         .iter()

@@ -29,8 +29,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) use self::{connection::Remote, refused::RefusedBySource};
 use self::{body::Budget, connection::Protocol, service::Port};
+pub(crate) use self::{connection::Remote, refused::RefusedBySource};
 use crate::{
     handler::Handler,
     metrics::RequestMetrics,

@@ -250,7 +250,11 @@ impl<H: Handler> Port<H> {
     }
 
     /// Lets the handler answer, to the end even if the client is gone, and gives what it waited for. `keep` is kept until then.
-    pub(super) async fn call<K: Send + 'static>(self: &Arc<Self>, call: Call, keep: K) -> Result<(Reply, Effort), Refusal> {
+    pub(super) async fn call<K: Send + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        keep: K,
+    ) -> Result<(Reply, Effort), Refusal> {
         let (operation, span) = (call.name, call.span);
         let port = Arc::clone(self);
         let answering = async move {

@@ -32,7 +32,12 @@ fn parsed(body: &[u8]) -> Option<Value> {
 
 /// Whether a request, a table of a batch, or a statement of one asks for it; or says something else than that it does not.
 fn asks_for_consistency(body: &Value) -> bool {
-    let asks = |part: &Value| !matches!(part.get("ConsistentRead"), None | Some(Value::Null | Value::Bool(false)));
+    let asks = |part: &Value| {
+        !matches!(
+            part.get("ConsistentRead"),
+            None | Some(Value::Null | Value::Bool(false))
+        )
+    };
     let tables = body.get("RequestItems").and_then(Value::as_object);
     let statements = body.get("Statements").and_then(Value::as_array);
     asks(body)
@@ -58,13 +63,19 @@ mod tests {
         assert!(!may(GetItem, r#"{"\u0043onsistentRead": true}"#));
         assert!(!may(GetItem, r#"{"ConsistentRead": "no"}"#));
         assert!(!may(GetItem, r#"{"ConsistentRead": "#));
-        assert!(may(BatchGetItem, r#"{"RequestItems": {"a": {"ConsistentRead": false}}}"#));
+        assert!(may(
+            BatchGetItem,
+            r#"{"RequestItems": {"a": {"ConsistentRead": false}}}"#
+        ));
         assert!(!may(
             BatchGetItem,
             r#"{"RequestItems": {"a": {}, "b": {"ConsistentRead": true}}}"#
         ));
         assert!(may(ExecuteStatement, r#"{"Statement": "select * from t"}"#));
-        assert!(!may(ExecuteStatement, r#"{"Statement": "select * from t", "ConsistentRead": true}"#));
+        assert!(!may(
+            ExecuteStatement,
+            r#"{"Statement": "select * from t", "ConsistentRead": true}"#
+        ));
         assert!(!may(ExecuteStatement, r#"{"Statement": "delete from t"}"#));
         assert!(!may(
             BatchExecuteStatement,

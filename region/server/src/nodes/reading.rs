@@ -71,6 +71,11 @@ impl Reading {
         self.opened.load().as_ref().is_some_and(|opened| opened.is_fresh())
     }
 
+    /// Answers no more, and keeps nothing in memory.
+    pub(super) fn end(&self) {
+        self.opened.store(None);
+    }
+
     /// Keeps up with the log, until it is dropped.
     pub(super) async fn follow(&self, config: &Config, mode: Mode, topology: &Topology, readings: &Readings) {
         if config.audit.file().is_some() && config.audit.data_events {

@@ -154,6 +154,7 @@ impl StandBy<'_> {
             failed = greeting => return Err(failed.err().map_or_else(|| "no greeting".into(), Into::into)),
         };
         tell_won.send_replace(true);
+        self.reading.end();
         trigger.trigger();
         Ok(won)
     }

@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
+.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak soak-zones compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -68,6 +68,12 @@ soak: setup setup-rocksdb
 	@echo "== building release binaries"
 	$(WITH_ROCKSDB) $(CARGO) build --release -p geodynamo -p geodynamo-loadgen --bins
 	"$(CARGO_TARGET_DIR)/release/soak" $(if $(SOAK_ITEMS),--items $(SOAK_ITEMS))
+
+# A zone of Cassandra and the node that writes are lost at once, again and again: `make test` does it once.
+soak-zones: setup setup-python setup-rocksdb setup-cassandra
+	@$(WITH_ROCKSDB) $(CARGO) build --workspace --all-targets
+	GEODYNAMO_ZONE_ROUNDS=$(or $(ZONE_ROUNDS),10) "$$(scripts/python-env --path)/bin/python" -m pytest -p no:cacheprovider -s \
+	  tests/cassandra/test_zones.py
 
 compare: setup setup-python setup-rocksdb
 	@echo "== building release binaries"

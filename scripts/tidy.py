@@ -59,7 +59,8 @@ MAY_USE = {
 ROOMS = {
     "region/table": [
         "time", "schema", "layout", "store", "table", "local", "read", "write", "rows", "log", "sealing", "indexes", "streams",
-        "catalog", "indexing", "table_keys", "ttl", "progress", "merge", "verify", "recovery", "background", "tables",
+        "catalog", "indexing", "table_keys", "ttl", "progress", "merge", "verify", "recovery", "background",
+        "following", "tables",
     ],
 }  # fmt: skip
 # Files of such a crate that every room may use, and that may use every room.

@@ -54,7 +54,7 @@ class Node:
     def endpoint(self):
         return f"http://{self.address('data')}"
 
-    def configure(self, contact_points, keyspace):
+    def configure(self, contact_points, keyspace, replication_factor):
         storage = ""
         if self.region == ON_CASSANDRA:
             storage = f"""
@@ -64,7 +64,7 @@ engine = "cassandra"
 contact_points = {json.dumps(contact_points)}
 keyspace = "{keyspace}"
 datacenter = "{DATACENTER}"
-replication_factor = 1
+replication_factor = {replication_factor}
 forward = "{self.address("forward")}"
 """
         config = self.folder / f"{self.name}.toml"
@@ -166,22 +166,24 @@ secret_access_key = "{KEY[1]}"
 class World:
     """The nodes of both regions."""
 
-    def __init__(self, folder, contact_points):
-        self.nodes = {name: Node(folder, name) for name in NODES}
-        self.rocks = self.nodes[ON_ROCKS]
+    def __init__(self, folder, contact_points, replication_factor=1, on_rocks=True):
+        names = [name for name, region in NODES.items() if on_rocks or region == ON_CASSANDRA]
+        self.nodes = {name: Node(folder, name) for name in names}
+        self.rocks = self.nodes.get(ON_ROCKS)
         (folder / "topology.toml").write_text(self.topology())
         run("certs", "--topology", folder / "topology.toml", "--out", folder / "certs")
         keyspace = f"test_{uuid.uuid4().hex[:12]}"
-        configs = [node.configure(contact_points, keyspace) for node in self.nodes.values()]
+        configs = [node.configure(contact_points, keyspace, replication_factor) for node in self.nodes.values()]
         run("schema", "cassandra", "--config", configs[0], "--create")
 
     def topology(self):
         text = 'cluster = "test"\n'
-        for region in (ON_CASSANDRA, ON_ROCKS):
+        for region in dict.fromkeys(node.region for node in self.nodes.values()):
             text += f'\n[[region]]\nname = "{region}"\n'
             for node in self.nodes.values():
                 if node.region == region:
                     text += f'[[region.node]]\nname = "{node.name}"\n'
+                    text += f'zone = "{node.name[-1]}"\n' if region == ON_CASSANDRA else ""
                     text += "".join(f'{port} = "{node.address(port)}"\n' for port in ("replication", "data", "admin"))
         return text
 

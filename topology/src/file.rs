@@ -28,6 +28,7 @@ pub(crate) struct RegionEntry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeEntry {
     pub(crate) name: Spanned<String>,
+    pub(crate) zone: Option<Spanned<String>>,
     pub(crate) replication: Spanned<String>,
     pub(crate) data: Spanned<String>,
     pub(crate) admin: Spanned<String>,

@@ -14,6 +14,6 @@ mod file;
 
 pub use address::{Address, AddressError};
 pub use error::{Reason, TopologyError};
-pub use name::{ClusterName, NameError, NodeName, RegionName};
+pub use name::{ClusterName, NameError, NodeName, RegionName, ZoneName};
 pub use partition::{PartitionMap, partition_hash, segment_range};
 pub use topology::{Link, Node, Region, Topology};

@@ -115,6 +115,11 @@ name! {
     NodeName
 }
 
+name! {
+    /// A zone's name, the same for all nodes that fail together.
+    ZoneName
+}
+
 fn check(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);

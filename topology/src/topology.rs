@@ -8,7 +8,7 @@ use crate::{
     address::Address,
     error::{Position, Reason, TopologyError},
     file::{File, LinkEntry, NodeEntry, RegionEntry},
-    name::{ClusterName, NodeName, RegionName},
+    name::{ClusterName, NodeName, RegionName, ZoneName},
 };
 
 /// The most regions a topology may have.
@@ -43,6 +43,8 @@ pub struct Region {
 pub struct Node {
     /// Its name, unique in the cluster.
     pub name: NodeName,
+    /// What may fail without the region's other nodes: a data centre, a room; none if the file does not say.
+    pub zone: Option<ZoneName>,
     /// Where it listens for its peers (QUIC, UDP).
     pub replication: Address,
     /// Where it listens for clients (HTTP, TCP).
@@ -146,6 +148,9 @@ impl fmt::Display for Topology {
             writeln!(f, "\n[[region]]\nname = \"{}\"", region.name)?;
             for node in &region.nodes {
                 writeln!(f, "\n[[region.node]]\nname = \"{}\"", node.name)?;
+                if let Some(zone) = &node.zone {
+                    writeln!(f, "zone = \"{zone}\"")?;
+                }
                 writeln!(f, "replication = \"{}\"", node.replication)?;
                 writeln!(f, "data = \"{}\"", node.data)?;
                 writeln!(f, "admin = \"{}\"", node.admin)?;
@@ -257,8 +262,10 @@ impl Parser<'_> {
                 Err(self.error(text, Reason::DuplicateAddress(address.to_string())))
             }
         };
+        let zone = entry.zone.as_ref().map(|zone| self.value(zone)).transpose()?;
         Ok(Node {
             name,
+            zone,
             replication,
             data: tcp(&entry.data)?,
             admin: tcp(&entry.admin)?,

@@ -82,6 +82,18 @@ fn what_is_written_is_read_back() {
     assert_eq!(again.links(), topology.links());
 }
 
+#[test]
+fn nodes_have_zones() {
+    let good = GOOD.replace("name = \"basement-b\"\n", "name = \"basement-b\"\nzone = \"b\"\n");
+    let topology = Topology::parse("topology.toml", &good).unwrap();
+    let zone = |node| topology.node(node).unwrap().1.zone.as_ref().map(ToString::to_string);
+    assert_eq!((zone("basement-a"), zone("basement-b")), (None, Some("b".into())));
+    let again = Topology::parse("again.toml", &topology.to_string()).unwrap();
+    assert_eq!(again.regions(), topology.regions());
+    let bad = good.replace("zone = \"b\"", "zone = \"B\"");
+    assert!(Topology::parse("topology.toml", &bad).is_err());
+}
+
 /// Replaces the only occurrence of a text in the good file and tells how the result is refused.
 fn check(from: &str, to: &str, expect: &str) {
     assert_eq!(GOOD.matches(from).count(), 1, "{from}");

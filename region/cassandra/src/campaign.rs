@@ -9,7 +9,7 @@ use geodynamo_storage::{LogId, Position, StorageError};
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::{
-    CassandraEngine, CassandraOptions, Take,
+    CassandraEngine, CassandraOptions, CassandraReader, Take,
     committer::{Committer, Head},
     entry,
     follower::Follower,
@@ -81,6 +81,8 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Campaign {
     threads: Threads,
+    store: Arc<Store>,
+    options: CassandraOptions,
     standing: watch::Receiver<Standing>,
     won: JoinHandle<Result<Arc<Shared>, StorageError>>,
 }
@@ -95,13 +97,28 @@ impl Campaign {
         let connecting = options.clone();
         let store = threads.run(async move { Store::connect(&connecting).await }).await?;
         let (tell, standing) = watch::channel(Standing::default());
-        let won = threads.spawn(win(Arc::new(store), options, tell))?;
-        Ok(Self { threads, standing, won })
+        let store = Arc::new(store);
+        let won = threads.spawn(win(Arc::clone(&store), options.clone(), tell))?;
+        Ok(Self {
+            threads,
+            store,
+            options,
+            standing,
+            won,
+        })
     }
 
     /// Who writes the log meanwhile.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
+    }
+
+    /// What this node can read meanwhile, through connections that it has.
+    pub fn readings(&self) -> Readings {
+        Readings {
+            store: Arc::clone(&self.store),
+            options: self.options.clone(),
+        }
     }
 
     /// Waits until this node writes the log, and has read what there is.
@@ -111,6 +128,23 @@ impl Campaign {
     pub async fn won(self) -> Result<CassandraEngine, StorageError> {
         let shared = self.won.await.unwrap_or_else(|error| Err(store::failed(error)))?;
         Ok(CassandraEngine::new(shared, self.threads))
+    }
+}
+
+/// Opens readers of a slot. Cheap to clone; its connections are the campaign's, and end with the engine that comes of it.
+#[derive(Clone, Debug)]
+pub struct Readings {
+    store: Arc<Store>,
+    options: CassandraOptions,
+}
+
+impl Readings {
+    /// A reader, which has read nothing of the log's tail yet. `wants` says of which keys it is to tell that they were written.
+    ///
+    /// # Errors
+    /// [`StorageError`] if Cassandra does not answer.
+    pub async fn open(&self, wants: fn(&[u8]) -> bool) -> Result<CassandraReader, StorageError> {
+        CassandraReader::open(Arc::clone(&self.store), self.options.clone(), wants).await
     }
 }
 

@@ -22,6 +22,10 @@
 //! # Reads from memory
 //! The owner answers from memory without asking anyone while its lease lasts, by a clock that nobody sets
 //! (`tenure.rs`). A lease is taken over by who has watched it unrenewed for its whole length.
+//!
+//! # Nodes that stand by
+//! A node that does not write reads all the same: it follows the log's tail (`reader.rs`), and knows how old what it sees
+//! may be.
 
 use std::{
     future::Future,
@@ -45,6 +49,7 @@ mod options;
 mod overlay;
 mod pages;
 mod queue;
+mod reader;
 mod rows;
 mod schema;
 mod shared;
@@ -53,8 +58,9 @@ mod store;
 mod tenure;
 mod views;
 
-pub use campaign::{Campaign, Standing, create_schema};
+pub use campaign::{Campaign, Readings, Standing, create_schema};
 pub use options::{CassandraOptions, Slot, Take};
+pub use reader::{CassandraReader, Caught};
 pub use schema::schema;
 pub use store::Lease;
 

@@ -45,6 +45,8 @@ pub struct CassandraOptions {
     pub row_cache_bytes: usize,
     /// For tests: the log is written without looking at the epoch. Two owners then overwrite each other.
     pub unfenced: bool,
+    /// For tests: a reader says that it has read the log's tail, and has not. What it sees gets older and older.
+    pub deaf: bool,
 }
 
 impl Default for CassandraOptions {
@@ -63,6 +65,7 @@ impl Default for CassandraOptions {
             overlay_bytes_max: 64 << 20,
             row_cache_bytes: 64 << 20,
             unfenced: false,
+            deaf: false,
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Statements {
     pub(crate) records_insert: PreparedStatement,
     pub(crate) entry_read: PreparedStatement,
     pub(crate) entries: PreparedStatement,
+    pub(crate) tail: PreparedStatement,
     pub(crate) index: PreparedStatement,
     pub(crate) records: PreparedStatement,
     pub(crate) stretch_drop: PreparedStatement,
@@ -101,6 +102,13 @@ impl Statements {
                 .await?,
             entries: paged(
                 serial(
+                    "SELECT place, ends, payload FROM wal WHERE slot = ? AND stretch = ? AND kind = ? AND log = 0 AND place > ?",
+                )
+                .await?,
+                ENTRIES_PER_PAGE,
+            ),
+            tail: paged(
+                plain(
                     "SELECT place, ends, payload FROM wal WHERE slot = ? AND stretch = ? AND kind = ? AND log = 0 AND place > ?",
                 )
                 .await?,

@@ -282,6 +282,26 @@ impl Store {
         Ok(entries)
     }
 
+    /// Gives the journal's entries behind a place to `each`, as a majority has them, until it wants no more.
+    pub(crate) async fn tail(
+        &self,
+        stretch: i64,
+        after: i64,
+        mut each: impl FnMut(Entry) -> bool,
+    ) -> Result<(), StorageError> {
+        let values = (self.slot, stretch, JOURNAL, after);
+        self.pages(&self.statements.tail, &values, |rows| {
+            for row in rows.rows::<(i64, bool, Bytes)>().map_err(failed)? {
+                let (place, ends, payload) = row.map_err(failed)?;
+                if !each(Entry { place, ends, payload }) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await
+    }
+
     /// Which records stand in a stretch: the log, the last position of each row, and how many records it has.
     pub(crate) async fn index(&self, stretch: i64) -> Result<Vec<(LogId, Position, u32)>, StorageError> {
         let mut index = Vec::new();

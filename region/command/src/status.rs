@@ -59,6 +59,7 @@ struct RegionStatus {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 struct NodeStatus {
     name: String,
+    zone: Option<String>,
     is_owner: bool,
     epoch: u64,
     position: Option<u64>,
@@ -163,6 +164,7 @@ fn node_status(metrics: &Exposition) -> Option<NodeStatus> {
     Some(NodeStatus {
         is_owner: whole("geodynamo_cassandra_owner")? > 0,
         name: metrics.label("geodynamo_region_info", "node").unwrap_or("-").to_owned(),
+        zone: metrics.label("geodynamo_node_zone_info", "zone").map(str::to_owned),
         epoch: whole("geodynamo_cassandra_epoch").unwrap_or_default(),
         position: whole("geodynamo_cassandra_log_position"),
         rows_behind: whole("geodynamo_cassandra_rows_behind"),
@@ -358,7 +360,15 @@ fn regions_table(regions: &[RegionStatus]) -> Table {
 }
 
 fn nodes_table(regions: &[RegionStatus]) -> Table {
-    let mut table = Table::new(&["ON CASSANDRA", "NODE", "IT", ">EPOCH", ">LOG POSITION", ">ROWS BEHIND"]);
+    let mut table = Table::new(&[
+        "ON CASSANDRA",
+        "NODE",
+        "ZONE",
+        "IT",
+        ">EPOCH",
+        ">LOG POSITION",
+        ">ROWS BEHIND",
+    ]);
     let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
     for (region, node) in regions
         .iter()
@@ -367,6 +377,7 @@ fn nodes_table(regions: &[RegionStatus]) -> Table {
         table.rows.push(vec![
             region.region.as_str().into(),
             node.name.as_str().into(),
+            node.zone.as_deref().unwrap_or("-").into(),
             if node.is_owner { "writes" } else { "stands by" }.into(),
             count(node.epoch).into(),
             or_dash(node.position).into(),
@@ -454,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_region_on_cassandra_tells_which_node_writes() {
-        let more = "geodynamo_region_info{region=\"a\",node=\"a-1\"} 1\ngeodynamo_cassandra_owner 1\n\
+        let more = "geodynamo_region_info{region=\"a\",node=\"a-1\"} 1\ngeodynamo_node_zone_info{node=\"a-1\",zone=\"east\"} 1\ngeodynamo_cassandra_owner 1\n\
                     geodynamo_cassandra_epoch 7\ngeodynamo_cassandra_log_position 812\ngeodynamo_cassandra_rows_behind 3\n";
         let observations = [observation("a", more), observation("b", "")];
         assert_eq!(troubles(&observations), [""; 0]);
@@ -462,6 +473,7 @@ mod tests {
         let table = nodes_table(&[status.clone(), region_status(&observations[1])]).render();
         let (node, rows) = (status.node.unwrap(), table.lines().count());
         assert_eq!((node.name.as_str(), node.is_owner, node.epoch), ("a-1", true, 7));
+        assert_eq!(node.zone.as_deref(), Some("east"));
         assert_eq!(
             (node.position, node.rows_behind, rows),
             (Some(812), Some(3), 2),

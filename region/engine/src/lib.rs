@@ -2,13 +2,14 @@
 //!
 //! All that stands above it is compiled once. Which engine it is, is asked by a `match` at each call; Cassandra's futures,
 //! which are many times as large as RocksDB's, are on the heap, so that requests of a region on RocksDB carry no room for
-//! them. What one engine alone can do is asked of that engine: [`RegionEngine::rocks`], [`RegionEngine::cassandra`].
+//! them. What one engine alone can do is asked of that engine: [`RegionEngine::rocks`],
+//! [`RegionEngine::cassandra`], [`RegionEngine::reader`].
 
 use std::future::Future;
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use geodynamo_cassandra::{CassandraEngine, CassandraSnapshot};
+use geodynamo_cassandra::{CassandraEngine, CassandraReader, CassandraSnapshot};
 use geodynamo_rocks::{RocksEngine, RocksSnapshot};
 use geodynamo_storage::{
     Commit, Engine, Group, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
@@ -23,6 +24,8 @@ pub enum RegionEngine {
     Rocks(RocksEngine),
     /// In Apache Cassandra, while this node writes the log.
     Cassandra(CassandraEngine),
+    /// In Apache Cassandra, while another node writes the log: it takes no commits.
+    Reader(CassandraReader),
 }
 
 impl RegionEngine {
@@ -30,15 +33,23 @@ impl RegionEngine {
     pub fn rocks(&self) -> Option<&RocksEngine> {
         match self {
             Self::Rocks(engine) => Some(engine),
-            Self::Cassandra(_) => None,
+            Self::Cassandra(_) | Self::Reader(_) => None,
         }
     }
 
     /// Cassandra, for what it alone has: a log that another node may take over.
     pub fn cassandra(&self) -> Option<&CassandraEngine> {
         match self {
-            Self::Rocks(_) => None,
+            Self::Rocks(_) | Self::Reader(_) => None,
             Self::Cassandra(engine) => Some(engine),
+        }
+    }
+
+    /// Cassandra as a node reads it that stands by, for what it alone has: how old what is read may be.
+    pub fn reader(&self) -> Option<&CassandraReader> {
+        match self {
+            Self::Rocks(_) | Self::Cassandra(_) => None,
+            Self::Reader(engine) => Some(engine),
         }
     }
 }
@@ -50,6 +61,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.spans_groups(),
             Self::Cassandra(engine) => engine.spans_groups(),
+            Self::Reader(engine) => engine.spans_groups(),
         }
     }
 
@@ -57,6 +69,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.group_of(key),
             Self::Cassandra(engine) => engine.group_of(key),
+            Self::Reader(engine) => engine.group_of(key),
         }
     }
 
@@ -64,6 +77,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.commit_bytes_max(),
             Self::Cassandra(engine) => engine.commit_bytes_max(),
+            Self::Reader(engine) => engine.commit_bytes_max(),
         }
     }
 
@@ -71,6 +85,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.get(key).await,
             Self::Cassandra(engine) => Box::pin(engine.get(key)).await,
+            Self::Reader(engine) => Box::pin(engine.get(key)).await,
         }
     }
 
@@ -78,6 +93,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.get_many(keys).await,
             Self::Cassandra(engine) => Box::pin(engine.get_many(keys)).await,
+            Self::Reader(engine) => Box::pin(engine.get_many(keys)).await,
         }
     }
 
@@ -85,6 +101,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.get_each(keys).await,
             Self::Cassandra(engine) => Box::pin(engine.get_each(keys)).await,
+            Self::Reader(engine) => Box::pin(engine.get_each(keys)).await,
         }
     }
 
@@ -92,6 +109,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.scan(scan).await,
             Self::Cassandra(engine) => Box::pin(engine.scan(scan)).await,
+            Self::Reader(engine) => Box::pin(engine.scan(scan)).await,
         }
     }
 
@@ -99,13 +117,15 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => RegionSnapshot::Rocks(engine.snapshot()),
             Self::Cassandra(engine) => RegionSnapshot::Cassandra(engine.snapshot()),
+            Self::Reader(engine) => RegionSnapshot::Cassandra(engine.snapshot()),
         }
     }
 
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Vec<Position>, StorageError>> + Send + use<> {
         match self {
             Self::Rocks(engine) => Either::Left(engine.commit(commit)),
-            Self::Cassandra(engine) => Either::Right(engine.commit(commit)),
+            Self::Cassandra(engine) => Either::Right(Either::Left(engine.commit(commit))),
+            Self::Reader(engine) => Either::Right(Either::Right(engine.commit(commit))),
         }
     }
 
@@ -119,6 +139,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.log_read(log, after, rows_max, bytes_max).await,
             Self::Cassandra(engine) => Box::pin(engine.log_read(log, after, rows_max, bytes_max)).await,
+            Self::Reader(engine) => Box::pin(engine.log_read(log, after, rows_max, bytes_max)).await,
         }
     }
 
@@ -126,6 +147,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.log_end(log).await,
             Self::Cassandra(engine) => Box::pin(engine.log_end(log)).await,
+            Self::Reader(engine) => Box::pin(engine.log_end(log)).await,
         }
     }
 
@@ -133,6 +155,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.log_trim(log, up_to).await,
             Self::Cassandra(engine) => Box::pin(engine.log_trim(log, up_to)).await,
+            Self::Reader(engine) => Box::pin(engine.log_trim(log, up_to)).await,
         }
     }
 
@@ -140,6 +163,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.log_activity(),
             Self::Cassandra(engine) => engine.log_activity(),
+            Self::Reader(engine) => engine.log_activity(),
         }
     }
 
@@ -147,6 +171,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.health(),
             Self::Cassandra(engine) => engine.health(),
+            Self::Reader(engine) => engine.health(),
         }
     }
 
@@ -157,7 +182,8 @@ impl Engine for RegionEngine {
     ) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
         match self {
             Self::Rocks(engine) => Either::Left(engine.set_class(prefix, class)),
-            Self::Cassandra(engine) => Either::Right(engine.set_class(prefix, class)),
+            Self::Cassandra(engine) => Either::Right(Either::Left(engine.set_class(prefix, class))),
+            Self::Reader(engine) => Either::Right(Either::Right(engine.set_class(prefix, class))),
         }
     }
 
@@ -165,6 +191,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.classes(),
             Self::Cassandra(engine) => engine.classes(),
+            Self::Reader(engine) => engine.classes(),
         }
     }
 
@@ -172,6 +199,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.ingest(),
             Self::Cassandra(engine) => engine.ingest(),
+            Self::Reader(engine) => engine.ingest(),
         }
     }
 
@@ -179,6 +207,7 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.close().await,
             Self::Cassandra(engine) => Box::pin(engine.close()).await,
+            Self::Reader(engine) => Box::pin(engine.close()).await,
         }
     }
 }

@@ -75,16 +75,10 @@ pub(crate) async fn start<E: Engine>(
     sealing: Option<&Sealing>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Arc<RegionIam<E>>, AccessStartError> {
-    let options = Options {
-        account: config.account().to_owned(),
-        region: config.region.to_string(),
-        cluster_key: cluster_key::of(config, sealing)?,
-    };
-    let identity_keys = Arc::new(ConfiguredKeys::new(&config.access.identity_providers)?);
     // Rows that come from here on are told, whether or not they are among those that are read now.
     let mut changes = tables.rows().system_changes(SystemTable::Access);
     changes.mark_changed();
-    let iam = Iam::open(TablesStore(Arc::clone(tables)), options, identity_keys).await?;
+    let iam = open(config, tables, sealing).await?;
     let (kept, tables) = (Arc::clone(&iam), Arc::clone(tables));
     tokio::spawn(async move {
         let mut last_uses = tokio::time::interval(LAST_USES_EVERY);
@@ -110,6 +104,33 @@ pub(crate) async fn start<E: Engine>(
         }
     });
     Ok(iam)
+}
+
+/// Opens a region's IAM for a node that stands by, which is told what the region's writer changes of it. When keys were last used
+/// here is stored nowhere.
+///
+/// # Errors
+/// As [`start`]'s.
+pub(crate) async fn follow<E: Engine>(
+    config: &Config,
+    tables: &Arc<Tables<E>>,
+    sealing: Option<&Sealing>,
+) -> Result<Arc<RegionIam<E>>, AccessStartError> {
+    open(config, tables, sealing).await
+}
+
+async fn open<E: Engine>(
+    config: &Config,
+    tables: &Arc<Tables<E>>,
+    sealing: Option<&Sealing>,
+) -> Result<Arc<RegionIam<E>>, AccessStartError> {
+    let options = Options {
+        account: config.account().to_owned(),
+        region: config.region.to_string(),
+        cluster_key: cluster_key::of(config, sealing)?,
+    };
+    let identity_keys = Arc::new(ConfiguredKeys::new(&config.access.identity_providers)?);
+    Ok(Iam::open(TablesStore(Arc::clone(tables)), options, identity_keys).await?)
 }
 
 /// Makes an access key for the root user where there is none at all, and shows it once, on standard error.

@@ -37,7 +37,7 @@ use crate::{
 
 /// The operations' names: DynamoDB's in the order of [`Operation::ALL`], then IAM's and STS's, then Lambda's, then
 /// Application Auto Scaling's, then AWS Backup's.
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+pub(crate) static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let dynamodb = Operation::ALL.iter().map(|operation| operation.name());
     let lambda = geodynamo_triggers::operation_names().iter().copied();
     dynamodb
@@ -47,6 +47,25 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         .chain(geodynamo_backup::operation_names().iter().copied())
         .collect()
 });
+
+/// Which of [`NAMES`] an `X-Amz-Target` header names; `None` if it names none.
+pub(crate) fn operation_of(target: &str) -> Option<usize> {
+    let scaling = || {
+        let before = Operation::ALL.len() + operation_names().len() + geodynamo_triggers::operation_names().len();
+        geodynamo_scaling::operation(target).map(|place| before + place)
+    };
+    let operation = Operation::from_target(target).map(|operation| operation as usize);
+    operation.or_else(scaling)
+}
+
+/// How DynamoDB's API asks policies.
+pub(crate) fn authorization_of(mode: Mode) -> Authorization {
+    match mode {
+        Mode::Enforce => Authorization::Enforce,
+        Mode::Warn => Authorization::Warn,
+        Mode::Any => Authorization::Off,
+    }
+}
 
 /// Everything that the data port offers.
 pub(crate) struct Services<E: Engine> {
@@ -75,14 +94,10 @@ impl<E: Engine> Services<E> {
         auditing: Option<Auditing>,
         sessions: Sessions<E>,
     ) -> Self {
-        let (of_api, authorization, of_triggers) = match mode {
-            Mode::Enforce => (
-                Authorization::Enforce,
-                IamAuthorization::Enforce,
-                TriggerAuthorization::Enforce,
-            ),
-            Mode::Warn => (Authorization::Warn, IamAuthorization::Warn, TriggerAuthorization::Warn),
-            Mode::Any => (Authorization::Off, IamAuthorization::Off, TriggerAuthorization::Off),
+        let (authorization, of_triggers) = match mode {
+            Mode::Enforce => (IamAuthorization::Enforce, TriggerAuthorization::Enforce),
+            Mode::Warn => (IamAuthorization::Warn, TriggerAuthorization::Warn),
+            Mode::Any => (IamAuthorization::Off, TriggerAuthorization::Off),
         };
         let of_scaling = match mode {
             Mode::Enforce => ScalingAuthorization::Enforce,
@@ -101,7 +116,7 @@ impl<E: Engine> Services<E> {
         };
         Self {
             region: api.tables().region().to_owned(),
-            api: api.with_authorization(of_api),
+            api: api.with_authorization(authorization_of(mode)),
             iam,
             triggers,
             scaling,
@@ -194,12 +209,7 @@ impl<E: Engine> Handler for Services<E> {
     }
 
     fn operation(&self, target: &str) -> Option<usize> {
-        let scaling = || {
-            let before = Operation::ALL.len() + operation_names().len() + geodynamo_triggers::operation_names().len();
-            geodynamo_scaling::operation(target).map(|place| before + place)
-        };
-        let operation = Operation::from_target(target).map(|operation| operation as usize);
-        operation.or_else(scaling)
+        operation_of(target)
     }
 
     async fn call(&self, origin: Origin, target: &str, body: Bytes) -> Reply {

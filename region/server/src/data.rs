@@ -14,6 +14,7 @@ mod request_id;
 mod rest;
 mod service;
 mod slow;
+mod standby;
 pub mod tls;
 mod watch;
 
@@ -27,12 +28,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) use self::refused::RefusedBySource;
 use self::{body::Budget, connection::Protocol, service::Port};
+pub(crate) use self::{connection::Remote, refused::RefusedBySource};
 use crate::{
     handler::Handler,
     metrics::RequestMetrics,
-    nodes::{Door, Forward},
+    nodes::{Door, Forward, Passing},
     shutdown::Shutdown,
 };
 
@@ -79,8 +80,8 @@ impl Default for Limits {
 enum Arrived {
     /// From the client itself.
     Here(TcpStream),
-    /// From another node of the region.
-    PassedOn(TcpStream, Door),
+    /// From another node of the region, which passes requests on.
+    Node(TcpStream, Door),
 }
 
 /// A bound port that does not serve yet.
@@ -123,14 +124,24 @@ impl<H: Handler> DataPort<H> {
                 metrics,
                 slow: slow::SlowRequests::new(limits.slow_after),
                 refused: refused::RefusedBySource::default(),
+                passing: None,
                 health: Bytes::from(format!("healthy: dynamodb.{region}.amazonaws.com ")),
             }),
         }
     }
 
-    /// Takes connections in that other nodes of the region pass on, too.
+    /// Takes connections of other nodes of the region in, too.
     pub(crate) fn with_forward(self, forward: Option<Forward>) -> Self {
         Self { forward, ..self }
+    }
+
+    /// Passes on what the handler does not answer.
+    pub(crate) fn with_passing(mut self, passing: Arc<Passing>) -> Self {
+        // Nobody else has the port before it serves.
+        if let Some(port) = Arc::get_mut(&mut self.port) {
+            port.passing = Some(passing);
+        }
+        self
     }
 
     /// Serves until the signal, then until every request is answered (those of clients that are gone, too) or
@@ -148,7 +159,7 @@ impl<H: Handler> DataPort<H> {
                 let _open = port.metrics.connection();
                 match socket {
                     Arrived::Here(socket) => protocol.serve(Arc::clone(&port), socket, permit, shutdown).await,
-                    Arrived::PassedOn(socket, door) => {
+                    Arrived::Node(socket, door) => {
                         let served = protocol.serve_passed_on(Arc::clone(&port), socket, &door, permit, shutdown);
                         Box::pin(served).await;
                     }
@@ -169,14 +180,9 @@ impl<H: Handler> DataPort<H> {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         let accepted = match &mut self.forward {
             None => self.listener.accept().await.map(|(socket, _)| Arrived::Here(socket)),
-            Some(Forward {
-                listener,
-                door,
-                waiting,
-            }) => tokio::select! {
-                Some(here) = waiting.recv() => Ok(Arrived::Here(here)),
+            Some(Forward { listener, door }) => tokio::select! {
                 here = self.listener.accept() => here.map(|(socket, _)| Arrived::Here(socket)),
-                passed = listener.accept() => passed.map(|(socket, _)| Arrived::PassedOn(socket, door.clone())),
+                passed = listener.accept() => passed.map(|(socket, _)| Arrived::Node(socket, door.clone())),
             },
         };
         match accepted {

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use geodynamo_access::{Credential, CredentialSource, Keys, Mode, Verifier};
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin::{Admin, AdminPort, Guard},
@@ -14,7 +15,7 @@ use crate::{
     },
     handler::Handler,
     metrics::{MetricsRegistry, RequestMetrics, catalogue},
-    nodes::Forward,
+    nodes::{Forward, Passing},
     shutdown::{Shutdown, ShutdownTrigger, shutdown},
 };
 
@@ -55,7 +56,7 @@ pub struct Listeners {
     pub(crate) data: TcpListener,
     admin: TcpListener,
     at: Ready,
-    /// Where other nodes of the region pass connections on to, if there are any.
+    /// Where other nodes of the region pass requests on to, if there are any.
     pub(crate) forward: Option<Forward>,
 }
 
@@ -95,9 +96,46 @@ impl Listeners {
 
     /// The admin port's listener once more, for whoever serves there for a while.
     pub(crate) fn admin_again(&self) -> io::Result<TcpListener> {
-        let socket = std::net::TcpListener::from(self.admin.as_fd().try_clone_to_owned()?);
-        TcpListener::from_std(socket)
+        again(&self.admin)
     }
+
+    /// The data port's, likewise.
+    pub(crate) fn data_again(&self) -> io::Result<TcpListener> {
+        again(&self.data)
+    }
+}
+
+fn again(listener: &TcpListener) -> io::Result<TcpListener> {
+    let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
+    TcpListener::from_std(socket)
+}
+
+/// The data port of a node that stands by: what `handler` does not answer, `passing` does.
+///
+/// # Errors
+/// If the files of its TLS are of no use.
+pub(crate) fn standby_port<H: Handler>(
+    config: &Config,
+    listener: TcpListener,
+    (mode, source): (Mode, Arc<dyn CredentialSource>),
+    handler: H,
+    passing: Arc<Passing>,
+    registry: &MetricsRegistry,
+) -> Result<DataPort<H>, StartError> {
+    let tls = acceptor(config)?;
+    let keys = Arc::new(Keys::new(config.credentials()).with_source(source));
+    let region = config.region.as_str();
+    let verifier = Verifier::new(mode, region, keys).with_account(config.account());
+    let requests = RequestMetrics::new(registry, handler.operations());
+    let limits = config.data_limits();
+    let port = DataPort::new(listener, region, tls, limits, verifier, handler, requests);
+    registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, port.held_bytes());
+    Ok(port.with_passing(passing))
+}
+
+fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>, TlsError> {
+    let files = config.tls.as_ref();
+    files.map(|files| tls::acceptor(&files.cert, &files.key)).transpose()
 }
 
 /// Binds a port; tells where it is.
@@ -132,11 +170,7 @@ impl Ports {
         registry: &MetricsRegistry,
         shutdown_signal: Shutdown,
     ) -> Result<Self, StartError> {
-        let tls = config
-            .tls
-            .as_ref()
-            .map(|files| tls::acceptor(&files.cert, &files.key))
-            .transpose()?;
+        let tls = acceptor(config)?;
         let guard = Guard::new(config, mode, source.clone(), house);
         let mut keys = Keys::new(config.credentials());
         if let Some(source) = source {

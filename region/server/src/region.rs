@@ -354,7 +354,7 @@ impl Region {
             sinks: sinks.clone(),
             keys: ShownKeys::new(config, sealing.clone(), keys.clone()),
             iam: Arc::clone(&iam),
-            owner: nodes::owner_of(&tables, config),
+            owner: nodes::owner_of(&tables, config, topology.as_ref()),
         };
         if mode != Mode::Any {
             access::ensure_root(config, topology.as_ref(), &tables, &iam).await?;
@@ -452,6 +452,7 @@ pub(crate) fn identity(config: &Config, topology: Option<&Topology>) -> Identity
     IdentityCollector {
         region: config.region.to_string(),
         node: config.node.to_string(),
+        zone: topology.and_then(|topology| nodes::zone_of(topology, config.node.as_str())),
         peers: peers.unwrap_or_default(),
         data_dir: config.data_dir.clone(),
         started: SystemTime::now(),
@@ -538,6 +539,7 @@ pub(crate) fn table_options(config: &Config, topology: Option<&Topology>, time: 
         time: Arc::clone(time),
         collection_bytes_max: config.storage.item_collection_bytes.get(),
         new_replica: ReplicaId(rand::random()),
+        following: false,
     }
 }
 

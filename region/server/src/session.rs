@@ -232,7 +232,7 @@ fn shows_data(reply: &ApiReply) -> bool {
 }
 
 /// Whether a request reads data and changes nothing.
-fn is_read(operation: Option<Operation>, body: &[u8]) -> bool {
+pub(crate) fn is_read(operation: Option<Operation>, body: &[u8]) -> bool {
     match operation {
         Some(
             Operation::GetItem
@@ -248,7 +248,8 @@ fn is_read(operation: Option<Operation>, body: &[u8]) -> bool {
     }
 }
 
-fn all_select(body: &Value) -> bool {
+/// Whether a statement, or all statements of a request, only read.
+pub(crate) fn all_select(body: &Value) -> bool {
     let is_select = |statement: &Value| {
         let text = statement["Statement"].as_str().unwrap_or_default().trim_start();
         text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"))

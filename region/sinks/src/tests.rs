@@ -43,6 +43,7 @@ async fn open(engine: MemoryEngine) -> Arc<Tables<MemoryEngine>> {
         time: Arc::new(Clock),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
+        following: false,
         verify: Default::default(),
         collect: Default::default(),
     };

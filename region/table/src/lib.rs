@@ -14,6 +14,7 @@
 mod background;
 mod catalog;
 mod error;
+mod following;
 mod indexes;
 mod indexing;
 mod layout;
@@ -51,6 +52,7 @@ pub use catalog::reach::LOOK_MS_MAX;
 pub use catalog::scaling::{Consumed, Provisioned};
 pub use catalog::{Catalog, TABLES_MAX, TAGS_MAX};
 pub use error::{ConditionFailed, Result, TableError};
+pub use following::{Followed, Following, is_followed};
 pub use geodynamo_item::size::ITEM_BYTES_MAX;
 pub use indexes::Indexes;
 pub use indexing::Backfill;

@@ -13,6 +13,7 @@ use crate::{
     Description, Indexes, Options, Result, Sealing, Table, TableKeys,
     background::Background,
     catalog::{Catalog, lawful},
+    following::Following,
     indexing::Backfill,
     layout::keys::space,
     local::{self, Local, stats},
@@ -53,6 +54,7 @@ pub struct Tables<E: Engine> {
     verify: Arc<Verify<E>>,
     loads: Arc<Loads<E>>,
     background: Arc<Background<E>>,
+    following: Arc<Following<E>>,
 }
 
 /// What has happened since the process started.
@@ -101,17 +103,23 @@ impl<E: Engine> Tables<E> {
     ) -> Result<Arc<Self>> {
         let engine = Arc::new(engine);
         let (verify, parking, now) = (options.verify, options.parking, options.time.now_ms());
+        let following = options.following;
         let system = local::load(&*engine, space::SYSTEM).await?;
         let local = Arc::new(Local::open(Arc::clone(&engine), options, &system).await?);
-        let parked = local::load(&*engine, space::PARKED).await?;
+        // What only a node that writes needs.
+        let own = async |space| match following {
+            true => Ok(Vec::new()),
+            false => local::load(&*engine, space).await,
+        };
+        let parked = own(space::PARKED).await?;
         let parked = parked
             .iter()
             .map(|(_, value)| Parked::read(value))
             .collect::<Result<Vec<_>>>()?;
         let parking = Arc::new(Parking::new(parking, parked));
         let copies = Arc::new(parking_lot::Mutex::new(CopyState::load(system.clone())?));
-        let streams = StreamStates::load(local::load(&*engine, space::STREAM).await?)?;
-        let cursors = Cursors::load(local::load(&*engine, space::CURSOR).await?);
+        let streams = StreamStates::load(own(space::STREAM).await?)?;
+        let cursors = Cursors::load(own(space::CURSOR).await?);
         let transactions = Transactions::open(&*engine).await?;
 
         let reads = Arc::new(Reads::new(&local));
@@ -143,9 +151,14 @@ impl<E: Engine> Tables<E> {
         let background = Arc::new(Background::new(
             &local, &writes, &logs, &streams, &catalog, &backfill, &expiry, &merge, &verify,
         ));
-        catalog.load(lawful::is_judged(&system)).await?;
-        loads.forget_loads()?;
-        stats::count_in_background(&local);
+        let follower = Arc::new(Following::new(&local, &indexes, &catalog));
+        if following {
+            catalog.load_as_written().await?;
+        } else {
+            catalog.load(lawful::is_judged(&system)).await?;
+            loads.forget_loads()?;
+            stats::count_in_background(&local);
+        }
         Ok(Arc::new(Self {
             local,
             reads,
@@ -163,6 +176,7 @@ impl<E: Engine> Tables<E> {
             verify,
             loads,
             background,
+            following: follower,
         }))
     }
 
@@ -244,6 +258,11 @@ impl<E: Engine> Tables<E> {
     /// What a region does by itself.
     pub fn background(&self) -> &Arc<Background<E>> {
         &self.background
+    }
+
+    /// Keeping up with the node that writes, where this one does not.
+    pub fn following(&self) -> &Arc<Following<E>> {
+        &self.following
     }
 
     /// This region.

@@ -74,6 +74,7 @@ impl World {
             collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(1),
+            following: false,
         };
         let tables = Tables::open(MemoryEngine::new(spanning), options).await.unwrap();
         let archive = Archive::open(&Place::Memory).unwrap();

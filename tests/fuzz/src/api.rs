@@ -110,6 +110,7 @@ impl Region {
             streams: Default::default(),
             time: Arc::new(Still),
             new_replica: ReplicaId(7),
+            following: false,
         };
         let tables = runtime.block_on(Tables::open(MemoryEngine::new(Spanning::Yes), options));
         let region = Self {

@@ -153,6 +153,7 @@ async fn api<E: Engine>(engine: E, clock: &Clock) -> Result<Api<E>, String> {
         collect: Default::default(),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
+        following: false,
         ttl: Default::default(),
         throttle: Default::default(),
         streams: Default::default(),

@@ -38,6 +38,7 @@ async fn api() -> Api<MemoryEngine> {
         collect: Default::default(),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(7),
+        following: false,
     };
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
     let api = Api::new(tables, "127.0.0.1:8000");

@@ -51,6 +51,7 @@ impl Client {
             collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(7),
+            following: false,
         };
         let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
         Self {

@@ -106,6 +106,7 @@ impl Region {
             collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(replica),
+            following: false,
         };
         let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
         let (stop, stopped) = watch::channel(false);

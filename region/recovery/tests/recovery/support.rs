@@ -101,6 +101,7 @@ impl World {
             collect: Default::default(),
             collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
             new_replica: ReplicaId(replica),
+            following: false,
         };
         let tables = Tables::open_sealed(MemoryEngine::new(spanning), table_options, masters)
             .await

@@ -201,6 +201,7 @@ impl CassandraEntry {
             // There is no cache of blocks here: what would be theirs is for rows.
             row_cache_bytes: (config.memory.row_cache_mb.to_usize() + config.memory.block_cache_mb.to_usize()) << 20,
             unfenced: false,
+            deaf: false,
         })
     }
 

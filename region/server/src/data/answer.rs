@@ -53,6 +53,10 @@ pub(crate) enum Refusal {
     Access(AccessError),
     /// A compressed body that is not, or is in a way that nobody knows.
     Malformed,
+    /// No node writes, and none did for as long as a request waits.
+    NoOwner,
+    /// The node that writes was lost with the request.
+    OwnerLost,
     /// The handler panicked.
     Internal {
         /// The operation's name.
@@ -159,6 +163,8 @@ impl Refusal {
             Self::Broken => "broken",
             Self::Access(error) => error.code().name(),
             Self::Malformed => "malformed",
+            Self::NoOwner => "no_owner",
+            Self::OwnerLost => "owner_lost",
             Self::Internal { .. } => "internal",
         }
     }
@@ -199,6 +205,18 @@ impl Refusal {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "com.amazon.coral.service#InternalFailure",
                 None,
+                false,
+            ),
+            Self::NoOwner => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "com.amazonaws.dynamodb.v20120810#InternalServerError",
+                Some("No node writes the region's log for now; nothing was done".to_owned()),
+                false,
+            ),
+            Self::OwnerLost => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "com.amazonaws.dynamodb.v20120810#InternalServerError",
+                Some("The node that writes was lost before it answered".to_owned()),
                 false,
             ),
             Self::Internal { .. } => (

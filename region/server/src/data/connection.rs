@@ -2,6 +2,7 @@
 
 use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Instant};
 
+use http::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -19,7 +20,11 @@ use super::{
     service::Port,
     watch::{Patience, Phase, Watch, Watchdog, Watched},
 };
-use crate::{handler::Handler, nodes::Door, shutdown::Shutdown};
+use crate::{
+    handler::Handler,
+    nodes::{Door, forwarded},
+    shutdown::Shutdown,
+};
 
 /// Streams that one HTTP/2 connection may have open at once.
 const STREAMS_MAX: u32 = 128;
@@ -40,12 +45,24 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 pub(crate) struct Remote {
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) secure_transport: bool,
+    /// Whether another node of the region passes requests on over it: then each says whose it is.
+    pub(crate) is_node: bool,
 }
 
-/// A connection's bytes, whatever they come through.
-trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
+impl Remote {
+    /// Where a request came from, by its headers.
+    pub(super) fn of(self, headers: &HeaderMap) -> Self {
+        if !self.is_node {
+            return self;
+        }
+        let (source_ip, secure_transport) = forwarded::read(headers);
+        Self {
+            source_ip,
+            secure_transport,
+            ..self
+        }
+    }
+}
 
 /// How connections are served; one for all of a port's.
 #[derive(Clone)]
@@ -91,6 +108,7 @@ impl Protocol {
         let remote = Remote {
             source_ip: socket.peer_addr().ok().map(|address| address.ip()),
             secure_transport: self.tls.is_some(),
+            is_node: false,
         };
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
@@ -108,7 +126,7 @@ impl Protocol {
         }
     }
 
-    /// Serves a connection that another node of the region passes on, as if the client had connected to this one.
+    /// Serves a connection over which another node of the region passes requests on, as if their clients had connected to this one.
     pub(crate) async fn serve_passed_on<H: Handler>(
         &self,
         port: Arc<Port<H>>,
@@ -118,20 +136,13 @@ impl Protocol {
         shutdown: Shutdown,
     ) {
         let permit = Arc::new(permit);
-        let opening = async {
-            let (socket, client) = door.accept(socket).await?;
-            let socket: Box<dyn Bytes> = match &self.tls {
-                None => Box::new(socket),
-                Some(tls) => Box::new(tls.accept(socket).await?),
-            };
-            Ok::<_, io::Error>((socket, client))
-        };
-        let opened = tokio::time::timeout(self.patience.header, opening).await;
+        let opened = tokio::time::timeout(self.patience.header, door.accept(socket)).await;
         let result = match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok((socket, client)) => {
+            Ok(socket) => {
                 let remote = Remote {
-                    source_ip: Some(client.ip()),
-                    secure_transport: self.tls.is_some(),
+                    source_ip: None,
+                    secure_transport: false,
+                    is_node: true,
                 };
                 self.serve_http(port, socket, remote, permit, shutdown).await
             }

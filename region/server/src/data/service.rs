@@ -36,12 +36,13 @@ use crate::{
     data::Limits,
     handler::{Handler, Origin, Reply},
     metrics::{Outcome, RequestMetrics},
+    nodes::Passing,
     session::Asked,
     telemetry::traces,
 };
 
 /// The header that names the operation.
-const TARGET: &str = "x-amz-target";
+pub(super) const TARGET: &str = "x-amz-target";
 
 /// The longest request line and headers, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -60,6 +61,8 @@ pub(crate) struct Port<H> {
     pub(crate) refused: RefusedBySource,
     /// What `GET /` answers.
     pub(crate) health: Bytes,
+    /// Where requests go on to that the handler does not answer, while this node stands by.
+    pub(crate) passing: Option<Arc<Passing>>,
 }
 
 impl<H: Handler> Port<H> {
@@ -72,6 +75,7 @@ impl<H: Handler> Port<H> {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<H> {
         let (port, permit) = (Arc::clone(self), Arc::clone(permit));
+        let remote = remote.of(request.headers());
         let is_stream = request.version() == Version::HTTP_2;
         let from_browser = request.headers().contains_key(header::ORIGIN);
         let mut guard = watch.request(is_stream);
@@ -118,6 +122,11 @@ impl<H: Handler> Port<H> {
             })?;
         if head_bytes(&head) > HEAD_BYTES_MAX {
             return Err(Refusal::HeadersTooLarge);
+        }
+        if let Some(passing) = &self.passing {
+            // It is large, and no request of a region on one node has it.
+            let answering = self.read_or_pass_on(passing, (head, body), remote, (held, permit));
+            return Box::pin(answering).await;
         }
         let is_rest = rest::is_rest(&head);
         if is_rest && head.method != Method::OPTIONS {
@@ -200,7 +209,7 @@ impl<H: Handler> Port<H> {
     }
 
     /// The body as it was before the client compressed it. It was signed as it came.
-    async fn decompressed(&self, head: &Parts, body: Bytes, held: &mut Held) -> Result<Bytes, Refusal> {
+    pub(super) async fn decompressed(&self, head: &Parts, body: Bytes, held: &mut Held) -> Result<Bytes, Refusal> {
         let coding = coding::of_request(&head.headers).map_err(|_| Refusal::Malformed)?;
         let Some(coding) = coding else { return Ok(body) };
         let decompressing = coding::decompress(&body, coding, self.limits.request_bytes_max, held);
@@ -222,6 +231,15 @@ impl<H: Handler> Port<H> {
         body: &[u8],
         remote: Remote,
     ) -> Result<Verified, AccessError> {
+        let verified = self.verified(service, head, body);
+        verified.map_err(|error| match remote.source_ip {
+            Some(source) if !self.refused.admit(source, Instant::now()) => AccessError::TooManyRefused,
+            _ => error,
+        })
+    }
+
+    /// The same, of which nobody is told.
+    pub(super) fn verified(&self, service: &'static str, head: &Parts, body: &[u8]) -> Result<Verified, AccessError> {
         let signed = SignedRequest {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -230,15 +248,15 @@ impl<H: Handler> Port<H> {
             headers: &head.headers,
             body,
         };
-        let verified = self.verifier.verify_for(service, &signed, now_unix_s());
-        verified.map_err(|error| match remote.source_ip {
-            Some(source) if !self.refused.admit(source, Instant::now()) => AccessError::TooManyRefused,
-            _ => error,
-        })
+        self.verifier.verify_for(service, &signed, now_unix_s())
     }
 
     /// Lets the handler answer, to the end even if the client is gone, and gives what it waited for. `keep` is kept until then.
-    async fn call<K: Send + 'static>(self: &Arc<Self>, call: Call, keep: K) -> Result<(Reply, Effort), Refusal> {
+    pub(super) async fn call<K: Send + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        keep: K,
+    ) -> Result<(Reply, Effort), Refusal> {
         let (operation, span) = (call.name, call.span);
         let port = Arc::clone(self);
         let answering = async move {
@@ -259,14 +277,14 @@ impl<H: Handler> Port<H> {
 
 /// A verified request.
 #[derive(Debug)]
-struct Call {
-    origin: Origin,
-    target: HeaderValue,
+pub(super) struct Call {
+    pub(super) origin: Origin,
+    pub(super) target: HeaderValue,
     /// The operation's name.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Its span, if it is traced.
-    span: Span,
-    body: Bytes,
+    pub(super) span: Span,
+    pub(super) body: Bytes,
 }
 
 /// How long a request's head is, about.

@@ -7,7 +7,9 @@ use geodynamo_engine::RegionEngine;
 use geodynamo_storage::Trouble;
 use geodynamo_table::Tables;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+
+use crate::nodes::{Passing, Reading};
 
 use super::{catalogue, counter, describe, gauge};
 
@@ -17,8 +19,8 @@ pub(crate) struct CassandraCollector(pub(crate) Arc<Tables<RegionEngine>>);
 /// Shows how a node stands by.
 pub(crate) struct StandByCollector {
     pub(crate) standing: watch::Receiver<Standing>,
-    pub(crate) connections: Arc<Semaphore>,
-    pub(crate) connections_max: usize,
+    pub(crate) reading: Arc<Reading>,
+    pub(crate) passing: Arc<Passing>,
 }
 
 impl Collector for CassandraCollector {
@@ -64,10 +66,13 @@ impl Collector for StandByCollector {
         let epoch = self.standing.borrow().lease.epoch;
         gauge(e, &catalogue::CASSANDRA_OWNER, 0)?;
         gauge(e, &catalogue::CASSANDRA_EPOCH, epoch.cast_unsigned())?;
-        let passed_on = self
-            .connections_max
-            .saturating_sub(self.connections.available_permits());
-        gauge(e, &catalogue::CASSANDRA_PASSED_ON, passed_on as u64)
+        gauge(e, &catalogue::CASSANDRA_PASSED_ON, self.passing.under_way())?;
+        let Some(age) = self.reading.age() else { return Ok(()) };
+        gauge(
+            e,
+            &catalogue::CASSANDRA_READ_AGE,
+            u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        )
     }
 }
 

@@ -76,6 +76,7 @@ catalogue! {
     // The process.
     BUILD = Info "build" ["version", "commit"] "What this process was built from";
     REGION = Info "region" ["region", "node"] "Which region and node this process is";
+    NODE_ZONE = Info "node_zone" ["node", "zone"] "Which zone this node is in, where the topology says so";
     REGION_PLACE = Info "region_place" ["region", "place", "latitude", "longitude"]
         "Where this region is, in degrees; of regions that are named like AWS's";
     PEER = Info "peer" ["region", "peer_region"] "A region that this one has links with";
@@ -334,8 +335,12 @@ catalogue! {
     // A region on Cassandra.
     CASSANDRA_OWNER = Gauge "cassandra_owner" [] "1 while this node writes the region's log, 0 while it stands by; only on Cassandra";
     CASSANDRA_EPOCH = Gauge "cassandra_epoch" [] "The epoch of the node that writes: greater with every one";
-    CASSANDRA_PASSED_ON = Gauge "cassandra_passed_on_connections" []
-        "Connections of clients that a node that stands by passes on now";
+    CASSANDRA_PASSED_ON = Gauge "cassandra_passed_on_requests" []
+        "Requests that a node that stands by passes on now, those that wait for an owner among them";
+    CASSANDRA_ANSWERED = Counter "cassandra_standby_requests" ["by"]
+        "Requests to a node that stands by, by who answered: `node` is itself, `owner` the node that writes";
+    CASSANDRA_READ_AGE = Gauge "cassandra_read_age_milliseconds" []
+        "How old what a node reads that stands by may be at most; absent while it answers no reads";
     CASSANDRA_POSITION = Gauge "cassandra_log_position" [] "The last entry of the log";
     CASSANDRA_BEHIND = Gauge "cassandra_rows_behind" [] "Entries of the log that rows have not followed yet";
     CASSANDRA_OVERLAY_BYTES = Gauge "cassandra_overlay_bytes" [] "Bytes of the entries that rows have not followed yet";

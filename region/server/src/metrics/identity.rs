@@ -28,6 +28,8 @@ pub struct IdentityCollector {
     pub region: String,
     /// The node's name.
     pub node: String,
+    /// Its zone, if it has one.
+    pub zone: Option<String>,
     /// The other regions of the topology.
     pub peers: Vec<String>,
     /// The data directory.
@@ -45,6 +47,9 @@ impl Collector for IdentityCollector {
             &[("version", build::VERSION), ("commit", build::COMMIT)],
         )?;
         info(e, &catalogue::REGION, &[("region", &self.region), ("node", &self.node)])?;
+        if let Some(zone) = &self.zone {
+            info(e, &catalogue::NODE_ZONE, &[("node", &self.node), ("zone", zone)])?;
+        }
         if let Some(place) = place::place(&self.region) {
             let (latitude, longitude) = (place.latitude.to_string(), place.longitude.to_string());
             let labels = [

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
-use super::owner::Owner;
+use super::{owner::Owner, reading::Reading};
 use crate::{admin::OPEN_METRICS, metrics::MetricsRegistry, shutdown::Shutdown};
 
 /// What the port tells. Cheap to clone.
@@ -29,6 +29,7 @@ pub(super) struct Watched {
     pub(super) lease: Duration,
     pub(super) registry: MetricsRegistry,
     pub(super) open_metrics: bool,
+    pub(super) reading: Arc<Reading>,
 }
 
 impl Watched {
@@ -41,9 +42,9 @@ impl Watched {
         std::future::pending().await
     }
 
-    /// Who writes; if nobody does that this node could pass connections on to, why not.
+    /// Who writes; if nobody does that this node could pass requests on to, why not.
     pub(super) fn owner(&self) -> Result<Owner, String> {
-        let owner = Owner::seen_by(&self.node, &self.standing.borrow());
+        let owner = Owner::seen_by(&self.node, &self.topology, &self.standing.borrow());
         if !owner.is_reachable {
             return Err("Cassandra does not answer".into());
         }
@@ -83,12 +84,17 @@ async fn readyz(State(watched): State<Watched>) -> Response {
             let owner = owner.unwrap_or_default();
             format!("ok\nstands by: node {owner} writes the region's log (epoch {epoch})\n").into_response()
         }
+        Err(reason) if watched.reading.is_fresh() => format!("ok\nreads alone: {reason}\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
 
 async fn owner(State(watched): State<Watched>) -> Json<Owner> {
-    Json(Owner::seen_by(&watched.node, &watched.standing.borrow()))
+    let age = watched.reading.age();
+    Json(Owner {
+        read_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        ..Owner::seen_by(&watched.node, &watched.topology, &watched.standing.borrow())
+    })
 }
 
 async fn metrics(State(watched): State<Watched>) -> Response {

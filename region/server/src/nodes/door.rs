@@ -1,6 +1,7 @@
-//! The way between nodes of one region: TLS by the cluster's certificates, which must name the region at both ends.
+//! The way between nodes of one region: TLS by the cluster's certificates, which must name the region at both ends. What goes
+//! over it is HTTP/1.1, each request with its client ([`super::forwarded`]).
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use geodynamo_replicator::node_name;
 use geodynamo_topology::Topology;
@@ -11,18 +12,14 @@ use rustls::{
     server::{ParsedCertificate, WebPkiClientVerifier},
     version::TLS13,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-use super::{NodeError, preface};
+use super::NodeError;
 use crate::config::{ClusterTls, Config};
 
-/// The application protocol, in TLS's words.
-const ALPN: &[u8] = b"geodynamo-node/1";
+/// The application protocol, in TLS's words. The first one passed connections on, byte for byte.
+const ALPN: &[u8] = b"geodynamo-node/2";
 
 /// Both ends of the way. Cheap to clone.
 #[derive(Clone)]
@@ -36,8 +33,6 @@ pub(crate) struct Door {
 pub(crate) struct Forward {
     pub(crate) listener: TcpListener,
     pub(crate) door: Door,
-    /// Connections that came to this node itself while it stood by, and waited for an owner.
-    pub(crate) waiting: mpsc::Receiver<TcpStream>,
 }
 
 impl Door {
@@ -61,30 +56,29 @@ impl Door {
         })
     }
 
-    /// The owner's end of a connection that another node passes on, and where its client is.
+    /// The owner's end of a connection that another node passes requests on over.
     ///
     /// # Errors
     /// If it does not come from a node of this region, or breaks off.
-    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<(server::TlsStream<TcpStream>, SocketAddr)> {
+    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
         socket.set_nodelay(true)?;
-        let mut stream = self.acceptor.accept(socket).await?;
+        let stream = self.acceptor.accept(socket).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a node of another release"));
+        }
         let chain = stream.get_ref().1.peer_certificates();
         self.check(chain.and_then(<[_]>::first))?;
-        let client = preface::read(&mut stream).await?;
-        Ok((stream, client))
+        Ok(stream)
     }
 
-    /// A client's connection, passed on to the owner at an address.
+    /// A connection to the owner at an address, to pass requests on over.
     ///
     /// # Errors
     /// If the owner cannot be reached, or is no node of this region.
-    pub(super) async fn pass_on(&self, address: &str, client: SocketAddr) -> io::Result<client::TlsStream<TcpStream>> {
+    pub(super) async fn pass_on(&self, address: &str) -> io::Result<client::TlsStream<TcpStream>> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
-        let mut stream = self.connector.connect(self.name.clone(), socket).await?;
-        preface::write(&mut stream, client).await?;
-        stream.flush().await?;
-        Ok(stream)
+        self.connector.connect(self.name.clone(), socket).await
     }
 
     /// TLS has verified that the cluster's authority issued the certificate; here, that it is a node's of this region.
@@ -96,6 +90,12 @@ impl Door {
         let certificate = certificate.ok_or_else(|| refused(&"there is none"))?;
         let certificate = ParsedCertificate::try_from(certificate).map_err(|error| refused(&error))?;
         verify_server_name(&certificate, &self.name).map_err(|error| refused(&error))
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
     use std::fs;
 
     use geodynamo_replicator::ClusterCa;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -169,12 +169,11 @@ mod tests {
     }
 
     /// What an owner makes of a node that passes a connection on to it.
-    async fn passed_on(owner: &Door, other: &Door) -> io::Result<(SocketAddr, Vec<u8>)> {
+    async fn passed_on(owner: &Door, other: &Door) -> io::Result<Vec<u8>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let client = "10.9.8.7:6543".parse().unwrap();
         let sending = async {
-            let mut stream = other.pass_on(&address, client).await?;
+            let mut stream = other.pass_on(&address).await?;
             stream.write_all(b"POST").await?;
             stream.shutdown().await?;
             // What the owner thinks of it is known when it answers, or hangs up.
@@ -182,11 +181,11 @@ mod tests {
             stream.read_to_end(&mut answer).await.map(drop)
         };
         let taking = async {
-            let (mut stream, client) = owner.accept(listener.accept().await?.0).await?;
+            let mut stream = owner.accept(listener.accept().await?.0).await?;
             let mut bytes = Vec::new();
             stream.read_to_end(&mut bytes).await?;
             stream.shutdown().await?;
-            Ok((client, bytes))
+            Ok(bytes)
         };
         let (_, taken) = tokio::join!(sending, taking);
         taken
@@ -196,11 +195,8 @@ mod tests {
     async fn a_node_of_the_region_may_pass_on_and_nobody_else() {
         let ca = ClusterCa::create("test").unwrap();
         let owner = door(&ca, "us", "us");
-        let (client, bytes) = passed_on(&owner, &door(&ca, "us", "us")).await.unwrap();
-        assert_eq!(
-            (client.to_string().as_str(), &bytes[..]),
-            ("10.9.8.7:6543", &b"POST"[..])
-        );
+        let bytes = passed_on(&owner, &door(&ca, "us", "us")).await.unwrap();
+        assert_eq!(bytes, b"POST");
         let of_another_region = passed_on(&owner, &door(&ca, "us", "eu")).await.unwrap_err();
         assert!(
             of_another_region.to_string().contains("no node's of this region"),

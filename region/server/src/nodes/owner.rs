@@ -5,6 +5,7 @@ use std::sync::Arc;
 use geodynamo_cassandra::{CassandraEngine, Lease, Standing};
 use geodynamo_engine::RegionEngine;
 use geodynamo_table::Tables;
+use geodynamo_topology::Topology;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,11 +16,15 @@ use crate::config::Config;
 pub(crate) struct Owner {
     /// The node that is asked.
     pub(crate) node: String,
+    /// Its zone, if the topology says.
+    pub(crate) zone: Option<String>,
     /// Whether it is the owner itself.
     pub(crate) is_owner: bool,
     /// The owner's name; nothing if there is none now.
     pub(crate) owner: Option<String>,
-    /// Where nodes pass connections on to.
+    /// The owner's zone, likewise.
+    pub(crate) owner_zone: Option<String>,
+    /// Where nodes pass requests on to.
     pub(crate) forward: Option<String>,
     /// Greater with every owner.
     pub(crate) epoch: i64,
@@ -29,11 +34,13 @@ pub(crate) struct Owner {
     pub(crate) followed: Option<i64>,
     /// Whether Cassandra answers this node.
     pub(crate) is_reachable: bool,
+    /// How old what a node reads that stands by may be at most, in milliseconds; nothing while it answers no reads.
+    pub(crate) read_age_ms: Option<u64>,
 }
 
 impl Owner {
     /// As a node that stands by sees it.
-    pub(crate) fn seen_by(node: &str, standing: &Standing) -> Self {
+    pub(crate) fn seen_by(node: &str, topology: &Topology, standing: &Standing) -> Self {
         let Standing { lease, is_reachable } = standing;
         let Lease {
             epoch,
@@ -43,6 +50,8 @@ impl Owner {
         } = lease.clone();
         Self {
             node: node.to_owned(),
+            zone: zone_of(topology, node),
+            owner_zone: owner.as_deref().and_then(|owner| zone_of(topology, owner)),
             owner,
             forward: address,
             epoch,
@@ -52,19 +61,29 @@ impl Owner {
     }
 }
 
+/// The zone of a node, if the topology says.
+pub(crate) fn zone_of(topology: &Topology, node: &str) -> Option<String> {
+    let zone = topology.node(node).and_then(|(_, node)| node.zone.as_ref());
+    zone.map(ToString::to_string)
+}
+
 /// As the owner itself sees it, whenever it is asked; nothing on an engine that needs none.
 pub(crate) fn owner_of(
     tables: &Arc<Tables<RegionEngine>>,
     config: &Config,
+    topology: Option<&Topology>,
 ) -> Option<Box<dyn Fn() -> Value + Send + Sync>> {
     let tables = Arc::clone(tables);
     tables.engine().cassandra()?;
     let node = config.node.to_string();
+    let zone = topology.and_then(|topology| zone_of(topology, &node));
     Some(Box::new(move || {
         let metrics = tables.engine().cassandra().map(CassandraEngine::metrics);
         let metrics = metrics.unwrap_or_default();
         let owner = Owner {
             node: node.clone(),
+            zone: zone.clone(),
+            owner_zone: zone.clone(),
             is_owner: true,
             owner: Some(node.clone()),
             forward: None,
@@ -72,6 +91,7 @@ pub(crate) fn owner_of(
             position: Some(metrics.committed),
             followed: Some(metrics.followed),
             is_reachable: metrics.trouble.is_none(),
+            read_age_ms: None,
         };
         json!(owner)
     }))

@@ -1,27 +1,30 @@
 //! A node of a region on Cassandra, from its first port to its end.
 
-use std::{io, pin::pin, sync::Arc};
+use std::{
+    io,
+    pin::pin,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
-use geodynamo_access::Mode;
+use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_cassandra::{Campaign, CassandraEngine, CassandraOptions};
 use geodynamo_storage::StorageError;
 use geodynamo_topology::Topology;
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Door, Forward, NodeError,
     admin::{self, Watched},
-    standby::StandBy,
+    passing::Passing,
+    reading::Reading,
 };
 use crate::{
     config::{CassandraEntry, Config},
-    metrics::{MetricsRegistry, StandByCollector},
+    metrics::{MetricsRegistry, StandByCollector, catalogue},
     notify::{State, notify},
-    process::{Listeners, Ready, bind},
+    process::{Listeners, Ready, bind, standby_port},
     region::{Region, RegionError, identity, read_topology},
     run::Done,
     shutdown::shutdown,
@@ -49,29 +52,37 @@ pub(crate) async fn serve(
         .options(config, own_address.clone())
         .map_err(NodeError::Cassandra)?;
     let campaign = campaign(options).await?;
-    let connections_max = config.data_limits().connections_max.min(Semaphore::MAX_PERMITS);
     let (tell_won, won) = watch::channel(false);
-    let (waiting, handed_over) = mpsc::channel(connections_max);
+    let registry = MetricsRegistry::with_process();
     let by = StandBy {
-        door: door.clone(),
-        standing: campaign.standing(),
-        own_address,
-        connections: Arc::new(Semaphore::new(connections_max)),
-        won,
-        waiting,
+        config,
+        mode,
+        topology,
+        lease: Duration::from_secs(entry.lease_seconds.get()),
+        passing: Arc::new(Passing {
+            door: door.clone(),
+            standing: campaign.standing(),
+            own_address,
+            won,
+            idle: Mutex::default(),
+            under_way: AtomicU64::new(0),
+            answered: registry.counters(&catalogue::CASSANDRA_ANSWERED),
+        }),
+        reading: Arc::default(),
+        registry,
     };
     let mut greeted = false;
     let won = tokio::select! {
-        won = stand_by(config, entry, (&by, &tell_won), topology, &listeners, campaign, |ready| {
+        won = by.until_won(&tell_won, &listeners, campaign, |ready| {
             greeted = true;
             greet(ready)
         }) => won?,
         asked = &mut asked => return Ok(asked?),
     };
+    drop(by);
     listeners.forward = Some(Forward {
         listener: forward,
         door,
-        waiting: handed_over,
     });
     own(config, mode, listeners, won, asked, |ready| match greeted {
         true => Ok(()),
@@ -88,58 +99,89 @@ async fn campaign(options: CassandraOptions) -> Result<Campaign, NodeError> {
     })
 }
 
-/// Passes on what comes until this node has won.
-async fn stand_by(
-    config: &Config,
-    entry: &CassandraEntry,
-    (by, tell_won): (&StandBy, &watch::Sender<bool>),
+/// A node while it stands by.
+struct StandBy<'a> {
+    config: &'a Config,
+    mode: Mode,
     topology: Arc<Topology>,
-    listeners: &Listeners,
-    campaign: Campaign,
-    greet: impl FnOnce(Ready) -> io::Result<()>,
-) -> Result<CassandraEngine, Box<dyn std::error::Error + Send + Sync>> {
-    let registry = MetricsRegistry::with_process();
-    registry.register(|registry| {
-        registry.register_collector(Box::new(identity(config, Some(&topology))));
-        registry.register_collector(Box::new(StandByCollector {
-            standing: by.standing.clone(),
-            connections: Arc::clone(&by.connections),
-            connections_max: config.data_limits().connections_max,
-        }));
-    });
-    let watched = Watched {
-        node: config.node.to_string(),
-        topology,
-        standing: by.standing.clone(),
-        renewed: Arc::new(Mutex::new(Instant::now())),
-        lease: std::time::Duration::from_secs(entry.lease_seconds.get()),
-        registry,
-        open_metrics: config.admin.open_metrics,
-    };
-    // It is given when this ends, too.
-    let (_trigger, signal) = shutdown();
-    let (admin, ready) = (listeners.admin_again()?, listeners.at());
-    let greeting = async {
-        wait_for_owner(&watched).await;
-        tracing::info!(data = %ready.data, admin = %ready.admin, "{config} stands by");
-        notify(State::Ready);
-        greet(ready)?;
-        std::future::pending::<io::Result<()>>().await
-    };
-    let mut passing = pin!(by.pass_on(&listeners.data));
-    let won = tokio::select! {
-        won = campaign.won() => won?,
-        () = &mut passing => return Err("connections are no longer taken in".into()),
-        () = admin::serve(admin, watched.clone(), signal) => return Err("the admin port is no longer served".into()),
-        () = watched.clone().watch() => return Err("the lease is no longer watched".into()),
-        failed = greeting => return Err(failed.err().map_or_else(|| "no greeting".into(), Into::into)),
-    };
-    tell_won.send_replace(true);
-    passing.await;
-    Ok(won)
+    lease: Duration,
+    passing: Arc<Passing>,
+    reading: Arc<Reading>,
+    registry: MetricsRegistry,
 }
 
-/// Returns once there is a node to pass connections on to.
+impl StandBy<'_> {
+    /// Answers what it can and passes on the rest until this node has won. Then its data port takes nothing more in; requests that it
+    /// has go on to the new owner, which is this very process.
+    async fn until_won(
+        &self,
+        tell_won: &watch::Sender<bool>,
+        listeners: &Listeners,
+        campaign: Campaign,
+        greet: impl FnOnce(Ready) -> io::Result<()>,
+    ) -> Result<CassandraEngine, Box<dyn std::error::Error + Send + Sync>> {
+        let config = self.config;
+        let watched = self.watched(&campaign);
+        let readings = campaign.readings();
+        let source: Arc<dyn CredentialSource> = Arc::<Reading>::clone(&self.reading);
+        let port = standby_port(
+            config,
+            listeners.data_again()?,
+            (self.mode, source),
+            Arc::clone(&self.reading),
+            Arc::clone(&self.passing),
+            &self.registry,
+        )?;
+        // It is given when this ends, too.
+        let (trigger, signal) = shutdown();
+        let (admin, ready) = (listeners.admin_again()?, listeners.at());
+        let greeting = async {
+            wait_for_owner(&watched).await;
+            tracing::info!(data = %ready.data, admin = %ready.admin, "{config} stands by");
+            notify(State::Ready);
+            greet(ready)?;
+            std::future::pending::<io::Result<()>>().await
+        };
+        let mut serving = tokio::spawn(port.serve(signal.clone()));
+        let won = tokio::select! {
+            won = campaign.won() => won?,
+            _ = &mut serving => return Err("connections are no longer taken in".into()),
+            () = self.reading.follow(config, self.mode, &self.topology, &readings) => {
+                return Err("the log is no longer followed".into());
+            }
+            () = admin::serve(admin, watched.clone(), signal) => return Err("the admin port is no longer served".into()),
+            () = watched.clone().watch() => return Err("the lease is no longer watched".into()),
+            failed = greeting => return Err(failed.err().map_or_else(|| "no greeting".into(), Into::into)),
+        };
+        tell_won.send_replace(true);
+        self.reading.end();
+        trigger.trigger();
+        Ok(won)
+    }
+
+    fn watched(&self, campaign: &Campaign) -> Watched {
+        self.registry.register(|registry| {
+            registry.register_collector(Box::new(identity(self.config, Some(&self.topology))));
+            registry.register_collector(Box::new(StandByCollector {
+                standing: campaign.standing(),
+                reading: Arc::clone(&self.reading),
+                passing: Arc::clone(&self.passing),
+            }));
+        });
+        Watched {
+            node: self.config.node.to_string(),
+            topology: Arc::clone(&self.topology),
+            standing: campaign.standing(),
+            renewed: Arc::new(Mutex::new(Instant::now())),
+            lease: self.lease,
+            registry: self.registry.clone(),
+            open_metrics: self.config.admin.open_metrics,
+            reading: Arc::clone(&self.reading),
+        }
+    }
+}
+
+/// Returns once there is a node to pass requests on to.
 async fn wait_for_owner(watched: &Watched) {
     let mut standing = watched.standing.clone();
     while watched.owner().is_err() {

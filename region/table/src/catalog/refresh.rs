@@ -38,6 +38,23 @@ impl<E: Engine> Catalog<E> {
         Ok(())
     }
 
+    /// Makes every table as the node that writes them has it.
+    pub(crate) async fn load_as_written(&self) -> Result<()> {
+        let registers = self.load_registers().await?;
+        self.sealing.take_in(registers.values()).await;
+        for table in registers.keys() {
+            self.refresh(*table).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a table anew that another node has changed.
+    pub(crate) async fn follow(&self, table: u64) -> Result<()> {
+        let registers = self.load_registers_of(table).await?;
+        self.sealing.take_in(std::iter::once(&registers)).await;
+        self.refresh(table).await
+    }
+
     /// Makes a table anew from its registers, as they are stored now.
     pub(crate) async fn refresh(&self, table: u64) -> Result<()> {
         let _changing = self.catalog_lock.lock().await;
@@ -101,19 +118,17 @@ impl<E: Engine> Catalog<E> {
                 table.live.keep_images(archived);
                 let table = Arc::new(table);
                 self.local.load_ends(&table).await?;
-                self.streams
-                    .follow_stream_setting(id, Some(&table), Some(&table.live))
-                    .await?;
+                self.follow_streams(id, Some(&table), Some(&table.live)).await?;
                 directory.by_id.insert(id, table);
             }
         }
         if !directory.by_id.contains_key(&id) {
             self.sealing.follow_encryption(id, None);
-            self.streams
-                .follow_stream_setting(id, None, old.as_ref().map(|old| &*old.live))
+            self.follow_streams(id, None, old.as_ref().map(|old| &*old.live))
                 .await?;
             // Others have given it up, or the copy failed: what is here of it is to be taken away.
             if let Some(old) = &old
+                && !self.local.is_following()
                 && !old.live.gate.is_gone().await
             {
                 self.given_up.lock().push(Arc::clone(old));
@@ -125,6 +140,14 @@ impl<E: Engine> Catalog<E> {
         self.local.directory.store(Arc::new(directory));
         self.local.catalog_changed.send_modify(|version| *version += 1);
         Ok(())
+    }
+
+    /// Streams begin and end where they are written.
+    async fn follow_streams(&self, id: u64, table: Option<&Table>, live: Option<&Live>) -> Result<()> {
+        if self.local.is_following() {
+            return Ok(());
+        }
+        self.streams.follow_stream_setting(id, table, live).await
     }
 
     /// Tells the log of replicas that other regions could not make.

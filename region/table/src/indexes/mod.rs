@@ -52,7 +52,12 @@ impl<E: Engine> Indexes<E> {
             let Some(index) = global_id(definition) else { continue };
             if self.index_states.get((table, index)).is_none() {
                 let state = IndexState::new(definition.clone(), false, false);
-                self.store_index_state((table, index), state).await?;
+                if self.local.is_following() {
+                    // Whoever writes the table stores it: until that comes here, nothing of the index is shown.
+                    self.index_states.set((table, index), state);
+                } else {
+                    self.store_index_state((table, index), state).await?;
+                }
             }
         }
         Ok(())

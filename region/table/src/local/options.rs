@@ -35,6 +35,8 @@ pub struct Options {
     pub collection_bytes_max: u64,
     /// The id that the replica gets if its data directory is fresh: random, so that it was never used before.
     pub new_replica: ReplicaId,
+    /// Whether another node writes these tables, and this one reads what it has: see [`crate::Following`].
+    pub following: bool,
 }
 
 /// How streams are set up.

@@ -135,6 +135,11 @@ impl<E: Engine> Local<E> {
         &self.orderer
     }
 
+    /// Whether another node writes, and this one keeps up with it.
+    pub(crate) fn is_following(&self) -> bool {
+        self.options.following
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }

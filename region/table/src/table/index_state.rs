@@ -4,7 +4,7 @@
 //! system space from before the copy's first entry until after its last is gone: an index that has no register any more
 //! but still has a state has entries to be taken away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use geodynamo_storage::Write;
@@ -106,9 +106,7 @@ impl IndexStates {
             let Some(id) = read_key(&keys::rest(key)) else {
                 continue;
             };
-            let state = rmp_serde::from_slice(value)
-                .map_err(|error| TableError::Corrupt(format!("an index's state cannot be read: {error}")))?;
-            states.insert(id, state);
+            states.insert(id, read_state(value)?);
         }
         Ok(Self(Mutex::new(states)))
     }
@@ -119,6 +117,24 @@ impl IndexStates {
 
     pub(crate) fn set(&self, id: (u64, u64), state: IndexState) {
         self.0.lock().insert(id, state);
+    }
+
+    /// Takes in rows of the system space as another node has written them, `None` for those that it took away; which tables
+    /// they are of.
+    pub(crate) fn follow(&self, rows: impl Iterator<Item = (Bytes, Option<Bytes>)>) -> Result<BTreeSet<u64>> {
+        let mut tables = BTreeSet::new();
+        for (key, value) in rows {
+            let Some(id) = read_key(&keys::rest(&key)) else {
+                continue;
+            };
+            let mut states = self.0.lock();
+            match value {
+                Some(value) => states.insert(id, read_state(&value)?),
+                None => states.remove(&id),
+            };
+            tables.insert(id.0);
+        }
+        Ok(tables)
     }
 
     pub(crate) fn remove(&self, id: (u64, u64)) {
@@ -174,6 +190,16 @@ pub(crate) fn global_id(index: &IndexDefinition) -> Option<u64> {
 
 pub(crate) fn state_key(table: u64, index: u64) -> Bytes {
     keys::system(&format!("{PREFIX}{table:016x}/{index:016x}"))
+}
+
+/// Whether a key of the engine is an index's state.
+pub(crate) fn is_state_key(key: &[u8]) -> bool {
+    key.first() == Some(&keys::space::SYSTEM) && keys::rest_of(key).starts_with(PREFIX.as_bytes())
+}
+
+fn read_state(value: &[u8]) -> Result<IndexState> {
+    rmp_serde::from_slice(value)
+        .map_err(|error| TableError::Corrupt(format!("an index's state cannot be read: {error}")))
 }
 
 fn read_key(name: &[u8]) -> Option<(u64, u64)> {

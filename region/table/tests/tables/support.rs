@@ -54,6 +54,7 @@ pub(crate) fn options(region: &str, regions: &[&str], time: &Arc<Time>) -> Optio
         collect: Default::default(),
         collection_bytes_max: geodynamo_table::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(replica),
+        following: false,
     }
 }
 

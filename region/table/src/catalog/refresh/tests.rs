@@ -43,6 +43,7 @@ async fn open(engine: MemoryEngine) -> Region {
         collect: Default::default(),
         collection_bytes_max: crate::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(ME),
+        following: false,
     };
     Tables::open(engine, options).await.unwrap()
 }

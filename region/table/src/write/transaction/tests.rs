@@ -46,6 +46,7 @@ fn options(time: &Arc<Time>) -> Options {
         collect: Default::default(),
         collection_bytes_max: crate::COLLECTION_BYTES_MAX,
         new_replica: ReplicaId(1),
+        following: false,
     }
 }
 

@@ -80,6 +80,15 @@ impl Distrust {
             .any(|(from, to)| from.0 != to.0 || (from.1 <= log && log <= to.1))
     }
 
+    /// Whether another one has all of it.
+    fn is_part_of(&self, other: &Self) -> bool {
+        fn is_part<K: Ord>(some: &BTreeMap<K, K>, of: &BTreeMap<K, K>) -> bool {
+            let holds = |(from, to): (&K, &K)| of.range(..=from).next_back().is_some_and(|(_, end)| to <= end);
+            some.iter().all(holds)
+        }
+        is_part(&self.rows, &other.rows) && is_part(&self.records, &other.records)
+    }
+
     /// Adds a range of keys.
     pub fn add_rows(&mut self, from: Bytes, to: Bytes) {
         add(&mut self.rows, from, to);
@@ -139,6 +148,8 @@ fn add<K: Ord + Clone>(ranges: &mut BTreeMap<K, K>, mut from: K, mut to: K) {
 pub struct Distrusted {
     /// How often it has changed; 0: there never was any.
     changes: AtomicU64,
+    /// How often something was added to it.
+    losses: AtomicU64,
     now: RwLock<Arc<Distrust>>,
 }
 
@@ -153,6 +164,11 @@ impl Distrusted {
     /// As it is now.
     pub fn now(&self) -> Arc<Distrust> {
         self.now.read().clone()
+    }
+
+    /// How often something was added to it: whoever mends begins anew when that changes.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// A read begins.
@@ -171,6 +187,9 @@ impl Distrusted {
     pub fn change(&self, to: Distrust) {
         let mut now = self.now.write();
         if **now != to {
+            if !to.is_part_of(&now) {
+                self.losses.fetch_add(1, Ordering::AcqRel);
+            }
             *now = Arc::new(to);
             self.changes.fetch_add(1, Ordering::AcqRel);
         }
@@ -252,7 +271,10 @@ mod tests {
         let distrusted = Distrusted::default();
         assert!(distrusted.doubt().check(b"g").is_ok());
         let before = distrusted.doubt();
+        distrusted.change(some(&[("f", "h"), ("p", "q")]));
+        assert_eq!(distrusted.losses(), 1);
         distrusted.change(some(&[("f", "h")]));
+        assert_eq!(distrusted.losses(), 1);
         assert!(!distrusted.is_still(&before));
         let doubt = distrusted.doubt();
         assert!(doubt.check(b"g").is_err() && doubt.check(b"h").is_ok());

@@ -156,6 +156,16 @@ impl<E: Engine> Merge<E> {
             .collect()
     }
 
+    /// Stores a table's cursors as they are in memory, where those that were stored may be lost.
+    pub(crate) async fn store_cursors_again(&self, table: u64) -> Result<()> {
+        let cursors = self.cursors.of_table(table);
+        let writes = cursors.iter().map(|(log, at)| write(log, *at)).collect();
+        for commit in self.local.splits(writes) {
+            self.local.store().commit(commit).await?;
+        }
+        Ok(())
+    }
+
     /// Cursors have been stored.
     pub(crate) fn raise_cursors(&self, cursors: &[(LogInfo, Position)]) {
         cursors.iter().for_each(|(log, at)| self.cursors.raise(log, *at));

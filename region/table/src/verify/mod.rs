@@ -12,6 +12,7 @@
 
 mod collect;
 mod heal;
+pub(crate) mod mend;
 mod report;
 mod rows;
 
@@ -43,6 +44,7 @@ use crate::{
 
 pub use self::{
     collect::Remains,
+    mend::Unmended,
     report::{HealReason, HealedRow, PairReport, Proof, TableReport, VerifyCounts},
 };
 
@@ -64,6 +66,10 @@ pub(crate) struct Verifications {
     scans: Mutex<BTreeMap<u64, (Millis, Remains)>>,
     /// What was taken away.
     collected: Mutex<Remains>,
+    /// What is being mended, by table.
+    mends: Mutex<BTreeMap<u64, mend::Mend>>,
+    /// Since when client tokens may be lost.
+    tokens_lost: Mutex<Option<Millis>>,
     pacer: Pacer,
 }
 
@@ -80,6 +86,11 @@ struct Pair {
     begun_ms: Option<Millis>,
     /// When it is due again, if that is before the ordinary time.
     again_ms: Option<Millis>,
+    /// How many losses there had been when the one that is under way began.
+    begun_as_of: u64,
+    /// As of how many losses all was shown to be equal, and was asked for because of them.
+    proven_as_of: Option<u64>,
+    asked_as_of: Option<u64>,
 }
 
 impl Verifications {
@@ -91,6 +102,8 @@ impl Verifications {
             counts: Mutex::default(),
             scans: Mutex::default(),
             collected: Mutex::default(),
+            mends: Mutex::default(),
+            tokens_lost: Mutex::default(),
             pacer: Pacer {
                 bytes_per_second: options.bytes_per_second.max(1),
                 next: Mutex::new(None),
@@ -242,6 +255,10 @@ impl<E: Engine> Verify<E> {
         };
         counts.ended += 1;
         counts.rows += verified.rows;
+        self.note_proven(order, &verified, pair.begun_as_of);
+        if order.stretches.is_empty() && verified.unproven.is_empty() {
+            pair.proven_as_of = Some(pair.begun_as_of);
+        }
         if !order.stretches.is_empty() {
             return;
         }
@@ -546,6 +563,7 @@ impl<E: Engine> Verify<E> {
         let mut pairs = self.verifications.pairs.lock();
         let pair = pairs.entry((table, peer.to_owned())).or_default();
         pair.collected = collected;
+        pair.begun_as_of = self.local.store().distrusted().losses();
         (pair.report.unhealed, pair.report.twins) = (0, 0);
     }
 

@@ -11,8 +11,8 @@ use futures_util::future::Either;
 use geodynamo_cassandra::{CassandraEngine, CassandraSnapshot};
 use geodynamo_rocks::{RocksEngine, RocksSnapshot};
 use geodynamo_storage::{
-    Commit, Distrusted, Engine, Group, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
-    StorageError,
+    Commit, Distrusted, Engine, Group, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot,
+    StorageClass, StorageError,
 };
 use tokio::sync::watch;
 

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Commit, Distrust, Distrusted, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
-    StorageError, Trouble,
+    Commit, Distrust, Distrusted, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot,
+    StorageClass, StorageError, Trouble,
 };
 
 mod loads;
@@ -294,11 +294,7 @@ impl Engine for MemoryEngine {
         Arc::clone(&self.distrusted)
     }
 
-    fn trust_rows(
-        &self,
-        from: Bytes,
-        to: Bytes,
-    ) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+    fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
         let mut now = Distrust::clone(&self.distrusted.now());
         now.remove_rows(&from, &to);
         self.distrusted.change(now);

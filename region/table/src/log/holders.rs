@@ -13,11 +13,6 @@ pub trait LogHolder: Send + Sync + 'static {
     /// Up to where a log of a table may be trimmed for his sake; none if he does not need it.
     fn releases(&self, table: &Table, log: LogId) -> Option<Position>;
 
-    /// A log of a table has lost records that he may not have read. Told again until all holders have been told.
-    fn lost_records(&self, table: &Table, log: LogId) {
-        let _ = (table, log);
-    }
-
     /// Whether the data of a table that is being removed may go. No write of it is under way any more, but the last of them
     /// may still be in its logs only.
     fn lets_go(&self, table: &Table) -> bool;
@@ -41,12 +36,6 @@ impl Holders {
         there.filter_map(|holder| holder.releases(table, log)).min()
     }
 
-    pub(crate) fn lost_records(&self, table: &Table, log: LogId) {
-        let holders = self.0.read();
-        let there = holders.iter().filter_map(Weak::upgrade);
-        there.for_each(|holder| holder.lost_records(table, log));
-    }
-
     pub(crate) fn let_go(&self, table: &Table) -> bool {
         let holders = self.0.read();
         let mut there = holders.iter().filter_map(Weak::upgrade);
@@ -58,10 +47,5 @@ impl<E: Engine> Logs<E> {
     /// Adds somebody who needs records of the change logs, until he is dropped.
     pub fn add_holder(&self, holder: &std::sync::Arc<dyn LogHolder>) {
         self.holders.add(holder);
-    }
-
-    /// Tells everybody who follows a log that it has lost records.
-    pub(crate) fn tell_of_loss(&self, table: &Table, log: LogId) {
-        self.holders.lost_records(table, log);
     }
 }

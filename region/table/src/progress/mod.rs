@@ -74,7 +74,9 @@ impl<E: Engine> Progress<E> {
                 settled: self.settled_to(table),
                 ..Standing::default()
             };
-            let agreed = members.filter(|_| is_whole).map(|members| collect::agreed(of.standings(&members, &own)));
+            let agreed = members
+                .filter(|_| is_whole)
+                .map(|members| collect::agreed(of.standings(&members, &own)));
             (own, agreed.unwrap_or_default())
         };
         let kept = self

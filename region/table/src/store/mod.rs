@@ -15,8 +15,8 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use geodynamo_seal::sealed_under;
 use geodynamo_storage::{
-    Append, Commit, Distrusted, Engine, Group, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
-    StorageError, Write,
+    Append, Commit, Distrusted, Engine, Group, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot,
+    StorageClass, StorageError, Write,
 };
 
 use crate::layout::keys::{self, space};

@@ -88,7 +88,9 @@ impl<E: Engine> Verify<E> {
         };
         // Own rows now, a bounded number: the answerer is told of what it lacks by stretches anyway.
         let rows_max = listing.rows.len() + geodynamo_replicator_core::verify::LIST_ROWS_MAX;
-        let (own, more) = self.held_rows(table, kind, stretch, rows_max, horizons, Side::Asks).await?;
+        let (own, more) = self
+            .held_rows(table, kind, stretch, rows_max, horizons, Side::Asks)
+            .await?;
         // Behind the last of them nothing is known here, and a row that is not there has to be looked for.
         let known_to = own.last().filter(|_| more).map(|(mark, _)| mark.clone());
         let mut own: BTreeMap<_, _> = own.into_iter().collect();
@@ -153,7 +155,7 @@ impl<E: Engine> Verify<E> {
     }
 
     /// A row as it is there, vouched for or not.
-    async fn held_row(&self, key: bytes::Bytes) -> Result<Option<bytes::Bytes>> {
+    pub(super) async fn held_row(&self, key: bytes::Bytes) -> Result<Option<bytes::Bytes>> {
         Ok(self.local.store().get_held(&[key]).await?.into_iter().flatten().next())
     }
 

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{
-    CopyMark, Millis,
+    CopyMark, MergeKind, Millis, Past,
     verify::{STRETCHES_MAX, Stretch, Verified, VerifyOrder},
 };
 use geodynamo_storage::{Direction, Distrust, Engine, KEY_HEAD, LogId, Scan, Write};
@@ -33,10 +33,8 @@ use crate::{
         keys::{self, space},
         record::Record,
     },
-    local::{
-        order::latch_of,
-        system::is_system,
-    },
+    local::{order::latch_of, system::is_system},
+    log::cut::Row,
     schema::{IndexDefinition, IndexKind},
     verify::{AGAIN_MS, Verify},
 };
@@ -179,7 +177,12 @@ impl<E: Engine> Verify<E> {
         self.trust(rows).await?;
         self.trust(derived).await?;
         let (table, ranges) = (super::shown_name(table), rows.len() + derived.len());
-        tracing::warn!(region = self.local.region(), table, ranges, "what was in a damaged file is mended");
+        tracing::warn!(
+            region = self.local.region(),
+            table,
+            ranges,
+            "what was in a damaged file is mended"
+        );
         Ok(())
     }
 
@@ -191,6 +194,82 @@ impl<E: Engine> Verify<E> {
         let table = self.local.replicated(id).ok_or_else(TableError::no_table)?;
         let distrust = self.local.store().distrusted().now();
         self.end_mending(&table, ranges, &derived_of(&table, &distrust)).await
+    }
+
+    /// Puts items back that an archive has, where they are not vouched for and not there: see [`Verify::unmended_rows`]. For a
+    /// table that no other region serves; the archive has them as they were last written. No change is logged: they did not
+    /// change.
+    ///
+    /// # Errors
+    /// If there is no such table here, or the engine fails.
+    pub async fn bring_back(&self, id: u64, rows: Vec<Row>) -> Result<u64> {
+        let table = self.local.replicated(id).ok_or_else(TableError::no_table)?;
+        let mut count = 0;
+        for row in rows {
+            let at = ItemKey {
+                route: row.route,
+                bytes: row.key,
+            };
+            let key = keys::item(id, at.route, &at.bytes);
+            let gate = table.live.gate.read().await;
+            if gate.0 {
+                return Err(TableError::no_table());
+            }
+            let turn = self.local.orderer().order(latch_of(id, &at.bytes)).await;
+            let is_lost = self.local.store().distrusted().now().covers(&key);
+            if is_lost && self.held_row(key.clone()).await?.is_none() {
+                let record = Record {
+                    stamp: self.local.orderer().stamp(self.local.store_arc(), None).await?,
+                    past: Past::new(),
+                    kind: MergeKind::ItemLww,
+                    item: Some(row.item),
+                };
+                self.put_back(&table, &at, &record).await?;
+                count += 1;
+            }
+            drop((turn, gate));
+        }
+        Ok(count)
+    }
+
+    async fn put_back(&self, table: &Table, at: &ItemKey, record: &Record) -> Result<()> {
+        let mut writes = vec![Write::Put(keys::item(table.id(), at.route, &at.bytes), record.write())];
+        let item = record
+            .item
+            .clone()
+            .map(|item| StoredItem::new(item).decode())
+            .transpose()?;
+        let maintained = table.live.maintained.load();
+        index::maintain(
+            table.id(),
+            table.keys(),
+            &maintained,
+            at,
+            None,
+            item.as_ref(),
+            &mut writes,
+        );
+        if let Some(attribute) = table.live.expires_by.load().as_deref() {
+            expiry::maintain(
+                table.id(),
+                at,
+                None,
+                record,
+                attribute,
+                self.local.sweeper(),
+                &mut writes,
+            )?;
+        }
+        for commit in self.local.splits(writes) {
+            self.local.store().commit(commit).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an item of a table is not vouched for.
+    pub fn is_unmended(&self, id: u64, row: &Row) -> bool {
+        let key = keys::item(id, row.route, &row.key);
+        self.local.store().distrusted().now().covers(&key)
     }
 
     /// The ranges of a table's rows that are not vouched for.
@@ -238,7 +317,10 @@ impl<E: Engine> Verify<E> {
                 })
                 .collect();
             for peer in &open {
-                let due = mend.asked.get(*peer).is_none_or(|at| at.saturating_add(AGAIN_MS) <= now);
+                let due = mend
+                    .asked
+                    .get(*peer)
+                    .is_none_or(|at| at.saturating_add(AGAIN_MS) <= now);
                 if due {
                     mend.asked.insert((*peer).clone(), now);
                     asked.push((*peer).clone());
@@ -260,7 +342,9 @@ impl<E: Engine> Verify<E> {
             return;
         }
         let mut mends = self.verifications.mends.lock();
-        let Some(mend) = mends.get_mut(&order.table.0) else { return };
+        let Some(mend) = mends.get_mut(&order.table.0) else {
+            return;
+        };
         let stretches = match order.stretches.is_empty() {
             true => vec![Stretch::default()],
             false => order.stretches.clone(),
@@ -331,15 +415,13 @@ impl<E: Engine> Verify<E> {
         Ok(())
     }
 
-    async fn drop_if_stale(
-        &self,
-        table: &Table,
-        index: &IndexDefinition,
-        at: &ItemKey,
-        entry: Bytes,
-    ) -> Result<()> {
+    async fn drop_if_stale(&self, table: &Table, index: &IndexDefinition, at: &ItemKey, entry: Bytes) -> Result<()> {
         let is_of = |item: Option<&Bytes>| -> Result<bool> {
-            let Some(item) = item.map(|value| Record::read(value)).transpose()?.and_then(|record| record.item) else {
+            let Some(item) = item
+                .map(|value| Record::read(value))
+                .transpose()?
+                .and_then(|record| record.item)
+            else {
                 return Ok(false);
             };
             let item = StoredItem::new(item).decode()?;
@@ -418,7 +500,13 @@ impl<E: Engine> Verify<E> {
             let (from, to) = whole_space(space);
             distrust.remove_rows(&from, &to);
         }
-        let owned = [space::ITEM, space::GLOBAL, space::CONFLICT, space::CURSOR, space::EXPIRY];
+        let owned = [
+            space::ITEM,
+            space::GLOBAL,
+            space::CONFLICT,
+            space::CURSOR,
+            space::EXPIRY,
+        ];
         for space in owned.into_iter().chain(space::LOCAL..=u8::MAX) {
             for owner in &owners {
                 let (from, to) = keys::owner_range(space, *owner, 0, u64::MAX);
@@ -442,15 +530,22 @@ impl<E: Engine> Verify<E> {
             }
             since.get_or_insert(now).saturating_add(TOKENS_KEPT_MS)
         };
-        if now >= until { self.trust(&tokens).await } else { Ok(()) }
+        if now >= until {
+            self.trust(&tokens).await
+        } else {
+            Ok(())
+        }
     }
 
-    /// Has all regions verified that may lack what this replica's logs told; and tells who else follows them.
+    /// Has all regions verified that may lack what this replica's logs told. Who ships logs to an archive sees the gap by itself.
     async fn mend_records(&self, tables: &[Arc<Table>], distrust: &Distrust, losses: u64) -> Result<()> {
         let mut all = true;
         for table in tables {
             let logs = self.local.logs_of(table);
-            let mut lacking = logs.iter().filter(|info| distrust.may_lack(LogId(info.log.0))).peekable();
+            let mut lacking = logs
+                .iter()
+                .filter(|info| distrust.may_lack(LogId(info.log.0)))
+                .peekable();
             if lacking.peek().is_none() {
                 continue;
             }
@@ -471,14 +566,17 @@ impl<E: Engine> Verify<E> {
             return Ok(());
         }
         for table in tables {
-            let lacking = self.local.logs_of(table).into_iter().filter(|info| distrust.may_lack(LogId(info.log.0)));
+            let lacking = self
+                .local
+                .logs_of(table)
+                .into_iter()
+                .filter(|info| distrust.may_lack(LogId(info.log.0)));
             for info in lacking {
                 tracing::error!(
                     table = super::shown_name(table),
                     log = info.log.0,
                     "a change log has lost records: streams, sinks and triggers that had not read them do not get them"
                 );
-                self.logs.tell_of_loss(table, info.log);
             }
         }
         if self.local.store().distrusted().losses() == losses {
@@ -534,7 +632,11 @@ fn whole_page(from: Bytes, to: Bytes) -> Scan {
 fn stretch_of(table: u64, (from, to): &Range) -> Stretch {
     let mark = |key: &[u8]| CopyMark(keys::route_of(key), Bytes::copy_from_slice(keys::rest_of(key)));
     // Behind a key that is less than the first of the range; rows of the range are greater than it.
-    let before = if from.len() > KEY_HEAD { &from[..from.len() - 1] } else { &from[..] };
+    let before = if from.len() > KEY_HEAD {
+        &from[..from.len() - 1]
+    } else {
+        &from[..]
+    };
     Stretch {
         after: Some(mark(before)),
         until: (keys::owner_of(to) == table).then(|| mark(to)),

@@ -269,7 +269,9 @@ impl<E: Engine> Verify<E> {
         stretch: &Stretch,
         horizons: Horizons,
     ) -> Result<Listing> {
-        let (rows, more) = self.held_rows(table, kind, stretch, LIST_ROWS_MAX, horizons, Side::Answers).await?;
+        let (rows, more) = self
+            .held_rows(table, kind, stretch, LIST_ROWS_MAX, horizons, Side::Answers)
+            .await?;
         let until = if more {
             rows.last().map(|(mark, _)| mark.0)
         } else {

@@ -205,7 +205,14 @@ impl<E: Engine> Writes<E> {
     /// The stored size, or the measured one where none is stored. No commit of the collection is under way.
     async fn stored_size(&self, indexes: &[IndexDefinition], of: &Collection) -> Result<i64> {
         // Of what was lost, it is measured.
-        let stored = self.local.store().get_held(&[of.key()]).await?.into_iter().flatten().next();
+        let stored = self
+            .local
+            .store()
+            .get_held(&[of.key()])
+            .await?
+            .into_iter()
+            .flatten()
+            .next();
         if let Some(size) = stored.and_then(|bytes| bytes.as_ref().try_into().ok()) {
             return Ok(i64::from_be_bytes(size));
         }

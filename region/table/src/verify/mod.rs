@@ -11,12 +11,14 @@
 //! lacks something.
 
 mod collect;
+mod derived;
 mod heal;
 pub(crate) mod mend;
+mod pacer;
 mod report;
 mod rows;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_replicator_core::{
     Hlc, HostError, Millis, Peer, ReplicaId, TableId,
@@ -24,7 +26,6 @@ use geodynamo_replicator_core::{
 };
 use geodynamo_storage::Engine;
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -42,6 +43,7 @@ use crate::{
     write::Writes,
 };
 
+use self::pacer::Pacer;
 pub use self::{
     collect::Remains,
     mend::Unmended,
@@ -52,8 +54,6 @@ pub use self::{
 const AGAIN_MS: Millis = 10_000;
 /// The most rows that were healed and are told of, for each table and peer.
 const HEALED_SHOWN_MAX: usize = 32;
-/// Waits shorter than this are not waited for.
-const PACE_LEAST: Duration = Duration::from_millis(5);
 
 /// The verifications of a region.
 #[derive(Debug)]
@@ -104,10 +104,7 @@ impl Verifications {
             collected: Mutex::default(),
             mends: Mutex::default(),
             tokens_lost: Mutex::default(),
-            pacer: Pacer {
-                bytes_per_second: options.bytes_per_second.max(1),
-                next: Mutex::new(None),
-            },
+            pacer: Pacer::new(options.bytes_per_second),
         }
     }
 
@@ -587,31 +584,5 @@ fn shown_name(table: &Table) -> String {
         id if id == SystemTable::Access as u64 => "(access)".into(),
         id if is_system(id) => format!("(system {id})"),
         _ => table.name().to_owned(),
-    }
-}
-
-/// Holds reading to a rate.
-#[derive(Debug)]
-struct Pacer {
-    bytes_per_second: u64,
-    /// When what was read so far will have been paid for.
-    next: Mutex<Option<Instant>>,
-}
-
-impl Pacer {
-    async fn pace(&self, bytes: usize) {
-        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        let now = Instant::now();
-        let until = {
-            let mut next = self.next.lock();
-            let until = next.map_or(now, |next| next.max(now)) + cost;
-            *next = Some(until);
-            until
-        };
-        if until > now + PACE_LEAST {
-            sleep_until(until).await;
-        } else {
-            tokio::task::yield_now().await;
-        }
     }
 }

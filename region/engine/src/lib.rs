@@ -5,15 +5,15 @@
 //! them. What one engine alone can do is asked of that engine: [`RegionEngine::rocks`],
 //! [`RegionEngine::cassandra`], [`RegionEngine::reader`].
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::Either;
 use geodynamo_cassandra::{CassandraEngine, CassandraReader, CassandraSnapshot};
 use geodynamo_rocks::{RocksEngine, RocksSnapshot};
 use geodynamo_storage::{
-    Commit, Engine, Group, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
-    StorageError,
+    Commit, Distrusted, Engine, Group, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot,
+    StorageClass, StorageError,
 };
 use tokio::sync::watch;
 
@@ -192,6 +192,27 @@ impl Engine for RegionEngine {
             Self::Rocks(engine) => engine.classes(),
             Self::Cassandra(engine) => engine.classes(),
             Self::Reader(engine) => engine.classes(),
+        }
+    }
+
+    fn distrusted(&self) -> Arc<Distrusted> {
+        match self {
+            Self::Rocks(engine) => engine.distrusted(),
+            Self::Cassandra(engine) => engine.distrusted(),
+        }
+    }
+
+    fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        match self {
+            Self::Rocks(engine) => Either::Left(engine.trust_rows(from, to)),
+            Self::Cassandra(engine) => Either::Right(engine.trust_rows(from, to)),
+        }
+    }
+
+    fn trust_records(&self) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        match self {
+            Self::Rocks(engine) => Either::Left(engine.trust_records()),
+            Self::Cassandra(engine) => Either::Right(engine.trust_records()),
         }
     }
 

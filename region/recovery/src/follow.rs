@@ -190,7 +190,7 @@ impl<E: Engine> Recoveries<E> {
     }
 
     /// The tables that are to be followed; forgets the others.
-    fn followed(&self) -> Vec<(Arc<Follower>, Arc<Table>)> {
+    pub(crate) fn followed(&self) -> Vec<(Arc<Follower>, Arc<Table>)> {
         let tables = self.tables.local().tables_with_point_in_time();
         let now = self.tables.now_ms();
         let mut followers = self.followers.lock();
@@ -210,7 +210,7 @@ impl<E: Engine> Recoveries<E> {
     }
 
     /// Ships what a table has; gives whether a base is due, which is begun by whoever gets a yes.
-    async fn ship_table(&self, follower: &Follower, table: &Arc<Table>) -> Result<bool> {
+    pub(crate) async fn ship_table(&self, follower: &Follower, table: &Arc<Table>) -> Result<bool> {
         let mut state = follower.state.lock().await;
         let shipped = self.try_ship(follower, table, &mut state).await;
         match &shipped {
@@ -422,7 +422,7 @@ impl<E: Engine> Recoveries<E> {
     }
 
     /// Writes a base of a table into its chain.
-    async fn make_base(&self, follower: &Follower, table: &Arc<Table>) -> Result<()> {
+    pub(crate) async fn make_base(&self, follower: &Follower, table: &Arc<Table>) -> Result<()> {
         let dir = match &mut follower.state.lock().await.chain {
             Some(chain) => {
                 chain.log_bytes = 0;

@@ -41,6 +41,7 @@ mod copies;
 mod error;
 mod follow;
 mod layout;
+mod mend;
 mod options;
 mod registers;
 mod replay;

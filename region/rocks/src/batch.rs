@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 use bytes::Bytes;
-use geodynamo_storage::{Commit, LogId, Position, Precondition, Prefix, StorageClass, StorageError, Write};
+use geodynamo_storage::{Commit, Distrust, LogId, Position, Precondition, Prefix, StorageClass, StorageError, Write};
 use rocksdb::{ColumnFamily, WriteBatch};
 
 use crate::{
@@ -11,6 +11,8 @@ use crate::{
     layout::{self, LOG, META},
     mover::Step,
     overlay::Overlay,
+    quarantine::note_distrust,
+    queue::Trusted,
     queue::{Job, Waiting},
     row_cache::{Found, RowCache},
     segments::Segments,
@@ -63,14 +65,14 @@ impl<'a> Batch<'a> {
     ) -> Result<Self, StorageError> {
         let size = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => waiting.bytes + FRAMING_BYTES * (commit.writes.len() + 2 * commit.appends.len()),
-            Job::Trim(..) | Job::Place(..) => 4 * FRAMING_BYTES,
+            Job::Trim(..) | Job::Place(..) | Job::Trust(_) => 4 * FRAMING_BYTES,
             Job::Move(step) => 2 * step.bytes(),
         };
         // Who wants to know what the batch has done to keys so far.
         let conditional = |waiting: &Waiting| match &waiting.job {
             Job::Commit(commit) => !commit.preconditions.is_empty(),
             Job::Move(_) => true,
-            Job::Trim(..) | Job::Place(..) => false,
+            Job::Trim(..) | Job::Place(..) | Job::Trust(_) => false,
         };
         Ok(Self {
             store,
@@ -174,6 +176,17 @@ impl<'a> Batch<'a> {
         if let Some(place) = staged.choose(prefix, class) {
             self.keep_place(prefix, &place);
         }
+        Ok(Vec::new())
+    }
+
+    /// Takes what can be trusted again out of what is not vouched for: `now`, as of the jobs before.
+    pub(crate) fn trust(&mut self, trusted: &Trusted, now: &mut Distrust) -> Result<Vec<Position>, StorageError> {
+        let before = now.clone();
+        match trusted {
+            Trusted::Rows(from, to) => now.remove_rows(from, to),
+            Trusted::Records => now.remove_records(),
+        }
+        note_distrust(self.store, &before, now, &mut self.batch)?;
         Ok(Vec::new())
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use geodynamo_storage::{Health, LogId, Position, StorageError, Write};
+use geodynamo_storage::{Distrust, Distrusted, Health, LogId, Position, StorageError, Write};
 use tokio::sync::watch;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     classes::{Classes, Placement},
     holder::Holder,
     metrics::Counters,
+    quarantine::Suspects,
     queue::{Job, Queue, Waiting},
     recovery::Care,
     row_cache::RowCache,
@@ -43,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) placing: parking_lot::Mutex<()>,
     /// Rows read lately.
     pub(crate) rows: RowCache,
+    /// What was in damaged files, and is not mended.
+    pub(crate) distrusted: Arc<Distrusted>,
+    /// Files that were found damaged.
+    pub(crate) suspects: Suspects,
     /// The logs' newest durable records.
     pub(crate) tail: Tail,
     /// Changes when appends have become durable.
@@ -61,6 +66,8 @@ impl Shared {
             placing: parking_lot::Mutex::default(),
             holder: Holder::new(store),
             rows: RowCache::new(row_cache_bytes),
+            distrusted: Arc::default(),
+            suspects: Suspects::default(),
             queue: Queue::default(),
             counters: Counters::default(),
             tail: Tail::default(),
@@ -69,6 +76,14 @@ impl Shared {
             ended: watch::Sender::new(None),
             open: AtomicBool::new(true),
         }
+    }
+
+    /// Counts a read if it failed, and notes a damaged file if that was why.
+    pub(crate) fn counted<T>(&self, read: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(StorageError::Io(text)) = &read {
+            self.suspects.hear(text);
+        }
+        self.counters.counted(read)
     }
 
     /// An error if the engine is closed.
@@ -109,9 +124,12 @@ impl Committer {
     /// Opens a store, and what is to write it.
     pub(crate) fn open(path: &Path, options: RocksOptions) -> Result<(Arc<Shared>, Self), StorageError> {
         let care = Care::new(path, &options);
-        let store = Arc::new(Store::open(path, &options, true)?);
+        let store = Arc::new(Store::open(path, &options, true, true)?);
         let segments = Segments::open(&store, options.turn_bytes())?;
         let shared = Arc::new(Shared::new(store.clone(), store.placement()?, options.row_cache_bytes));
+        let (distrust, files) = store.distrust()?;
+        shared.distrusted.change(distrust);
+        files.into_iter().for_each(|file| shared.suspects.add_number(file));
         let mut committer = Self {
             shared: shared.clone(),
             options,
@@ -191,12 +209,15 @@ impl Committer {
         let mut batch = Batch::new(&store, &placement, &shared.rows, &mut self.segments, jobs)?;
         let mut answers = Vec::with_capacity(jobs.len());
         let mut refused = 0;
+        let trusts = jobs.iter().any(|waiting| matches!(waiting.job, Job::Trust(_)));
+        let mut distrust = trusts.then(|| Distrust::clone(&shared.distrusted.now()));
         for Waiting { job, .. } in jobs {
             let answer = match job {
                 Job::Commit(commit) => batch.commit(commit, &mut self.logs),
                 Job::Trim(log, up_to) => batch.trim(*log, *up_to, &mut self.logs),
                 Job::Place(prefix, class) => batch.place(*prefix, *class),
                 Job::Move(step) => batch.step(step),
+                Job::Trust(trusted) => batch.trust(trusted, distrust.get_or_insert_default()),
             };
             refused += u64::from(matches!(answer, Err(StorageError::Precondition(_))));
             answers.push(answer);
@@ -224,6 +245,9 @@ impl Committer {
             }
             shared.counters.wrote(commits, bytes, begun.elapsed());
             shared.rows.end(writes(jobs, &answers));
+        }
+        if let Some(distrust) = distrust {
+            shared.distrusted.change(distrust);
         }
         if let Some(placement) = staged {
             // Before anything is written by it.

@@ -39,8 +39,8 @@ use std::{future::Future, path::Path, sync::Arc, thread::JoinHandle, time::Insta
 
 use bytes::Bytes;
 use geodynamo_storage::{
-    Commit, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass, StorageError,
-    effort,
+    Commit, Distrusted, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, StorageClass,
+    StorageError, effort,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -60,6 +60,7 @@ mod metrics;
 mod mover;
 mod options;
 mod overlay;
+mod quarantine;
 mod queue;
 mod recovery;
 mod row_cache;
@@ -84,7 +85,7 @@ pub use upkeep::{Damaged, ScrubPlace, Scrubbed};
 use classes::{Placement, Spot};
 use committer::{Committer, Shared};
 use lock::Lock;
-use queue::{Answer, Job};
+use queue::{Answer, Job, Trusted};
 use row_cache::Found;
 use store::Store;
 
@@ -147,6 +148,9 @@ impl RocksEngine {
         metrics.row_cache_hits = rows.hits;
         metrics.row_cache_misses = rows.misses;
         metrics.row_cache_bytes = rows.bytes as u64;
+        (metrics.quarantined_files, metrics.suspect_files) = self.shared.suspects.counts();
+        let distrust = self.shared.distrusted.now();
+        metrics.distrusted_ranges = (distrust.rows().count() + distrust.records().count()) as u64;
         metrics
     }
 
@@ -242,7 +246,7 @@ impl RocksEngine {
             self.shared.check_open()?;
             let store = self.shared.holder.store().await?;
             let placement = self.shared.classes.load();
-            let found = self.shared.counters.counted(read(&store, &placement));
+            let found = self.shared.counted(read(&store, &placement));
             if self.shared.classes.is_current(&placement) {
                 return found;
             }
@@ -253,7 +257,12 @@ impl RocksEngine {
     async fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StorageError>) -> Result<T, StorageError> {
         self.shared.check_open()?;
         let store = self.shared.holder.store().await?;
-        self.shared.counters.counted(read(&store))
+        self.shared.counted(read(&store))
+    }
+
+    fn trust(&self, trusted: Trusted) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        let answer = self.hand_over(Job::Trust(trusted));
+        async move { answer?.await.unwrap_or(Err(StorageError::Closed)).map(drop) }
     }
 }
 
@@ -357,6 +366,18 @@ impl Engine for RocksEngine {
 
     fn classes(&self) -> Vec<(Prefix, StorageClass)> {
         self.shared.classes.load().classes()
+    }
+
+    fn distrusted(&self) -> Arc<Distrusted> {
+        self.shared.distrusted.clone()
+    }
+
+    fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        self.trust(Trusted::Rows(from, to))
+    }
+
+    fn trust_records(&self) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        self.trust(Trusted::Records)
     }
 
     fn ingest(&self) -> IngestDoor {

@@ -66,6 +66,12 @@ pub struct RocksMetrics {
     pub reads_failed: u64,
     /// Bytes kept in reserve for a full disk.
     pub reserve_bytes: u64,
+    /// Damaged files that were taken out of use.
+    pub quarantined_files: u64,
+    /// Damaged files that were not, yet or for good.
+    pub suspect_files: u64,
+    /// Ranges of rows and of log records that were in such a file and are not mended.
+    pub distrusted_ranges: u64,
 }
 
 /// The counters behind [`RocksMetrics`]. One thread counts, any may read.

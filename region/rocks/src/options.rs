@@ -176,13 +176,19 @@ impl RocksOptions {
         &self,
         path: &Path,
         cache: &Cache,
+        compacts: bool,
     ) -> Result<Vec<ColumnFamilyDescriptor>, StorageError> {
-        Ok(vec![
-            ColumnFamilyDescriptor::new(META, self.meta(cache)),
-            ColumnFamilyDescriptor::new(DATA, self.data(cache)),
-            ColumnFamilyDescriptor::new(COLD, self.cold(path, cache)?),
-            ColumnFamilyDescriptor::new(LOG, self.log(cache)),
-        ])
+        let families = [
+            (META, self.meta(cache)),
+            (DATA, self.data(cache)),
+            (COLD, self.cold(path, cache)?),
+            (LOG, self.log(cache)),
+        ];
+        let described = families.map(|(name, mut options)| {
+            options.set_disable_auto_compactions(!compacts);
+            ColumnFamilyDescriptor::new(name, options)
+        });
+        Ok(described.into())
     }
 
     /// For who writes table files of a family beside the store.

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use geodynamo_storage::{Commit, LogId, Position, Prefix, StorageClass, StorageError, Trouble};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -40,6 +41,17 @@ pub(crate) enum Job {
     Place(Prefix, StorageClass),
     /// A step of a move from one class to another.
     Move(Step),
+    /// What was not vouched for is as it should be.
+    Trust(Trusted),
+}
+
+/// What can be trusted again.
+#[derive(Clone, Debug)]
+pub(crate) enum Trusted {
+    /// The rows of a range, `[from, to)`.
+    Rows(Bytes, Bytes),
+    /// All records of logs that are there.
+    Records,
 }
 
 impl Job {
@@ -48,7 +60,7 @@ impl Job {
         match self {
             Self::Commit(commit) => commit.makes_room,
             Self::Trim(..) => true,
-            Self::Place(..) | Self::Move(_) => false,
+            Self::Place(..) | Self::Move(_) | Self::Trust(_) => false,
         }
     }
 }
@@ -110,7 +122,7 @@ impl Queue {
         let bytes = match &job {
             Job::Commit(commit) => commit.bytes(),
             Job::Move(step) => step.bytes(),
-            Job::Trim(..) | Job::Place(..) => 0,
+            Job::Trim(..) | Job::Place(..) | Job::Trust(_) => 0,
         };
         let (done, answer) = oneshot::channel();
         let mut state = self.state.lock();

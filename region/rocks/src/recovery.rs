@@ -184,6 +184,7 @@ impl Committer {
     /// RocksDB has failed to write: from now on writes are refused. Gives why.
     pub(crate) fn fall(&mut self, error: &StorageError) -> Trouble {
         let text = error.to_string();
+        self.shared.suspects.hear(&text);
         let mut trouble = trouble::of(&text);
         if trouble == Trouble::WritesFail && self.care.too_often() {
             trouble = Trouble::Broken;
@@ -245,7 +246,7 @@ impl Committer {
             None => self.look_out(),
             Some((Trouble::NoRoom, _)) => self.look_for_room(),
             Some((Trouble::ReadOnly | Trouble::WritesFail, _)) => self.try_disk(),
-            Some((Trouble::Broken, _)) => {}
+            Some((Trouble::Broken, _)) => self.quarantine_suspects(),
         }
         self.care.looked = Instant::now();
         self.care.written = 0;
@@ -257,6 +258,7 @@ impl Committer {
         if !self.still_writes() {
             return;
         }
+        self.quarantine_suspects();
         let free = self.care.free_bytes();
         if free < ROOM_MIN_BYTES {
             let text = format!("{}: {free} bytes are left", self.care.path.display());
@@ -359,7 +361,7 @@ impl Committer {
 
     /// Opens the store anew, for writing if that can be done; true if so.
     fn open_anew(&mut self) -> bool {
-        let opened = self.try_open_anew();
+        let opened = self.try_open_anew(true, || Ok(()));
         if let Err(error) = &opened {
             let text = error.to_string();
             self.care.retry_later();
@@ -368,7 +370,35 @@ impl Committer {
         opened.is_ok()
     }
 
-    fn try_open_anew(&mut self) -> Result<(), StorageError> {
+    /// Closes the store, has something done, and opens it. Compactions run by themselves only if `compacts`.
+    pub(crate) fn open_again(
+        &mut self,
+        compacts: bool,
+        between: impl FnOnce() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        // Read anew: logs' records go to other segments from here on.
+        self.logs.clear();
+        let opened = self.try_open_anew(compacts, between);
+        match &opened {
+            Ok(()) => self.recovered(),
+            Err(error) if self.care.is_broken => {
+                self.fall(&error.clone());
+            }
+            Err(_) => {}
+        }
+        opened
+    }
+
+    /// The store's directory.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.care.path.clone()
+    }
+
+    fn try_open_anew(
+        &mut self,
+        compacts: bool,
+        between: impl FnOnce() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
         let path = self.care.path.clone();
         let io = |error: std::io::Error| StorageError::Io(error.to_string().into());
         if let Some(compaction) = self.care.compaction.take() {
@@ -387,6 +417,8 @@ impl Committer {
             self.store = Some(own);
             return Err(StorageError::Io("somebody goes on reading the store".into()));
         }
+        // Until it is open again.
+        self.care.is_broken = true;
         if let Some((log, at)) = cut {
             tracing::info!(log = %log.display(), at, "a batch whose write failed was cut off the WAL");
             // Closing it gave it its length back, without its content: RocksDB would pass over that, too.
@@ -395,8 +427,9 @@ impl Committer {
                 .open(&log)
                 .and_then(|log| log.set_len(at));
         }
-        match self.open_to_write(&path) {
-            Ok(()) => Ok(()),
+        let done = between();
+        match self.open_to_write(&path, compacts) {
+            Ok(()) => done,
             Err(error) => {
                 match Store::open_to_read(&path, &self.options) {
                     Ok(store) => self.put(Arc::new(store)),
@@ -407,9 +440,9 @@ impl Committer {
         }
     }
 
-    fn open_to_write(&mut self, path: &Path) -> Result<(), StorageError> {
+    fn open_to_write(&mut self, path: &Path, compacts: bool) -> Result<(), StorageError> {
         // Should the disk be gone, with an empty folder in its place, nothing is made there.
-        let store = Arc::new(Store::open(path, &self.options, false)?);
+        let store = Arc::new(Store::open(path, &self.options, false, compacts)?);
         if store.published() < self.care.published {
             return Err(StorageError::Io("Corruption: the newest writes are gone".into()));
         }

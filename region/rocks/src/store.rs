@@ -74,14 +74,15 @@ impl fmt::Debug for Store {
 impl Store {
     /// Opens the store for reading and writing. What was in the WAL is in tables when this returns, written and synced anew.
     /// A new one is made only if that is wanted.
-    pub(crate) fn open(path: &Path, options: &RocksOptions, make: bool) -> Result<Self, StorageError> {
+    /// Compactions run by themselves only if `compacts`.
+    pub(crate) fn open(path: &Path, options: &RocksOptions, make: bool, compacts: bool) -> Result<Self, StorageError> {
         check_seal(path, options)?;
         if options.sync {
             check_logs(path, options)?;
         }
         let (mut database, cache) = options.database();
         database.create_if_missing(make);
-        let families = options.column_families(path, &cache)?;
+        let families = options.column_families(path, &cache, compacts)?;
         let db = DB::open_cf_descriptors(&database, path, families).map_err(failed)?;
         let store = Self::of(db, cache, options);
         store.check_format(options.sync)?;
@@ -95,7 +96,10 @@ impl Store {
         // One that an older release wrote lacks a family, and nothing makes it here.
         let there = DB::list_cf(&database, path).map_err(failed)?;
         let is_there = |family: &ColumnFamilyDescriptor| there.iter().any(|name| name == family.name());
-        let families = options.column_families(path, &cache)?.into_iter().filter(is_there);
+        let families = options
+            .column_families(path, &cache, true)?
+            .into_iter()
+            .filter(is_there);
         let db = DB::open_cf_descriptors_read_only(&database, path, families, false).map_err(failed)?;
         Ok(Self::of(db, cache, options))
     }

@@ -15,6 +15,7 @@ use crate::layout::{COLD, DATA, FORMAT_KEY, LOG, META};
 
 mod classes;
 mod logs;
+mod quarantine;
 mod sealed;
 mod upkeep;
 

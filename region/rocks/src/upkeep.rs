@@ -8,6 +8,7 @@ use crate::{
     RocksEngine,
     classes::Family,
     layout::{LOG, META},
+    quarantine::{Suspects, file_in},
     rows::{failed, just_behind},
     store::Store,
 };
@@ -56,7 +57,7 @@ impl RocksEngine {
         let reading = tokio::task::spawn_blocking(move || {
             shared.check_open()?;
             let store = shared.holder.now().ok_or(StorageError::Closed)?;
-            store.scrub(from, bytes_max)
+            store.scrub(from, bytes_max, &shared.suspects)
         });
         let (next, scrubbed) = reading.await.unwrap_or(Err(StorageError::Closed))?;
         *place = next;
@@ -79,7 +80,12 @@ impl RocksEngine {
 }
 
 impl Store {
-    fn scrub(&self, mut place: ScrubPlace, bytes_max: u64) -> Result<(ScrubPlace, Scrubbed), StorageError> {
+    fn scrub(
+        &self,
+        mut place: ScrubPlace,
+        bytes_max: u64,
+        suspects: &Suspects,
+    ) -> Result<(ScrubPlace, Scrubbed), StorageError> {
         let mut scrubbed = Scrubbed::default();
         let Some(name) = FAMILIES.get(place.family) else {
             return Ok((ScrubPlace::default(), Scrubbed { done: true, ..scrubbed }));
@@ -101,10 +107,8 @@ impl Store {
         }
         if let Err(error) = rows.status() {
             let text = error.into_string();
-            let file = text
-                .split(|c: char| !c.is_alphanumeric() && c != '.')
-                .find(|word| word.ends_with(".sst"));
-            let file = file.map(str::to_owned);
+            suspects.hear(&text);
+            let file = file_in(&text).map(str::to_owned);
             let behind = self.behind(name, file.as_deref(), &place.from);
             scrubbed.damage = Some(Damaged { file, text });
             // If nobody can tell where to go on, the next family is next.

@@ -385,7 +385,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
     fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError> {
         let reports = self.tables.verify().verify_report(table);
         reports
-            .map(|reports| verify::reports_json(&reports))
+            .map(|reports| verify::with_unmended(verify::reports_json(&reports), &self.tables.verify().unmended()))
             .map_err(|error| admin_error(error, table.unwrap_or_default()))
     }
 

@@ -223,7 +223,8 @@ impl Region {
         let collector = SinkCollector(sinks.clone());
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let iam = access::start(config, &tables, sealing.as_ref(), stop.clone()).await?;
-        let scrub = Scrub::start(&tables, config.storage.scrub_mb_per_second.get() << 20, stop.clone());
+        let rate = config.storage.scrub_mb_per_second.get() << 20;
+        let scrub = Scrub::start(&tables, recoveries.clone(), rate, stop.clone());
         registry.register(|registry| registry.register_collector(Box::new(ScrubCollector(scrub))));
         let keys = sealing
             .as_ref()

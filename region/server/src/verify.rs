@@ -7,7 +7,7 @@ use std::{
 };
 
 use geodynamo_command::OutputForm;
-use geodynamo_table::{HealReason, HealedRow, PairReport, Proof, TableReport, stream_label};
+use geodynamo_table::{HealReason, HealedRow, PairReport, Proof, TableReport, Unmended, stream_label};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -30,6 +30,13 @@ pub(crate) fn reports_json(reports: &[TableReport]) -> Value {
         json!({ "table": report.table, "peers": peers })
     };
     json!({ "tables": reports.iter().map(table).collect::<Vec<_>>() })
+}
+
+/// The same, with what was in damaged files and is not mended.
+pub(crate) fn with_unmended(mut reports: Value, unmended: &[Unmended]) -> Value {
+    let damage = |of: &Unmended| json!({ "table": of.table, "ranges": of.ranges, "mended_from": of.peers });
+    reports["unmended"] = unmended.iter().map(damage).collect();
+    reports
 }
 
 fn pair_json(partitions: u16, pair: &PairReport) -> Value {
@@ -99,6 +106,10 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Done {
     } else {
         print(&mut out, &report)?;
     }
+    let lost = report["unmended"].as_array().map_or(0, Vec::len);
+    if lost > 0 && !arguments.report {
+        return Err(format!("rows of {lost} tables were in damaged files, and are not mended").into());
+    }
     let open = pairs(&report).filter(|(_, _, pair)| !is_proven(pair)).count();
     if open == 0 || arguments.report {
         return Ok(());
@@ -145,6 +156,24 @@ fn is_proven(pair: &Value) -> bool {
 }
 
 fn print(out: &mut impl io::Write, report: &Value) -> io::Result<()> {
+    for unmended in report["unmended"].as_array().into_iter().flatten() {
+        let peers: Vec<&str> = unmended["mended_from"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let from = match peers.is_empty() {
+            true => "no other region has the table".to_owned(),
+            false => format!("being mended from {}", peers.join(", ")),
+        };
+        let table = unmended["table"].as_str().unwrap_or("?");
+        writeln!(
+            out,
+            "{table}  damaged: {} ranges of rows are lost here, {from}",
+            unmended["ranges"]
+        )?;
+    }
     if pairs(report).next().is_none() {
         return writeln!(out, "no other region has any of it");
     }

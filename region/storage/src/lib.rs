@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 mod class;
 pub mod conformance;
+mod distrust;
 pub mod effort;
 mod health;
 mod ingest;
@@ -26,6 +27,7 @@ mod memory;
 mod unfinished;
 
 pub use class::{Prefix, StorageClass};
+pub use distrust::{Distrust, Distrusted, Doubt, RecordPlace};
 pub use health::{Health, Trouble};
 pub use ingest::{Ingest, IngestDoor, LANES, Row, SortedFiles, SortedRows, Sorter};
 pub use memory::{MemoryEngine, MemorySnapshot, Spanning};
@@ -186,6 +188,9 @@ pub enum StorageError {
     /// nothing of it will be; but if the process ends before the engine has recovered, the next start may find it whole.
     #[error("the store takes no writes: {0}")]
     Unwritable(Trouble),
+    /// A file that held what was asked for was damaged: what is there may be less than was acknowledged.
+    #[error("what was asked for was in a damaged file, and is not mended yet")]
+    Distrusted,
     /// What was asked for is sealed under a key that is away.
     #[error("the key is away")]
     KeyAway,
@@ -286,6 +291,22 @@ pub trait Engine: Send + Sync + 'static {
     /// The prefixes that are not kept as [`StorageClass::Standard`], as they were chosen.
     fn classes(&self) -> Vec<(Prefix, StorageClass)> {
         Vec::new()
+    }
+
+    /// What the engine does not vouch for, because a file that held it was damaged. None for an engine that cannot tell.
+    fn distrusted(&self) -> Arc<Distrusted> {
+        Arc::default()
+    }
+
+    /// A range of keys, `[from, to)`, is as it should be again. Resolves when that is durable.
+    fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<Self> {
+        let _ = (from, to);
+        std::future::ready(Ok(()))
+    }
+
+    /// Whoever follows change logs has been told of the records that are gone. Resolves when that is durable.
+    fn trust_records(&self) -> impl Future<Output = Result<(), StorageError>> + Send + use<Self> {
+        std::future::ready(Ok(()))
     }
 
     /// Taking in many sorted rows at once, where the engine can do that.

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Commit, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
-    StorageError, Trouble,
+    Commit, Distrust, Distrusted, Engine, Health, IngestDoor, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot,
+    StorageClass, StorageError, Trouble,
 };
 
 mod loads;
@@ -51,6 +51,7 @@ pub struct MemoryEngine {
     health: watch::Sender<Health>,
     /// Kept, and of no effect: in memory there is but one way to keep rows.
     classes: Mutex<BTreeMap<Prefix, StorageClass>>,
+    distrusted: Arc<Distrusted>,
 }
 
 #[derive(Debug)]
@@ -122,6 +123,7 @@ impl MemoryEngine {
             inner.durable.clone(),
         );
         after.loads = self.loads.after_crash();
+        after.distrusted = Arc::clone(&self.distrusted);
         after
     }
 
@@ -147,6 +149,7 @@ impl MemoryEngine {
             activity: watch::Sender::new(0),
             health: watch::Sender::new(Health::Open),
             classes: Mutex::default(),
+            distrusted: Arc::default(),
         }
     }
 
@@ -287,6 +290,24 @@ impl Engine for MemoryEngine {
     }
 
     /// One that spans groups has it.
+    fn distrusted(&self) -> Arc<Distrusted> {
+        Arc::clone(&self.distrusted)
+    }
+
+    fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        let mut now = Distrust::clone(&self.distrusted.now());
+        now.remove_rows(&from, &to);
+        self.distrusted.change(now);
+        std::future::ready(Ok(()))
+    }
+
+    fn trust_records(&self) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
+        let mut now = Distrust::clone(&self.distrusted.now());
+        now.remove_records();
+        self.distrusted.change(now);
+        std::future::ready(Ok(()))
+    }
+
     fn ingest(&self) -> IngestDoor {
         self.spans_groups()
             .then(|| self.loads.door(Arc::clone(&self.inner), self.health.clone()))

@@ -103,7 +103,7 @@ pub use tables::{Counts, Tables};
 pub use time::TimeSource;
 pub use ttl::sweep::Swept;
 pub use ttl::{Expiry, TimeToLiveStatus};
-pub use verify::{HealReason, HealedRow, PairReport, Proof, Remains, TableReport, Verify, VerifyCounts};
+pub use verify::{HealReason, HealedRow, PairReport, Proof, Remains, TableReport, Unmended, Verify, VerifyCounts};
 pub use write::collections::COLLECTION_BYTES_MAX;
 pub use write::token::{ClientToken, TOKEN_VALID_MS};
 pub use write::transaction::{TRANSACTION_BYTES_MAX, TransactAction, TransactWrite, Transacted};

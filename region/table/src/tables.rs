@@ -30,7 +30,7 @@ use crate::{
     streams::{StreamStates, Streams},
     table::index_state::IndexStates,
     ttl::{Expiry, ExpiryState},
-    verify::{Verifications, Verify},
+    verify::{Verifications, Verify, mend},
     write::{Writes, transaction::Transactions},
 };
 
@@ -103,6 +103,7 @@ impl<E: Engine> Tables<E> {
     ) -> Result<Arc<Self>> {
         let engine = Arc::new(engine);
         let (verify, parking, now) = (options.verify, options.parking, options.time.now_ms());
+        mend::check_own(&engine.distrusted().now())?;
         let following = options.following;
         let system = local::load(&*engine, space::SYSTEM).await?;
         let local = Arc::new(Local::open(Arc::clone(&engine), options, &system).await?);

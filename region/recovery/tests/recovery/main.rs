@@ -4,6 +4,7 @@
 
 mod away;
 mod backups;
+mod mend;
 mod model;
 mod scrub;
 mod support;

@@ -6,8 +6,10 @@
 //! around safe code.
 
 use std::{
-    ffi::{c_char, c_void},
+    ffi::{CStr, CString, c_char, c_void},
     fmt::Display,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
     ptr, slice,
     sync::Arc,
 };
@@ -50,18 +52,81 @@ static CALLS: Calls = Calls {
 unsafe extern "C" {
     fn geodynamo_sealed_env(calls: *const Calls, seal: *mut c_void) -> *mut librocksdb_sys::rocksdb_env_t;
     fn geodynamo_header_bytes() -> usize;
+    fn geodynamo_drop_table(
+        path: *const c_char,
+        family: *const c_char,
+        second: *const c_char,
+        env: *mut librocksdb_sys::rocksdb_env_t,
+        number: u64,
+        error: *mut c_char,
+        error_bytes: usize,
+    ) -> bool;
 }
+
+/// Bytes of an error's text, with a zero at its end.
+const ERROR_BYTES: usize = 1024;
 
 /// An environment whose files are encrypted with keys of a keyring, and hold nothing else: a file that is not encrypted is
 /// taken for damaged. Background threads are the default environment's.
 pub fn sealed(keyring: Keyring) -> Env {
+    // SAFETY: what comes back is an `rocksdb_env_t` that nobody else has; `build.rs` has checked its layout.
+    unsafe { Env::from_raw(raw(keyring)) }
+}
+
+/// The same, as C++ has it; the caller's to free.
+fn raw(keyring: Keyring) -> *mut librocksdb_sys::rocksdb_env_t {
     // SAFETY: it takes nothing, and gives a constant.
     assert_eq!(unsafe { geodynamo_header_bytes() }, FILE_HEADER_BYTES);
     let seal = Arc::into_raw(Arc::new(keyring)).cast_mut().cast();
     // SAFETY: the table is static, and its functions have the types that `filesystem.cc` has of them. `seal` is taken over and
-    // given to `free_seal` once, when the file system is gone. What comes back is an `rocksdb_env_t` that nobody else has;
-    // `build.rs` has checked its layout.
-    unsafe { Env::from_raw(geodynamo_sealed_env(&CALLS, seal)) }
+    // given to `free_seal` once, when the file system is gone.
+    unsafe { geodynamo_sealed_env(&CALLS, seal) }
+}
+
+/// Takes a table file, by its number, out of a store that nobody has open: its manifest is written anew without it, and the
+/// next who opens the store removes the file. That is all: rows that it held are gone, and what it had overwritten or deleted is
+/// there again, unless something newer says otherwise. Nothing happens if the file is not part of the store.
+///
+/// `second` is a column family that has files in another folder, too, and that folder.
+///
+/// # Errors
+/// What RocksDB says, if the store's manifest cannot be read or written.
+pub fn drop_table(
+    path: &Path,
+    second: Option<(&str, &Path)>,
+    keyring: Option<Keyring>,
+    number: u64,
+) -> Result<(), String> {
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| error.to_string());
+    let path = text(path.as_os_str().as_bytes())?;
+    let (family, folder) = match second {
+        Some((family, folder)) => (text(family.as_bytes())?, Some(text(folder.as_os_str().as_bytes())?)),
+        None => (CString::default(), None),
+    };
+    let mut error = [0u8; ERROR_BYTES];
+    let env = keyring.map_or(ptr::null_mut(), raw);
+    // SAFETY: the texts end in a zero and outlive the call, as does `env`, which is null or an environment; `error` has as many
+    // bytes as is said.
+    let dropped = unsafe {
+        geodynamo_drop_table(
+            path.as_ptr(),
+            family.as_ptr(),
+            folder.as_ref().map_or(ptr::null(), |folder| folder.as_ptr()),
+            env,
+            number,
+            error.as_mut_ptr().cast(),
+            ERROR_BYTES,
+        )
+    };
+    if !env.is_null() {
+        // SAFETY: nobody else has it, and what used it has ended.
+        drop(unsafe { Env::from_raw(env) });
+    }
+    if dropped {
+        return Ok(());
+    }
+    let said = CStr::from_bytes_until_nul(&error).map_or_else(|_| "no text".into(), CStr::to_string_lossy);
+    Err(said.into_owned())
 }
 
 /// Writes an error's text where C++ wants it, with a zero behind it.

@@ -319,7 +319,13 @@ catalogue! {
     STORAGE_SCRUBBED_BYTES = Counter "storage_scrubbed_bytes" []
         "Bytes of rows that were read in the background, and are whole";
     STORAGE_SCRUBS = Counter "storage_scrubs" [] "How often all files were read so";
-    STORAGE_DAMAGED_FILES = Gauge "storage_damaged_files" [] "Files in which damage was found by that, and is still";
+    STORAGE_DAMAGED_FILES = Gauge "storage_damaged_files" [] "Damaged files that are in use still";
+    STORAGE_QUARANTINED_FILES = Counter "storage_quarantined_files" []
+        "Damaged files that were taken out of use; their other rows are kept";
+    STORAGE_UNMENDED_RANGES = Gauge "storage_unmended_ranges" []
+        "Ranges of rows or log records that were in such files and are not mended: requests for them are refused";
+    STORAGE_UNMENDABLE_TABLES = Gauge "storage_unmendable_tables" []
+        "Tables with such rows that neither another region nor the archive can give back";
     STORAGE_COMPACTION_PENDING_BYTES = Gauge "storage_compaction_pending_bytes" []
         "Bytes that compaction has to rewrite";
     STORAGE_WRITE_LIMIT = Gauge "storage_write_limit_bytes_per_second" []

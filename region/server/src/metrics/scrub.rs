@@ -13,10 +13,13 @@ pub(crate) struct ScrubCollector(pub(crate) Scrub);
 
 impl Collector for ScrubCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (bytes, passes, damaged) = self.0.status();
+        let status = self.0.status();
         let e = &mut encoder;
-        counter(e, &catalogue::STORAGE_SCRUBBED_BYTES, bytes)?;
-        counter(e, &catalogue::STORAGE_SCRUBS, passes)?;
-        gauge(e, &catalogue::STORAGE_DAMAGED_FILES, damaged)
+        counter(e, &catalogue::STORAGE_SCRUBBED_BYTES, status.bytes)?;
+        counter(e, &catalogue::STORAGE_SCRUBS, status.passes)?;
+        gauge(e, &catalogue::STORAGE_DAMAGED_FILES, status.damaged)?;
+        counter(e, &catalogue::STORAGE_QUARANTINED_FILES, status.quarantined)?;
+        gauge(e, &catalogue::STORAGE_UNMENDED_RANGES, status.unmended)?;
+        gauge(e, &catalogue::STORAGE_UNMENDABLE_TABLES, status.hopeless)
     }
 }

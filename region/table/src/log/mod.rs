@@ -119,7 +119,7 @@ impl<E: Engine> Logs<E> {
         let engine_keys = wanted.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut versions = Vec::with_capacity(wanted.len());
         let mut bytes = 0;
-        for found in self.local.store().get_each(&engine_keys).await? {
+        for found in self.local.store().get_held(&engine_keys).await? {
             bytes += found.as_ref().map_or(0, Bytes::len);
             let record = found.map(|bytes| Record::read(&bytes)).transpose()?;
             versions.push(record.map(Record::into_version));

@@ -140,6 +140,16 @@ impl<E: Engine> Merge<E> {
             .collect()
     }
 
+    /// Stores a table's cursors as they are in memory, where those that were stored may be lost.
+    pub(crate) async fn store_cursors_again(&self, table: u64) -> Result<()> {
+        let cursors = self.cursors.of_table(table);
+        let writes = cursors.iter().map(|(log, at)| write(log, *at)).collect();
+        for commit in self.local.splits(writes) {
+            self.local.store().commit(commit).await?;
+        }
+        Ok(())
+    }
+
     /// The cursor of a log as it is stored.
     pub(crate) async fn stored_cursor(&self, info: &LogInfo) -> Result<Position> {
         let key = keys::cursor(info.table.0, info.log.0);

@@ -380,7 +380,7 @@ impl<E: Engine> Merge<E> {
         let ats = ats.collect::<Result<Vec<_>>>()?;
         let place = |at: &ItemKey| keys::item(table.id(), at.route, &at.bytes);
         let engine_keys: Vec<_> = ats.iter().map(place).collect();
-        let found = self.local.store().get_each(&engine_keys).await?;
+        let found = self.local.store().get_held(&engine_keys).await?;
         let read = |found: Option<Bytes>| found.map(|bytes| Record::read(&bytes)).transpose();
         let held = ats
             .into_iter()
@@ -482,7 +482,7 @@ impl<E: Engine> Merge<E> {
     ) -> Result<()> {
         let table = merging.table;
         let key = keys::conflict(table.id(), at.route, &at.bytes, loser.stamp);
-        if !merging.recorded.insert(key.clone()) || self.local.store().get(&key).await?.is_some() {
+        if !merging.recorded.insert(key.clone()) || self.holds(&key).await? {
             return Ok(());
         }
         let body = Body::Conflict {
@@ -496,6 +496,12 @@ impl<E: Engine> Merge<E> {
             .append(table, at, record.stamp, record.past, origin, body, &mut merging.staged);
         merging.applied.conflicts += 1;
         Ok(())
+    }
+
+    /// Whether there is a row, as far as the engine can tell.
+    async fn holds(&self, key: &Bytes) -> Result<bool> {
+        let found = self.local.store().get_held(std::slice::from_ref(key)).await?;
+        Ok(found.into_iter().flatten().next().is_some())
     }
 
     /// After registers were merged, the tables they describe are made anew; of other system tables, whoever owns them is

@@ -60,10 +60,12 @@ impl<E: Engine> Progress<E> {
     pub(crate) async fn standing(&self, table: &Table) -> Result<Standing> {
         let stamp = self.mark(table).await?;
         let members = self.members(table);
+        // Who has acknowledged a log that has lost records need not have all that it told.
+        let is_whole = self.local.store().distrusted().now().is_empty();
         let (own, agreed) = {
             let mut all = self.local.standings().0.lock();
             let of = all.entry(table.id()).or_default();
-            if let Some(reached) = of.marks.reached(|log| self.logs.applied_everywhere(table, log)) {
+            if is_whole && let Some(reached) = of.marks.reached(|log| self.logs.applied_everywhere(table, log)) {
                 of.everywhere = of.everywhere.max(reached);
             }
             let own = Standing {
@@ -72,7 +74,9 @@ impl<E: Engine> Progress<E> {
                 settled: self.settled_to(table),
                 ..Standing::default()
             };
-            let agreed = members.map(|members| collect::agreed(of.standings(&members, &own)));
+            let agreed = members
+                .filter(|_| is_whole)
+                .map(|members| collect::agreed(of.standings(&members, &own)));
             (own, agreed.unwrap_or_default())
         };
         let kept = self

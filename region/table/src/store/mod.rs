@@ -4,6 +4,9 @@
 //! Sealed are the values of items, index entries and conflict records, and the records of change logs. Keys are not: their
 //! order is what makes queries. Nor is what waits for its time to be applied, which is there for seconds. All of it is
 //! encrypted in files besides, where files are.
+//!
+//! Nor does what is above know of damage: rows that the engine does not vouch for are refused here, unless they are read by who
+//! brings them up to date (`*_held`).
 
 mod seals;
 
@@ -12,8 +15,8 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use geodynamo_seal::sealed_under;
 use geodynamo_storage::{
-    Append, Commit, Engine, Group, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot, StorageClass,
-    StorageError, Write,
+    Append, Commit, Distrusted, Engine, Group, Health, LogId, LogRecord, Page, Position, Prefix, Scan, Snapshot,
+    StorageClass, StorageError, Write,
 };
 
 use crate::layout::keys::{self, space};
@@ -25,6 +28,7 @@ pub(crate) use self::seals::{Current, Seals, TableSeal};
 pub(crate) struct Store<E> {
     engine: Arc<E>,
     seals: Arc<Seals>,
+    distrusted: Arc<Distrusted>,
 }
 
 /// A snapshot of one.
@@ -32,14 +36,32 @@ pub(crate) struct Store<E> {
 pub(crate) struct StoreSnapshot<S> {
     snapshot: S,
     seals: Arc<Seals>,
+    distrusted: Arc<Distrusted>,
 }
 
-impl<E> Store<E> {
+impl<E: Engine> Store<E> {
     pub(crate) fn new(engine: Arc<E>) -> Self {
         Self {
+            distrusted: engine.distrusted(),
             engine,
             seals: Arc::default(),
         }
+    }
+
+    /// What the engine does not vouch for.
+    pub(crate) fn distrusted(&self) -> &Distrusted {
+        &self.distrusted
+    }
+
+    /// The values of keys, also of those that are not vouched for: a row may be missing, or older than it was. For who merges
+    /// versions by their stamps.
+    pub(crate) async fn get_held(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        open_all(&self.seals, keys, self.engine.get_each(keys).await?)
+    }
+
+    /// A page, likewise.
+    pub(crate) async fn scan_held(&self, scan: Scan) -> Result<Page, StorageError> {
+        open_page(&self.seals, self.engine.scan(scan).await?)
     }
 
     /// The engine, with rows as they are stored.
@@ -106,6 +128,11 @@ fn open_all(seals: &Seals, keys: &[Bytes], mut found: Vec<Option<Bytes>>) -> Res
     Ok(found)
 }
 
+/// Up to where a page tells of all rows, if not to the end of its scan.
+fn page_end(page: &Page) -> Option<&Bytes> {
+    page.rows.last().filter(|_| page.more).map(|(key, _)| key)
+}
+
 fn failed(error: geodynamo_seal::SealError) -> StorageError {
     StorageError::Io(error.to_string().into())
 }
@@ -120,11 +147,14 @@ impl<S> StoreSnapshot<S> {
 impl<S: Snapshot> Snapshot for StoreSnapshot<S> {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let found = self.snapshot.get(key).await?;
+        self.distrusted.doubt().check(key)?;
         found.map(|value| open_row(&self.seals, key, value)).transpose()
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
-        open_page(&self.seals, self.snapshot.scan(scan).await?)
+        let page = self.snapshot.scan(scan.clone()).await?;
+        self.distrusted.doubt().check_scan(&scan, page_end(&page))?;
+        open_page(&self.seals, page)
     }
 
     fn log_end(&self, log: LogId) -> impl Future<Output = Result<Position, StorageError>> + Send {
@@ -148,26 +178,54 @@ impl<E: Engine> Engine for Store<E> {
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let found = self.engine.get(key).await?;
-        found.map(|value| open_row(&self.seals, key, value)).transpose()
+        loop {
+            let doubt = self.distrusted.doubt();
+            let found = self.engine.get(key).await?;
+            if self.distrusted.is_still(&doubt) {
+                doubt.check(key)?;
+                return found.map(|value| open_row(&self.seals, key, value)).transpose();
+            }
+        }
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        open_all(&self.seals, keys, self.engine.get_many(keys).await?)
+        loop {
+            let doubt = self.distrusted.doubt();
+            let found = self.engine.get_many(keys).await?;
+            if self.distrusted.is_still(&doubt) {
+                keys.iter().try_for_each(|key| doubt.check(key))?;
+                return open_all(&self.seals, keys, found);
+            }
+        }
     }
 
     async fn get_each(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        open_all(&self.seals, keys, self.engine.get_each(keys).await?)
+        loop {
+            let doubt = self.distrusted.doubt();
+            let found = self.engine.get_each(keys).await?;
+            if self.distrusted.is_still(&doubt) {
+                keys.iter().try_for_each(|key| doubt.check(key))?;
+                return open_all(&self.seals, keys, found);
+            }
+        }
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StorageError> {
-        open_page(&self.seals, self.engine.scan(scan).await?)
+        loop {
+            let doubt = self.distrusted.doubt();
+            let page = self.engine.scan(scan.clone()).await?;
+            if self.distrusted.is_still(&doubt) {
+                doubt.check_scan(&scan, page_end(&page))?;
+                return open_page(&self.seals, page);
+            }
+        }
     }
 
     fn snapshot(&self) -> Self::Snapshot {
         StoreSnapshot {
             snapshot: self.engine.snapshot(),
             seals: Arc::clone(&self.seals),
+            distrusted: Arc::clone(&self.distrusted),
         }
     }
 
@@ -230,6 +288,18 @@ impl<E: Engine> Engine for Store<E> {
 
     fn classes(&self) -> Vec<(Prefix, StorageClass)> {
         self.engine.classes()
+    }
+
+    fn distrusted(&self) -> Arc<Distrusted> {
+        Arc::clone(&self.distrusted)
+    }
+
+    fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<E> {
+        self.engine.trust_rows(from, to)
+    }
+
+    fn trust_records(&self) -> impl Future<Output = Result<(), StorageError>> + Send + use<E> {
+        self.engine.trust_records()
     }
 
     fn close(&self) -> impl Future<Output = Result<(), StorageError>> + Send {

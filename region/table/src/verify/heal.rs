@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     HealReason, HealedRow,
-    rows::{is_left_out, place},
+    rows::{Side, is_left_out, place},
 };
 use crate::{
     Result, StoredItem, Table, TableError,
@@ -88,7 +88,9 @@ impl<E: Engine> Verify<E> {
         };
         // Own rows now, a bounded number: the answerer is told of what it lacks by stretches anyway.
         let rows_max = listing.rows.len() + geodynamo_replicator_core::verify::LIST_ROWS_MAX;
-        let (own, more) = self.held_rows(table, kind, stretch, rows_max, horizons).await?;
+        let (own, more) = self
+            .held_rows(table, kind, stretch, rows_max, horizons, Side::Asks)
+            .await?;
         // Behind the last of them nothing is known here, and a row that is not there has to be looked for.
         let known_to = own.last().filter(|_| more).map(|(mark, _)| mark.clone());
         let mut own: BTreeMap<_, _> = own.into_iter().collect();
@@ -152,6 +154,11 @@ impl<E: Engine> Verify<E> {
         Ok(compared)
     }
 
+    /// A row as it is there, vouched for or not.
+    pub(super) async fn held_row(&self, key: bytes::Bytes) -> Result<Option<bytes::Bytes>> {
+        Ok(self.local.store().get_held(&[key]).await?.into_iter().flatten().next())
+    }
+
     /// Merges what the answerer holds of rows that are lacking here.
     pub(super) async fn heal(&self, table: &Table, peer: &Peer, kind: RowKind, deltas: Vec<Delta>) -> Result<()> {
         let mut deltas = deltas;
@@ -172,7 +179,7 @@ impl<E: Engine> Verify<E> {
                 stamp,
                 reason,
             };
-            let held = self.local.store().get(&row_place(table, &delta, &at)).await?;
+            let held = self.held_row(row_place(table, &delta, &at)).await?;
             let reason = match held.as_ref().map(Record::read) {
                 Some(Err(_)) => {
                     if self.replace_damaged(table, peer, &at, delta).await? {
@@ -225,7 +232,7 @@ impl<E: Engine> Verify<E> {
         let inside = table.live.gate.enter_or_gone().await?;
         let section = self.local.section(inside, latch_of(table.id(), &at.bytes)).await;
         let engine_key = row_place(table, &delta, at);
-        let Some(held) = self.local.store().get(&engine_key).await? else {
+        let Some(held) = self.held_row(engine_key.clone()).await? else {
             return Ok(false);
         };
         if Record::read(&held).is_ok() {

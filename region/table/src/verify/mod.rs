@@ -11,11 +11,14 @@
 //! lacks something.
 
 mod collect;
+mod derived;
 mod heal;
+pub(crate) mod mend;
+mod pacer;
 mod report;
 mod rows;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_replicator_core::{
     Hlc, HostError, Millis, Peer, ReplicaId, TableId,
@@ -23,7 +26,6 @@ use geodynamo_replicator_core::{
 };
 use geodynamo_storage::Engine;
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -41,8 +43,10 @@ use crate::{
     write::Writes,
 };
 
+use self::pacer::Pacer;
 pub use self::{
     collect::Remains,
+    mend::Unmended,
     report::{HealReason, HealedRow, PairReport, Proof, TableReport, VerifyCounts},
 };
 
@@ -50,8 +54,6 @@ pub use self::{
 const AGAIN_MS: Millis = 10_000;
 /// The most rows that were healed and are told of, for each table and peer.
 const HEALED_SHOWN_MAX: usize = 32;
-/// Waits shorter than this are not waited for.
-const PACE_LEAST: Duration = Duration::from_millis(5);
 
 /// The verifications of a region.
 #[derive(Debug)]
@@ -64,6 +66,10 @@ pub(crate) struct Verifications {
     scans: Mutex<BTreeMap<u64, (Millis, Remains)>>,
     /// What was taken away.
     collected: Mutex<Remains>,
+    /// What is being mended, by table.
+    mends: Mutex<BTreeMap<u64, mend::Mend>>,
+    /// Since when client tokens may be lost.
+    tokens_lost: Mutex<Option<Millis>>,
     pacer: Pacer,
 }
 
@@ -80,6 +86,11 @@ struct Pair {
     begun_ms: Option<Millis>,
     /// When it is due again, if that is before the ordinary time.
     again_ms: Option<Millis>,
+    /// How many losses there had been when the one that is under way began.
+    begun_as_of: u64,
+    /// As of how many losses all was shown to be equal, and was asked for because of them.
+    proven_as_of: Option<u64>,
+    asked_as_of: Option<u64>,
 }
 
 impl Verifications {
@@ -91,10 +102,9 @@ impl Verifications {
             counts: Mutex::default(),
             scans: Mutex::default(),
             collected: Mutex::default(),
-            pacer: Pacer {
-                bytes_per_second: options.bytes_per_second.max(1),
-                next: Mutex::new(None),
-            },
+            mends: Mutex::default(),
+            tokens_lost: Mutex::default(),
+            pacer: Pacer::new(options.bytes_per_second),
         }
     }
 
@@ -242,6 +252,10 @@ impl<E: Engine> Verify<E> {
         };
         counts.ended += 1;
         counts.rows += verified.rows;
+        self.note_proven(order, &verified, pair.begun_as_of);
+        if order.stretches.is_empty() && verified.unproven.is_empty() {
+            pair.proven_as_of = Some(pair.begun_as_of);
+        }
         if !order.stretches.is_empty() {
             return;
         }
@@ -546,6 +560,7 @@ impl<E: Engine> Verify<E> {
         let mut pairs = self.verifications.pairs.lock();
         let pair = pairs.entry((table, peer.to_owned())).or_default();
         pair.collected = collected;
+        pair.begun_as_of = self.local.store().distrusted().losses();
         (pair.report.unhealed, pair.report.twins) = (0, 0);
     }
 
@@ -569,31 +584,5 @@ fn shown_name(table: &Table) -> String {
         id if id == SystemTable::Access as u64 => "(access)".into(),
         id if is_system(id) => format!("(system {id})"),
         _ => table.name().to_owned(),
-    }
-}
-
-/// Holds reading to a rate.
-#[derive(Debug)]
-struct Pacer {
-    bytes_per_second: u64,
-    /// When what was read so far will have been paid for.
-    next: Mutex<Option<Instant>>,
-}
-
-impl Pacer {
-    async fn pace(&self, bytes: usize) {
-        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        let now = Instant::now();
-        let until = {
-            let mut next = self.next.lock();
-            let until = next.map_or(now, |next| next.max(now)) + cost;
-            *next = Some(until);
-            until
-        };
-        if until > now + PACE_LEAST {
-            sleep_until(until).await;
-        } else {
-            tokio::task::yield_now().await;
-        }
     }
 }

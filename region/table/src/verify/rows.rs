@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// The most rows read at a time.
-const PAGE_ROWS: usize = 1024;
+pub(super) const PAGE_ROWS: usize = 1024;
 /// About the most bytes read at a time.
-const PAGE_BYTES: usize = 256 * 1024;
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
 /// What stands for the content of a row that fails its check, with the replica's id behind it: two replicas' damaged rows
 /// are never alike.
 const DAMAGED: &[u8] = b"damaged";
@@ -37,6 +37,13 @@ pub(super) struct Held {
     pub(super) hash: u64,
     pub(super) damaged: bool,
     pub(super) tombstone: bool,
+}
+
+/// Who reads rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Asks,
+    Answers,
 }
 
 /// The space of a kind of rows.
@@ -67,7 +74,17 @@ pub(super) fn is_left_out(kind: RowKind, stamp: Stamp, tombstone: bool, horizons
 
 impl<E: Engine> Verify<E> {
     /// The next rows of a stretch behind a row, and what they cost to read.
-    async fn page(&self, table: &Table, kind: RowKind, after: Option<&Bytes>, stretch: &Stretch) -> Result<Page> {
+    ///
+    /// The asking side reads what is there: what it may have lost it lacks, and gets. The answering one answers only for
+    /// what it vouches for: a row that it has lost must not be taken for one that never was.
+    async fn page(
+        &self,
+        table: &Table,
+        kind: RowKind,
+        after: Option<&Bytes>,
+        stretch: &Stretch,
+        side: Side,
+    ) -> Result<Page> {
         let (first, end) = keys::owner_range(space_of(kind), table.id(), 0, u64::MAX);
         let from = match (after, &stretch.after) {
             (Some(after), _) => Bound::Excluded(after.clone()),
@@ -86,7 +103,10 @@ impl<E: Engine> Verify<E> {
             bytes_max: PAGE_BYTES,
             once: true,
         };
-        let page = self.local.store().scan(scan).await?;
+        let page = match side {
+            Side::Asks => self.local.store().scan_held(scan).await?,
+            Side::Answers => self.local.store().scan(scan).await?,
+        };
         self.pace(page.rows.iter().map(|(key, value)| key.len() + value.len()).sum())
             .await;
         Ok(page)
@@ -145,7 +165,7 @@ impl<E: Engine> Verify<E> {
         let mut sum = Summing::default();
         let mut last: Option<Bytes> = None;
         loop {
-            let page = self.page(table, kind, last.as_ref(), stretch).await?;
+            let page = self.page(table, kind, last.as_ref(), stretch, Side::Asks).await?;
             let more = page.more;
             for (key, value) in page.rows {
                 if let Some(held) = self.held(kind, &key, &value, horizons) {
@@ -184,7 +204,7 @@ impl<E: Engine> Verify<E> {
         let mut sum = Summing::default();
         let (mut last, mut read) = (None, 0);
         loop {
-            let page = self.page(table, kind, last.as_ref(), &stretch).await?;
+            let page = self.page(table, kind, last.as_ref(), &stretch, Side::Answers).await?;
             let more = page.more;
             read += page.rows.len();
             for (key, value) in page.rows {
@@ -219,11 +239,12 @@ impl<E: Engine> Verify<E> {
         stretch: &Stretch,
         rows_max: usize,
         horizons: Horizons,
+        side: Side,
     ) -> Result<(Vec<(CopyMark, Held)>, bool)> {
         let mut rows = Vec::new();
         let mut last: Option<Bytes> = None;
         loop {
-            let page = self.page(table, kind, last.as_ref(), stretch).await?;
+            let page = self.page(table, kind, last.as_ref(), stretch, side).await?;
             let more = page.more;
             for (key, value) in page.rows {
                 if rows.len() >= rows_max {
@@ -248,7 +269,9 @@ impl<E: Engine> Verify<E> {
         stretch: &Stretch,
         horizons: Horizons,
     ) -> Result<Listing> {
-        let (rows, more) = self.held_rows(table, kind, stretch, LIST_ROWS_MAX, horizons).await?;
+        let (rows, more) = self
+            .held_rows(table, kind, stretch, LIST_ROWS_MAX, horizons, Side::Answers)
+            .await?;
         let until = if more {
             rows.last().map(|(mark, _)| mark.0)
         } else {

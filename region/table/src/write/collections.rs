@@ -204,7 +204,15 @@ impl<E: Engine> Committer<E> {
 
     /// The stored size, or the measured one where none is stored. No commit of the collection is under way.
     async fn stored_size(&self, indexes: &[IndexDefinition], of: &Collection) -> Result<i64> {
-        let stored = self.local.store().get(&of.key()).await?;
+        // Of what was lost, it is measured.
+        let stored = self
+            .local
+            .store()
+            .get_held(&[of.key()])
+            .await?
+            .into_iter()
+            .flatten()
+            .next();
         if let Some(size) = stored.and_then(|bytes| bytes.as_ref().try_into().ok()) {
             return Ok(i64::from_be_bytes(size));
         }
@@ -224,7 +232,7 @@ impl<E: Engine> Committer<E> {
             let page = self
                 .local
                 .store()
-                .scan(range::whole(from, to.clone(), stats::ROWS, stats::BYTES))
+                .scan_held(range::whole(from, to.clone(), stats::ROWS, stats::BYTES))
                 .await?;
             let last = page.rows.last().map(|(key, _)| keys::just_after(key));
             for (_, value) in page.rows {

@@ -6,6 +6,7 @@
 
 mod collecting;
 mod hostile;
+mod mend;
 mod outage;
 #[path = "../tables/regions.rs"]
 mod regions;

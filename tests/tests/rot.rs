@@ -1,0 +1,225 @@
+//! Bits that flip in a region's files: what was in the file is refused until it is mended, from other regions or from the archive,
+//! and never is anything else served.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use geodynamo_loadgen::client::{Connection, Endpoint};
+use geodynamo_loadgen::cluster::Node;
+use geodynamo_loadgen::tables;
+use geodynamo_tests::regions::{Regions, THREE};
+use geodynamo_tests::{Failure, wait_until};
+use serde_json::{Value, json};
+
+const TABLE: &str = "rot";
+const ITEMS: usize = 2000;
+const VALUE_BYTES: usize = 3000;
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Files are small.
+const CONFIG: &str = "[memory]\nwrite_buffer_mb = 8\n";
+
+/// A value that no compressor makes shorter.
+fn value(number: usize) -> String {
+    let mut state = number as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    let mut value = String::with_capacity(VALUE_BYTES);
+    while value.len() < VALUE_BYTES {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // Always below 90, so a byte.
+        value.push(char::from(b'#' + ((state >> 40) % 57) as u8));
+    }
+    value
+}
+
+async fn call(connection: &mut Connection, operation: &str, input: &Value) -> Result<(u16, Value), Failure> {
+    let target = format!("DynamoDB_20120810.{operation}");
+    let reply = connection.call(&target, input.to_string().as_bytes()).await?;
+    Ok((reply.status, serde_json::from_slice(connection.body(reply))?))
+}
+
+async fn fill(endpoint: &Endpoint) -> Result<(), Failure> {
+    let mut connection = Connection::open(endpoint).await?;
+    for number in 0..ITEMS {
+        let item = json!({"pk": {"S": format!("key-{number}")}, "value": {"S": value(number)}});
+        let (status, answer) = call(&mut connection, "PutItem", &json!({"TableName": TABLE, "Item": item})).await?;
+        assert_eq!(status, 200, "{answer}");
+    }
+    Ok(())
+}
+
+/// Reads all items: each is as it was written, or refused. Gives how many were refused.
+async fn read_all(endpoint: &Endpoint) -> Result<usize, Failure> {
+    let mut connection = Connection::open(endpoint).await?;
+    let mut refused = 0;
+    for number in 0..ITEMS {
+        let key = json!({"pk": {"S": format!("key-{number}")}});
+        let input = json!({"TableName": TABLE, "Key": key, "ConsistentRead": true});
+        match call(&mut connection, "GetItem", &input).await? {
+            (200, answer) => assert_eq!(answer["Item"]["value"]["S"], json!(value(number)), "key-{number}"),
+            (500, _) => refused += 1,
+            (status, answer) => return Err(format!("key-{number}: {status} {answer}").into()),
+        }
+    }
+    Ok(refused)
+}
+
+fn metric(node: &Node, name: &str) -> Result<f64, Failure> {
+    let (_, text) = node.admin("/metrics")?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.rsplit_once(' ')?.1.parse::<f64>().ok());
+    Ok(values.next().ok_or_else(|| format!("no metric {name}"))?)
+}
+
+fn table_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            found.extend(table_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "sst") {
+            found.push((entry.metadata()?.len(), path));
+        }
+    }
+    Ok(found)
+}
+
+/// Flips a bit in the middle of each of the largest files of a region that does not run; gives how many.
+fn flip(folder: &Path, region: &str) -> Result<usize, Failure> {
+    let mut files = table_files(folder)?;
+    files.retain(|(bytes, path)| *bytes > 200_000 && path.components().any(|part| part.as_os_str() == region));
+    files.sort();
+    for (_, path) in &files {
+        let mut content = fs::read(path)?;
+        let middle = content.len() / 2;
+        content[middle] ^= 8;
+        fs::write(path, content)?;
+    }
+    assert!(!files.is_empty(), "there are no files in {}", folder.display());
+    Ok(files.len())
+}
+
+/// Stops a region, flips bits in its files, starts it, and reads all items over and over until `is_done`; gives how many reads
+/// were refused.
+async fn rot(
+    regions: &mut Regions,
+    number: usize,
+    is_done: impl Fn(&Node) -> Result<bool, Failure>,
+) -> Result<usize, Failure> {
+    let region = regions.cluster.nodes[number].region.clone();
+    regions.cluster.nodes[number].stop()?;
+    let flipped = flip(regions.folder.path(), &region)?;
+    let node = &mut regions.cluster.nodes[number];
+    node.start(&[])?;
+    node.wait_ready()?;
+    let node = &regions.cluster.nodes[number];
+    let (mut refused, begun) = (0, std::time::Instant::now());
+    loop {
+        refused += read_all(&node.endpoint()).await?;
+        let quarantined = metric(node, "geodynamo_storage_quarantined_files_total")?;
+        if quarantined > 0.0 && is_done(node)? {
+            println!("{region}: {flipped} bits flipped, {quarantined} files taken out of use, {refused} reads refused");
+            return Ok(refused);
+        }
+        assert!(begun.elapsed() < DEADLINE, "{}", fs::read_to_string(&node.log)?);
+    }
+}
+
+fn is_mended(node: &Node) -> Result<bool, Failure> {
+    let unmended = metric(node, "geodynamo_storage_unmended_ranges")?;
+    let damaged = metric(node, "geodynamo_storage_damaged_files")?;
+    Ok(unmended == 0.0 && damaged == 0.0 && metric(node, "geodynamo_storage_scrubs_total")? >= 1.0)
+}
+
+async fn mended_from_regions(more: &str) -> Result<(), Failure> {
+    let mut regions = Regions::prepare(&THREE, true, &format!("{CONFIG}{more}")).await?;
+    regions.cluster.start()?;
+    regions.global_table(TABLE, 3).await?;
+    fill(&regions.cluster.nodes[0].endpoint()).await?;
+    regions.converge(TABLE, &[0, 1, 2], DEADLINE).await?;
+    let refused = rot(&mut regions, 1, is_mended).await?;
+    regions.converge(TABLE, &[0, 1, 2], DEADLINE).await?;
+    for node in &regions.cluster.nodes {
+        assert_eq!(read_all(&node.endpoint()).await?, 0, "{}", node.region);
+    }
+    assert!(
+        metric(
+            &regions.cluster.nodes[1],
+            "geodynamo_healed_rows_total{reason=\"missing\"}"
+        )? > 0.0
+    );
+    assert_eq!(
+        metric(
+            &regions.cluster.nodes[0],
+            "geodynamo_healed_rows_total{reason=\"missing\"}"
+        )?,
+        0.0
+    );
+    // And once more, after a kill: it is as it was.
+    regions.cluster.nodes[1].kill()?;
+    regions.cluster.nodes[1].start(&[])?;
+    regions.cluster.nodes[1].wait_ready()?;
+    assert_eq!(read_all(&regions.cluster.nodes[1].endpoint()).await?, 0);
+    println!("{refused} reads were refused meanwhile");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_global_table_is_mended_from_the_other_regions() -> Result<(), Failure> {
+    mended_from_regions("").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_where_nothing_is_encrypted() -> Result<(), Failure> {
+    mended_from_regions("[encryption]\nenabled = false\n").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_one_region_is_mended_from_the_archive() -> Result<(), Failure> {
+    let archive = tempfile::tempdir()?;
+    let more = format!(
+        "{CONFIG}[archive]\nurl = {:?}\nship_seconds = 1\n",
+        archive.path().display().to_string()
+    );
+    let mut regions = Regions::prepare(&THREE[..1], true, &more).await?;
+    regions.cluster.start()?;
+    let endpoint = regions.cluster.nodes[0].endpoint();
+    tables::create(&endpoint, TABLE).await?;
+    let mut connection = Connection::open(&endpoint).await?;
+    let on = json!({"TableName": TABLE, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true}});
+    let (status, answer) = call(&mut connection, "UpdateContinuousBackups", &on).await?;
+    assert_eq!(status, 200, "{answer}");
+    fill(&endpoint).await?;
+    let node = &regions.cluster.nodes[0];
+    wait_until("a base", DEADLINE, async || {
+        Ok(metric(node, "geodynamo_archive_bases_total")? >= 1.0)
+    })
+    .await?;
+    rot(&mut regions, 0, is_mended).await?;
+    assert_eq!(read_all(&endpoint).await?, 0);
+    Ok(())
+}
+
+/// With neither, what was damaged stays refused, and the region says so; the rest is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_neither_it_is_refused_and_said() -> Result<(), Failure> {
+    let mut regions = Regions::prepare(&THREE[..1], true, CONFIG).await?;
+    regions.cluster.start()?;
+    let endpoint = regions.cluster.nodes[0].endpoint();
+    tables::create(&endpoint, TABLE).await?;
+    fill(&endpoint).await?;
+    let is_said = |node: &Node| Ok(metric(node, "geodynamo_storage_unmendable_tables")? >= 1.0);
+    rot(&mut regions, 0, is_said).await?;
+    let refused = read_all(&endpoint).await?;
+    assert!(refused > 0 && refused < ITEMS / 2, "{refused}");
+    let node = &mut regions.cluster.nodes[0];
+    let (_, report) = node.admin("/verify")?;
+    let report: Value = serde_json::from_str(&report)?;
+    assert_eq!(report["unmended"][0]["table"], json!(TABLE), "{report}");
+    // It is so after a restart, too.
+    node.kill()?;
+    node.start(&[])?;
+    node.wait_ready()?;
+    assert_eq!(read_all(&node.endpoint()).await?, refused);
+    Ok(())
+}

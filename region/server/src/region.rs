@@ -242,7 +242,7 @@ impl Region {
         let transfers = Transfers::start(
             Arc::clone(&tables),
             recoveries.clone(),
-            config.s3.place(&config.data_dir),
+            config.s3.places(&config.data_dir),
             &config.data_dir.join(TRANSFERS),
             stop.clone(),
         )

@@ -22,7 +22,7 @@ use geodynamo_table::{CreateTable, Tables, schema::KeyType};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::{
-    BucketPlace, Error, Result,
+    Buckets, Error, Result,
     import::Loaded,
     ledger::{Entry, Ledger},
 };
@@ -45,7 +45,7 @@ pub struct Transfers<E: Engine>(Arc<Inner<E>>);
 pub struct Inner<E: Engine> {
     tables: Arc<Tables<E>>,
     pub(crate) recoveries: Option<Recoveries<E>>,
-    pub(crate) buckets: BucketPlace,
+    pub(crate) buckets: Buckets,
     exports: Ledger<ExportJob>,
     imports: Ledger<ImportJob>,
     folder: PathBuf,
@@ -132,14 +132,14 @@ impl<E: Engine> Transfers<E> {
     pub async fn start(
         tables: Arc<Tables<E>>,
         recoveries: Option<Recoveries<E>>,
-        buckets: BucketPlace,
+        buckets: impl Into<Buckets>,
         folder: &Path,
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
         let this = Self(Arc::new(Inner {
             tables,
             recoveries,
-            buckets,
+            buckets: buckets.into(),
             exports: Ledger::open(folder.join("exports"))?,
             imports: Ledger::open(folder.join("imports"))?,
             folder: folder.to_owned(),

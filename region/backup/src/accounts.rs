@@ -9,7 +9,10 @@ use std::{
 };
 
 use geodynamo_storage::Engine;
-use geodynamo_table::owner_and_name;
+use geodynamo_table::{
+    owner_and_name,
+    recovery::{BackupFilter, BackupKind, Recovery as _},
+};
 use parking_lot::Mutex;
 
 use crate::{
@@ -18,6 +21,9 @@ use crate::{
     runner::LOOK_EVERY_MS,
     state::{Known, Row},
 };
+
+/// How many backups of an account are counted.
+const COUNTED_MAX: usize = 1000;
 
 /// The parts of all accounts.
 pub(crate) struct Accounts<E: Engine> {
@@ -126,6 +132,28 @@ impl<E: Engine> Shared<E> {
 }
 
 impl<E: Engine> Backups<E> {
+    /// How many backups an account has here: recovery points, and those that DynamoDB's own API made, of which a thousand are
+    /// counted at most. Those of deleted tables, which go by themselves, are not.
+    ///
+    /// # Errors
+    /// If the archive cannot be read.
+    pub async fn backups_of(&self, account: &str) -> std::result::Result<usize, BackupError> {
+        let points = self.0.of(account).points().await?.len();
+        let Some(recoveries) = &self.0.house.recoveries else {
+            return Ok(points);
+        };
+        let filter = BackupFilter {
+            account: Some(account.to_owned()),
+            table: None,
+            kind: Some(BackupKind::User),
+            from_ms: None,
+            before_ms: None,
+            after: None,
+            limit: COUNTED_MAX,
+        };
+        Ok(points + recoveries.backups(filter).await?.backups.len())
+    }
+
     /// Removes the vaults, plans and jobs of an account that is to be deleted. Without any it does nothing.
     ///
     /// # Errors

@@ -271,6 +271,25 @@ impl<E: Engine> Triggers<E> {
         Ok(shown)
     }
 
+    /// Removes the mappings of an account that is deleted.
+    ///
+    /// # Errors
+    /// If that cannot be stored.
+    pub async fn forget_account(self: &Arc<Self>, account: &str) -> std::result::Result<(), LambdaError> {
+        let of_account: Vec<String> = {
+            let entries = self.entries.lock();
+            let of_account = entries
+                .iter()
+                .filter(|(_, entry)| entry.mapping.lock().account() == account);
+            of_account.map(|(uuid, _)| uuid.clone()).collect()
+        };
+        for uuid in of_account {
+            let input = [("UUID".to_owned(), uuid.into())].into_iter().collect();
+            self.delete(account, &input).await?;
+        }
+        Ok(())
+    }
+
     /// The mapping with the UUID of a call.
     fn entry(&self, account: &str, input: &Map<String, Value>) -> Result<Arc<Entry>> {
         let uuid = input.get("UUID").and_then(Value::as_str).unwrap_or_default();

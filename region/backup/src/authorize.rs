@@ -66,7 +66,7 @@ impl<E: Engine> Shared<E> {
             let request = Request {
                 action,
                 resource,
-                resource_account: self.tables.account(),
+                resource_account: &self.account,
                 environment: &call.environment,
                 context: &keys,
             };

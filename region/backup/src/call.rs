@@ -138,10 +138,11 @@ impl<E: Engine> Backups<E> {
             Err(error) => return known(Reply::refusal(error)),
         };
         let (mut denied, mut resource) = (None, None);
-        let result = match self.0.authorize(&call, operation.name, &input) {
+        let of = self.0.of(&call.caller.account);
+        let result = match of.authorize(&call, operation.name, &input) {
             Ok((refusal, arn)) => {
                 (denied, resource) = (refusal, Some(arn));
-                self.0.answer(operation.name, &input).await
+                of.answer(operation.name, &input).await
             }
             Err(error) => Err(error),
         };

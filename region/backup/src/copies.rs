@@ -1,7 +1,10 @@
 //! Copy jobs: to a vault of this region or of another one.
 
 use geodynamo_storage::Engine;
-use geodynamo_table::recovery::{Backup, BackupKind, BackupState, Recovery};
+use geodynamo_table::{
+    given_name,
+    recovery::{Backup, BackupKind, BackupState, Recovery},
+};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -60,6 +63,9 @@ impl<E: Engine> Shared<E> {
             Err(error) if error.code != "ResourceNotFoundException" || vault != DEFAULT => Err(error),
             Err(_) => {
                 let backup = self.recoveries()?.backup(arn).await.map_err(|_| no_point(arn))?;
+                if !self.owns(&backup.settings.name) {
+                    return Err(no_point(arn));
+                }
                 self.plain_point(backup)
             }
         }
@@ -71,7 +77,7 @@ impl<E: Engine> Shared<E> {
         }
         let note = Note {
             vault: DEFAULT.to_owned(),
-            resource: self.table_arn(&backup.settings.name),
+            resource: self.table_arn(given_name(&backup.settings.name)),
             role: String::new(),
             job: String::new(),
             lifecycle: Lifecycle::default(),
@@ -90,7 +96,7 @@ impl<E: Engine> Shared<E> {
     pub(crate) fn check_destination(&self, arn: &str) -> Result<()> {
         let invalid = || BackupError::invalid(format!("Invalid destination backup vault: {arn}"));
         let place = vault_place(arn).ok_or_else(invalid)?;
-        if place.account != self.tables.account() {
+        if place.account != &*self.account {
             return Err(BackupError::invalid("Copies to other accounts are not supported"));
         }
         if place.region == self.tables.region() {

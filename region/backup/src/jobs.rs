@@ -4,6 +4,8 @@ use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
 use serde_json::{Value, json};
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::{
     BackupError, JOBS_MAX, RESOURCE_TYPE, Shared,
     error::Result,
@@ -102,8 +104,7 @@ impl Wanted {
 impl<E: Engine> Shared<E> {
     /// Refuses where there are too many jobs already.
     pub(crate) fn check_jobs(&self) -> Result<()> {
-        let known = self.known.lock();
-        if known.backups.len() + known.copies.len() + known.restores.len() >= JOBS_MAX {
+        if self.jobs.load(Relaxed) >= JOBS_MAX {
             return Err(BackupError::limit(format!("A region has {JOBS_MAX} jobs at most")));
         }
         Ok(())
@@ -118,7 +119,7 @@ impl<E: Engine> Shared<E> {
         }
         let not_found = || BackupError::not_found(format!("Resource does not exist: {resource}"));
         let table = self.table_of(resource).ok_or_else(not_found)?;
-        self.tables.table_named(table).map_err(|_| not_found())?;
+        self.tables.table_named(&table).map_err(|_| not_found())?;
         self.recoveries()?;
         if input.contains_key("LogicallyAirGappedBackupVaultArn") {
             return Err(BackupError::invalid("Logically air-gapped vaults are not supported"));
@@ -173,7 +174,7 @@ impl<E: Engine> Shared<E> {
     /// What jobs of all kinds show.
     pub(crate) fn job_shown(&self, job: &Job) -> Value {
         json!({
-            "AccountId": self.tables.account(),
+            "AccountId": &*self.account,
             "ResourceArn": job.resource,
             "ResourceType": RESOURCE_TYPE,
             "CreationDate": seconds(job.created_ms),
@@ -202,7 +203,7 @@ impl<E: Engine> Shared<E> {
             "StartBy": seconds(job.start_by_ms),
             "ExpectedCompletionDate": maybe_seconds(job.begun_ms.map(|begun| begun.saturating_add(job.complete_ms))),
             "BytesTransferred": if done { job.job.bytes } else { 0 },
-            "ResourceName": self.table_of(&job.job.resource),
+            "ResourceName": self.name_in(&job.job.resource),
             "InitiationDate": maybe_seconds(job.begun_ms),
             "MessageCategory": category(&job.job),
         });
@@ -237,7 +238,7 @@ impl<E: Engine> Shared<E> {
             && is_wanted(input, "ByResourceType", Some(RESOURCE_TYPE))
             && is_wanted(input, "ByParentJobId", None)
             && is_wanted(input, "ByMessageCategory", Some(category(job)))
-            && account.is_none_or(|account| account == self.tables.account())
+            && account.is_none_or(|account| account == &*self.account)
             && is_between(input, ("ByCreatedAfter", "ByCreatedBefore"), Some(job.created_ms))
             && is_between(input, ("ByCompleteAfter", "ByCompleteBefore"), job.ended_ms)
     }

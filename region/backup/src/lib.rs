@@ -11,11 +11,15 @@
 //! A copy is sent by the region that has the backup, over the connections that regions have among themselves ([`Regions`]);
 //! the other one answers by [`Backups::answer`]. Content travels opened and is sealed there with the other region's key.
 //!
+//! Each account of the cluster has vaults, plans, jobs and recovery points of its own: whatever an operation does, it does as a part
+//! of one account's, and sees nothing else. Copies go from vaults of an account to vaults of the same one.
+//!
 //! Shapes and constraints come from botocore's model by `generator/generate.py`. Sources of behaviour are AWS Backup's API
 //! reference and developer guide, <https://docs.aws.amazon.com/aws-backup/latest/devguide/>.
 //!
 //! [`Recoveries`]: geodynamo_recovery::Recoveries
 
+mod accounts;
 mod authorize;
 mod call;
 mod carry;
@@ -37,12 +41,14 @@ mod vaults;
 mod wire;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    ops::Deref,
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -51,28 +57,29 @@ use bytes::Bytes;
 use geodynamo_recovery::Recoveries;
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
-use geodynamo_table::{TableError, Tables, is_given_name};
+use geodynamo_table::{TableError, Tables, owner_and_name, stored_name};
 use parking_lot::Mutex;
 use rand::Rng;
 use tokio::sync::{Notify, watch};
 
-pub use crate::{
-    call::{Authorization, Call, Reply, SERVICE, is_path, operation_names},
-    error::BackupError,
-};
 use crate::{
+    accounts::Accounts,
     error::Result,
     receive::Parts,
     state::{Known, Row, commit},
 };
+pub use crate::{
+    call::{Authorization, Call, Reply, SERVICE, is_path, operation_names},
+    error::BackupError,
+};
 
-/// The most vaults of a region, as in AWS.
+/// The most vaults of an account in a region, as in AWS.
 pub const VAULTS_MAX: usize = 100;
-/// The most plans of a region, as in AWS.
+/// The most plans of an account in a region, as in AWS.
 pub const PLANS_MAX: usize = 300;
 /// The most selections of a plan, as in AWS.
 pub const SELECTIONS_MAX: usize = 100;
-/// The most jobs that are under way or remembered.
+/// The most jobs of all accounts that are under way or remembered.
 pub const JOBS_MAX: usize = 100_000;
 
 /// How often is looked whether something is due, if nothing calls for it.
@@ -111,7 +118,7 @@ pub struct Status {
 }
 
 /// A region's AWS Backup. Cheap to clone.
-pub struct Backups<E: Engine>(Arc<Shared<E>>);
+pub struct Backups<E: Engine>(Arc<Accounts<E>>);
 
 impl<E: Engine> Clone for Backups<E> {
     fn clone(&self) -> Self {
@@ -119,11 +126,28 @@ impl<E: Engine> Clone for Backups<E> {
     }
 }
 
-pub(crate) struct Shared<E: Engine> {
+/// What all accounts share.
+pub(crate) struct House<E: Engine> {
     tables: Arc<Tables<E>>,
     /// None where there is no archive.
     recoveries: Option<Recoveries<E>>,
     regions: OnceLock<Arc<dyn Regions>>,
+    /// Copy jobs under way, by their ids.
+    carried: Mutex<BTreeSet<String>>,
+    parts: Parts,
+    /// Jobs of all accounts that are under way or remembered.
+    jobs: AtomicUsize,
+    /// Told when something may be due.
+    wake: Notify,
+    stop: watch::Receiver<bool>,
+    counters: Counters,
+}
+
+/// What an account has.
+pub(crate) struct Shared<E: Engine> {
+    house: Arc<House<E>>,
+    /// Twelve digits.
+    account: Arc<str>,
     known: Mutex<Known>,
     /// Held by whoever changes vaults, plans, selections or marks, from reading them to the commit.
     changing: tokio::sync::Mutex<()>,
@@ -133,13 +157,14 @@ pub(crate) struct Shared<E: Engine> {
     due: Mutex<BTreeMap<String, (String, Option<Millis>)>>,
     /// When it was last looked for what is too old.
     looked_ms: AtomicU64,
-    /// Copy jobs under way, by their ids.
-    carried: Mutex<BTreeSet<String>>,
-    parts: Parts,
-    /// Told when something may be due.
-    wake: Notify,
-    stop: watch::Receiver<bool>,
-    counters: Counters,
+}
+
+impl<E: Engine> Deref for Shared<E> {
+    type Target = House<E>;
+
+    fn deref(&self) -> &House<E> {
+        &self.house
+    }
 }
 
 #[derive(Debug, Default)]
@@ -158,28 +183,25 @@ impl<E: Engine> Backups<E> {
         recoveries: Option<Recoveries<E>>,
         stop: watch::Receiver<bool>,
     ) -> std::result::Result<Self, TableError> {
-        let known = Known::load(&tables).await?;
-        Ok(Self(Arc::new(Shared {
+        let known = state::load(&tables).await?;
+        let house = House {
             tables,
             recoveries,
             regions: OnceLock::new(),
-            known: Mutex::new(known),
-            changing: tokio::sync::Mutex::default(),
-            ticking: tokio::sync::Mutex::default(),
-            due: Mutex::default(),
-            looked_ms: AtomicU64::new(0),
             carried: Mutex::default(),
             parts: Parts::default(),
+            jobs: AtomicUsize::new(known.values().map(Known::jobs).sum()),
             wake: Notify::new(),
             stop,
             counters: Counters::default(),
-        })))
+        };
+        Ok(Self(Arc::new(Accounts::new(house, known))))
     }
 
     /// Does what is due, in the background, until `stop` changes that [`Backups::open`] was given.
     pub fn run(&self) {
         let this = self.clone();
-        let mut stop = self.0.stop.clone();
+        let mut stop = self.0.house.stop.clone();
         tokio::spawn(async move {
             let working = async {
                 loop {
@@ -187,7 +209,7 @@ impl<E: Engine> Backups<E> {
                         tracing::warn!(%error, "what is due of backup jobs is not done; it is tried again");
                         tokio::time::sleep(RETRY).await;
                     }
-                    let _ = tokio::time::timeout(LOOK_EVERY, this.0.wake.notified()).await;
+                    let _ = tokio::time::timeout(LOOK_EVERY, this.0.house.wake.notified()).await;
                 }
             };
             tokio::select! {
@@ -200,29 +222,34 @@ impl<E: Engine> Backups<E> {
     /// Tells of the other regions. Before it, there are none.
     pub fn connect(&self, regions: Arc<dyn Regions>) {
         // A region is connected once.
-        let _ = self.0.regions.set(regions);
-        self.0.wake.notify_one();
+        let _ = self.0.house.regions.set(regions);
+        self.0.house.wake.notify_one();
     }
 
     /// What an operator watches.
     pub fn status(&self) -> Status {
-        let known = self.0.known.lock();
+        let counters = &self.0.house.counters;
+        let mut status = Status {
+            jobs_failed: counters.failed.load(Relaxed),
+            copied_bytes: counters.copied_bytes.load(Relaxed),
+            ..Status::default()
+        };
         let count =
             |jobs: &mut dyn Iterator<Item = state::JobState>| jobs.filter(|state| !state.has_ended()).count() as u64;
-        Status {
-            backup_jobs: count(&mut known.backups.values().map(|job| job.job.state)),
-            copy_jobs: count(&mut known.copies.values().map(|job| job.job.state)),
-            restore_jobs: count(&mut known.restores.values().map(|job| job.job.state)),
-            jobs_failed: self.0.counters.failed.load(Relaxed),
-            copied_bytes: self.0.counters.copied_bytes.load(Relaxed),
+        for account in self.0.all() {
+            let known = account.known.lock();
+            status.backup_jobs += count(&mut known.backups.values().map(|job| job.job.state));
+            status.copy_jobs += count(&mut known.copies.values().map(|job| job.job.state));
+            status.restore_jobs += count(&mut known.restores.values().map(|job| job.job.state));
         }
+        status
     }
 }
 
 impl<E: Engine> Shared<E> {
     /// Changes rows durably, all or none.
     pub(crate) async fn commit(&self, rows: Vec<Row>, gone: Vec<Row>) -> Result<()> {
-        Ok(commit(&self.tables, &self.known, rows, gone).await?)
+        Ok(commit(self, rows, gone).await?)
     }
 
     pub(crate) fn recoveries(&self) -> Result<&Recoveries<E>> {
@@ -233,7 +260,7 @@ impl<E: Engine> Shared<E> {
 
     /// An ARN of the service.
     pub(crate) fn arn(&self, kind: &str, name: &str) -> String {
-        let (region, account) = (self.tables.region(), self.tables.account());
+        let (region, account) = (self.tables.region(), &self.account);
         format!("arn:aws:{SERVICE}:{region}:{account}:{kind}:{name}")
     }
 
@@ -241,15 +268,31 @@ impl<E: Engine> Shared<E> {
         self.arn(VAULT, name)
     }
 
+    /// The ARN of a table of the account, by the name that clients give it.
     pub(crate) fn table_arn(&self, name: &str) -> String {
-        let (region, account) = (self.tables.region(), self.tables.account());
+        let (region, account) = (self.tables.region(), &self.account);
         format!("arn:aws:dynamodb:{region}:{account}:table/{name}")
     }
 
-    /// The table of an ARN of this region.
-    pub(crate) fn table_of<'a>(&self, arn: &'a str) -> Option<&'a str> {
+    /// The name that clients give the table of an ARN of this region and the account.
+    pub(crate) fn name_in<'a>(&self, arn: &'a str) -> Option<&'a str> {
         let name = arn.strip_prefix(&self.table_arn(""))?;
-        (!name.is_empty() && !name.contains('/') && is_given_name(name)).then_some(name)
+        (!name.is_empty() && !name.contains('/')).then_some(name)
+    }
+
+    /// What the catalog calls the table of an ARN of this region and the account.
+    pub(crate) fn table_of<'a>(&self, arn: &'a str) -> Option<Cow<'a, str>> {
+        self.stored(self.name_in(arn)?)
+    }
+
+    /// What the catalog calls the account's table of this name.
+    pub(crate) fn stored<'a>(&self, name: &'a str) -> Option<Cow<'a, str>> {
+        stored_name(self.tables.account(), &self.account, name)
+    }
+
+    /// Whether a backup of a table that the catalog calls so is the account's.
+    pub(crate) fn owns(&self, table: &str) -> bool {
+        owner_and_name(self.tables.account(), table).0 == &*self.account
     }
 }
 

@@ -189,7 +189,9 @@ impl<E: Engine> Shared<E> {
             )));
         }
         if live.len() >= PLANS_MAX {
-            return Err(BackupError::limit(format!("A region has {PLANS_MAX} plans at most")));
+            return Err(BackupError::limit(format!(
+                "An account has {PLANS_MAX} plans in a region at most"
+            )));
         }
         let plan = Plan {
             id: uuid().to_lowercase(),

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
-use geodynamo_table::recovery::{Backup, BackupFilter, BackupState, Recovery};
+use geodynamo_table::{
+    given_name,
+    recovery::{Backup, BackupFilter, BackupState, Recovery},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -77,7 +80,7 @@ pub(crate) fn lifecycle_of(told: Option<&Value>) -> Result<Lifecycle> {
 }
 
 impl<E: Engine> Shared<E> {
-    /// All recovery points, oldest first; none where there is no archive.
+    /// All recovery points of the account, oldest first; none where there is no archive.
     pub(crate) async fn points(&self) -> Result<Vec<Point>> {
         let Some(recoveries) = &self.recoveries else {
             return Ok(Vec::new());
@@ -85,6 +88,9 @@ impl<E: Engine> Shared<E> {
         let noted = recoveries.noted().await?;
         let known = self.known.lock();
         let points = noted.into_iter().filter_map(|(backup, note)| {
+            if !self.owns(&backup.settings.name) {
+                return None;
+            }
             // What a newer release wrote may not be known here; it stays where it is.
             let note: Note = rmp_serde::from_slice(&note).ok()?;
             let marks = known.marks.get(&backup.arn).cloned();
@@ -160,7 +166,7 @@ impl<E: Engine> Shared<E> {
             "SourceBackupVaultArn": note.source_vault_arn,
             "ResourceArn": note.resource,
             "ResourceType": RESOURCE_TYPE,
-            "ResourceName": backup.settings.name,
+            "ResourceName": given_name(&backup.settings.name),
             "CreatedBy": self.creator_shown(note.creator.as_ref()),
             "IamRoleArn": note.role,
             "Status": point.status(),
@@ -228,7 +234,7 @@ impl<E: Engine> Shared<E> {
                 "BackupSizeBytes": backup.bytes,
                 "BackupVaultName": vault,
                 "IsParent": false,
-                "ResourceName": backup.settings.name,
+                "ResourceName": given_name(&backup.settings.name),
                 "VaultType": vault.map(|_| "BACKUP_VAULT"),
                 "EncryptionKeyType": "AWS_OWNED_KMS_KEY",
             }));
@@ -236,13 +242,13 @@ impl<E: Engine> Shared<E> {
         };
         for point in self.points().await? {
             // Copies are of a table of another region; whoever asks for that of the same name here means them, too.
-            let here = self.table_arn(&point.backup.settings.name);
+            let here = self.table_arn(given_name(&point.backup.settings.name));
             if point.note.resource == arn || here == arn {
                 shown.push(show(&point.backup, point.status(), Some(&point.note.vault)));
             }
         }
         if let (false, Some(table)) = (only_own, self.table_of(arn)) {
-            for backup in self.plain_backups(table).await? {
+            for backup in self.plain_backups(&table).await? {
                 let whole = backup.state == BackupState::Available;
                 shown.push(show(&backup, if whole { "COMPLETED" } else { "CREATING" }, None));
             }
@@ -258,7 +264,7 @@ impl<E: Engine> Shared<E> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let filter = BackupFilter {
-                account: Some(self.tables.account().to_owned()),
+                account: Some(self.account.to_string()),
                 table: Some(table.to_owned()),
                 kind: Some(geodynamo_table::recovery::BackupKind::User),
                 from_ms: None,
@@ -355,7 +361,7 @@ impl<E: Engine> Shared<E> {
             "BackupVaultArn": self.vault_arn(&point.note.vault),
             "RecoveryPointArn": point.backup.arn,
             "RestoreMetadata": {
-                "originalTableName": point.backup.settings.name,
+                "originalTableName": given_name(&point.backup.settings.name),
                 "encryptionType": if key.is_some() { "KMS" } else { "Default" },
                 "kmsMasterKeyArn": key.unwrap_or("Not Applicable"),
             },
@@ -379,7 +385,7 @@ impl<E: Engine> Shared<E> {
         json!({
             "ResourceArn": point.note.resource,
             "ResourceType": RESOURCE_TYPE,
-            "ResourceName": point.backup.settings.name,
+            "ResourceName": given_name(&point.backup.settings.name),
             "LastBackupTime": seconds(point.backup.created_ms),
             "LastBackupVaultArn": self.vault_arn(&point.note.vault),
             "LastRecoveryPointArn": point.backup.arn,

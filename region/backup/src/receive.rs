@@ -49,7 +49,16 @@ impl<E: Engine> Backups<E> {
         if question.len() > QUESTION_BYTES_MAX {
             return Err("the question is too long".to_owned());
         }
-        Ok(self.0.hear(question).await)
+        let said = match rmp_serde::from_slice::<Said>(question) {
+            Ok(said) => said,
+            Err(error) => return Ok(packed(&unreadable(&error))),
+        };
+        // A copy's parts are found by its id, whosever it is.
+        let of = match &said {
+            Said::Begin { head, .. } => self.0.owner_of(&head.settings.name),
+            _ => self.0.own(),
+        };
+        Ok(packed(&of.take(said).await))
     }
 }
 
@@ -58,9 +67,9 @@ impl<E: Engine> Shared<E> {
     pub(crate) async fn hear(&self, question: &[u8]) -> Bytes {
         let heard = match rmp_serde::from_slice::<Said>(question) {
             Ok(said) => self.take(said).await,
-            Err(error) => Heard::Refused(format!("the region cannot read what is asked: {error}")),
+            Err(error) => unreadable(&error),
         };
-        pack(&heard).unwrap_or_default()
+        packed(&heard)
     }
 
     async fn take(&self, said: Said) -> Heard {
@@ -114,6 +123,9 @@ impl<E: Engine> Shared<E> {
         let Ok(recoveries) = self.recoveries() else {
             return no_archive();
         };
+        if !self.owns(&head.settings.name) {
+            return Heard::Refused("the backup is another account's".to_owned());
+        }
         let vault = match self.vault_or_default(&note.vault).await {
             Ok(vault) => vault,
             Err(error) if error.fault.is_some() => return Heard::Later(error.message),
@@ -183,6 +195,14 @@ impl<E: Engine> Shared<E> {
         }
         Ok((std::mem::take(&mut gathered.bytes).freeze(), sum))
     }
+}
+
+fn unreadable(error: &rmp_serde::decode::Error) -> Heard {
+    Heard::Refused(format!("the region cannot read what is asked: {error}"))
+}
+
+fn packed(heard: &Heard) -> Bytes {
+    pack(heard).unwrap_or_default()
 }
 
 fn no_archive() -> Heard {

@@ -1,7 +1,10 @@
 //! Restore jobs: tables made from recovery points.
 
 use geodynamo_storage::Engine;
-use geodynamo_table::recovery::{BackupState, Recovery, RestoreSource};
+use geodynamo_table::{
+    given_name,
+    recovery::{BackupState, Recovery, RestoreSource},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,6 +57,8 @@ impl<E: Engine> Shared<E> {
         if !NAME_LEN.contains(&target.len()) || !target.chars().all(of_names) {
             return Err(BackupError::invalid(format!("Invalid table name: {target}")));
         }
+        // It has no character that a name cannot have.
+        let stored = self.stored(target).unwrap_or_default();
         let role = match text(input, "IamRoleArn") {
             None => String::new(),
             Some(_) => role_of(input)?,
@@ -74,14 +79,14 @@ impl<E: Engine> Shared<E> {
                 .cloned()
         };
         if let Some(there) = again {
-            if there.table != target || there.point != point.backup.arn || there.key != key {
+            if there.table != *stored || there.point != point.backup.arn || there.key != key {
                 return Err(BackupError::invalid(
                     "The idempotency token was used with other parameters",
                 ));
             }
             return Ok(json!({ "RestoreJobId": there.job.id }));
         }
-        if self.tables.table_named(target).is_ok() {
+        if self.tables.table_named(&stored).is_ok() {
             return Err(BackupError::invalid(format!("Table already exists: {target}")));
         }
         self.check_jobs()?;
@@ -93,7 +98,7 @@ impl<E: Engine> Shared<E> {
             job,
             point: point.backup.arn.clone(),
             vault: point.note.vault.clone(),
-            table: target.to_owned(),
+            table: stored.into_owned(),
             point_created_ms: point.backup.created_ms,
             tags: if with_tags {
                 point.tags().clone()
@@ -154,7 +159,7 @@ impl<E: Engine> Shared<E> {
             "Status": status(job.job.state),
             "PercentDone": self.percent(job),
             "IamRoleArn": Some(&job.job.role).filter(|role| !role.is_empty()),
-            "CreatedResourceArn": done.then(|| self.table_arn(&job.table)),
+            "CreatedResourceArn": done.then(|| self.table_arn(given_name(&job.table))),
             "RecoveryPointCreationDate": seconds(job.point_created_ms),
         });
         add(&mut shown, more);

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How often is looked for what is too old.
-const LOOK_EVERY_MS: Millis = 10 * 1000;
+pub(crate) const LOOK_EVERY_MS: Millis = 10 * 1000;
 /// For how long jobs that have ended, and deleted plans, are remembered, in days: as long as in AWS.
 const REMEMBERED_DAYS: Millis = 30;
 /// The most copies that are under way at a time.
@@ -34,9 +34,12 @@ impl<E: Engine> Backups<E> {
     /// # Errors
     /// If what is stored cannot be changed, or the archive cannot be read. What is due stays so.
     pub async fn tick(&self) -> std::result::Result<(), TableError> {
-        let shared = &self.0;
-        let _ticking = shared.ticking.lock().await;
-        let result = shared.tick().await;
+        let mut result = self.0.find().await;
+        for account in self.0.all() {
+            let _ticking = account.ticking.lock().await;
+            // What is due of one account waits for no other one's.
+            result = result.and(account.tick().await);
+        }
         result.map_err(|error| {
             let fault = error.fault.map_or(error.message, String::from);
             TableError::Corrupt(fault)
@@ -252,7 +255,7 @@ impl<E: Engine> Shared<E> {
         };
         let note = rmp_serde::to_vec_named(&note).map_err(|error| Unmade::Never(error.to_string()))?;
         let name = format!("awsbackup_{}", job.job.id);
-        match recoveries.create_noted(table, &name, note).await {
+        match recoveries.create_noted(&table, &name, note).await {
             Ok(backup) => Ok(backup.arn),
             Err(RecoveryError::TableNotFound(_)) => Err(Unmade::Never("The table does not exist".to_owned())),
             Err(error) => {

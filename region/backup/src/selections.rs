@@ -127,7 +127,7 @@ fn check(selection: &Value) -> Result<()> {
 }
 
 impl<E: Engine> Shared<E> {
-    /// The names of the tables that a selection has now.
+    /// The tables that a selection has now, by the names that clients give them.
     pub(crate) fn selected(&self, selection: &Selection) -> Vec<String> {
         let body = selection.body();
         let (mut all, mut after) = (Vec::new(), None);
@@ -135,9 +135,10 @@ impl<E: Engine> Shared<E> {
             let (names, last) = self
                 .tables
                 .local()
-                .list_of(self.tables.account(), after.as_deref(), TABLES_AT_ONCE);
+                .list_of(&self.account, after.as_deref(), TABLES_AT_ONCE);
             for name in names {
-                let tags = self.tables.catalog().tags(&name).unwrap_or_default();
+                let stored = self.stored(&name).unwrap_or_default();
+                let tags = self.tables.catalog().tags(&stored).unwrap_or_default();
                 if selects(&body, &self.table_arn(&name), &tags) {
                     all.push(name);
                 }

@@ -1,17 +1,26 @@
 //! What is stored: vaults, plans, selections and jobs, as rows that this replica keeps ([`Keeper::Backup`]).
 //!
+//! Rows of other accounts than the cluster's own begin with `@ACCOUNT/`.
+//!
 //! Recovery points are not: the archive has them, each a backup with a [`Note`]. What was changed of one since is a row,
 //! [`Marks`].
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Keeper, TableError, Tables};
+use geodynamo_table::{Keeper, TableError, Tables, is_account};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::Shared;
+
+/// What every row of another account than the cluster's own begins with. No kind of row does.
+const OF_ACCOUNT: &str = "@";
 /// All rows are of one group: what belongs together is one commit.
 const GROUP: u64 = 0;
 /// Milliseconds of a day.
@@ -433,35 +442,69 @@ impl Known {
         }
     }
 
-    /// Reads what is stored. A row that a newer release wrote is passed over.
-    pub(crate) async fn load<E: Engine>(tables: &Tables<E>) -> Result<Self, TableError> {
-        let mut known = Self::default();
-        for (_, place, value) in tables.local().kept_rows(Keeper::Backup).await? {
-            match rmp_serde::from_slice::<Row>(&value) {
-                Ok(row) => known.put(row),
-                Err(error) => tracing::warn!(%error, ?place, "a row of AWS Backup's is not known"),
-            }
-        }
-        Ok(known)
+    /// Jobs that are under way or remembered.
+    pub(crate) fn jobs(&self) -> usize {
+        self.backups.len() + self.copies.len() + self.restores.len()
+    }
+
+    /// Whatever is of the account, as rows.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows: Vec<Row> = self.vaults.values().cloned().map(Row::Vault).collect();
+        rows.extend(self.plans.values().cloned().map(Row::Plan));
+        rows.extend(self.selections.values().cloned().map(Row::Selection));
+        rows.extend(self.marks.values().cloned().map(Row::Marks));
+        rows.extend(self.backups.values().cloned().map(Row::Backup));
+        rows.extend(self.copies.values().cloned().map(Row::Copy));
+        rows.extend(self.restores.values().cloned().map(Row::Restore));
+        rows
     }
 }
 
-/// Changes rows durably, all or none, then what is in memory.
-pub(crate) async fn commit<E: Engine>(
-    tables: &Tables<E>,
-    known: &parking_lot::Mutex<Known>,
-    rows: Vec<Row>,
-    gone: Vec<Row>,
-) -> Result<(), TableError> {
+/// Where an account's row is stored.
+pub(crate) fn place_of(own: &str, account: &str, row: &Row) -> Bytes {
+    if account == own {
+        return row.place();
+    }
+    [format!("{OF_ACCOUNT}{account}/").as_bytes(), &row.place()]
+        .concat()
+        .into()
+}
+
+/// The account whose row is stored there.
+fn account_in(place: &[u8]) -> Option<&str> {
+    let rest = place.strip_prefix(OF_ACCOUNT.as_bytes())?;
+    let account = rest.split(|byte| *byte == b'/').next()?;
+    std::str::from_utf8(account).ok().filter(|account| is_account(account))
+}
+
+/// Reads what is stored, by accounts. A row that a newer release wrote is passed over.
+pub(crate) async fn load<E: Engine>(tables: &Tables<E>) -> Result<BTreeMap<Arc<str>, Known>, TableError> {
+    let mut all: BTreeMap<Arc<str>, Known> = BTreeMap::new();
+    for (_, place, value) in tables.local().kept_rows(Keeper::Backup).await? {
+        let account = account_in(&place).unwrap_or_else(|| tables.account());
+        match rmp_serde::from_slice::<Row>(&value) {
+            Ok(row) => all.entry(account.into()).or_default().put(row),
+            Err(error) => tracing::warn!(%error, ?place, "a row of AWS Backup's is not known"),
+        }
+    }
+    Ok(all)
+}
+
+/// Changes rows of an account durably, all or none, then what is in memory.
+pub(crate) async fn commit<E: Engine>(of: &Shared<E>, rows: Vec<Row>, gone: Vec<Row>) -> Result<(), TableError> {
+    let place = |row: &Row| place_of(of.tables.account(), &of.account, row);
     let mut changes = Vec::with_capacity(rows.len() + gone.len());
     for row in &rows {
-        changes.push((row.place(), Some(row.pack()?)));
+        changes.push((place(row), Some(row.pack()?)));
     }
-    changes.extend(gone.iter().map(|row| (row.place(), None)));
-    tables.local().keep(Keeper::Backup, GROUP, changes).await?;
-    let mut known = known.lock();
+    changes.extend(gone.iter().map(|row| (place(row), None)));
+    of.tables.local().keep(Keeper::Backup, GROUP, changes).await?;
+    let mut known = of.known.lock();
+    let before = known.jobs();
     rows.into_iter().for_each(|row| known.put(row));
     gone.iter().for_each(|row| known.remove(row));
+    of.jobs.fetch_add(known.jobs(), Relaxed);
+    of.jobs.fetch_sub(before, Relaxed);
     Ok(())
 }
 

@@ -79,7 +79,9 @@ impl<E: Engine> Shared<E> {
     pub(crate) async fn store_vault(&self, vault: &Vault) -> Result<()> {
         if let Some(recoveries) = &self.recoveries {
             let value = rmp_serde::to_vec_named(vault).map_err(BackupError::unavailable)?;
-            recoveries.set_register(&register(&vault.name), value.into()).await?;
+            recoveries
+                .set_register(&self.register(&vault.name), value.into())
+                .await?;
         }
         self.commit(vec![Row::Vault(vault.clone())], Vec::new()).await
     }
@@ -93,7 +95,7 @@ impl<E: Engine> Shared<E> {
         let Some(recoveries) = &self.recoveries else {
             return Ok(None);
         };
-        let Some(kept) = recoveries.register(&register(name)).await? else {
+        let Some(kept) = recoveries.register(&self.register(name)).await? else {
             return Ok(None);
         };
         // What cannot be read is not written over: it may be a lock.
@@ -102,6 +104,14 @@ impl<E: Engine> Shared<E> {
         tracing::warn!(vault = name, locked, "a backup vault is taken up from the archive");
         self.commit(vec![Row::Vault(vault.clone())], Vec::new()).await?;
         Ok(Some(vault))
+    }
+
+    /// What a vault is called among the archive's registers. No vault's name has a dot.
+    fn register(&self, name: &str) -> String {
+        if *self.account == *self.tables.account() {
+            return format!("vault-{name}");
+        }
+        format!("vault-{}.{name}", self.account)
     }
 
     pub(crate) async fn create_vault(&self, input: &Input) -> Result<Value> {
@@ -122,7 +132,7 @@ impl<E: Engine> Shared<E> {
             }
         } else if self.known.lock().vaults.len() >= VAULTS_MAX {
             return Err(BackupError::limit(format!(
-                "A region has {VAULTS_MAX} backup vaults at most"
+                "An account has {VAULTS_MAX} backup vaults in a region at most"
             )));
         }
         let vault = self.make_vault(name, request, tags).await?;
@@ -186,13 +196,18 @@ impl<E: Engine> Shared<E> {
             )));
         }
         self.commit(Vec::new(), vec![Row::Vault(vault)]).await?;
+        self.remove_register(name).await;
+        Ok(Value::Null)
+    }
+
+    /// Takes a vault that is no more out of the archive.
+    pub(crate) async fn remove_register(&self, name: &str) {
         if let Some(recoveries) = &self.recoveries
-            && let Err(error) = recoveries.remove_register(&register(name)).await
+            && let Err(error) = recoveries.remove_register(&self.register(name)).await
         {
             // Nothing reads it unless a recovery point names the vault.
             tracing::warn!(%error, vault = name, "a deleted vault stays in the archive");
         }
-        Ok(Value::Null)
     }
 
     pub(crate) async fn put_lock(&self, input: &Input) -> Result<Value> {
@@ -242,11 +257,6 @@ impl<E: Engine> Shared<E> {
         }
         Ok(vault)
     }
-}
-
-/// What a vault is called among the archive's registers.
-fn register(name: &str) -> String {
-    format!("vault-{name}")
 }
 
 pub(crate) fn no_vault(name: &str) -> BackupError {

@@ -110,6 +110,11 @@ impl Accounts {
         }
     }
 
+    /// Whether there is such an account.
+    pub(crate) fn has(&self, account: &str) -> bool {
+        *account == *self.own || self.others.contains_key(account)
+    }
+
     /// The generation that sessions of an account's root user bear; `None` for the cluster's own account and for one that
     /// only a configured access key is of.
     pub(crate) fn generation(&self, account: &str) -> Option<&str> {

@@ -217,6 +217,13 @@ impl<S: Store> Iam<S> {
             return operations::answer(&context(self.core.snapshot.load_full()), &mut Changes::new());
         }
         let _writing = self.writing.lock().await;
+        // Whoever's account was deleted while the call waited leaves no row.
+        if !self.core.snapshot.load().accounts.has(&call.caller.account) {
+            return Err(IamError::new(
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            ));
+        }
         let mut changes = Changes::new();
         let output = operations::answer(&context(self.core.snapshot.load_full()), &mut changes)?;
         if !changes.is_empty() {

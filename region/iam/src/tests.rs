@@ -1,5 +1,6 @@
 //! Calls in their order, and what they come to.
 
+mod accounts;
 mod sessions;
 
 use crate::testing::{ACCOUNT, World};

@@ -12,7 +12,7 @@ mod record;
 mod row;
 mod service;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use geodynamo_outgoing::{Client, Endpoint};
 
@@ -21,8 +21,10 @@ pub use crate::service::{DestinationStats, Kinesis};
 /// How destinations are set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The service that has the streams.
+    /// The service that has the streams of the cluster's own account.
     pub endpoint: Endpoint,
+    /// The same service as other accounts reach it, each with a key of its own. One that is not here has no streams.
+    pub of_accounts: BTreeMap<String, Endpoint>,
     /// What calls are made with.
     pub client: Client,
     /// For how long records wait for a stream that does not take them. Older ones are lost, as AWS's are.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use geodynamo_outgoing::Endpoint;
 use geodynamo_replicator_core::{LogId, LogInfo, Position};
 use geodynamo_storage::Engine;
 use geodynamo_table::{
@@ -42,6 +43,8 @@ const STORE_EVERY: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Why nothing is sent for an account that was configured once.
+const NO_ENDPOINT: &str = "no Kinesis is configured for the table's account";
 /// Bytes of a log read at a time: what is written of them fits into one call.
 const READ_BYTES: usize = 1 << 20;
 
@@ -247,6 +250,15 @@ impl<E: Engine> Inner<E> {
         self.holds.0.lock().insert(table.id(), held);
     }
 
+    /// The service as the account reaches it whose table this is.
+    fn endpoint(&self, table: &Table) -> Option<&Endpoint> {
+        let local = self.tables.local();
+        match local.owner(table.name()) {
+            own if own == self.tables.account() => Some(&self.options.endpoint),
+            other => self.options.of_accounts.get(other),
+        }
+    }
+
     async fn keep(&self, table: u64, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), TableError> {
         self.tables.local().keep(Keeper::Kinesis, table, rows).await
     }
@@ -321,7 +333,10 @@ impl<E: Engine> Inner<E> {
     async fn enable(&self, entry: &Entry, table: &Table, stream: &str, stop: &mut watch::Receiver<bool>) -> bool {
         let mut in_row = 0;
         loop {
-            let found = has_stream(&self.options.client, &self.options.endpoint, stream).await;
+            let found = match self.endpoint(table) {
+                Some(endpoint) => has_stream(&self.options.client, endpoint, stream).await,
+                None => Err(NO_ENDPOINT.to_owned()),
+            };
             let mut stored = entry.stored.lock().clone();
             match found {
                 Ok(true) => stored.status = StoredStatus::Active,
@@ -399,7 +414,7 @@ impl<E: Engine> Inner<E> {
                     match data(record, self.tables.region(), given_name(table.name()), precision) {
                         Ok(data) => {
                             if bytes + data.json.len() > BYTES_MAX && !batch.is_empty() {
-                                self.send(entry, &stream, std::mem::take(&mut batch)).await;
+                                self.send(entry, table, &stream, std::mem::take(&mut batch)).await;
                                 bytes = 0;
                             }
                             bytes += data.json.len();
@@ -411,7 +426,7 @@ impl<E: Engine> Inner<E> {
                         }
                     }
                 }
-                self.send(entry, &stream, batch).await;
+                self.send(entry, table, &stream, batch).await;
             }
             at = looked_at;
             if let Some(position) = entry.positions.lock().get_mut(partition) {
@@ -435,7 +450,8 @@ impl<E: Engine> Inner<E> {
     }
 
     /// Sends records until the stream has them, or has said that it never will.
-    async fn send(&self, entry: &Entry, stream: &str, records: Vec<Data>) {
+    async fn send(&self, entry: &Entry, table: &Table, stream: &str, records: Vec<Data>) {
+        let endpoint = self.endpoint(table);
         // The next ones last.
         let mut parts = vec![records];
         let mut in_row = 0;
@@ -444,7 +460,11 @@ impl<E: Engine> Inner<E> {
                 continue;
             }
             let count = records.len();
-            match put(&self.options.client, &self.options.endpoint, stream, &records).await {
+            let put = match endpoint {
+                Some(endpoint) => put(&self.options.client, endpoint, stream, &records).await,
+                None => Put::NotNow(NO_ENDPOINT.to_owned()),
+            };
+            match put {
                 Put::All => {
                     in_row = 0;
                     entry.delivered.fetch_add(count as u64, Relaxed);

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use geodynamo_archive::Archive;
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
-use geodynamo_table::recovery::{Backup, RecoveryError, TableSettings};
+use geodynamo_table::{
+    is_account, owner_and_name,
+    recovery::{Backup, RecoveryError, TableSettings},
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -119,11 +122,12 @@ fn object(base: &str, head: &CopyHead, number: u64) -> (String, u8) {
 impl CopyHead {
     /// Whether it is one that a region sends: parts of it become names in the archive.
     fn is_sound(&self) -> bool {
-        let name = &self.settings.name;
+        let (account, name) = owner_and_name("", &self.settings.name);
         let of_tables = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
         let of_bases = |character: char| character.is_ascii_hexdigit() || character == '-';
         (3..=255).contains(&name.len())
             && name.chars().all(of_tables)
+            && (account.is_empty() || is_account(account))
             && layout::read_stamped(&self.base).is_some()
             && self.base.chars().all(of_bases)
             && (1..=OBJECTS_MAX).contains(&self.objects)

@@ -5,17 +5,26 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use geodynamo_storage::Engine;
-use geodynamo_table::recovery::{Opener, Restoring, Row};
+use geodynamo_storage::{Engine, Health, StorageError};
+use geodynamo_table::{
+    TableError,
+    recovery::{Opener, Restoring, Row},
+};
+use tokio::sync::mpsc;
 
 use crate::{Error, Job, Moment, Recoveries, Result, codec::unpack, root::RestoreProgress};
 
-/// The most items that are committed at once: with their index entries they are within what a commit may have.
-const ROWS_MAX: usize = 400;
-/// Bytes of items that are committed at once.
-const ROWS_BYTES: usize = 1 << 20;
+/// The most items that are put at once, and about how many bytes of them, where they are committed: with their index entries they
+/// are within what a commit may have.
+const COMMITTED: (usize, usize) = (400, 1 << 20);
+/// Likewise where they go into files, which cost the less the more come at once.
+const FILED: (usize, usize) = (4_000, 4 << 20);
+/// How often so many are read ahead of what is put.
+const AHEAD: usize = 3;
 /// How long a restore that failed waits until it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// For how long it waits at most, beyond that, for a store that takes no writes.
+const WRITABLE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 impl<E: Engine> Recoveries<E> {
     /// Restores everything that is to be restored; returns when it is done. The first error, if there was one.
@@ -63,7 +72,12 @@ impl<E: Engine> Recoveries<E> {
         let result = self.load(restoring).await;
         match &result {
             Ok(items) => tracing::info!(table = restoring.name, items, "a table is restored"),
-            Err(error) if error.may_pass() => tokio::time::sleep(RETRY).await,
+            Err(error) if error.may_pass() => {
+                tokio::time::sleep(RETRY).await;
+                // What is tried meanwhile would end where this one did.
+                let writable = Health::wait_writable(self.tables.engine().health());
+                let _ = tokio::time::timeout(WRITABLE_WITHIN, writable).await;
+            }
             Err(error) => {
                 self.counters.restores_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(table = restoring.name, %error, "a table cannot be restored: it is removed");
@@ -81,13 +95,14 @@ impl<E: Engine> Recoveries<E> {
         let table = restoring.table;
         let job: Job = unpack("a restore", &restoring.restore.job)?;
         let (mut load, mut mark) = self.tables.loads().take_up_restore(table).await?;
-        let mut moment = Moment::open(&self.archive, &job, mark.last(), self.options.overlay_bytes_max).await?;
+        let moment = Moment::open(&self.archive, &job, mark.last(), self.options.overlay_bytes_max).await?;
         let of = moment.manifest().items;
         let opener = match &moment.manifest().sealed {
             Some(sealed) => Some(self.tables.loads().opener(sealed).await?),
             None => None,
         };
-        while let Some(rows) = moment.next_rows(ROWS_MAX, ROWS_BYTES).await? {
+        let mut ahead = Ahead::of(moment, if load.is_in_bulk() { FILED } else { COMMITTED });
+        while let Some(rows) = ahead.next().await? {
             mark = mark.behind(&rows);
             let count = rows.len() as u64;
             let rows = opened(rows, opener.as_ref())?;
@@ -105,6 +120,36 @@ impl<E: Engine> Recoveries<E> {
         }
         self.tables.loads().finish_restore(load, &mark).await?;
         Ok(mark.items)
+    }
+}
+
+/// Items of a moment, read and decoded while those before them are put.
+struct Ahead {
+    read: mpsc::Receiver<Result<Option<Vec<Row>>>>,
+}
+
+impl Ahead {
+    /// Begins to read: so many rows, of about so many bytes, at a time.
+    fn of(mut moment: Moment, (rows_max, bytes_max): (usize, usize)) -> Self {
+        let (send, read) = mpsc::channel(AHEAD);
+        tokio::spawn(async move {
+            loop {
+                let rows = moment.next_rows(rows_max, bytes_max).await;
+                let is_last = !matches!(rows, Ok(Some(_)));
+                // Nobody hears it any more if the restore was broken off.
+                if send.send(rows).await.is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { read }
+    }
+
+    /// The next rows; none at the end.
+    async fn next(&mut self) -> Result<Option<Vec<Row>>> {
+        // Whoever reads says when it is at the end; without that it is not.
+        let closed = || Err(Error::Table(TableError::Storage(StorageError::Closed)));
+        self.read.recv().await.unwrap_or_else(closed)
     }
 }
 

@@ -12,10 +12,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
+use geodynamo_backup::Backups;
 use geodynamo_command::OutputForm;
 use geodynamo_iam::{Account, AccountError, RootKey};
 use geodynamo_storage::Engine;
 use geodynamo_table::Tables;
+use geodynamo_triggers::Triggers;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,10 +31,31 @@ use crate::{
 /// The longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 4 << 10;
 
+/// What a region has of accounts beside their principals.
+pub(crate) struct OfAccounts<E: Engine> {
+    /// Vaults, plans, recovery points.
+    pub(crate) backups: Backups<E>,
+    /// Event source mappings.
+    pub(crate) triggers: Arc<Triggers<E>>,
+    /// The other regions of the topology: what accounts have there is not known here.
+    pub(crate) other_regions: Vec<String>,
+}
+
+impl<E: Engine> Clone for OfAccounts<E> {
+    fn clone(&self) -> Self {
+        Self {
+            backups: self.backups.clone(),
+            triggers: Arc::clone(&self.triggers),
+            other_regions: self.other_regions.clone(),
+        }
+    }
+}
+
 /// What the routes need.
 struct Shared<E: Engine> {
     iam: Arc<RegionIam<E>>,
     tables: Arc<Tables<E>>,
+    parts: OfAccounts<E>,
 }
 
 /// An account that is to be made.
@@ -45,13 +68,13 @@ struct NewAccount {
 
 /// Accounts on the admin port. A page of another origin cannot make one: that takes a content type, or a method, which browsers
 /// ask about first.
-pub(crate) fn router<E: Engine>(iam: Arc<RegionIam<E>>, tables: Arc<Tables<E>>) -> Router {
+pub(crate) fn router<E: Engine>(iam: Arc<RegionIam<E>>, tables: Arc<Tables<E>>, parts: OfAccounts<E>) -> Router {
     Router::new()
         .route("/accounts", get(list::<E>).post(create::<E>))
         .route("/accounts/{id}", delete(remove::<E>))
         .route("/accounts/{id}/root", post(reset_root::<E>))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Arc::new(Shared { iam, tables }))
+        .with_state(Arc::new(Shared { iam, tables, parts }))
 }
 
 async fn list<E: Engine>(State(shared): State<Arc<Shared<E>>>) -> Json<Value> {
@@ -89,7 +112,31 @@ async fn remove<E: Engine>(State(shared): State<Arc<Shared<E>>>, Path(id): Path<
         let text = format!("The account {id} has {tables} tables in this region");
         return answer(Err(AccountError::Conflict(text)));
     }
-    answer(shared.iam.delete_account(&id).await.map(|()| json!({})))
+    let parts = &shared.parts;
+    match parts.backups.backups_of(&id).await {
+        Ok(0) => {}
+        Ok(backups) => {
+            let text = format!("The account {id} has {backups} backups in this region");
+            return answer(Err(AccountError::Conflict(text)));
+        }
+        Err(error) => return answer(Err(AccountError::Conflict(error.message))),
+    }
+    // First of all, for then nobody of it makes anything any more.
+    if let Err(error) = shared.iam.delete_account(&id).await {
+        return answer(Err(error));
+    }
+    let mut left: Vec<String> = Vec::new();
+    if let Err(error) = parts.backups.forget_account(&id).await {
+        left.push(format!("backup vaults and plans ({})", error.message));
+    }
+    if let Err(error) = parts.triggers.forget_account(&id).await {
+        left.push(format!("event source mappings ({})", error.message));
+    }
+    let tables = shared.tables.local().count_of(&id);
+    if tables > 0 {
+        left.push(format!("{tables} tables, made meanwhile"));
+    }
+    Json(json!({ "regions_not_asked": parts.other_regions, "left": left })).into_response()
 }
 
 fn account_json(account: &Account) -> Value {
@@ -151,8 +198,23 @@ pub(crate) fn run(arguments: &AccountArguments) -> Done {
             print_key(&made, of.output)
         }
         AccountCommand::Delete(of) => {
-            plain_http::ask_admin(&of.admin, "DELETE", &format!("/accounts/{}", of.id), "")?;
-            Ok(writeln!(out, "the account {} is deleted", of.id)?)
+            let done = plain_http::ask_admin(&of.admin, "DELETE", &format!("/accounts/{}", of.id), "")?;
+            writeln!(out, "the account {} is deleted", of.id)?;
+            let listed = |name: &str| {
+                let all = done[name].as_array().into_iter().flatten();
+                all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+            };
+            let (left, not_asked) = (listed("left"), listed("regions_not_asked"));
+            if !left.is_empty() {
+                writeln!(out, "left of it in this region: {left}")?;
+            }
+            if !not_asked.is_empty() {
+                writeln!(
+                    out,
+                    "these regions were not asked whether they have tables, vaults or mappings of it: {not_asked}"
+                )?;
+            }
+            Ok(())
         }
     }
 }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{KnownPrincipals, RegionIam},
-    accounts,
+    accounts::{self, OfAccounts},
     admin::{Admin, AdminError},
     audit::Auditing,
     conflicts, console,
@@ -335,6 +335,8 @@ pub struct TablesAdmin<E: Engine> {
     pub(crate) keys: ShownKeys,
     /// Who has accounts.
     pub(crate) iam: Arc<RegionIam<E>>,
+    /// What else accounts have.
+    pub(crate) of_accounts: OfAccounts<E>,
     /// Who writes, in a region of several nodes.
     pub(crate) owner: Option<Box<dyn Fn() -> Value + Send + Sync>>,
     /// What puts faults on links.
@@ -432,7 +434,11 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         pages
             .merge(sinks::router(self.sinks.clone()))
             .merge(self.keys.clone().router())
-            .merge(accounts::router(Arc::clone(&self.iam), Arc::clone(&self.tables)))
+            .merge(accounts::router(
+                Arc::clone(&self.iam),
+                Arc::clone(&self.tables),
+                self.of_accounts.clone(),
+            ))
     }
 }
 

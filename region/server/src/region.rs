@@ -41,6 +41,7 @@ use self::{
 };
 use crate::{
     access::{self, AccessStartError, house::HouseSigner},
+    accounts::OfAccounts,
     api::{Services, TablesAdmin},
     audit::Auditing,
     clock::SystemClock,
@@ -243,7 +244,7 @@ impl Region {
         let transfers = Transfers::start(
             Arc::clone(&tables),
             recoveries.clone(),
-            config.s3.place(&config.data_dir),
+            config.s3.places(&config.data_dir),
             &config.data_dir.join(TRANSFERS),
             stop.clone(),
         )
@@ -304,6 +305,7 @@ impl Region {
             }));
         }
         backups.run();
+        let backups_of_accounts = backups.clone();
         let sessions = sessions(config, topology.as_ref(), &tables, replicator.as_ref(), &registry);
         let replication_address = replicator.as_ref().map(Replicator::address);
         let auditing = Auditing::start(config, &registry).map_err(|source| RegionError::File {
@@ -355,6 +357,11 @@ impl Region {
             sinks: sinks.clone(),
             keys: ShownKeys::new(config, sealing.clone(), keys.clone()),
             iam: Arc::clone(&iam),
+            of_accounts: OfAccounts {
+                backups: backups_of_accounts,
+                triggers: Arc::clone(&triggers),
+                other_regions: peer_names(config, topology.as_ref()),
+            },
             owner: nodes::owner_of(&tables, config, topology.as_ref()),
         };
         if mode != Mode::Any {

@@ -32,11 +32,12 @@ pub(crate) async fn start_kinesis<E: Engine>(
     config: &Config,
     tables: &Arc<Tables<E>>,
 ) -> Result<Option<Kinesis<E>>, TriggersStartError> {
-    let Some(endpoint) = triggers::kinesis(&config.destinations, config.region.as_str())? else {
+    let Some((endpoint, of_accounts)) = triggers::kinesis(&config.destinations, config.region.as_str())? else {
         return Ok(None);
     };
     let options = KinesisOptions {
         endpoint,
+        of_accounts,
         client: Client::new(config.triggers.ca_file.as_deref())?,
         held_for: HELD_FOR,
     };

@@ -47,7 +47,10 @@ impl<E: Engine> Transfers<E> {
     /// Carries an export out.
     pub(crate) async fn carry_out_export(&self, job: &ExportJob) -> Result<Exported> {
         let recoveries = self.recoveries.as_ref().ok_or(Error::Moment)?;
-        let bucket = self.buckets.to(&job.wanted.bucket)?;
+        let owner = self.tables().local().owner(&job.wanted.table);
+        let bucket = self
+            .buckets
+            .writable(self.tables().account(), owner, &job.wanted.bucket)?;
         let folder = layout::folder(job.wanted.prefix.as_deref(), &job.id);
         let files = layout::Files::of(&folder);
         put(&*bucket, &files.started, Vec::new()).await?;

@@ -39,7 +39,10 @@ impl<E: Engine> Transfers<E> {
         table: &Arc<Table>,
         tell: impl Fn(ImportCounts),
     ) -> Result<Loaded> {
-        let bucket = self.buckets.from(&job.source.bucket)?;
+        let owner = self.tables().local().owner(&job.table);
+        let bucket = self
+            .buckets
+            .readable(self.tables().account(), owner, &job.source.bucket)?;
         let objects = list(&*bucket, job).await?;
         let keys: KeyTypes = job
             .key_types

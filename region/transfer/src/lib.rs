@@ -21,6 +21,6 @@ mod tests;
 mod window;
 mod writer;
 
-pub use buckets::BucketPlace;
+pub use buckets::{BucketPlace, Buckets};
 pub use error::{Error, Result};
 pub use root::{Status, Transfers};

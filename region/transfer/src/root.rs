@@ -17,12 +17,12 @@ use geodynamo_api::transfer::{
 };
 use geodynamo_exchange::layout;
 use geodynamo_recovery::Recoveries;
-use geodynamo_storage::Engine;
+use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{CreateTable, Tables, schema::KeyType};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::{
-    BucketPlace, Error, Result,
+    Buckets, Error, Result,
     import::Loaded,
     ledger::{Entry, Ledger},
 };
@@ -35,8 +35,10 @@ const PENDING_MAX: usize = 50;
 const TOKEN_MS: Millis = 8 * 60 * 60 * 1000;
 /// How long jobs are listed.
 const LISTED_MS: Millis = 90 * 24 * 60 * 60 * 1000;
-/// The pause before a job is tried again that this machine's trouble broke off.
-const RETRY: Duration = Duration::from_secs(1);
+/// The pause before a job is tried again that this machine's trouble broke off: the first one, and the longest that it grows to.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// For how long such a job waits at most, beyond that, for a store that takes no writes.
+const WRITABLE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// A region's exports and imports. Cheap to clone.
 pub struct Transfers<E: Engine>(Arc<Inner<E>>);
@@ -45,7 +47,7 @@ pub struct Transfers<E: Engine>(Arc<Inner<E>>);
 pub struct Inner<E: Engine> {
     tables: Arc<Tables<E>>,
     pub(crate) recoveries: Option<Recoveries<E>>,
-    pub(crate) buckets: BucketPlace,
+    pub(crate) buckets: Buckets,
     exports: Ledger<ExportJob>,
     imports: Ledger<ImportJob>,
     folder: PathBuf,
@@ -132,14 +134,14 @@ impl<E: Engine> Transfers<E> {
     pub async fn start(
         tables: Arc<Tables<E>>,
         recoveries: Option<Recoveries<E>>,
-        buckets: BucketPlace,
+        buckets: impl Into<Buckets>,
         folder: &Path,
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
         let this = Self(Arc::new(Inner {
             tables,
             recoveries,
-            buckets,
+            buckets: buckets.into(),
             exports: Ledger::open(folder.join("exports"))?,
             imports: Ledger::open(folder.join("imports"))?,
             folder: folder.to_owned(),
@@ -220,11 +222,13 @@ impl<E: Engine> Transfers<E> {
     async fn run_import(self, job: ImportJob) {
         // Never closed.
         let _turn = self.importing.acquire().await;
+        let mut pause = RETRY.0;
         let result = loop {
             match self.carry_out_import(&job).await {
                 Err(error) if error.may_pass() && !*self.stop.borrow() => {
                     tracing::warn!(arn = job.arn, %error, "an import is broken off; it is tried again");
-                    tokio::time::sleep(RETRY).await;
+                    self.wait_writable(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
                 }
                 result => break result,
             }
@@ -250,6 +254,21 @@ impl<E: Engine> Transfers<E> {
             if let Err(error) = self.tables.loads().abandon_import(job.table_key).await {
                 tracing::warn!(arn = job.arn, %error, "the table of an import that failed is not taken away");
             }
+        }
+    }
+
+    /// Waits for a while, and until the store takes writes: an import that is tried before reads, sorts and merges in vain. It
+    /// does not wait on when the process ends.
+    async fn wait_writable(&self, pause: Duration) {
+        let mut stop = self.stop.clone();
+        let waiting = async {
+            tokio::time::sleep(pause).await;
+            let writable = Health::wait_writable(self.tables.engine().health());
+            let _ = tokio::time::timeout(WRITABLE_WITHIN, writable).await;
+        };
+        tokio::select! {
+            () = waiting => {}
+            _ = stop.wait_for(|stopped| *stopped) => {}
         }
     }
 

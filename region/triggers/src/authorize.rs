@@ -47,11 +47,10 @@ impl<E: Engine> Triggers<E> {
         operation: &str,
         input: &Map<String, Value>,
     ) -> Result<(Option<String>, String)> {
-        let tables = &self.shared.tables;
         let text = |name: &str| input.get(name).and_then(Value::as_str);
-        let uuid = text("UUID");
+        let (uuid, account) = (text("UUID"), &*call.caller.account);
         let resource = match (uuid, text("Resource")) {
-            (Some(uuid), _) => self.arn(uuid),
+            (Some(uuid), _) => self.arn(account, uuid),
             (None, Some(arn)) => arn.to_owned(),
             (None, None) => "*".to_owned(),
         };
@@ -61,11 +60,11 @@ impl<E: Engine> Triggers<E> {
         let mut keys = CallKeys::default();
         let mut set = |key: String, value: String| drop(keys.0.insert(key, Values::Single(value)));
         let known = uuid.or_else(|| resource.rsplit(':').next());
-        let entry = known.and_then(|uuid| self.entries.lock().get(uuid).cloned());
+        let entry = known.and_then(|uuid| self.entry_of(account, uuid));
         let held = entry.map(|entry| entry.mapping.lock().clone());
         let function = match text("FunctionName") {
             // One that there is not has an ARN, too.
-            Some(told) => Some(self.function_arn(told).unwrap_or_else(|| told.to_owned())),
+            Some(told) => Some(self.function_arn(account, told).unwrap_or_else(|| told.to_owned())),
             None => held.as_ref().map(|mapping| mapping.settings.function.clone()),
         };
         if let Some(function) = function {
@@ -96,7 +95,7 @@ impl<E: Engine> Triggers<E> {
         let request = Request {
             action: &action,
             resource: &resource,
-            resource_account: tables.account(),
+            resource_account: account,
             environment: &call.environment,
             context: &keys,
         };
@@ -114,7 +113,9 @@ impl<E: Engine> Triggers<E> {
         let arn = on_failure.get("Destination")?.as_str()?;
         let named = TableArn::parse(arn)?;
         let tables = &self.shared.tables;
-        let table = tables.table_named(named.name).ok();
+        let table = named
+            .stored(tables.account())
+            .and_then(|stored| tables.table_named(&stored).ok());
         let stored = table.as_ref().and_then(|table| table.resource_policy(tables.region()));
         let policy = stored.and_then(|stored| {
             let parsed = Policy::parse(&stored.text, PolicyKind::Resource);

@@ -139,7 +139,7 @@ impl<E: Engine> Triggers<E> {
             Ok(passed) => passed,
             Err(error) => return told(Reply::refusal(error), None, None),
         };
-        let reply = match operations::answer(self, operation.name, &input).await {
+        let reply = match operations::answer(self, &call.caller.account, operation.name, &input).await {
             Ok(output) => Reply {
                 status: operation.status,
                 body: output.map_or_else(String::new, document),

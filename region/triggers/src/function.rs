@@ -13,6 +13,8 @@ use crate::invoke::{
 /// What a function is, as the configuration has it.
 #[derive(Clone, Debug)]
 pub struct FunctionOptions {
+    /// The account that it is of; the cluster's own if it is not told.
+    pub account: Option<String>,
     /// Its name, without region and account.
     pub name: String,
     /// What is behind it.
@@ -51,13 +53,14 @@ pub(crate) enum Behind {
     Run(Processes),
 }
 
-/// All of them.
+/// All of them, by their ARNs.
 #[derive(Debug)]
 pub(crate) struct Functions(BTreeMap<String, Arc<Function>>);
 
 impl Functions {
     pub(crate) fn new(all: Vec<FunctionOptions>, client: &Client, region: &str, account: &str) -> Self {
         let function = |options: FunctionOptions| {
+            let account = options.account.as_deref().unwrap_or(account);
             let arn = function_arn(region, account, &options.name);
             let behind = match options.target {
                 Target::Invoke(endpoint, name) => Behind::Invoke(client.clone(), endpoint, name),
@@ -65,18 +68,19 @@ impl Functions {
                 Target::Run(command) => Behind::Run(Processes::new(command, &options.name, &arn, region)),
             };
             let function = Function {
-                arn,
+                arn: arn.clone(),
                 behind,
                 timeout: options.timeout,
                 slots: Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             };
-            (options.name, Arc::new(function))
+            (arn, Arc::new(function))
         };
         Self(all.into_iter().map(function).collect())
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Function>> {
-        self.0.get(name)
+    /// The one with this ARN, which has no version.
+    pub(crate) fn get(&self, arn: &str) -> Option<&Arc<Function>> {
+        self.0.get(arn)
     }
 
     /// Ends the programs.

@@ -48,7 +48,7 @@ pub use crate::{
 };
 use crate::{
     entry::{Entry, Runner},
-    function::{Functions, parse_name},
+    function::{Functions, function_arn, parse_name},
     mapping::{Checkpoint, Mapping, Row, State, checkpoint_row, mapping_row, pack, read_row},
     runner::{Run, Shared, Stop, group},
 };
@@ -80,7 +80,7 @@ pub struct MappingStatus {
     pub uuid: String,
     /// The function's name.
     pub function: String,
-    /// The stream's table.
+    /// The stream's table, as the catalog calls it.
     pub table: String,
     /// Whether it runs.
     pub enabled: bool,
@@ -142,8 +142,8 @@ impl<E: Engine> Triggers<E> {
         for mapping in mappings {
             let of_mapping = checkpoints.remove(&mapping.uuid).unwrap_or_default();
             let (uuid, enabled) = (mapping.uuid.clone(), mapping.enabled);
-            let function = mapping.function_name();
-            if triggers.shared.functions.get(function).is_none() {
+            if triggers.shared.function_of(&mapping).is_none() {
+                let function = &mapping.settings.function;
                 tracing::warn!(mapping = uuid, function, "a mapping's function is not configured");
             }
             let entry = Arc::new(Entry::new(mapping, of_mapping, State::Disabled));
@@ -203,7 +203,7 @@ impl<E: Engine> Triggers<E> {
             MappingStatus {
                 uuid: uuid.clone(),
                 function: mapping.function_name().to_owned(),
-                table: table_of(&mapping.stream).to_owned(),
+                table: self.shared.table_of(&mapping).unwrap_or_default(),
                 enabled: mapping.enabled,
                 age_ms: oldest_ms.map_or(0, |oldest| now_ms.saturating_sub(oldest)),
                 invocations: counts.invocations.load(Relaxed),
@@ -221,7 +221,10 @@ impl<E: Engine> Triggers<E> {
     fn begin(&self, entry: &Arc<Entry>) {
         let mapping = entry.mapping.lock().clone();
         // Both were checked when they came; what a newer release wrote may not be known here.
-        let (Some(stream), Ok(patterns)) = (operations::stream_of(&mapping.stream), mapping.settings.patterns()) else {
+        let (Some(stream), Ok(patterns)) = (
+            self.shared.stream_of(mapping.account(), &mapping.stream),
+            mapping.settings.patterns(),
+        ) else {
             entry.set_result("PROBLEM: The mapping cannot be read");
             entry.set_state(State::Enabled);
             return;
@@ -291,11 +294,12 @@ impl<E: Engine> Triggers<E> {
             .await
     }
 
-    /// The function behind what a client calls one: its ARN, with the version.
-    fn function_arn(&self, told: &str) -> Option<String> {
+    /// The function behind what a client of an account calls one: its ARN, with the version.
+    fn function_arn(&self, account: &str, told: &str) -> Option<String> {
         let tables = &self.shared.tables;
-        let (name, version) = parse_name(told, tables.region(), tables.account())?;
-        let function = self.shared.functions.get(name)?;
+        let (name, version) = parse_name(told, tables.region(), account)?;
+        let arn = function_arn(tables.region(), account, name);
+        let function = self.shared.functions.get(&arn)?;
         Some(match version {
             Some(version) => format!("{}:{version}", function.arn),
             None => function.arn.clone(),
@@ -312,7 +316,7 @@ fn removed_rows(uuid: &str, entry: &Entry) -> Vec<(bytes::Bytes, Option<bytes::B
     shards.chain([(mapping_row(uuid), None)]).collect()
 }
 
-/// The table in a stream's ARN.
+/// The name in a stream's ARN that clients give its table.
 fn table_of(stream: &str) -> &str {
     let resource = stream.splitn(6, ':').nth(5).unwrap_or_default();
     resource.split('/').nth(1).unwrap_or_default()

@@ -292,6 +292,11 @@ impl Mapping {
         shown
     }
 
+    /// The account that it is of: its function's, whose stream it reads.
+    pub(crate) fn account(&self) -> &str {
+        self.settings.function.split(':').nth(4).unwrap_or_default()
+    }
+
     /// The name of the function, without its version.
     pub(crate) fn function_name(&self) -> &str {
         self.settings.function.split(':').nth(6).unwrap_or_default()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use geodynamo_storage::Engine;
-use geodynamo_table::{Keeper, StreamError, StreamName, is_account, is_given_name};
+use geodynamo_table::{Keeper, StreamError, StreamName, is_account};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -28,35 +28,38 @@ const TAGS_MAX: usize = 50;
 
 type Output = Map<String, Value>;
 
-/// Answers a call whose parameters are checked, and that its caller may make.
+/// Answers an account's call whose parameters are checked, and that its caller may make.
 pub(crate) async fn answer<E: Engine>(
     triggers: &Arc<Triggers<E>>,
+    account: &str,
     operation: &str,
     input: &Map<String, Value>,
 ) -> Result<Option<Output>> {
     match operation {
-        "CreateEventSourceMapping" => triggers.create(input).await.map(Some),
+        "CreateEventSourceMapping" => triggers.create(account, input).await.map(Some),
         "GetEventSourceMapping" => {
-            let entry = triggers.entry(input)?;
+            let entry = triggers.entry(account, input)?;
             Ok(Some(triggers.show(&entry, entry.state())))
         }
-        "ListEventSourceMappings" => triggers.list(input).map(Some),
-        "UpdateEventSourceMapping" => triggers.update(input).await.map(Some),
-        "DeleteEventSourceMapping" => triggers.delete(input).await.map(Some),
+        "ListEventSourceMappings" => triggers.list(account, input).map(Some),
+        "UpdateEventSourceMapping" => triggers.update(account, input).await.map(Some),
+        "DeleteEventSourceMapping" => triggers.delete(account, input).await.map(Some),
         "ListTags" => {
-            let tags = triggers.tagged(input)?.mapping.lock().tags.clone();
+            let tags = triggers.tagged(account, input)?.mapping.lock().tags.clone();
             Ok(Some([("Tags".to_owned(), json!(tags))].into_iter().collect()))
         }
         "TagResource" => {
             let new = tags(input);
-            triggers.change_tags(input, |tags| tags.extend(new)).await?;
+            triggers.change_tags(account, input, |tags| tags.extend(new)).await?;
             Ok(None)
         }
         "UntagResource" => {
             let gone = input.get("TagKeys").and_then(Value::as_array);
             let gone: Vec<&str> = gone.into_iter().flatten().filter_map(Value::as_str).collect();
             triggers
-                .change_tags(input, |tags| tags.retain(|key, _| !gone.contains(&key.as_str())))
+                .change_tags(account, input, |tags| {
+                    tags.retain(|key, _| !gone.contains(&key.as_str()))
+                })
                 .await?;
             Ok(None)
         }
@@ -66,16 +69,18 @@ pub(crate) async fn answer<E: Engine>(
 
 impl<E: Engine> Triggers<E> {
     /// A mapping's ARN.
-    pub(crate) fn arn(&self, uuid: &str) -> String {
-        let tables = &self.shared.tables;
-        format!(
-            "arn:aws:lambda:{}:{}:event-source-mapping:{uuid}",
-            tables.region(),
-            tables.account()
-        )
+    pub(crate) fn arn(&self, account: &str, uuid: &str) -> String {
+        let region = self.shared.tables.region();
+        format!("arn:aws:lambda:{region}:{account}:event-source-mapping:{uuid}")
     }
 
-    async fn create(self: &Arc<Self>, input: &Map<String, Value>) -> Result<Output> {
+    /// An account's mapping.
+    pub(crate) fn entry_of(&self, account: &str, uuid: &str) -> Option<Arc<Entry>> {
+        let entry = self.entries.lock().get(uuid).cloned();
+        entry.filter(|entry| entry.mapping.lock().account() == account)
+    }
+
+    async fn create(self: &Arc<Self>, account: &str, input: &Map<String, Value>) -> Result<Output> {
         let text = |name: &str| input.get(name).and_then(Value::as_str);
         let Some(arn) = text("EventSourceArn") else {
             return Err(LambdaError::invalid(
@@ -88,12 +93,12 @@ impl<E: Engine> Triggers<E> {
                 "Unrecognized event source, must be kinesis, dynamodb stream or sqs.",
             ));
         }
-        // Mappings are the cluster's own account's, and so are their streams.
-        let is_others = |account: &str| is_account(account) && account != self.shared.tables.account();
+        // A mapping reads a stream of its own account.
+        let is_others = |of: &str| is_account(of) && of != account;
         if arn.split(':').nth(4).is_some_and(is_others) {
             return Err(unknown());
         }
-        let stream = stream_of(arn).ok_or_else(unknown)?;
+        let stream = self.shared.stream_of(account, arn).ok_or_else(unknown)?;
         let start = match text("StartingPosition") {
             Some("TRIM_HORIZON") => Start::TrimHorizon,
             Some("LATEST") => Start::Latest,
@@ -110,11 +115,11 @@ impl<E: Engine> Triggers<E> {
             }
         };
         let mut settings = Settings {
-            function: self.known_function(text("FunctionName").unwrap_or_default())?,
+            function: self.known_function(account, text("FunctionName").unwrap_or_default())?,
             ..Settings::default()
         };
         settings.take(input)?;
-        self.check_destination(arn, &settings)?;
+        self.check_destination(account, arn, &settings)?;
         let tags = tags(input);
         check_tags(&tags)?;
 
@@ -172,11 +177,11 @@ impl<E: Engine> Triggers<E> {
         Ok(beginning)
     }
 
-    fn list(&self, input: &Map<String, Value>) -> Result<Output> {
+    fn list(&self, account: &str, input: &Map<String, Value>) -> Result<Output> {
         let text = |name: &str| input.get(name).and_then(Value::as_str);
         let function = match text("FunctionName") {
             None => None,
-            Some(told) => Some(self.mapped_function(told)?),
+            Some(told) => Some(self.mapped_function(account, told)?),
         };
         let most = input.get("MaxItems").and_then(Value::as_u64);
         let most = most.map_or(PAGE_MAX, |most| usize::try_from(most).unwrap_or(PAGE_MAX).min(PAGE_MAX));
@@ -185,6 +190,7 @@ impl<E: Engine> Triggers<E> {
         let mut found = entries.iter().filter(|entry| {
             let mapping = entry.mapping.lock();
             mapping.uuid.as_str() > after
+                && mapping.account() == account
                 && function
                     .as_ref()
                     .is_none_or(|function| *function == mapping.settings.function)
@@ -205,19 +211,19 @@ impl<E: Engine> Triggers<E> {
         Ok(output)
     }
 
-    async fn update(self: &Arc<Self>, input: &Map<String, Value>) -> Result<Output> {
+    async fn update(self: &Arc<Self>, account: &str, input: &Map<String, Value>) -> Result<Output> {
         let _writing = self.writing.lock().await;
-        let entry = self.entry(input)?;
+        let entry = self.entry(account, input)?;
         let mut mapping = entry.mapping.lock().clone();
         if let Some(told) = input.get("FunctionName").and_then(Value::as_str) {
-            let function = self.known_function(told)?;
+            let function = self.known_function(account, told)?;
             if function != mapping.settings.function {
                 self.check_new(&mapping.stream, &function)?;
             }
             mapping.settings.function = function;
         }
         mapping.settings.take(input)?;
-        self.check_destination(&mapping.stream, &mapping.settings)?;
+        self.check_destination(account, &mapping.stream, &mapping.settings)?;
         let was_enabled = mapping.enabled;
         if let Some(enabled) = input.get("Enabled").and_then(Value::as_bool) {
             mapping.enabled = enabled;
@@ -241,9 +247,9 @@ impl<E: Engine> Triggers<E> {
         Ok(shown)
     }
 
-    async fn delete(self: &Arc<Self>, input: &Map<String, Value>) -> Result<Output> {
+    async fn delete(self: &Arc<Self>, account: &str, input: &Map<String, Value>) -> Result<Output> {
         let _writing = self.writing.lock().await;
-        let entry = self.entry(input)?;
+        let entry = self.entry(account, input)?;
         let before = entry.state();
         if !entry.change_state(State::Deleting) {
             return Err(in_use("delete"));
@@ -265,30 +271,48 @@ impl<E: Engine> Triggers<E> {
         Ok(shown)
     }
 
+    /// Removes the mappings of an account that is deleted.
+    ///
+    /// # Errors
+    /// If that cannot be stored.
+    pub async fn forget_account(self: &Arc<Self>, account: &str) -> std::result::Result<(), LambdaError> {
+        let of_account: Vec<String> = {
+            let entries = self.entries.lock();
+            let of_account = entries
+                .iter()
+                .filter(|(_, entry)| entry.mapping.lock().account() == account);
+            of_account.map(|(uuid, _)| uuid.clone()).collect()
+        };
+        for uuid in of_account {
+            let input = [("UUID".to_owned(), uuid.into())].into_iter().collect();
+            self.delete(account, &input).await?;
+        }
+        Ok(())
+    }
+
     /// The mapping with the UUID of a call.
-    fn entry(&self, input: &Map<String, Value>) -> Result<Arc<Entry>> {
+    fn entry(&self, account: &str, input: &Map<String, Value>) -> Result<Arc<Entry>> {
         let uuid = input.get("UUID").and_then(Value::as_str).unwrap_or_default();
-        let entry = self.entries.lock().get(uuid).cloned();
-        entry.ok_or_else(LambdaError::no_mapping)
+        self.entry_of(account, uuid).ok_or_else(LambdaError::no_mapping)
     }
 
     /// The mapping with the ARN of a call.
-    fn tagged(&self, input: &Map<String, Value>) -> Result<Arc<Entry>> {
+    fn tagged(&self, account: &str, input: &Map<String, Value>) -> Result<Arc<Entry>> {
         let arn = input.get("Resource").and_then(Value::as_str).unwrap_or_default();
         let uuid = arn.rsplit(':').next().unwrap_or_default();
-        let entry = self.entries.lock().get(uuid).cloned();
-        entry
-            .filter(|_| self.arn(uuid) == arn)
+        self.entry_of(account, uuid)
+            .filter(|_| self.arn(account, uuid) == arn)
             .ok_or_else(|| LambdaError::new("ResourceNotFoundException", format!("Resource not found: {arn}")))
     }
 
     async fn change_tags(
         &self,
+        account: &str,
         input: &Map<String, Value>,
         change: impl FnOnce(&mut BTreeMap<String, String>),
     ) -> Result<()> {
         let _writing = self.writing.lock().await;
-        let entry = self.tagged(input)?;
+        let entry = self.tagged(account, input)?;
         let mut mapping = entry.mapping.lock().clone();
         change(&mut mapping.tags);
         check_tags(&mapping.tags)?;
@@ -302,14 +326,19 @@ impl<E: Engine> Triggers<E> {
 
     fn show(&self, entry: &Entry, state: State) -> Output {
         let mapping = entry.mapping.lock();
-        mapping.shown(&self.arn(&mapping.uuid), state, USER_ACTION, &entry.result())
+        mapping.shown(
+            &self.arn(mapping.account(), &mapping.uuid),
+            state,
+            USER_ACTION,
+            &entry.result(),
+        )
     }
 
     /// The ARN of a function that is there, or that a mapping has although it is not there any more.
-    fn mapped_function(&self, told: &str) -> Result<String> {
+    fn mapped_function(&self, account: &str, told: &str) -> Result<String> {
         let tables = &self.shared.tables;
-        let named = parse_name(told, tables.region(), tables.account()).map(|(name, version)| {
-            let arn = function_arn(tables.region(), tables.account(), name);
+        let named = parse_name(told, tables.region(), account).map(|(name, version)| {
+            let arn = function_arn(tables.region(), account, name);
             version.map_or_else(|| arn.clone(), |version| format!("{arn}:{version}"))
         });
         let is_mapped = |arn: &String| {
@@ -320,16 +349,16 @@ impl<E: Engine> Triggers<E> {
         };
         match named.filter(is_mapped) {
             Some(arn) => Ok(arn),
-            None => self.known_function(told),
+            None => self.known_function(account, told),
         }
     }
 
-    fn known_function(&self, told: &str) -> Result<String> {
-        self.function_arn(told).ok_or_else(|| {
+    fn known_function(&self, account: &str, told: &str) -> Result<String> {
+        self.function_arn(account, told).ok_or_else(|| {
             let tables = &self.shared.tables;
             let arn = match told.starts_with("arn:") {
                 true => told.to_owned(),
-                false => function_arn(tables.region(), tables.account(), told),
+                false => function_arn(tables.region(), account, told),
             };
             LambdaError::new("ResourceNotFoundException", format!("Function not found: {arn}"))
         })
@@ -363,13 +392,18 @@ impl<E: Engine> Triggers<E> {
     }
 
     /// That notes of a mapping can go where they are to.
-    fn check_destination(&self, stream: &str, settings: &Settings) -> Result<()> {
+    fn check_destination(&self, account: &str, stream: &str, settings: &Settings) -> Result<()> {
         let Some(arn) = &settings.on_failure else {
             return Ok(());
         };
         let fault = match TableArn::parse(arn) {
-            Some(table) => fault(&self.shared.tables, table, table_of(stream)).map(|fault| format!(" ({fault})")),
-            None => (!self.shared.destinations.has(arn)).then(String::new),
+            Some(table) => {
+                fault(&self.shared.tables, account, table, table_of(stream)).map(|fault| format!(" ({fault})"))
+            }
+            None => {
+                let of = self.shared.destinations.of(self.shared.other(account), arn);
+                of.is_none().then(String::new)
+            }
         };
         match fault {
             None => Ok(()),
@@ -406,15 +440,4 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The stream that an ARN names. As everywhere, a region answers for its own streams, whatever region and account the ARN
-/// names.
-pub(crate) fn stream_of(arn: &str) -> Option<StreamName> {
-    let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
-    let (table, label) = resource.strip_prefix("table/")?.split_once("/stream/")?;
-    StreamName::of(
-        Some(table).filter(|table| !table.is_empty() && is_given_name(table))?,
-        label,
-    )
 }

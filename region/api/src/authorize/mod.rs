@@ -183,21 +183,16 @@ impl<'a, E: Engine> Gate<'a, E> {
         }
     }
 
-    /// A bucket, or what is in it under a key. It has no account in its ARN, and is the cluster's own account's: the region
-    /// reaches buckets with credentials of its own, whoever asks.
-    pub(crate) fn in_s3(&self, bucket: &str, key: Option<&str>) -> Target {
+    /// A bucket, or what is in it under a key. It has no account in its ARN; it is the account's whose table goes there or comes
+    /// from there, for the region reaches it with that account's credentials, whoever asks.
+    pub(crate) fn in_s3(&self, of: &Target, bucket: &str, key: Option<&str>) -> Target {
         let arn = match key {
             Some(key) => format!("arn:aws:s3:::{bucket}/{key}"),
             None => format!("arn:aws:s3:::{bucket}"),
         };
-        self.of_cluster(arn)
-    }
-
-    /// What the region reaches with credentials of its own, so that it is the cluster's own account's, whatever its ARN says.
-    pub(crate) fn of_cluster(&self, arn: String) -> Target {
         Target {
             arn,
-            account: self.api.tables.account().to_owned(),
+            account: of.account.clone(),
             ..self.anything()
         }
     }

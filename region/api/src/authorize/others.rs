@@ -79,7 +79,7 @@ impl Authorize for ExportTableToPointInTimeInput {
             _ => "AWSDynamoDB/".to_owned(),
         };
         let bucket = self.s3_bucket.as_deref().unwrap_or_default();
-        gate.ask_plain("s3:PutObject", &gate.in_s3(bucket, Some(&folder)))
+        gate.ask_plain("s3:PutObject", &gate.in_s3(&target, bucket, Some(&folder)))
     }
 }
 
@@ -96,8 +96,8 @@ impl Authorize for ImportTableInput {
         let prefix = source
             .and_then(|source| source.s3_key_prefix.as_deref())
             .unwrap_or_default();
-        gate.ask_plain("s3:ListBucket", &gate.in_s3(bucket, None))?;
-        gate.ask_plain("s3:GetObject", &gate.in_s3(bucket, Some(prefix)))
+        gate.ask_plain("s3:ListBucket", &gate.in_s3(&target, bucket, None))?;
+        gate.ask_plain("s3:GetObject", &gate.in_s3(&target, bucket, Some(prefix)))
     }
 }
 

@@ -52,7 +52,7 @@ impl Authorize for KinesisStreamingDestinationInput {
         };
         if gate.is_of_another_account() {
             let stream = self.stream_arn.as_deref().unwrap_or_default();
-            gate.ask_plain("kinesis:PutRecords", &gate.of_cluster(stream.to_owned()))?;
+            gate.ask_plain("kinesis:PutRecords", &gate.named(stream))?;
         }
         gate.ask_plain(action, &target)
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod accounts;
 mod copies;
 mod plans;
 mod support;

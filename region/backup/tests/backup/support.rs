@@ -19,6 +19,7 @@ use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{
     CreateTable, Options as TableOptions, ScanRequest, Tables, TimeSource,
+    recovery::Recovery,
     schema::{Billing, KeyAttribute, KeySchema, KeyType},
 };
 use serde_json::{Value, json};
@@ -282,6 +283,27 @@ impl Region {
             assert!(Instant::now() < deadline, "{job}");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// The job of a path as somebody else sees it, once it has ended.
+    pub(crate) async fn ended_as(&self, caller: &Caller, path: &str) -> Value {
+        let deadline = Instant::now() + SOON;
+        loop {
+            self.tick().await;
+            let job = self.call_as(caller, "GET", path, Value::Null).await.unwrap();
+            let of_job = job.get("CopyJob").unwrap_or(&job);
+            let state = of_job.get("State").or(of_job.get("Status")).and_then(Value::as_str);
+            if !["CREATED", "PENDING", "RUNNING", "ABORTING"].contains(&state.unwrap()) {
+                return job;
+            }
+            assert!(Instant::now() < deadline, "{job}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// The ARN of a backup that DynamoDB's own API makes.
+    pub(crate) async fn plain_backup(&self, table: &str) -> String {
+        self.recoveries.create_backup(table, "plain").await.unwrap().arn
     }
 
     /// What is due, restores too.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use geodynamo_storage::Engine;
 use geodynamo_table::{
-    TableError,
+    Table, TableError,
     kinesis::{Answer, Destination, DestinationError, DestinationStatus, KinesisDestinations, Precision},
 };
 
-use super::{Entry, Kinesis, PAUSE_MAX};
+use super::{Entry, Inner, Kinesis, PAUSE_MAX};
 use crate::{
     DESTINATIONS_MAX,
     row::{Stored, StoredStatus, destination_row, pack, position_row},
@@ -23,6 +23,7 @@ impl<E: Engine> KinesisDestinations for Kinesis<E> {
             if stream.split(':').nth(2) != Some("kinesis") {
                 return Err(DestinationError::Invalid(format!("Invalid StreamArn: {stream}")));
             }
+            inner.check_account(&table, stream)?;
             let of_table = inner.of_table(table.id());
             let is_on = |entry: &&Arc<Entry>| entry.stored.lock().status.is_fed() || entry.passing.lock().is_some();
             let same = of_table.iter().find(|entry| entry.stored.lock().stream == stream);
@@ -138,6 +139,28 @@ impl<E: Engine> KinesisDestinations for Kinesis<E> {
     fn describe(&self, table: &str) -> Result<Vec<Destination>, DestinationError> {
         let table = self.0.tables.table(table)?;
         Ok(self.0.of_table(table.id()).iter().map(|entry| entry.shown()).collect())
+    }
+}
+
+impl<E: Engine> Inner<E> {
+    /// Refuses a stream of another account than the table's, unless the table is the cluster's own account's: its streams are those
+    /// of its key, whatever account their ARNs tell.
+    fn check_account(&self, table: &Table, stream: &str) -> Result<(), DestinationError> {
+        let owner = self.tables.local().owner(table.name());
+        if owner == self.tables.account() {
+            return Ok(());
+        }
+        if stream.split(':').nth(4) != Some(owner) {
+            return Err(DestinationError::Invalid(format!(
+                "The stream must be of the table's account: {stream}"
+            )));
+        }
+        if self.endpoint(table).is_none() {
+            return Err(DestinationError::Invalid(format!(
+                "There is no Kinesis for account {owner} in this region."
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,13 @@
 //! `[s3]`: where the buckets are that exports go to and imports come from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use geodynamo_archive::S3Place;
-use geodynamo_transfer::BucketPlace;
+use geodynamo_table::is_account;
+use geodynamo_transfer::{BucketPlace, Buckets};
 use serde::Deserialize;
 
 use super::{AccessKeyId, Secret};
@@ -27,6 +31,21 @@ pub struct BucketsEntry {
     pub access_key_id: Option<AccessKeyId>,
     /// Its secret.
     pub secret_access_key: Option<Secret>,
+    /// Of other accounts than the cluster's own: the key with which each reaches its buckets on the server. One without a key has
+    /// none there.
+    pub accounts: BTreeMap<String, BucketsKey>,
+}
+
+/// The key of an account's buckets.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketsKey {
+    /// The buckets' region, if it is another one.
+    pub region: Option<String>,
+    /// The access key.
+    pub access_key_id: AccessKeyId,
+    /// Its secret.
+    pub secret_access_key: Secret,
 }
 
 impl Default for BucketsEntry {
@@ -38,13 +57,14 @@ impl Default for BucketsEntry {
             region: None,
             access_key_id: None,
             secret_access_key: None,
+            accounts: BTreeMap::new(),
         }
     }
 }
 
 impl BucketsEntry {
-    /// Where they are, of a region with this data directory.
-    pub fn place(&self, data_dir: &Path) -> BucketPlace {
+    /// Where those of the cluster's own account are, of a region with this data directory.
+    fn place(&self, data_dir: &Path) -> BucketPlace {
         match &self.endpoint {
             None => BucketPlace::Folder(self.dir.clone().unwrap_or_else(|| data_dir.join(IN_DATA))),
             Some(endpoint) => {
@@ -60,10 +80,40 @@ impl BucketsEntry {
         }
     }
 
+    /// Where those of all accounts are.
+    pub fn places(&self, data_dir: &Path) -> Buckets {
+        let own = self.place(data_dir);
+        let of_accounts = match &own {
+            BucketPlace::Folder(_) => BTreeMap::new(),
+            BucketPlace::S3(place) => {
+                let of = |(account, key): (&String, &BucketsKey)| {
+                    let place = S3Place {
+                        region: key.region.clone().or_else(|| place.region.clone()),
+                        credentials: Some((
+                            key.access_key_id.as_str().to_owned(),
+                            key.secret_access_key.reveal().to_owned(),
+                        )),
+                        ..place.clone()
+                    };
+                    (account.clone(), BucketPlace::S3(place))
+                };
+                self.accounts.iter().map(of).collect()
+            }
+        };
+        Buckets { own, of_accounts }
+    }
+
     /// What contradicts itself, if something does.
     pub(super) fn contradiction(&self) -> Option<String> {
         let both = self.dir.is_some() && self.endpoint.is_some();
-        both.then(|| "[s3] has a dir and an endpoint: buckets are either folders or on a server".into())
+        if both {
+            return Some("[s3] has a dir and an endpoint: buckets are either folders or on a server".into());
+        }
+        if self.endpoint.is_none() && !self.accounts.is_empty() {
+            return Some("[s3.accounts] has keys, but [s3] has no endpoint that they are for".into());
+        }
+        let stranger = self.accounts.keys().find(|account| !is_account(account));
+        stranger.map(|account| format!("[s3.accounts.{account}]: an account has 12 digits"))
     }
 }
 
@@ -84,7 +134,22 @@ mod tests {
             credentials: Some(("id".into(), "hush".into())),
             ..S3Place::default()
         };
-        assert_eq!(place(server), BucketPlace::S3(expected));
+        assert_eq!(place(server), BucketPlace::S3(expected.clone()));
+        let key = "access_key_id = \"theirs\"\nsecret_access_key = \"hush\"";
+        let with_accounts = format!("{server}\n[accounts.111122223333]\n{key}");
+        let of_other = S3Place {
+            credentials: Some(("theirs".into(), "hush".into())),
+            ..expected.clone()
+        };
+        let places = read(&with_accounts).places(Path::new("data"));
+        assert_eq!(places.own, BucketPlace::S3(expected));
+        assert_eq!(places.of_accounts["111122223333"], BucketPlace::S3(of_other));
+        for (text, reason) in [
+            (format!("[accounts.111122223333]\n{key}"), "no endpoint"),
+            (format!("{server}\n[accounts.1]\n{key}"), "12 digits"),
+        ] {
+            assert!(read(&text).contradiction().unwrap().contains(reason), "{text}");
+        }
         assert_eq!(read("dir = \"other\"").contradiction(), None);
         assert!(read(&format!("dir = \"other\"\n{server}")).contradiction().is_some());
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use geodynamo_outgoing::{Credentials, Endpoint, EndpointError};
+use geodynamo_table::is_account;
 use geodynamo_triggers::{Command, Destination, Destinations, FunctionOptions, HmacSecret, HmacSecretError, Target};
 use serde::Deserialize;
 
@@ -96,6 +97,10 @@ pub struct DestinationEntry {
     /// The key that calls are signed with.
     #[serde(flatten)]
     pub key: Key,
+    /// Of other accounts than the cluster's own: the key with which each reaches the service. One without a key does not. In a
+    /// folder each has one of its own without being told here.
+    #[serde(default)]
+    pub accounts: BTreeMap<String, Key>,
 }
 
 /// How event source mappings run.
@@ -160,7 +165,7 @@ impl FunctionEntry {
         let endpoint = |address: &Address| self.key.endpoint(address, "lambda", region);
         let target = match (&self.invoke, &self.url) {
             (Some(invoke), _) => {
-                let called = self.function.as_deref().unwrap_or(name);
+                let called = self.function.as_deref().unwrap_or(account_and_name(name).1);
                 Target::Invoke(endpoint(invoke)?, called.to_owned())
             }
             (None, Some(url)) => {
@@ -174,7 +179,9 @@ impl FunctionEntry {
                 memory_mb: self.memory_mb.get(),
             }),
         };
+        let (account, name) = account_and_name(name);
         Ok(FunctionOptions {
+            account: account.map(str::to_owned),
             name: name.to_owned(),
             target,
             timeout: Duration::from_secs(self.timeout_s.get()),
@@ -213,6 +220,52 @@ impl DestinationsEntry {
     }
 }
 
+/// The account, if it is told, and the name of a function: `NAME`, or Lambda's partial ARN, `ACCOUNT:function:NAME`.
+fn account_and_name(told: &str) -> (Option<&str>, &str) {
+    match told.split_once(":function:") {
+        Some((account, name)) if is_account(account) => (Some(account), name),
+        _ => (None, told),
+    }
+}
+
+impl DestinationEntry {
+    /// What contradicts itself, if something does.
+    fn contradiction(&self, service: &str) -> Option<String> {
+        if self.key.is_half() {
+            return Some(half(&format!("destination {service}")));
+        }
+        if self.endpoint.is_none() && !self.accounts.is_empty() {
+            return Some(format!(
+                "[destinations.{service}.accounts] has keys, but there is no endpoint that they are for"
+            ));
+        }
+        for (account, key) in &self.accounts {
+            if !is_account(account) {
+                return Some(format!(
+                    "[destinations.{service}.accounts.{account}]: an account has 12 digits"
+                ));
+            }
+            if key.access_key_id.is_none() || key.is_half() {
+                return Some(format!(
+                    "[destinations.{service}.accounts.{account}] must have access_key_id and secret_access_key"
+                ));
+            }
+        }
+        None
+    }
+
+    /// The service as other accounts reach it.
+    fn endpoints(&self, service: &str, region: &str) -> Result<BTreeMap<String, Endpoint>, EndpointError> {
+        let mut all = BTreeMap::new();
+        for (account, key) in &self.accounts {
+            if let Some(address) = &self.endpoint {
+                all.insert(account.clone(), key.endpoint(address, service, region)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// What does not go together.
 pub(crate) fn contradiction(
     functions: &BTreeMap<String, FunctionEntry>,
@@ -221,7 +274,8 @@ pub(crate) fn contradiction(
     if functions.len() > FUNCTIONS_MAX {
         return Some(format!("at most {FUNCTIONS_MAX} functions"));
     }
-    for (name, entry) in functions {
+    for (told, entry) in functions {
+        let name = account_and_name(told).1;
         let is_name = (1..=NAME_LEN_MAX).contains(&name.len())
             && name
                 .bytes()
@@ -249,16 +303,16 @@ pub(crate) fn contradiction(
         if entry.endpoint.is_some() == entry.folder.is_some() {
             return Some(format!("[destinations.{service}] must have one of endpoint and folder"));
         }
-        if entry.key.is_half() {
-            return Some(half(&format!("destination {service}")));
+        if let Some(reason) = entry.contradiction(service) {
+            return Some(reason);
         }
     }
     match &destinations.kinesis {
         Some(entry) if entry.endpoint.is_none() || entry.folder.is_some() => {
             Some("[destinations.kinesis] must have an endpoint".into())
         }
-        Some(entry) if entry.key.is_half() => Some(half("destination kinesis")),
-        _ => None,
+        Some(entry) => entry.contradiction("kinesis"),
+        None => None,
     }
 }
 
@@ -275,26 +329,33 @@ pub(crate) fn functions(
     options.collect()
 }
 
+/// A service as the cluster's own account reaches it, and as others do.
+pub(crate) type Endpoints = (Endpoint, BTreeMap<String, Endpoint>);
+
 /// The service that has Kinesis streams, if there is one.
-pub(crate) fn kinesis(entry: &DestinationsEntry, region: &str) -> Result<Option<Endpoint>, EndpointError> {
+pub(crate) fn kinesis(entry: &DestinationsEntry, region: &str) -> Result<Option<Endpoints>, EndpointError> {
     let Some(entry) = &entry.kinesis else { return Ok(None) };
-    let address = entry.endpoint.as_ref();
-    address
-        .map(|address| entry.key.endpoint(address, "kinesis", region))
-        .transpose()
+    let Some(address) = &entry.endpoint else {
+        return Ok(None);
+    };
+    let own = entry.key.endpoint(address, "kinesis", region)?;
+    Ok(Some((own, entry.endpoints("kinesis", region)?)))
 }
 
 /// Where notes of failures go.
 pub(crate) fn destinations(entry: &DestinationsEntry, region: &str) -> Result<Destinations, EndpointError> {
-    let mut all = Vec::new();
+    let (mut all, mut of_accounts) = (Vec::new(), Vec::new());
     for (service, entry) in entry.all() {
         let destination = match (&entry.endpoint, &entry.folder) {
             (Some(endpoint), _) => Destination::Service(entry.key.endpoint(endpoint, service, region)?),
             (None, folder) => Destination::Folder(folder.clone().unwrap_or_default()),
         };
         all.push((service.to_owned(), destination));
+        for (account, endpoint) in entry.endpoints(service, region)? {
+            of_accounts.push(((account, service.to_owned()), Destination::Service(endpoint)));
+        }
     }
-    Ok(Destinations::new(all))
+    Ok(Destinations::new(all).with_accounts(of_accounts))
 }
 
 #[cfg(test)]
@@ -316,11 +377,17 @@ mod tests {
              [functions.c]\ninvoke = \"http://127.0.0.1:9001\"\nfunction = \"function\"\n\
              [destinations.sqs]\nendpoint = \"http://127.0.0.1:9324\"\n\
              [destinations.s3]\nfolder = \"notes\"\n\
+             [destinations.sqs.accounts.111122223333]\naccess_key_id = \"k\"\nsecret_access_key = \"s\"\n\
+             [functions.\"111122223333:function:a\"]\nurl = \"http://127.0.0.1:1/y\"\n\
              [triggers]\nmemory_mb = 7\n",
         );
         let read = read.unwrap();
         let all = functions(&read.functions, "us-east-1").unwrap();
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 4);
+        // The key of its account sorts first.
+        let theirs = all.first().unwrap();
+        assert_eq!((theirs.account.as_deref(), &*theirs.name), (Some("111122223333"), "a"));
+        let all = &all[1..];
         assert!(matches!(&all[0].target, Target::Post(_, None)) && all[0].timeout == Duration::from_secs(3));
         assert!(
             matches!(&all[1].target, Target::Run(command) if command.command.len() == 3) && all[1].concurrency == 2
@@ -352,6 +419,19 @@ mod tests {
                 "which goes with url",
             ),
             ("[destinations.sqs]\n", "one of endpoint and folder"),
+            (
+                "[destinations.sqs]\nfolder = \"f\"\n[destinations.sqs.accounts.111122223333]\naccess_key_id = \"k\"\n\
+                 secret_access_key = \"s\"\n",
+                "no endpoint",
+            ),
+            (
+                "[destinations.kinesis]\nendpoint = \"http://a\"\n[destinations.kinesis.accounts.111122223333]\n",
+                "must have access_key_id",
+            ),
+            (
+                "[functions.\"1:function:a\"]\nurl = \"http://a\"\n",
+                "a function's name",
+            ),
             ("[destinations.kafka]\nfolder = \"f\"\n", "unknown field"),
         ] {
             let error = config(text).unwrap_err();

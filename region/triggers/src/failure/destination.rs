@@ -32,6 +32,8 @@ pub enum Destination {
 #[derive(Clone, Debug, Default)]
 pub struct Destinations {
     by_service: BTreeMap<String, Destination>,
+    /// Those of other accounts than the cluster's own: by account and service.
+    of_accounts: BTreeMap<(String, String), Destination>,
     /// Lines are written one after the other.
     files: Arc<tokio::sync::Mutex<()>>,
 }
@@ -41,7 +43,16 @@ pub struct Destinations {
 #[error("{0}")]
 pub(crate) struct Failed(pub(crate) String);
 
+/// Where what is sent to an ARN goes.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    arn: &'a str,
+    parts: Parts<'a>,
+    destination: Destination,
+}
+
 /// An ARN's parts that matter here.
+#[derive(Debug)]
 struct Parts<'a> {
     service: &'a str,
     account: &'a str,
@@ -53,32 +64,63 @@ impl Destinations {
     pub fn new(by_service: impl IntoIterator<Item = (String, Destination)>) -> Self {
         Self {
             by_service: by_service.into_iter().collect(),
+            of_accounts: BTreeMap::new(),
             files: Arc::default(),
         }
     }
 
-    /// Whether there is a place for what is sent to an ARN.
-    pub(crate) fn has(&self, arn: &str) -> bool {
-        parts(arn).is_some_and(|parts| self.by_service.contains_key(parts.service))
+    /// The same, where these are for other accounts than the cluster's own: by account and service. A folder needs none: such an
+    /// account has one of its own in it, `@ACCOUNT`.
+    #[must_use]
+    pub fn with_accounts(self, of_accounts: impl IntoIterator<Item = ((String, String), Destination)>) -> Self {
+        Self {
+            of_accounts: of_accounts.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// The place for what an account sends to an ARN, if there is one. `other` is the account if it is not the cluster's own; what it
+    /// names is its own then.
+    pub(crate) fn of<'a>(&self, other: Option<&str>, arn: &'a str) -> Option<Place<'a>> {
+        let parts = parts(arn)?;
+        let destination = match other {
+            None => self.by_service.get(parts.service)?.clone(),
+            // ARNs of buckets tell no account.
+            Some(account) if !parts.account.is_empty() && parts.account != account => return None,
+            Some(account) => match self.of_accounts.get(&(account.to_owned(), parts.service.to_owned())) {
+                Some(told) => told.clone(),
+                None => match self.by_service.get(parts.service)? {
+                    Destination::Folder(folder) => Destination::Folder(folder.join(format!("@{account}"))),
+                    Destination::Service(_) => return None,
+                },
+            },
+        };
+        Some(Place {
+            arn,
+            parts,
+            destination,
+        })
     }
 
     /// Sends a note. `event` is what the function would have got; buckets get it, too.
     pub(crate) async fn send(
         &self,
+        to: Place<'_>,
         client: &Client,
-        arn: &str,
         given_up: &GivenUp<'_>,
         event: impl FnOnce() -> Bytes,
     ) -> Result<(), Failed> {
-        let unknown = || Failed(format!("no destination is configured for {arn}"));
-        let parts = parts(arn).ok_or_else(unknown)?;
-        let destination = self.by_service.get(parts.service).ok_or_else(unknown)?;
+        let Place {
+            arn,
+            parts,
+            destination,
+        } = to;
         let mut note = given_up.note();
         if parts.service == "s3" {
             let payload = String::from_utf8_lossy(&event()).into_owned();
             note.insert(super::PAYLOAD.into(), payload.into());
         }
-        match destination {
+        match &destination {
             Destination::Folder(folder) => self.append(folder, &parts, &note).await,
             Destination::Service(endpoint) => call(client, endpoint, arn, &parts, given_up, note).await,
         }

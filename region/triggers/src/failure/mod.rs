@@ -38,7 +38,12 @@ pub(crate) async fn send<E: Engine>(
 ) -> Result<(), Failed> {
     match TableArn::parse(arn) {
         Some(table) => table::put(&shared.tables, table, given_up, event).await,
-        None => shared.destinations.send(&shared.client, arn, given_up, event).await,
+        None => {
+            let account = given_up.function.split(':').nth(4).unwrap_or_default();
+            let of = shared.destinations.of(shared.other(account), arn);
+            let of = of.ok_or_else(|| Failed(format!("no destination is configured for {arn}")))?;
+            shared.destinations.send(of, &shared.client, given_up, event).await
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 //! is in one batch of a mapping at a time, so two notes never have one key; a note that is written again, after a crash before the
 //! checkpoint, takes its own place.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use geodynamo_item::{AttributeType, AttributeValue, Item, Number, size};
 use geodynamo_storage::Engine;
-use geodynamo_table::{ITEM_BYTES_MAX, Table, Tables, WriteOptions, is_given_name, schema::KeyAttribute};
+use geodynamo_table::{ITEM_BYTES_MAX, Table, Tables, WriteOptions, is_given_name, schema::KeyAttribute, stored_name};
 use serde_json::{Map, Value, json};
 
 use super::{GivenUp, NOTE_ATTRIBUTES, PAYLOAD, destination::Failed};
@@ -30,17 +32,22 @@ impl<'a> TableArn<'a> {
         let name = resource.strip_prefix("table/")?;
         (!name.is_empty() && !name.contains('/') && is_given_name(name)).then_some(Self { region, account, name })
     }
+
+    /// What the catalog calls it, where the cluster's own account is `own`.
+    pub(crate) fn stored(self, own: &str) -> Option<Cow<'a, str>> {
+        stored_name(own, self.account, self.name)
+    }
 }
 
-/// What is wrong with a table as the destination of a mapping of another table's stream, if something is.
-pub(crate) fn fault<E: Engine>(tables: &Tables<E>, of: TableArn<'_>, source: &str) -> Option<String> {
-    if (of.region, of.account) != (tables.region(), tables.account()) {
+/// What is wrong with a table as the destination of an account's mapping of another table's stream, if something is.
+pub(crate) fn fault<E: Engine>(tables: &Tables<E>, account: &str, of: TableArn<'_>, source: &str) -> Option<String> {
+    if (of.region, of.account) != (tables.region(), account) {
         return Some("the table is of another region or account".into());
     }
     if of.name == source {
         return Some("the table is the stream's own, so its notes would be records".into());
     }
-    let table = match tables.table(of.name) {
+    let table = match tables.table(&of.stored(tables.account()).unwrap_or_default()) {
         Ok(table) => table,
         Err(error) => return Some(error.to_string()),
     };
@@ -69,7 +76,8 @@ pub(crate) async fn put<E: Engine>(
     event: impl FnOnce() -> Bytes,
 ) -> Result<(), Failed> {
     let failed = |told: &dyn std::fmt::Display| Failed(format!("the table {}: {told}", of.name));
-    let table = tables.table(of.name).map_err(|error| failed(&error))?;
+    let stored = of.stored(tables.account()).unwrap_or_default();
+    let table = tables.table(&stored).map_err(|error| failed(&error))?;
     let mut item = item(&table, given_up, given_up.note())?;
     let payload = event();
     if payload.len() < ITEM_BYTES_MAX {

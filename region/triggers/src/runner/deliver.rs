@@ -15,7 +15,6 @@ use super::{
 use crate::{
     entry::{CALL_FAILED, Counts, OK},
     failure::{self, Condition, GivenUp},
-    function::parse_name,
     ids::uuid,
     invoke::{Failure, Outcome},
     mapping::Window,
@@ -183,10 +182,7 @@ pub(super) async fn keep_window<E: Engine>(reading: &Reading<E>, window: &Option
 
 /// Invokes the mapping's function.
 pub(super) async fn invoke<E: Engine>(run: &Run<E>, request_id: &str, event: Bytes) -> Result<Outcome, Stopped> {
-    let arn = &run.mapping.settings.function;
-    let tables = &run.shared.tables;
-    let (name, version) = parse_name(arn, tables.region(), tables.account()).unwrap_or_default();
-    let Some(function) = run.shared.functions.get(name) else {
+    let Some((function, version)) = run.shared.function_of(&run.mapping) else {
         run.entry.set_result(NO_FUNCTION);
         return Ok(Outcome::NotReached(NO_FUNCTION.into()));
     };

@@ -8,6 +8,7 @@ mod shard;
 mod window;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
@@ -19,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use geodynamo_outgoing::Client;
 use geodynamo_storage::Engine;
-use geodynamo_table::{Keeper, StreamError, StreamName, Tables};
+use geodynamo_table::{Keeper, StreamError, StreamName, Tables, stored_name};
 use tokio::{sync::watch, task::JoinSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,7 +28,7 @@ pub(crate) use self::event::instant;
 use crate::{
     entry::Entry,
     failure::Destinations,
-    function::Functions,
+    function::{Function, Functions, function_arn, parse_name},
     mapping::{Checkpoint, Mapping, checkpoint_row, pack},
     pattern::Pattern,
 };
@@ -50,6 +51,36 @@ pub(crate) struct Shared<E: Engine> {
     /// For negative controls: checkpoints go before the function has taken the records.
     pub(crate) checkpoint_first: bool,
     pub(crate) readers: AtomicUsize,
+}
+
+impl<E: Engine> Shared<E> {
+    /// An account if it is another one than the cluster's own.
+    pub(crate) fn other<'a>(&self, account: &'a str) -> Option<&'a str> {
+        (account != self.tables.account()).then_some(account)
+    }
+
+    /// The stream that an ARN names for an account. As everywhere, a region answers for its own streams, whatever region the ARN
+    /// names.
+    pub(crate) fn stream_of(&self, account: &str, arn: &str) -> Option<StreamName> {
+        let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
+        let (table, label) = resource.strip_prefix("table/")?.split_once("/stream/")?;
+        let stored = stored_name(self.tables.account(), account, table).filter(|_| !table.is_empty())?;
+        StreamName::of(&stored, label)
+    }
+
+    /// What the catalog calls the table of a mapping's stream.
+    pub(crate) fn table_of(&self, mapping: &Mapping) -> Option<String> {
+        let name = crate::table_of(&mapping.stream);
+        stored_name(self.tables.account(), mapping.account(), name).map(Cow::into_owned)
+    }
+
+    /// A mapping's function, and which version of it.
+    pub(crate) fn function_of<'m>(&self, mapping: &'m Mapping) -> Option<(&Arc<Function>, Option<&'m str>)> {
+        let (region, account) = (self.tables.region(), mapping.account());
+        let (name, version) = parse_name(&mapping.settings.function, region, account)?;
+        let function = self.functions.get(&function_arn(region, account, name))?;
+        Some((function, version))
+    }
 }
 
 /// Whether a runner goes on.

@@ -27,6 +27,13 @@ pub struct RestoreLoad {
     held_bytes: usize,
 }
 
+impl RestoreLoad {
+    /// Whether it goes into files: then any number of rows may be put at once.
+    pub fn is_in_bulk(&self) -> bool {
+        self.behind.is_some()
+    }
+}
+
 impl<E: Engine> Loads<E> {
     /// Begins a restore, or takes it up where it was; gives how far that is.
     pub async fn take_up_restore(&self, table: u64) -> Result<(RestoreLoad, LoadMark)> {

@@ -7,6 +7,7 @@ const ENV_OF_C: &str = "struct rocksdb_env_t {\n  Env* rep;\n  bool is_default;\
 
 fn main() {
     println!("cargo:rerun-if-changed=src/filesystem.cc");
+    println!("cargo:rerun-if-changed=src/waits.cc");
     let sources = env::var_os("DEP_ROCKSDB_CARGO_MANIFEST_DIR").expect("librocksdb-sys tells where its sources are");
     let rocksdb = PathBuf::from(sources).join("rocksdb");
     let interface = fs::read_to_string(rocksdb.join("db/c.cc")).expect("RocksDB's sources are there");
@@ -18,6 +19,7 @@ fn main() {
     cc::Build::new()
         .cpp(true)
         .file("src/filesystem.cc")
+        .file("src/waits.cc")
         .include(rocksdb.join("include"))
         .std("c++20")
         .flag("-include")

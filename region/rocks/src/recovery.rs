@@ -398,7 +398,7 @@ impl Committer {
         match self.open_to_write(&path) {
             Ok(()) => Ok(()),
             Err(error) => {
-                match Store::open_to_read(&path, &self.options) {
+                match Store::open_to_read(&path, &self.options, &self.shared.statistics) {
                     Ok(store) => self.put(Arc::new(store)),
                     Err(error) => self.shared.holder.fail(error),
                 }
@@ -409,7 +409,7 @@ impl Committer {
 
     fn open_to_write(&mut self, path: &Path) -> Result<(), StorageError> {
         // Should the disk be gone, with an empty folder in its place, nothing is made there.
-        let store = Arc::new(Store::open(path, &self.options, false)?);
+        let store = Arc::new(Store::open(path, &self.options, &self.shared.statistics, false)?);
         if store.published() < self.care.published {
             return Err(StorageError::Io("Corruption: the newest writes are gone".into()));
         }

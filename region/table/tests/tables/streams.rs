@@ -118,7 +118,7 @@ async fn records_show_what_the_view_says() {
             assert_eq!(records.iter().map(images).collect::<Vec<_>>(), expect, "{view:?}");
             for record in &records {
                 assert_eq!((&record.keys, record.view), (&key("k", 1), view));
-                assert_eq!(record.created_s, NOW / 1000);
+                assert_eq!(record.created_ms / 1000, NOW / 1000);
                 assert!(!record.expired);
             }
             // p, k, s and a number of two bytes; then x and three bytes, or x and six.

@@ -522,7 +522,11 @@ async fn many_writers_share_a_sync() {
     assert_eq!((metrics.commits, metrics.refused, metrics.failed), (512, 1, 0));
     assert_eq!(metrics.batch_commits.sum, 512.0);
     assert_eq!(metrics.write_seconds.count(), metrics.batch_commits.count());
-    assert_eq!(metrics.sync_seconds.count(), metrics.batch_commits.count(), "each is synced once");
+    assert_eq!(
+        metrics.sync_seconds.count(),
+        metrics.batch_commits.count(),
+        "each is synced once"
+    );
     assert!(
         0.0 < metrics.sync_seconds.sum && metrics.sync_seconds.sum < metrics.write_seconds.sum,
         "{metrics:?}"

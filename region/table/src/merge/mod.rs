@@ -456,7 +456,8 @@ impl<E: Engine> Merge<E> {
                 // There is a current version, or nothing could have refused this one.
                 let winner = current.map_or(version.stamp, |record| record.stamp);
                 let known = merging.applied.conflicts;
-                self.record_conflict(merging, at, version, winner, Origin::Local).await?;
+                self.record_conflict(merging, at, version, winner, Origin::Local)
+                    .await?;
                 merging.applied.refused += merging.applied.conflicts - known;
                 Ok(())
             }

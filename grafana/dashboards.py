@@ -23,6 +23,8 @@ LINK = 'region=~"$region",peer_region=~"$peer"'
 LATENCIES = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 # AWS's promise, and this project's objective: single-digit milliseconds.
 OBJECTIVE_S = 0.01
+# The histogram whose buckets have exemplars: the traces of requests that took so long.
+EXEMPLARS = "geodynamo_request_duration_seconds_bucket"
 
 
 def main():
@@ -39,7 +41,7 @@ def dashboards():
     yield "region.json", dashboard("Region", "region", region(), operation=True, table=True)
     yield "replication.json", dashboard("Replication", "replication", replication(), peer=True)
     yield "storage.json", dashboard("Storage", "storage", storage())
-    yield "streams-and-ttl.json", dashboard("Indexes, time to live, conflicts", "streams-and-ttl", background())
+    yield "streams-and-ttl.json", dashboard("Streams, time to live, indexes", "streams-and-ttl", background())
     yield "recovery.json", dashboard("Recovery", "recovery", recovery.rows(row, series, REGION))
     yield "capacity-and-errors.json", dashboard("Capacity and errors", "capacity-and-errors", capacity(), table=True)
 
@@ -240,8 +242,15 @@ def replication():
         link("Faults on purpose", "1 during a game day: `geodynamo link`.", "geodynamo_link_fault", "none"),
         link("Logs ahead", "The peer holds more than this replica: data was lost here.", "geodynamo_link_logs_ahead", "none"),
         series(
-            "Clock offset, estimated",
-            "Differences of the nodes' clocks as Prometheus scraped them: exact to the time between scrapes of two regions.",
+            "Clock offset between regions",
+            "How far the peer's clock is ahead, by its answers to pings: exact to half of the round trip.",
+            [(f"geodynamo_link_clock_offset_seconds{{{LINK}}}", "{{peer_region}} ahead of {{region}}")],
+            "s",
+            8,
+        ),
+        series(
+            "Clock offset to Prometheus",
+            "The node's clock less Prometheus' as it scraped: the scrape's own delay is in it.",
             [(f"geodynamo_time_seconds{{{REGION}}} - timestamp(geodynamo_time_seconds{{{REGION}}})", "{{region}}")],
             "s",
             8,
@@ -272,6 +281,16 @@ def replication():
             8,
         ),
         grid("Peers", "Regions of the topology.", f"geodynamo_peer_info{{{REGION}}}", 8),
+        row("Regions that join"),
+        series("Copies under way", "Tables of which the region fetches its copy.", [(f"geodynamo_copies{{{REGION}}}", "{{region}}")], "none", 8),
+        series(
+            "Progress of copies",
+            "Which part is here.",
+            [(f"geodynamo_copy_progress_ratio{{{LINK}}}", "{{table}} to {{region}} from {{peer_region}}")],
+            "percentunit",
+            8,
+        ),
+        series("Rows copied", "Taken in.", [(f"rate(geodynamo_copied_rows_total{{{REGION}}}[$__rate_interval])", "{{region}}")], "ops", 8),
         *agreement.rows(row, series, REGION),
     ]
 
@@ -284,6 +303,7 @@ def storage():
         return f"rate({metric}{{{REGION}}}[$__rate_interval])"
 
     hits, misses = rate("geodynamo_storage_row_cache_hits_total"), rate("geodynamo_storage_row_cache_misses_total")
+    block_hits, block_misses = rate("geodynamo_storage_block_cache_hits_total"), rate("geodynamo_storage_block_cache_misses_total")
     return [
         row("Commits"),
         of("Commits", "Carried out; refused by a precondition; failed.", [
@@ -295,6 +315,10 @@ def storage():
             (quantile(q, "geodynamo_storage_write_seconds", REGION, "region"), f"{name}, {{{{region}}}}")
             for q, name in LATENCIES[:2]
         ], "s"),
+        of("A batch's sync, p50 and p99", "The fsync alone: the disk's part of it.", [
+            (quantile(q, "geodynamo_storage_sync_seconds", REGION, "region"), f"{name}, {{{{region}}}}")
+            for q, name in LATENCIES[:2]
+        ], "s"),
         of("Commits in a batch", "How many writers share a sync, on average.", [
             (f"{rate('geodynamo_storage_batch_commits_sum')} / {rate('geodynamo_storage_batch_commits_count')}", "{{region}}"),
         ], "none"),
@@ -304,6 +328,9 @@ def storage():
         row("Compaction"),
         of("Compaction's debt", "Bytes that it has to rewrite.", [(f"geodynamo_storage_compaction_pending_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         of("Writes slowed to", "0 if they are not.", [(f"geodynamo_storage_write_limit_bytes_per_second{{{REGION}}}", "{{region}}")], "Bps"),
+        of("Time that writes stall", "Share of the time that the committer waits for flushes and compaction.", [
+            (rate("geodynamo_storage_write_stall_seconds_total"), "{{region}}"),
+        ], "percentunit"),
         states("Writes stopped", "By compaction's debt.", f"1 - geodynamo_storage_writes_stopped{{{REGION}}}", "{{region}}", 8),
         row("A full or failing disk"),
         states("Writes taken", "By each reason why they might not be.", f"1 - geodynamo_storage_unwritable{{{REGION}}}", "{{region}}, {{reason}}", 8),
@@ -315,6 +342,9 @@ def storage():
         *upkeep.cassandra(of, row, rate, REGION),
         row("Memory and disk"),
         of("Row cache, share of hits", "Reads of single rows.", [(f"{hits} / clamp_min({hits} + {misses}, 1)", "{{region}}")], "percentunit"),
+        of("Block cache, share of hits", "Blocks of data, indexes and filters.", [
+            (f"{block_hits} / clamp_min({block_hits} + {block_misses}, 1)", "{{region}}"),
+        ], "percentunit"),
         of("Caches", "Block cache with memtables, row cache, memtables.", [
             (f"geodynamo_storage_cache_bytes{{{REGION}}}", "blocks, {{region}}"),
             (f"geodynamo_storage_row_cache_bytes{{{REGION}}}", "rows, {{region}}"),
@@ -343,7 +373,30 @@ def background():
     def now(metric):
         return [(f"{metric}{{{REGION}}}", "{{region}}")]
 
+    age = "histogram_quantile({}, sum by (le, region, table) (rate(geodynamo_stream_iterator_age_seconds_bucket{{{}}}[$__rate_interval])))"
     return [
+        row("DynamoDB Streams"),
+        series(
+            "Iterator age of readers",
+            "Age of the last record that GetRecords gave; 0 where a reader has all.",
+            [(age.format(q, REGION), f"{name}, {{{{table}}}}, {{{{region}}}}") for q, name in LATENCIES[:2]],
+            "s",
+            8,
+        ),
+        series(
+            "Records returned",
+            "By GetRecords (CloudWatch: ReturnedRecordsCount).",
+            [(f"rate(geodynamo_stream_returned_records_total{{{REGION}}}[$__rate_interval])", "{{table}}, {{region}}")],
+            "ops",
+            8,
+        ),
+        series(
+            "Bytes returned",
+            "By GetRecords (CloudWatch: ReturnedBytes).",
+            [(f"rate(geodynamo_stream_returned_bytes_total{{{REGION}}}[$__rate_interval])", "{{table}}, {{region}}")],
+            "Bps",
+            8,
+        ),
         row("Time to live"),
         series("Items expired", "Deleted here (CloudWatch: TimeToLiveDeletedItemCount).", rate("geodynamo_items_expired_total"), "ops", 24),
         row("Indexes"),
@@ -353,7 +406,13 @@ def background():
         row("Versions of other regions"),
         series("Applied", "They became this region's.", rate("geodynamo_versions_applied_total"), "ops", 8),
         series("Duplicates", "Came again, or were outdated.", rate("geodynamo_versions_duplicate_total"), "ops", 8),
-        series("Conflicts", "A concurrent write lost.", rate("geodynamo_conflicts_total"), "ops", 8),
+        series(
+            "Conflicts",
+            "A concurrent write lost: refused (it came too late), displaced (it was held here), reported (found elsewhere).",
+            [(f"sum by (region, resolution) (rate(geodynamo_conflicts_total{{{REGION}}}[$__rate_interval]))", "{{resolution}}, {{region}}")],
+            "ops",
+            8,
+        ),
         series("Parked", "Stamps too far ahead.", rate("geodynamo_versions_parked_total"), "ops", 8),
         series("Released", "Merged since.", rate("geodynamo_versions_released_total"), "ops", 8),
         series("Replicas refused", "This region was asked for and did not take them: a table of the name was there.", now("geodynamo_replicas_refused_total"), "none", 8),
@@ -446,7 +505,14 @@ def panel(kind, title, description, queries, unit, width, height=8, *, custom=No
         defaults["thresholds"] = {"mode": "absolute", "steps": [{"color": color, "value": value} for color, value in thresholds]}
         defaults["color"] = {"mode": "thresholds"}
     targets = [
-        {"refId": chr(65 + place), "datasource": SOURCE, "expr": query, "legendFormat": legend, **(formats or {"range": True})}
+        {
+            "refId": chr(65 + place),
+            "datasource": SOURCE,
+            "expr": query,
+            "legendFormat": legend,
+            **({"exemplar": True} if EXEMPLARS in query and kind in ("timeseries", "heatmap") else {}),
+            **(formats or {"range": True}),
+        }
         for place, (query, legend) in enumerate(queries)
     ]
     return {

@@ -44,6 +44,13 @@ impl Exposition {
         self.all(name).next().map(|sample| sample.value)
     }
 
+    /// The sum of all numbers of that name, whatever their labels; none if there is none.
+    pub(crate) fn sum(&self, name: &str) -> Option<f64> {
+        let mut all = self.all(name).map(|sample| sample.value);
+        let first = all.next()?;
+        Some(all.fold(first, |sum, value| sum + value))
+    }
+
     /// The first number of that name with that label.
     pub(crate) fn value_of(&self, name: &str, label: &str, value: &str) -> Option<f64> {
         let mut all = self.all(name);
@@ -117,6 +124,8 @@ mod tests {
         assert_eq!(read.label("b_total", "y"), Some("a\"b\\\n"));
         assert_eq!(read.value_of("c", "le", "+Inf"), Some(3.0));
         assert_eq!(read.value_of("c", "le", "1"), None);
+        let several = Exposition::parse("d{x=\"1\"} 2\nd{x=\"2\"} 3\n");
+        assert_eq!((several.sum("d"), several.sum("e")), (Some(5.0), None));
     }
 
     proptest! {

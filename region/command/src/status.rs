@@ -147,7 +147,9 @@ fn region_status(observation: &Observation) -> RegionStatus {
         disk_size_bytes: whole("geodynamo_storage_disk_size_bytes"),
         data_bytes: whole("geodynamo_storage_table_bytes"),
         connections: whole("geodynamo_connections_open"),
-        conflicts: whole("geodynamo_conflicts_total"),
+        conflicts: metrics
+            .and_then(|metrics| metrics.sum("geodynamo_conflicts_total"))
+            .map(|sum| sum.max(0.0) as u64),
         archive_behind_s: number("geodynamo_archive_behind_seconds"),
         // The clock was read at some moment of the answer: no nearer than that is known.
         clock_ahead_s: now.map(|now| {

@@ -8,6 +8,7 @@ const ENV_OF_C: &str = "struct rocksdb_env_t {\n  Env* rep;\n  bool is_default;\
 fn main() {
     println!("cargo:rerun-if-changed=src/filesystem.cc");
     println!("cargo:rerun-if-changed=src/manifest.cc");
+    println!("cargo:rerun-if-changed=src/waits.cc");
     let sources = env::var_os("DEP_ROCKSDB_CARGO_MANIFEST_DIR").expect("librocksdb-sys tells where its sources are");
     let rocksdb = PathBuf::from(sources).join("rocksdb");
     let interface = fs::read_to_string(rocksdb.join("db/c.cc")).expect("RocksDB's sources are there");
@@ -20,6 +21,7 @@ fn main() {
         .cpp(true)
         .file("src/filesystem.cc")
         .file("src/manifest.cc")
+        .file("src/waits.cc")
         .include(rocksdb.join("include"))
         // What writes manifests is in RocksDB's library, but not in its interface.
         .include(&rocksdb)

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use geodynamo_rocks_env::timed;
 use geodynamo_storage::{Distrust, Distrusted, Health, LogId, Position, StorageError, Write};
 use tokio::sync::watch;
 
@@ -25,6 +26,7 @@ use crate::{
     recovery::Care,
     row_cache::RowCache,
     segments::Segments,
+    statistics::Statistics,
     store::Store,
     tail::Tail,
 };
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) holder: Holder,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
+    /// What RocksDB counts.
+    pub(crate) statistics: Statistics,
     /// Which rows lie where.
     pub(crate) classes: Classes,
     /// Held by who changes which, and by who takes in files of rows.
@@ -60,7 +64,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(store: Arc<Store>, placement: Placement, row_cache_bytes: usize) -> Self {
+    fn new(store: Arc<Store>, statistics: Statistics, placement: Placement, row_cache_bytes: usize) -> Self {
         Self {
             classes: Classes::new(placement),
             placing: parking_lot::Mutex::default(),
@@ -70,6 +74,7 @@ impl Shared {
             suspects: Suspects::default(),
             queue: Queue::default(),
             counters: Counters::default(),
+            statistics,
             tail: Tail::default(),
             activity: watch::Sender::new(0),
             health: watch::Sender::new(Health::Open),
@@ -124,9 +129,16 @@ impl Committer {
     /// Opens a store, and what is to write it.
     pub(crate) fn open(path: &Path, options: RocksOptions) -> Result<(Arc<Shared>, Self), StorageError> {
         let care = Care::new(path, &options);
-        let store = Arc::new(Store::open(path, &options, true, true)?);
+        let statistics = Statistics::default();
+        let store = Arc::new(Store::open(path, &options, &statistics, true, true)?);
         let segments = Segments::open(&store, options.turn_bytes())?;
-        let shared = Arc::new(Shared::new(store.clone(), store.placement()?, options.row_cache_bytes));
+        let placement = store.placement()?;
+        let shared = Arc::new(Shared::new(
+            store.clone(),
+            statistics,
+            placement,
+            options.row_cache_bytes,
+        ));
         let (distrust, files) = store.distrust()?;
         shared.distrusted.change(distrust);
         files.into_iter().for_each(|file| shared.suspects.add_number(file));
@@ -200,7 +212,11 @@ impl Committer {
         let shared = self.shared.clone();
         let store = self.store.clone().ok_or(StorageError::Closed)?;
         if self.segments.is_full() {
-            store.flush(false)?;
+            // Waits by itself where a further memtable would stop writes.
+            let begun = Instant::now();
+            let flushed = store.flush(false);
+            shared.counters.stalled(begun.elapsed());
+            flushed?;
             self.segments.next();
         }
         let places = |waiting: &Waiting| matches!(waiting.job, Job::Place(..));
@@ -234,7 +250,8 @@ impl Committer {
             }
             shared.rows.begin(writes(jobs, &answers));
             let begun = Instant::now();
-            if let Err(error) = store.write(batch, self.options.sync) {
+            let (written, waits) = timed(|| store.write(batch, self.options.sync));
+            if let Err(error) = written {
                 shared.rows.abandon(writes(jobs, &answers));
                 shared.tail.abandon();
                 if self.options.refuse_failed {
@@ -243,7 +260,7 @@ impl Committer {
                 self.fall(&error);
                 return Ok((answers, appended));
             }
-            shared.counters.wrote(commits, bytes, begun.elapsed());
+            shared.counters.wrote(commits, bytes, begun.elapsed(), waits);
             shared.rows.end(writes(jobs, &answers));
         }
         if let Some(distrust) = distrust {

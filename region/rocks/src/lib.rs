@@ -67,6 +67,7 @@ mod row_cache;
 mod rows;
 mod segments;
 mod snapshot;
+mod statistics;
 mod store;
 mod tail;
 mod trouble;
@@ -144,6 +145,7 @@ impl RocksEngine {
         }
         metrics.moving = self.shared.classes.load().moving();
         metrics.trouble = self.shared.health.borrow().trouble();
+        (metrics.block_cache_hits, metrics.block_cache_misses) = self.shared.statistics.block_cache();
         let rows = self.shared.rows.usage();
         metrics.row_cache_hits = rows.hits;
         metrics.row_cache_misses = rows.misses;

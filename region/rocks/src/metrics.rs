@@ -6,6 +6,7 @@ use std::{
 };
 
 use geodynamo_histogram::{Histogram, LATENCY_S, Snapshot};
+use geodynamo_rocks_env::Waits;
 use geodynamo_storage::{StorageError, Trouble};
 
 /// Upper bounds of the buckets of commits in a batch.
@@ -28,12 +29,20 @@ pub struct RocksMetrics {
     pub batch_commits: Snapshot,
     /// Seconds that each batch's write took: WAL write, sync, memtables.
     pub write_seconds: Snapshot,
+    /// Of those, seconds that the sync of the WAL took.
+    pub sync_seconds: Snapshot,
+    /// Seconds that writes waited for flushes and compaction: slowed, stopped, or while memtables were changed.
+    pub stalled_seconds: f64,
     /// Jobs that wait for the committer now.
     pub queue_jobs: usize,
     /// Bytes of the jobs that wait now.
     pub queue_bytes: usize,
     /// Bytes in the cache, memtables included.
     pub cache_bytes: u64,
+    /// Blocks (of data, indexes and filters) that were looked for and were in the block cache.
+    pub block_cache_hits: u64,
+    /// Blocks that were not.
+    pub block_cache_misses: u64,
     /// Reads of one key that the row cache answered, preconditions of commits included.
     pub row_cache_hits: u64,
     /// Reads that it did not answer.
@@ -87,6 +96,9 @@ pub(crate) struct Counters {
     moved_bytes: AtomicU64,
     batch_commits: Histogram,
     write_seconds: Histogram,
+    sync_seconds: Histogram,
+    /// In nanoseconds.
+    stalled: AtomicU64,
     /// How long the last batch's write took, in microseconds.
     last_write: AtomicU64,
 }
@@ -104,19 +116,30 @@ impl Default for Counters {
             moved_bytes: AtomicU64::new(0),
             batch_commits: Histogram::new(&BATCH_COMMITS),
             write_seconds: Histogram::new(LATENCY_S),
+            sync_seconds: Histogram::new(LATENCY_S),
+            stalled: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
         }
     }
 }
 
 impl Counters {
-    pub(crate) fn wrote(&self, commits: u64, bytes: usize, took: Duration) {
+    pub(crate) fn wrote(&self, commits: u64, bytes: usize, took: Duration, waits: Waits) {
         self.commits.fetch_add(commits, Ordering::Relaxed);
         self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
         self.batch_commits.record(commits as f64);
         self.write_seconds.record(took.as_secs_f64());
+        if !waits.synced.is_zero() {
+            self.sync_seconds.record(waits.synced.as_secs_f64());
+        }
+        self.stalled(waits.delayed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.last_write.store(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stalled(&self, waited: Duration) {
+        let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        self.stalled.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// How long the last batch's write took: to whoever has just been answered, his own's, or the next one's.
@@ -160,6 +183,8 @@ impl Counters {
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
             batch_commits: self.batch_commits.snapshot(),
             write_seconds: self.write_seconds.snapshot(),
+            sync_seconds: self.sync_seconds.snapshot(),
+            stalled_seconds: Duration::from_nanos(self.stalled.load(Ordering::Relaxed)).as_secs_f64(),
             recoveries: self.recoveries.load(Ordering::Relaxed),
             reads_failed: self.reads_failed.load(Ordering::Relaxed),
             reserve_bytes: self.reserve_bytes.load(Ordering::Relaxed),

@@ -13,6 +13,7 @@ use crate::{
     classes::Family,
     layout::{COLD, DATA, LOG, META},
     rows::failed,
+    statistics::Statistics,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -134,14 +135,14 @@ impl RocksOptions {
     }
 
     /// The database's options, and the cache that must live as long as it.
-    pub(crate) fn database(&self) -> (Options, Cache) {
+    pub(crate) fn database(&self, statistics: &Statistics) -> (Options, Cache) {
         // Looking a block up takes no lock in this cache. 0: it learns how large blocks are.
         let cache = Cache::new_hyper_clock_cache(self.cache_bytes(), 0);
         // Memtables are charged to the cache: together they stay under one limit. No stall: a flush that lags is met by
         // RocksDB's own slowing of writes.
         let memtables =
             WriteBufferManager::new_write_buffer_manager_with_cache(self.memtable_bytes, false, cache.clone());
-        let mut options = Options::default();
+        let mut options = statistics.options();
         if let Some(keyring) = &self.seal {
             options.set_env(&geodynamo_rocks_env::sealed(keyring.clone()));
         }

@@ -431,7 +431,7 @@ impl Committer {
         match self.open_to_write(&path, compacts) {
             Ok(()) => done,
             Err(error) => {
-                match Store::open_to_read(&path, &self.options) {
+                match Store::open_to_read(&path, &self.options, &self.shared.statistics) {
                     Ok(store) => self.put(Arc::new(store)),
                     Err(error) => self.shared.holder.fail(error),
                 }
@@ -442,7 +442,7 @@ impl Committer {
 
     fn open_to_write(&mut self, path: &Path, compacts: bool) -> Result<(), StorageError> {
         // Should the disk be gone, with an empty folder in its place, nothing is made there.
-        let store = Arc::new(Store::open(path, &self.options, false, compacts)?);
+        let store = Arc::new(Store::open(path, &self.options, &self.shared.statistics, false, compacts)?);
         if store.published() < self.care.published {
             return Err(StorageError::Io("Corruption: the newest writes are gone".into()));
         }

@@ -26,6 +26,7 @@ use crate::{
     damage,
     layout::{self, COLD, DATA, FORMAT, FORMAT_KEY, LOG, META},
     rows::{self, Records, failed},
+    statistics::Statistics,
 };
 
 /// The column families of a store that was opened for writing.
@@ -75,12 +76,18 @@ impl Store {
     /// Opens the store for reading and writing. What was in the WAL is in tables when this returns, written and synced anew.
     /// A new one is made only if that is wanted.
     /// Compactions run by themselves only if `compacts`.
-    pub(crate) fn open(path: &Path, options: &RocksOptions, make: bool, compacts: bool) -> Result<Self, StorageError> {
+    pub(crate) fn open(
+        path: &Path,
+        options: &RocksOptions,
+        statistics: &Statistics,
+        make: bool,
+        compacts: bool,
+    ) -> Result<Self, StorageError> {
         check_seal(path, options)?;
         if options.sync {
             check_logs(path, options)?;
         }
-        let (mut database, cache) = options.database();
+        let (mut database, cache) = options.database(statistics);
         database.create_if_missing(make);
         let families = options.column_families(path, &cache, compacts)?;
         let db = DB::open_cf_descriptors(&database, path, families).map_err(failed)?;
@@ -90,8 +97,12 @@ impl Store {
     }
 
     /// Opens a store that is there for reading only, which writes nothing.
-    pub(crate) fn open_to_read(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
-        let (mut database, cache) = options.database();
+    pub(crate) fn open_to_read(
+        path: &Path,
+        options: &RocksOptions,
+        statistics: &Statistics,
+    ) -> Result<Self, StorageError> {
+        let (mut database, cache) = options.database(statistics);
         database.create_if_missing(false);
         // One that an older release wrote lacks a family, and nothing makes it here.
         let there = DB::list_cf(&database, path).map_err(failed)?;
@@ -529,7 +540,7 @@ fn check_logs(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
         return Ok(());
     };
     // It may be a log that is not needed any more: what is behind the damage is in tables, then.
-    if Store::open_to_read(path, options)?.published() >= damage.next {
+    if Store::open_to_read(path, options, &Statistics::default())?.published() >= damage.next {
         return Ok(());
     }
     let text = format!(

@@ -14,6 +14,7 @@ use super::*;
 use crate::layout::{COLD, DATA, FORMAT_KEY, LOG, META};
 
 mod classes;
+mod counts;
 mod logs;
 mod quarantine;
 mod sealed;
@@ -522,6 +523,16 @@ async fn many_writers_share_a_sync() {
     assert_eq!((metrics.commits, metrics.refused, metrics.failed), (512, 1, 0));
     assert_eq!(metrics.batch_commits.sum, 512.0);
     assert_eq!(metrics.write_seconds.count(), metrics.batch_commits.count());
+    assert_eq!(
+        metrics.sync_seconds.count(),
+        metrics.batch_commits.count(),
+        "each is synced once"
+    );
+    assert!(
+        0.0 < metrics.sync_seconds.sum && metrics.sync_seconds.sum < metrics.write_seconds.sum,
+        "{metrics:?}"
+    );
+    assert_eq!(metrics.stalled_seconds, 0.0);
     assert!(
         metrics.batch_commits.count() < 256,
         "512 commits were written by {}",

@@ -68,7 +68,7 @@ pub use local::system::SystemTable;
 pub use local::traces::TracedWrite;
 pub use log::Logs;
 pub use log::copies::{CopiedChange, CopiedChanges};
-pub use merge::Merge;
+pub use merge::{CopyUnderWay, Merge};
 pub use read::conflicts::{CONFLICTS_PAGE_MAX, Conflict, ConflictId, ConflictPage, ConflictSide};
 pub use read::digest::{Digest, PartDigest};
 pub use read::metered::ReadItems;

@@ -70,6 +70,12 @@ pub struct Counts {
     pub released: u64,
     /// Conflicts recorded.
     pub conflicts: u64,
+    /// Of those, versions that came and lost to the one held.
+    pub conflicts_refused: u64,
+    /// Of those, versions that were held and lost to one that came.
+    pub conflicts_displaced: u64,
+    /// Rows of copies of tables that were taken in.
+    pub copied_rows: u64,
     /// Items that expired here.
     pub expired: u64,
     /// Requests that were refused or cut short for want of capacity, each item of a batch by itself.
@@ -316,6 +322,9 @@ impl<E: Engine> Tables<E> {
             parked: read(&counters.parked),
             released: read(&counters.released),
             conflicts: read(&counters.conflicts),
+            conflicts_refused: read(&counters.conflicts_refused),
+            conflicts_displaced: read(&counters.conflicts_displaced),
+            copied_rows: read(&counters.copied_rows),
             expired: read(&counters.expired),
             throttled: read(&counters.throttled),
             refused_replicas: read(&counters.refused_replicas),

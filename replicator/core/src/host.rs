@@ -65,6 +65,10 @@ pub struct Applied {
     pub parked: u32,
     /// Conflicts recorded for the first time.
     pub conflicts: u32,
+    /// Of those, versions that came and lost to the one held.
+    pub refused: u32,
+    /// Of those, versions that were held and lost to one that came. The rest another replica had found.
+    pub displaced: u32,
 }
 
 /// Why a batch was not applied. Nothing of it was committed.

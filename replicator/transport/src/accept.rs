@@ -235,7 +235,13 @@ fn act<H: Host>(
     let mut bundles = Bundles::default();
     while let Some(action) = receiver.poll_action() {
         match action {
-            Action::Send(frame) => out.append(&frame).map_err(|error| error.to_string())?,
+            Action::Send(mut frame) => {
+                if let Frame::Pong { now_ms, .. } = &mut frame {
+                    // Of the clock that stamps are made by, which may have been set since the replicator began.
+                    *now_ms = shared.host.now_ms();
+                }
+                out.append(&frame).map_err(|error| error.to_string())?;
+            }
             Action::Established(peer) => {
                 tracing::info!(peer = peer.region, replica = %peer.replica, "a peer's link is up");
                 add(&metrics.connections, 1);

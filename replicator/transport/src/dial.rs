@@ -25,6 +25,7 @@ use crate::{
     config::{COPIES_PER_PEER_MAX, DIALLED_AT_ONCE_MAX, PeerConfig},
     copy,
     metrics::{LinkMetrics, add},
+    offset::Answers,
     reach::reach,
     replicator::Shared,
     tick::Tick,
@@ -245,6 +246,8 @@ struct Link<'a, H> {
     /// The one that is under way.
     verifications: JoinSet<()>,
     skipped: u64,
+    /// What the peer's clock was.
+    answers: Answers,
 }
 
 impl<'a, H: Host> Link<'a, H> {
@@ -273,10 +276,16 @@ impl<'a, H: Host> Link<'a, H> {
             copying: BTreeSet::new(),
             verifications: JoinSet::new(),
             skipped: 0,
+            answers: Answers::default(),
         }
     }
 
     fn handle(&mut self, event: Event) {
+        if let Event::Frame(Frame::Pong { sent_ms, now_ms }) = &event {
+            let round_trip_ms = self.shared.now().saturating_sub(*sent_ms);
+            let ahead = self.answers.take(round_trip_ms, *now_ms, self.shared.host.now_ms());
+            self.metrics.tell_clock_offset(ahead);
+        }
         self.sender.handle(self.shared.now(), event);
     }
 

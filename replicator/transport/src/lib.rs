@@ -14,6 +14,7 @@ mod dial;
 mod faults;
 pub mod host;
 pub mod metrics;
+mod offset;
 mod reach;
 mod replicator;
 mod tick;

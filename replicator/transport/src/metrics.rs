@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -51,6 +51,8 @@ pub struct LinkMetrics {
     pub backlog: AtomicU64,
     /// Logs on which the peer is ahead of this replica: data was lost here.
     pub peers_ahead: AtomicU64,
+    /// How far the peer's clock is ahead of this node's: whether it is known, and microseconds.
+    clock: (AtomicBool, AtomicI64),
     /// The connection's round trip, in microseconds.
     pub rtt_us: AtomicU64,
     /// Packets of this connection that were declared lost.
@@ -59,6 +61,21 @@ pub struct LinkMetrics {
     pub congestion_events: AtomicU64,
     /// The congestion window, in bytes.
     pub window_bytes: AtomicU64,
+}
+
+impl LinkMetrics {
+    /// How far the peer's clock was ahead of this node's when it was asked last, in seconds; negative if it was behind. Exact
+    /// to half of the round trip, and to a millisecond or two. `None` before the first answer.
+    pub fn clock_offset_s(&self) -> Option<f64> {
+        let (is_known, micros) = &self.clock;
+        is_known.load(Relaxed).then(|| micros.load(Relaxed) as f64 / 1e6)
+    }
+
+    pub(crate) fn tell_clock_offset(&self, seconds: f64) {
+        let (is_known, micros) = &self.clock;
+        micros.store((seconds * 1e6) as i64, Relaxed);
+        is_known.store(true, Relaxed);
+    }
 }
 
 /// Everything the replicator counts, by peer region.

@@ -203,7 +203,7 @@ function tile(region) {
     'div.card.tile',
     h('div.row.spread', h('strong', region.name), state),
     h('div.big', requests === undefined ? '–' : count(requests), h('span.name', ' requests/s')),
-    region.error ? h('div.hint', region.error.message) : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(of('conflicts_total'))} conflicts`),
+    region.error ? h('div.hint', region.error.message) : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(metrics.sum(region.samples ?? new Map(), 'geodynamo_conflicts_total'))} conflicts`),
   )
 }
 

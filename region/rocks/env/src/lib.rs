@@ -3,7 +3,7 @@
 //! RocksDB does all that it does with files through a C++ class of its own, `FileSystem`. `filesystem.cc` is one that lays
 //! [`geodynamo_seal`]'s ciphers over the files of the default one; it says what keeps a key stream from being used twice. This
 //! crate is the workspace's only one with unsafe code, and holds nothing else: what C++ calls is below, each a few lines
-//! around safe code.
+//! around safe code; and in `waits.rs` what RocksDB knows of a thread's waits.
 
 use std::{
     ffi::{CStr, CString, c_char, c_void},
@@ -18,8 +18,10 @@ use geodynamo_seal::{FILE_HEADER_BYTES, FileCipher, Keyring};
 use rocksdb::Env;
 
 mod reader;
+mod waits;
 
 pub use reader::{Form, PlainWal, Reader, masked_crc32c};
+pub use waits::{Waits, timed};
 
 /// What C++ calls.
 #[repr(C)]

@@ -68,11 +68,7 @@ impl Collector for StandByCollector {
         gauge(e, &catalogue::CASSANDRA_EPOCH, epoch.cast_unsigned())?;
         gauge(e, &catalogue::CASSANDRA_PASSED_ON, self.passing.under_way())?;
         let Some(age) = self.reading.age() else { return Ok(()) };
-        gauge(
-            e,
-            &catalogue::CASSANDRA_READ_AGE,
-            u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-        )
+        describe(e, &catalogue::CASSANDRA_READ_AGE)?.encode_gauge(&age.as_secs_f64())
     }
 }
 

@@ -157,6 +157,13 @@ impl Collector for LinkCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         encode(&mut encoder, &OUTGOING, &self.0.outgoing())?;
         encode(&mut encoder, &INCOMING, &self.0.incoming())?;
+        let mut offsets = describe(&mut encoder, &catalogue::LINK_CLOCK_OFFSET)?;
+        for (peer, link) in self.0.outgoing() {
+            if let Some(offset) = link.clock_offset_s() {
+                let labels = [("peer_region", peer.as_str())];
+                offsets.encode_family(&labels)?.encode_gauge(&offset)?;
+            }
+        }
         let faults = self.1.now();
         let mut metric = describe(&mut encoder, &catalogue::LINK_FAULT)?;
         for peer in self.0.outgoing().keys() {

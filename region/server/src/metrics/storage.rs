@@ -6,7 +6,7 @@ use geodynamo_engine::RegionEngine;
 use geodynamo_histogram::Snapshot;
 use geodynamo_rocks::RocksMetrics;
 use geodynamo_storage::Trouble;
-use geodynamo_table::{HealReason, Tables};
+use geodynamo_table::{Counts, HealReason, Tables, usage::TOLD_APART_MAX};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::{
@@ -30,9 +30,10 @@ struct RocksHistogram {
 impl RocksCollector {
     /// Adds it to a registry.
     pub fn register(self, registry: &MetricsRegistry) {
-        let histograms: [OfRocks; 2] = [
+        let histograms: [OfRocks; 3] = [
             (&catalogue::STORAGE_BATCH_COMMITS, |metrics| metrics.batch_commits),
             (&catalogue::STORAGE_WRITE, |metrics| metrics.write_seconds),
+            (&catalogue::STORAGE_SYNC, |metrics| metrics.sync_seconds),
         ];
         for (metric, of) in histograms {
             let tables = Arc::clone(&self.0);
@@ -71,6 +72,10 @@ impl Collector for RocksCollector {
         counter(e, &catalogue::STORAGE_WRITTEN_BYTES, metrics.bytes_written)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_HITS, metrics.row_cache_hits)?;
         counter(e, &catalogue::STORAGE_ROW_CACHE_MISSES, metrics.row_cache_misses)?;
+        describe(e, &catalogue::STORAGE_STALLED)?
+            .encode_counter::<NoLabels, f64, f64>(&metrics.stalled_seconds, None)?;
+        counter(e, &catalogue::STORAGE_BLOCK_CACHE_HITS, metrics.block_cache_hits)?;
+        counter(e, &catalogue::STORAGE_BLOCK_CACHE_MISSES, metrics.block_cache_misses)?;
         gauge(e, &catalogue::STORAGE_QUEUE_JOBS, metrics.queue_jobs as u64)?;
         gauge(e, &catalogue::STORAGE_QUEUE_BYTES, metrics.queue_bytes as u64)?;
         gauge(e, &catalogue::STORAGE_CACHE_BYTES, metrics.cache_bytes)?;
@@ -124,7 +129,8 @@ impl Collector for TableCollector {
         counter(e, &catalogue::VERSIONS_DUPLICATE, counts.duplicates)?;
         counter(e, &catalogue::VERSIONS_PARKED, counts.parked)?;
         counter(e, &catalogue::VERSIONS_RELEASED, counts.released)?;
-        counter(e, &catalogue::CONFLICTS, counts.conflicts)?;
+        conflicts(e, &counts)?;
+        self.copies(e, &counts)?;
         counter(e, &catalogue::ITEMS_EXPIRED, counts.expired)?;
         counter(e, &catalogue::REQUESTS_THROTTLED, counts.throttled)?;
         counter(e, &catalogue::REPLICAS_REFUSED, counts.refused_replicas)?;
@@ -144,7 +150,32 @@ impl Collector for TableCollector {
     }
 }
 
+/// Conflicts, by what came of them here.
+fn conflicts(e: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
+    let (refused, displaced) = (counts.conflicts_refused, counts.conflicts_displaced);
+    let reported = counts.conflicts.saturating_sub(refused + displaced);
+    let mut metric = describe(e, &catalogue::CONFLICTS)?;
+    for (resolution, count) in [("refused", refused), ("displaced", displaced), ("reported", reported)] {
+        metric
+            .encode_family(&[("resolution", resolution)])?
+            .encode_counter::<NoLabels, u64, u64>(&count, None)?;
+    }
+    Ok(())
+}
+
 impl TableCollector {
+    fn copies(&self, e: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
+        counter(e, &catalogue::COPIED_ROWS, counts.copied_rows)?;
+        let copies = self.0.merge().copies_under_way();
+        gauge(e, &catalogue::COPIES, copies.len() as u64)?;
+        let mut progress = describe(e, &catalogue::COPY_PROGRESS)?;
+        for copy in copies.iter().take(TOLD_APART_MAX) {
+            let labels = [("table", copy.table.as_str()), ("peer_region", copy.source.as_str())];
+            progress.encode_family(&labels)?.encode_gauge(&copy.share)?;
+        }
+        Ok(())
+    }
+
     fn verifications(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let counts = self.0.verify().verify_counts();
         counter(e, &catalogue::VERIFICATIONS, counts.ended)?;

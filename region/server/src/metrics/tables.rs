@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use geodynamo_engine::RegionEngine;
 use geodynamo_table::{
     Tables,
-    usage::{OperationCounts, TableCounts, UnitCounts},
+    usage::{OperationCounts, StreamCounts, TableCounts, UnitCounts},
 };
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
@@ -21,6 +21,7 @@ use super::{
 pub struct UsageCollector(pub Arc<Tables<RegionEngine>>);
 
 type OfTable = (&'static Metric, fn(&TableCounts) -> u64);
+type OfStream = (&'static Metric, fn(&StreamCounts) -> u64);
 type OfOperation = (&'static Metric, fn(&OperationCounts) -> Option<u64>);
 type OfUnits = (&'static Metric, fn(&UnitCounts) -> Option<f64>);
 
@@ -30,6 +31,11 @@ const OF_TABLE: [OfTable; 3] = [
         table.transaction_conflicts
     }),
     (&catalogue::TABLE_EXPIRED_ITEMS, |table| table.expired_items),
+];
+
+const OF_STREAM: [OfStream; 2] = [
+    (&catalogue::STREAM_RETURNED_RECORDS, |stream| stream.records),
+    (&catalogue::STREAM_RETURNED_BYTES, |stream| stream.bytes),
 ];
 
 const OF_OPERATION: [OfOperation; 4] = [
@@ -60,10 +66,30 @@ const OF_UNITS: [OfUnits; 6] = [
     }),
 ];
 
+/// How far behind readers of tables' streams are.
+#[derive(Clone)]
+struct StreamAges(Arc<Tables<RegionEngine>>);
+
+impl Histograms for StreamAges {
+    fn read(&self) -> Vec<HistogramReading> {
+        let counts = self.0.local().table_counts().into_iter();
+        let of = |table: TableCounts| Some(HistogramReading::plain(vec![("table", table.name)], table.stream?.age));
+        counts.filter_map(of).collect()
+    }
+}
+
+impl fmt::Debug for StreamAges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamAges")
+    }
+}
+
 impl UsageCollector {
     /// Adds it to a registry.
     pub fn register(self, registry: &MetricsRegistry) {
         registry.register_histograms(&catalogue::TABLE_REQUEST_DURATION, Box::new(self.clone()));
+        let ages = StreamAges(Arc::clone(&self.0));
+        registry.register_histograms(&catalogue::STREAM_ITERATOR_AGE, Box::new(ages));
         registry.register(|registry| registry.register_collector(Box::new(self)));
     }
 }
@@ -78,6 +104,14 @@ impl Collector for UsageCollector {
                 metric
                     .encode_family(&[("table", table.name.as_str())])?
                     .encode_counter::<NoLabels, u64, f64>(&read(table), None)?;
+            }
+        }
+        for (of, read) in OF_STREAM {
+            let mut metric = describe(e, of)?;
+            for (table, stream) in tables.iter().filter_map(|table| Some((table, table.stream.as_ref()?))) {
+                metric
+                    .encode_family(&[("table", table.name.as_str())])?
+                    .encode_counter::<NoLabels, u64, f64>(&read(stream), None)?;
             }
         }
         for (of, read) in OF_OPERATION {

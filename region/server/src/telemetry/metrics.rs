@@ -156,18 +156,9 @@ fn metric(gathered: &Gathered, times: Times) -> Metric {
     Metric {
         name: gathered.of.full_name(),
         description: gathered.of.help.to_owned(),
-        unit: unit(gathered.of.name).to_owned(),
+        unit: gathered.of.unit.ucum().to_owned(),
         data: Some(data),
         ..Metric::default()
-    }
-}
-
-/// The unit in UCUM's words, by what the name ends with.
-fn unit(name: &str) -> &'static str {
-    match name.rsplit('_').next() {
-        Some("seconds") => "s",
-        Some("bytes") => "By",
-        _ => "1",
     }
 }
 
@@ -251,11 +242,5 @@ mod tests {
         assert_eq!((buckets.offset, buckets.bucket_counts.len()), (-17, 33));
         assert_eq!((buckets.bucket_counts[0], buckets.bucket_counts[32]), (2, 1));
         assert_eq!(super::buckets(&[]), None);
-    }
-
-    #[test]
-    fn units() {
-        assert_eq!(unit("request_duration_seconds"), "s");
-        assert_eq!((unit("storage_table_bytes"), unit("connections")), ("By", "1"));
     }
 }

@@ -78,6 +78,9 @@ pub(crate) struct Counters {
     pub(crate) parked: AtomicU64,
     pub(crate) released: AtomicU64,
     pub(crate) conflicts: AtomicU64,
+    pub(crate) conflicts_refused: AtomicU64,
+    pub(crate) conflicts_displaced: AtomicU64,
+    pub(crate) copied_rows: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) refused_replicas: AtomicU64,
     pub(crate) refused_copies: AtomicU64,
@@ -127,6 +130,10 @@ impl Counters {
         self.duplicates.fetch_add(applied.duplicates.into(), Ordering::Relaxed);
         self.parked.fetch_add(applied.parked.into(), Ordering::Relaxed);
         self.conflicts.fetch_add(applied.conflicts.into(), Ordering::Relaxed);
+        self.conflicts_refused
+            .fetch_add(applied.refused.into(), Ordering::Relaxed);
+        self.conflicts_displaced
+            .fetch_add(applied.displaced.into(), Ordering::Relaxed);
     }
 
     pub(crate) fn released(&self, applied: &Applied) {

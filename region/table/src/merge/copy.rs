@@ -349,6 +349,7 @@ impl<E: Engine> Merge<E> {
         };
         let used = self.parking.used(log.origin);
         let mut deltas = rows.deltas;
+        let count = deltas.len() as u64;
         self.catalog
             .drop_unlawful(&table, (&from.region, Way::PassedOn), &mut deltas);
         let (merged, parked, _) = self.admit(&table, deltas, log, Position::START, used)?;
@@ -362,6 +363,7 @@ impl<E: Engine> Merge<E> {
         };
         let applied = apply.await.map_err(|error| ApplyError::Failed(error.to_string()))?;
         if !is_system(table.id()) {
+            self.local.counters().copied_rows.fetch_add(count, Ordering::Relaxed);
             self.copies.lock().insert(table.id(), state);
         }
         Ok(applied)

@@ -3,6 +3,9 @@
 pub(crate) mod copy;
 pub(crate) mod cursors;
 mod session;
+mod under_way;
+
+pub use under_way::CopyUnderWay;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -437,7 +440,11 @@ impl<E: Engine> Merge<E> {
             Judgement::Refused => {
                 // There is a current version, or nothing could have refused this one.
                 let winner = current.map_or(version.stamp, |record| record.stamp);
-                self.record_conflict(merging, at, version, winner, Origin::Local).await
+                let known = merging.applied.conflicts;
+                self.record_conflict(merging, at, version, winner, Origin::Local)
+                    .await?;
+                merging.applied.refused += merging.applied.conflicts - known;
+                Ok(())
             }
             Judgement::Overwrites | Judgement::Displaces => {
                 let new = Record::from_version(version);
@@ -462,8 +469,11 @@ impl<E: Engine> Merge<E> {
                 merging.versions.insert(at.bytes.clone(), Some(new));
                 match current {
                     Some(loser) if judgement == Judgement::Displaces => {
+                        let known = merging.applied.conflicts;
                         self.record_conflict(merging, at, loser.into_version(), winner, Origin::Local)
-                            .await
+                            .await?;
+                        merging.applied.displaced += merging.applied.conflicts - known;
+                        Ok(())
                     }
                     _ => Ok(()),
                 }

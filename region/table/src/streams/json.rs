@@ -45,7 +45,7 @@ impl StreamRecord {
         text("awsRegion", region, writer);
         writer.plain_key("dynamodb");
         writer.begin_object();
-        whole("ApproximateCreationDateTime", self.created_s, writer);
+        whole("ApproximateCreationDateTime", self.created_ms / 1000, writer);
         writer.plain_key("Keys");
         wire::write_item(&self.keys, writer);
         for (name, image) in [("NewImage", &self.new), ("OldImage", &self.old)] {

@@ -1,5 +1,7 @@
 //! Reading a shard.
 
+use std::time::Duration;
+
 use geodynamo_item::{Item, size};
 use geodynamo_replicator_core::{Body, Change, LogId, Millis, Origin, Position, Stamp};
 use geodynamo_storage::Engine;
@@ -62,8 +64,8 @@ pub struct StreamRecord {
     pub event_id: String,
     /// What was done.
     pub kind: EventKind,
-    /// When it was committed here, in seconds since the Unix epoch.
-    pub created_s: u64,
+    /// When it was committed here, in milliseconds since the Unix epoch. Clients are told whole seconds.
+    pub created_ms: Millis,
     /// The item's key.
     pub keys: Item,
     /// The item as it was, where the stream shows it.
@@ -187,11 +189,25 @@ impl<E: Engine> Streams<E> {
         if self.reading(name, Ok(iterator.shard))?.horizon > after && matches!(iterator.from, ReadFrom::After(_)) {
             return Err(StreamError::Trimmed);
         }
+        self.count_read(&reading, &records, now);
         let more = !reading.closed || at < reading.readable;
         Ok(RecordPage {
             records,
             next: more.then(|| self.iterator(name, &reading, ReadFrom::After(at))),
         })
+    }
+
+    /// Counts what a reader was given, and how far behind it is: the age of the last record; nothing if there was none.
+    fn count_read(&self, reading: &Reading, records: &[StreamRecord], now: Millis) {
+        let table = self.local.replicated(reading.table);
+        let usage = table.as_ref().map(|table| &table.live.usage);
+        let last = records.last().map_or(now, |record| record.created_ms);
+        let bytes = records.iter().map(|record| record.size_bytes as u64).sum();
+        usage.unwrap_or_else(|| self.local.usages().other()).read_stream(
+            records.len() as u64,
+            bytes,
+            Duration::from_millis(now.saturating_sub(last)),
+        );
     }
 
     /// The number behind which a shard's next record will stand: one who reads on from there misses nothing that is written
@@ -282,7 +298,7 @@ impl<E: Engine> Streams<E> {
             } else {
                 EventKind::Modify
             },
-            created_s: change.commit_time / 1000,
+            created_ms: change.commit_time,
             size_bytes: record_size(&keys, &old, &new)?,
             keys,
             old,
@@ -436,7 +452,7 @@ pub(crate) fn public_record(
     Ok(Some(StreamRecord {
         event_id: event_id(source.log, position),
         kind,
-        created_s: change.commit_time / 1000,
+        created_ms: change.commit_time,
         size_bytes: record_size(&keys, &old, &new)?,
         keys,
         old,

@@ -12,6 +12,7 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use geodynamo_histogram::{Histogram, LATENCY_S, Snapshot};
@@ -24,6 +25,11 @@ use crate::{Access, Table};
 pub const TOLD_APART_MAX: usize = 100;
 /// What all others are called. A table of this name is one of them.
 pub const OTHER: &str = "other";
+
+/// Upper bounds of the ages of records, in seconds: up to a day, when they are gone.
+const STREAM_AGE_S: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0,
+];
 
 tokio::task_local! {
     /// The tables that a request has asked for by name.
@@ -92,6 +98,7 @@ pub struct Usage {
     failed_conditions: AtomicU64,
     transaction_conflicts: AtomicU64,
     expired_items: AtomicU64,
+    stream: OnceLock<Box<StreamUsage>>,
     /// What was consumed of the tables that are not told apart; of others their meters know it.
     pub(crate) units: UnitsUsage,
 }
@@ -104,6 +111,14 @@ pub struct OperationUsage {
     user_errors: AtomicU64,
     system_errors: AtomicU64,
     returned_items: AtomicU64,
+}
+
+/// What readers of a table's stream were given.
+#[derive(Debug)]
+struct StreamUsage {
+    age: Histogram,
+    records: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// Capacity units that were consumed, in thousandths, and requests that were refused for want of them.
@@ -145,6 +160,17 @@ pub struct OperationCounts {
     pub returned_items: u64,
 }
 
+/// What readers of a table's streams were given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamCounts {
+    /// How old the last record was that each call gave, in seconds; 0 for one that gave none.
+    pub age: Snapshot,
+    /// Records.
+    pub records: u64,
+    /// Their bytes, by DynamoDB's formula.
+    pub bytes: u64,
+}
+
 /// The capacity of a table, or of one of its global indexes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnitCounts {
@@ -173,6 +199,8 @@ pub struct TableCounts {
     pub transaction_conflicts: u64,
     /// Items deleted because their time to live was over.
     pub expired_items: u64,
+    /// Of its streams, if one was read.
+    pub stream: Option<StreamCounts>,
 }
 
 /// Gives tables what they are counted in.
@@ -243,6 +271,14 @@ impl Usage {
         self.expired_items.fetch_add(items, Relaxed);
     }
 
+    /// A reader of a stream was given so much, the last of it so old.
+    pub(crate) fn read_stream(&self, records: u64, bytes: u64, age: Duration) {
+        let stream = self.stream.get_or_init(Box::default);
+        stream.age.record(age.as_secs_f64());
+        stream.records.fetch_add(records, Relaxed);
+        stream.bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// Where the capacity is counted of tables that are not told apart.
     pub(crate) fn sum_of_units(&self) -> Option<&UnitsUsage> {
         self.name.is_none().then_some(&self.units)
@@ -267,6 +303,21 @@ impl Usage {
             failed_conditions: self.failed_conditions.load(Relaxed),
             transaction_conflicts: self.transaction_conflicts.load(Relaxed),
             expired_items: self.expired_items.load(Relaxed),
+            stream: self.stream.get().map(|stream| StreamCounts {
+                age: stream.age.snapshot(),
+                records: stream.records.load(Relaxed),
+                bytes: stream.bytes.load(Relaxed),
+            }),
+        }
+    }
+}
+
+impl Default for StreamUsage {
+    fn default() -> Self {
+        Self {
+            age: Histogram::new(STREAM_AGE_S),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }
     }
 }

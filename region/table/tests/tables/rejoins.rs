@@ -122,7 +122,7 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
         };
         regions.all[0].catalog().update_table("t", update).await.unwrap();
         let id = regions.all[0].table_named("t").unwrap().id();
-        let mut marks = Vec::new();
+        let (mut marks, mut shares) = (Vec::new(), Vec::new());
         for round in 0..6 {
             regions.exchange().await;
             let [a, b] = [0, 1].map(|at| &regions.all[at]);
@@ -157,6 +157,15 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
             };
             b.merge().copy_in_rows(&order, &peer(a), rows).await.unwrap();
             assert!(marks.iter().all(|mark| *mark < last), "no row comes twice");
+            let under_way = b.merge().copies_under_way();
+            let [copy] = under_way.as_slice() else {
+                panic!("{under_way:?}")
+            };
+            assert_eq!((copy.table.as_str(), copy.source.as_str()), ("t", "a"));
+            let before = shares.last().copied().unwrap_or(0.0);
+            assert!(before < copy.share && copy.share < 1.0, "{mode:?}: {before} {copy:?}");
+            assert!(b.counts().copied_rows > 0);
+            shares.push(copy.share);
             marks.push(last);
             // Of this page, and of rows that were copied before, something changes meanwhile; then b's process ends.
             for number in 0..40 {
@@ -168,6 +177,7 @@ async fn a_copy_that_was_cut_off_goes_on_where_it_was() {
         regions.settle().await;
         let [a, b] = [0, 1].map(|at| &regions.all[at]);
         assert!(b.local().is_settled("t") && a.local().is_settled("t"));
+        assert_eq!(b.merge().copies_under_way(), []);
         assert_eq!(regions.agree_on_digests("t").await, 40);
         assert!(batches(a, b).await.is_empty());
     }

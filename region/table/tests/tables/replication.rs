@@ -68,6 +68,27 @@ async fn a_write_that_saw_the_other_is_no_conflict() {
     }
 }
 
+/// Two write at once, a third hears of it: the later stamp stands everywhere, and each tells what it did.
+#[tokio::test]
+async fn conflicts_are_counted_by_what_came_of_them() {
+    for mode in MODES {
+        let regions = Regions::with_table(mode, &["a", "b", "c"]).await;
+        let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
+        put(a, "t", with(key("k", 1), "x", n(1))).await;
+        put(b, "t", with(key("k", 1), "x", n(2))).await;
+        regions.settle().await;
+        let by = |region: &Region| {
+            let counts = region.counts();
+            (counts.conflicts, counts.conflicts_refused, counts.conflicts_displaced)
+        };
+        assert_eq!(regions.agree("t").await, (1, 0, 1));
+        let mut both = [by(a), by(b)];
+        both.sort_unstable();
+        assert_eq!(both, [(1, 0, 1), (1, 1, 0)], "{mode:?}: whoever wrote last refuses the other's");
+        assert_eq!(by(c).0, 1, "{mode:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_duplicate_batch_changes_nothing() {
     for mode in MODES {

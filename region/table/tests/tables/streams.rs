@@ -118,7 +118,7 @@ async fn records_show_what_the_view_says() {
             assert_eq!(records.iter().map(images).collect::<Vec<_>>(), expect, "{view:?}");
             for record in &records {
                 assert_eq!((&record.keys, record.view), (&key("k", 1), view));
-                assert_eq!(record.created_s, NOW / 1000);
+                assert_eq!(record.created_ms / 1000, NOW / 1000);
                 assert!(!record.expired);
             }
             // p, k, s and a number of two bytes; then x and three bytes, or x and six.
@@ -593,4 +593,29 @@ async fn a_shard_may_be_read_only_so_often_in_a_second() {
     tables.streams().stream_records(&name, &second, 1).await.unwrap();
     time.set(NOW + 1000);
     tables.streams().stream_records(&name, &first, 1).await.unwrap();
+}
+
+/// What metrics tell of readers: how old the last record was that they were given.
+#[tokio::test]
+async fn how_far_readers_are_behind_is_counted() {
+    let (tables, time) = with_stream(Spanning::Yes, BOTH).await;
+    let counts = || {
+        let all = tables.local().table_counts().into_iter();
+        all.filter(|counts| counts.name == "t").find_map(|counts| counts.stream)
+    };
+    assert_eq!(counts(), None, "nobody has read it");
+    for number in 0..3 {
+        put(&tables, "t", key("k", number)).await;
+    }
+    time.set(NOW + 45_000);
+    let records = all(&tables, &stream(&tables)).await;
+    assert_eq!(records.len(), 3);
+    let read = counts().unwrap();
+    assert_eq!(read.records, 3);
+    assert_eq!(read.bytes, records.iter().map(|record| record.size_bytes as u64).sum::<u64>());
+    // Calls that gave records gave some of 45 s ago; those that found nothing more were at the end.
+    let late = read.age.classic[read.age.bounds.partition_point(|bound| *bound < 45.0)];
+    assert!(late > 0 && late <= 3, "{read:?}");
+    assert_eq!(read.age.sum, late as f64 * 45.0);
+    assert_eq!(read.age.classic[0], read.age.count() - late);
 }

@@ -146,7 +146,7 @@ async fn a_stream_keeps_its_records_for_a_day() {
         let records = all(&tables, &name).await;
         let hours: Vec<_> = records
             .iter()
-            .map(|record| (record.created_s - NOW / 1000) / 3600)
+            .map(|record| (record.created_ms / 1000 - NOW / 1000) / 3600)
             .collect();
         assert_eq!(hours, (5..30).collect::<Vec<_>>());
         assert_eq!(held(&tables).await, 25);

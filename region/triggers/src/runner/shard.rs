@@ -245,7 +245,7 @@ impl<E: Engine> Reading<E> {
     fn queue(&self, record: StreamRecord, lanes: &mut [Vec<Queued>]) -> Result<usize, String> {
         let run = &self.run;
         let sequence: Arc<str> = record.sequence.as_str().into();
-        self.progress.begin(&sequence, record.created_s);
+        self.progress.begin(&sequence, record.created_ms / 1000);
         let written = self.write(&record).inspect_err(|_| self.progress.finish([&sequence]))?;
         let is_wanted = run.patterns.is_empty() || {
             let event: Value = serde_json::from_slice(&written).unwrap_or_default();
@@ -270,7 +270,7 @@ impl<E: Engine> Reading<E> {
         let bytes = written.len();
         let queued = Queued {
             sequence,
-            created_s: record.created_s,
+            created_s: record.created_ms / 1000,
             json: written,
             _share: Some(self.room.take(bytes + size_of::<Queued>())),
         };

@@ -274,18 +274,21 @@ def bucket(histogram, quantile):
     raise AssertionError("no requests")
 
 
-def agrees(server, measured):
-    """Whether the generator's figures of an operation can be of the requests that the server counted. The generator's service time
-    is the server's and the way to it; at a closed loop's few connections that way is shorter than a bucket or two are wide."""
-    if max(server.values(), default=0) != measured["done"] + sum(measured["errors"].values()):
-        return False
+def disagreement(server, measured):
+    """Why the generator's figures of an operation cannot be of the requests that the server counted; empty if they can. The
+    generator's service time is the server's and the way there and back, in which requests of two connections also wait for each
+    other: so a quantile is in the server's bucket or above it, and not by much."""
+    # As CloudWatch's SuccessfulRequestLatency.
+    counted, done = max(server.values(), default=0), measured["done"]
+    if counted != done:
+        return f"the server counted {counted} requests, {done} were done"
     for quantile, name in ((0.5, "p50"), (0.9, "p90")):
         lower, upper = bucket(server, quantile)
-        seconds = measured["service_ms"][name] / 1e3
-        # Of three digits each.
-        if not lower * 0.999 <= seconds <= 2.5 * upper + 0.001:
-            return False
-    return True
+        # Rounded to microseconds, and of three digits.
+        seconds = (measured["service_ms"][name] + 0.001) / 1e3 * 1.001
+        if not lower <= seconds <= 2.5 * upper + 0.002:
+            return f"{name} is {seconds} s, of between {lower} and {upper} at the server"
+    return ""
 
 
 @pytest.mark.parametrize("workload", ["puts", "gets", "updates", "queries", "transactions"])
@@ -302,12 +305,15 @@ def test_its_figures_are_the_servers_own(regions, workload):
     for measured in result["operations"]:
         server = histogram(region, table, apis[measured["operation"]])
         assert measured["done"] > 100
-        assert agrees(server, measured), (server, measured)
+        assert not (why := disagreement(server, measured)), (why, measured["operation"], server)
         # It would be seen if they did not agree.
-        assert not agrees(server, measured | {"done": measured["done"] - 1})
-        for factor in (0.2, 20):
-            wrong = {name: value * factor + (factor > 1) for name, value in measured["service_ms"].items()}
-            assert not agrees(server, measured | {"service_ms": wrong}), (server, wrong)
+        assert disagreement(server, measured | {"done": measured["done"] - 1})
+        factors = [200]
+        if bucket(server, 0.5)[0] > 0:
+            factors.append(0.1)
+        for factor in factors:
+            wrong = {name: value * factor for name, value in measured["service_ms"].items()}
+            assert disagreement(server, measured | {"service_ms": wrong}), (server, wrong)
 
 
 def test_an_objective_that_is_missed_is_the_exit_code(regions, table):

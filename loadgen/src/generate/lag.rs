@@ -64,6 +64,11 @@ pub fn watch(plan: &Plan, shared: &Arc<Shared>) -> io::Result<JoinHandle<io::Res
     })
 }
 
+/// To a thousandth: no more of it means anything.
+pub(super) fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
 async fn measure(from: String, to: String, probe: Probe, shared: &Shared) -> Lag {
     tokio::time::sleep_until(shared.measured_from.into()).await;
     let mut seen = Visibility::new(shared.start);
@@ -77,7 +82,7 @@ async fn measure(from: String, to: String, probe: Probe, shared: &Shared) -> Lag
         to,
         probes: seen.after_ack_ns.len(),
         visible_ms: quantiles(&seen.after_ack_ns),
-        series: seen.series,
+        series: seen.series.iter().map(|(at, lag)| (rounded(*at), rounded(*lag))).collect(),
         error: ended.err().map(|error| error.to_string()),
     }
 }

@@ -173,7 +173,7 @@ pub fn run(plan: &Plan, interrupt: &Receiver<()>, mut tick: impl FnMut(&Second))
         workload: plan.workload.name.clone(),
         arrivals: format!("{:?}", plan.arrivals).to_lowercase(),
         started_unix_s: since_1970.as_secs(),
-        seconds: used.measured.as_secs_f64(),
+        seconds: lag::rounded(used.measured.as_secs_f64()),
         operations: operations(&names, &measured),
         timeline,
         client: client(&shared, &used, threads, &measured),
@@ -299,7 +299,7 @@ impl View<'_> {
         let length = self.plan.warm_up + self.plan.duration;
         let after = at - self.shared.start;
         let asked = self.plan.arrivals.rate_at(after.saturating_sub(TICK / 2), length);
-        Second::new(after.as_secs_f64(), asked, self.names, &self.taken())
+        Second::new(lag::rounded(after.as_secs_f64()), asked, self.names, &self.taken())
     }
 
     /// What is in no whole second becomes the last one.
@@ -309,7 +309,7 @@ impl View<'_> {
             let after = Instant::now().saturating_duration_since(self.shared.start);
             self.timeline.push(Second {
                 rest: true,
-                ..Second::new(after.as_secs_f64(), None, self.names, &measured)
+                ..Second::new(lag::rounded(after.as_secs_f64()), None, self.names, &measured)
             });
         }
     }

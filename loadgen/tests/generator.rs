@@ -11,12 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::never;
 use geodynamo_loadgen::{
     client::{Connection, Endpoint},
     generate::{
         arrivals::Arrivals,
         run::{Plan, run},
         sizes::Sizes,
+        slo::Objective,
         workload::Workload,
     },
     signer::Credentials,
@@ -91,7 +93,9 @@ fn plan(address: SocketAddr, arrivals: &str, seconds: u64) -> Plan {
         warm_up: Duration::ZERO,
         duration: Duration::from_secs(seconds),
         seed: 1,
+        timeout: Duration::from_secs(10),
         verify: false,
+        probe: false,
     }
 }
 
@@ -106,7 +110,9 @@ fn a_server_that_stalls_shows_in_response_time_and_not_in_service_time() {
             std::thread::sleep(Duration::from_secs(1));
         }
     };
-    let outcome = run(&plan(serve(OK, stall), "constant:200", 4), |_| ()).unwrap();
+    let outcome = run(&plan(serve(OK, stall), "constant:200", 4), &never(), |_| ())
+        .unwrap()
+        .outcome;
     let get = &outcome.operations[0];
     // Of 800 requests, those of one second waited; only four were being served meanwhile.
     assert!(get.response_ms["p90"] > 100.0, "{:?}", get.response_ms);
@@ -117,8 +123,105 @@ fn a_server_that_stalls_shows_in_response_time_and_not_in_service_time() {
 }
 
 #[test]
+fn what_is_due_and_not_answered_at_the_end_counts() {
+    let began = Instant::now();
+    // Stands still from the first second on, for longer than the run.
+    let stall = move || {
+        if began.elapsed() > Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+    };
+    let outcome = run(&plan(serve(OK, stall), "constant:100", 3), &never(), |_| ())
+        .unwrap()
+        .outcome;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let get = &outcome.operations[0];
+    assert_eq!(get.done + get.failed(), 300);
+    assert!(get.errors["unfinished"] > 150, "{:?}", get.errors);
+    assert!(get.response_ms["p99"] > 3_000.0, "{:?}", get.response_ms);
+    assert!(get.service_ms["p99"] < 1_000.0, "{:?}", get.service_ms);
+    let counted: u64 = outcome.timeline.iter().map(|second| second.done + second.failed).sum();
+    assert_eq!(counted, 300);
+    let missed = |text: &str| text.parse::<Objective>().unwrap().missed(&outcome).is_some();
+    assert!(missed("*.p99<8ms") && missed("errors<0.1%"));
+    assert!(!outcome.client.limited, "{:?}", outcome.client);
+}
+
+#[test]
+fn what_is_answered_a_little_after_the_end_counts_with_its_time() {
+    // 20 requests a second in each of four connections, of 100 that are asked for: the rest waits.
+    let slow = || std::thread::sleep(Duration::from_millis(50));
+    let outcome = run(&plan(serve(OK, slow), "constant:100", 2), &never(), |_| ())
+        .unwrap()
+        .outcome;
+    let get = &outcome.operations[0];
+    assert_eq!((get.done, get.failed()), (200, 0));
+    assert!(get.after_end > 10, "{}", get.after_end);
+    assert!(get.response_ms["max"] > 300.0, "{:?}", get.response_ms);
+    assert!(outcome.rate() < 95.0, "{}", outcome.rate());
+}
+
+#[test]
+fn a_request_without_an_answer_fails_in_time() {
+    let silent = || std::thread::sleep(Duration::from_secs(60));
+    let plan = Plan {
+        timeout: Duration::from_millis(200),
+        ..plan(serve(OK, silent), "constant:10", 1)
+    };
+    let outcome = run(&plan, &never(), |_| ()).unwrap().outcome;
+    assert_eq!((outcome.done(), outcome.operations[0].errors["timeout"]), (0, 10));
+    assert!(outcome.operations[0].response_ms["p50"] > 190.0);
+}
+
+#[test]
+fn a_run_that_is_broken_off_keeps_what_was_measured() {
+    let (told, interrupts) = crossbeam_channel::bounded(1);
+    let plan = plan(serve(OK, || ()), "constant:100", 60);
+    let began = Instant::now();
+    let outcome = run(&plan, &interrupts, |second| {
+        if second.at_s > 1.5 {
+            told.send(()).unwrap();
+        }
+    });
+    let outcome = outcome.unwrap().outcome;
+    assert!(began.elapsed() < Duration::from_secs(10) && outcome.broken_off);
+    assert!((2.0..4.0).contains(&outcome.seconds), "{}", outcome.seconds);
+    let expect = outcome.seconds * 100.0;
+    assert!(
+        (outcome.done() as f64 - expect).abs() < 10.0,
+        "{} {expect}",
+        outcome.done()
+    );
+    assert_eq!(outcome.failed(), 0);
+}
+
+#[test]
+fn the_warm_up_is_not_in_the_results() {
+    let began = Instant::now();
+    // Broken connections at first.
+    let address = serve(OK, move || {
+        if began.elapsed() < Duration::from_millis(800) {
+            panic!("closes the connection");
+        }
+    });
+    let plan = Plan {
+        warm_up: Duration::from_secs(1),
+        ..plan(address, "constant:100", 1)
+    };
+    let outcome = run(&plan, &never(), |_| ()).unwrap().outcome;
+    assert_eq!(
+        (outcome.done(), outcome.failed()),
+        (100, 0),
+        "{:?}",
+        outcome.first_error
+    );
+}
+
+#[test]
 fn errors_are_counted_by_exception() {
-    let outcome = run(&plan(serve(THROTTLED, || ()), "constant:100", 1), |_| ()).unwrap();
+    let outcome = run(&plan(serve(THROTTLED, || ()), "constant:100", 1), &never(), |_| ())
+        .unwrap()
+        .outcome;
     assert_eq!(
         outcome.operations[0].errors.keys().collect::<Vec<_>>(),
         ["ThrottlingException"]
@@ -131,7 +234,7 @@ fn errors_are_counted_by_exception() {
 fn a_server_that_refuses_connections_is_an_error_and_no_end() {
     // Bound and dropped: nobody listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = run(&plan(address, "constant:50", 1), |_| ()).unwrap();
+    let outcome = run(&plan(address, "constant:50", 1), &never(), |_| ()).unwrap().outcome;
     assert!(outcome.operations[0].errors["connection"] > 0);
     assert!(outcome.first_error.is_some());
 }
@@ -153,7 +256,9 @@ fn a_server_that_goes_away_leaves_the_results_so_far() {
         });
         seen.store(true, Ordering::Relaxed);
     });
-    let outcome = run(&plan(address, "constant:200", 3), |_| ()).unwrap();
+    let outcome = run(&plan(address, "constant:200", 3), &never(), |_| ())
+        .unwrap()
+        .outcome;
     server.join().unwrap();
     assert!(gone.load(Ordering::Relaxed));
     assert!(outcome.done() > 50, "{}", outcome.done());

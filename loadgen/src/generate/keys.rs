@@ -60,9 +60,12 @@ impl KeyChooser {
         }
     }
 
-    /// The number of an item, below `count`.
-    pub fn choose(&self, count: u64, random: &mut impl Rng) -> u64 {
+    /// The number of an item, below `count`. Of the newest, a larger count than before is learnt, in time for each item more.
+    pub fn choose(&mut self, count: u64, random: &mut impl Rng) -> u64 {
         let count = count.max(1);
+        if self.choice == KeyChoice::Latest {
+            self.zipfian.grow(count);
+        }
         match self.choice {
             KeyChoice::Uniform => random.random_range(0..count),
             KeyChoice::Zipfian => scramble(self.zipfian.rank(random)) % count,
@@ -84,6 +87,8 @@ impl KeyChooser {
 #[derive(Clone, Debug)]
 struct Zipfian {
     items: f64,
+    /// Of two items.
+    zeta_two: f64,
     alpha: f64,
     zeta: f64,
     eta: f64,
@@ -91,14 +96,31 @@ struct Zipfian {
 
 impl Zipfian {
     fn new(items: u64) -> Self {
-        let zeta = |n: u64| (1..=n).map(|rank| (rank as f64).powf(-ZIPFIAN)).sum::<f64>();
-        let of_all = zeta(items);
-        Self {
-            items: items as f64,
+        let zeta = |n: u64| (1..=n).map(part).sum::<f64>();
+        let mut made = Self {
+            items: 0.0,
+            zeta_two: zeta(2.min(items)),
             alpha: 1.0 / (1.0 - ZIPFIAN),
-            zeta: of_all,
-            eta: (1.0 - (2.0 / items as f64).powf(1.0 - ZIPFIAN)) / (1.0 - zeta(2.min(items)) / of_all),
+            zeta: zeta(items),
+            eta: 0.0,
+        };
+        made.set_items(items);
+        made
+    }
+
+    /// Takes more items in.
+    fn grow(&mut self, items: u64) {
+        let known = self.items as u64;
+        if items > known {
+            self.zeta += (known + 1..=items).map(part).sum::<f64>();
+            self.zeta_two = (1..=2.min(items)).map(part).sum();
+            self.set_items(items);
         }
+    }
+
+    fn set_items(&mut self, items: u64) {
+        self.items = items as f64;
+        self.eta = (1.0 - (2.0 / self.items).powf(1.0 - ZIPFIAN)) / (1.0 - self.zeta_two / self.zeta);
     }
 
     fn rank(&self, random: &mut impl Rng) -> u64 {
@@ -113,6 +135,11 @@ impl Zipfian {
         let rank = self.items * (self.eta * u - self.eta + 1.0).powf(self.alpha);
         (rank as u64).min(self.items as u64 - 1)
     }
+}
+
+/// A rank's part of the sum.
+fn part(rank: u64) -> f64 {
+    (rank as f64).powf(-ZIPFIAN)
 }
 
 /// FNV-1a of a number's bytes, as YCSB scrambles ranks.
@@ -133,7 +160,7 @@ mod tests {
     use super::*;
 
     fn counts(choice: KeyChoice, items: u64) -> BTreeMap<u64, u64> {
-        let chooser = KeyChooser::new(choice, items);
+        let mut chooser = KeyChooser::new(choice, items);
         let mut random = StdRng::seed_from_u64(1);
         let mut counts = BTreeMap::new();
         for _ in 0..100_000 {
@@ -157,6 +184,14 @@ mod tests {
         assert!((79_000..81_000).contains(&hot), "{hot}");
         let latest = counts(KeyChoice::Latest, 1_000);
         assert!(latest[&999] > latest[&998] && latest[&998] > 1_000);
+    }
+
+    #[test]
+    fn a_choice_that_grew_is_as_one_that_was_made_so() {
+        let (mut grown, made) = (Zipfian::new(10), Zipfian::new(1_000));
+        grown.grow(600);
+        grown.grow(1_000);
+        assert!((grown.zeta - made.zeta).abs() < 1e-9 && (grown.eta - made.eta).abs() < 1e-9);
     }
 
     #[test]

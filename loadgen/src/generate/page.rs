@@ -1,8 +1,10 @@
 //! A run as one self-contained HTML page: tables, and plots drawn as SVG.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::outcome::{Outcome, QUANTILES};
+use hdrhistogram::Histogram;
+
+use super::outcome::{OperationOutcome, Outcome, QUANTILES, Second};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 260.0;
@@ -33,42 +35,45 @@ pub fn page(outcome: &Outcome) -> String {
         outcome.rate(),
         outcome.failed()
     );
-    if outcome.client.limited {
-        html.push_str("<p class=warn>The load generator, not the server, limited this run.</p>");
+    if let Some(limit) = &outcome.client.limit {
+        let _ = write!(
+            html,
+            "<p class=warn>The load generator, not the server, limited this run: {}.</p>",
+            escape(limit)
+        );
+    }
+    if outcome.broken_off {
+        html.push_str("<p class=warn>This run was broken off.</p>");
+    }
+    for complaint in outcome.complaints() {
+        let _ = write!(html, "<p class=warn>{}</p>", escape(&complaint));
     }
     operations(outcome, &mut html);
     html.push_str("<h2>Response time by percentile</h2>");
-    html.push_str(&plot(&by_percentile(outcome), "ms", &percentile_ticks()));
-    let over_time = |name: &str, read: fn(&super::outcome::Second) -> f64| Line {
-        name: name.to_owned(),
-        points: outcome
-            .timeline
-            .iter()
-            .map(|second| (second.at_s, read(second)))
-            .collect(),
-    };
-    html.push_str("<h2>Response time over time</h2>");
-    let latencies = [
-        over_time("p50", |second| second.p50_ms),
-        over_time("p99", |second| second.p99_ms),
-        over_time("p99.9", |second| second.p999_ms),
-    ];
-    html.push_str(&plot(&latencies, "ms", &[]));
-    html.push_str("<h2>Rate asked for and achieved</h2>");
-    let mut rates = vec![
-        over_time("done", |second| second.done as f64),
-        over_time("failed", |second| second.failed as f64),
-    ];
-    if outcome.timeline.iter().any(|second| second.asked.is_some()) {
-        rates.push(over_time("asked", |second| second.asked.unwrap_or_default()));
-    }
-    html.push_str(&plot(&rates, "per s", &[]));
+    html.push_str(&plot(
+        &by_percentile(outcome, OperationOutcome::response),
+        "ms",
+        &percentile_ticks(),
+    ));
+    html.push_str("<h2>Service time by percentile</h2>");
+    html.push_str(&plot(
+        &by_percentile(outcome, OperationOutcome::service),
+        "ms",
+        &percentile_ticks(),
+    ));
+    over_time(outcome, &mut html);
+    lag(outcome, &mut html);
     let client = &outcome.client;
     let _ = write!(
         html,
-        "<h2>The generator itself</h2><p>{:.2} s of processor time, {:.1} µs a request; {} requests were sent over 1 ms late, {} of \
-         them by its own fault.</p>",
-        client.cpu_s, client.cpu_us_per_request, client.late, client.own_fault
+        "<h2>The generator itself</h2><p>{:.2} s of processor time, {:.1} µs a request, {:.0} % of what its {} threads had; {} \
+         requests were sent over 1 ms late, {} of them by its own fault.</p>",
+        client.cpu_s,
+        client.cpu_us_per_request,
+        client.cpu_share * 100.0,
+        client.threads,
+        client.late,
+        client.own_fault
     );
     if let Some(verified) = &outcome.verified {
         let _ = write!(
@@ -76,16 +81,87 @@ pub fn page(outcome: &Outcome) -> String {
             "<h2>Read back</h2><p>{} items, {} faults.</p>",
             verified.items, verified.faults
         );
-        for example in &verified.examples {
-            let _ = write!(html, "<p class=warn>{}</p>", escape(example));
-        }
     }
     html.push_str("</body></html>\n");
     html
 }
 
+/// Latencies and rates by the second.
+fn over_time(outcome: &Outcome, html: &mut String) {
+    let seconds = || outcome.timeline.iter().filter(|second| !second.rest);
+    let line = |name: &str, read: fn(&Second) -> f64| Line {
+        name: name.to_owned(),
+        points: seconds().map(|second| (second.at_s, read(second))).collect(),
+    };
+    html.push_str("<h2>Response time over time</h2>");
+    let latencies = [
+        line("p50", |second| second.p50_ms),
+        line("p99", |second| second.p99_ms),
+        line("p99.9", |second| second.p999_ms),
+    ];
+    html.push_str(&plot(&latencies, "ms", &[]));
+    html.push_str("<h2>Response time over time by operation: p99</h2>");
+    let of_one = |one: &OperationOutcome| {
+        let points = seconds().filter_map(|second| {
+            let found = second
+                .operations
+                .iter()
+                .find(|other| (&other.region, &other.operation) == (&one.region, &one.operation))?;
+            Some((second.at_s, found.response_ms.get("p99").copied()?))
+        });
+        Line {
+            name: format!("{} {}", one.region, one.operation),
+            points: points.collect(),
+        }
+    };
+    let by_operation: Vec<_> = outcome.operations.iter().map(of_one).collect();
+    html.push_str(&plot(&by_operation, "ms", &[]));
+    html.push_str("<h2>Rate asked for and achieved</h2>");
+    let mut rates = vec![
+        line("done", |second| second.done as f64),
+        line("failed", |second| second.failed as f64),
+    ];
+    if outcome.timeline.iter().any(|second| second.asked.is_some()) {
+        rates.push(line("asked", |second| second.asked.unwrap_or_default()));
+    }
+    html.push_str(&plot(&rates, "per s", &[]));
+}
+
+/// How far regions lag behind each other, where that was probed.
+fn lag(outcome: &Outcome, html: &mut String) {
+    if outcome.lag.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Lag by pair</h2>");
+    let lines = outcome.lag.iter().map(|lag| Line {
+        name: format!("{} to {}", lag.from, lag.to),
+        points: lag.series.clone(),
+    });
+    html.push_str(&plot(&lines.collect::<Vec<_>>(), "ms", &[]));
+    html.push_str("<table><tr><th>from<th>to<th>probes");
+    for (_, name) in QUANTILES {
+        let _ = write!(html, "<th>{name}");
+    }
+    html.push_str("</tr>");
+    for lag in &outcome.lag {
+        let (from, to) = (escape(&lag.from), escape(&lag.to));
+        let _ = write!(html, "<tr><td>{from}<td>{to}<td>{}", lag.probes);
+        cells(html, &lag.visible_ms);
+        html.push_str("</tr>");
+    }
+    html.push_str(
+        "</table><p>Milliseconds from when a write was acknowledged in one region until it was visible in the other.</p>",
+    );
+}
+
+fn cells(html: &mut String, quantiles: &BTreeMap<String, f64>) {
+    for (_, name) in QUANTILES {
+        let _ = write!(html, "<td>{:.2}", quantiles.get(name).copied().unwrap_or_default());
+    }
+}
+
 fn operations(outcome: &Outcome, html: &mut String) {
-    html.push_str("<table><tr><th>region<th>operation<th>done<th>errors");
+    html.push_str("<table><tr><th>region<th>operation<th>done<th>errors<th>time");
     for (_, name) in QUANTILES {
         let _ = write!(html, "<th>{name}");
     }
@@ -104,22 +180,21 @@ fn operations(outcome: &Outcome, html: &mut String) {
             .map(|(name, count)| format!("{} {count}", escape(name)))
             .collect();
         html.push_str(&errors.join(", "));
-        for (_, name) in QUANTILES {
-            let _ = write!(
-                html,
-                "<td>{:.2}",
-                operation.response_ms.get(name).copied().unwrap_or_default()
-            );
-        }
+        html.push_str("<td>response");
+        cells(html, &operation.response_ms);
+        html.push_str("</tr><tr><td><td><td><td><td>service");
+        cells(html, &operation.service_ms);
         html.push_str("</tr>");
     }
-    html.push_str("</table><p>Response times in milliseconds, from when a request was due.</p>");
+    html.push_str(
+        "</table><p>Milliseconds: response times from when a request was due, service times from when it was sent.</p>",
+    );
 }
 
 /// A curve for each region and operation; the x axis counts nines.
-fn by_percentile(outcome: &Outcome) -> Vec<Line> {
-    let curve = |operation: &super::outcome::OperationOutcome| {
-        let histogram = operation.response();
+fn by_percentile(outcome: &Outcome, read: fn(&OperationOutcome) -> Histogram<u64>) -> Vec<Line> {
+    let curve = |operation: &OperationOutcome| {
+        let histogram = read(operation);
         let points = (0..=CURVE_POINTS).map(|step| {
             let nines = step as f64 / CURVE_POINTS as f64 * 4.0;
             let quantile = 1.0 - 10_f64.powf(-nines);
@@ -220,7 +295,8 @@ mod tests {
         outcome.workload = "<script>alert(1)</script>".into();
         let page = page(&outcome);
         assert!(!page.contains("<script") && !page.contains("http"));
-        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.matches("<svg").count(), 6);
+        assert!(page.contains("<td>service") && page.contains("us-east-1 to eu-west-1"));
         assert!(page.contains("&lt;script&gt;"));
     }
 }

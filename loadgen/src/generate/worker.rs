@@ -1,19 +1,21 @@
 //! Asks and measures: threads with connections, each with requests of its own.
 
 use std::{
-    collections::HashMap,
     io,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::{
     arrivals::Schedule,
-    record::Recorder,
-    workload::{Operation, Request, Requests},
+    ending::{DRAIN_MAX, Ending},
+    record::{At, Recorder},
+    verify::Left,
+    workload::{Request, Requests},
 };
 use crate::{
     alarm::Alarm,
@@ -22,6 +24,8 @@ use crate::{
 
 /// How long a connection waits before it opens again, after it broke.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
+/// A request that was sent so much later than it was due is late.
+const LATE: Duration = Duration::from_millis(1);
 
 /// What all connections of a run share.
 pub struct Shared {
@@ -29,33 +33,21 @@ pub struct Shared {
     pub endpoints: Vec<Endpoint>,
     /// The schedule of an open loop: whoever is free takes the next request.
     pub schedule: Option<Mutex<Schedule>>,
-    /// When the run begins, and how much of it is not measured.
+    /// When the run begins.
     pub start: Instant,
-    /// The part that is left out.
-    pub warm_up: Duration,
-    /// When it ends.
-    pub end: Instant,
-    /// Ends it before that.
-    pub stop: AtomicBool,
-    /// Requests of an open loop that were sent later than a millisecond after they were due, since all connections were busy
+    /// What is due from then on is measured.
+    pub measured_from: Instant,
+    /// When it ends, unless it is broken off.
+    pub planned_end: Instant,
+    /// How it ends.
+    pub ending: Ending,
+    /// A request that is not answered within this time has failed.
+    pub timeout: Duration,
+    /// Measured requests of an open loop that were sent later than [`LATE`] after they were due, since all connections were busy
     /// or the generator itself was late.
     pub late: AtomicU64,
     /// Of those, the ones that were late by the generator's own fault: the connection was free in time.
     pub own_fault: AtomicU64,
-}
-
-/// The versions that a connection's writes were acknowledged with, by item: `None` if it deleted it.
-pub type Acknowledged = HashMap<u64, Option<u64>>;
-
-/// What a connection leaves.
-#[derive(Debug, Default)]
-pub struct Left {
-    /// Its number.
-    pub connection: u64,
-    /// What it wrote, if that is to be checked.
-    pub acknowledged: Acknowledged,
-    /// Items whose last write's outcome is not known.
-    pub unknown: std::collections::HashSet<u64>,
 }
 
 /// One connection's work until the run ends. `region` is the endpoint's place.
@@ -68,53 +60,44 @@ pub async fn work(
     keep: bool,
 ) -> io::Result<Left> {
     let alarm = Alarm::new()?;
+    let lock = || recorder.lock().unwrap_or_else(PoisonError::into_inner);
     let mut left = Left {
         connection,
+        region,
         ..Left::default()
     };
-    let mut open = None;
-    alarm
-        .sleep(shared.start.saturating_duration_since(Instant::now()))
-        .await?;
-    let measured_from = shared.start + shared.warm_up;
-    while let Some(due) = next(&shared, &alarm).await? {
-        let request = requests.draw();
-        let at = (region, request.operation);
-        let lock = || recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match &mut open {
-            Some(connection) => connection,
-            None => match Connection::open(&shared.endpoints[region]).await {
-                Ok(connection) => open.insert(connection),
-                Err(error) => {
-                    lock().failed(at, "connection", || error.to_string());
-                    alarm.sleep(REOPEN_AFTER).await?;
-                    continue;
-                }
-            },
-        };
-        let sent = Instant::now();
-        let answer = ask(connection, &request).await;
-        let now = Instant::now();
-        if keep {
-            note(&mut left, &request, &answer);
+    let (mut ends, mut gives_up) = (pin!(shared.ending.ends()), pin!(shared.ending.gives_up()));
+    let endpoint = &shared.endpoints[region];
+    // Whoever is not there yet is asked again with the first request.
+    let mut open = tokio::select! {
+        opened = Connection::open(endpoint) => opened.ok(),
+        () = tokio::time::sleep_until(shared.start.into()) => None,
+    };
+    pause(&shared, &alarm, ends.as_mut(), shared.start).await?;
+    while let Some(due) = next(&shared, &alarm, ends.as_mut()).await? {
+        if shared.ending.is_given_up() {
+            let at = (region, requests.skip());
+            account(&shared, &mut lock(), at, due, Instant::now(), Answer::Unfinished);
+            continue;
         }
-        let measured = due >= measured_from && now <= shared.end;
-        match answer {
-            Answer::Done if measured => {
-                let nanoseconds = |from: Instant| now.saturating_duration_since(from).as_nanos() as u64;
-                lock().answered(at, nanoseconds(due), nanoseconds(sent));
-            }
-            Answer::Done => {}
-            Answer::Refused(exception, text) => {
-                if measured {
-                    lock().failed(at, &exception, || text);
-                }
-            }
-            Answer::Broken(error) => {
-                open = None;
-                lock().failed(at, "connection", || error.to_string());
-                alarm.sleep(REOPEN_AFTER).await?;
-            }
+        let request = requests.draw();
+        let sent = Instant::now();
+        let answer = tokio::select! {
+            biased;
+            answer = exchange(&mut open, endpoint, &request, shared.timeout) => answer,
+            () = gives_up.as_mut() => Answer::Unfinished,
+        };
+        if let Some(number) = request.inserts {
+            requests.inserted(number);
+        }
+        if keep {
+            note(&mut left, &request, &answer, sent);
+        }
+        let is_broken = !matches!(answer, Answer::Done | Answer::Refused(..));
+        account(&shared, &mut lock(), (region, request.operation), due, sent, answer);
+        if is_broken {
+            open = None;
+            pause(&shared, &alarm, ends.as_mut(), Instant::now() + REOPEN_AFTER).await?;
         }
     }
     Ok(left)
@@ -122,37 +105,96 @@ pub async fn work(
 
 enum Answer {
     Done,
-    /// The exception's name and the whole answer.
-    Refused(String, String),
+    /// The exception's name, the whole answer, and whether what was asked for may have been done nevertheless.
+    Refused(String, String, bool),
+    /// No connection.
+    NotSent(io::Error),
     Broken(io::Error),
+    TimedOut,
+    /// Not before the run was over.
+    Unfinished,
 }
 
-/// Waits for the next request to be due, and gives when it was; `None` at the end.
-async fn next(shared: &Shared, alarm: &Alarm) -> io::Result<Option<Instant>> {
-    if shared.stop.load(Ordering::Relaxed) || Instant::now() >= shared.end {
-        return Ok(None);
+/// Measures a request, if it is to be: those that were due after the warm-up, whenever they end.
+fn account(shared: &Shared, recorder: &mut Recorder, at: At, due: Instant, sent: Instant, answer: Answer) {
+    let now = Instant::now();
+    recorder.ended += 1;
+    if due < shared.measured_from {
+        return;
     }
+    let nanoseconds = |from: Instant| now.saturating_duration_since(from).as_nanos() as u64;
+    let waited = Some(nanoseconds(due));
+    match answer {
+        Answer::Done => {
+            let after_end = now > shared.ending.ended_at().unwrap_or(shared.planned_end);
+            recorder.answered(at, nanoseconds(due), nanoseconds(sent), after_end);
+        }
+        Answer::Refused(exception, text, _) => recorder.failed(at, &exception, None, || text),
+        Answer::NotSent(error) | Answer::Broken(error) => {
+            recorder.failed(at, "connection", None, || error.to_string());
+        }
+        Answer::TimedOut => recorder.failed(at, "timeout", waited, || format!("no answer in {:?}", shared.timeout)),
+        Answer::Unfinished => recorder.failed(at, "unfinished", waited, || {
+            format!("no answer within {DRAIN_MAX:?} after the end")
+        }),
+    }
+}
+
+/// Waits until a moment, or the end of the run. `ends` must not have been waited for to its end while the run goes on.
+async fn pause(
+    shared: &Shared,
+    alarm: &Alarm,
+    ends: Pin<&mut impl Future<Output = ()>>,
+    until: Instant,
+) -> io::Result<()> {
+    let wait = until.saturating_duration_since(Instant::now());
+    if wait.is_zero() || shared.ending.ended_at().is_some() {
+        return Ok(());
+    }
+    tokio::select! {
+        gone_off = alarm.sleep(wait) => gone_off,
+        () = ends => Ok(()),
+    }
+}
+
+/// Waits for the next request to be due, and gives when it was; `None` at the end, when all that was due has been given.
+async fn next(shared: &Shared, alarm: &Alarm, ends: Pin<&mut impl Future<Output = ()>>) -> io::Result<Option<Instant>> {
     let Some(schedule) = &shared.schedule else {
-        return Ok(Some(Instant::now()));
+        let now = Instant::now();
+        let goes_on = now < shared.planned_end && shared.ending.ended_at().is_none();
+        return Ok(goes_on.then_some(now));
     };
     let Some(after) = schedule.lock().unwrap_or_else(PoisonError::into_inner).next() else {
         return Ok(None);
     };
     let due = shared.start + after;
-    let wait = due.saturating_duration_since(Instant::now());
-    if !wait.is_zero() {
-        alarm.sleep(wait).await?;
-    }
-    if shared.stop.load(Ordering::Relaxed) {
+    let is_free = due > Instant::now();
+    pause(shared, alarm, ends, due).await?;
+    if shared.ending.ended_at().is_some_and(|end| due > end) {
         return Ok(None);
     }
-    if due.elapsed() > Duration::from_millis(1) {
+    if due.elapsed() > LATE && due >= shared.measured_from {
         shared.late.fetch_add(1, Ordering::Relaxed);
-        if !wait.is_zero() {
+        if is_free {
             shared.own_fault.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(Some(due))
+}
+
+/// One request, on the connection that is open or a new one.
+async fn exchange(open: &mut Option<Connection>, endpoint: &Endpoint, request: &Request, timeout: Duration) -> Answer {
+    let work = async {
+        let connection = match open {
+            Some(connection) => connection,
+            None => match Connection::open(endpoint).await {
+                Ok(connection) => open.insert(connection),
+                Err(error) => return Answer::NotSent(error),
+            },
+        };
+        ask(connection, request).await
+    };
+    tokio::time::timeout(timeout, work).await.unwrap_or(Answer::TimedOut)
 }
 
 async fn ask(connection: &mut Connection, request: &Request) -> Answer {
@@ -173,13 +215,15 @@ async fn call(connection: &mut Connection, api: &str, body: &str) -> Answer {
         Ok(reply) if reply.status == 200 => {
             let left_over = api.starts_with("Batch") && has_unprocessed(connection.body(reply));
             if left_over {
-                return Answer::Refused("Unprocessed".to_owned(), "a batch was not carried out whole".to_owned());
+                let text = "a batch was not carried out whole".to_owned();
+                return Answer::Refused("Unprocessed".to_owned(), text, true);
             }
             Answer::Done
         }
         Ok(reply) => {
             let text = String::from_utf8_lossy(connection.body(reply)).into_owned();
-            Answer::Refused(exception(&text, reply.status), format!("{} {text}", reply.status))
+            let (name, may_be_done) = (exception(&text, reply.status), reply.status >= 500);
+            Answer::Refused(name, format!("{} {text}", reply.status), may_be_done)
         }
         Err(error) => Answer::Broken(error),
     }
@@ -202,16 +246,15 @@ fn exception(body: &str, status: u16) -> String {
 }
 
 /// Notes what a write's answer says of its items.
-fn note(left: &mut Left, request: &Request, answer: &Answer) {
+fn note(left: &mut Left, request: &Request, answer: &Answer, sent: Instant) {
+    let now = Instant::now();
     for (key, version) in &request.writes {
         match answer {
-            Answer::Done => {
-                left.acknowledged.insert(*key, *version);
-                left.unknown.remove(key);
+            Answer::Done => left.acknowledged(*key, *version, sent, now),
+            Answer::Refused(.., false) | Answer::NotSent(_) => {}
+            Answer::Refused(.., true) | Answer::Broken(_) | Answer::TimedOut | Answer::Unfinished => {
+                left.unknown(*key, *version);
             }
-            // A refusal wrote nothing, but for batches, of which a part may be done.
-            Answer::Refused(..) if request.operation != Operation::BatchWrite => {}
-            Answer::Refused(..) | Answer::Broken(_) => drop(left.unknown.insert(*key)),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! What is asked: operations and their mix.
 
-use std::{fmt::Write as _, str::FromStr};
+use std::{fmt::Write as _, str::FromStr, sync::Arc};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
 use super::{
     keys::{KeyChoice, KeyChooser},
+    newest::Newest,
     sizes::Sizes,
+    verify::Version,
 };
 
 /// An operation of a workload.
@@ -30,8 +32,10 @@ pub enum Operation {
     BatchGet,
     /// BatchWriteItem of [`BATCH_ITEMS`] items.
     BatchWrite,
-    /// TransactWriteItems of [`TRANSACTION_ITEMS`] items.
+    /// TransactWriteItems of [`TRANSACTION_ITEMS`] items: puts, an update, and a check that an item is there.
     Transact,
+    /// TransactGetItems of [`TRANSACTION_ITEMS`] items.
+    TransactGet,
     /// DeleteItem.
     Delete,
 }
@@ -49,7 +53,7 @@ pub const CONFLICT_KEYS: u64 = 100;
 
 impl Operation {
     /// All of them, with their names on the command line and in results.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Get, "get"),
         (Self::Put, "put"),
         (Self::Update, "update"),
@@ -59,6 +63,7 @@ impl Operation {
         (Self::BatchGet, "batch_get"),
         (Self::BatchWrite, "batch_write"),
         (Self::Transact, "transact"),
+        (Self::TransactGet, "transact_get"),
         (Self::Delete, "delete"),
     ];
 
@@ -80,6 +85,7 @@ impl Operation {
             Self::BatchGet => "BatchGetItem",
             Self::BatchWrite => "BatchWriteItem",
             Self::Transact => "TransactWriteItems",
+            Self::TransactGet => "TransactGetItems",
             Self::Delete => "DeleteItem",
         }
     }
@@ -101,7 +107,9 @@ pub struct Workload {
 impl Workload {
     /// The named workloads: YCSB's by their letters, and DynamoDB's own kinds.
     pub fn named(name: &str) -> Option<Self> {
-        use Operation::{BatchGet, BatchWrite, Delete, Get, Insert, Put, Query, ReadModifyWrite, Transact, Update};
+        use Operation::{
+            BatchGet, BatchWrite, Delete, Get, Insert, Put, Query, ReadModifyWrite, Transact, TransactGet, Update,
+        };
         let (mix, keys): (Vec<_>, _) = match name {
             // Brian F. Cooper et al., "Benchmarking Cloud Serving Systems with YCSB", SoCC 2010.
             "ycsb-a" => (vec![(Get, 50), (Update, 50)], KeyChoice::Zipfian),
@@ -115,7 +123,7 @@ impl Workload {
             "updates" => (vec![(Update, 1)], KeyChoice::Uniform),
             "queries" => (vec![(Query, 1)], KeyChoice::Uniform),
             "batches" => (vec![(BatchGet, 1), (BatchWrite, 1)], KeyChoice::Uniform),
-            "transactions" => (vec![(Transact, 1)], KeyChoice::Uniform),
+            "transactions" => (vec![(Transact, 1), (TransactGet, 1)], KeyChoice::Uniform),
             // The same few items, written in every region.
             "conflicts" => (vec![(Put, 4), (Update, 4), (Delete, 1)], KeyChoice::Uniform),
             _ => return None,
@@ -126,6 +134,16 @@ impl Workload {
             mix,
             keys,
         })
+    }
+
+    /// How many of a table's items it asks for: the first so many, and those it adds.
+    pub fn item_count(&self, items: u64) -> u64 {
+        let items = items.max(1);
+        if self.name == "conflicts" {
+            items.min(CONFLICT_KEYS)
+        } else {
+            items
+        }
     }
 
     /// The names that [`Workload::named`] knows.
@@ -191,21 +209,46 @@ pub struct Request {
     /// The JSON body.
     pub body: String,
     /// The items that it writes, with their versions, for who checks them afterwards; `None` as version: it is deleted.
-    pub writes: Vec<(u64, Option<u64>)>,
+    pub writes: Vec<(u64, Version)>,
+    /// The number of the item that it adds.
+    pub inserts: Option<u64>,
 }
 
-/// Makes one connection's requests; the same seed gives the same requests.
+/// What a connection's requests are part of.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The run's tag, which tells its versions from others'.
+    pub run: Arc<str>,
+    /// The connection's number.
+    pub connection: u64,
+    /// The items that the run adds, of all connections.
+    pub newest: Arc<Newest>,
+}
+
+impl Source {
+    /// Of loading: its versions are told from every run's.
+    pub fn load(items: u64) -> Self {
+        Self {
+            run: LOAD_TAG.into(),
+            connection: 0,
+            newest: Arc::new(Newest::new(items)),
+        }
+    }
+}
+
+/// The tag of versions that loading writes.
+const LOAD_TAG: &str = "load";
+
+/// Makes one connection's requests; the same seed gives the same requests, but for the run's tag and the numbers of new items.
 #[derive(Debug)]
 pub struct Requests {
     workload: Workload,
     table: String,
     chooser: KeyChooser,
     sizes: Sizes,
-    /// Items that were there at the start.
+    /// Items that are asked for, of those that were there at the start.
     items: u64,
-    /// Which of how many connections: new items' numbers differ among them.
-    place: (u64, u64),
-    inserted: u64,
+    source: Source,
     version: u64,
     weights: u32,
     text: String,
@@ -214,16 +257,18 @@ pub struct Requests {
 
 /// Payloads are slices of one random text of this length and the longest payload's.
 const TEXT_BYTES: usize = 64 << 10;
+/// Different items are chosen in so many tries for each.
+const CHOICES_MAX: u64 = 20;
 
 impl Requests {
-    /// The requests of a connection, by its number among so many.
+    /// The requests of a connection; `chooser` is one of [`Workload::item_count`] items.
     pub fn new(
         workload: &Workload,
         table: &str,
         sizes: Sizes,
         chooser: KeyChooser,
         items: u64,
-        place: (u64, u64),
+        source: Source,
         seed: u64,
     ) -> Self {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
@@ -237,13 +282,12 @@ impl Requests {
             .collect();
         Self {
             weights: workload.mix.iter().map(|(_, weight)| weight).sum(),
+            items: workload.item_count(items),
             workload: workload.clone(),
             table: table.to_owned(),
             chooser,
             sizes,
-            items,
-            place,
-            inserted: 0,
+            source,
             version: 0,
             text,
             random,
@@ -253,41 +297,41 @@ impl Requests {
     /// The next request of the mix.
     pub fn draw(&mut self) -> Request {
         let operation = self.pick();
-        let mut writes = Vec::new();
-        let mut before = None;
+        let mut request = Request {
+            operation,
+            before: None,
+            body: String::new(),
+            writes: Vec::new(),
+            inserts: None,
+        };
         let table = self.table.clone();
-        let body = match operation {
+        request.body = match operation {
             Operation::Get => {
                 let key = self.choose();
-                format!("{{\"TableName\":\"{table}\",\"Key\":{{{}}}}}", self.key(key))
+                self.with_key(key)
             }
-            Operation::Put | Operation::Insert => {
-                let key = if operation == Operation::Insert {
-                    self.insert()
-                } else {
-                    self.choose()
-                };
-                format!("{{\"TableName\":\"{table}\",\"Item\":{}}}", self.item(key, &mut writes))
+            Operation::Put => {
+                let key = self.choose();
+                self.put(key, &mut request.writes)
+            }
+            Operation::Insert => {
+                let key = self.source.newest.insert();
+                request.inserts = Some(key);
+                self.put(key, &mut request.writes)
             }
             Operation::ReadModifyWrite => {
                 let key = self.choose();
-                before = Some(format!("{{\"TableName\":\"{table}\",\"Key\":{{{}}}}}", self.key(key)));
-                format!("{{\"TableName\":\"{table}\",\"Item\":{}}}", self.item(key, &mut writes))
+                request.before = Some(self.with_key(key));
+                self.put(key, &mut request.writes)
             }
             Operation::Update => {
                 let key = self.choose();
-                let version = self.version(key, &mut writes);
-                let payload = self.payload();
-                format!(
-                    "{{\"TableName\":\"{table}\",\"Key\":{{{}}},\"UpdateExpression\":\"SET version = :v, payload = :p\",\
-                     \"ExpressionAttributeValues\":{{\":v\":{{\"S\":\"{version}\"}},\":p\":{{\"S\":\"{payload}\"}}}}}}",
-                    self.key(key)
-                )
+                format!("{{{}}}", self.update(key, &mut request.writes))
             }
             Operation::Delete => {
                 let key = self.choose();
-                writes.push((key, None));
-                format!("{{\"TableName\":\"{table}\",\"Key\":{{{}}}}}", self.key(key))
+                request.writes.push((key, None));
+                self.with_key(key)
             }
             Operation::Query => {
                 let (partition, sort) = partition(self.choose());
@@ -298,54 +342,40 @@ impl Requests {
                 )
             }
             Operation::BatchGet => {
-                let keys = self
-                    .several(BATCH_ITEMS)
-                    .into_iter()
-                    .map(|key| format!("{{{}}}", self.key(key)));
-                format!(
-                    "{{\"RequestItems\":{{\"{table}\":{{\"Keys\":[{}]}}}}}}",
-                    keys.collect::<Vec<_>>().join(",")
-                )
+                let keys = self.several(BATCH_ITEMS);
+                let keys: Vec<_> = keys.into_iter().map(|key| format!("{{{}}}", self.key(key))).collect();
+                format!("{{\"RequestItems\":{{\"{table}\":{{\"Keys\":[{}]}}}}}}", keys.join(","))
             }
             Operation::BatchWrite => {
-                let mut puts = Vec::new();
-                for key in self.several(BATCH_ITEMS) {
-                    puts.push(format!(
-                        "{{\"PutRequest\":{{\"Item\":{}}}}}",
-                        self.item(key, &mut writes)
-                    ));
-                }
-                format!("{{\"RequestItems\":{{\"{table}\":[{}]}}}}", puts.join(","))
+                let keys = self.several(BATCH_ITEMS);
+                self.batch_write(keys, &mut request.writes)
             }
-            Operation::Transact => {
-                let mut puts = Vec::new();
-                for key in self.several(TRANSACTION_ITEMS) {
-                    puts.push(format!(
-                        "{{\"Put\":{{\"TableName\":\"{table}\",\"Item\":{}}}}}",
-                        self.item(key, &mut writes)
-                    ));
-                }
-                format!("{{\"TransactItems\":[{}]}}", puts.join(","))
+            Operation::Transact => self.transact(&mut request.writes),
+            Operation::TransactGet => {
+                let keys = self.several(TRANSACTION_ITEMS);
+                let gets: Vec<_> = keys
+                    .into_iter()
+                    .map(|key| format!("{{\"Get\":{}}}", self.with_key(key)))
+                    .collect();
+                format!("{{\"TransactItems\":[{}]}}", gets.join(","))
             }
         };
-        Request {
-            operation,
-            before,
-            body,
-            writes,
-        }
+        request
+    }
+
+    /// An insert has ended.
+    pub fn inserted(&self, number: u64) {
+        self.source.newest.inserted(number);
+    }
+
+    /// The next request's kind alone, for one that is not sent any more.
+    pub fn skip(&mut self) -> Operation {
+        self.pick()
     }
 
     /// A BatchWriteItem of the items of a range, for loading.
     pub fn load(&mut self, range: std::ops::Range<u64>) -> String {
-        let mut puts = Vec::new();
-        for key in range {
-            puts.push(format!(
-                "{{\"PutRequest\":{{\"Item\":{}}}}}",
-                self.item(key, &mut Vec::new())
-            ));
-        }
-        format!("{{\"RequestItems\":{{\"{}\":[{}]}}}}", self.table, puts.join(","))
+        self.batch_write(range, &mut Vec::new())
     }
 
     fn pick(&mut self) -> Operation {
@@ -360,34 +390,84 @@ impl Requests {
     }
 
     fn choose(&mut self) -> u64 {
-        if self.workload.name == "conflicts" {
-            return self.random.random_range(0..CONFLICT_KEYS.min(self.items.max(1)));
-        }
-        self.chooser.choose(self.items, &mut self.random)
+        let count = match self.workload.keys {
+            KeyChoice::Latest => self.items + self.source.newest.added(),
+            _ => self.items,
+        };
+        self.chooser.choose(count, &mut self.random)
     }
 
-    /// A new item's number: this connection's next.
-    fn insert(&mut self) -> u64 {
-        let (number, connections) = self.place;
-        let key = self.items + self.inserted * connections + number;
-        self.inserted += 1;
-        key
-    }
-
-    /// Different items.
+    /// Different items, chosen as the workload chooses. Where the choice gives hardly any others, those behind them.
     fn several(&mut self, wanted: u64) -> Vec<u64> {
         let mut keys = std::collections::BTreeSet::new();
-        while (keys.len() as u64) < wanted.min(self.items.max(1)) {
-            keys.insert(self.random.random_range(0..self.items.max(1)));
+        let wanted = wanted.min(self.items);
+        let mut tries = wanted * CHOICES_MAX;
+        let mut next = None;
+        while (keys.len() as u64) < wanted {
+            let key = match next {
+                None => self.choose(),
+                Some(key) => key,
+            };
+            keys.insert(key);
+            tries = tries.saturating_sub(1);
+            next = (tries == 0).then(|| (key + 1) % self.items);
         }
         keys.into_iter().collect()
+    }
+
+    /// A request that names one item.
+    fn with_key(&self, key: u64) -> String {
+        format!("{{\"TableName\":\"{}\",\"Key\":{{{}}}}}", self.table, self.key(key))
+    }
+
+    fn put(&mut self, key: u64, writes: &mut Vec<(u64, Version)>) -> String {
+        let item = self.item(key, writes);
+        format!("{{\"TableName\":\"{}\",\"Item\":{item}}}", self.table)
+    }
+
+    /// An update's members.
+    fn update(&mut self, key: u64, writes: &mut Vec<(u64, Version)>) -> String {
+        let version = self.version(key, writes);
+        let payload = self.payload();
+        format!(
+            "\"TableName\":\"{}\",\"Key\":{{{}}},\"UpdateExpression\":\"SET version = :v, payload = :p\",\
+             \"ExpressionAttributeValues\":{{\":v\":{{\"S\":\"{version}\"}},\":p\":{{\"S\":\"{payload}\"}}}}",
+            self.table,
+            self.key(key)
+        )
+    }
+
+    fn batch_write(&mut self, keys: impl IntoIterator<Item = u64>, writes: &mut Vec<(u64, Version)>) -> String {
+        let mut puts = Vec::new();
+        for key in keys {
+            puts.push(format!("{{\"PutRequest\":{{\"Item\":{}}}}}", self.item(key, writes)));
+        }
+        format!("{{\"RequestItems\":{{\"{}\":[{}]}}}}", self.table, puts.join(","))
+    }
+
+    /// By turns a put, an update, a put, and a check.
+    fn transact(&mut self, writes: &mut Vec<(u64, Version)>) -> String {
+        let mut actions = Vec::new();
+        for (place, key) in self.several(TRANSACTION_ITEMS).into_iter().enumerate() {
+            actions.push(match place {
+                1 => format!("{{\"Update\":{{{}}}}}", self.update(key, writes)),
+                3 => format!(
+                    "{{\"ConditionCheck\":{{\"TableName\":\"{}\",\"Key\":{{{}}},\
+                     \"ConditionExpression\":\"attribute_exists(pk)\"}}}}",
+                    self.table,
+                    self.key(key)
+                ),
+                _ => format!("{{\"Put\":{}}}", self.put(key, writes)),
+            });
+        }
+        format!("{{\"TransactItems\":[{}]}}", actions.join(","))
     }
 
     fn key(&self, key: u64) -> String {
         key_json(key, self.workload.collections)
     }
 
-    fn item(&mut self, key: u64, writes: &mut Vec<(u64, Option<u64>)>) -> String {
+    fn item(&mut self, key: u64, writes: &mut Vec<(u64, Version)>) -> String {
         let version = self.version(key, writes);
         let key = self.key(key);
         format!(
@@ -397,10 +477,10 @@ impl Requests {
     }
 
     /// Notes a write and gives its version's text: the connection and a number that grows.
-    fn version(&mut self, key: u64, writes: &mut Vec<(u64, Option<u64>)>) -> String {
+    fn version(&mut self, key: u64, writes: &mut Vec<(u64, Version)>) -> String {
         self.version += 1;
         writes.push((key, Some(self.version)));
-        version_text(self.place.0, self.version)
+        version_text(&self.source.run, self.source.connection, self.version)
     }
 
     fn payload(&mut self) -> String {
@@ -424,9 +504,9 @@ pub fn key_json(key: u64, collections: bool) -> String {
     text
 }
 
-/// How a version stands in an item.
-pub fn version_text(connection: u64, version: u64) -> String {
-    format!("{connection}/{version}")
+/// How a version stands in an item: who wrote it, and a number that grows.
+pub fn version_text(run: &str, connection: u64, version: u64) -> String {
+    format!("{run}-{connection}/{version}")
 }
 
 fn partition(key: u64) -> (String, String) {
@@ -438,6 +518,8 @@ fn partition(key: u64) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use serde_json::Value;
 
     use super::*;
@@ -446,15 +528,14 @@ mod tests {
     fn every_workload_makes_json() {
         for name in Workload::NAMES {
             let workload: Workload = name.parse().unwrap();
-            let chooser = KeyChooser::new(workload.keys, 1_000);
-            let mut requests = Requests::new(&workload, "t", Sizes::Constant(300), chooser, 1_000, (0, 4), 1);
+            let mut requests = requests(&workload, 1_000, &Arc::new(Newest::new(1_000)), 0);
             for _ in 0..100 {
                 let request = requests.draw();
                 let body: Value = serde_json::from_str(&request.body).unwrap();
                 assert!(body.is_object());
                 let writes = !matches!(
                     request.operation,
-                    Operation::Get | Operation::Query | Operation::BatchGet
+                    Operation::Get | Operation::Query | Operation::BatchGet | Operation::TransactGet
                 );
                 assert_eq!(writes, !request.writes.is_empty());
             }
@@ -473,14 +554,98 @@ mod tests {
     #[test]
     fn new_items_differ_among_connections() {
         let workload: Workload = "insert=1".parse().unwrap();
-        let mut seen = std::collections::BTreeSet::new();
+        let (mut seen, newest) = (BTreeSet::new(), Arc::new(Newest::new(10)));
         for number in 0..3 {
-            let chooser = KeyChooser::new(workload.keys, 10);
-            let mut requests = Requests::new(&workload, "t", Sizes::Constant(100), chooser, 10, (number, 3), number);
+            let mut requests = requests(&workload, 10, &newest, number);
             for _ in 0..20 {
                 assert!(seen.insert(requests.draw().writes[0].0));
             }
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), (10..70).collect::<Vec<_>>());
+    }
+
+    /// The items that requests name, with how often.
+    fn named(requests: &mut Requests, draws: usize) -> BTreeMap<u64, u64> {
+        let mut named = BTreeMap::new();
+        for _ in 0..draws {
+            let body = requests.draw().body;
+            for rest in body.split("\"S\":\"user").skip(1) {
+                *named.entry(rest[..12].parse().unwrap()).or_default() += 1;
+            }
+        }
+        named
+    }
+
+    #[test]
+    fn the_latest_are_those_that_other_connections_have_just_added() {
+        let workload = Workload {
+            mix: vec![(Operation::Get, 1)],
+            ..Workload::named("ycsb-d").unwrap()
+        };
+        let newest = Arc::new(Newest::new(1_000));
+        let mut requests = requests(&workload, 1_000, &newest, 0);
+        assert!(named(&mut requests, 500).into_keys().all(|key| key < 1_000));
+        let added: Vec<u64> = (0..200).map(|_| newest.insert()).collect();
+        // On their way: nobody asks for them yet.
+        assert!(named(&mut requests, 500).into_keys().all(|key| key < 1_000));
+        added.into_iter().for_each(|number| newest.inserted(number));
+        let found = named(&mut requests, 2_000);
+        let of_new: u64 = found.range(1_000..).map(|(_, count)| count).sum();
+        assert!(of_new > 1_200, "{of_new}");
+        assert!(found[&1_199] > found.get(&999).copied().unwrap_or(0));
+    }
+
+    #[test]
+    fn every_workload_chooses_as_it_is_told() {
+        for name in ["batches", "transactions", "conflicts"] {
+            let share = |keys| {
+                let workload = Workload {
+                    keys,
+                    ..Workload::named(name).unwrap()
+                };
+                let found = named(&mut requests(&workload, 100, &Arc::new(Newest::new(100)), 0), 2_000);
+                let hot: u64 = found.range(..20).map(|(_, count)| count).sum();
+                hot as f64 / found.values().sum::<u64>() as f64
+            };
+            let (uniform, hotspot) = (share(KeyChoice::Uniform), share(KeyChoice::Hotspot));
+            assert!((uniform - 0.2).abs() < 0.04, "{name} {uniform}");
+            assert!(hotspot > 0.6, "{name} {hotspot}");
+        }
+    }
+
+    #[test]
+    fn transactions_put_update_check_and_read() {
+        let workload = Workload::named("transactions").unwrap();
+        let mut requests = requests(&workload, 100, &Arc::new(Newest::new(100)), 0);
+        let mut kinds = BTreeSet::new();
+        for _ in 0..20 {
+            let body: Value = serde_json::from_str(&requests.draw().body).unwrap();
+            for action in body["TransactItems"].as_array().unwrap() {
+                kinds.extend(action.as_object().unwrap().keys().cloned());
+            }
+        }
+        assert_eq!(
+            kinds.into_iter().collect::<Vec<_>>(),
+            ["ConditionCheck", "Get", "Put", "Update"]
+        );
+    }
+
+    #[test]
+    fn different_items_are_found_where_the_choice_gives_hardly_any() {
+        let workload: Workload = "batch_get=1".parse().unwrap();
+        for items in [1, 3, 10, 11] {
+            let mut requests = requests(&workload, items, &Arc::new(Newest::new(items)), 0);
+            assert_eq!(named(&mut requests, 1).len() as u64, items.min(BATCH_ITEMS));
+        }
+    }
+
+    fn requests(workload: &Workload, items: u64, newest: &Arc<Newest>, connection: u64) -> Requests {
+        let chooser = KeyChooser::new(workload.keys, workload.item_count(items));
+        let source = Source {
+            run: "r".into(),
+            connection,
+            newest: newest.clone(),
+        };
+        Requests::new(workload, "t", Sizes::Constant(300), chooser, items, source, connection)
     }
 }

@@ -13,6 +13,8 @@
 //!   It takes about an hour and 20 GB of disk.
 //! - `recovery`: imports against BatchWriteItem, puts with and without point-in-time recovery, bytes archived for each byte
 //!   written, restores against a plain copy.
+//! - `telemetry`: puts and gets of a region whose metrics are scraped and of whose requests 1 % are traced, against one that
+//!   nobody watches; and processor time a request of `geodynamo-loadgen` and of the server.
 //!
 //! Client, both servers and the disk share the machine: the ratios mean something, the rates only here. Beside the rates
 //! stands the processor time that the server used for each request: other work on the machine makes rates lower, but
@@ -35,6 +37,7 @@ mod query;
 mod recovery;
 mod regions;
 mod tails;
+mod telemetry;
 mod transaction;
 mod verdict;
 
@@ -81,6 +84,8 @@ enum Part {
     Growth,
     /// Backups, imports and restores.
     Recovery,
+    /// What metrics and traces cost, and the load generator.
+    Telemetry,
 }
 
 /// The rates tried in two regions are parts of this where the peak was not measured.
@@ -126,6 +131,9 @@ fn main() -> io::Result<()> {
     }
     if wanted(Part::Recovery) {
         figures["recovery"] = recovery::measure(&effort, folder)?;
+    }
+    if wanted(Part::Telemetry) {
+        figures["telemetry"] = telemetry::measure(&effort, folder)?;
     }
     if let Some(path) = arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use geodynamo_loadgen::client::{Connection, Endpoint};
 use geodynamo_loadgen::cluster::{Cluster, Node};
 use geodynamo_loadgen::load::{Outcome, run};
-use geodynamo_loadgen::probe::{Probe, Visibility};
+use geodynamo_loadgen::probe::{LOOK_PAUSE, Probe, Visibility};
 use geodynamo_loadgen::process::wait_idle;
 use geodynamo_loadgen::report::median;
 use geodynamo_loadgen::tables;
@@ -129,7 +129,9 @@ fn drive(
         to: to.clone(),
         table: TABLE.into(),
         duration,
+        collections: false,
         pause: Duration::from_millis(20),
+        look_pause: LOOK_PAUSE,
         name: format!("{run_number}-{number}"),
     });
     let probes: Vec<Probe> = probes.collect();

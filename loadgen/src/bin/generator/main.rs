@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use crossbeam_channel::Receiver;
 use geodynamo_loadgen::{
     client::Endpoint,
     generate::{
@@ -17,27 +18,29 @@ use geodynamo_loadgen::{
         compare,
         keys::{KeyChoice, KeyChooser},
         outcome::{Outcome, Second},
-        run::{Plan, run},
+        run::{Plan, Ran, TIMEOUT, run},
         sizes::Sizes,
         slo::Objective,
-        workload::{Requests, Workload},
+        verify::Verified,
+        workload::{Requests, Source, Workload},
     },
-    probe::Probe,
+    probe::{LOOK_PAUSE, Probe},
     signer::Credentials,
     tables,
     tls::{self, SYSTEM_AUTHORITIES, Tls},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+mod interrupt;
+mod search;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Why there is nothing to probe.
+const TWO_REGIONS: &str = "a probe needs two regions or more: --endpoint A=HOST:PORT --endpoint B=HOST:PORT";
 /// BatchWriteItem's own limit.
 const BATCH: u64 = 25;
-/// The relative width at which a search for the highest rate ends.
-const SEARCH_WIDTH: f64 = 0.05;
-/// The most runs of a search.
-const SEARCH_RUNS_MAX: usize = 24;
 
 /// Puts load on a DynamoDB endpoint and measures it
 ///
@@ -82,13 +85,13 @@ struct Target {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes the table (and its replicas in the further regions) and fills it
-    Load(Load),
+    Load(Fill),
     /// Runs a workload and reports
     Run(Run),
     /// Writes in each region and looks when it is visible in each other
     Probe(ProbeArguments),
     /// Finds the highest rate whose p99 stays under a target
-    FindMax(FindMax),
+    FindMax(search::FindMax),
     /// Makes the HTML page and the other forms of a result again
     Report {
         /// A result's JSON
@@ -125,18 +128,16 @@ struct Items {
 }
 
 #[derive(Debug, Args)]
-struct Load {
+struct Fill {
     #[command(flatten)]
     items: Items,
 }
 
+/// What is asked, how and for how long.
 #[derive(Clone, Debug, Args)]
-struct Run {
+struct Load {
     #[command(flatten)]
     items: Items,
-    /// closed, constant:RATE, poisson:RATE, ramp:FROM..TO or steps:RATE,RATE,… (requests a second, all regions together)
-    #[arg(long, default_value = "closed", value_parser = Arrivals::from_str)]
-    arrivals: Arrivals,
     /// Which items: uniform, zipfian, latest or hotspot; the workload's own unless told
     #[arg(long, value_parser = KeyChoice::from_str)]
     keys: Option<KeyChoice>,
@@ -148,13 +149,28 @@ struct Run {
     /// Left out of the results
     #[arg(long, default_value_t = 2.0)]
     warm_up_seconds: f64,
-    /// Read back what was written, in every region
+    /// A request that is not answered within this time has failed
+    #[arg(long, default_value_t = TIMEOUT.as_secs_f64())]
+    timeout_seconds: f64,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    load: Load,
+    /// closed, constant:RATE, poisson:RATE, ramp:FROM..TO or steps:RATE,RATE,… (requests a second, all regions together)
+    #[arg(long, default_value = "closed", value_parser = Arrivals::from_str)]
+    arrivals: Arrivals,
+    /// Read back what was written, in every region. Nothing else may write the table meanwhile
     #[arg(long)]
     verify: bool,
+    /// Look meanwhile when writes of each region are visible in each other
+    #[arg(long)]
+    probe: bool,
     /// What must be kept, or the exit code is 2: put.p99<8ms, *.p99.9<20ms, errors<0.1%, rate>1000
     #[arg(long = "slo", value_parser = Objective::from_str)]
     objectives: Vec<Objective>,
-    /// A folder for NAME.json, .hlog, .hgrm and .html
+    /// A folder for NAME.json, .hlog, .hgrm, .service.hgrm and .html
     #[arg(long)]
     out: Option<PathBuf>,
     /// The files' name
@@ -171,20 +187,11 @@ struct ProbeArguments {
     seconds: f64,
     #[arg(long, default_value_t = 10)]
     pause_ms: u64,
+    /// The table has a sort key, as for workloads with queries
+    #[arg(long)]
+    collections: bool,
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Args)]
-struct FindMax {
-    #[command(flatten)]
-    run: Run,
-    /// The target of the p99, all operations together
-    #[arg(long, default_value_t = 10.0)]
-    p99_ms: f64,
-    /// The rate that is tried first
-    #[arg(long, default_value_t = 500.0)]
-    start: f64,
 }
 
 fn main() -> ExitCode {
@@ -202,7 +209,7 @@ fn act(Arguments { target, command }: Arguments) -> io::Result<ExitCode> {
         Command::Load(arguments) => load(&target, &arguments.items)?,
         Command::Run(arguments) => return one_run(&target, &arguments),
         Command::Probe(arguments) => probe(&target, &arguments)?,
-        Command::FindMax(arguments) => find_max(&target, &arguments)?,
+        Command::FindMax(arguments) => return search::find_max(&target, &arguments),
         Command::Report { result, out } => {
             let name = result.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Outcome::read(&result)?.write(&out, &name)?;
@@ -271,6 +278,7 @@ fn load(target: &Target, items: &Items) -> io::Result<()> {
             tables::add_replica(home, &target.table, region).await?;
         }
         let bar = progress(items.items);
+        // Loading chooses nothing.
         let chooser = KeyChooser::new(items.workload.keys, 1);
         let total = items.items;
         let bodies = (0..total)
@@ -282,7 +290,7 @@ fn load(target: &Target, items: &Items) -> io::Result<()> {
             items.size,
             chooser,
             items.items,
-            (0, 1),
+            Source::load(items.items),
             items.seed,
         );
         let bodies = bodies.map(move |range| (range.end - range.start, requests.load(range)));
@@ -292,61 +300,90 @@ fn load(target: &Target, items: &Items) -> io::Result<()> {
     })
 }
 
-fn plan(target: &Target, arguments: &Run) -> io::Result<Plan> {
-    let mut workload = arguments.items.workload.clone();
-    workload.keys = arguments.keys.unwrap_or(workload.keys);
+fn plan(target: &Target, load: &Load, arrivals: Arrivals) -> io::Result<Plan> {
+    let mut workload = load.items.workload.clone();
+    workload.keys = load.keys.unwrap_or(workload.keys);
     let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
     Ok(Plan {
         regions: target.regions()?,
         table: target.table.clone(),
         workload,
-        arrivals: arguments.arrivals.clone(),
-        sizes: arguments.items.size,
-        items: arguments.items.items,
-        connections: arguments.items.connections.max(1),
-        threads: arguments.threads,
-        warm_up: seconds(arguments.warm_up_seconds)?,
-        duration: seconds(arguments.seconds)?,
-        seed: arguments.items.seed,
-        verify: arguments.verify,
+        arrivals,
+        sizes: load.items.size,
+        items: load.items.items,
+        connections: load.items.connections.max(1),
+        threads: load.threads,
+        warm_up: seconds(load.warm_up_seconds)?,
+        duration: seconds(load.seconds)?,
+        seed: load.items.seed,
+        timeout: seconds(load.timeout_seconds)?,
+        verify: false,
+        probe: false,
     })
 }
 
 fn one_run(target: &Target, arguments: &Run) -> io::Result<ExitCode> {
-    let plan = plan(target, arguments)?;
-    let outcome = watched(&plan, arguments.json)?;
-    if let Some(folder) = &arguments.out {
-        outcome.write(folder, &arguments.name)?;
+    let plan = Plan {
+        verify: arguments.verify,
+        probe: arguments.probe,
+        ..plan(target, &arguments.load, arguments.arrivals.clone())?
+    };
+    if plan.probe && plan.regions.len() < 2 {
+        return Err(io::Error::other(TWO_REGIONS));
+    }
+    let interrupts = interrupt::listen()?;
+    let Ran { mut outcome, written } = watched(&plan, &interrupts, arguments.json)?;
+    let keep = |outcome: &Outcome| match &arguments.out {
+        Some(folder) => outcome.write(folder, &arguments.name),
+        None => Ok(()),
+    };
+    // Before reading back, too: that may take a while, and may be broken off.
+    keep(&outcome)?;
+    if plan.verify {
+        outcome.verified = Some(written.read_back(&plan)?);
+        keep(&outcome)?;
     }
     if arguments.json {
         println!("{}", serde_json::to_string(&outcome).map_err(io::Error::other)?);
     } else {
         print(&outcome);
     }
-    let mut code = ExitCode::SUCCESS;
-    for missed in arguments
-        .objectives
+    Ok(ExitCode::from(judge(&outcome, &arguments.objectives)))
+}
+
+/// Says what went wrong; gives the exit code.
+fn judge(outcome: &Outcome, objectives: &[Objective]) -> u8 {
+    for complaint in outcome.complaints() {
+        eprintln!("{complaint}");
+    }
+    let missed: Vec<_> = objectives
         .iter()
-        .filter_map(|objective| objective.missed(&outcome))
-    {
+        .filter_map(|objective| objective.missed(outcome))
+        .collect();
+    for missed in &missed {
         eprintln!("objective missed: {missed}");
-        code = ExitCode::from(2);
     }
-    if let Some(verified) = outcome.verified.as_ref().filter(|verified| verified.faults > 0) {
-        eprintln!(
-            "{} of {} items are not what was acknowledged: {:?}",
-            verified.faults, verified.items, verified.examples
-        );
-        code = ExitCode::from(3);
+    let is_read_back = |verified: &Verified| verified.faults == 0 && verified.broken_off.is_none();
+    let error = outcome.first_error.as_deref().unwrap_or("no request was sent");
+    if !outcome.verified.as_ref().is_none_or(is_read_back) {
+        3
+    } else if outcome.broken_off {
+        interrupt::CODE
+    } else if !missed.is_empty() {
+        2
+    } else if outcome.done() == 0 {
+        eprintln!("not one request was done; first error: {error}");
+        1
+    } else {
+        0
     }
-    Ok(code)
 }
 
 /// Runs with a live view: a bar on a terminal, a line every ten seconds elsewhere.
-fn watched(plan: &Plan, quiet: bool) -> io::Result<Outcome> {
+fn watched(plan: &Plan, interrupts: &Receiver<()>, quiet: bool) -> io::Result<Ran> {
     let bar = progress(plan.duration.as_secs());
     let terminal = io::stderr().is_terminal();
-    let outcome = run(plan, |second: &Second| {
+    let ran = run(plan, interrupts, |second: &Second| {
         let text = format!(
             "{} per s, p50 {:.2} ms, p99 {:.2}, p99.9 {:.2}, {} errors",
             second.done, second.p50_ms, second.p99_ms, second.p999_ms, second.failed
@@ -358,18 +395,22 @@ fn watched(plan: &Plan, quiet: bool) -> io::Result<Outcome> {
         bar.set_message(text);
     });
     bar.finish_and_clear();
-    outcome
+    ran
 }
 
 fn print(outcome: &Outcome) {
     println!("{}", outcome.table());
     let client = &outcome.client;
     println!(
-        "generator: {:.1} µs of processor a request; {} requests sent over 1 ms late, {} by its own fault",
-        client.cpu_us_per_request, client.late, client.own_fault
+        "generator: {:.1} µs of processor a request, {:.0} % of its {} threads; {} requests sent over 1 ms late, {} by its own fault",
+        client.cpu_us_per_request,
+        client.cpu_share * 100.0,
+        client.threads,
+        client.late,
+        client.own_fault
     );
-    if client.limited {
-        println!("the load generator, not the server, limited this run: give it more --threads");
+    if let Some(limit) = &client.limit {
+        println!("the load generator, not the server, limited this run: {limit}");
     }
     if let Some(error) = &outcome.first_error {
         println!("first error: {error}");
@@ -382,9 +423,7 @@ fn print(outcome: &Outcome) {
 fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
     let regions = target.regions()?;
     if regions.len() < 2 {
-        return Err(io::Error::other(
-            "a probe needs two regions or more: --endpoint A=HOST:PORT --endpoint B=HOST:PORT",
-        ));
+        return Err(io::Error::other(TWO_REGIONS));
     }
     let duration = Duration::try_from_secs_f64(arguments.seconds).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -395,8 +434,10 @@ fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
                 from: written.clone(),
                 to: read.clone(),
                 table: target.table.clone(),
+                collections: arguments.collections,
                 duration,
                 pause: Duration::from_millis(arguments.pause_ms),
+                look_pause: LOOK_PAUSE,
                 name: format!("{}-{from}-{to}", std::process::id()),
             };
             let seen = runtime.block_on(probe.run())?;
@@ -413,46 +454,6 @@ fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
     if arguments.json {
         println!("{}", serde_json::Value::from(pairs));
     }
-    Ok(())
-}
-
-/// Doubles the rate until the target is missed, then halves the distance between the last rates that kept and missed it.
-fn find_max(target: &Target, arguments: &FindMax) -> io::Result<()> {
-    let (mut kept, mut missed) = (0.0_f64, f64::INFINITY);
-    let mut rate = arguments.start;
-    for _ in 0..SEARCH_RUNS_MAX {
-        let mut run = arguments.run.clone();
-        run.arrivals = format!("constant:{rate}").parse().map_err(io::Error::other)?;
-        let outcome = watched(&plan(target, &run)?, true)?;
-        let p99_ms = outcome.response(None).value_at_quantile(0.99) as f64 / 1e6;
-        let keeps = p99_ms < arguments.p99_ms && outcome.rate() > 0.98 * rate && outcome.failed() == 0;
-        println!(
-            "{rate:>9.0} per s: {:.0} done, p99 {p99_ms:.2} ms{}",
-            outcome.rate(),
-            if keeps { "" } else { ": too much" }
-        );
-        if keeps {
-            kept = rate;
-        } else {
-            missed = rate;
-        }
-        if outcome.client.limited && !keeps {
-            println!("the load generator, not the server, was the limit: give it more --threads");
-            break;
-        }
-        if missed - kept < SEARCH_WIDTH * missed {
-            break;
-        }
-        rate = if missed.is_finite() {
-            f64::midpoint(kept, missed)
-        } else {
-            rate * 2.0
-        };
-    }
-    println!(
-        "the highest rate with p99 under {} ms: {kept:.0} a second",
-        arguments.p99_ms
-    );
     Ok(())
 }
 

@@ -55,24 +55,42 @@ async function choose(main) {
   }
 }
 
+/** The latest pages of items. A browser that held all of a large table would end: what has to go is the earliest, whole pages of it. */
+export class Pages {
+  constructor(itemsMax = KEPT_MAX, charsMax = KEPT_CHARS_MAX) {
+    this.itemsMax = itemsMax
+    this.charsMax = charsMax
+    this.pages = []
+    this.items = []
+    /** How many items went. */
+    this.gone = 0
+  }
+
+  add(items) {
+    this.pages.push({ items, chars: JSON.stringify(items).length })
+    const sum = (of) => this.pages.reduce((all, page) => all + of(page), 0)
+    // The page that was asked for stays, whatever its size: an answer has 1 MB at most.
+    while (this.pages.length > 1 && (sum((page) => page.items.length) > this.itemsMax || sum((page) => page.chars) > this.charsMax)) {
+      this.gone += this.pages.shift().items.length
+    }
+    this.items = this.pages.flatMap((page) => page.items)
+  }
+}
+
 /** What a query, a scan or a statement found. */
 class Results {
   constructor(table, keys) {
     this.table = table
     this.keys = keys
     this.element = h('section.stack', { 'aria-label': 'Results' })
-    this.items = []
-    this.pages = []
-    this.gone = 0
+    this.kept = new Pages()
     this.step = null
   }
 
   /** Begins anew. `step(next)` asks for a page: { items, next, scanned, units }. */
   async run(step) {
     this.step = step
-    this.items = []
-    this.pages = []
-    this.gone = 0
+    this.kept = new Pages()
     this.next = undefined
     this.scanned = 0
     this.units = 0
@@ -87,7 +105,7 @@ class Results {
     fill(this.element, h('p.empty', { 'aria-busy': 'true' }, 'Looking …'))
     try {
       const page = await this.step(this.next)
-      this.keep(page.items)
+      this.kept.add(page.items)
       this.next = page.next
       this.scanned += page.scanned ?? 0
       this.units += page.units ?? 0
@@ -97,12 +115,8 @@ class Results {
     }
   }
 
-  /** Takes a page in. A browser that would hold all of a large table would end; what has to go is the earliest. */
-  keep(items) {
-    this.pages.push({ items, chars: JSON.stringify(items).length })
-    const over = () => this.pages.reduce((all, { items: each }) => all + each.length, 0) > KEPT_MAX || this.pages.reduce((all, { chars }) => all + chars, 0) > KEPT_CHARS_MAX
-    while (this.pages.length > 1 && over()) this.gone += this.pages.shift().items.length
-    this.items = this.pages.flatMap(({ items: each }) => each)
+  get items() {
+    return this.kept.items
   }
 
   columns() {
@@ -117,7 +131,7 @@ class Results {
     const shown = columns.slice(0, COLUMNS_MAX)
     const summary = [
       `${count(this.items.length)} items`,
-      this.gone > 0 ? `${count(this.gone)} before them are not kept` : null,
+      this.kept.gone > 0 ? `${count(this.kept.gone)} before them are not kept` : null,
       this.scanned > this.items.length ? `${count(this.scanned)} looked at` : null,
       this.units > 0 ? `${this.units} read units` : null,
       columns.length > shown.length ? `${columns.length - shown.length} more attributes are in the items` : null,

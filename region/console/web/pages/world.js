@@ -6,7 +6,7 @@ import * as metrics from '../metrics.js'
 import { LAND, project, REGIONS, WIDTH } from '../outline.js'
 import * as session from '../session.js'
 import { sameInShell } from '../snippets.js'
-import { add, badge, button, bytes, card, confirm, count, dialog, every, facts, failure, field, fill, grid, h, note, refill, s, seconds } from '../ui.js'
+import { add, badge, button, bytes, card, confirm, count, dialog, every, facts, failure, field, fill, grid, h, note, refill, REFUSED_MS, s, seconds } from '../ui.js'
 
 /** How often regions are asked. */
 const EVERY_MS = 2000
@@ -21,6 +21,8 @@ const BOTTOM = 400
 
 /** The last readings of each region, for rates. */
 const last = new Map()
+/** Regions that refused to tell, whom, and when. */
+const refused = new Map()
 
 export async function render(main, { signal }) {
   const regions = session.facts.regions.map(({ name }) => name)
@@ -74,6 +76,8 @@ async function look(names, signal) {
 }
 
 async function readRegion(name, signal) {
+  const before = refused.get(name)
+  if (before && before.key === session.keyId() && performance.now() - before.at < REFUSED_MS) return { name, error: before.error, ready: false }
   try {
     const [text, ready, faults] = await Promise.all([
       session.admin(name, 'metrics', signal),
@@ -90,6 +94,7 @@ async function readRegion(name, signal) {
     return region
   } catch (error) {
     if (signal.aborted) throw error
+    if (error.isDenied) refused.set(name, { key: session.keyId(), at: performance.now(), error })
     return { name, error, ready: false }
   }
 }
@@ -202,14 +207,14 @@ function arc(pair, places) {
 }
 
 function tile(region) {
-  const state = region.error ? badge('no answer', 'bad') : region.ready ? badge('ready', 'good') : badge(region.trouble, 'bad')
+  const state = region.error ? badge(region.error.isDenied ? 'not allowed' : 'no answer', region.error.isDenied ? 'warn' : 'bad') : region.ready ? badge('ready', 'good') : badge(region.trouble, 'bad')
   const requests = region.samples && rate(region, region.requests, region.before?.requests)
   const of = (name) => (region.samples ? metrics.value(region.samples, `geodynamo_${name}`) : undefined)
   return h(
     'div.card.tile',
     h('div.row.spread', h('strong', region.name), state),
     h('div.big', requests === undefined ? '–' : count(requests), h('span.name', ' requests/s')),
-    region.error ? [h('div.hint', region.error.message), region.name === session.facts.region ? null : forget(region.name)] : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(of('conflicts_total'))} conflicts`),
+    region.error ? [h('div.hint', region.error.message), region.name === session.facts.region || region.error.isDenied ? null : forget(region.name)] : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(of('conflicts_total'))} conflicts`),
   )
 }
 

@@ -149,6 +149,8 @@ url = "archive"
 ship_seconds = 1
 [encryption]
 key_file = "region.key"
+[limits]
+slow_request_ms = 5
 [functions.thumbs]
 url = "http://127.0.0.1:{function}/thumbs"
 [destinations.kinesis]
@@ -296,6 +298,17 @@ def sign_in(page, access_key_id, secret):
     page.get_by_label("Secret access key").fill(secret)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
+def row(page, label, text):
+    """The lines of a table of the page that have a text."""
+    return page.get_by_role("region", name=label, exact=True).locator("tbody tr").filter(has_text=text)
+
+
+def command(dialog):
+    """The AWS CLI's command that a dialog shows for the same."""
+    dialog.get_by_text("Do the same with").click()
+    return dialog.locator("pre.command").first
 
 
 def go(page, path):

@@ -1,15 +1,19 @@
 """What must not work: markup that was stored, other origins, frames, and looking at what one may not see."""
 
 import json
+import re
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import MARKUP, PLAIN_NAME, go
+from botocore.exceptions import ClientError
+from conftest import MARKUP, PLAIN_NAME, go, wait_until
 from playwright.sync_api import expect
+from test_story import cut_between
 
 
 def test_stored_markup_is_only_text(world, browse):
@@ -37,6 +41,75 @@ def test_stored_markup_is_only_text(world, browse):
     page.locator(".change summary").first.click()
     expect(page.locator(".change pre").first).to_contain_text("<img src=x")
     nothing_was_made_of_it(page)
+
+
+def test_stored_markup_elsewhere_is_only_text(world, browse):
+    """In tags, policies, conflicts, names and descriptions: wherever a service takes such a text, and a page shows it."""
+    client = world.make_table("MarkupToo", everywhere=True)
+    with pytest.raises(ClientError) as refused:
+        world.make_table(MARKUP)
+    assert refused.value.response["Error"]["Code"] == "ValidationException", "a name with markup would have been taken"
+    arn = client.describe_table(TableName="MarkupToo")["Table"]["TableArn"]
+    client.tag_resource(ResourceArn=arn, Tags=[{"Key": MARKUP[:120], "Value": MARKUP}])
+    text = json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": "Markup", "Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": arn, "Condition": {"StringEquals": {"aws:UserAgent": MARKUP}}}]})
+    client.put_resource_policy(ResourceArn=arn, Policy=text)
+    iam = world.client("iam")
+    iam.create_user(UserName="markup")
+    inline = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*", "Condition": {"StringLike": {"aws:UserAgent": MARKUP}}}]}
+    iam.put_user_policy(UserName="markup", PolicyName="inline", PolicyDocument=json.dumps(inline))
+    managed = iam.create_policy(PolicyName="markup", PolicyDocument=json.dumps(inline), Description="<img src=x onerror=1>")["Policy"]["Arn"]
+    role = "arn:aws:iam::000000000000:role/backups"
+    backup = world.client("backup")
+    backup.create_backup_vault(BackupVaultName="markup", BackupVaultTags={"team": MARKUP})
+    plan = {"BackupPlanName": MARKUP[:50], "Rules": [{"RuleName": "daily", "TargetBackupVaultName": "markup", "ScheduleExpression": "cron(0 5 * * ? *)"}]}
+    plan_id = backup.create_backup_plan(BackupPlan=plan)["BackupPlanId"]
+    backup.create_backup_selection(BackupPlanId=plan_id, BackupSelection={"SelectionName": "all", "IamRoleArn": role, "Resources": [arn]})
+    conflict_of(world, "MarkupToo")
+
+    page = browse()
+    for path, tab, shown in [
+        ("tables/MarkupToo", "Tags", "<img src=x"),
+        ("tables/MarkupToo", "Policy", None),
+        (f"access/policies/{urllib.parse.quote(managed, safe='')}", None, None),
+        ("access/users/markup", "Policies", "inline"),
+        ("vaults", None, "<img src=x"),
+        ("streams/MarkupToo/kept", None, "<img src=x"),
+    ]:
+        go(page, path)
+        if tab:
+            page.get_by_role("tab", name=tab).click()
+        if shown:
+            expect(page.locator("main").get_by_text(shown).first).to_be_visible(timeout=30_000)
+        else:
+            expect(page.get_by_label("Policy (JSON)")).to_have_value(re.compile(re.escape("<img src=x")))
+        nothing_was_made_of_it(page)
+    page.get_by_role("button", name="Show the conflict of").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("<img src=x")
+    nothing_was_made_of_it(page)
+    go(page, "access/checker")
+    page.get_by_label("Who").select_option(label="user markup")
+    page.get_by_label("To what (ARN)").fill(arn)
+    page.get_by_role("button", name="Add a condition key").click()
+    page.get_by_label("Condition key").fill("aws:UserAgent")
+    page.get_by_label("Values, separated by commas").fill(MARKUP)
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("region", name="Decisions").locator("pre").first).to_contain_text("<img src=x")
+    nothing_was_made_of_it(page)
+    go(page, "streams/MarkupToo/conflicts")
+    page.locator(".change summary").first.click()
+    expect(page.locator(".change pre").first).to_contain_text("<img src=x")
+    nothing_was_made_of_it(page)
+    backup.delete_backup_selection(BackupPlanId=plan_id, SelectionId=backup.list_backup_selections(BackupPlanId=plan_id)["BackupSelectionsList"][0]["SelectionId"])
+    backup.delete_backup_plan(BackupPlanId=plan_id)
+
+
+def conflict_of(world, table):
+    cut_between(world, "us-east-1", "eu-west-1", True)
+    for region in ("us-east-1", "eu-west-1"):
+        world.client(region=region).put_item(TableName=table, Item={"pk": {"S": MARKUP}, "by": {"S": MARKUP + region}})
+    cut_between(world, "us-east-1", "eu-west-1", False)
+    address = f"{world.console.rstrip('/')}/conflicts?table={table}"
+    wait_until(lambda: json.load(urllib.request.urlopen(address, timeout=30))["conflicts"], "the conflict is kept")
 
 
 def test_attributes_that_are_called_like_parts_of_the_language(world, browse):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import go, sign_in, wait_until
+from conftest import go, row, sign_in, wait_until
 from playwright.sync_api import expect
 from test_pages import violations
 
@@ -29,10 +29,6 @@ def open_alone(browse, alone, path):
     page = browse(key=alone.key, address=alone.console)
     go(page, path)
     return page
-
-
-def row(page, label, text):
-    return page.get_by_role("region", name=label, exact=True).locator("tbody tr").filter(has_text=text)
 
 
 def test_a_trigger(followed, browse):

@@ -1,9 +1,11 @@
 """Every page: accessible, in light and dark, on a phone; large items and many of them; how fast it is there."""
 
+import csv
 import gzip
 import hashlib
 import hmac
 import json
+import os
 import re
 import time
 import urllib.request
@@ -17,6 +19,8 @@ from playwright.sync_api import expect
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 ROWS = 10_000
 BUNDLE_BYTES_MAX = 500_000
+# On a machine that does nothing else, the figures that are promised hold: GEODYNAMO_QUIET=1. One that is busy with other tests is slower.
+QUIET = os.environ.get("GEODYNAMO_QUIET") == "1"
 PAGES = {
     "world": "Links",
     "tables": "Name",
@@ -135,8 +139,7 @@ def test_the_first_page_is_there_at_once(filled, browse):
     page.reload()
     took = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? performance.now()")
     print(f"first page after {took:.0f} ms")
-    # 300 ms on an idle machine; this one may be busy with other tests.
-    assert took < 3000
+    assert took < (300 if QUIET else 3000)
 
 
 def test_ten_thousand_rows_and_an_item_of_400_kb(world, browse):
@@ -175,9 +178,9 @@ def test_ten_thousand_rows_and_an_item_of_400_kb(world, browse):
              return [longest, most]
            }"""
     )
-    # 50 ms on an idle machine; what holds anywhere is that a frame has no more to do than what is in sight.
+    # What holds anywhere is that a frame has no more to do than what is in sight.
     print(f"the longest frame took {longest:.0f} ms, with {most} rows at most")
-    assert longest < 1000
+    assert longest < (50 if QUIET else 1000)
     assert most < 200
     expect(frame.locator(f'tr[aria-rowindex="{ROWS + 2}"]')).to_be_visible()
 
@@ -194,6 +197,54 @@ def test_ten_thousand_rows_and_an_item_of_400_kb(world, browse):
     expect(dialog).to_be_hidden()
     print(f"a large item was opened, changed and saved in {time.monotonic() - start:.1f} s")
     assert client.get_item(TableName="Large", Key={"pk": {"S": "large"}})["Item"]["blob"]["S"] == blob + "y"
+
+
+def test_pages_of_one_megabyte_and_what_is_downloaded(world, browse):
+    client = world.make_table("Pages")
+    texts = {f"row-{n:02}": f"{n:02}" + "x" * 240_000 for n in range(13)}
+    for key, text in texts.items():
+        client.put_item(TableName="Pages", Item={"pk": {"S": key}, "text": {"S": text}, "n": {"N": "12345678901234567890.5"}, "raw": {"B": b"\x00\xff"}})
+    page = browse()
+    go(page, "items/Pages")
+    page.get_by_role("button", name="Run").click()
+    frame = page.get_by_role("region", name="Items", exact=True)
+    expect(frame).to_be_visible()
+    pages = 1
+    while (more := page.get_by_role("button", name="Next page")).count() > 0:
+        more.click()
+        expect(frame).to_be_visible()
+        pages += 1
+    assert pages >= 3, pages
+    expect(page.get_by_text("13 items")).to_be_visible()
+    with page.expect_download() as got:
+        page.get_by_role("button", name="JSON").click()
+    items = json.loads(got.value.path().read_text())
+    assert {item["pk"]["S"]: item["text"]["S"] for item in items} == texts
+    assert items[0]["n"] == {"N": "12345678901234567890.5"} and items[0]["raw"] == {"B": "AP8="}
+    with page.expect_download() as got:
+        page.get_by_role("button", name="CSV").click()
+    with got.value.path().open(newline="") as file:
+        csv.field_size_limit(1 << 20)
+        rows = list(csv.DictReader(file))
+    assert {row["pk"]: row["text"] for row in rows} == texts and rows[0]["n"] == "12345678901234567890.5"
+
+
+def test_results_have_a_bound_in_number_and_in_size(world, browse):
+    kept = browse(signs_in=False).evaluate(
+        """async () => {
+             const { Pages } = await import('/console/pages/items.js')
+             const text = (of, n) => ({ pk: { S: of + 'x'.repeat(n) } })
+             const tell = (pages) => [pages.items.map(({ pk }) => pk.S[0]).join(''), pages.gone]
+             const many = new Pages(3, 1e6)
+             for (const of of ['aa', 'bb', 'cc']) many.add([...of].map((each) => text(each, 1)))
+             const large = new Pages(100, 1000)
+             for (const of of ['a', 'b', 'c']) large.add([text(of, 400)])
+             large.add([text('d', 5000)])
+             return [tell(many), tell(large)]
+           }"""
+    )
+    # Whole pages go, the earliest first; the one that was asked for stays.
+    assert kept == [["cc", 4], ["d", 3]]
 
 
 def test_our_own_sha_256_and_hmac(world, browse):

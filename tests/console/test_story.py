@@ -1,11 +1,14 @@
-"""The whole story on three regions: a table, its replicas, items that arrive, a conflict, a cut link, a backup."""
+"""The whole story on three regions, all of it by the pages: a table, its replicas, items that arrive, a cut link and a conflict, what lost
+brought back, a backup."""
 
 import json
 import re
 import subprocess
 import urllib.request
+from pathlib import Path
 
-from conftest import go, sign_in, wait_until
+import pytest
+from conftest import ROOT, go, sign_in, wait_until
 from playwright.sync_api import expect
 
 
@@ -26,8 +29,8 @@ def test_the_story(world, browse):
     page.get_by_label("Region").select_option("eu-west-1")
     go(page, "items/Story")
     see_item(page, "from the console")
-    conflict_is_shown(world, page)
-    cut_and_heal(world, page)
+    nobodys_change_is_lost(world, page)
+    conflict_is_made_and_restored(page)
     back_up_and_restore(page)
 
 
@@ -37,7 +40,7 @@ def create_table(page):
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Table name").fill("Story")
     dialog.get_by_label("Partition key", exact=True).fill("pk")
-    dialog.get_by_label("Stream with new and old images").check()
+    dialog.get_by_label("Stream", exact=True).select_option("NEW_AND_OLD_IMAGES")
     dialog.get_by_role("button", name="Create", exact=True).click()
     page.get_by_role("link", name="Story", exact=True).click()
     expect(page.locator("main .badge").filter(has_text="ACTIVE").first).to_be_visible()
@@ -77,7 +80,7 @@ def see_item(page, text):
     wait_until(seen, f"an item with '{text}'")
 
 
-def conflict_is_shown(world, page):
+def nobodys_change_is_lost(world, page):
     """Somebody else changes what is being edited: nothing of theirs is lost."""
     page.get_by_role("button", name="first").click()
     dialog = page.get_by_role("dialog")
@@ -93,7 +96,8 @@ def conflict_is_shown(world, page):
     expect(page.get_by_role("cell", name="both")).to_be_visible()
 
 
-def cut_and_heal(world, page):
+def conflict_is_made_and_restored(page):
+    """A link is cut, both of its regions write the same item, the link is healed: one of them has lost, and is brought back."""
     go(page, "world")
     link = page.get_by_role("button", name=re.compile("^Link us-east-1 – eu-west-1"))
     # By keyboard, as somebody without a mouse does it.
@@ -103,14 +107,52 @@ def cut_and_heal(world, page):
     expect(page.get_by_role("button", name="Heal the link")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Link us-east-1 – eu-west-1: cut")).to_be_visible()
-    world.client(region="eu-west-1").put_item(TableName="Story", Item={"pk": {"S": "cut"}})
-    page.get_by_role("button", name="Link us-east-1 – eu-west-1: cut").focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Heal the link").click()
-    expect(page.get_by_role("button", name="Cut the link")).to_be_visible()
-    # Each region has kept what its links were like.
-    expect(page.get_by_text(re.compile(r"the last \d+"))).to_have_count(2, timeout=40_000)
+    # What they write would go the long way round, so the third region is cut off, too.
+    page.get_by_role("button", name=re.compile("^Link us-east-1 – ap-northeast-1")).click()
+    page.get_by_role("button", name="Cut the link").click()
+    expect(page.get_by_role("button", name="Heal the link")).to_be_visible()
     page.keyboard.press("Escape")
+    for region, text in [("us-east-1", "written in America"), ("eu-west-1", "written in Europe")]:
+        page.get_by_label("Region", exact=True).select_option(region)
+        go(page, "items/Story")
+        change_item(page, "first", text)
+    go(page, "world")
+    for other in ("eu-west-1", "ap-northeast-1"):
+        page.get_by_role("button", name=f"Link us-east-1 – {other}: cut").focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Heal the link").click()
+        expect(page.get_by_role("button", name="Cut the link")).to_be_visible()
+        # Each region has kept what its links were like.
+        expect(page.get_by_text(re.compile(r"the last \d+"))).to_have_count(2, timeout=40_000)
+        page.keyboard.press("Escape")
+
+    page.get_by_label("Region", exact=True).select_option("us-east-1")
+    go(page, "streams/Story/conflicts")
+    lost = page.locator(".change").first
+    expect(lost).to_contain_text("us-east-1’s write lost to eu-west-1’s", timeout=60_000)
+    lost.locator("summary").click()
+    expect(lost.locator(".removed")).to_contain_text("written in America")
+    expect(lost.locator(".added")).to_contain_text("written in Europe")
+    lost.get_by_role("button", name="Restore the loser").click()
+    page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.get_by_label("Region", exact=True).select_option("eu-west-1")
+    go(page, "items/Story")
+    see_item(page, "written in America")
+    equal_everywhere(page)
+
+
+def change_item(page, key, text):
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name=key).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Value of text").fill(text)
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    expect(dialog).to_be_hidden()
+
+
+def equal_everywhere(page):
+    go(page, "world")
     page.get_by_label("Table", exact=True).fill("Story")
 
     def equal():
@@ -191,9 +233,20 @@ def test_a_table_is_exported_and_imported(world, browse):
     page = browse()
     go(page, "recovery")
     page.get_by_role("button", name="Switch on point-in-time recovery of Moved").click()
-    page.get_by_role("button", name="Export Moved").click(timeout=60_000)
     dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Do the same with").click()
+    expect(dialog.locator("pre.command")).to_contain_text("aws dynamodb update-continuous-backups")
+    dialog.get_by_role("button", name="Switch on", exact=True).click()
+    page.get_by_role("button", name="Export Moved").click(timeout=60_000)
     dialog.get_by_label("Bucket").fill("moved")
+    # What changed: the service says what is too short a time for that.
+    dialog.get_by_label("What", exact=True).select_option("changes")
+    dialog.get_by_role("button", name="Export", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("ValidationException")
+    dialog.get_by_text("Do the same with").click()
+    expect(dialog.locator("pre.command")).to_contain_text("--export-type INCREMENTAL_EXPORT")
+    dialog.get_by_label("What", exact=True).select_option("moment")
+    expect(dialog.locator("pre.command")).to_contain_text(re.compile(r"--export-time \d{10}"))
     dialog.get_by_role("button", name="Export", exact=True).click()
     expect(dialog).to_be_hidden()
     jobs = page.get_by_role("region", name="Exports and imports")
@@ -242,6 +295,64 @@ def test_what_is_shown_for_other_clients_does_the_same(world, browse):
     space = {}
     exec(with_keys, space)  # noqa: S102 - the console's own text
     assert space["answer"]["Item"]["raw"] == {"B": b"\x00\xff"}
+
+
+def test_what_is_shown_in_javascript_and_rust_is_taken_there(world, browse):
+    """JavaScript runs with the AWS SDK as it stands; Rust is read by rustfmt, which takes nothing that is no Rust."""
+    client = world.make_table("Languages")
+    odd = "it's \"odd\" ${x} `y` \\ é\n\u0007\u2028 2"
+    names = ["__proto__", "a b", "class", "n"]
+    item = {"pk": {"S": odd}, "raw": {"B": b"\x00\xff"}, "many": {"L": [{"BOOL": True}, {"NULL": True}, {"M": {"x y": {"NS": ["1", "2"]}}}, {"BS": [b"\x01"]}, {"SS": ["\"", "\\"]}]}}
+    client.put_item(TableName="Languages", Item=item | {name: {"N": "12"} for name in names})
+    page = browse()
+    go(page, "items/Languages")
+    page.get_by_role("button", name="Add a filter").click()
+    page.get_by_label("Attribute", exact=True).fill("n")
+    page.get_by_label("Type", exact=True).select_option("N")
+    page.get_by_label("Value", exact=True).fill("12")
+    scan = in_languages(page.locator("main"))
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="it's").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Value of n").fill("13")
+    put = in_languages(dialog)
+    assert in_node(scan["JavaScript"])["Items"][0]["n"] == {"N": "12"}
+    in_node(put["JavaScript"])
+    for text in (scan["Rust"], put["Rust"]):
+        assert in_rust(text) == "", text
+    # Both can fail.
+    assert in_rust(put["Rust"].replace(".send()", ".send(")) != ""
+    with pytest.raises(AssertionError):
+        in_node(scan["JavaScript"].replace("send(", "send((", 1))
+
+
+def in_languages(place):
+    place.get_by_text("Do the same with").first.click()
+    found = {}
+    for language in ("JavaScript", "Rust"):
+        place.get_by_role("tab", name=language, exact=True).click()
+        found[language] = shown(place)
+    return found
+
+
+def in_node(program):
+    """What a program's answer is, in the same Node.js and SDK as the tests of libraries."""
+    told = subprocess.run([ROOT / "scripts/library-envs"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    places = dict(line.split("=", 1) for line in told.split())
+    folder = Path(places["node_modules"]).parent
+    text = f"{program}\nconsole.log(JSON.stringify(answer))\n"
+    environment = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo-secret", "PATH": "/usr/bin:/bin"}
+    command = [places["node"], "--input-type=module", "--eval", text]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:] + program
+    return json.loads(done.stdout)
+
+
+def in_rust(program):
+    """What rustfmt has against a program's text; nothing if it is Rust."""
+    text = f"async fn ask() -> Result<(), Box<dyn std::error::Error>> {{\n{program}\nOk(())\n}}\n"
+    done = subprocess.run(["rustfmt", "--edition", "2021", "--emit", "stdout"], input=text, capture_output=True, text=True, timeout=60)
+    return done.stderr
 
 
 def shown(dialog):

@@ -98,3 +98,47 @@ def test_this_machine_is_trusted_and_pages_from_elsewhere_are_not(tmp_path):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(request, timeout=30)
             assert refused.value.code == 403, headers
+
+
+def test_who_signs_is_judged_on_this_machine_too(tmp_path):
+    """This machine is trusted as long as it does not say who asks."""
+    with serve(tmp_path) as region:
+        iam = region.client("iam")
+        iam.create_user(UserName="nobody")
+        made = iam.create_access_key(UserName="nobody")["AccessKey"]
+        key = (made["AccessKeyId"], made["SecretAccessKey"])
+        for method, path, action in (
+            ("GET", "/insights?table=Theirs", "ReadInsights"),
+            ("GET", "/digest?table=Theirs", "ReadDigest"),
+            ("GET", "/keys", "ReadKeys"),
+            ("GET", "/latency", "ReadLatency"),
+            ("GET", "/slow-requests", "ReadSlowRequests"),
+            ("GET", "/regions/us-east-1/metrics", "ReadMetrics"),
+            ("POST", "/verify", "ChangeVerify"),
+            ("POST", "/regions/us-east-1/verify", "ChangeVerify"),
+            ("PUT", "/wan/links/us-east-1/eu-west-1", "ChangeWan"),
+        ):
+            status, body = ask(region, path, key, method=method)
+            assert status == 403 and f"geodynamo:{action}" in json.loads(body)["error"], (path, status, body)
+        assert ask(region, "/latency", (made["AccessKeyId"], "wrong"))[0] == 403
+        # Root may, and so may what everybody may.
+        assert ask(region, "/latency", root(region))[0] == 200
+        assert ask(region, "/readyz", key)[0] == 200
+
+
+def test_slow_requests_are_shown(tmp_path):
+    with serve(tmp_path, "[limits]\nslow_request_ms = 1\n") as region:
+        client = region.client()
+        client.create_table(
+            TableName="Slow",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        client.get_waiter("table_exists").wait(TableName="Slow", WaiterConfig={"Delay": 1})
+        answered = client.put_item(TableName="Slow", Item={"pk": {"S": "a"}, "text": {"S": "x" * 300_000}})
+        _, body = ask(region, "/slow-requests")
+        slow = json.loads(body)["requests"]
+        mine = next(each for each in slow if each["request_id"] == answered["ResponseMetadata"]["RequestId"])
+        assert (mine["operation"], mine["status"]) == ("PutItem", 200)
+        assert mine["took_ms"] >= 1 and mine["why"] and mine["fsync_ms"] >= 0

@@ -267,3 +267,62 @@ def test_doctor(tmp_path, regions):
 def test_completions_and_help():
     assert "geodynamo" in run("completions", "bash")
     assert "Examples:" in run("export", "start", "--help")
+
+
+def test_an_archive_that_is_not_there(tmp_path):
+    """A misspelt place is no whole archive, and nothing is made there."""
+    misspelt, empty = tmp_path / "archiv", tmp_path / "empty"
+    empty.mkdir()
+    for place, said in ((misspelt, "no such folder"), (empty, "holds nothing")):
+        told = run("archive", "verify", "--from", place, code=1)
+        assert said in told and "what to do: --from" in told, told
+    assert not misspelt.exists() and not list(empty.iterdir())
+    (tmp_path / "region.toml").write_text('region = "us-east-1"\nnode = "a"\ndata_dir = "data"\n')
+    run("restore", "--from", misspelt, "--config", tmp_path / "region.toml", code=1)
+    assert not misspelt.exists()
+
+
+SILENT = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["conflicts", "list", "T"],
+        ["conflicts", "show", "T", "00"],
+        ["account", "list"],
+        ["verify"],
+        ["region", "forget", "eu-west-1"],
+        ["sink", "list"],
+        ["link", "list"],
+        ["health"],
+        ["status"],
+    ],
+    ids=" ".join,
+)
+def test_who_does_not_answer_is_named_and_there_is_something_to_do(command):
+    told = run(*command, "--admin", SILENT, code=1)
+    assert f"{SILENT} does not answer" in told and "what to do: is the region running?" in told, told
+
+
+@pytest.mark.parametrize("command", [["serve"], ["keys", "status"], ["keys", "rotate"]], ids=" ".join)
+def test_a_file_that_is_not_there_is_named(command, tmp_path):
+    told = run(*command, "--config", tmp_path / "absent.toml", code=1)
+    assert f"{tmp_path}/absent.toml: No such file" in told and "what to do: --config FILE" in told, told
+
+
+def test_a_profile_is_enough(regions, tmp_path):
+    """Faults on links and restores of conflicts are signed by profiles, too, and by keys with a session."""
+    us, eu = regions[:2]
+    (tmp_path / "keys").write_text(f"[lab]\naws_access_key_id = {us.access_key_id}\naws_secret_access_key = {us.secret_access_key}\n")
+    by_profile = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys"), "AWS_PROFILE": "lab"}
+    admin = us.admin.removeprefix("http://")
+    told = run("link", "delay", eu.name, "--ms", "1", "--admin", admin, code=1)
+    assert "what to do: set AWS_ACCESS_KEY_ID" in told, told
+    run("link", "delay", eu.name, "--ms", "1", "--admin", admin, **by_profile)
+    run("link", "resume", eu.name, "--admin", admin, **by_profile)
+    wrong = {"AWS_ACCESS_KEY_ID": us.access_key_id, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    told = run("link", "resume", eu.name, "--admin", admin, code=1, **wrong)
+    assert "what to do: set AWS_ACCESS_KEY_ID" in told, told
+    # A key that this region does not know does not keep its own machine out.
+    read("verify", "--admin", admin, AWS_ACCESS_KEY_ID="AKIDNOBODY", AWS_SECRET_ACCESS_KEY="wrong")

@@ -51,6 +51,22 @@ impl Archive {
         Ok(Self::of(store, prefix, place.clone()))
     }
 
+    /// Opens an archive that is there already, to read it: a folder that is not there is not made.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Place`] if there is no such folder. Whether a bucket is there is found when it is asked for something.
+    pub fn open_existing(place: &Place) -> Result<Self> {
+        if let Place::Folder(folder) = place
+            && !folder.is_dir()
+        {
+            return Err(ArchiveError::Place {
+                place: place.to_string(),
+                reason: "there is no such folder".into(),
+            });
+        }
+        Self::open(place)
+    }
+
     /// An archive in a store of the caller's, for tests of what a store may do.
     pub fn in_store(store: Arc<dyn ObjectStore>) -> Self {
         Self::of(store, Path::default(), Place::Memory)

@@ -10,6 +10,16 @@ fn in_folder() -> (Archive, tempfile::TempDir) {
     (Archive::open(&Place::Folder(folder.path().into())).unwrap(), folder)
 }
 
+#[test]
+fn an_archive_that_is_not_there_is_not_made_by_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let misspelt = folder.path().join("archiv");
+    let opened = Archive::open_existing(&Place::Folder(misspelt.clone()));
+    assert!(matches!(opened, Err(ArchiveError::Place { .. })), "{opened:?}");
+    assert!(!misspelt.exists());
+    assert!(Archive::open_existing(&Place::Folder(folder.path().into())).is_ok());
+}
+
 #[tokio::test]
 async fn what_was_put_is_there() {
     let (archive, _folder) = in_folder();

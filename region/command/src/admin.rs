@@ -1,6 +1,9 @@
 //! What a region's admin port tells of it and, in their place, of the other regions.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use clap::Args;
@@ -10,12 +13,15 @@ use serde_json::Value;
 
 use crate::{
     client::{Failure, silent},
+    connection::Connection,
     exposition::Exposition,
 };
 
 /// How long an answer may take. A region that asks another one gives up before.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// The status of what a key may not.
+const FORBIDDEN: u16 = 403;
 
 /// Which region is asked how it is.
 #[derive(Clone, PartialEq, Debug, Args)]
@@ -48,20 +54,29 @@ pub(crate) struct Observation {
     pub(crate) took: f64,
 }
 
-/// The key that AWS's environment variables have: an admin port asks whoever is not on its machine for a signature.
+/// The key of AWS's environment variables or profiles: an admin port asks whoever is not on its machine for a signature.
 fn given_key() -> Option<Credentials> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    Some(Credentials {
-        access_key_id: variable("AWS_ACCESS_KEY_ID")?,
-        secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
-        session_token: variable("AWS_SESSION_TOKEN"),
-    })
+    Connection::default().resolve().ok()?.credentials
+}
+
+/// Whether an admin port's address is this machine's own: such a port takes what is not signed, unless it is told not to.
+pub fn is_this_machine(address: &str) -> bool {
+    let host = address.rsplit_once("://").map_or(address, |(_, rest)| rest);
+    let host = host.trim_end_matches('/');
+    let host = host
+        .rsplit_once(':')
+        .map_or(host, |(host, _)| host)
+        .trim_matches(['[', ']']);
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+    is_loopback || host.eq_ignore_ascii_case("localhost")
 }
 
 /// A client of one admin port.
 pub(crate) struct Admin {
     http: Http,
     endpoint: Endpoint,
+    /// For a port on this machine, which may take a request without a signature where it knows the key not, or not for this.
+    unsigned: Option<Endpoint>,
     address: String,
 }
 
@@ -74,9 +89,15 @@ impl Admin {
         } else {
             format!("http://{address}")
         };
+        let endpoint =
+            |key: Option<&Credentials>| Endpoint::new(&url, ADMIN, GLOBAL_REGION, key).map_err(|error| wrong(&error));
         Ok(Self {
             http: Http::new(None).map_err(|error| wrong(&error))?,
-            endpoint: Endpoint::new(&url, ADMIN, GLOBAL_REGION, given_key().as_ref()).map_err(|error| wrong(&error))?,
+            endpoint: endpoint(given_key().as_ref())?,
+            unsigned: match given_key() {
+                Some(_) if is_this_machine(address) => Some(endpoint(None)?),
+                _ => None,
+            },
             address: address.to_owned(),
         })
     }
@@ -93,7 +114,13 @@ impl Admin {
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
         let answer = self.endpoint.call(&self.http, &call).await;
-        let answer = answer.map_err(|error| silent(&self.address, &error))?;
+        let mut answer = answer.map_err(|error| silent(&self.address, &error))?;
+        if let (FORBIDDEN, Some(unsigned)) = (answer.status.as_u16(), &self.unsigned)
+            && let Ok(other) = unsigned.call(&self.http, &call).await
+            && other.status.is_success()
+        {
+            answer = other;
+        }
         Ok((
             answer.status.as_u16(),
             String::from_utf8_lossy(&answer.body).into_owned(),

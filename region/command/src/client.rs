@@ -29,7 +29,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn told(what: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// What went wrong, and what to do about it.
+    pub fn told(what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             code: None,
             what: what.into(),

@@ -25,8 +25,12 @@ mod wait;
 
 use std::{error::Error, future::Future};
 
+use serde_json::Value;
+
+pub use geodynamo_outgoing::Credentials;
+
 pub use crate::{
-    admin::AdminPort,
+    admin::{AdminPort, is_this_machine},
     backup::{BackupArguments, BackupCommand},
     client::Failure,
     connection::Connection,
@@ -104,6 +108,23 @@ pub fn export(arguments: &ExportArguments) -> Done {
 /// If the region refuses, or the import that is waited for fails.
 pub fn import(arguments: &ImportArguments) -> Done {
     run(transfer::import(arguments))
+}
+
+/// The key that AWS's environment variables, or a profile of its files, have; nothing where neither has one.
+///
+/// # Errors
+/// If a profile is named that is not there, or a file cannot be read.
+pub fn credentials() -> Result<Option<Credentials>, Failure> {
+    Ok(Connection::default().resolve()?.credentials)
+}
+
+/// Calls an operation of DynamoDB once, and waits for its answer. Not for within a runtime.
+///
+/// # Errors
+/// What the region refuses, or that it does not answer.
+pub fn call(connection: &Connection, operation: &str, input: &Value) -> Result<Value, Box<dyn Error + Send + Sync>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(client::Client::new(connection)?.call(operation, input))?)
 }
 
 /// A command makes one call after another, so one thread is enough.

@@ -3,8 +3,9 @@
 //! - `/` and `/console/…`: the pages.
 //! - `/console.json`: which regions there are, and where their data ports are.
 //! - `/links`: the last hour of this region's links.
-//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/keys`, `…/sinks`, `…/verify[?table=T]`, `…/digest?table=T`,
-//!   `…/insights[?table=T[&index=I]]`: another region's, asked for in its place.
+//! - `/regions/{region}/metrics`, `…/readyz`, `…/links`, `…/faults`, `…/slow-requests`, `…/keys`, `…/sinks`, `…/verify[?table=T]`,
+//!   `…/digest?table=T`, `…/insights[?table=T[&index=I]]`, `…/conflicts?table=T[&after=ID]`: another region's, asked for in its
+//!   place.
 //! - `POST /regions/{region}/verify[?table=T]`: has another region verify a table, or all.
 //! - `/wan/links`, `PUT /wan/links/{from}/{to}`: the WAN emulator's, where there is one.
 
@@ -32,6 +33,8 @@ use crate::{
 const BODY_BYTES_MAX: usize = 4 << 10;
 /// The longest name of a table.
 const TABLE_NAME_MAX: usize = 255;
+/// The longest id of a conflict: a key's bytes, a stamp's, in hexadecimal.
+const CONFLICT_ID_MAX: usize = 16 << 10;
 /// Nothing is shown from before a release without asking whether it is still so.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 const NEVER_KEPT: HeaderValue = HeaderValue::from_static("no-store");
@@ -152,6 +155,7 @@ async fn facts_of(State(console): State<Arc<Console>>, headers: HeaderMap) -> Re
 struct RegionQuery {
     table: Option<String>,
     index: Option<String>,
+    after: Option<String>,
 }
 
 async fn region(
@@ -159,22 +163,28 @@ async fn region(
     Path((region, what)): Path<(String, String)>,
     Query(query): Query<RegionQuery>,
 ) -> Response {
+    let after = query.after.unwrap_or_default();
     let query = match (what.as_str(), query.table, query.index) {
-        ("metrics" | "readyz" | "links" | "keys" | "sinks", ..) | ("insights" | "verify", None, None) => None,
+        ("metrics" | "readyz" | "links" | "faults" | "slow-requests" | "keys" | "sinks", ..)
+        | ("insights" | "verify", None, None) => None,
         ("digest" | "insights" | "verify", Some(table), None) if is_table_name(&table) => {
             Some(format!("table={table}"))
+        }
+        ("conflicts", Some(table), None) if is_table_name(&table) && is_conflict(&after) => {
+            Some(format!("table={table}&after={after}"))
         }
         // Names of indexes are made of the same signs.
         ("insights", Some(table), Some(index)) if is_table_name(&table) && is_table_name(&index) => {
             Some(format!("table={table}&index={index}"))
         }
         ("digest", ..) => return refuse(StatusCode::BAD_REQUEST, "digest?table=NAME"),
+        ("conflicts", ..) => return refuse(StatusCode::BAD_REQUEST, "conflicts?table=NAME&after=ID"),
         ("insights", ..) => return refuse(StatusCode::BAD_REQUEST, "insights?table=NAME&index=NAME"),
         ("verify", ..) => return refuse(StatusCode::BAD_REQUEST, "verify?table=NAME"),
         _ => {
             return refuse(
                 StatusCode::NOT_FOUND,
-                "there are metrics, readyz, links, keys, sinks, verify, digest and insights",
+                "there are metrics, readyz, links, faults, slow-requests, keys, sinks, verify, digest, insights and conflicts",
             );
         }
     };
@@ -291,6 +301,11 @@ fn host(headers: &HeaderMap) -> String {
                 .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
         })
         .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Whether this may be the id of a conflict that others are behind; nothing is before all of them.
+fn is_conflict(id: &str) -> bool {
+    id.len() <= CONFLICT_ID_MAX && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_table_name(name: &str) -> bool {

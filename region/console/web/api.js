@@ -1,5 +1,6 @@
 // Operations of all services by their names and inputs, as the SDKs have them, whatever a service's protocol is.
 
+import { iam } from './iam.js'
 import { encoded } from './sigv4.js'
 import * as session from './session.js'
 
@@ -42,6 +43,7 @@ const QUERY = { NextToken: 'nextToken' }
 export function perform(operation, input = {}, service = 'dynamodb', options = {}) {
   if (service === 'scaling') return session.scaling(operation, input, options)
   if (service === 'streams') return session.streams(operation, input, options)
+  if (service === 'iam') return iam(operation, input)
   const route = ROUTES[service]?.[operation]
   if (!route) return session.call(operation, input, options)
   const [method, template] = route

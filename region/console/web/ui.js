@@ -265,15 +265,20 @@ export function tabs(list, { label = 'Views', chosen = 0, onchange } = {}) {
   return h('div', bar, panel)
 }
 
+/** What is not allowed is asked for again only after so long: policies change seldom. */
+export const REFUSED_MS = 30_000
+
 /** Does something again and again, first at once, until the page is left. One that fails is told to `failed`. */
 export async function every(ms, signal, act, failed = () => {}) {
   while (!signal.aborted) {
+    let rest = ms
     try {
       if (document.visibilityState === 'visible') await act()
     } catch (error) {
+      if (error.isDenied) rest = Math.max(ms, REFUSED_MS)
       if (!signal.aborted) failed(error)
     }
-    await pause(ms, signal)
+    await pause(rest, signal)
   }
 }
 

@@ -117,6 +117,7 @@ impl AdminPort {
             .route("/owner", get(owner::<A>))
             .route("/metrics", get(metrics::<A>))
             .route("/latency", get(latency::<A>))
+            .route("/slow-requests", get(slow_requests::<A>))
             .route("/digest", get(digest::<A>))
             .route("/conflicts", get(conflicts::<A>))
             .route("/conflicts/{id}", get(conflict::<A>))
@@ -182,6 +183,10 @@ async fn latency<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Json<Value> 
         outcomes[outcome.name()] = json!(summary);
     }
     Json(Value::Object(operations))
+}
+
+async fn slow_requests<A: Admin>(State(shared): State<Arc<Shared<A>>>) -> Json<Value> {
+    Json(json!({ "requests": shared.requests.last_slow().all() }))
 }
 
 #[derive(Deserialize)]

@@ -260,7 +260,7 @@ pub enum ConflictsCommand {
     Show(ShowOneConflict),
     /// Writes the version that lost anew, as a put or delete of its item; all regions get it.
     ///
-    /// The request is signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    /// The request is signed with the key of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of a profile.
     #[command(
         after_help = "Examples:\n  geodynamo conflicts restore orders ID --data 127.0.0.1:8000 --region eu-west-1"
     )]
@@ -312,12 +312,19 @@ pub struct RestoreConflict {
     /// Which one.
     #[command(flatten)]
     pub conflict: ShowConflict,
-    /// The region's data port, without TLS
+    /// The region's data port: HOST:PORT, or https://HOST:PORT where it speaks TLS
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
     pub data: String,
     /// The region that the request is signed for
     #[arg(long, default_value = "us-east-1")]
     pub region: RegionName,
+    /// The profile of ~/.aws that has the key. If it is not told: the key in AWS's environment variables, then AWS_PROFILE, then
+    /// `default`
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// A file of authorities (PEM) that the data port's certificate is checked by
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// How.
     #[command(flatten)]
     pub printed: Printed,

@@ -266,7 +266,10 @@ pub struct LimitsEntry {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error(
+        "{}: {source}\n  what to do: --config FILE names the region's configuration; the user that runs this must be able to read it",
+        path.display()
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -1,12 +1,8 @@
 //! Conflicts, as the admin port shows them and as `geodynamo conflicts` prints them.
 
-use std::{
-    io::{self, Write as _},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::{self, Write as _};
 
-use geodynamo_access::Signer;
-use geodynamo_command::OutputForm;
+use geodynamo_command::{Connection, Failure, OutputForm};
 use geodynamo_json::Writer;
 use geodynamo_table::{Conflict, ConflictPage, ConflictSide, StoredItem, TableError, stream_label};
 use serde_json::{Value, json};
@@ -121,17 +117,12 @@ fn print_list(list: &ListConflicts) -> Done {
     Ok(())
 }
 
-fn ask_for(show: &ShowConflict) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+fn ask_for(show: &ShowConflict) -> Result<Value, Failure> {
     ask(&show.admin, &format!("/conflicts/{}?table={}", show.id, show.table))
 }
 
-fn ask(admin: &str, path: &str) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-    let answer = plain_http::get(admin, path).map_err(|error| format!("{admin}: {error}"))?;
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!({ "error": answer.body.trim() }));
-    if answer.status == 200 {
-        return Ok(body);
-    }
-    Err(body["error"].as_str().unwrap_or("no answer").to_owned().into())
+fn ask(admin: &str, path: &str) -> Result<Value, Failure> {
+    plain_http::ask_admin(admin, "GET", path, "")
 }
 
 fn put_back(restore: &RestoreConflict) -> Done {
@@ -141,24 +132,17 @@ fn put_back(restore: &RestoreConflict) -> Done {
         Value::Null => ("DeleteItem", json!({ "TableName": table, "Key": conflict["key"] })),
         item => ("PutItem", json!({ "TableName": table, "Item": item })),
     };
-    let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
-    let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
-    let target = format!("DynamoDB_20120810.{operation}");
-    let body = input.to_string();
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-    let signature =
-        Signer::new(&id, &secret, restore.region.as_str(), &restore.data).sign(&target, body.as_bytes(), now);
-    let headers = [
-        ("content-type", "application/x-amz-json-1.0"),
-        ("x-amz-target", target.as_str()),
-        ("x-amz-date", &signature.date),
-        ("authorization", &signature.authorization),
-    ];
-    let answer = plain_http::request(&restore.data, "POST", "/", &headers, &body)
-        .map_err(|error| format!("{}: {error}", restore.data))?;
-    if answer.status != 200 {
-        return Err(format!("{operation}: {}", answer.body.trim()).into());
-    }
+    let endpoint = match restore.data.contains("://") {
+        true => restore.data.clone(),
+        false => format!("http://{}", restore.data),
+    };
+    let connection = Connection {
+        endpoint: Some(endpoint),
+        signed_for: Some(restore.region.to_string()),
+        profile: restore.profile.clone(),
+        ca_file: restore.ca_file.clone(),
+    };
+    geodynamo_command::call(&connection, operation, &input)?;
     let text = format!("{operation} of {} in {}", conflict["key"], restore.region);
     let found = json!({ "operation": operation, "key": conflict["key"], "region": restore.region.as_str() });
     restore.printed.say(&text, &found)

@@ -13,7 +13,7 @@ mod refused;
 mod request_id;
 mod rest;
 mod service;
-mod slow;
+pub(crate) mod slow;
 mod standby;
 pub mod tls;
 mod watch;

@@ -22,7 +22,7 @@ use axum::{
     routing::{get, put},
 };
 use geodynamo_access::{ADMIN, Mode, Request as SignedRequest, Verifier};
-use geodynamo_command::OutputForm;
+use geodynamo_command::{Failure, OutputForm, credentials};
 use geodynamo_policy::{Environment, Request, evaluate};
 use geodynamo_replicator::{FAULT_DELAY_MAX, FAULT_MAX, Fault, Faults, Metrics};
 use http::HeaderMap;
@@ -249,17 +249,11 @@ pub(crate) fn run(arguments: &LinkArguments) -> Done {
         fault.to_string()
     };
     let path = peer.map_or_else(|| "/faults".to_owned(), |peer| format!("/faults/{peer}"));
-    if peer.is_some() {
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            std::env::var(name).map_err(|_| format!("{name} is not set"))?;
-        }
+    if peer.is_some() && credentials()?.is_none() {
+        let advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to a key of this region";
+        return Err(Failure::told("faults on links are put and ended with a key only", advice).into());
     }
-    let answer = plain_http::admin(admin, method, &path, &body);
-    let answer = answer.map_err(|error| format!("{admin}: {error}"))?;
-    let said: Value = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
-    if answer.status != 200 {
-        return Err(said["error"].as_str().unwrap_or(answer.body.trim()).to_owned().into());
-    }
+    let said = plain_http::ask_admin(admin, method, &path, &body)?;
     if arguments.output == OutputForm::Json {
         return Ok(writeln!(io::stdout(), "{:#}", said["links"])?);
     }

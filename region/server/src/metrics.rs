@@ -51,6 +51,7 @@ pub use self::{
     tables::UsageCollector,
     triggers::TriggerCollector,
 };
+use crate::data::slow::LastSlow;
 
 /// All metrics of a process, under the prefix `geodynamo_`. Cheap to clone. Others register theirs with
 /// [`MetricsRegistry::register`].
@@ -146,6 +147,7 @@ pub struct RequestMetrics {
     panics: Counter,
     open_connections: Gauge,
     connections: Counter,
+    last_slow: LastSlow,
 }
 
 impl RequestMetrics {
@@ -158,6 +160,7 @@ impl RequestMetrics {
             panics: Counter::default(),
             open_connections: Gauge::default(),
             connections: Counter::default(),
+            last_slow: LastSlow::default(),
         });
         registry.register(|registry| {
             add(registry, &catalogue::REQUESTS_REFUSED, metrics.refused.clone());
@@ -189,6 +192,11 @@ impl RequestMetrics {
         if let Some(trace) = trace {
             self.latencies.remember(operation, outcome, took, trace);
         }
+    }
+
+    /// The requests that were slow lately.
+    pub(crate) fn last_slow(&self) -> &LastSlow {
+        &self.last_slow
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {

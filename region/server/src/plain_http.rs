@@ -7,12 +7,17 @@ use std::{
 };
 
 use geodynamo_access::{ADMIN, GLOBAL_REGION, RequestSigner, Unsigned};
-use serde_json::{Value, json};
+use geodynamo_command::{Failure, credentials, is_this_machine};
+use serde_json::Value;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+const OK: u16 = 200;
+const FORBIDDEN: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
 
 /// An answer.
 #[derive(Debug)]
@@ -23,52 +28,108 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// Asks an admin port for a path. It is signed with the key in AWS's environment variables, if one is there: a port on this
-/// machine asks for none.
-pub(crate) fn get(host: &str, path: &str) -> io::Result<Answer> {
+/// Asks an admin port for a path, as [`admin`] does it.
+pub(crate) fn get(host: &str, path: &str) -> Result<Answer, Failure> {
     admin(host, "GET", path, "")
 }
 
-/// Sends a request to an admin port, signed as [`get`] does it.
-pub(crate) fn admin(host: &str, method: &str, path: &str, body: &str) -> io::Result<Answer> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut headers = vec![("content-type", "application/json".to_owned())];
-    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-        let token = variable("AWS_SESSION_TOKEN");
-        let signer = RequestSigner::new(&id, &secret, token.as_deref(), GLOBAL_REGION, ADMIN);
-        let (path, query) = path
-            .split_once('?')
-            .map_or((path, None), |(path, query)| (path, Some(query)));
-        let unsigned = Unsigned {
-            method,
-            host,
-            path,
-            query,
-            headers: &[],
-            body: body.as_bytes(),
-        };
-        headers.extend(signer.sign(&unsigned, now_unix_s()));
+/// Sends a request to an admin port. It is signed with the key that AWS's environment variables or profiles have, if one is
+/// there. A port on this machine that refuses the key is asked without one: it may trust whoever is there.
+///
+/// # Errors
+/// That it does not answer, and what to do.
+pub(crate) fn admin(host: &str, method: &str, path: &str, body: &str) -> Result<Answer, Failure> {
+    let plain = [("content-type", "application/json".to_owned())];
+    let key = match method {
+        // Without a key, much is answered all the same.
+        "GET" => credentials().unwrap_or_default(),
+        _ => credentials()?,
+    };
+    let Some(key) = key else {
+        return request(host, method, path, &plain, body).map_err(|error| silent(host, &error));
+    };
+    let signer = RequestSigner::new(
+        &key.access_key_id,
+        &key.secret_access_key,
+        key.session_token.as_deref(),
+        GLOBAL_REGION,
+        ADMIN,
+    );
+    let (pure, query) = path
+        .split_once('?')
+        .map_or((path, None), |(path, query)| (path, Some(query)));
+    let unsigned = Unsigned {
+        method,
+        host,
+        path: pure,
+        query,
+        headers: &[],
+        body: body.as_bytes(),
+    };
+    let mut headers = plain.to_vec();
+    headers.extend(signer.sign(&unsigned, now_unix_s()));
+    let answer = request(host, method, path, &headers, body).map_err(|error| silent(host, &error))?;
+    if answer.status == FORBIDDEN && is_this_machine(host) {
+        match request(host, method, path, &plain, body) {
+            Ok(other) if other.status != FORBIDDEN => return Ok(other),
+            _ => {}
+        }
     }
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    request(host, method, path, &headers, body)
+    Ok(answer)
 }
 
 /// Sends a request to an admin port as [`admin`] does it; gives the document that it answers.
 ///
 /// # Errors
-/// What the port says is wrong, or that it does not answer.
-pub(crate) fn ask_admin(
-    host: &str,
-    method: &str,
-    path: &str,
-    body: &str,
-) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-    let answer = admin(host, method, path, body).map_err(|error| format!("{host}: {error}"))?;
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!({ "error": answer.body.trim() }));
-    if answer.status == 200 {
-        return Ok(body);
+/// What the port says is wrong, or that it does not answer; and what to do.
+pub(crate) fn ask_admin(host: &str, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+    let answer = admin(host, method, path, body)?;
+    if answer.status == OK {
+        return serde_json::from_str(&answer.body).map_err(|_| no_admin_port(host));
     }
-    Err(body["error"].as_str().unwrap_or("no answer").to_owned().into())
+    Err(refused(host, &answer))
+}
+
+/// Why an answer is none, and what to do.
+fn refused(host: &str, answer: &Answer) -> Failure {
+    let Ok(body) = serde_json::from_str::<Value>(&answer.body) else {
+        return no_admin_port(host);
+    };
+    let said = body["error"].as_str().unwrap_or("no answer").to_owned();
+    let advice = match answer.status {
+        FORBIDDEN => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to a key of this region whose policies allow it; \
+             without a key, only this machine is trusted"
+        }
+        NOT_FOUND => {
+            "see how it is called: `geodynamo tables`, `geodynamo status`, or this command's own `list`, in that region"
+        }
+        CONFLICT => "see to what it names first, then ask again",
+        _ => "the region's log says more; `geodynamo doctor --config FILE` looks at its machine",
+    };
+    Failure::told(said, advice)
+}
+
+fn no_admin_port(host: &str) -> Failure {
+    Failure::told(
+        format!("{host} is no region's admin port"),
+        "--admin HOST:PORT names it; the data port is another one",
+    )
+}
+
+/// Nobody answers: the address, why, and what to do.
+fn silent(host: &str, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            "the region is busy or stuck, or something between drops packets: `geodynamo status` there tells"
+        }
+        io::ErrorKind::InvalidInput => "--admin takes HOST:PORT, such as 127.0.0.1:8001",
+        _ => {
+            "is the region running? `geodynamo dev` and `geodynamo serve` say at their start where their ports are; --admin \
+             HOST:PORT names the admin port"
+        }
+    };
+    Failure::told(format!("{host} does not answer: {error}"), advice)
 }
 
 fn now_unix_s() -> i64 {
@@ -77,13 +138,7 @@ fn now_unix_s() -> i64 {
 }
 
 /// Sends a request and reads its answer to the end.
-pub(crate) fn request(
-    host: &str,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> io::Result<Answer> {
+fn request(host: &str, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> io::Result<Answer> {
     let address = host.to_socket_addrs()?.next();
     let address = address.ok_or_else(|| io::Error::other(format!("{host} has no address")))?;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;

@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, Write as _},
     sync::Arc,
     time::Duration,
 };
 
 use geodynamo_archive::Archive;
-use geodynamo_command::OutputForm;
+use geodynamo_command::{Failure, OutputForm};
 use geodynamo_engine::RegionEngine;
 use geodynamo_recovery::{Archived, Options, Recoveries, archived_tables};
 use geodynamo_storage::Engine;
@@ -37,7 +38,7 @@ pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
         return Err("--from ARCHIVE and --config FILE".into());
     };
     let config = Config::load(config)?;
-    let mut archive = Archive::open(&ArchiveEntry::at(from)?.place())?;
+    let mut archive = Archive::open_existing(&ArchiveEntry::at(from)?.place()).map_err(|error| misnamed(&error))?;
     let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let sealing = sealing::open(&config)?;
@@ -167,6 +168,14 @@ async fn show_restores(recoveries: &Recoveries<RegionEngine>) -> Done {
     }
 }
 
+/// An archive that is not where it was said to be.
+fn misnamed(what: &dyn fmt::Display) -> Failure {
+    Failure::told(
+        what.to_string(),
+        "--from DIR or --from s3://BUCKET/PREFIX is the `url` of `[archive]` in the configuration of a region that has run with it",
+    )
+}
+
 /// Looks after an archive.
 pub(crate) fn archive(arguments: &ArchiveArguments) -> Done {
     let ArchiveCommand::Verify(arguments) = &arguments.command;
@@ -185,7 +194,7 @@ async fn verify(arguments: &VerifyArchive) -> Done {
         }
         (None, None) => return Err("no archive is named".into()),
     };
-    let archive = Archive::open(&entry.place())?;
+    let archive = Archive::open_existing(&entry.place()).map_err(|error| misnamed(&error))?;
     let bar = ProgressBar::new(0);
     let verified = archive.verify("", |number, count| {
         bar.set_length(count);
@@ -193,6 +202,9 @@ async fn verify(arguments: &VerifyArchive) -> Done {
     });
     let verified = verified.await?;
     bar.finish_and_clear();
+    if verified.whole == 0 && verified.damaged.is_empty() {
+        return Err(misnamed(&format!("the archive {} holds nothing", archive.place())).into());
+    }
     let mut out = io::stdout();
     if arguments.output == OutputForm::Json {
         let damaged: Vec<_> = verified.damaged.iter().map(ToString::to_string).collect();

@@ -89,15 +89,15 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Done {
     let path = format!("/verify{}", query.unwrap_or_default());
     let until = Instant::now() + Duration::from_secs(arguments.timeout);
     if !arguments.report {
-        ask(&arguments.admin, "POST", &path)?;
+        plain_http::ask_admin(&arguments.admin, "POST", &path, "")?;
     }
-    let mut report = ask(&arguments.admin, "GET", &path)?;
+    let mut report = plain_http::ask_admin(&arguments.admin, "GET", &path, "")?;
     while !arguments.report && pairs(&report).any(|(_, _, pair)| pair["running"] == json!(true)) {
         if Instant::now() >= until {
             break;
         }
         sleep(POLL);
-        report = ask(&arguments.admin, "GET", &path)?;
+        report = plain_http::ask_admin(&arguments.admin, "GET", &path, "")?;
     }
     let mut out = io::stdout();
     if arguments.output == OutputForm::Json {
@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Done {
 pub(crate) fn forget(arguments: &RegionArguments) -> Done {
     let RegionCommand::Forget(forget) = &arguments.command;
     let path = format!("/regions/{}/forget", forget.region);
-    let answer = ask(&forget.admin, "POST", &path)?;
+    let answer = plain_http::ask_admin(&forget.admin, "POST", &path, "")?;
     let tables: Vec<&str> = answer["tables"]
         .as_array()
         .into_iter()
@@ -226,15 +226,6 @@ fn print(out: &mut impl io::Write, report: &Value) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn ask(admin: &str, method: &str, path: &str) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-    let answer = plain_http::admin(admin, method, path, "").map_err(|error| format!("{admin}: {error}"))?;
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!({ "error": answer.body.trim() }));
-    if answer.status == 200 {
-        return Ok(body);
-    }
-    Err(body["error"].as_str().unwrap_or("no answer").to_owned().into())
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 // Access: users, groups, roles and policies, and who may do what.
 
+import { callConfirm } from '../forms.js'
 import { all, documentOf, iam } from '../iam.js'
-import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, card, confirm, copy, dialog, facts, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
+import { accounts } from './accounts.js'
+import { checker } from './checker.js'
 
 const KINDS = {
   users: { one: 'User', list: 'ListUsers', member: 'Users', name: 'UserName' },
@@ -15,8 +17,6 @@ const EXAMPLE = {
   Statement: [{ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:Query'], Resource: 'arn:aws:dynamodb:*:*:table/Orders' }],
 }
 const TRUST = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: 'arn:aws:iam::000000000000:root' }, Action: 'sts:AssumeRole' }] }
-/** What the checker offers. */
-const ACTIONS = ['GetItem', 'Query', 'Scan', 'PutItem', 'UpdateItem', 'DeleteItem', 'BatchGetItem', 'BatchWriteItem', 'DescribeTable', 'CreateTable', 'UpdateTable', 'DeleteTable', 'GetRecords', 'CreateBackup']
 
 export async function render(main, context) {
   const [kind, name] = context.parts
@@ -35,9 +35,10 @@ export async function render(main, context) {
     ['Groups', () => listOf('groups')],
     ['Roles', () => listOf('roles')],
     ['Policies', policies],
-    ['Checker', checker],
+    ['Checker', () => later(checker)],
+    ['Accounts', () => later(accounts)],
   ]
-  const names = ['users', 'groups', 'roles', 'policies', 'checker']
+  const names = ['users', 'groups', 'roles', 'policies', 'checker', 'accounts']
   fill(main, h('section.card', tabs(views, { label: 'What there is', chosen: Math.max(names.indexOf(kind), 0) })))
 }
 
@@ -151,11 +152,13 @@ async function policiesOf(kind, name, again) {
   const { one, name: parameter } = KINDS[kind]
   const who = { [parameter]: name }
   const [attached, inline] = await Promise.all([all(`ListAttached${one}Policies`, 'AttachedPolicies', who), all(`List${one}Policies`, 'PolicyNames', who)])
-  const detach = async (arn) => {
-    await iam(`Detach${one}Policy`, { ...who, PolicyArn: arn })
-    note('Detached')
-    await again()
-  }
+  const detach = ({ name: title, arn }) =>
+    callConfirm(`Detach ${title} from ${name}?`, 'What it alone allows is refused from then on; what it alone denies is not.', {
+      request: [`Detach${one}Policy`, { ...who, PolicyArn: arn }, 'iam'],
+      verb: 'Detach',
+      said: 'Detached',
+      done: again,
+    })
   const attach = async () => {
     const known = await all('ListPolicies', 'Policies')
     const arn = select(known.map(({ Arn, PolicyName }) => [Arn, PolicyName]))
@@ -168,18 +171,20 @@ async function policiesOf(kind, name, again) {
     const request = () => [`Put${one}Policy`, { ...who, PolicyName: title.value, PolicyDocument: area.value }]
     formDialog(policyName ?? 'New inline policy', [field('Name', title), field('Policy (JSON)', area)], request, { done: again, wide: true })
   }
-  const remove = async (policyName) => {
-    await iam(`Delete${one}Policy`, { ...who, PolicyName: policyName })
-    note('Deleted')
-    await again()
-  }
+  const remove = (policyName) =>
+    callConfirm(`Delete ${policyName} of ${name}?`, 'Its text is gone with it.', {
+      request: [`Delete${one}Policy`, { ...who, PolicyName: policyName }, 'iam'],
+      verb: 'Delete',
+      said: 'Deleted',
+      done: again,
+    })
   const rows = [...attached.map(({ PolicyName, PolicyArn }) => ({ name: PolicyName, arn: PolicyArn })), ...inline.map((each) => ({ name: each }))]
   return [
     grid(
       [
         { title: 'Policy', cell: (each) => (each.arn ? link('policies', each.arn) : button(each.name, () => edit(each.name), { tone: 'plain' })) },
         { title: 'Kind', cell: ({ arn }) => (arn ? 'managed' : 'inline') },
-        { title: '', cell: (each) => (each.arn ? button('Detach', () => detach(each.arn), { tone: 'plain', label: `Detach ${each.name}` }) : button('Delete', () => remove(each.name), { tone: 'plain', label: `Delete ${each.name}` })) },
+        { title: '', cell: (each) => (each.arn ? button('Detach', () => detach(each), { tone: 'plain', label: `Detach ${each.name}` }) : button('Delete', () => remove(each.name), { tone: 'plain', label: `Delete ${each.name}` })) },
       ],
       rows,
       { empty: 'No policies: nothing is allowed by them.', label: 'Policies' },
@@ -190,8 +195,8 @@ async function policiesOf(kind, name, again) {
 
 async function keysOf(name, again) {
   const keys = await all('ListAccessKeys', 'AccessKeyMetadata', { UserName: name })
-  const create = async () => {
-    const { AccessKey: key } = await iam('CreateAccessKey', { UserName: name })
+  const create = () => formDialog(`New access key of ${name}`, h('p', 'Whoever has it may do what the user may.'), () => ['CreateAccessKey', { UserName: name }], { verb: 'Create', done: show })
+  const show = async ({ AccessKey: key }) => {
     dialog('The new access key', (close) => [
       h('p', 'The secret is shown here and never again.'),
       facts([
@@ -202,16 +207,19 @@ async function keysOf(name, again) {
     ])
     await again()
   }
-  const change = async (key) => {
-    await iam('UpdateAccessKey', { UserName: name, AccessKeyId: key.AccessKeyId, Status: key.Status === 'Active' ? 'Inactive' : 'Active' })
-    await again()
+  const change = ({ AccessKeyId: id, Status: status }) => {
+    const verb = status === 'Active' ? 'Deactivate' : 'Activate'
+    callConfirm(`${verb} ${id}?`, status === 'Active' ? 'Who signs with it is refused until it is active again.' : 'Who has it may sign with it again.', {
+      request: ['UpdateAccessKey', { UserName: name, AccessKeyId: id, Status: status === 'Active' ? 'Inactive' : 'Active' }, 'iam'],
+      verb,
+      done: again,
+    })
   }
-  const remove = (key) =>
-    confirm(`Delete ${key.AccessKeyId}?`, 'Who signs with it is refused from then on.', {
-      act: async () => {
-        await iam('DeleteAccessKey', { UserName: name, AccessKeyId: key.AccessKeyId })
-        await again()
-      },
+  const remove = ({ AccessKeyId: id }) =>
+    callConfirm(`Delete ${id}?`, 'Who signs with it is refused from then on.', {
+      request: ['DeleteAccessKey', { UserName: name, AccessKeyId: id }, 'iam'],
+      verb: 'Delete',
+      done: again,
     })
   return [
     grid(
@@ -252,9 +260,12 @@ async function membersOf(name, again) {
   return [membershipGrid(members, 'users', 'UserName', (user) => leave(name, user.UserName, again)), h('div.row', button('Add a user', invite))]
 }
 
-async function leave(group, user, again) {
-  await iam('RemoveUserFromGroup', { GroupName: group, UserName: user })
-  await again()
+function leave(group, user, again) {
+  callConfirm(`Remove ${user} from ${group}?`, 'The group’s policies are not the user’s any more.', {
+    request: ['RemoveUserFromGroup', { GroupName: group, UserName: user }, 'iam'],
+    verb: 'Remove',
+    done: again,
+  })
 }
 
 function membershipGrid(rows, kind, name, remove) {
@@ -346,90 +357,4 @@ async function policy(main, arn) {
       isAws ? null : sameElsewhere(() => [...request(), 'iam']),
     ),
   )
-}
-
-/** Who may do this, and which statement decides. */
-function checker() {
-  return later(async () => {
-    const [users, roles] = await Promise.all([all('ListUsers', 'Users'), all('ListRoles', 'Roles')])
-    const principals = [...users.map(({ Arn, UserName }) => [Arn, `user ${UserName}`]), ...roles.map(({ Arn, RoleName }) => [Arn, `role ${RoleName}`])]
-    if (principals.length === 0) return h('p.empty', 'There are no users or roles to ask about; root may do everything.')
-    const who = select(principals)
-    const actions = input({ value: 'dynamodb:GetItem, dynamodb:PutItem, dynamodb:DeleteItem' })
-    const offered = select([['', 'Add an action …'], ...ACTIONS.map((each) => `dynamodb:${each}`)], '', { 'aria-label': 'Add an action' })
-    offered.addEventListener('change', () => {
-      actions.value = [actions.value.trim().replace(/,$/, ''), offered.value].filter(Boolean).join(', ')
-      offered.value = ''
-    })
-    const account = principals[0][0].split(':')[4]
-    const resource = input({ value: `arn:aws:dynamodb:${session.region()}:${account}:table/Orders` })
-    const result = h('div')
-    const request = () => ({ PolicySourceArn: who.value, ActionNames: actions.value.split(',').map((each) => each.trim()).filter(Boolean), ResourceArns: [resource.value] })
-    const ask = async () => {
-      try {
-        const { EvaluationResults } = await iam('SimulatePrincipalPolicy', request())
-        fill(result, await verdicts(EvaluationResults, who.value))
-      } catch (error) {
-        fill(result, failure(error))
-      }
-    }
-    const code = sameElsewhere(() => ['SimulatePrincipalPolicy', request(), 'iam'])
-    return [
-      h(
-        'form.stack',
-        { onsubmit: (event) => (event.preventDefault(), ask()), oninput: () => code.refresh() },
-        h('div.fields', field('Who', who), field('To what (ARN)', resource)),
-        field('Does what', actions, 'Separated by commas'),
-        h('div.row', offered, h('button.button.primary', { type: 'submit' }, 'Check')),
-      ),
-      result,
-      code,
-    ]
-  })
-}
-
-async function verdicts(results, principal) {
-  const list = (value) => (Array.isArray(value) ? value : [])
-  const rows = await Promise.all(
-    results.map(async (each) => ({
-      action: each.EvalActionName,
-      decision: each.EvalDecision,
-      statements: await Promise.all(list(each.MatchedStatements).map((statement) => statementText(statement, principal))),
-    })),
-  )
-  const words = { allowed: badge('allowed', 'good'), explicitDeny: badge('denied', 'bad'), implicitDeny: badge('not allowed', 'warn') }
-  return grid(
-    [
-      { title: 'Action', cell: ({ action }) => action },
-      { title: 'Decision', cell: ({ decision }) => words[decision]?.cloneNode(true) ?? decision },
-      { title: 'The statement that decides', cell: ({ statements }) => (statements.length > 0 ? statements : h('span.muted', 'none allows it')) },
-    ],
-    rows,
-    { label: 'Decisions' },
-  )
-}
-
-/** A matched statement's own text, cut out of its policy. */
-async function statementText(statement, principal) {
-  const title = h('div.hint', `${statement.SourcePolicyId} (${statement.SourcePolicyType})`)
-  const text = await policyText(statement, principal).catch(() => '')
-  const lines = text.split('\n')
-  const { StartPosition: from, EndPosition: to } = statement
-  if (!text || !from || !to) return h('div', title)
-  const chosen = lines.slice(from.Line - 1, to.Line)
-  if (chosen.length > 0) {
-    chosen[chosen.length - 1] = chosen.at(-1).slice(0, Number(to.Column) - 1)
-    chosen[0] = chosen[0].slice(Math.max(Number(from.Column) - 1, 0))
-  }
-  return h('div', title, h('pre.command', chosen.join('\n').trim()))
-}
-
-async function policyText({ SourcePolicyId: id, SourcePolicyType: type }, principal) {
-  const name = principal.split('/').pop()
-  const inline = { user: ['GetUserPolicy', { UserName: name, PolicyName: id }], role: ['GetRolePolicy', { RoleName: name, PolicyName: id }] }[type]
-  if (inline) return decodeURIComponent((await iam(...inline)).PolicyDocument)
-  const found = (await all('ListPolicies', 'Policies')).find(({ Arn, PolicyName }) => Arn === id || PolicyName === id)
-  if (!found) return ''
-  const { PolicyVersion } = await iam('GetPolicyVersion', { PolicyArn: found.Arn, VersionId: found.DefaultVersionId })
-  return decodeURIComponent(PolicyVersion.Document)
 }

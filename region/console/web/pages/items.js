@@ -3,7 +3,7 @@
 import { condition, KEY_OPERATORS, OPERATORS, Placeholders } from '../expressions.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, select, tabs } from '../ui.js'
+import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
 import { of, preview, simple, typed, TYPES, typeOf } from '../values.js'
 import { editItem, newItem } from './editor.js'
 import { indexesOf, keyText, openByName, tableNames } from './tables.js'
@@ -12,8 +12,9 @@ import { indexesOf, keyText, openByName, tableNames } from './tables.js'
 const ROW_PX = 34
 /** Columns that the grid shows; an item's others are in its editor. */
 const COLUMNS_MAX = 40
-/** Results that are kept; after so many, paging begins anew. */
+/** Results that are kept, in number and in characters of their JSON; past either, the earliest pages go. */
 const KEPT_MAX = 50_000
+const KEPT_CHARS_MAX = 64_000_000
 
 export async function render(main, context) {
   const name = context.parts[0]
@@ -54,20 +55,42 @@ async function choose(main) {
   }
 }
 
+/** The latest pages of items. A browser that held all of a large table would end: what has to go is the earliest, whole pages of it. */
+export class Pages {
+  constructor(itemsMax = KEPT_MAX, charsMax = KEPT_CHARS_MAX) {
+    this.itemsMax = itemsMax
+    this.charsMax = charsMax
+    this.pages = []
+    this.items = []
+    /** How many items went. */
+    this.gone = 0
+  }
+
+  add(items) {
+    this.pages.push({ items, chars: JSON.stringify(items).length })
+    const sum = (of) => this.pages.reduce((all, page) => all + of(page), 0)
+    // The page that was asked for stays, whatever its size: an answer has 1 MB at most.
+    while (this.pages.length > 1 && (sum((page) => page.items.length) > this.itemsMax || sum((page) => page.chars) > this.charsMax)) {
+      this.gone += this.pages.shift().items.length
+    }
+    this.items = this.pages.flatMap((page) => page.items)
+  }
+}
+
 /** What a query, a scan or a statement found. */
 class Results {
   constructor(table, keys) {
     this.table = table
     this.keys = keys
     this.element = h('section.stack', { 'aria-label': 'Results' })
-    this.items = []
+    this.kept = new Pages()
     this.step = null
   }
 
   /** Begins anew. `step(next)` asks for a page: { items, next, scanned, units }. */
   async run(step) {
     this.step = step
-    this.items = []
+    this.kept = new Pages()
     this.next = undefined
     this.scanned = 0
     this.units = 0
@@ -82,8 +105,7 @@ class Results {
     fill(this.element, h('p.empty', { 'aria-busy': 'true' }, 'Looking …'))
     try {
       const page = await this.step(this.next)
-      if (this.items.length >= KEPT_MAX) this.items = []
-      this.items.push(...page.items)
+      this.kept.add(page.items)
       this.next = page.next
       this.scanned += page.scanned ?? 0
       this.units += page.units ?? 0
@@ -91,6 +113,10 @@ class Results {
     } catch (error) {
       fill(this.element, failure(error))
     }
+  }
+
+  get items() {
+    return this.kept.items
   }
 
   columns() {
@@ -105,6 +131,7 @@ class Results {
     const shown = columns.slice(0, COLUMNS_MAX)
     const summary = [
       `${count(this.items.length)} items`,
+      this.kept.gone > 0 ? `${count(this.kept.gone)} before them are not kept` : null,
       this.scanned > this.items.length ? `${count(this.scanned)} looked at` : null,
       this.units > 0 ? `${this.units} read units` : null,
       columns.length > shown.length ? `${columns.length - shown.length} more attributes are in the items` : null,
@@ -165,7 +192,7 @@ function row(columns, item, at, open) {
   const act = () => open(item)
   return h(
     'tr',
-    { 'aria-rowindex': at + 2, onclick: act },
+    { 'aria-rowindex': at + 2, onclick: () => act().catch((error) => note(error.message, 'bad')) },
     columns.map((name, i) => {
       const value = of(item, name)
       if (!value) return h('td')
@@ -201,6 +228,7 @@ function builder(table, results, isQuery) {
   const descending = check('Descending')
   const consistent = check('Consistent read')
   const limit = h('input', { type: 'number', min: 1, max: 10000, value: 100 })
+  const wantedNames = input({ placeholder: 'all', 'aria-label': 'Attributes' })
   let keyRows = []
   const drawKeys = () => {
     const schema = from.value === '' ? table.KeySchema : indexes.find(({ IndexName }) => IndexName === from.value).KeySchema
@@ -232,6 +260,8 @@ function builder(table, results, isQuery) {
     }
     const wanted = rows.map(({ read }) => read()).filter(Boolean)
     if (wanted.length > 0) made.FilterExpression = wanted.map((each) => condition(placeholders, each)).join(' AND ')
+    const attributes = wantedNames.value.split(',').map((each) => each.trim()).filter(Boolean)
+    if (attributes.length > 0) made.ProjectionExpression = attributes.map((each) => placeholders.path(each)).join(', ')
     placeholders.into(made)
     if (isQuery && descending.box.checked) made.ScanIndexForward = false
     if (consistent.box.checked) made.ConsistentRead = true
@@ -258,7 +288,7 @@ function builder(table, results, isQuery) {
   const form = h(
     'form.stack',
     { onsubmit: (event) => (event.preventDefault(), run()), oninput: () => code.refresh() },
-    h('div.fields', field(isQuery ? 'Query' : 'Scan', from), field('Items a page', limit)),
+    h('div.fields', field(isQuery ? 'Query' : 'Scan', from), field('Items a page', limit), field('Only these attributes', wantedNames, 'Separated by commas; empty for all')),
     keyBox,
     filters,
     h('div.row', addFilter, isQuery ? descending : null, consistent, h('button.button.primary', { type: 'submit' }, 'Run')),
@@ -288,7 +318,7 @@ function keyRow(table, { AttributeName: attribute, KeyType: kind }) {
 function filterRow(gone) {
   const attribute = input({ placeholder: 'attribute', 'aria-label': 'Attribute' })
   const operator = select(OPERATORS.map(([sign, text]) => [sign, text]), '=', { 'aria-label': 'Comparison' })
-  const type = select(['S', 'N', 'B', 'BOOL', 'NULL'], 'S', { 'aria-label': 'Type' })
+  const type = select(['S', 'N', 'B', 'BOOL', 'NULL', 'SS', 'NS', 'BS', 'L', 'M'], 'S', { 'aria-label': 'Type', title: 'Sets: values separated by commas. Lists and maps: DynamoDB JSON, such as [{"S": "a"}]' })
   const first = input({ placeholder: 'value', 'aria-label': 'Value' })
   const second = input({ placeholder: 'and', 'aria-label': 'Upper end' })
   const values = h('div.row', first, second)
@@ -304,7 +334,7 @@ function filterRow(gone) {
   const read = () => {
     if (attribute.value.trim() === '') return undefined
     const takes = OPERATORS.find(([sign]) => sign === operator.value)[2]
-    const given = [first, second].slice(0, takes).map((each) => typed(type.value, each.value))
+    const given = [first, second].slice(0, takes).map((each) => typed(type.value, /^[SNB]S$/.test(type.value) ? each.value.split(',').map((part) => part.trim()).join('\n') : each.value))
     return { attribute: attribute.value.trim(), operator: operator.value, values: given }
   }
   return { element, read }

@@ -3,7 +3,7 @@
 import { chart } from '../chart.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
-import { badge, bytes, card, count, every, failure, fill, grid, h, refill, seconds } from '../ui.js'
+import { badge, bytes, card, count, every, failure, fill, grid, h, moment, refill, seconds } from '../ui.js'
 
 const EVERY_MS = 2000
 /** How many readings the charts show: five minutes. */
@@ -12,6 +12,9 @@ const KEPT = 150
 const HOT_EVERY_MS = 10_000
 const HOT_TABLES_MAX = 10
 const HOT_KEYS_MAX = 10
+/** How often slow requests are asked for, and how many are shown. */
+const SLOW_EVERY_MS = 5000
+const SLOW_SHOWN_MAX = 20
 const DURATIONS = 'geodynamo_request_duration_seconds'
 
 export async function render(main, { signal }) {
@@ -23,6 +26,7 @@ export async function render(main, { signal }) {
   const operations = h('div')
   const refused = h('div')
   const hot = h('div')
+  const slow = h('div')
   const readings = []
   let last
   fill(
@@ -35,11 +39,13 @@ export async function render(main, { signal }) {
       card('Latency of successful requests', h('div', h('span.key.tone-4', 'p50'), h('span.key', 'p99'), h('span.key.tone-2', 'p99.9')), latencies),
     ),
     card('Operations', h('p.muted', 'Rates are those of the last two seconds, latencies those since this page was opened, the rest since the process began.'), operations),
+    card('Slow requests', h('p.muted', 'The last ones, the newest first. ', h('code', 'slow_request_ms'), ' in the configuration says from when on a request is slow; a second unless it is told.'), slow),
     card('Refused before an operation', refused),
     card('Hot keys', h('p.muted', 'Of the last five minutes, where contributor insights are on: ', h('code', 'aws dynamodb update-contributor-insights'), '.'), hot),
   )
   let first
   const keys = every(HOT_EVERY_MS, signal, async () => refill(hot, hotTables(await hotKeys(region, signal))), (error) => fill(hot, failure(error)))
+  const slowOnes = every(SLOW_EVERY_MS, signal, async () => refill(slow, slowTable(JSON.parse(await session.admin(region, 'slow-requests', signal)).requests)), (error) => fill(slow, failure(error)))
   await every(
     EVERY_MS,
     signal,
@@ -71,7 +77,7 @@ export async function render(main, { signal }) {
     },
     (error) => fill(failed, failure(error)),
   )
-  await keys
+  await Promise.all([keys, slowOnes])
 }
 
 /** What was counted of every table and index that has contributor insights, up to a limit. */
@@ -166,6 +172,25 @@ function operationTable(now, last, first) {
     ],
     rows,
     { empty: 'No requests yet.', label: 'Operations' },
+  )
+}
+
+function slowTable(requests) {
+  const time = (name) => (each) => seconds(each[name] / 1000)
+  return grid(
+    [
+      { title: 'When', cell: ({ ended }) => moment(ended) },
+      { title: 'Operation', cell: ({ operation }) => operation },
+      { title: 'Status', number: true, cell: ({ status }) => status },
+      { title: 'Took', number: true, cell: time('took_ms') },
+      { title: 'Mostly for', cell: ({ why }) => why },
+      { title: 'Queue', number: true, cell: time('queue_ms') },
+      { title: 'Sync', number: true, cell: time('fsync_ms') },
+      { title: 'Reads from disk', number: true, cell: ({ reads_ms: ms, cache_misses: misses }) => (misses > 0 ? `${seconds(ms / 1000)}, ${count(misses)} rows` : '0') },
+      { title: 'Request', cell: ({ request_id: id }) => h('code', id) },
+    ],
+    requests.slice(0, SLOW_SHOWN_MAX),
+    { empty: 'None since the process began.', label: 'Slow requests' },
   )
 }
 

@@ -1,6 +1,6 @@
 // Recovery: from which moments tables can be restored, backups, exports and imports.
 
-import { callDialog } from '../forms.js'
+import { callConfirm, callDialog } from '../forms.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
@@ -8,6 +8,8 @@ import { badge, button, bytes, card, confirm, count, every, failure, field, fill
 import { tableNames } from './tables.js'
 
 const LOOK_EVERY_MS = 2000
+/** Changes of so many seconds are exported at least. */
+const CHANGES_LEAST_S = 900
 
 export async function render(main, { signal }) {
   const windows = h('div')
@@ -118,10 +120,13 @@ function timeLine({ EarliestRestorableDateTime: from, LatestRestorableDateTime: 
   )
 }
 
-async function switchOn({ name }, refresh) {
-  await session.call('UpdateContinuousBackups', { TableName: name, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true } })
-  note(`${name} has point-in-time recovery`)
-  await refresh()
+function switchOn({ name }, refresh) {
+  callConfirm(`Switch on point-in-time recovery of ${name}?`, 'All changes are kept in the archive from now on, for 35 days.', {
+    request: ['UpdateContinuousBackups', { TableName: name, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true } }],
+    verb: 'Switch on',
+    said: `${name} has point-in-time recovery`,
+    done: refresh,
+  })
 }
 
 function backUp(name, refresh) {
@@ -135,6 +140,17 @@ function backUp(name, refresh) {
   })
 }
 
+/** A moment of a window, to the second; the latest unless it is moved, or as long before that as `before` says. */
+function momentField(label, from, until, before = 0) {
+  const [first, last] = [Math.ceil(from), Math.floor(until)]
+  const slider = h('input', { type: 'range', min: first, max: last, step: 1, value: Math.max(last - before, first) })
+  const chosen = h('output.mono')
+  const draw = () => fill(chosen, `${moment(Number(slider.value))} (${seconds(last - Number(slider.value))} before the latest)`)
+  slider.addEventListener('input', draw)
+  draw()
+  return { element: h('div', field(label, slider), chosen), read: () => Number(slider.value) }
+}
+
 function restoreToMoment({ name, EarliestRestorableDateTime: from, LatestRestorableDateTime: until }, refresh) {
   const target = input({ value: `${name}-restored` })
   const which = select(
@@ -144,18 +160,15 @@ function restoreToMoment({ name, EarliestRestorableDateTime: from, LatestRestora
     ],
     'latest',
   )
-  const slider = h('input', { type: 'range', min: Math.ceil(from), max: Math.floor(until), step: 1, value: Math.floor(until) })
-  const chosen = h('output.mono', moment(until))
-  slider.addEventListener('input', () => fill(chosen, `${moment(Number(slider.value))} (${seconds(until - Number(slider.value))} before the latest)`))
-  const range = h('div', field('Moment', slider), chosen)
-  range.hidden = true
-  which.addEventListener('change', () => (range.hidden = which.value !== 'moment'))
+  const chosen = momentField('Moment', from, until)
+  chosen.element.hidden = true
+  which.addEventListener('change', () => (chosen.element.hidden = which.value !== 'moment'))
   const request = () => {
-    const when = which.value === 'latest' ? { UseLatestRestorableTime: true } : { RestoreDateTime: Number(slider.value) }
+    const when = which.value === 'latest' ? { UseLatestRestorableTime: true } : { RestoreDateTime: chosen.read() }
     return ['RestoreTableToPointInTime', { SourceTableName: name, TargetTableName: target.value, ...when }]
   }
   callDialog(`Restore ${name}`, {
-    content: [field('Name of the new table', target), field('As it was at', which), range],
+    content: [field('Name of the new table', target), field('As it was at', which), chosen.element],
     request,
     verb: 'Restore',
     said: 'The restore has begun',
@@ -228,6 +241,9 @@ async function transfersOf() {
       ...imports.flatMap(({ ImportSummaryList }) => ImportSummaryList).map(({ ImportArn }) => session.call('DescribeImport', { ImportArn })),
     ])
     const jobs = described.map(({ ExportDescription: out, ImportTableDescription: into }) => (out ? exported(out) : imported(into)))
+    for (const job of jobs.filter(({ status, taken }) => status === 'IN_PROGRESS' && taken === undefined)) {
+      job.about = await session.call('DescribeTable', { TableName: job.table }).then(({ Table }) => Table.ItemCount, () => undefined)
+    }
     return { jobs: jobs.sort((a, b) => b.began - a.began) }
   } catch (error) {
     return { error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }
@@ -243,6 +259,7 @@ function exported(out) {
     status: out.ExportStatus,
     why: out.FailureMessage,
     items: out.ItemCount,
+    ended: out.EndTime,
   }
 }
 
@@ -256,6 +273,8 @@ function imported(into) {
     status: into.ImportStatus,
     why: into.FailureMessage,
     items: into.ImportedItemCount,
+    taken: into.ProcessedItemCount,
+    ended: into.EndTime,
     bytes: into.ProcessedSizeBytes,
     bad: into.ErrorCount,
   }
@@ -275,11 +294,19 @@ function transferList({ jobs, error }) {
       { title: 'Begun', cell: ({ began }) => moment(began) },
       { title: 'Items', number: true, cell: ({ items }) => (items === undefined ? '–' : count(items)) },
       { title: 'Read', number: true, cell: ({ bytes: read }) => bytes(read) },
-      { title: 'Status', cell: ({ what, table, status, why, bad }) => h('div', stateBadge(status), status === 'IN_PROGRESS' ? h('progress', { 'aria-label': `${what} of ${table}` }) : null, bad > 0 ? h('div.hint', `${count(bad)} items had errors`) : null, why ? h('div.hint', why) : null) },
+      { title: 'Took', number: true, cell: ({ began, ended }) => seconds(Math.max((ended ?? Date.now() / 1000) - began, 0)) },
+      { title: 'Status', cell: (job) => h('div', stateBadge(job.status), progressOf(job), job.bad > 0 ? h('div.hint', `${count(job.bad)} items had errors`) : null, job.why ? h('div.hint', job.why) : null) },
     ],
     jobs,
     { empty: 'Nothing was exported or imported yet.', label: 'Exports and imports' },
   )
+}
+
+/** How far a job is: of a table that is exported it is known how many items it has, of what is imported not. */
+function progressOf({ what, table, status, taken, about }) {
+  if (status !== 'IN_PROGRESS') return null
+  const figure = taken === undefined ? (about === undefined ? 'writing' : `about ${count(about)} items to write`) : `${count(taken)} records taken so far`
+  return [h('progress', { 'aria-label': `${what} of ${table}: ${figure}` }), h('div.hint', figure)]
 }
 
 const FORMATS = [
@@ -291,18 +318,39 @@ function exportTable({ name, EarliestRestorableDateTime: from, LatestRestorableD
   const bucket = input({ required: true, placeholder: 'bucket' })
   const prefix = input({ placeholder: 'optional' })
   const format = select(FORMATS, 'DYNAMODB_JSON')
-  const request = () => [
-    'ExportTableToPointInTime',
-    {
-      TableArn: session.tableArn(name),
-      S3Bucket: bucket.value,
-      ...(prefix.value ? { S3Prefix: prefix.value } : {}),
-      ExportFormat: format.value,
-    },
-  ]
-  const hint = `As it is now. Other moments, from ${moment(from)} until ${moment(until)}, and changes between two: by the command below.`
+  const what = select(
+    [
+      ['now', 'The table as it is now'],
+      ['moment', 'The table as it was'],
+      ['changes', 'What changed between two moments'],
+    ],
+    'now',
+  )
+  const at = momentField('Moment', from, until)
+  const start = momentField('From', from, until, CHANGES_LEAST_S)
+  const end = momentField('Until', from, until)
+  const view = select([
+    ['NEW_AND_OLD_IMAGES', 'New and old images'],
+    ['NEW_IMAGE', 'New images'],
+  ])
+  const changes = h('div.stack', start.element, end.element, field('Of each change', view, 'From a quarter of an hour to a day can be exported at once'))
+  const draw = () => {
+    at.element.hidden = what.value !== 'moment'
+    changes.hidden = what.value !== 'changes'
+  }
+  what.addEventListener('change', draw)
+  draw()
+  const request = () => {
+    const made = { TableArn: session.tableArn(name), S3Bucket: bucket.value, ...(prefix.value ? { S3Prefix: prefix.value } : {}), ExportFormat: format.value }
+    if (what.value === 'moment') made.ExportTime = at.read()
+    if (what.value === 'changes') {
+      made.ExportType = 'INCREMENTAL_EXPORT'
+      made.IncrementalExportSpecification = { ExportFromTime: start.read(), ExportToTime: end.read(), ExportViewType: view.value }
+    }
+    return ['ExportTableToPointInTime', made]
+  }
   callDialog(`Export ${name}`, {
-    content: [field('Bucket', bucket), field('Prefix', prefix), field('Format', format), h('p.muted', hint)],
+    content: [field('What', what), at.element, changes, h('div.fields', field('Bucket', bucket), field('Prefix', prefix), field('Format', format))],
     request,
     verb: 'Export',
     said: 'The export has begun',

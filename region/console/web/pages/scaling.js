@@ -2,6 +2,7 @@
 
 import { everything, maybe } from '../api.js'
 import { callConfirm, callDialog } from '../forms.js'
+import * as session from '../session.js'
 import { button, failure, field, fill, grid, h, moment, refill, select, stateBadge } from '../ui.js'
 
 /** Activities that are shown. */
@@ -58,7 +59,7 @@ function view(name, table, targets, policies, activities, refresh) {
       targets,
       { empty: 'Nothing is scaled: capacity stays as it was set.', label: 'Scaled capacities' },
     ),
-    h('div.row', button('Scale a capacity …', () => change(name, table, undefined, undefined, refresh))),
+    h('div.row', button('Scale a capacity …', () => change(name, table, undefined, undefined, refresh)), (table.Replicas ?? []).length > 0 ? button('Scale the replicas …', () => changeReplicas(name, table, refresh)) : null),
     mine.length > 0 ? h('h2', 'What was done') : null,
     mine.length > 0
       ? grid(
@@ -118,6 +119,39 @@ function change(name, table, target, policy, refresh) {
     request,
     verb: 'Scale',
     said: 'It is scaled',
+    done: refresh,
+  })
+}
+
+/** UpdateTableReplicaAutoScaling: writes in all regions alike, reads in one or in all. */
+function changeReplicas(name, table, refresh) {
+  const EVERYWHERE = ''
+  const regions = [...new Set([session.region(), ...table.Replicas.map(({ RegionName }) => RegionName)])]
+  const where = select([[EVERYWHERE, 'All regions'], ...regions])
+  const number = (value, max) => h('input', { type: 'number', min: 1, max, step: 1, value, required: true })
+  const range = (what) => {
+    const [least, most, goal] = [number(5), number(100), h('input', { type: 'number', min: 20, max: 90, step: 1, value: 70, required: true })]
+    const read = () => ({
+      MinimumUnits: Number(least.value),
+      MaximumUnits: Number(most.value),
+      ScalingPolicyUpdate: { TargetTrackingScalingPolicyConfiguration: { TargetValue: Number(goal.value) } },
+    })
+    return { element: h('fieldset', h('legend', what), h('div.fields', field('Least units', least), field('Most units', most), field('Percent used', goal))), read }
+  }
+  const [writes, reads] = [range('Writes, everywhere'), range('Reads')]
+  const request = () => [
+    'UpdateTableReplicaAutoScaling',
+    {
+      TableName: name,
+      ProvisionedWriteCapacityAutoScalingUpdate: writes.read(),
+      ReplicaUpdates: (where.value === EVERYWHERE ? regions : [where.value]).map((RegionName) => ({ RegionName, ReplicaProvisionedReadCapacityAutoScalingUpdate: reads.read() })),
+    },
+  ]
+  callDialog('Scale the replicas', {
+    content: [writes.element, reads.element, field('Reads are scaled in', where)],
+    request,
+    verb: 'Scale',
+    said: 'The replicas are scaled',
     done: refresh,
   })
 }

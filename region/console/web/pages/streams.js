@@ -4,6 +4,7 @@ import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, card, check, confirm, count, failure, fill, grid, h, moment, note, pause, select } from '../ui.js'
 import { preview } from '../values.js'
+import { kept } from './conflicts.js'
 import { compare } from './editor.js'
 import { openByName, tableNames } from './tables.js'
 
@@ -17,6 +18,11 @@ export async function render(main, context) {
   const name = context.parts[0]
   if (!name) {
     await choose(main)
+    return
+  }
+  if (context.parts[1] === 'kept') {
+    context.title(`Conflicts of ${name}`)
+    await kept(main, context, name)
     return
   }
   context.title(`Stream of ${name}`)
@@ -112,7 +118,7 @@ async function tail(main, { signal, parts }, table, conflicts) {
   const clear = button('Clear', () => fill(list))
   fill(
     main,
-    card(null, h('div.row.spread', h('div.row', stream, from, kind, paused, clear), h('div.row', badge(table.StreamSpecification.StreamViewType), state)), failed),
+    card(null, h('div.row.spread', h('div.row', stream, from, kind, paused, clear, conflicts ? h('a', { href: `#/streams/${encodeURIComponent(table.TableName)}/kept` }, 'Older conflicts') : null), h('div.row', badge(table.StreamSpecification.StreamViewType), state)), failed),
     list,
   )
   begin()

@@ -111,6 +111,20 @@ function words(text) {
   return text.split(',').map((word) => word.trim()).filter((word) => word !== '')
 }
 
+function shownMaximum(units) {
+  return units > 0 ? units : ''
+}
+
+/** Maxima on demand from two fields; what was one and is empty now is taken away, which is -1. */
+function limitsOf(maxRead, maxWrite, before = {}) {
+  const limits = {}
+  for (const [name, box] of [['MaxReadRequestUnits', maxRead], ['MaxWriteRequestUnits', maxWrite]]) {
+    if (box.value) limits[name] = Number(box.value)
+    else if (before[name] > 0) limits[name] = -1
+  }
+  return limits
+}
+
 /** On demand or provisioned. */
 function capacityFields(table) {
   const now = table?.BillingModeSummary?.BillingMode === 'PAY_PER_REQUEST' || !table ? 'PAY_PER_REQUEST' : 'PROVISIONED'
@@ -124,8 +138,8 @@ function capacityFields(table) {
   )
   const read = number(table?.ProvisionedThroughput?.ReadCapacityUnits || 5)
   const write = number(table?.ProvisionedThroughput?.WriteCapacityUnits || 5)
-  const maxRead = number(table?.OnDemandThroughput?.MaxReadRequestUnits ?? '')
-  const maxWrite = number(table?.OnDemandThroughput?.MaxWriteRequestUnits ?? '')
+  const maxRead = number(shownMaximum(table?.OnDemandThroughput?.MaxReadRequestUnits))
+  const maxWrite = number(shownMaximum(table?.OnDemandThroughput?.MaxWriteRequestUnits))
   const provisioned = h('div.fields', field('Read units', read), field('Write units', write))
   const onDemand = h('div.fields', field('Most read units', maxRead, 'Empty: no maximum'), field('Most write units', maxWrite, 'Empty: no maximum'))
   const draw = () => {
@@ -138,9 +152,7 @@ function capacityFields(table) {
   const request = () => {
     if (mode.value === 'PROVISIONED') return { BillingMode: 'PROVISIONED', ProvisionedThroughput: throughput() }
     const made = { BillingMode: 'PAY_PER_REQUEST' }
-    const limits = {}
-    if (maxRead.value) limits.MaxReadRequestUnits = Number(maxRead.value)
-    if (maxWrite.value) limits.MaxWriteRequestUnits = Number(maxWrite.value)
+    const limits = limitsOf(maxRead, maxWrite, table?.OnDemandThroughput)
     if (Object.keys(limits).length > 0) made.OnDemandThroughput = limits
     return made
   }
@@ -154,7 +166,7 @@ export function createDialog(done) {
   const capacity = capacityFields()
   const tableClass = select(['STANDARD', 'STANDARD_INFREQUENT_ACCESS'])
   const protection = check('Deletion protection')
-  const stream = check('Stream with new and old images')
+  const stream = select([['', 'None'], ...VIEWS], '')
   const tags = input({ placeholder: 'team=web, stage=test' })
   const indexes = []
   const indexList = h('div.stack')
@@ -179,7 +191,7 @@ export function createDialog(done) {
         if (!definitions.some(({ AttributeName }) => AttributeName === definition.AttributeName)) definitions.push(definition)
       }
     }
-    if (stream.box.checked) input.StreamSpecification = { StreamEnabled: true, StreamViewType: 'NEW_AND_OLD_IMAGES' }
+    if (stream.value) input.StreamSpecification = { StreamEnabled: true, StreamViewType: stream.value }
     if (tableClass.value !== 'STANDARD') input.TableClass = tableClass.value
     if (protection.box.checked) input.DeletionProtectionEnabled = true
     const pairs = words(tags.value).map((pair) => pair.split('='))
@@ -194,7 +206,7 @@ export function createDialog(done) {
       field('Table name', name, '3 to 255 letters, digits, and . _ -'),
       keys.element,
       capacity.element,
-      h('div.row', stream, protection),
+      h('div.fields', field('Stream', stream, 'Replicas need one with new and old images'), h('div.row.end', protection)),
       h('details', h('summary', 'Indexes, class, tags'), h('div.stack', indexList, addIndex, h('div.fields', field('Table class', tableClass), field('Tags', tags, 'key=value, separated by commas')))),
     ],
     done: async () => {
@@ -207,29 +219,90 @@ export function createDialog(done) {
 /** UpdateTable that adds a global index. */
 export function addIndexDialog({ name, table, refresh }) {
   const fields = indexFields()
-  const provisioned = table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
+  const capacity = indexCapacityFields(table, { ProvisionedThroughput: table.ProvisionedThroughput })
   formDialog('Add a global index', {
     verb: 'Add',
-    content: [h('p.muted', 'The whole table is read to fill it; the table serves meanwhile.'), fields.element],
+    content: [h('p.muted', 'The whole table is read to fill it; the table serves meanwhile.'), fields.element, capacity.element],
     request: () => {
       const { index, definitions } = fields.read()
       const known = table.AttributeDefinitions
       const all = [...known, ...definitions.filter((each) => !known.some(({ AttributeName }) => AttributeName === each.AttributeName))]
-      const { ReadCapacityUnits, WriteCapacityUnits } = table.ProvisionedThroughput ?? {}
-      const throughput = provisioned ? { ProvisionedThroughput: { ReadCapacityUnits, WriteCapacityUnits } } : {}
-      return ['UpdateTable', { TableName: name, AttributeDefinitions: all, GlobalSecondaryIndexUpdates: [{ Create: { ...index, ...throughput } }] }]
+      return ['UpdateTable', { TableName: name, AttributeDefinitions: all, GlobalSecondaryIndexUpdates: [{ Create: { ...index, ...capacity.request() } }] }]
     },
     done: refresh,
   })
 }
 
+/** What a global index may take: its units, or its maxima on demand. */
+function indexCapacityFields(table, index) {
+  const number = (value) => h('input', { type: 'number', min: 1, step: 1, value })
+  if (table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST') {
+    const read = number(index.ProvisionedThroughput?.ReadCapacityUnits || 5)
+    const write = number(index.ProvisionedThroughput?.WriteCapacityUnits || 5)
+    const request = () => ({ ProvisionedThroughput: { ReadCapacityUnits: Number(read.value), WriteCapacityUnits: Number(write.value) } })
+    return { element: h('div.fields', field('Read units', read), field('Write units', write)), request }
+  }
+  const maxRead = number(shownMaximum(index.OnDemandThroughput?.MaxReadRequestUnits))
+  const maxWrite = number(shownMaximum(index.OnDemandThroughput?.MaxWriteRequestUnits))
+  const request = () => {
+    const limits = limitsOf(maxRead, maxWrite, index.OnDemandThroughput)
+    return Object.keys(limits).length > 0 ? { OnDemandThroughput: limits } : {}
+  }
+  return { element: h('div.fields', field('Most read units', maxRead, 'Empty: no maximum'), field('Most write units', maxWrite, 'Empty: no maximum')), request }
+}
+
+/** UpdateTable that changes what a global index may take. */
+export function indexCapacityDialog({ name, table, refresh }, index) {
+  const capacity = indexCapacityFields(table, index)
+  formDialog(`Capacity of ${index.IndexName}`, {
+    content: [capacity.element],
+    request: () => ['UpdateTable', { TableName: name, GlobalSecondaryIndexUpdates: [{ Update: { IndexName: index.IndexName, ...capacity.request() } }] }],
+    done: refresh,
+  })
+}
+
+/** What a replica has of its own: its class, what it may be read, and a key where there are keys of tables. */
+function overrideFields(table, replica = {}) {
+  const isProvisioned = table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
+  const units = isProvisioned ? replica.ProvisionedThroughputOverride?.ReadCapacityUnits : shownMaximum(replica.OnDemandThroughputOverride?.MaxReadRequestUnits)
+  const read = h('input', { type: 'number', min: 1, step: 1, value: units ?? '' })
+  const own = select([['', 'As the table'], 'STANDARD', 'STANDARD_INFREQUENT_ACCESS'], replica.ReplicaTableClassSummary?.TableClass ?? '')
+  const key = input({ value: replica.KMSMasterKeyId ?? '', placeholder: 'alias/orders' })
+  const element = h(
+    'div.fields',
+    field(isProvisioned ? 'Read units there' : 'Most read units there', read, 'Empty: as the table'),
+    field('Class there', own),
+    session.facts.table_keys ? field('Key there', key, 'Where the table has a key of its own') : null,
+  )
+  const request = () => {
+    const made = {}
+    if (read.value && isProvisioned) made.ProvisionedThroughputOverride = { ReadCapacityUnits: Number(read.value) }
+    if (read.value && !isProvisioned) made.OnDemandThroughputOverride = { MaxReadRequestUnits: Number(read.value) }
+    if (own.value) made.TableClassOverride = own.value
+    if (key.value.trim()) made.KMSMasterKeyId = key.value.trim()
+    return made
+  }
+  return { element, request }
+}
+
+/** UpdateTable that changes what a replica has of its own. */
+export function overrideDialog({ name, table, refresh }, replica) {
+  const own = overrideFields(table, replica)
+  formDialog(`The replica in ${replica.RegionName}`, {
+    content: [own.element],
+    request: () => ['UpdateTable', { TableName: name, ReplicaUpdates: [{ Update: { RegionName: replica.RegionName, ...own.request() } }] }],
+    done: refresh,
+  })
+}
+
 /** UpdateTable that adds a replica. A table with replicas has a stream of new and old images; provisioned ones may not be. */
-export function addReplicaDialog({ name, refresh }, missing) {
+export function addReplicaDialog({ name, table, refresh }, missing) {
   const region = select(missing)
+  const own = overrideFields(table)
   formDialog('Add a replica', {
     verb: 'Add',
-    content: [field('Region', region), h('p.muted', 'The table is copied there; both regions take reads and writes afterwards.')],
-    request: () => ['UpdateTable', { TableName: name, ReplicaUpdates: [{ Create: { RegionName: region.value } }] }],
+    content: [field('Region', region), h('p.muted', 'The table is copied there; both regions take reads and writes afterwards.'), h('details', h('summary', 'Settings of its own'), own.element)],
+    request: () => ['UpdateTable', { TableName: name, ReplicaUpdates: [{ Create: { RegionName: region.value, ...own.request() } }] }],
     done: async () => {
       note(`A replica is being made in ${region.value}`)
       await refresh()

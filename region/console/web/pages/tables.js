@@ -1,15 +1,19 @@
 // Tables: the list, and one table with all that belongs to it.
 
-import { callDialog } from '../forms.js'
+import { callConfirm } from '../forms.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, bytes, card, confirm, count, every, facts, failure, field, fill, grid, h, input, moment, note, pause, refill, select, stateBadge, tabs } from '../ui.js'
-import { addIndexDialog, addReplicaDialog, capacityDialog, createDialog, streamDialog, tagDialog } from './table-forms.js'
+import { badge, button, bytes, card, confirm, count, every, facts, failure, field, fill, grid, h, input, moment, note, pause, refill, stateBadge, tabs } from '../ui.js'
+import { addIndexDialog, createDialog, indexCapacityDialog, tagDialog } from './table-forms.js'
+import { replicas } from './table-replicas.js'
+import { indexCapacityText, recoveryOf, settings } from './table-settings.js'
 import { scalingView } from './scaling.js'
 
 const LOOK_EVERY_MS = 2000
 /** Tables whose details the list shows; of more, only the names. */
 const DETAILED_MAX = 100
+/** For how long what changes seldom is not asked for again. */
+const KEPT_MS = 15_000
 /** What changes all the time and is no reason to draw a table's parts anew. */
 const PASSING = ['ItemCount', 'TableSizeBytes', 'IndexSizeBytes', 'LatestRestorableDateTime']
 
@@ -40,6 +44,7 @@ export function openByName(page, text = 'Open a table by its name') {
 async function list(main, { signal }) {
   const body = h('div')
   const search = input({ type: 'search', placeholder: 'Find a table', 'aria-label': 'Find a table' })
+  const kept = new Kept(seldom)
   let rows = []
   const draw = () => refill(body, listing(rows.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase())), rows.length))
   search.addEventListener('input', draw)
@@ -48,19 +53,50 @@ async function list(main, { signal }) {
   fill(body, h('p.empty', 'Looking …'))
   const refresh = async () => {
     const names = await tableNames()
-    const described = await Promise.all(names.slice(0, DETAILED_MAX).map(describe))
+    const described = await Promise.all(names.slice(0, DETAILED_MAX).map((name) => describe(name, kept)))
     rows = [...described, ...names.slice(DETAILED_MAX).map((name) => ({ name }))]
     draw()
   }
   await every(LOOK_EVERY_MS * 2, signal, refresh, (error) => fill(body, card('Tables', failure(error), openByName('tables'))))
 }
 
-async function describe(name) {
+async function describe(name, kept) {
   try {
-    return { name, table: (await session.call('DescribeTable', { TableName: name })).Table }
+    const [{ Table: table }, more] = await Promise.all([session.call('DescribeTable', { TableName: name }), kept.of(name)])
+    return { name, table, ...more }
   } catch (error) {
     return { name, error }
   }
+}
+
+/** What of a table changes seldom and takes calls of its own. It is asked for now and then only; what was refused, not again until the
+ *  page is opened anew. */
+class Kept {
+  constructor(parts) {
+    this.parts = parts
+    this.tables = new Map()
+  }
+
+  /** An answer by part, or the error in its place. `now` asks for all of it again. */
+  async of(name, now) {
+    const before = this.tables.get(name)
+    if (before && !now && performance.now() - before.at < KEPT_MS) return before.found
+    const found = {}
+    await Promise.all(
+      Object.entries(this.parts(name)).map(async ([part, ask]) => {
+        found[part] = !now && before?.found[part]?.error?.isDenied ? before.found[part] : await maybe(ask())
+      }),
+    )
+    this.tables.set(name, { at: performance.now(), found })
+    return found
+  }
+}
+
+/** A table's time to live and, where there is an archive, its point-in-time recovery. */
+function seldom(name) {
+  const parts = { ttl: () => session.call('DescribeTimeToLive', { TableName: name }) }
+  if (session.facts.backups) parts.backups = () => session.call('DescribeContinuousBackups', { TableName: name })
+  return parts
 }
 
 function listing(rows, all) {
@@ -75,18 +111,38 @@ function listing(rows, all) {
       { title: 'Size', number: true, cell: of((table) => bytes(table.TableSizeBytes)) },
       { title: 'Indexes', number: true, cell: of((table) => String(indexesOf(table).length)) },
       { title: 'Replicas', cell: of(replicaBadges) },
+      { title: 'Expires', cell: ({ ttl }) => expiry(ttl) },
+      session.facts.backups ? { title: 'Backups', cell: ({ backups }) => backup(backups) } : null,
       { title: 'Stream', cell: of((table) => (table.StreamSpecification?.StreamEnabled ? badge('on', 'good') : h('span.muted', 'off'))) },
       { title: '', cell: ({ name }) => h('a', { href: `#/items/${encodeURIComponent(name)}`, 'aria-label': `Items of ${name}` }, 'Items') },
-    ],
+    ].filter(Boolean),
     rows,
     { empty, label: 'Tables' },
   )
 }
 
+/** The attribute that has the time, if items expire. */
+function expiry(ttl) {
+  if (!ttl || ttl.error) return h('span.muted', ttl?.error?.isDenied ? 'not allowed' : '–')
+  const { TimeToLiveStatus: status, AttributeName: attribute } = ttl.TimeToLiveDescription
+  return status === 'ENABLED' ? ['by ', h('span.mono', attribute)] : h('span.muted', status === 'DISABLED' ? 'never' : status.toLowerCase())
+}
+
+/** Whether a table can be restored to a moment. */
+function backup(backups) {
+  if (!backups || backups.error) return h('span.muted', backups?.error?.isDenied ? 'not allowed' : '–')
+  return recoveryOf(backups)?.PointInTimeRecoveryStatus === 'ENABLED' ? badge('continuous', 'good') : h('span.muted', 'on demand only')
+}
+
+/** The regions, each with its state in words where that is not the usual one. */
 function replicaBadges(table) {
   const replicas = table.Replicas ?? []
   if (replicas.length === 0) return h('span.muted', 'this region only')
-  return replicas.map((replica) => [badge(replica.RegionName, replica.ReplicaStatus === 'ACTIVE' ? 'good' : replica.ReplicaStatus === 'CREATION_FAILED' ? 'bad' : 'warn'), ' '])
+  return replicas.map(({ RegionName: region, ReplicaStatus: state }) => {
+    const isActive = state === 'ACTIVE'
+    const tone = isActive ? 'good' : state === 'CREATION_FAILED' ? 'bad' : 'warn'
+    return [badge(isActive ? [region, h('span.unseen', ' active')] : `${region}: ${state.toLowerCase().replaceAll('_', ' ')}`, tone), ' ']
+  })
 }
 
 /** All global and local indexes of a table. */
@@ -117,21 +173,22 @@ async function one(main, { signal, title }, name) {
   fill(main, h('p', h('a', { href: '#/tables' }, '← All tables')), failed, head, body)
   let shown = ''
   let chosen = 0
-  const refresh = async () => {
+  const kept = new Kept((of) => ({
+    ...seldom(of),
+    tags: () => session.call('ListTagsOfResource', { ResourceArn: session.tableArn(of) }),
+    policy: () => session.call('GetResourcePolicy', { ResourceArn: session.tableArn(of) }),
+    insights: () => session.call('ListContributorInsights', { TableName: of }),
+  }))
+  const refresh = async (isChanged = false) => {
     const { Table: table } = await session.call('DescribeTable', { TableName: name })
-    const [ttl, backups, tags, policy] = await Promise.all([
-      maybe(session.call('DescribeTimeToLive', { TableName: name })),
-      session.facts.backups ? maybe(session.call('DescribeContinuousBackups', { TableName: name })) : undefined,
-      maybe(session.call('ListTagsOfResource', { ResourceArn: table.TableArn })),
-      maybe(session.call('GetResourcePolicy', { ResourceArn: table.TableArn })),
-    ])
-    const state = { name, table, ttl, backups, tags, policy, refresh: again }
+    const more = await kept.of(name, isChanged)
+    const state = { name, table, ...more, refresh: again }
     fill(failed)
     head.hidden = body.hidden = false
     refill(head, headOf(state))
     // Whoever is typing is not disturbed; what is the same stays as it is.
     const isTyping = body.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)
-    const now = JSON.stringify([table, ttl, backups, tags, policy], (key, value) => (PASSING.includes(key) ? undefined : value))
+    const now = JSON.stringify([table, more], (key, value) => (PASSING.includes(key) ? undefined : value))
     if (now === shown || isTyping) return
     shown = now
     refill(body, partsOf(state, chosen, (at) => (chosen = at)))
@@ -141,9 +198,9 @@ async function one(main, { signal, title }, name) {
     await pause(150, signal)
     shown = ''
     document.activeElement?.blur()
-    await refresh()
+    await refresh(true)
   }
-  await every(LOOK_EVERY_MS, signal, refresh, (error) => {
+  await every(LOOK_EVERY_MS, signal, () => refresh(), (error) => {
     shown = ''
     head.hidden = body.hidden = true
     fill(failed, card(name, failure(error)))
@@ -223,6 +280,8 @@ function indexes(state) {
         { title: 'Items', number: true, cell: ({ index }) => count(index.ItemCount) },
         { title: 'Size', number: true, cell: ({ index }) => bytes(index.IndexSizeBytes) },
         { title: 'Status', cell: ({ index, global }) => (global ? stateBadge(index.IndexStatus) : '–') },
+        { title: 'Capacity', cell: ({ index, global }) => (global ? indexCapacityText(table, index) : '–') },
+        { title: '', cell: ({ index, global }) => (global ? button('Capacity', () => indexCapacityDialog(state, index), { tone: 'plain', label: `Capacity of index ${index.IndexName}` }) : null) },
         { title: '', cell: ({ index, global }) => (global ? button('Delete', () => remove(index), { tone: 'plain', label: `Delete index ${index.IndexName}` }) : null) },
       ],
       kinds,
@@ -232,142 +291,15 @@ function indexes(state) {
   ]
 }
 
-function replicas(state) {
-  const { name, table, refresh } = state
-  const others = session.facts.regions.map(({ name: each }) => each).filter((each) => each !== session.region())
-  const here = { RegionName: session.region(), ReplicaStatus: table.TableStatus, own: true }
-  const rows = [here, ...(table.Replicas ?? []).filter(({ RegionName }) => RegionName !== session.region())]
-  const remove = (region) => {
-    const change = { TableName: name, ReplicaUpdates: [{ Delete: { RegionName: region } }] }
-    confirm(`Remove the replica in ${region}?`, `Its data is deleted there; the other replicas keep theirs.`, {
-      verb: 'Remove',
-      word: region,
-      code: sameElsewhere(() => ['UpdateTable', change]),
-      act: async () => {
-        await session.call('UpdateTable', change)
-        note(`The replica in ${region} is being removed`)
-        await refresh()
-      },
-    })
-  }
-  const missing = others.filter((region) => !rows.some(({ RegionName }) => RegionName === region))
-  return [
-    grid(
-      [
-        { title: 'Region', cell: ({ RegionName, own }) => [RegionName, own ? h('span.muted', ' (this one)') : null] },
-        { title: 'Status', cell: ({ ReplicaStatus, ReplicaStatusDescription }) => [stateBadge(ReplicaStatus), ReplicaStatusDescription ? h('div.hint', ReplicaStatusDescription) : null] },
-        { title: '', cell: ({ RegionName, own }) => (own ? null : button('Remove', () => remove(RegionName), { tone: 'plain', label: `Remove the replica in ${RegionName}` })) },
-      ],
-      rows,
-      { label: 'Replicas' },
-    ),
-    others.length === 0 ? h('p.muted', 'This region is alone: there is nowhere to replicate to.') : h('div.row', button('Add a replica', () => addReplicaDialog(state, missing), { disabled: missing.length === 0 })),
-  ]
-}
-
-function settings(state) {
-  const { name, table, ttl, refresh } = state
-  const update = (change, said) => async () => {
-    await session.call('UpdateTable', { TableName: name, ...change })
-    note(said)
-    await refresh()
-  }
-  const line = (title, value, ...actions) => h('div.row.spread', h('div', h('strong', title), h('div.muted', value)), h('div.row', actions))
-  const isProtected = Boolean(table.DeletionProtectionEnabled)
-  const tableClass = select(['STANDARD', 'STANDARD_INFREQUENT_ACCESS'], table.TableClassSummary?.TableClass ?? 'STANDARD', { 'aria-label': 'Table class' })
-  const protection = { TableName: name, DeletionProtectionEnabled: !isProtected }
-  return [
-    line('Capacity', capacityText(table), button('Change', () => capacityDialog(state))),
-    line('Stream', table.StreamSpecification?.StreamEnabled ? `on, ${table.StreamSpecification.StreamViewType}` : 'off', button('Change', () => streamDialog(state))),
-    line('Time to live', ttlText(ttl), timeToLive(state)),
-    session.facts.backups ? line('Point-in-time recovery', recoveryText(state.backups), recoverySwitch(state)) : null,
-    line('Deletion protection', isProtected ? 'on: DeleteTable is refused' : 'off', button(isProtected ? 'Switch off' : 'Switch on', update({ DeletionProtectionEnabled: !isProtected }, 'Changed'))),
-    encryption(state, line),
-    line('Table class', 'STANDARD_INFREQUENT_ACCESS keeps rows apart, packed for few reads', tableClass, button('Set', () => update({ TableClass: tableClass.value }, 'Changed')())),
-    sameElsewhere(() => [
-      ['UpdateTable', protection],
-      ['UpdateTable', { TableName: name, TableClass: tableClass.value }],
-      ...(session.facts.backups ? [['UpdateContinuousBackups', { TableName: name, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true } }]] : []),
-      ['UpdateTimeToLive', { TableName: name, TimeToLiveSpecification: { Enabled: true, AttributeName: ttl.TimeToLiveDescription?.AttributeName ?? 'expires' } }],
-    ]),
-  ]
-}
-
-/** A table's own key: shown where a key service can give one. */
-function encryption({ name, table, refresh }, line) {
-  if (!session.facts.table_keys && !table.SSEDescription) return null
-  const sse = table.SSEDescription
-  const key = input({ value: sse?.KMSMasterKeyArn ?? '', placeholder: 'alias/orders' })
-  const own = select(
-    [
-      ['yes', 'A key of its own'],
-      ['no', 'The region’s key'],
-    ],
-    sse ? 'yes' : 'no',
-  )
-  const request = () => ['UpdateTable', { TableName: name, SSESpecification: own.value === 'yes' ? { Enabled: true, SSEType: 'KMS', ...(key.value.trim() ? { KMSMasterKeyId: key.value.trim() } : {}) } : { Enabled: false } }]
-  const change = () =>
-    callDialog(`Key of ${name}`, {
-      content: [field('Encrypted under', own), field('Key', key, 'An id, an ARN or an alias, as the key service has it.'), h('p.muted', 'Another key takes effect at once. A first one, or none any more, has all rows written anew in the background.')],
-      request,
-      verb: 'Change',
-      said: 'The key is being changed',
-      done: refresh,
-    })
-  return line('Encryption', [keyState(table), sse?.KMSMasterKeyArn ? h('div.mono', sse.KMSMasterKeyArn) : null], button('Change', change, { label: 'Change the key' }))
-}
-
-function capacityText(table) {
-  if (table.BillingModeSummary?.BillingMode === 'PAY_PER_REQUEST') {
-    const limit = table.OnDemandThroughput
-    return limit ? `on demand, at most ${limit.MaxReadRequestUnits ?? '∞'} read and ${limit.MaxWriteRequestUnits ?? '∞'} write units` : 'on demand'
-  }
-  const { ReadCapacityUnits: read, WriteCapacityUnits: write } = table.ProvisionedThroughput
-  return `provisioned: ${read} read and ${write} write units`
-}
-
-function ttlText(ttl) {
-  if (ttl.error) return ttl.error.isDenied ? 'not allowed to be seen' : ttl.error.message
-  const { TimeToLiveStatus: status, AttributeName: attribute } = ttl.TimeToLiveDescription
-  return attribute ? `${status.toLowerCase()}, by ${attribute}` : status.toLowerCase()
-}
-
-function timeToLive({ name, ttl, refresh }) {
-  const now = ttl.TimeToLiveDescription ?? {}
-  const isOn = now.TimeToLiveStatus === 'ENABLED'
-  const attribute = input({ placeholder: 'attribute', value: now.AttributeName ?? '', disabled: isOn, 'aria-label': 'Attribute that has the time', size: 12 })
-  return [
-    attribute,
-    button(isOn ? 'Switch off' : 'Switch on', async () => {
-      await session.call('UpdateTimeToLive', { TableName: name, TimeToLiveSpecification: { Enabled: !isOn, AttributeName: attribute.value } })
-      note('Changed')
-      await refresh()
-    }),
-  ]
-}
-
-function recoveryText(backups) {
-  if (backups.error) return backups.error.isDenied ? 'not allowed to be seen' : backups.error.message
-  const pitr = backups.ContinuousBackupsDescription.PointInTimeRecoveryDescription
-  return pitr?.PointInTimeRecoveryStatus === 'ENABLED' ? `on, from ${moment(pitr.EarliestRestorableDateTime)}` : 'off'
-}
-
-function recoverySwitch({ name, backups, refresh }) {
-  const isOn = backups.ContinuousBackupsDescription?.PointInTimeRecoveryDescription?.PointInTimeRecoveryStatus === 'ENABLED'
-  return button(isOn ? 'Switch off' : 'Switch on', async () => {
-    await session.call('UpdateContinuousBackups', { TableName: name, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: !isOn } })
-    note('Changed')
-    await refresh()
-  })
-}
-
 function tagsView(state) {
   const { table, tags, refresh } = state
   if (tags.error) return failure(tags.error)
-  const remove = async (key) => {
-    await session.call('UntagResource', { ResourceArn: table.TableArn, TagKeys: [key] })
-    await refresh()
-  }
+  const remove = (key) =>
+    callConfirm(`Remove the tag ${key}?`, 'Policies and bills that go by it do not find it any more.', {
+      request: ['UntagResource', { ResourceArn: table.TableArn, TagKeys: [key] }],
+      verb: 'Remove',
+      done: refresh,
+    })
   return [
     grid(
       [
@@ -407,7 +339,7 @@ function policyView({ table, policy, refresh }) {
       button('Save', act('PutResourcePolicy', put, 'Saved'), { tone: 'primary' }),
       isAbsent ? null : button('Delete', act('DeleteResourcePolicy', () => ({ ResourceArn: table.TableArn }), 'Deleted'), { tone: 'danger' }),
     ),
-    sameElsewhere(() => ['PutResourcePolicy', put()]),
+    sameElsewhere(() => (isAbsent || text.value.trim() ? ['PutResourcePolicy', put()] : ['DeleteResourcePolicy', { ResourceArn: table.TableArn }])),
   ]
 }
 

@@ -1,10 +1,12 @@
 // The regions on a map, and the links between them.
 
 import { chart } from '../chart.js'
+import { faultForm, faultsOf, faultText } from '../faults.js'
 import * as metrics from '../metrics.js'
 import { LAND, project, REGIONS, WIDTH } from '../outline.js'
 import * as session from '../session.js'
-import { add, badge, button, bytes, card, count, dialog, every, facts, failure, field, fill, grid, h, refill, s, seconds } from '../ui.js'
+import { sameInShell } from '../snippets.js'
+import { add, badge, button, bytes, card, confirm, count, dialog, every, facts, failure, field, fill, grid, h, note, refill, REFUSED_MS, s, seconds } from '../ui.js'
 
 /** How often regions are asked. */
 const EVERY_MS = 2000
@@ -19,6 +21,8 @@ const BOTTOM = 400
 
 /** The last readings of each region, for rates. */
 const last = new Map()
+/** Regions that refused to tell, whom, and when. */
+const refused = new Map()
 
 export async function render(main, { signal }) {
   const regions = session.facts.regions.map(({ name }) => name)
@@ -27,7 +31,7 @@ export async function render(main, { signal }) {
     'div.legend',
     h('span.good', `lag up to ${LAG_GOOD_S} s`),
     h('span.warn', `lag up to ${LAG_WARN_S} s`),
-    h('span.bad', 'cut, down, or further behind'),
+    h('span.bad', 'cut, paused, down, or further behind'),
   )
   const failed = h('div')
   const tiles = h('div.tiles')
@@ -72,20 +76,25 @@ async function look(names, signal) {
 }
 
 async function readRegion(name, signal) {
+  const before = refused.get(name)
+  if (before && before.key === session.keyId() && performance.now() - before.at < REFUSED_MS) return { name, error: before.error, ready: false }
   try {
-    const [text, ready] = await Promise.all([
+    const [text, ready, faults] = await Promise.all([
       session.admin(name, 'metrics', signal),
       session.admin(name, 'readyz', signal).then(() => '', (error) => error.message),
+      // Who may not see them, or a region alone, has none to show.
+      faultsOf(name, signal).catch(() => new Map()),
     ])
     const samples = metrics.parse(text)
     const at = performance.now()
     const before = last.get(name)
     const requests = metrics.sum(samples, 'geodynamo_request_duration_seconds_count')
-    const region = { name, samples, at, requests, ready: ready === '', trouble: ready, before }
+    const region = { name, samples, at, requests, faults, ready: ready === '', trouble: ready, before }
     if (!before || at - before.at > EVERY_MS / 2) last.set(name, { ...region, before: undefined })
     return region
   } catch (error) {
     if (signal.aborted) throw error
+    if (error.isDenied) refused.set(name, { key: session.keyId(), at: performance.now(), error })
     return { name, error, ready: false }
   }
 }
@@ -100,27 +109,28 @@ function readLink(from, to, regions, wan) {
   const here = regions.find(({ name }) => name === from)
   const there = regions.find(({ name }) => name === to)
   const emulated = wan.find((link) => link.from === from && link.to === to)
-  const link = { from, to, emulated, known: Boolean(here.samples) }
+  const link = { from, to, emulated, fault: here.faults?.get(to) ?? undefined, known: Boolean(here.samples) }
   if (here.samples) {
     const of = { peer_region: to }
     const read = (name, samples = here.samples) => metrics.value(samples, `geodynamo_link_${name}`, of)
     link.up = read('up') === 1
     link.rtt = read('rtt_seconds')
     link.backlog = read('backlog_changes')
-    link.lost = read('packets_lost')
     link.lag = metrics.value(here.samples, 'geodynamo_replication_oldest_unreplicated_seconds', of)
     const earlier = here.before?.samples
     const rateOf = (name) => rate(here, read(name), earlier && read(name, earlier))
     link.bytes = rateOf('sent_bytes_total')
     link.deltas = rateOf('sent_deltas_total')
+    link.lost = rateOf('packets_lost')
   }
   if (there?.samples) {
     const buckets = metrics.histogram(there.samples, 'geodynamo_replication_latency_seconds', { from_region: from })
     link.p99 = metrics.quantile(buckets, 0.99)
   }
-  const cut = emulated?.cut ?? false
-  link.state = cut ? 'cut' : !link.known ? 'unknown' : !link.up ? 'down' : link.lag > LAG_GOOD_S ? 'behind' : 'up'
-  link.tone = cut || (link.known && (!link.up || link.lag > LAG_WARN_S)) ? 'bad' : !link.known ? 'unknown' : link.lag > LAG_GOOD_S ? 'warn' : 'good'
+  const cut = Boolean(emulated?.cut || link.fault?.cut)
+  const paused = Boolean(link.fault?.pause)
+  link.state = cut ? 'cut' : paused ? 'paused' : !link.known ? 'unknown' : !link.up ? 'down' : link.lag > LAG_GOOD_S ? 'behind' : 'up'
+  link.tone = cut || paused || (link.known && (!link.up || link.lag > LAG_WARN_S)) ? 'bad' : !link.known ? 'unknown' : link.lag > LAG_GOOD_S ? 'warn' : 'good'
   return link
 }
 
@@ -130,7 +140,8 @@ function pairOf(a, b, links) {
   const tone = order.find((each) => both.some((link) => link.tone === each))
   const rtt = both.find((link) => link.rtt !== undefined)?.rtt
   const cut = both.some((link) => link.state === 'cut')
-  const text = cut ? 'cut' : both.some((link) => link.state === 'down') ? 'down' : rtt === undefined ? '' : seconds(Math.round(rtt * 200) / 200)
+  const paused = both.some((link) => link.state === 'paused')
+  const text = cut ? 'cut' : paused ? 'paused' : both.some((link) => link.state === 'down') ? 'down' : rtt === undefined ? '' : seconds(Math.round(rtt * 200) / 200)
   const flows = both.some((link) => link.deltas > 0)
   return { a, b, both, tone, text, flows }
 }
@@ -196,29 +207,45 @@ function arc(pair, places) {
 }
 
 function tile(region) {
-  const state = region.error ? badge('no answer', 'bad') : region.ready ? badge('ready', 'good') : badge(region.trouble, 'bad')
+  const state = region.error ? badge(region.error.isDenied ? 'not allowed' : 'no answer', region.error.isDenied ? 'warn' : 'bad') : region.ready ? badge('ready', 'good') : badge(region.trouble, 'bad')
   const requests = region.samples && rate(region, region.requests, region.before?.requests)
   const of = (name) => (region.samples ? metrics.value(region.samples, `geodynamo_${name}`) : undefined)
   return h(
     'div.card.tile',
     h('div.row.spread', h('strong', region.name), state),
     h('div.big', requests === undefined ? '–' : count(requests), h('span.name', ' requests/s')),
-    region.error ? h('div.hint', region.error.message) : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(metrics.sum(region.samples ?? new Map(), 'geodynamo_conflicts_total'))} conflicts`),
+    region.error ? [h('div.hint', region.error.message), region.name === session.facts.region || region.error.isDenied ? null : forget(region.name)] : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(metrics.sum(region.samples ?? new Map(), 'geodynamo_conflicts_total'))} conflicts`),
   )
+}
+
+/** Takes a region that is lost for good out of all tables. */
+function forget(name) {
+  const act = () =>
+    confirm(`Forget ${name}?`, 'Only if it is lost for good: all tables go on without it, and what it alone had is gone. It cannot come back with its data.', {
+      word: name,
+      verb: 'Forget it',
+      code: sameInShell(() => [`geodynamo region forget ${name} --admin ${location.host}`]),
+      act: async () => {
+        // Of this port itself, which is a member: the other one does not answer.
+        const { tables } = JSON.parse(await session.adminDo(session.facts.region, `regions/${encodeURIComponent(name)}/forget`))
+        note(`${name} is out of ${count(tables?.length ?? 0)} tables`)
+      },
+    })
+  return button('Lost for good …', act, { tone: 'plain', label: `${name} is lost for good` })
 }
 
 function linkTable({ links }) {
   return grid(
     [
       { title: 'Link', cell: ({ from, to }) => `${from} → ${to}` },
-      { title: 'State', cell: ({ state, tone }) => badge(state, tone === 'unknown' ? '' : tone) },
+      { title: 'State', cell: ({ state, tone, fault }) => [badge(state, tone === 'unknown' ? '' : tone), fault ? h('div.hint', `${faultText(fault)}, for ${count(fault.seconds_left)} s`) : null] },
       { title: 'Lag', number: true, cell: ({ lag }) => seconds(lag) },
       { title: 'Arrival p99', number: true, cell: ({ p99 }) => seconds(p99) },
       { title: 'Round trip', number: true, cell: ({ rtt }) => seconds(rtt) },
       { title: 'Changes/s', number: true, cell: ({ deltas }) => count(deltas) },
       { title: 'Bytes/s', number: true, cell: (link) => bytes(link.bytes === undefined ? undefined : Math.round(link.bytes)) },
       { title: 'Waiting', number: true, cell: ({ backlog }) => count(backlog) },
-      { title: 'Packets lost', number: true, cell: ({ lost }) => count(lost) },
+      { title: 'Packets lost/s', number: true, cell: ({ lost }) => count(lost) },
       { title: '', cell: ({ from, to }) => button('Details', () => linkDialog(from, to), { tone: 'plain', label: `Details of ${from} → ${to}` }) },
     ],
     links,
@@ -226,14 +253,14 @@ function linkTable({ links }) {
   )
 }
 
-/** A link in both directions: how it was lately, and the emulator's settings where there is one. */
+/** A link in both directions: how it was lately, the regions' faults on it, and the emulator's settings where there is one. */
 function linkDialog(a, b) {
   const stop = new AbortController()
   const element = dialog(`${a} – ${b}`, () => {
     const parts = [
       [a, b],
       [b, a],
-    ].map(([from, to]) => lastHour(from, to, stop.signal))
+    ].map(([from, to]) => h('div.stack', faultForm(from, to, stop.signal), lastHour(from, to, stop.signal)))
     return [session.facts.wan ? emulatorForm(a, b) : null, h('div.columns', parts)]
   }, { wide: true })
   element.addEventListener('close', () => stop.abort())

@@ -3,8 +3,9 @@
 //! `/healthz`, `/readyz`, `/owner` and the console's files are for everybody; so is `/metrics`, unless `[admin] open_metrics` is `false`.
 //! Everything else asks for what the data port asks for: a signature (SigV4, for the service `geodynamo`, of any region), and a
 //! policy that allows its action. `GET /digest` is `geodynamo:ReadDigest`, `PUT /wan/…` is `geodynamo:ChangeWan`; the resource is
-//! the table that the query names, else `*`. Whoever connects from this machine itself is taken for an operator, unless
-//! `[admin] trust_local` is `false`; a page that a browser on this machine has from elsewhere is not.
+//! the table that the query names, else `*`. Whoever connects from this machine itself without a signature is taken for an
+//! operator, unless `[admin] trust_local` is `false`; a page that a browser on this machine has from elsewhere is not. A request
+//! that has a signature is judged by it, wherever it comes from.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -92,8 +93,10 @@ impl Guard {
         reads && (OPEN.contains(&path) || path.starts_with(FILES) || (path == METRICS && self.open_metrics))
     }
 
+    /// Whoever signs wants to be taken for whom the key is: the console does, also on this machine.
     fn is_local(&self, remote: IpAddr, headers: &HeaderMap) -> bool {
-        self.trust_local && remote.to_canonical().is_loopback() && is_own_page(headers, &self.host)
+        let is_signed = headers.contains_key(header::AUTHORIZATION);
+        self.trust_local && !is_signed && remote.to_canonical().is_loopback() && is_own_page(headers, &self.host)
     }
 
     fn admit(

@@ -19,7 +19,8 @@ pub struct LinkArguments {
 
 /// What to do with a link.
 ///
-/// Changes are signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and end by themselves.
+/// Changes are signed with the key of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or of a profile (AWS_PROFILE), and end by
+/// themselves.
 #[derive(Clone, PartialEq, Debug, Subcommand)]
 pub enum LinkCommand {
     /// Lists the links: whether they are up, and what is wrong with them on purpose

@@ -182,13 +182,15 @@ impl<H: Handler> Port<H> {
             let (mut reply, effort) = self.call(call, (held, permit)).await?;
             let took = start.elapsed();
             if self.slow.is_slow(took) {
-                self.slow.tell(Ended {
+                let ended = Ended {
                     operation: name,
                     request_id: request_id.to_str().unwrap_or_default(),
                     status: reply.status,
                     took,
                     effort,
-                });
+                };
+                self.metrics.last_slow().keep(&ended);
+                self.slow.tell(ended);
             }
             let fault = reply.fault.take();
             let response = answer::reply(reply, request_id, accepted).await;

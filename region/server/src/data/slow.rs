@@ -1,15 +1,78 @@
-//! Requests that were slow, and why: a line of the log each.
+//! Requests that were slow, and why: a line of the log each, and the last of them for the admin port.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use geodynamo_storage::effort::Effort;
 use http::StatusCode;
 use parking_lot::Mutex;
+use serde::Serialize;
 
 /// How many lines there are in a second; of further slow requests their number is told with the next line.
 const LINES_PER_SECOND_MAX: u32 = 5;
 /// A reason is one if it took at least this share of the time.
 const SHARE_MIN: f64 = 0.3;
+
+/// How many slow requests are kept to be shown; older ones go.
+const KEPT_MAX: usize = 200;
+
+/// A slow request, as the admin port shows it. Times are in milliseconds.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct SlowRequest {
+    /// When it ended, in seconds since 1970.
+    ended: f64,
+    operation: &'static str,
+    request_id: String,
+    status: u16,
+    took_ms: f64,
+    /// What took most of the time, if anything that is measured did.
+    why: &'static str,
+    queue_ms: f64,
+    fsync_ms: f64,
+    reads_ms: f64,
+    cache_misses: u32,
+    throttled: u32,
+}
+
+/// The last slow requests of a process: [`KEPT_MAX`] at most.
+#[derive(Debug, Default)]
+pub(crate) struct LastSlow(Mutex<VecDeque<SlowRequest>>);
+
+impl LastSlow {
+    pub(super) fn keep(&self, ended: &Ended<'_>) {
+        let Ended { took, effort, .. } = ended;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let request = SlowRequest {
+            ended: since.map_or(0.0, |since| since.as_secs_f64()),
+            operation: ended.operation,
+            request_id: ended.request_id.to_owned(),
+            status: ended.status.as_u16(),
+            took_ms: ms(*took),
+            why: why(*took, effort),
+            queue_ms: ms(effort.queue),
+            fsync_ms: ms(effort.sync),
+            reads_ms: ms(effort.reads),
+            cache_misses: effort.misses,
+            throttled: effort.throttled,
+        };
+        let mut kept = self.0.lock();
+        if kept.len() >= KEPT_MAX {
+            kept.pop_back();
+        }
+        kept.push_front(request);
+    }
+
+    /// The newest first.
+    pub(crate) fn all(&self) -> Vec<SlowRequest> {
+        self.0.lock().iter().cloned().collect()
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
 
 /// Tells of slow requests.
 #[derive(Debug)]
@@ -67,7 +130,6 @@ impl SlowRequests {
             took,
             effort,
         } = ended;
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
         tracing::warn!(
             operation,
             request_id,
@@ -118,6 +180,30 @@ fn why(took: Duration, effort: &Effort) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_slow_ones_are_kept_the_newest_first_and_no_more() {
+        let last = LastSlow::default();
+        for number in 0..KEPT_MAX + 3 {
+            last.keep(&Ended {
+                operation: "GetItem",
+                request_id: &number.to_string(),
+                status: StatusCode::OK,
+                took: Duration::from_secs(2),
+                effort: Effort {
+                    sync: Duration::from_secs(1),
+                    ..Effort::default()
+                },
+            });
+        }
+        let kept = last.all();
+        assert_eq!(kept.len(), KEPT_MAX);
+        assert_eq!(kept[0].request_id, (KEPT_MAX + 2).to_string());
+        assert_eq!(
+            (kept[0].took_ms, kept[0].fsync_ms, kept[0].why),
+            (2000.0, 1000.0, "fsync")
+        );
+    }
 
     #[test]
     fn the_longest_wait_is_the_reason() {

@@ -129,7 +129,12 @@ pub(super) struct SealedFile {
 /// The files of a store.
 pub(super) fn sealed_files(config: &Config) -> io::Result<Vec<SealedFile>> {
     let mut files = Vec::new();
-    let mut entries = fs::read_dir(config.data_dir.join(DATABASE))?.collect::<io::Result<Vec<_>>>()?;
+    let store = config.data_dir.join(DATABASE);
+    let entries = fs::read_dir(&store).map_err(|error| {
+        let told = "what to do: `data_dir` in the configuration names the directory of a region that has run";
+        io::Error::new(error.kind(), format!("{}: {error}\n  {told}", store.display()))
+    })?;
+    let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
     if let Some(cold_dir) = &config.storage.cold_dir {
         // Made at the first start with it.
         let cold = fs::read_dir(cold_dir).into_iter().flatten();

@@ -82,7 +82,11 @@ async fn measure(from: String, to: String, probe: Probe, shared: &Shared) -> Lag
         to,
         probes: seen.after_ack_ns.len(),
         visible_ms: quantiles(&seen.after_ack_ns),
-        series: seen.series.iter().map(|(at, lag)| (rounded(*at), rounded(*lag))).collect(),
+        series: seen
+            .series
+            .iter()
+            .map(|(at, lag)| (rounded(*at), rounded(*lag)))
+            .collect(),
         error: ended.err().map(|error| error.to_string()),
     }
 }

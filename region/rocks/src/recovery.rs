@@ -442,7 +442,13 @@ impl Committer {
 
     fn open_to_write(&mut self, path: &Path, compacts: bool) -> Result<(), StorageError> {
         // Should the disk be gone, with an empty folder in its place, nothing is made there.
-        let store = Arc::new(Store::open(path, &self.options, &self.shared.statistics, false, compacts)?);
+        let store = Arc::new(Store::open(
+            path,
+            &self.options,
+            &self.shared.statistics,
+            false,
+            compacts,
+        )?);
         if store.published() < self.care.published {
             return Err(StorageError::Io("Corruption: the newest writes are gone".into()));
         }

@@ -72,7 +72,10 @@ pub(crate) fn measure(effort: &Effort, folder: &Path) -> io::Result<Value> {
     }
     let scrapes = scraper.stop()?;
     let (requests, bytes) = collector.taken();
-    println!("\n{scrapes} scrapes; the collector was sent {requests} times, {} kB", bytes >> 10);
+    println!(
+        "\n{scrapes} scrapes; the collector was sent {requests} times, {} kB",
+        bytes >> 10
+    );
     if scrapes == 0 || requests == 0 {
         return Err(io::Error::other("the watched region was not watched"));
     }
@@ -100,7 +103,13 @@ fn start(effort: &Effort, folder: &Path, name: &str, environment: &[(&str, &str)
     Ok((cluster, side))
 }
 
-fn compare(effort: &Effort, plain: &Side, watched: &Side, operation: Operation, connections: usize) -> io::Result<Value> {
+fn compare(
+    effort: &Effort,
+    plain: &Side,
+    watched: &Side,
+    operation: Operation,
+    connections: usize,
+) -> io::Result<Value> {
     let workload = effort.workload(operation);
     let (mut off, mut on) = (Samples::default(), Samples::default());
     for run in 0..effort.runs {
@@ -132,8 +141,14 @@ fn compare(effort: &Effort, plain: &Side, watched: &Side, operation: Operation, 
 
 /// Processor time a request of `geodynamo-loadgen`'s own code and of the server that it loads, in the same runs.
 fn generator(effort: &Effort, side: &Side) -> io::Result<Value> {
-    println!("\nProcessor time a request of the load generator and of the server that it loads, medians of {} runs\n", effort.runs);
-    println!("{:<10} {:>11} {:>12} {:>12} {:>7}", "", "connections", "generator µs", "server µs", "ratio");
+    println!(
+        "\nProcessor time a request of the load generator and of the server that it loads, medians of {} runs\n",
+        effort.runs
+    );
+    println!(
+        "{:<10} {:>11} {:>12} {:>12} {:>7}",
+        "", "connections", "generator µs", "server µs", "ratio"
+    );
     let mut figures = Vec::new();
     for workload in ["puts", "gets"] {
         for connections in CONNECTIONS {
@@ -184,7 +199,10 @@ fn one_run(effort: &Effort, side: &Side, workload: &str, connections: usize, see
     if outcome.failed() > 0 || outcome.done() == 0 {
         return Err(io::Error::other(format!("{:?}", outcome.first_error)));
     }
-    Ok((outcome.client.cpu_us_per_request, used.as_secs_f64() * 1e6 / outcome.done() as f64))
+    Ok((
+        outcome.client.cpu_us_per_request,
+        used.as_secs_f64() * 1e6 / outcome.done() as f64,
+    ))
 }
 
 /// Scrapes an admin port until it is told to stop.
@@ -216,7 +234,9 @@ impl Scraper {
     fn stop(self) -> io::Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
-        self.thread.join().map_err(|_| io::Error::other("the scraper panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| io::Error::other("the scraper panicked"))?
     }
 }
 

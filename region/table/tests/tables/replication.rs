@@ -84,7 +84,11 @@ async fn conflicts_are_counted_by_what_came_of_them() {
         assert_eq!(regions.agree("t").await, (1, 0, 1));
         let mut both = [by(a), by(b)];
         both.sort_unstable();
-        assert_eq!(both, [(1, 0, 1), (1, 1, 0)], "{mode:?}: whoever wrote last refuses the other's");
+        assert_eq!(
+            both,
+            [(1, 0, 1), (1, 1, 0)],
+            "{mode:?}: whoever wrote last refuses the other's"
+        );
         assert_eq!(by(c).0, 1, "{mode:?}");
     }
 }

@@ -612,7 +612,10 @@ async fn how_far_readers_are_behind_is_counted() {
     assert_eq!(records.len(), 3);
     let read = counts().unwrap();
     assert_eq!(read.records, 3);
-    assert_eq!(read.bytes, records.iter().map(|record| record.size_bytes as u64).sum::<u64>());
+    assert_eq!(
+        read.bytes,
+        records.iter().map(|record| record.size_bytes as u64).sum::<u64>()
+    );
     // Calls that gave records gave some of 45 s ago; those that found nothing more were at the end.
     let late = read.age.classic[read.age.bounds.partition_point(|bound| *bound < 45.0)];
     assert!(late > 0 && late <= 3, "{read:?}");

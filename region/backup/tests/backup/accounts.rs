@@ -3,7 +3,7 @@
 use geodynamo_policy::Caller;
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, DAY, ROLE, Region, segment, two};
+use crate::support::{ACCOUNT, DAY, HOUR, ROLE, Region, segment, two};
 
 const OTHER: &str = "111122223333";
 const THIRD: &str = "444455556666";
@@ -234,7 +234,7 @@ async fn an_account_restores_copies_and_runs_plans_of_its_own() {
         own.call("GET", &selections, Value::Null).await,
         Err("ResourceNotFoundException")
     );
-    a.time.pass(DAY);
+    a.time.pass(DAY + 8 * HOUR);
     a.tick().await;
     let jobs = other.get("/backup-jobs").await;
     let jobs = jobs["BackupJobs"].as_array().unwrap();

@@ -68,12 +68,12 @@ async fn a_write_that_saw_the_other_is_no_conflict() {
     }
 }
 
-/// Two write at once, a third hears of it: the later stamp stands everywhere, and each tells what it did.
+/// Two write at once: the later stamp stands in both, and each tells what it did.
 #[tokio::test]
 async fn conflicts_are_counted_by_what_came_of_them() {
     for mode in MODES {
-        let regions = Regions::with_table(mode, &["a", "b", "c"]).await;
-        let [a, b, c] = [0, 1, 2].map(|at| &regions.all[at]);
+        let regions = Regions::with_table(mode, &["a", "b"]).await;
+        let [a, b] = [0, 1].map(|at| &regions.all[at]);
         put(a, "t", with(key("k", 1), "x", n(1))).await;
         put(b, "t", with(key("k", 1), "x", n(2))).await;
         regions.settle().await;
@@ -89,7 +89,6 @@ async fn conflicts_are_counted_by_what_came_of_them() {
             [(1, 0, 1), (1, 1, 0)],
             "{mode:?}: whoever wrote last refuses the other's"
         );
-        assert_eq!(by(c).0, 1, "{mode:?}");
     }
 }
 

@@ -13,14 +13,19 @@ SHOP = "111122223333"
 BANK = "444455556666"
 
 
-def account(admin, *arguments):
-    done = subprocess.run([BINARY, "account", *arguments, "--admin", admin], capture_output=True, text=True, timeout=60)
+def run_account(region, *arguments):
+    command = [BINARY, "account", *arguments, "--admin", region.admin]
+    return subprocess.run(command, env=region.environment(), capture_output=True, text=True, timeout=60)
+
+
+def account(region, *arguments):
+    done = run_account(region, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def make_account(region, id, name):
-    made = json.loads(account(region.admin, "create", name, "--id", id, "--output", "json"))
+    made = json.loads(account(region, "create", name, "--id", id, "--output", "json"))
     assert made["id"] == id and made["access_key_id"].startswith("AKIA")
     return root(region, made)
 
@@ -338,18 +343,43 @@ def test_the_clusters_operators_are_of_its_own_account(tmp_path):
             assert run(*arguments, key={}).returncode != 0
 
 
+def test_accounts_are_made_with_a_key_only(tmp_path):
+    """Also on the region's own machine, which is trusted with what is there otherwise."""
+    with serve(tmp_path, '[audit]\npath = "audit.log"\n') as own:
+        unsigned = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+        create = [BINARY, "account", "create", "shop", "--admin", own.admin]
+        done = subprocess.run(create, env=unsigned, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0 and "AWS_ACCESS_KEY_ID" in done.stderr, done
+        assert subprocess.run([BINARY, "account", "list", "--admin", own.admin], env=unsigned, timeout=60).returncode == 0
+        nobody = make_user(own, "nobody")
+        assert "is not authorized to perform: geodynamo:ChangeAccounts" in run_account(
+            Region(own.name, own.endpoint, nobody.access_key_id, nobody.secret_access_key, own.admin), "create", "shop"
+        ).stderr
+        make_account(own, SHOP, "shop")
+
+        def records():
+            lines = map(json.loads, (tmp_path / "audit.log").read_text().splitlines())
+            found = [record for record in lines if record["eventName"] == "ChangeAccounts"]
+            return found if len(found) >= 2 else None
+
+        denied, made = wait_until(records, "records of what was asked for")
+        assert denied["userIdentity"]["userName"] == "nobody" and denied["errorCode"] == "AccessDenied"
+        assert made["userIdentity"]["type"] == "Root" and "errorCode" not in made
+        assert made["eventSource"] == "geodynamo.amazonaws.com" and made["requestParameters"]["path"] == "/accounts"
+
+
 def test_an_account_from_its_making_to_its_end(tmp_path):
     with serve(tmp_path) as own:
         shop = make_account(own, SHOP, "shop")
         wrong = [("create", "again", "--id", SHOP), ("create", "x", "--id", "12"), ("create", "x", "--id", OWN), ("create", "")]
         for arguments in wrong + [("delete", BANK), ("reset-root", OWN), ("delete", OWN)]:
-            done = subprocess.run([BINARY, "account", *arguments, "--admin", own.admin], capture_output=True, timeout=60)
-            assert done.returncode != 0, arguments
+            done = run_account(own, *arguments)
+            assert done.returncode != 0 and "signature" not in done.stderr, done
         make_table(shop, "orders", "shop")
         ann = make_user(shop, "ann", allow("dynamodb:GetItem"))
         session = as_key(shop, shop.client("sts").get_session_token()["Credentials"])
         # Lost keys: the operator gives new ones, and those before are of no use.
-        again = root(own, json.loads(account(own.admin, "reset-root", SHOP, "--output", "json")))
+        again = root(own, json.loads(account(own, "reset-root", SHOP, "--output", "json")))
         refused(lambda: shop.client().list_tables(), "UnrecognizedClientException")
         assert get(again.client(), "orders") == "shop"
     # After a restart.
@@ -358,12 +388,11 @@ def test_an_account_from_its_making_to_its_end(tmp_path):
         again, ann = moved(again), moved(ann)
         assert get(again.client(), "orders") == "shop" and get(ann.client(), "orders") == "shop"
         assert own.client().list_tables()["TableNames"] == []
-        delete = [BINARY, "account", "delete", SHOP, "--admin", own.admin]
-        done = subprocess.run(delete, capture_output=True, text=True, timeout=60)
+        done = run_account(own, "delete", SHOP)
         assert done.returncode != 0 and "has 1 tables" in done.stderr
         again.client().delete_table(TableName="orders")
         again.client().get_waiter("table_not_exists").wait(TableName="orders", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-        account(own.admin, "delete", SHOP)
+        account(own, "delete", SHOP)
         settings = session.settings()
         session.settings = lambda: {**settings, "endpoint_url": own.endpoint}
         for gone in (again, ann, session):

@@ -265,6 +265,56 @@ def test_who_did_what_is_recorded(region):
     assert "GetItem" not in path.read_text().replace("dynamodb:GetItem", "")
 
 
+def test_reads_and_writes_of_some_tables_are_recorded(tmp_path):
+    settings = '[audit]\npath = "audit.log"\ndata_events = ["secret-*"]\n'
+    with serve(tmp_path, settings) as region:
+        client = region.client()
+        for table in ("secret-1", "plain"):
+            client.create_table(**table_definition(table, "pk"))
+            client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        for table in ("plain", "secret-1"):
+            client.put_item(TableName=table, Item={"pk": {"S": "hushed"}})
+            client.batch_get_item(RequestItems={table: {"Keys": [{"pk": {"S": "hushed"}}]}})
+            client.execute_statement(Statement=f"SELECT * FROM \"{table}\" WHERE pk = 'hushed'")
+
+        def records():
+            all_records = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+            data = {record["eventName"]: record for record in all_records if record["eventCategory"] == "Data"}
+            return (all_records, data) if len(data) >= 3 else None
+
+        all_records, data = wait_until(records, "records of the calls")
+        assert set(data) == {"PutItem", "BatchGetItem", "ExecuteStatement"}
+        for record in data.values():
+            assert [resource["ARN"] for resource in record["resources"]] == [table_arn(region, "secret-1")]
+        assert "hushed" not in (tmp_path / "audit.log").read_text()
+        made = next(record for record in all_records if record["eventName"] == "CreateTable")
+        assert made["responseElements"]["tableDescription"]["tableName"] == "secret-1"
+
+
+def test_a_table_is_open_to_who_had_the_name_not_to_who_has_it_later(region):
+    iam, client = region.client("iam"), region.client()
+    first = as_user(region, make_user(region, "again", None)).client()
+    arn = iam.get_user(UserName="again")["User"]["Arn"]
+    policy = json.loads(allow("dynamodb:GetItem", table_arn(region, "theirs")))
+    policy["Statement"][0]["Principal"] = {"AWS": arn}
+    put = lambda: client.put_resource_policy(ResourceArn=table_arn(region, "theirs"), Policy=json.dumps(policy))
+    shown = lambda: json.loads(client.get_resource_policy(ResourceArn=table_arn(region, "theirs"))["Policy"])
+    get = {"TableName": "theirs", "Key": {"pk": {"S": "1"}}}
+    revision = put()["RevisionId"]
+    assert first.get_item(**get)["Item"]["v"] == {"S": "theirs"} and shown() == policy
+    id = iam.get_user(UserName="again")["User"]["UserId"]
+    for key in iam.list_access_keys(UserName="again")["AccessKeyMetadata"]:
+        iam.delete_access_key(UserName="again", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName="again")
+    assert shown()["Statement"][0]["Principal"] == {"AWS": id}
+    second = as_user(region, make_user(region, "again", None)).client()
+    refused(lambda: second.get_item(**get))
+    # Put again, it is about who has the name now, and so another policy.
+    assert put()["RevisionId"] != revision
+    assert second.get_item(**get)["Item"]["v"] == {"S": "theirs"} and shown() == policy
+    client.delete_resource_policy(ResourceArn=table_arn(region, "theirs"))
+
+
 def test_exports_and_imports_are_asked_for_and_recorded(region):
     arns = [table_arn(region, table) for table in ("ours", "copies")]
     allowed = allow(["dynamodb:ExportTableToPointInTime", "dynamodb:ImportTable"], arns)

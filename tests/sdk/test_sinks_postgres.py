@@ -111,7 +111,8 @@ def metric(region, name, sink):
 
 
 def command(region, *arguments, code=0):
-    done = subprocess.run([BINARY, "sink", *arguments, "--admin", region.admin], capture_output=True, text=True)
+    ask = [BINARY, "sink", *arguments, "--admin", region.admin]
+    done = subprocess.run(ask, env=region.environment(), capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 

@@ -1,6 +1,6 @@
 //! What comes with a request besides its operation and its body.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use geodynamo_policy::{Caller, Environment};
 
@@ -70,8 +70,22 @@ pub enum Authorization {
 /// Which principals there are: policies must not name others of their own account.
 pub trait Principals: std::fmt::Debug + Send + Sync {
     /// Whether there is this account, user, role, session or unique id, as a policy of `account` names it under `AWS` in its
-    /// `Principal`. Of other accounts nothing is told: every one is believed.
+    /// `Principal`. Of accounts elsewhere nothing is known: every one is believed.
     fn exists(&self, account: &str, principal: &str) -> bool;
+
+    /// The unique id of the user, the role or the session that an ARN names, if that is known. What is stored is about whoever has
+    /// the id, not about somebody who is given the name later.
+    fn id(&self, arn: &str) -> Option<String> {
+        let _ = arn;
+        None
+    }
+
+    /// Of principals that a stored policy has by ARN and unique id: what they are called now, where that is another ARN; their
+    /// id, where there is none any more. By the ARN that the policy has.
+    fn names(&self, ids: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let _ = ids;
+        BTreeMap::new()
+    }
 }
 
 /// Principals of which nobody knows whether they exist: every one is believed.

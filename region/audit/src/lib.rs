@@ -127,15 +127,15 @@ fn write(mut files: Files, records: &Receiver<Vec<u8>>, counters: &Counters) {
         let batch = std::iter::once(first).chain(records.try_iter().take(RECORDS_QUEUED_MAX));
         let (mut written, mut failed) = (0, None);
         for line in batch {
-            match files.write(&line) {
-                Ok(()) => written += 1,
-                Err(error) => {
-                    counters.lost.fetch_add(1, Ordering::Relaxed);
-                    failed = Some(error);
-                }
-            }
+            let outcome = files.write(&line);
+            written += outcome.written;
+            counters.lost.fetch_add(outcome.lost, Ordering::Relaxed);
+            failed = outcome.error.or(failed);
         }
-        let failed = failed.or(files.flush().err());
+        let outcome = files.flush();
+        written += outcome.written;
+        counters.lost.fetch_add(outcome.lost, Ordering::Relaxed);
+        let failed = outcome.error.or(failed);
         counters.written.fetch_add(written, Ordering::Relaxed);
         // Once for each time that it begins.
         if let Some(error) = &failed

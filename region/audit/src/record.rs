@@ -78,10 +78,11 @@ pub(crate) fn line(event: &Event<'_>, region: &str) -> Option<Vec<u8>> {
 
 fn record(event: &Event<'_>, region: &str) -> Value {
     let account = &*event.caller.account;
-    let resources = event
-        .resources
-        .iter()
-        .map(|resource| json!({ "accountId": account, "type": resource.kind, "ARN": resource.arn }));
+    let resources = event.resources.iter().map(|resource| {
+        // Of things of another account: its.
+        let owner = resource.arn.split(':').nth(4).filter(|owner| !owner.is_empty());
+        json!({ "accountId": owner.unwrap_or(account), "type": resource.kind, "ARN": resource.arn })
+    });
     let mut record = json!({
         "eventVersion": VERSION,
         "userIdentity": identity(event.caller, event.access_key_id),

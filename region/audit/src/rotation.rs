@@ -3,18 +3,37 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+/// Lines are written together, up to about so many bytes.
+const WAITING_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Files {
     path: PathBuf,
     bytes_max: u64,
     count: usize,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
+    /// The file's length, with what waits.
     bytes: u64,
+    /// What is to be written.
+    waiting: Vec<u8>,
+    /// How many lines that is.
+    lines: u64,
+}
+
+/// What became of lines.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Lines that are in the file.
+    pub(crate) written: u64,
+    /// Lines that are not, and will not be.
+    pub(crate) lost: u64,
+    /// Why.
+    pub(crate) error: Option<io::Error>,
 }
 
 impl Files {
@@ -25,43 +44,61 @@ impl Files {
             count: count.max(1),
             file: None,
             bytes: 0,
+            waiting: Vec::new(),
+            lines: 0,
         };
         files.reopen()?;
         Ok(files)
     }
 
-    /// Writes a line. After a failure the file is opened anew.
-    pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let result = self.try_write(line);
-        if result.is_err() {
-            self.file = None;
-        }
-        result
-    }
-
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let result = self.file.as_mut().map_or(Ok(()), Write::flush);
-        if result.is_err() {
-            self.file = None;
-        }
-        result
-    }
-
-    fn try_write(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Writes a line, or keeps it to write it with others. After a failure the file is opened anew.
+    pub(crate) fn write(&mut self, line: &[u8]) -> Outcome {
+        let mut outcome = Outcome::default();
         let wanted = line.len() as u64;
         if self.bytes > 0 && self.bytes.saturating_add(wanted) > self.bytes_max {
-            self.flush()?;
+            outcome = self.flush();
             self.file = None;
-            self.rotate()?;
+            if outcome.error.is_none() {
+                outcome.error = self.rotate().err();
+            }
+        } else if self.waiting.len() >= WAITING_BYTES_MAX {
+            outcome = self.flush();
         }
-        if self.file.is_none() {
-            self.reopen()?;
+        if outcome.error.is_none() && self.file.is_none() {
+            outcome.error = self.reopen().err();
         }
-        if let Some(file) = &mut self.file {
-            file.write_all(line)?;
-            self.bytes += wanted;
+        if outcome.error.is_some() {
+            self.file = None;
+            outcome.lost += 1;
+            return outcome;
         }
-        Ok(())
+        self.waiting.extend_from_slice(line);
+        self.lines += 1;
+        self.bytes += wanted;
+        outcome
+    }
+
+    /// Writes what waits. What could not be written is lost.
+    pub(crate) fn flush(&mut self) -> Outcome {
+        let (waiting, lines) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.lines));
+        let written = match &mut self.file {
+            Some(file) if lines > 0 => write_lines(file, &waiting),
+            _ => return Outcome::default(),
+        };
+        match written {
+            Ok(()) => Outcome {
+                written: lines,
+                ..Outcome::default()
+            },
+            Err((whole, error)) => {
+                self.file = None;
+                Outcome {
+                    written: whole,
+                    lost: lines - whole,
+                    error: Some(error),
+                }
+            }
+        }
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -72,7 +109,7 @@ impl Files {
             .mode(0o600)
             .open(&self.path)?;
         self.bytes = file.metadata()?.len();
-        self.file = Some(BufWriter::new(file));
+        self.file = Some(file);
         Ok(())
     }
 
@@ -90,6 +127,31 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// Writes lines; how many of them are whole in the file, if they could not all be written. What is there of another one is
+/// ended, so that the next record begins a line.
+fn write_lines(file: &mut File, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let error = match file.write(rest) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        let there = &lines[..lines.len() - rest.len()];
+        if there.last().is_some_and(|last| *last != b'\n') {
+            // There may be no place for this either.
+            let _ = file.write(b"\n");
+        }
+        let whole = there.iter().filter(|byte| **byte == b'\n').count();
+        return Err((whole as u64, error));
+    }
+    Ok(())
 }
 
 fn numbered(path: &Path, number: usize) -> PathBuf {

@@ -1,4 +1,8 @@
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use geodynamo_policy::{Caller, Session};
 use serde_json::{Value, json};
@@ -144,4 +148,18 @@ fn what_cannot_be_written_is_counted_and_nobody_waits() {
         std::thread::yield_now();
     }
     assert!(trail.counts().lost >= 99, "{:?}", trail.counts());
+}
+
+#[test]
+fn what_a_full_disk_loses_is_counted() {
+    let trail = Trail::open(options(Path::new("/dev/full"), 1 << 20)).unwrap();
+    let user = Caller::root("123456789012");
+    for _ in 0..50 {
+        trail.record(&event(&user, "Call"));
+    }
+    let counters = Arc::clone(&trail.counters);
+    // Whatever waits is tried.
+    drop(trail);
+    let (written, lost) = (&counters.written, &counters.lost);
+    assert_eq!((written.load(Ordering::Relaxed), lost.load(Ordering::Relaxed)), (0, 50));
 }

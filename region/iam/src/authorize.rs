@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use geodynamo_policy::{Context as Keys, ContextValue, Decision, Policy, Request, evaluate};
 
 use crate::{
+    accounts::{Accounts, is_id},
     call::{Authorization, Context},
     entity::Kind,
     managed,
     query::error::{IamError, Result},
-    state::State,
 };
 
 /// The condition keys of a call: names in lower case.
@@ -124,6 +124,11 @@ impl Context<'_> {
         }
         let resource = self.resource(&mut keys);
         self.authorize(&self.action, &resource, &keys, None)?;
+        if let Some(tagging) = tagging(self.operation)
+            && self.input.structures("Tags").next().is_some()
+        {
+            self.authorize(tagging, &resource, &keys, None)?;
+        }
         // A new name is a resource too.
         for (kind, parameter) in [(Kind::User, "NewUserName"), (Kind::Group, "NewGroupName")] {
             let (name, path) = (self.input.text(parameter), self.input.text("NewPath"));
@@ -217,43 +222,84 @@ impl Context<'_> {
     }
 }
 
-/// Whether there is a principal that a policy names as `AWS`. Of other accounts nothing is known.
-pub(crate) fn has_principal(state: &State, account: &str, named: &str) -> bool {
-    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if named == "*" || is_account(named) {
+/// What else is needed to make something with tags: else whoever may only make it could give it the tags that policies go by.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_iam-new-user-tag.html>
+fn tagging(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        "CreateUser" => "iam:TagUser",
+        "CreateRole" => "iam:TagRole",
+        "CreatePolicy" => "iam:TagPolicy",
+        "CreateOpenIDConnectProvider" => "iam:TagOpenIDConnectProvider",
+        _ => return None,
+    })
+}
+
+/// Whether there is a principal that a policy of an account names as `AWS`. Of accounts that are not of this cluster nothing is
+/// known. Unique ids are the account's own.
+pub(crate) fn has_principal(accounts: &Accounts, account: &str, named: &str) -> bool {
+    if named == "*" || is_id(named) {
         return true;
     }
-    let Some(rest) = named.strip_prefix("arn:aws:") else {
-        return state.by_id(named).is_some();
-    };
-    let mut parts = rest.splitn(4, ':');
-    let (Some(service), Some(""), Some(owner), Some(resource)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    if !is_account(owner) {
-        return false;
+    if !named.starts_with("arn:") {
+        return accounts.state(account).by_id(named).is_some();
     }
-    if owner != account {
+    let Some((service, owner, resource)) = parts_of(named) else {
+        return false;
+    };
+    if owner != account && !accounts.has(owner) {
         return true;
     }
-    let of_kind = |kind: Kind, name: &str| {
-        let held = state.principal(kind, name);
-        held.is_some_and(|held| service == "iam" && held.entity.arn(kind, account) == named)
-    };
-    let last = resource.rsplit('/').next().unwrap_or_default();
-    match resource.split(['/', ':']).next() {
+    match resource.split('/').next() {
         Some("root") => service == "iam",
-        Some("user") => of_kind(Kind::User, last),
-        Some("role") => of_kind(Kind::Role, last),
-        Some("assumed-role") => {
-            let role = resource.split('/').nth(1).unwrap_or_default();
-            service == "sts" && state.principal(Kind::Role, role).is_some()
-        }
         Some("federated-user") => service == "sts",
-        _ => false,
+        _ => id_of(accounts, named).is_some(),
     }
+}
+
+/// The unique id of whom a principal's ARN names: a user, a role, or a session of a role (`AROA…:SESSION`). `None` of whoever is not
+/// here, and of what has no unique id.
+pub(crate) fn id_of(accounts: &Accounts, named: &str) -> Option<String> {
+    let (service, owner, resource) = parts_of(named)?;
+    if !accounts.has(owner) {
+        return None;
+    }
+    let state = accounts.state(owner);
+    let (what, name) = resource.split_once('/')?;
+    let kind = match (service, what) {
+        ("iam", "user") => Kind::User,
+        ("iam", "role") => Kind::Role,
+        ("sts", "assumed-role") => {
+            let (role, session) = name.split_once('/')?;
+            let held = state.principal(Kind::Role, role)?;
+            return (held.entity.name == role).then(|| format!("{}:{session}", held.entity.id));
+        }
+        _ => return None,
+    };
+    let held = state.principal(kind, name.rsplit('/').next()?)?;
+    (held.entity.arn(kind, owner) == named).then(|| held.entity.id.clone())
+}
+
+/// Of principals that a stored policy has by ARN and unique id: what they are called now, where that is another ARN; their id,
+/// where there is none any more. By the ARN that the policy has.
+pub(crate) fn names_now(accounts: &Accounts, ids: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let others = ids
+        .iter()
+        .filter(|(arn, id)| id_of(accounts, arn).as_ref() != Some(*id));
+    let now = others.map(|(arn, id)| {
+        let owner = parts_of(arn).map_or("", |(_, owner, _)| owner);
+        let held = accounts.state(owner).by_id(id);
+        let name = held.map_or_else(|| id.clone(), |(kind, held)| held.entity.arn(kind, owner));
+        (arn.clone(), name)
+    });
+    now.collect()
+}
+
+/// The service, the account and the resource in an ARN of a principal.
+fn parts_of(arn: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = arn.strip_prefix("arn:aws:")?.splitn(4, ':');
+    let (service, region) = (parts.next()?, parts.next()?);
+    let (owner, resource) = (parts.next()?, parts.next()?);
+    (region.is_empty() && is_id(owner)).then_some((service, owner, resource))
 }
 
 /// The name in a policy's ARN.

@@ -79,6 +79,10 @@ pub(crate) struct Principal {
     /// Of roles: the trust policy's document.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) trust: String,
+    /// Of roles: the unique ids of the principals that the trust policy names by these ARNs. It trusts who they were when it was
+    /// put, not whoever has their names later.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) trusted: BTreeMap<String, String>,
     /// Of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
@@ -207,6 +211,7 @@ mod tests {
             groups: BTreeSet::from(["AGPA".to_owned()]),
             keys: vec![key()],
             trust: "{}".into(),
+            trusted: BTreeMap::new(),
             description: Some("d".into()),
             session_s_max: 3600,
         };

@@ -31,7 +31,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -206,10 +206,21 @@ impl<S: Store> Iam<S> {
         self.commit(changes).await
     }
 
-    /// Whether an account has a principal with this ARN or unique id, as its policies name them. Of other accounts nothing is
-    /// told.
+    /// Whether there is a principal with this ARN or unique id, as policies of an account name them. Of accounts that are not of
+    /// this cluster nothing is known: their principals are taken to be there.
     pub fn has_principal(&self, account: &str, named: &str) -> bool {
-        authorize::has_principal(self.core.snapshot.load().accounts.state(account), account, named)
+        authorize::has_principal(&self.core.snapshot.load().accounts, account, named)
+    }
+
+    /// The unique id of whom a principal's ARN names: a user, a role, or a session of a role. Nothing of whoever is not here.
+    pub fn principal_id(&self, arn: &str) -> Option<String> {
+        authorize::id_of(&self.core.snapshot.load().accounts, arn)
+    }
+
+    /// Of principals that a stored policy has by ARN and unique id: what they are called now, where that is another ARN; their id,
+    /// where there is none any more. By the ARN that the policy has.
+    pub fn principal_names(&self, ids: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        authorize::names_now(&self.core.snapshot.load().accounts, ids)
     }
 
     /// Commits rows and takes them in. The caller holds the lock.

@@ -192,9 +192,7 @@ impl State {
         });
         let held = Held {
             inline: inline.collect(),
-            trust: (kind == Kind::Role)
-                .then(|| compile(&entity.trust, PolicyKind::Trust))
-                .flatten(),
+            trust: (kind == Kind::Role).then(|| compile_trust(&entity)).flatten(),
             entity,
         };
         self.principals[kind as usize].insert(name.to_owned(), Arc::new(held));
@@ -362,13 +360,20 @@ pub(crate) enum Compiled {
 }
 
 fn compile(document: &str, kind: PolicyKind) -> Option<Arc<Policy>> {
-    match Policy::parse(document, kind) {
-        Ok(policy) => Some(Arc::new(policy)),
-        Err(error) => {
-            tracing::error!(%error, "a stored policy cannot be read: whoever has it may do nothing");
-            None
-        }
-    }
+    parse(document, kind).map(Arc::new)
+}
+
+fn compile_trust(role: &Principal) -> Option<Arc<Policy>> {
+    let policy = parse(&role.trust, PolicyKind::Trust)?;
+    Some(Arc::new(policy.pinned(|arn| role.trusted.get(arn).map(String::as_str))))
+}
+
+fn parse(document: &str, kind: PolicyKind) -> Option<Policy> {
+    let parsed = Policy::parse(document, kind);
+    let told = parsed.inspect_err(|error| {
+        tracing::error!(%error, "a stored policy cannot be read: whoever has it may do nothing");
+    });
+    told.ok()
 }
 
 fn read<T: DeserializeOwned>(value: Option<&[u8]>) -> Result<Option<T>, String> {

@@ -19,6 +19,8 @@ use crate::{
 };
 
 pub(crate) const ACCOUNT: &str = "123456789012";
+/// The access key that signs all calls.
+pub(crate) const SIGNED_WITH: &str = "AKIASIGNEDWITHITHERE";
 pub(crate) const NOW: i64 = 1_796_019_120;
 
 /// Rows in memory, which several regions may share as if nothing lay between them.
@@ -107,7 +109,7 @@ impl World {
         let call = Call {
             service,
             caller,
-            access_key_id: "AKIA",
+            access_key_id: SIGNED_WITH,
             environment: Environment {
                 now_unix_s: Some(now_unix_s),
                 ..Environment::default()

@@ -1,6 +1,7 @@
 //! Calls in their order, and what they come to.
 
 mod accounts;
+mod guarded;
 mod sessions;
 
 use crate::testing::{ACCOUNT, World};

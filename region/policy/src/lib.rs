@@ -45,6 +45,7 @@ mod policy;
 mod principal;
 mod request;
 mod shortlist;
+mod shown;
 mod template;
 mod value;
 
@@ -54,6 +55,7 @@ pub use crate::{
     evaluate::{Decision, Explanation, Match, PolicySource, StatementPlace, evaluate, explain},
     policy::{Effect, Place, Policy, PolicyKind, Version},
     request::{Context, ContextValue, Environment, Request},
+    shown::renamed,
 };
 
 /// The longest text of a policy, in bytes, as IAM's `PolicyDocument` parameters have it.

@@ -134,6 +134,22 @@ impl Policy {
         Some((statement.begin, statement.end))
     }
 
+    /// The same, where an ARN under `AWS` for which `id_of` knows a unique id stands for whoever has that id: not for somebody who
+    /// is given the name later. Whoever stores the policy keeps the ids beside it.
+    #[must_use]
+    pub fn pinned<'a>(mut self, id_of: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let statements = self.statements.iter_mut();
+        let principals = statements.filter_map(|statement| statement.principals.as_mut());
+        for principal in principals.flat_map(|principals| &mut principals.patterns) {
+            if let Principal::Arn(arn) = principal
+                && let Some(id) = id_of(arn)
+            {
+                *principal = Principal::UniqueId(id.into());
+            }
+        }
+        self
+    }
+
     /// The principals that it names as `AWS`, but for `*`: ARNs, accounts, unique ids, as they are written. Whoever stores the
     /// policy refuses those that do not exist.
     pub fn aws_principals(&self) -> impl Iterator<Item = &str> {

@@ -7,6 +7,7 @@ pub(crate) mod root;
 mod store;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::Arc,
@@ -56,6 +57,14 @@ pub(crate) struct KnownPrincipals<E: Engine>(pub(crate) Arc<RegionIam<E>>);
 impl<E: Engine> Principals for KnownPrincipals<E> {
     fn exists(&self, account: &str, principal: &str) -> bool {
         self.0.has_principal(account, principal)
+    }
+
+    fn id(&self, arn: &str) -> Option<String> {
+        self.0.principal_id(arn)
+    }
+
+    fn names(&self, ids: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        self.0.principal_names(ids)
     }
 }
 

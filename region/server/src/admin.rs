@@ -12,7 +12,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use geodynamo_access::Verifier;
 use geodynamo_table::CONFLICTS_PAGE_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -51,11 +50,6 @@ pub trait Admin: Send + Sync + 'static {
     /// One conflict of a table, as JSON.
     fn conflict(&self, table: &str, id: &str) -> impl Future<Output = Result<Value, AdminError>> + Send;
 
-    /// What puts faults on links, for callers that `verifier` lets through.
-    fn links(&self, verifier: Verifier) -> Router {
-        let _ = verifier;
-        Router::new()
-    }
     /// What verifications have shown of a table, or of all, as JSON.
     fn verify_report(&self, table: Option<&str>) -> Result<Value, AdminError>;
 
@@ -105,12 +99,11 @@ impl AdminPort {
         listener: TcpListener,
         data: SocketAddr,
         admin: A,
-        verifier: Verifier,
         registry: MetricsRegistry,
         requests: Arc<RequestMetrics>,
         guard: Guard,
     ) -> Self {
-        let pages = admin.pages(data).merge(admin.links(verifier));
+        let pages = admin.pages(data);
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz::<A>))

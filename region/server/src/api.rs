@@ -7,7 +7,7 @@ use std::{
 
 use axum::Router;
 use bytes::Bytes;
-use geodynamo_access::{Mode, Verifier};
+use geodynamo_access::Mode;
 use geodynamo_api::{Api, Authorization, Call, Operation};
 use geodynamo_backup::{Authorization as BackupAuthorization, Backups, Call as BackupCall};
 use geodynamo_console::{Facts, Links, Signs};
@@ -79,7 +79,7 @@ pub(crate) struct Services<E: Engine> {
     of_triggers: TriggerAuthorization,
     of_scaling: ScalingAuthorization,
     of_backups: BackupAuthorization,
-    auditing: Option<Auditing>,
+    auditing: Option<Arc<Auditing>>,
     sessions: Sessions<E>,
 }
 
@@ -91,7 +91,7 @@ impl<E: Engine> Services<E> {
         triggers: Arc<Triggers<E>>,
         (scaling, backups): (Scaling<E>, Backups<E>),
         mode: Mode,
-        auditing: Option<Auditing>,
+        auditing: Option<Arc<Auditing>>,
         sessions: Sessions<E>,
     ) -> Self {
         let (authorization, of_triggers) = match mode {
@@ -111,8 +111,8 @@ impl<E: Engine> Services<E> {
         };
         // Where policies are asked, they must not name nobody.
         let api = match mode {
-            Mode::Enforce => api.with_principals(Arc::new(KnownPrincipals(Arc::clone(&iam)))),
-            Mode::Warn | Mode::Any => api,
+            Mode::Enforce | Mode::Warn => api.with_principals(Arc::new(KnownPrincipals(Arc::clone(&iam)))),
+            Mode::Any => api,
         };
         Self {
             region: api.tables().region().to_owned(),
@@ -416,13 +416,6 @@ impl<E: Engine> Admin for TablesAdmin<E> {
         Ok(json!({ "tables": tables }))
     }
 
-    fn links(&self, verifier: Verifier) -> Router {
-        match &self.control {
-            Some(control) => links::router(Arc::clone(control), verifier),
-            None => Router::new(),
-        }
-    }
-
     fn pages(&self, data: SocketAddr) -> Router {
         let pages = match &self.console {
             Some(facts) => {
@@ -431,7 +424,9 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             }
             None => Router::new(),
         };
+        let links = self.control.as_ref().map(|control| links::router(Arc::clone(control)));
         pages
+            .merge(links.unwrap_or_default())
             .merge(sinks::router(self.sinks.clone()))
             .merge(self.keys.clone().router())
             .merge(accounts::router(

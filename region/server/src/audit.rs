@@ -1,16 +1,17 @@
 //! What the audit trail tells of calls.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use geodynamo_api::Operation;
+use geodynamo_access::Principal;
+use geodynamo_api::{Operation, tables_named};
 use geodynamo_audit::{Event, Options, Resource, Trail};
 use geodynamo_backup::Reply as BackupReply;
 use geodynamo_iam::{Reply as IamReply, ServiceName, is_reading};
 use geodynamo_triggers::Reply as TriggerReply;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    config::Config,
+    config::{Config, DataEvents},
     handler::{Origin, Reply},
     metrics::{MetricsRegistry, catalogue},
 };
@@ -32,10 +33,24 @@ const TOLD_OF_DATA: [&str; 13] = [
     "ShardId",
 ];
 
+/// A change that the admin port was asked for.
+pub(crate) struct AdminChange<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) source_ip: IpAddr,
+    pub(crate) user_agent: Option<&'a str>,
+    /// Its code and words, if it was refused or failed.
+    pub(crate) error: Option<(&'a str, &'a str)>,
+}
+
 /// A running trail, and what goes into it.
-pub(crate) struct Auditing {
+#[derive(Debug)]
+pub struct Auditing {
     trail: Arc<Trail>,
-    data_events: bool,
+    data_events: DataEvents,
+    item_data: bool,
     region: String,
 }
 
@@ -56,14 +71,15 @@ impl Auditing {
         registry.register_reading(&catalogue::AUDIT_RECORDS_LOST, move || lost.counts().lost);
         Ok(Some(Self {
             trail,
-            data_events: config.audit.data_events,
+            data_events: config.audit.data_events.clone(),
+            item_data: config.audit.item_data,
             region: config.region.to_string(),
         }))
     }
 
-    /// Whether calls of an operation are recorded.
+    /// Whether calls of an operation may be recorded: it goes by their tables, if they are about items.
     pub(crate) fn wants(&self, operation: Operation) -> bool {
-        self.data_events || !is_data(operation)
+        self.data_events.are_some() || !is_data(operation)
     }
 
     /// Records a call to DynamoDB.
@@ -71,51 +87,60 @@ impl Auditing {
         let caller = &*origin.principal.caller;
         let mut asked: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
         let is_data = is_data(operation);
-        let of_import = asked
-            .get("TableCreationParameters")
-            .and_then(|table| table.get("TableName"));
-        let table = asked.get("TableName").or(of_import);
-        let table = table.and_then(Value::as_str).unwrap_or_default();
-        let arn = match asked
-            .get("ResourceArn")
-            .or(asked.get("StreamArn"))
-            .or(asked.get("TableArn"))
-            .and_then(Value::as_str)
-        {
-            Some(arn) => arn.to_owned(),
-            None if table.is_empty() || table.starts_with("arn:") => table.to_owned(),
-            None => format!("arn:aws:dynamodb:{}:{}:table/{table}", self.region, caller.account),
-        };
-        if is_data {
+        let arns = self.arns(&caller.account, operation, body, &asked);
+        let is_wanted = |arn: &String| self.data_events.are_of(table_in(arn));
+        if is_data && !arns.iter().any(is_wanted) && !(arns.is_empty() && self.data_events == DataEvents::All(true)) {
+            return;
+        }
+        if is_data && !self.item_data {
             asked.retain(|name, _| TOLD_OF_DATA.contains(&name.as_str()));
         }
         // It has values of items.
         asked.remove("FilterSpecification");
-        let answered: Option<Map<String, Value>> = (!reply.status.is_success())
-            .then(|| serde_json::from_slice(&reply.body).ok())
-            .flatten();
+        let read_only = is_reading(operation.name()) || reads(operation.name());
+        // Of what went well only changes of tables tell what came of them.
+        let is_told = !reply.status.is_success() || !(is_data || read_only);
+        let answered: Option<Map<String, Value>> = is_told.then(|| serde_json::from_slice(&reply.body).ok()).flatten();
         let text = |name: &str| answered.as_ref().and_then(|map| map.get(name)).and_then(Value::as_str);
-        let code = text("__type").map(|kind| kind.rsplit('#').next().unwrap_or(kind));
+        let code = text("__type")
+            .filter(|_| !reply.status.is_success())
+            .map(|kind| kind.rsplit('#').next().unwrap_or(kind));
         let words = text("message").or(text("Message")).unwrap_or_default();
-        let kind = if arn.contains("/stream/") {
-            "AWS::DynamoDB::Stream"
-        } else {
-            "AWS::DynamoDB::Table"
-        };
-        let resource = Resource { arn: &arn, kind };
+        let resources = arns.iter().map(|arn| Resource {
+            arn,
+            kind: match arn.contains("/stream/") {
+                true => "AWS::DynamoDB::Stream",
+                false => "AWS::DynamoDB::Table",
+            },
+        });
+        let elements = answered.clone().filter(|_| reply.status.is_success());
         self.record(Event {
             service: "dynamodb",
             name: operation.name(),
             error: code.map(|code| (code, words)),
             parameters: lower_camel(Value::Object(asked)),
-            resources: Some(resource)
-                .filter(|resource| !resource.arn.is_empty())
-                .into_iter()
-                .collect(),
-            read_only: is_reading(operation.name()) || reads(operation.name()),
+            elements: elements.map_or(Value::Null, |elements| lower_camel(Value::Object(elements))),
+            resources: resources.collect(),
+            read_only,
             is_data,
             ..event(origin, now_unix_s)
         });
+    }
+
+    /// The ARNs of what a request is about.
+    fn arns(&self, account: &str, operation: Operation, body: &[u8], asked: &Map<String, Value>) -> Vec<String> {
+        let of_import = asked
+            .get("TableCreationParameters")
+            .and_then(|table| table.get("TableName"));
+        let named = ["ResourceArn", "StreamArn", "TableArn", "TableName"];
+        let one = named.iter().find_map(|member| asked.get(*member)).or(of_import);
+        let mut names = tables_named(operation, body);
+        names.extend(one.and_then(Value::as_str).map(str::to_owned));
+        let arn = |name: String| match name.starts_with("arn:") {
+            true => name,
+            false => format!("arn:aws:dynamodb:{}:{account}:table/{name}", self.region),
+        };
+        names.into_iter().filter(|name| !name.is_empty()).map(arn).collect()
     }
 
     /// Records a call to IAM or STS.
@@ -152,6 +177,7 @@ impl Auditing {
             name,
             error: reply.error.as_ref().map(|error| (error.code, error.message.as_str())),
             parameters: lower_camel(reply.parameters.clone()),
+            elements: told(&reply.body, reply.status, is_reading(name)),
             resources: resources.into_iter().collect(),
             read_only: is_reading(name),
             ..event(origin, now_unix_s)
@@ -174,6 +200,11 @@ impl Auditing {
             name,
             error: reply.error.as_ref().map(|error| (error.code, error.message.as_str())),
             parameters: lower_camel(reply.parameters.clone()),
+            elements: told(
+                &reply.body,
+                reply.status,
+                is_reading(name) || name.starts_with("Describe"),
+            ),
             resources: resources.into_iter().collect(),
             read_only: is_reading(name) || name.starts_with("Describe"),
             ..event(origin, now_unix_s)
@@ -191,14 +222,45 @@ impl Auditing {
             name,
             error: error.map(|code| (code, answered["Message"].as_str().unwrap_or_default())),
             parameters: lower_camel(parameters),
+            elements: match error.is_some() || is_reading(name) || name.starts_with("Describe") {
+                true => Value::Null,
+                false => lower_camel(answered.clone()),
+            },
             read_only: is_reading(name) || name.starts_with("Describe"),
             ..event(origin, now_unix_s)
+        });
+    }
+
+    /// Records a change that the admin port was asked for.
+    pub(crate) fn admin(&self, principal: &Principal, change: &AdminChange<'_>, now_unix_s: i64) {
+        self.record(Event {
+            caller: &principal.caller,
+            access_key_id: &principal.access_key_id,
+            service: geodynamo_access::ADMIN,
+            name: change.action.rsplit(':').next().unwrap_or_default(),
+            now_unix_s,
+            source_ip: Some(change.source_ip),
+            user_agent: change.user_agent,
+            request_id: "",
+            error: change.error,
+            parameters: json!({ "method": change.method, "path": change.path, "query": change.query }),
+            elements: Value::Null,
+            resources: Vec::new(),
+            read_only: false,
+            is_data: false,
         });
     }
 
     fn record(&self, event: Event<'_>) {
         self.trail.record(&event);
     }
+}
+
+/// What was answered to a call that changed something.
+fn told(body: &str, status: u16, read_only: bool) -> Value {
+    let is_told = !read_only && (200..300).contains(&status);
+    let answered = is_told.then(|| serde_json::from_str(body).ok()).flatten();
+    answered.map_or(Value::Null, lower_camel)
 }
 
 fn event(origin: &Origin, now_unix_s: i64) -> Event<'_> {
@@ -218,6 +280,12 @@ fn event(origin: &Origin, now_unix_s: i64) -> Event<'_> {
         read_only: false,
         is_data: false,
     }
+}
+
+/// The name of the table in its ARN, or in that of its stream or index.
+fn table_in(arn: &str) -> &str {
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
+    resource.split('/').nth(1).unwrap_or_default()
 }
 
 /// Whether an operation is about items: CloudTrail's data events.

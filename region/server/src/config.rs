@@ -36,7 +36,7 @@ use geodynamo_topology::{NodeName, RegionName};
 use serde::Deserialize;
 
 pub use self::{
-    access::{Access, Audit, IdentityProvider, JwksSource},
+    access::{Access, Audit, DataEvents, IdentityProvider, JwksSource},
     admin::AdminEntry,
     archive::ArchiveEntry,
     buckets::BucketsEntry,

@@ -8,7 +8,7 @@ pub mod access;
 mod accounts;
 pub mod admin;
 pub mod api;
-mod audit;
+pub mod audit;
 pub mod build;
 pub mod certs;
 pub mod cli;

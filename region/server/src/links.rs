@@ -4,28 +4,25 @@
 //! - `PUT /faults/{peer}` with `{"pause", "cut", "loss_percent", "delay_ms", "seconds"}`: puts a fault there for so long.
 //! - `DELETE /faults/{peer}`: ends it.
 //!
-//! Changes are signed (SigV4, service `geodynamo`) with an access key of the region, whose policies must allow
-//! `geodynamo:SetLinkFault` or `geodynamo:ClearLinkFault`.
+//! The port's guard sees to it that changes are signed with an access key of the region, whose policies must allow
+//! `geodynamo:SetLinkFault` or `geodynamo:ClearLinkFault` on the link.
 
 use std::{
     io::{self, Write as _},
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, State},
-    http::{Method, StatusCode, Uri},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, put},
 };
-use geodynamo_access::{ADMIN, Mode, Request as SignedRequest, Verifier};
 use geodynamo_command::{Failure, OutputForm, credentials};
-use geodynamo_policy::{Environment, Request, evaluate};
 use geodynamo_replicator::{FAULT_DELAY_MAX, FAULT_MAX, Fault, Faults, Metrics};
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -41,16 +38,10 @@ const LASTS: u64 = 60;
 /// The links of a region.
 pub(crate) struct LinkControl {
     pub(crate) region: String,
-    pub(crate) account: String,
     /// The regions that there are links to.
     pub(crate) peers: Vec<String>,
     pub(crate) faults: Faults,
     pub(crate) metrics: Arc<Metrics>,
-}
-
-struct Shared {
-    control: Arc<LinkControl>,
-    verifier: Verifier,
 }
 
 /// A fault that is asked for.
@@ -98,28 +89,20 @@ impl Asked {
 }
 
 /// What of the admin port is the links'.
-pub(crate) fn router(control: Arc<LinkControl>, verifier: Verifier) -> Router {
+pub(crate) fn router(control: Arc<LinkControl>) -> Router {
     Router::new()
         .route("/faults", get(list))
         .route("/faults/{peer}", put(set).delete(clear))
-        .with_state(Arc::new(Shared { control, verifier }))
+        .with_state(control)
 }
 
-async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(shared.control.list())
+async fn list(State(control): State<Arc<LinkControl>>) -> Json<Value> {
+    Json(control.list())
 }
 
-async fn set(
-    State(shared): State<Arc<Shared>>,
-    Path(peer): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let control = &shared.control;
-    if let Err(refused) = shared.authorize("geodynamo:SetLinkFault", &peer, (&method, &uri, &headers, &body)) {
-        return *refused;
+async fn set(State(control): State<Arc<LinkControl>>, Path(peer): Path<String>, body: Bytes) -> Response {
+    if let Some(refused) = control.unknown(&peer) {
+        return refused;
     }
     let asked = serde_json::from_slice::<Asked>(&body).map_err(|error| error.to_string());
     match asked.and_then(Asked::fault) {
@@ -132,20 +115,13 @@ async fn set(
     }
 }
 
-async fn clear(
-    State(shared): State<Arc<Shared>>,
-    Path(peer): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Err(refused) = shared.authorize("geodynamo:ClearLinkFault", &peer, (&method, &uri, &headers, &body)) {
-        return *refused;
+async fn clear(State(control): State<Arc<LinkControl>>, Path(peer): Path<String>) -> Response {
+    if let Some(refused) = control.unknown(&peer) {
+        return refused;
     }
-    shared.control.faults.clear(&peer);
+    control.faults.clear(&peer);
     tracing::warn!(peer, "the fault on a link was ended");
-    Json(shared.control.list()).into_response()
+    Json(control.list()).into_response()
 }
 
 impl LinkControl {
@@ -168,62 +144,20 @@ impl LinkControl {
     }
 }
 
-impl Shared {
-    fn authorize(
-        &self,
-        action: &str,
-        peer: &str,
-        (method, uri, headers, body): (&Method, &Uri, &HeaderMap, &Bytes),
-    ) -> Result<(), Box<Response>> {
-        let signed = SignedRequest {
-            method: method.as_str(),
-            path: uri.path(),
-            query: uri.query(),
-            authority: uri.authority().map(http::uri::Authority::as_str),
-            headers,
-            body,
-        };
-        let now_unix_s = now_unix_s();
-        let forbidden = |reason: &str| Box::new(refuse(StatusCode::FORBIDDEN, reason));
-        let verified = self.verifier.verify_for(ADMIN, &signed, now_unix_s);
-        let verified = verified.map_err(|error| forbidden(&error.to_string()))?;
-        let (control, caller) = (&self.control, &verified.principal.caller);
-        let may = self.verifier.mode() == Mode::Any || (caller.is_root() && *caller.account == *control.account);
-        if !may {
-            let resource = format!("arn:aws:geodynamo:{}:{}:link/{peer}", control.region, control.account);
-            let environment = Environment {
-                now_unix_s: Some(now_unix_s),
-                region: Some(&control.region),
-                via_service: Some(false),
-                ..Environment::default()
-            };
-            let request = Request {
-                action,
-                resource: &resource,
-                resource_account: &control.account,
-                environment: &environment,
-                context: &(),
-            };
-            if let Some(message) = evaluate(caller, None, &request).message(caller, &request) {
-                return Err(forbidden(&message));
-            }
+impl LinkControl {
+    /// Why a peer has no link here.
+    fn unknown(&self, peer: &str) -> Option<Response> {
+        if self.peers.iter().any(|known| known == peer) {
+            return None;
         }
-        if control.peers.iter().any(|known| known == peer) {
-            return Ok(());
-        }
-        let known = control.peers.join(", ");
+        let known = self.peers.join(", ");
         let text = format!("there is no link to '{peer}'; there are: {known}");
-        Err(Box::new(refuse(StatusCode::NOT_FOUND, &text)))
+        Some(refuse(StatusCode::NOT_FOUND, &text))
     }
 }
 
 fn refuse(status: StatusCode, reason: &str) -> Response {
     (status, Json(json!({ "error": reason }))).into_response()
-}
-
-fn now_unix_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// `geodynamo link`.

@@ -99,7 +99,7 @@ fn refused(host: &str, answer: &Answer) -> Failure {
     let advice = match answer.status {
         FORBIDDEN => {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to a key of this region whose policies allow it; \
-             without a key, only this machine is trusted"
+             without a key, only this machine is trusted, and not with accounts and sinks"
         }
         NOT_FOUND => {
             "see how it is called: `geodynamo tables`, `geodynamo status`, or this command's own `list`, in that region"

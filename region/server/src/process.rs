@@ -8,6 +8,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin::{Admin, AdminPort, Guard},
+    audit::Auditing,
     config::Config,
     data::{
         DataPort,
@@ -49,6 +50,8 @@ pub struct Callers {
     pub source: Option<Arc<dyn CredentialSource>>,
     /// What the regions of a cluster sign with among themselves; for the admin port only.
     pub house: Option<Credential>,
+    /// Where changes that the admin port is asked for are recorded.
+    pub auditing: Option<Arc<Auditing>>,
 }
 
 /// What a process listens on, before anything is served there.
@@ -164,14 +167,19 @@ impl Ports {
     pub fn start<H: Handler, A: Admin>(
         config: &Config,
         listeners: Listeners,
-        Callers { mode, source, house }: Callers,
+        Callers {
+            mode,
+            source,
+            house,
+            auditing,
+        }: Callers,
         handler: impl FnOnce(SocketAddr) -> H,
         admin: A,
         registry: &MetricsRegistry,
         shutdown_signal: Shutdown,
     ) -> Result<Self, StartError> {
         let tls = acceptor(config)?;
-        let guard = Guard::new(config, mode, source.clone(), house);
+        let guard = Guard::new(config, mode, source.clone(), house).with_audit(auditing);
         let mut keys = Keys::new(config.credentials());
         if let Some(source) = source {
             keys = keys.with_source(source);
@@ -196,16 +204,7 @@ impl Ports {
         );
         let data = data.with_forward(listeners.forward);
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
-        let of_links = Verifier::new(mode, config.region.as_str(), Arc::clone(&keys)).with_account(config.account());
-        let admin = AdminPort::new(
-            listeners.admin,
-            data_address,
-            admin,
-            of_links,
-            registry.clone(),
-            requests,
-            guard,
-        );
+        let admin = AdminPort::new(listeners.admin, data_address, admin, registry.clone(), requests, guard);
         let (admin_trigger, admin_shutdown) = shutdown();
         Ok(Self {
             data_address,

@@ -312,6 +312,8 @@ impl Region {
             path: config.audit.path.clone().unwrap_or_default(),
             source,
         })?;
+        let auditing = auditing.map(Arc::new);
+        let of_admin = auditing.clone();
         let known = topology
             .as_ref()
             .and_then(|topology| topology.node(config.node.as_str()));
@@ -339,7 +341,6 @@ impl Region {
         let control = replicator.as_ref().map(|replicator| {
             Arc::new(LinkControl {
                 region: config.region.to_string(),
-                account: config.account().to_owned(),
                 peers: peer_names(config, topology.as_ref()),
                 faults: replicator.faults(),
                 metrics: replicator.metrics(),
@@ -372,6 +373,7 @@ impl Region {
             mode,
             source: Some(source),
             house: Some(house),
+            auditing: of_admin,
         };
         let listeners = match listeners {
             Some(listeners) => listeners,

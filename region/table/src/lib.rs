@@ -94,7 +94,7 @@ pub use table::insights::{
 pub use table::lost::GIVEN_UP_MS;
 pub use table::replicas::OUT_OF_REACH_MS;
 pub use table::requests::{CreateTable, NewIndex, UpdateTable};
-pub use table::resource_policy::{ExpectedPolicy, PolicyOf, ResourcePolicy};
+pub use table::resource_policy::{ExpectedPolicy, NewPolicy, PolicyOf, ResourcePolicy};
 pub use table::stream_name::{StreamKind, StreamName, stream_label};
 pub use table::throttle::{Access, Limit, ThrottleOptions, Throttled};
 pub use table::{Table, TableStatus};

@@ -61,6 +61,8 @@ pub(crate) struct Target {
     arn: String,
     /// The account that owns it.
     account: String,
+    /// The region that it is in, if not this one.
+    region: Option<String>,
     /// The table, if there is one.
     table: Option<Arc<Table>>,
     /// The resource's policy.
@@ -126,6 +128,7 @@ impl<'a, E: Engine> Gate<'a, E> {
         Ok(Target {
             arn: tables.local().table_arn(&stored),
             account: tables.local().owner(&stored).to_owned(),
+            region: None,
             policy: found.as_ref().and_then(|table| self.api.policies.of_table(table)),
             table: found,
         })
@@ -141,6 +144,7 @@ impl<'a, E: Engine> Gate<'a, E> {
         Ok(Target {
             arn: tables.local().table_arn_in(region, &stored),
             account: tables.local().owner(&stored).to_owned(),
+            region: Some(region.to_owned()),
             ..self.anything()
         })
     }
@@ -157,6 +161,7 @@ impl<'a, E: Engine> Gate<'a, E> {
         Target {
             arn: format!("{}/stream/{}", tables.local().table_arn(&name.table), name.label()),
             account: tables.local().owner(&name.table).to_owned(),
+            region: None,
             table: None,
             policy: stored.and_then(|stored| self.api.policies.of_stream(name, &stored)),
         }
@@ -167,6 +172,7 @@ impl<'a, E: Engine> Gate<'a, E> {
         Target {
             arn: "*".into(),
             account: self.api.account.to_string(),
+            region: None,
             table: None,
             policy: None,
         }
@@ -215,7 +221,7 @@ impl<'a, E: Engine> Gate<'a, E> {
     /// own parameters, if a policy asked for what they say.
     pub(crate) fn ask(&self, action: &'static str, target: &Target, facts: &Facts<'_>) -> Result<(), ApiError> {
         let region = self.api.tables.region();
-        let environment: Environment<'_> = self.call.environment(region);
+        let environment: Environment<'_> = self.call.environment(target.region.as_deref().unwrap_or(region));
         let tags = target.table.as_ref().and_then(|table| table.tags_in(region));
         let context = facts.with_tags(tags);
         let question = Question {

@@ -56,7 +56,7 @@ impl PolicyCache {
         let policy = Policy::parse(&stored.text, PolicyKind::Resource)
             .or_else(|_| Policy::parse(UNREADABLE, PolicyKind::Resource))
             .ok()?;
-        let policy = Arc::new(policy);
+        let policy = Arc::new(policy.pinned(|arn| stored.principals.get(arn).map(String::as_str)));
         let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
         if compiled.len() >= POLICIES_MAX {
             compiled.clear();
@@ -77,6 +77,7 @@ mod tests {
             Arc::new(ResourcePolicy {
                 text: text.to_owned(),
                 revision: "1".into(),
+                principals: BTreeMap::new(),
             })
         };
         let text = UNREADABLE.replace("\"*\",\"Action", "{\"AWS\":\"123456789012\"},\"Action");

@@ -29,6 +29,7 @@ struct Read<'a> {
     older_filter: &'a Option<BTreeMap<CompactString, generated::Condition>>,
     names: &'a Option<BTreeMap<CompactString, CompactString>>,
     values: &'a Option<Item>,
+    start: &'a Option<Item>,
 }
 
 impl Read<'_> {
@@ -47,9 +48,10 @@ impl Read<'_> {
         Ok(Context::of(self.names.as_ref(), self.values.as_ref())?)
     }
 
-    fn attributes(&self) -> Result<Attributes, ApiError> {
-        let mut attributes = Attributes::default();
+    fn attributes(&self, target: &Target) -> Result<Attributes, ApiError> {
+        let mut attributes = keys_read(target, self.index.as_deref());
         let mut context = self.context()?;
+        self.start.iter().for_each(|key| attributes.add_item(key));
         self.older.iter().flatten().for_each(|name| attributes.add(name));
         let older_filter = self.older_filter.iter().flat_map(BTreeMap::keys);
         older_filter.for_each(|name| attributes.add(name));
@@ -76,6 +78,7 @@ impl Authorize for QueryInput {
             older_filter: &self.query_filter,
             names: &self.expression_attribute_names,
             values: &self.expression_attribute_values,
+            start: &self.exclusive_start_key,
         };
         let key_condition = || match &self.key_condition_expression {
             Some(text) => Ok::<_, ApiError>(Some(KeyCondition::parse(text, &mut read.context()?)?)),
@@ -83,7 +86,7 @@ impl Authorize for QueryInput {
         };
         let leading = || self.leading(&target, key_condition()?);
         let attributes = || {
-            let mut attributes = read.attributes()?;
+            let mut attributes = read.attributes(&target)?;
             let conditions = self.key_conditions.iter().flat_map(BTreeMap::keys);
             conditions.for_each(|name| attributes.add(name));
             if let Some(condition) = key_condition()? {
@@ -145,6 +148,20 @@ pub(super) fn schema<'t>(target: &'t Target, index: Option<&str>) -> Option<&'t 
     }
 }
 
+/// The attributes of all keys that a read of several items goes by, and tells in its `LastEvaluatedKey`: the table's and, of an
+/// index, the index's. Policies that name attributes must name these:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html>.
+pub(super) fn keys_read(target: &Target, index: Option<&str>) -> Attributes {
+    let mut attributes = Attributes::default();
+    let of_table = schema(target, None);
+    let of_index = index.and_then(|_| schema(target, index));
+    for keys in of_table.into_iter().chain(of_index) {
+        let all = keys.partition_attributes().chain(keys.sort_attributes());
+        all.for_each(|attribute| attributes.add(attribute.name.as_str()));
+    }
+    attributes
+}
+
 impl Authorize for ScanInput {
     fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
         let target = gate.table(self.table_name.as_deref().unwrap_or_default())?;
@@ -158,8 +175,9 @@ impl Authorize for ScanInput {
             older_filter: &self.scan_filter,
             names: &self.expression_attribute_names,
             values: &self.expression_attribute_values,
+            start: &self.exclusive_start_key,
         };
-        let attributes = || read.attributes();
+        let attributes = || read.attributes(&target);
         let facts = Facts {
             attributes: Some(&attributes),
             select: Some(read.select()),

@@ -12,7 +12,7 @@ use geodynamo_table::schema::KeyAttribute;
 use super::{
     Authorize, Facts, Gate, Target,
     facts::{Attributes, Leading, add_leading, leading_of, owned},
-    reads::schema,
+    reads::{keys_read, schema},
 };
 use crate::{
     errors::ApiError,
@@ -148,7 +148,7 @@ impl<E: Engine> Gate<'_, E> {
         };
         let leading = || Ok(read.clone().unwrap_or_default());
         let attributes = || {
-            let mut attributes = Attributes::default();
+            let mut attributes = keys_read(&target, index);
             let columns = select.columns.iter().flatten();
             attributes.add_all(columns.map(|column| &column.path.root));
             select

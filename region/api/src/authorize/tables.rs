@@ -1,8 +1,10 @@
 //! Tables: making, changing, describing them; their tags and policies.
 
+use std::collections::BTreeSet;
+
 use geodynamo_storage::Engine;
 
-use super::{Authorize, Facts, Gate};
+use super::{Authorize, Facts, Gate, Target};
 use crate::{
     Operation,
     errors::ApiError,
@@ -33,13 +35,85 @@ on_table! {
     DescribeTableInput: "dynamodb:DescribeTable",
     DeleteTableInput: "dynamodb:DeleteTable",
     DescribeTimeToLiveInput: "dynamodb:DescribeTimeToLive",
-    UpdateTimeToLiveInput: "dynamodb:UpdateTimeToLive",
     DescribeContinuousBackupsInput: "dynamodb:DescribeContinuousBackups",
     UpdateContinuousBackupsInput: "dynamodb:UpdateContinuousBackups",
     DescribeKinesisStreamingDestinationInput: "dynamodb:DescribeKinesisStreamingDestination",
     UpdateKinesisStreamingDestinationInput: "dynamodb:UpdateKinesisStreamingDestination",
     DescribeTableReplicaAutoScalingInput: "dynamodb:DescribeTableReplicaAutoScaling",
-    UpdateTableReplicaAutoScalingInput: "dynamodb:UpdateTableReplicaAutoScaling",
+}
+
+/// What is needed on a table in the region that is to have a replica of it:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables-security.html>.
+const TO_MAKE_A_REPLICA: [&str; 9] = [
+    "dynamodb:CreateTable",
+    "dynamodb:CreateTableReplica",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "dynamodb:UpdateItem",
+    "dynamodb:PutItem",
+    "dynamodb:GetItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:BatchWriteItem",
+];
+
+/// The same, in the region whose replica is to go.
+const TO_REMOVE_A_REPLICA: [&str; 2] = ["dynamodb:DeleteTable", "dynamodb:DeleteTableReplica"];
+
+/// The same, in every region that has a replica, to change how they scale.
+const TO_SCALE_REPLICAS: [&str; 10] = [
+    "application-autoscaling:DeleteScalingPolicy",
+    "application-autoscaling:DeleteScheduledAction",
+    "application-autoscaling:DeregisterScalableTarget",
+    "application-autoscaling:DescribeScalableTargets",
+    "application-autoscaling:DescribeScalingActivities",
+    "application-autoscaling:DescribeScalingPolicies",
+    "application-autoscaling:DescribeScheduledActions",
+    "application-autoscaling:PutScalingPolicy",
+    "application-autoscaling:PutScheduledAction",
+    "application-autoscaling:RegisterScalableTarget",
+];
+
+/// The regions that have a replica of a table; of what is none, this one alone.
+fn regions<E: Engine>(gate: &Gate<'_, E>, target: &Target) -> BTreeSet<String> {
+    let tables = &gate.api.tables;
+    let shown = target
+        .table
+        .as_ref()
+        .and_then(|table| tables.describe(table.name()).ok());
+    let replicas = shown.into_iter().flat_map(|table| table.replicas);
+    let own = tables.region().to_owned();
+    replicas
+        .map(|replica| replica.region)
+        .chain(std::iter::once(own))
+        .collect()
+}
+
+/// A table has one setting in all its regions.
+impl Authorize for UpdateTimeToLiveInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let name = self.table_name.as_deref().unwrap_or_default();
+        for region in regions(gate, &gate.table(name)?) {
+            gate.ask_plain("dynamodb:UpdateTimeToLive", &gate.table_in(&region, name)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Authorize for UpdateTableReplicaAutoScalingInput {
+    fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
+        let name = self.table_name.as_deref().unwrap_or_default();
+        let target = gate.table(name)?;
+        gate.ask_plain("dynamodb:UpdateTableReplicaAutoScaling", &target)?;
+        let named = self.replica_updates.iter().flatten();
+        let named = named.filter_map(|replica| replica.region_name.as_deref().map(str::to_owned));
+        for region in regions(gate, &target).into_iter().chain(named).collect::<BTreeSet<_>>() {
+            let there = gate.table_in(&region, name)?;
+            for action in TO_SCALE_REPLICAS {
+                gate.ask_plain(action, &there)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Two operations have it.
@@ -139,16 +213,22 @@ impl Authorize for UpdateTableInput {
         };
         for update in self.replica_updates.iter().flatten() {
             if let Some(create) = &update.create {
-                replica("dynamodb:CreateTableReplica", create.region_name.as_deref())?;
+                for action in TO_MAKE_A_REPLICA {
+                    replica(action, create.region_name.as_deref())?;
+                }
             }
             if let Some(change) = &update.update {
                 replica("dynamodb:UpdateTable", change.region_name.as_deref())?;
             }
             if let Some(delete) = &update.delete {
-                replica("dynamodb:DeleteTableReplica", delete.region_name.as_deref())?;
+                for action in TO_REMOVE_A_REPLICA {
+                    replica(action, delete.region_name.as_deref())?;
+                }
             }
             if let Some(part) = &update.disassociate {
-                replica("dynamodb:DeleteTableReplica", part.region_name.as_deref())?;
+                for action in TO_REMOVE_A_REPLICA {
+                    replica(action, part.region_name.as_deref())?;
+                }
             }
         }
         for witness in self.global_table_witness_updates.iter().flatten() {

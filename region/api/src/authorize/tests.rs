@@ -1,5 +1,7 @@
 //! Every operation is held against the Service Authorization Reference.
 
+mod decisions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use geodynamo_policy::{Caller, NamedPolicy, Policy, PolicyKind};
@@ -204,7 +206,10 @@ fn requests(operation: Operation) -> Vec<String> {
                 {{"Update":{{"TableName":"name","Key":{key},"UpdateExpression":"REMOVE b"}}}},
                 {{"ConditionCheck":{{"TableName":"name","Key":{key},"ConditionExpression":"attribute_exists(b)"}}}}]}}"#
         )],
-        Operation::ExecuteStatement => vec![r#"{"Statement":"SELECT * FROM name"}"#.into()],
+        Operation::ExecuteStatement => vec![
+            r#"{"Statement":"SELECT * FROM name"}"#.into(),
+            r#"{"Statement":"SELECT * FROM \"name\".\"name\""}"#.into(),
+        ],
         Operation::ExecuteTransaction => [
             "SELECT * FROM name WHERE name = 'x'",
             "INSERT INTO name VALUE {'name': 'x'}",
@@ -247,6 +252,14 @@ fn requests(operation: Operation) -> Vec<String> {
         Operation::ExportTableToPointInTime => {
             vec![of_arn("TableArn", "table/name").replace('}', r#","S3Bucket":"name"}"#)]
         }
+        Operation::DescribeContributorInsights => vec![
+            r#"{"TableName":"name"}"#.into(),
+            r#"{"TableName":"name","IndexName":"name"}"#.into(),
+        ],
+        Operation::UpdateContributorInsights => vec![
+            r#"{"TableName":"name","ContributorInsightsAction":"ENABLE"}"#.into(),
+            r#"{"TableName":"name","IndexName":"name","ContributorInsightsAction":"ENABLE"}"#.into(),
+        ],
         _ => {
             let samples = SAMPLES
                 .iter()
@@ -349,9 +362,9 @@ async fn every_operation_asks_for_what_the_reference_lists() {
             !asked.is_empty() || of_each,
             "{operation:?} asks for nothing: {requests:?}"
         );
-        // Of another service, which has a reference of its own.
-        let is_s3 = |action: &str| action.starts_with("s3:");
-        for (action, resource, keys) in asked.into_iter().filter(|(action, ..)| !is_s3(action)) {
+        // Other services have references of their own.
+        let is_own = |action: &str| action.starts_with("dynamodb:");
+        for (action, resource, keys) in asked.into_iter().filter(|(action, ..)| is_own(action)) {
             let (kinds, all) = seen.entry(action).or_default();
             kinds.insert(kind_of(&resource).to_owned());
             let kind = kind_of(&resource);
@@ -385,11 +398,7 @@ async fn every_operation_asks_for_what_the_reference_lists() {
         }
         assert_eq!(keys, expected, "{action}");
         let missing: Vec<_> = row.resources.iter().filter(|kind| !kinds.contains(*kind)).collect();
-        let newer_tables_only = ["index"];
-        assert!(
-            missing.iter().all(|kind| newer_tables_only.contains(&kind.as_str())),
-            "{action}: {missing:?}"
-        );
+        assert!(missing.is_empty(), "{action}: {missing:?}");
     }
     for action in reference.keys() {
         let asked = seen.contains_key(action.as_str());
@@ -454,14 +463,32 @@ async fn what_requests_ask_for() {
         assert_eq!(asked, expect, "{body}");
     };
     let table = "us-east-1:000000000000:table/name";
+    let (made, removed) = ("eu-west-1:000000000000:table/name", "eu-west-2:000000000000:table/name");
     check(
         Operation::UpdateTable,
         r#"{"TableName":"name","ReplicaUpdates":[{"Create":{"RegionName":"eu-west-1"}},{"Delete":{"RegionName":"eu-west-2"}}]}"#,
         &[
             ("UpdateTable", table),
-            ("CreateTableReplica", "eu-west-1:000000000000:table/name"),
-            ("DeleteTableReplica", "eu-west-2:000000000000:table/name"),
+            ("CreateTable", made),
+            ("CreateTableReplica", made),
+            ("Query", made),
+            ("Scan", made),
+            ("UpdateItem", made),
+            ("PutItem", made),
+            ("GetItem", made),
+            ("DeleteItem", made),
+            ("BatchWriteItem", made),
+            ("DeleteTable", removed),
+            ("DeleteTableReplica", removed),
         ],
+    );
+    check(
+        Operation::UpdateContributorInsights,
+        r#"{"TableName":"name","IndexName":"name","ContributorInsightsAction":"ENABLE"}"#,
+        &[(
+            "UpdateContributorInsights",
+            "us-east-1:000000000000:table/name/index/name",
+        )],
     );
     let create = r#"{"TableName":"new","Tags":[{"Key":"a","Value":"b"}],"ResourcePolicy":"{}","KeySchema":[{"AttributeName":"a","KeyType":"HASH"}],
         "AttributeDefinitions":[{"AttributeName":"a","AttributeType":"S"}]}"#;
@@ -485,4 +512,19 @@ async fn what_requests_ask_for() {
         &format!(r#"{{"TableName":"arn:aws:dynamodb:{other}"}}"#),
         &[("DescribeTable", other)],
     );
+}
+
+#[tokio::test]
+async fn scaling_of_replicas_asks_for_what_it_changes_in_their_regions() {
+    let api = api().await;
+    let body = r#"{"TableName":"name","ReplicaUpdates":[{"RegionName":"eu-west-1"}]}"#;
+    let asked = asked_by(&api, Operation::UpdateTableReplicaAutoScaling, body);
+    let of = |region: &str| {
+        let table = format!("arn:aws:dynamodb:{region}:000000000000:table/name");
+        let asked = asked
+            .iter()
+            .filter(|(action, resource, _)| action.starts_with("application-autoscaling:") && *resource == table);
+        asked.count()
+    };
+    assert_eq!((of("us-east-1"), of("eu-west-1")), (10, 10), "{asked:?}");
 }

@@ -72,9 +72,8 @@ pub(super) fn definition<E: Engine>(api: &Api<E>, input: CreateTableInput) -> Re
     let wanted = input.stream_specification.as_ref();
     let stream = wanted.map(|wanted| stream(wanted, true)).transpose()?.flatten();
     let resource_policy = input.resource_policy.map(String::from);
-    if let Some(text) = &resource_policy {
-        resource_policy::check(api, text)?;
-    }
+    let checked = resource_policy.map(|text| resource_policy::check(api, text));
+    let resource_policy = checked.transpose()?.map(|(_, policy)| policy);
     Ok(CreateTable {
         name,
         keys,

@@ -1,8 +1,8 @@
 //! Policies of tables and streams.
 
-use geodynamo_policy::{Policy, PolicyKind};
+use geodynamo_policy::{Policy, PolicyKind, renamed};
 use geodynamo_storage::Engine;
-use geodynamo_table::{ExpectedPolicy, PolicyOf, StreamName};
+use geodynamo_table::{ExpectedPolicy, NewPolicy, PolicyOf, StreamName};
 
 use super::streams::stream_error;
 use crate::{
@@ -51,13 +51,14 @@ fn resource<E: Engine>(api: &Api<E>, arn: &str) -> Result<Resource, ApiError> {
     Ok(Resource::Stream(name))
 }
 
-/// Compiles a policy, and refuses one that is too long, is none, or names principals that do not exist.
-pub(super) fn check<E: Engine>(api: &Api<E>, text: &str) -> Result<Policy, ApiError> {
+/// Compiles a policy, and refuses one that is too long, is none, or names principals that do not exist. Gives it, and what is to
+/// be stored of it.
+pub(super) fn check<E: Engine>(api: &Api<E>, text: String) -> Result<(Policy, NewPolicy), ApiError> {
     if text.len() > POLICY_BYTES_MAX {
         return Err(ApiError::policy_too_large(POLICY_BYTES_MAX));
     }
     let policy =
-        Policy::parse(text, PolicyKind::Resource).map_err(|error| ApiError::invalid_policy(&error.to_string()))?;
+        Policy::parse(&text, PolicyKind::Resource).map_err(|error| ApiError::invalid_policy(&error.to_string()))?;
     let missing = policy
         .aws_principals()
         .find(|principal| !api.principals.exists(&api.account, principal));
@@ -66,7 +67,11 @@ pub(super) fn check<E: Engine>(api: &Api<E>, text: &str) -> Result<Policy, ApiEr
             "Invalid principal in policy: {principal}"
         )));
     }
-    Ok(policy)
+    let known = policy
+        .aws_principals()
+        .filter_map(|principal| Some((principal.to_owned(), api.principals.id(principal)?)));
+    let principals = known.collect();
+    Ok((policy, NewPolicy { text, principals }))
 }
 
 /// Gives a policy.
@@ -78,8 +83,9 @@ pub(super) fn get<E: Engine>(
     let resource = resource(api, arn)?;
     let policy = api.tables.catalog().resource_policy(resource.of())?;
     let policy = policy.ok_or_else(|| ApiError::policy_not_found(arn))?;
+    let names = api.principals.names(&policy.principals);
     Ok(GetResourcePolicyOutput {
-        policy: Some(policy.text.as_str().into()),
+        policy: Some(renamed(&policy.text, &names).into()),
         revision_id: Some(policy.revision.as_str().into()),
     })
 }
@@ -92,7 +98,7 @@ pub(super) async fn put<E: Engine>(
 ) -> Result<PutResourcePolicyOutput, ApiError> {
     let arn = input.resource_arn.as_deref().unwrap_or_default();
     let text = input.policy.unwrap_or_default();
-    let policy = check(api, &text)?;
+    let (policy, stored) = check(api, text.into())?;
     let resource = resource(api, arn)?;
     if input.confirm_remove_self_resource_access != Some(true) && !gate.could_change_policy(arn, policy)? {
         return Err(ApiError::removes_own_access());
@@ -105,7 +111,7 @@ pub(super) async fn put<E: Engine>(
     let put = api
         .tables
         .catalog()
-        .set_resource_policy(resource.of(), Some(text.into()), expected)
+        .set_resource_policy(resource.of(), Some(stored), expected)
         .await?;
     let put = put.flatten().ok_or_else(|| ApiError::policy_not_found(arn))?;
     Ok(PutResourcePolicyOutput {

@@ -12,7 +12,7 @@ const ACCOUNT: &str = "000000000000";
 const MUSIC: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/music";
 
 /// Who has the items of the artist `ann`, and of them the attributes artist, song and year.
-const OWN_ITEMS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:*",
+pub(crate) const OWN_ITEMS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:*",
     "Resource":["arn:aws:dynamodb:*:*:table/music","arn:aws:dynamodb:*:*:table/music/index/by-year","arn:aws:dynamodb:*:*:table/none"],
     "Condition":{
         "ForAllValues:StringEquals":{"dynamodb:LeadingKeys":["${aws:username}"],"dynamodb:Attributes":["artist","song","year","title"]},
@@ -32,7 +32,7 @@ async fn call(api: &Api<MemoryEngine>, caller: &Caller, operation: &str, body: &
 }
 
 /// A region where ann and bob have an item each.
-async fn region() -> (Client, Api<MemoryEngine>) {
+pub(crate) async fn region() -> (Client, Api<MemoryEngine>) {
     let client = Client::with_table().await;
     for artist in ["ann", "bob"] {
         let item = format!(

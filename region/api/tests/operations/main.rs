@@ -5,6 +5,7 @@ mod authorization;
 mod batches;
 mod captured;
 mod client;
+mod guarded;
 mod items;
 mod others;
 mod pages;

@@ -48,7 +48,7 @@ pub(super) fn create(cx: &Context<'_>, changes: &mut Changes, kind: Kind) -> Res
     }
     if kind == Kind::Role {
         let document = cx.input.required("AssumeRolePolicyDocument");
-        check_trust(cx, document)?;
+        entity.trusted = trusted(cx, document)?;
         entity.trust = document.to_owned();
         entity.description = cx.input.text("Description").map(str::to_owned);
         entity.session_s_max = cx.input.integer("MaxSessionDuration").unwrap_or(SESSION_S);
@@ -168,7 +168,7 @@ pub(super) fn update_role(cx: &Context<'_>, changes: &mut Changes) -> Result<Str
 pub(super) fn update_trust(cx: &Context<'_>, changes: &mut Changes) -> Result<Structure> {
     let mut entity = cx.held(Kind::Role)?.entity.clone();
     let document = cx.input.required("PolicyDocument");
-    check_trust(cx, document)?;
+    entity.trusted = trusted(cx, document)?;
     entity.trust = document.to_owned();
     put(changes, Kind::Role, &entity)?;
     Ok(Structure::new())
@@ -234,16 +234,21 @@ pub(super) fn path(given: Option<&str>) -> Result<String> {
     Ok(path.to_owned())
 }
 
-fn check_trust(cx: &Context<'_>, document: &str) -> Result<()> {
+/// Checks a trust policy; gives the unique ids of those whom it names, by ARN.
+fn trusted(cx: &Context<'_>, document: &str) -> Result<BTreeMap<String, String>> {
     let policy = parse_policy(document, PolicyKind::Trust)?;
     limits::check("ACLSizePerRole", policy.size_chars(), limits::TRUST_CHARACTERS)?;
+    let accounts = &cx.snapshot.accounts;
     let missing = policy
         .aws_principals()
-        .find(|named| !authorize::has_principal(cx.state(), cx.account(), named));
+        .find(|named| !authorize::has_principal(accounts, cx.account(), named));
     match missing {
         Some(named) => Err(IamError::malformed(format!(
             "Invalid principal in policy: \"AWS\":\"{named}\""
         ))),
-        None => Ok(()),
+        None => Ok(policy
+            .aws_principals()
+            .filter_map(|named| Some((named.to_owned(), authorize::id_of(accounts, named)?)))
+            .collect()),
     }
 }

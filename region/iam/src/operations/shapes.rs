@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use geodynamo_policy::renamed;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
+    authorize::names_now,
     call::Context,
     entity::{AccessKey, Kind, ManagedPolicy, PolicyVersion, Principal},
     managed::{self, Managed},
@@ -52,8 +54,9 @@ pub(super) fn principal(cx: &Context<'_>, kind: Kind, entity: &Principal, whole:
         .with("Arn", entity.arn(kind, cx.account()))
         .with("CreateDate", time(entity.created));
     if kind == Kind::Role {
+        let names = names_now(&cx.snapshot.accounts, &entity.trusted);
         shown = shown
-            .with("AssumeRolePolicyDocument", document(&entity.trust))
+            .with("AssumeRolePolicyDocument", document(&renamed(&entity.trust, &names)))
             .with("Description", entity.description.as_ref())
             .with("MaxSessionDuration", entity.session_s_max);
     }

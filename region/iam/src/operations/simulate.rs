@@ -9,6 +9,7 @@ use geodynamo_policy::{
 
 use super::{page::Page, parse_policy};
 use crate::{
+    accounts::is_id,
     authorize::policy_name,
     call::Context,
     entity::Kind,
@@ -34,13 +35,25 @@ pub(super) fn principal(cx: &Context<'_>) -> Result<Structure> {
     let Some((kind, held)) = found else {
         return Err(IamError::no_such(format!("The entity {arn} cannot be found.")));
     };
-    let mut caller = match kind {
+    let own = match kind {
         Kind::User => cx.state().user_caller(cx.account(), held),
         Kind::Group | Kind::Role => Caller {
             tags: held.entity.tags.clone(),
             policies: cx.state().policies_of(cx.account(), held),
             ..Caller::new(cx.account(), arn, CallerKind::User, &held.entity.id)
         },
+    };
+    let mut caller = match cx.input.text("CallerArn") {
+        Some(arn) => Caller {
+            policies: own.policies,
+            ..user(cx, arn)?
+        },
+        None if kind != Kind::User && cx.input.text("ResourcePolicy").is_some() => {
+            return Err(IamError::invalid_input(
+                "CallerArn must be the ARN of a user when there is a ResourcePolicy and PolicySourceArn is not a user's",
+            ));
+        }
+        None => own,
     };
     caller
         .policies
@@ -53,20 +66,38 @@ pub(super) fn principal(cx: &Context<'_>) -> Result<Structure> {
 }
 
 pub(super) fn custom(cx: &Context<'_>) -> Result<Structure> {
-    let arn = cx
-        .input
-        .text("CallerArn")
-        .unwrap_or("arn:aws:iam::000000000000:user/simulated");
+    let nobody = format!("arn:aws:iam::{}:user/simulated", cx.account());
     let caller = Caller {
         policies: CallerPolicies {
             identity: given(cx, "PolicyInputList", PolicyKind::Identity)?,
             boundary: boundary(cx)?,
             session: None,
         },
-        user_name: arn.rsplit('/').next().map(Into::into),
-        ..Caller::new(cx.account(), arn, CallerKind::User, "AIDASIMULATED")
+        ..user(cx, cx.input.text("CallerArn").unwrap_or(&nobody))?
     };
     simulate(cx, caller, "none")
+}
+
+/// The user that a simulation takes for its caller, who need not be there.
+fn user(cx: &Context<'_>, arn: &str) -> Result<Caller> {
+    let of_user = arn
+        .strip_prefix("arn:aws:iam::")
+        .and_then(|rest| rest.split_once(":user/"))
+        .filter(|(account, path)| is_id(account) && !path.is_empty());
+    let Some((account, path)) = of_user else {
+        return Err(IamError::invalid_input(format!(
+            "Invalid CallerArn: {arn} is not the ARN of a user"
+        )));
+    };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let held = cx.state().principal(Kind::User, name);
+    match held.filter(|held| account == cx.account() && held.entity.arn(Kind::User, account) == arn) {
+        Some(held) => Ok(cx.state().user_caller(account, held)),
+        None => Ok(Caller {
+            user_name: Some(name.into()),
+            ..Caller::new(account, arn, CallerKind::User, "AIDASIMULATED")
+        }),
+    }
 }
 
 fn given(cx: &Context<'_>, parameter: &str, kind: PolicyKind) -> Result<Vec<NamedPolicy>> {
@@ -119,7 +150,11 @@ fn simulate(cx: &Context<'_>, caller: Caller, source_kind: &'static str) -> Resu
         .map(|document| parse(document, PolicyKind::Resource))
         .transpose()?;
     let entries = Entries::of(cx.input);
-    let environment = Environment::default();
+    // What the call gives of it stands first: see `Entries`.
+    let environment = Environment {
+        now_unix_s: Some(cx.call.now_unix_s),
+        ..Environment::default()
+    };
     let mut resources: Vec<&str> = cx.input.texts("ResourceArns").collect();
     if resources.is_empty() {
         resources.push("*");

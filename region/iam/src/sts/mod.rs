@@ -47,14 +47,23 @@ pub(crate) async fn answer(cx: &Context<'_>) -> Result<Structure> {
     match cx.operation {
         "GetCallerIdentity" => Ok(caller_identity(cx)),
         "GetSessionToken" => session_token(cx),
-        "GetAccessKeyInfo" => {
-            cx.authorize(&cx.action, "*", &CallKeys::default(), None)?;
-            Ok(Structure::new().with("Account", cx.account()))
-        }
+        "GetAccessKeyInfo" => access_key_info(cx),
         "AssumeRole" => assume::role(cx),
         "AssumeRoleWithWebIdentity" => web_identity::assume_role(cx).await,
         other => Err(IamError::internal(format!("{other} is offered and not answered"))),
     }
+}
+
+/// Whose a key is. What a temporary key is of stands in its session token alone, so of those only the caller's own is known.
+fn access_key_info(cx: &Context<'_>) -> Result<Structure> {
+    cx.authorize(&cx.action, "*", &CallKeys::default(), None)?;
+    let id = cx.input.required("AccessKeyId");
+    let account = match cx.snapshot.accounts.of_key(id) {
+        Some(account) => account,
+        None if id == cx.call.access_key_id => &cx.call.caller.account,
+        None => return Err(IamError::validation(format!("The access key {id} does not exist"))),
+    };
+    Ok(Structure::new().with("Account", &**account))
 }
 
 /// No policy is asked: whoever signed the call may know.

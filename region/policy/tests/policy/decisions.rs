@@ -58,6 +58,38 @@ use Decision::Allow;
 use PolicySource::{Boundary, Identity, Resource, Session as OfSession};
 
 #[test]
+fn pinned_principals_are_who_has_the_id() {
+    let pinned = |principal: &str, id: &str| {
+        let text = statement(&format!(
+            r#""Effect":"Allow","Principal":{principal},"Action":"dynamodb:*","Resource":"{TABLE}""#
+        ));
+        let policy = Policy::parse(&text, PolicyKind::Resource).unwrap();
+        policy.pinned(|arn| arn.starts_with("arn:").then_some(id))
+    };
+    let ann = user(&[]);
+    for (id, expect) in [(&*ann.user_id, Allow), ("AIDASOMEBODYELSE1234", lacks(Identity))] {
+        assert_eq!(get(&ann, Some(&pinned(ANN, id))), expect, "{id}");
+    }
+    let one = session(&[ALLOW]);
+    let (role, _) = one.user_id.split_once(':').unwrap();
+    for (principal, id, expect) in [
+        (SESSION, &*one.user_id, Allow),
+        (SESSION, "AROASOMEBODYELSE1234:one", lacks(Identity)),
+        (ROLE, role, Allow),
+        (ROLE, "AROASOMEBODYELSE1234", lacks(Identity)),
+    ] {
+        let nothing = session(&[]);
+        assert_eq!(get(&nothing, Some(&pinned(principal, id))), expect, "{principal} {id}");
+    }
+    // Accounts stay what they are.
+    assert_eq!(get(&ann, Some(&pinned(ALL_OF_ACCOUNT, "x"))), lacks(Identity));
+    assert_eq!(
+        pinned(ALL_OF_ACCOUNT, "x").aws_principals().next(),
+        Some("123456789012")
+    );
+}
+
+#[test]
 fn within_an_account() {
     let check = |caller: Caller, resource: Option<Arc<Policy>>, expect: Decision| {
         let decision = get(&caller, resource.as_deref());

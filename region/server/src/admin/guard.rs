@@ -5,7 +5,8 @@
 //! policy that allows its action. `GET /digest` is `geodynamo:ReadDigest`, `PUT /wan/…` is `geodynamo:ChangeWan`; the resource is
 //! the table that the query names, else `*`. Whoever connects from this machine itself without a signature is taken for an
 //! operator, unless `[admin] trust_local` is `false`; a page that a browser on this machine has from elsewhere is not. A request
-//! that has a signature is judged by it, wherever it comes from.
+//! that has a signature is judged by it, wherever it comes from. Not even an operator changes accounts, sinks or faults on links
+//! without one.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,15 +18,21 @@ use axum::{
     Json,
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use geodynamo_access::{ADMIN, AccessError, Credential, CredentialSource, Keys, Mode, Request as Signed, Verifier};
-use geodynamo_policy::{Environment, Request as Asked, evaluate};
+use geodynamo_access::{
+    ADMIN, AccessError, Credential, CredentialSource, Keys, Mode, Principal, Request as Signed, Verifier,
+};
+use geodynamo_policy::{Caller, CallerKind, Environment, Request as Asked, evaluate};
 use serde_json::json;
 
-use crate::{config::Config, data::RefusedBySource};
+use crate::{
+    audit::{AdminChange, Auditing},
+    config::Config,
+    data::RefusedBySource,
+};
 
 /// The longest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -34,8 +41,11 @@ const OPEN: [&str; 5] = ["/", "/healthz", "/readyz", "/owner", "/console.json"];
 /// The console's files.
 const FILES: &str = "/console/";
 const METRICS: &str = "/metrics";
-/// What asks for a signature itself, from this machine too.
-const FAULTS: &str = "/faults/";
+/// What of the port makes root users' keys, has tables copied elsewhere or keeps regions apart: whoever changes it signs, from
+/// this machine too.
+const GUARDED: [&str; 3] = ["accounts", "sinks", FAULTS];
+/// Faults on links.
+const FAULTS: &str = "faults";
 
 /// Decides on each request of an admin port.
 #[derive(Debug)]
@@ -48,6 +58,7 @@ pub(crate) struct Guard {
     trust_local: bool,
     open_metrics: bool,
     refused: RefusedBySource,
+    auditing: Option<Arc<Auditing>>,
 }
 
 /// Why a request is refused.
@@ -55,8 +66,8 @@ pub(crate) struct Guard {
 enum Refusal {
     #[error("{0}")]
     Access(#[from] AccessError),
-    #[error("{0}")]
-    Denied(String),
+    #[error("{message}")]
+    Denied { message: String, principal: Principal },
     #[error("a request has {BODY_BYTES_MAX} bytes at most")]
     TooLong,
 }
@@ -82,21 +93,26 @@ impl Guard {
             trust_local: config.admin.trust_local,
             open_metrics: config.admin.open_metrics,
             refused: RefusedBySource::default(),
+            auditing: None,
         }
     }
 
+    /// The same, which records the changes that are asked for.
+    pub(crate) fn with_audit(self, auditing: Option<Arc<Auditing>>) -> Self {
+        Self { auditing, ..self }
+    }
+
     fn is_open(&self, method: &Method, path: &str) -> bool {
-        if path.starts_with(FAULTS) {
-            return true;
-        }
         let reads = matches!(*method, Method::GET | Method::HEAD);
         reads && (OPEN.contains(&path) || path.starts_with(FILES) || (path == METRICS && self.open_metrics))
     }
 
-    /// Whoever signs wants to be taken for whom the key is: the console does, also on this machine.
-    fn is_local(&self, remote: IpAddr, headers: &HeaderMap) -> bool {
+    /// Whether a request needs no signature, for it comes from this machine. Whoever signs wants to be taken for whom the key is:
+    /// the console does, also on this machine.
+    fn is_trusted(&self, remote: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> bool {
         let is_signed = headers.contains_key(header::AUTHORIZATION);
-        self.trust_local && !is_signed && remote.to_canonical().is_loopback() && is_own_page(headers, &self.host)
+        let is_local = self.trust_local && remote.to_canonical().is_loopback() && is_own_page(headers, &self.host);
+        is_local && !is_signed && !is_guarded(method, path)
     }
 
     fn admit(
@@ -106,7 +122,7 @@ impl Guard {
         uri: &Uri,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Principal, Refusal> {
         let now_unix_s = now_unix_s();
         let signed = Signed {
             method: method.as_str(),
@@ -122,9 +138,9 @@ impl Guard {
             false => AccessError::TooManyRefused,
         })?;
         if self.verifier.mode() == Mode::Any {
-            return Ok(());
+            return Ok(verified.principal);
         }
-        let (action, resource) = (action(method, uri.path()), self.resource(uri));
+        let (action, resource) = (action(method, uri.path()), self.resource(method, uri));
         let caller = &verified.principal.caller;
         let asked = Asked {
             action: &action,
@@ -135,7 +151,7 @@ impl Guard {
                 source_ip: Some(remote),
                 secure_transport: Some(false),
                 user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()),
-                referer: None,
+                referer: headers.get(header::REFERER).and_then(|value| value.to_str().ok()),
                 region: Some(&self.region),
                 via_service: Some(false),
             },
@@ -144,16 +160,25 @@ impl Guard {
         let denied = evaluate(caller, None, &asked).message(caller, &asked);
         let refusal = verified.refusal.map(|error| error.to_string());
         match (refusal.or(denied), self.verifier.mode()) {
-            (Some(message), Mode::Enforce) => Err(Refusal::Denied(message)),
+            (Some(message), Mode::Enforce) => Err(Refusal::Denied {
+                message,
+                principal: verified.principal,
+            }),
             (Some(message), _) => {
                 tracing::warn!(refusal = message, path = uri.path(), "the admin port would refuse");
-                Ok(())
+                Ok(verified.principal)
             }
-            (None, _) => Ok(()),
+            (None, _) => Ok(verified.principal),
         }
     }
 
-    fn resource(&self, uri: &Uri) -> String {
+    fn resource(&self, method: &Method, uri: &Uri) -> String {
+        if changes(method)
+            && named(uri.path()) == FAULTS
+            && let Some(peer) = uri.path().rsplit('/').next()
+        {
+            return format!("arn:aws:geodynamo:{}:{}:link/{peer}", self.region, self.account);
+        }
         let named = uri.query().unwrap_or_default().split('&');
         let table = named.filter_map(|pair| pair.strip_prefix("table=")).next();
         // Names of tables have no characters that a query writes otherwise; whatever else it is, no policy names it.
@@ -171,48 +196,125 @@ pub(crate) async fn check(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    if guard.is_open(method, path) || guard.is_local(remote.ip(), request.headers()) {
+    if guard.is_open(method, path) {
         return next.run(request).await;
+    }
+    let source_ip = remote.ip().to_canonical();
+    let change = Change::of(&request, source_ip);
+    if guard.is_trusted(remote.ip(), method, path, request.headers()) {
+        let nobody = Principal {
+            access_key_id: "".into(),
+            caller: Arc::new(Caller::new(
+                &guard.account,
+                "anonymous",
+                CallerKind::Anonymous,
+                "anonymous",
+            )),
+        };
+        return guard.answered(&nobody, change, request, next).await;
     }
     let (head, body) = request.into_parts();
     let admitted = match to_bytes(body, BODY_BYTES_MAX).await {
         Ok(body) => guard
-            .admit(
-                remote.ip().to_canonical(),
-                &head.method,
-                &head.uri,
-                &head.headers,
-                &body,
-            )
-            .map(|()| body),
+            .admit(source_ip, &head.method, &head.uri, &head.headers, &body)
+            .map(|principal| (principal, body)),
         Err(_) => Err(Refusal::TooLong),
     };
     match admitted {
-        Ok(body) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok((principal, body)) => {
+            let request = Request::from_parts(head, Body::from(body));
+            guard.answered(&principal, change, request, next).await
+        }
         Err(refusal) => {
+            if let (Refusal::Denied { message, principal }, Some(change)) = (&refusal, &change) {
+                guard.record(principal, change, Some(("AccessDenied", message)));
+            }
             let status = match refusal {
                 Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-                Refusal::Access(_) | Refusal::Denied(_) => StatusCode::FORBIDDEN,
+                Refusal::Access(_) | Refusal::Denied { .. } => StatusCode::FORBIDDEN,
             };
             (status, Json(json!({ "error": refusal.to_string() }))).into_response()
         }
     }
 }
 
-/// The action of a request: what it does, and to what.
-fn action(method: &Method, path: &str) -> String {
-    let verb = match *method {
-        Method::GET | Method::HEAD => "Read",
-        _ => "Change",
-    };
+/// A request that is to change something, as the audit trail tells of it.
+struct Change {
+    method: Method,
+    uri: Uri,
+    user_agent: Option<HeaderValue>,
+    source_ip: IpAddr,
+}
+
+impl Change {
+    fn of(request: &Request, source_ip: IpAddr) -> Option<Self> {
+        changes(request.method()).then(|| Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            user_agent: request.headers().get(header::USER_AGENT).cloned(),
+            source_ip,
+        })
+    }
+}
+
+impl Guard {
+    /// Answers a request that is let through, and records it if it is to change something.
+    async fn answered(&self, principal: &Principal, change: Option<Change>, request: Request, next: Next) -> Response {
+        let response = next.run(request).await;
+        if let Some(change) = &change {
+            let status = response.status();
+            let words = status.canonical_reason().unwrap_or_default();
+            let error = (!status.is_success()).then_some((status.as_str(), words));
+            self.record(principal, change, error);
+        }
+        response
+    }
+
+    fn record(&self, principal: &Principal, change: &Change, error: Option<(&str, &str)>) {
+        let Some(auditing) = &self.auditing else { return };
+        let told = AdminChange {
+            action: &action(&change.method, change.uri.path()),
+            method: change.method.as_str(),
+            path: change.uri.path(),
+            query: change.uri.query(),
+            source_ip: change.source_ip,
+            user_agent: change.user_agent.as_ref().and_then(|value| value.to_str().ok()),
+            error,
+        };
+        auditing.admin(principal, &told, now_unix_s());
+    }
+}
+
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether a request must be signed wherever it comes from.
+fn is_guarded(method: &Method, path: &str) -> bool {
+    changes(method) && GUARDED.contains(&named(path))
+}
+
+/// What a path is about. What another region is asked for in its place is the same thing.
+fn named(path: &str) -> &str {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
-    // What another region is asked for in its place is the same thing.
-    let name = match (parts.next(), parts.nth(1)) {
+    match (parts.next(), parts.nth(1)) {
         (Some("regions"), Some(what)) => what,
         (first, _) => first.unwrap_or_default(),
-    };
+    }
+}
+
+/// The action of a request: what it does, and to what.
+fn action(method: &Method, path: &str) -> String {
+    if named(path) == FAULTS {
+        match *method {
+            Method::PUT => return "geodynamo:SetLinkFault".to_owned(),
+            Method::DELETE => return "geodynamo:ClearLinkFault".to_owned(),
+            _ => {}
+        }
+    }
+    let verb = if changes(method) { "Change" } else { "Read" };
     let mut action = format!("geodynamo:{verb}");
-    for word in name.split(['-', '_', '.']) {
+    for word in named(path).split(['-', '_', '.']) {
         let mut letters = word.chars();
         action.extend(letters.next().map(|first| first.to_ascii_uppercase()));
         action.extend(letters);
@@ -284,9 +386,47 @@ mod tests {
             (Method::PUT, "/wan/links/a/b", "geodynamo:ChangeWan"),
             (Method::POST, "/hot-keys", "geodynamo:ChangeHotKeys"),
             (Method::GET, "/", "geodynamo:Read"),
+            (Method::GET, "/faults", "geodynamo:ReadFaults"),
+            (Method::PUT, "/faults/eu-west-1", "geodynamo:SetLinkFault"),
+            (Method::DELETE, "/faults/eu-west-1", "geodynamo:ClearLinkFault"),
         ] {
             assert_eq!(action(&method, path), expect, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn this_machine_is_trusted_but_not_with_everything() {
+        let config = "region = \"eu-west-1\"\nnode = \"a\"\ndata_dir = \"none\"";
+        let guard = Guard::new(&Config::parse("test", config).unwrap(), Mode::Enforce, None, None);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "127.0.0.1:8001".parse().unwrap());
+        let (here, elsewhere) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        for (method, path, expect) in [
+            (Method::GET, "/digest", true),
+            (Method::GET, "/accounts", true),
+            (Method::GET, "/sinks", true),
+            (Method::POST, "/verify", true),
+            (Method::POST, "/accounts", false),
+            (Method::POST, "//accounts", false),
+            (Method::POST, "/accounts/111122223333/root", false),
+            (Method::DELETE, "/accounts/111122223333", false),
+            (Method::POST, "/regions/us-east-1/accounts", false),
+            (Method::GET, "/faults", true),
+            (Method::PUT, "/faults/us-east-1", false),
+            (Method::DELETE, "/faults/us-east-1", false),
+            (Method::POST, "/sinks", false),
+            (Method::DELETE, "/sinks/lake", false),
+        ] {
+            assert_eq!(
+                guard.is_trusted(here, &method, path, &headers),
+                expect,
+                "{method} {path}"
+            );
+            assert!(!guard.is_trusted(elsewhere, &method, path, &headers));
+        }
+        // Whoever signs is not just somebody on this machine.
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("AWS4-HMAC-SHA256"));
+        assert!(!guard.is_trusted(here, &Method::GET, "/digest", &headers));
     }
 
     #[test]

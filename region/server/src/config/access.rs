@@ -96,8 +96,41 @@ pub struct Audit {
     pub max_mb: Within<1, 65_536>,
     /// How many files are kept, the one that is written to among them.
     pub files: Within<1, 10_000>,
-    /// Whether reads and writes of items are recorded too, without the items.
-    pub data_events: bool,
+    /// Whether reads and writes of items are recorded too: of all tables, or of those that a list names.
+    pub data_events: DataEvents,
+    /// Whether those records have the items, keys and expressions that requests bring.
+    pub item_data: bool,
+}
+
+/// Of which tables reads and writes of items are recorded.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum DataEvents {
+    /// Of all, or of none.
+    All(bool),
+    /// Of tables with these names; `*` at the end of one stands for anything.
+    Tables(Vec<String>),
+}
+
+impl DataEvents {
+    /// Whether any are recorded.
+    pub fn are_some(&self) -> bool {
+        match self {
+            Self::All(all) => *all,
+            Self::Tables(names) => !names.is_empty(),
+        }
+    }
+
+    /// Whether those of a table are recorded.
+    pub fn are_of(&self, table: &str) -> bool {
+        match self {
+            Self::All(all) => *all,
+            Self::Tables(names) => names.iter().any(|name| match name.strip_suffix('*') {
+                Some(begin) => table.starts_with(begin),
+                None => name == table,
+            }),
+        }
+    }
 }
 
 impl Default for Audit {
@@ -106,7 +139,8 @@ impl Default for Audit {
             path: None,
             max_mb: Within::new(64),
             files: Within::new(10),
-            data_events: false,
+            data_events: DataEvents::All(false),
+            item_data: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use geodynamo_access::{Mode, Principal, Verified};
+use geodynamo_access::{AccessError, Mode, Principal, Verified};
 use geodynamo_iam::{FORM_BYTES_MAX, ServiceName, parameter};
 use geodynamo_policy::{Caller, CallerKind};
 use geodynamo_storage::Unfinished;
@@ -50,20 +50,14 @@ impl<H: Handler> Port<H> {
         let version = parameter(looked_at, "Version");
         let service = version.as_deref().and_then(ServiceName::of_version);
         let service = service.unwrap_or(ServiceName::Sts);
-        let verified = if self.needs_no_signature(head, service, looked_at) {
-            self.nobody()
-        } else {
-            match self.verify(service.scope(), head, &body, remote) {
-                Ok(verified) => verified,
-                Err(error) => {
-                    let request_id = request_id::next();
-                    let id = request_id.to_str().unwrap_or_default();
-                    let (status, body) = service.refusal(error.code().query_code(), &error.to_string(), id);
-                    self.metrics.refused(error.code().name());
-                    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
-                    return answer::xml(status, request_id, body.into());
-                }
-            }
+        let is_unsigned = self.needs_no_signature(head, service, looked_at);
+        let verified = match is_unsigned {
+            true => self.nobody(remote),
+            false => self.verify(service.scope(), head, &body, remote),
+        };
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(error) => return self.refused_query(service, &error),
         };
         let origin = origin(head, remote, verified);
         let request_id = origin.request_id.clone();
@@ -103,6 +97,12 @@ impl<H: Handler> Port<H> {
                 "a request failed"
             );
         }
+        if is_unsigned && reply.status.is_client_error() {
+            // It is told this time; the next ones depend on it.
+            remote
+                .source_ip
+                .map(|source| self.refused.admit(source, Instant::now()));
+        }
         if let Some(operation) = reply.operation {
             self.metrics
                 .answered(operation, Outcome::of(reply.status), start.elapsed(), trace);
@@ -117,16 +117,31 @@ impl<H: Handler> Port<H> {
             && parameter(body, "Action").is_some_and(|action| action == UNSIGNED)
     }
 
-    /// Whoever has not signed.
-    fn nobody(&self) -> Verified {
+    /// The answer to a call whose signature is refused.
+    fn refused_query(&self, service: ServiceName, error: &AccessError) -> Response<Full<Bytes>> {
+        let request_id = request_id::next();
+        let id = request_id.to_str().unwrap_or_default();
+        let (status, body) = service.refusal(error.code().query_code(), &error.to_string(), id);
+        self.metrics.refused(error.code().name());
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+        answer::xml(status, request_id, body.into())
+    }
+
+    /// Whoever has not signed, unless too many calls from there were refused.
+    fn nobody(&self, remote: Remote) -> Result<Verified, AccessError> {
+        if let Some(source) = remote.source_ip
+            && self.refused.is_spent(source, Instant::now())
+        {
+            return Err(AccessError::TooManyRefused);
+        }
         let account = &self.verifier.anonymous().caller.account;
         let caller = Caller::new(account, "anonymous", CallerKind::Anonymous, "anonymous");
-        Verified {
+        Ok(Verified {
             principal: Principal {
                 access_key_id: "".into(),
                 caller: Arc::new(caller),
             },
             refusal: None,
-        }
+        })
     }
 }

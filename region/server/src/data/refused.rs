@@ -2,7 +2,9 @@
 //!
 //! A request with a wrong signature costs a hash and an answer. Whoever tries keys is told nothing any more once
 //! [`REFUSED_BURST`] of its requests were refused, until [`REFUSED_PER_SECOND`] a second have been forgotten. Requests that are
-//! signed as they must be are let in from there, too: many clients may share one address.
+//! signed as they must be are let in from there, too: many clients may share one address. A call that bears no signature but a
+//! token of a web identity provider costs more than a hash, and a record in the audit trail: it is not looked at before its
+//! source has been forgiven.
 
 use std::{
     collections::HashMap,
@@ -37,10 +39,7 @@ struct Source {
 impl RefusedBySource {
     /// Counts a refused request; whether it is to be told why.
     pub(crate) fn admit(&self, source: IpAddr, now: Instant) -> bool {
-        let source = match source {
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & NETWORK_V6)),
-            v4 => v4,
-        };
+        let source = network(source);
         let mut sources = self.sources.lock();
         if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
             forget_half(&mut sources);
@@ -49,14 +48,36 @@ impl RefusedBySource {
             left: REFUSED_BURST,
             at: now,
         });
-        let seconds = now.saturating_duration_since(state.at).as_secs_f64();
-        state.left = (state.left + seconds * REFUSED_PER_SECOND).min(REFUSED_BURST);
+        state.left = state.left_at(now);
         state.at = now;
         if state.left < 1.0 {
             return false;
         }
         state.left -= 1.0;
         true
+    }
+
+    /// Whether the next refused request of a source would be told nothing.
+    pub(crate) fn is_spent(&self, source: IpAddr, now: Instant) -> bool {
+        let sources = self.sources.lock();
+        let known = sources.get(&network(source));
+        known.is_some_and(|state| state.left_at(now) < 1.0)
+    }
+}
+
+impl Source {
+    /// How many refusals it may be told at a moment.
+    fn left_at(&self, now: Instant) -> f64 {
+        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.left + seconds * REFUSED_PER_SECOND).min(REFUSED_BURST)
+    }
+}
+
+/// What tells sources apart.
+fn network(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & NETWORK_V6)),
+        v4 => v4,
     }
 }
 
@@ -82,7 +103,10 @@ mod tests {
     #[test]
     fn a_source_is_told_so_often() {
         let (refused, now) = (RefusedBySource::default(), Instant::now());
+        let first = "10.0.0.1".parse().unwrap();
+        assert!(!refused.is_spent(first, now));
         assert_eq!(told(&refused, "10.0.0.1", 2000, now), 1000);
+        assert!(refused.is_spent(first, now) && !refused.is_spent(first, now + Duration::from_secs(1)));
         // Others are not concerned; a second later some more are told.
         assert_eq!(told(&refused, "10.0.0.2", 10, now), 10);
         assert_eq!(told(&refused, "10.0.0.1", 100, now + Duration::from_secs(1)), 50);

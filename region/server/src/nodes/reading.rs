@@ -78,7 +78,7 @@ impl Reading {
 
     /// Keeps up with the log, until it is dropped.
     pub(super) async fn follow(&self, config: &Config, mode: Mode, topology: &Topology, readings: &Readings) {
-        if config.audit.file().is_some() && config.audit.data_events {
+        if config.audit.file().is_some() && config.audit.data_events.are_some() {
             tracing::info!("reads are audited, which is for the node that writes: this one answers none");
             return std::future::pending().await;
         }

@@ -162,6 +162,7 @@ impl Region {
             mode,
             source: None,
             house: None,
+            auditing: None,
         };
         let listeners = Listeners::bind(&config).await.unwrap();
         let ports = Ports::start(&config, listeners, callers, |_| echo, OneTable, &registry, signal).unwrap();

@@ -194,8 +194,8 @@ impl<E: Engine> Catalog<E> {
         if !create.tags.is_empty() {
             changes.push((Setting::Tags(region.clone()), Some(pack(&create.tags)?)));
         }
-        if let Some(text) = create.resource_policy {
-            let policy = ResourcePolicy::new(text, None, now);
+        if let Some(policy) = create.resource_policy {
+            let policy = ResourcePolicy::new(policy, None, now);
             changes.push((Setting::ResourcePolicy(region), Some(pack(&policy)?)));
         }
         self.set_locked(id, changes).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geodynamo_storage::Engine;
 
 use crate::{
-    ExpectedPolicy, PolicyOf, ResourcePolicy, Result, StreamName,
+    ExpectedPolicy, NewPolicy, PolicyOf, ResourcePolicy, Result, StreamName,
     catalog::Catalog,
     table::registers::{Setting, pack},
 };
@@ -25,7 +25,7 @@ impl<E: Engine> Catalog<E> {
         self.resource_policy(PolicyOf::Stream(stream)).ok().flatten()
     }
 
-    /// Puts a policy in the place of the one that is there, or takes it away (`text` is `None`). Gives the policy that there is
+    /// Puts a policy in the place of the one that is there, or takes it away (`policy` is `None`). Gives the policy that there is
     /// now, or was before it was taken away; the outer `None` if there was not what `expected` says, and nothing is changed.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl<E: Engine> Catalog<E> {
     pub async fn set_resource_policy(
         &self,
         of: PolicyOf<'_>,
-        text: Option<String>,
+        policy: Option<NewPolicy>,
         expected: ExpectedPolicy<'_>,
     ) -> Result<Option<Option<ResourcePolicy>>> {
         let _changing = self.catalog_lock.lock().await;
@@ -54,7 +54,7 @@ impl<E: Engine> Catalog<E> {
             PolicyOf::Table(_) => Setting::ResourcePolicy(region),
             PolicyOf::Stream(stream) => Setting::StreamPolicy(region, stream.label_ms),
         };
-        let after = text.map(|text| ResourcePolicy::new(text, before.as_ref(), self.local.now_ms()));
+        let after = policy.map(|policy| ResourcePolicy::new(policy, before.as_ref(), self.local.now_ms()));
         if after != before {
             let packed = after.as_ref().map(pack).transpose()?;
             self.set_locked(table.id(), vec![(setting, packed)]).await?;

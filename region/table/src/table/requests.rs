@@ -1,6 +1,7 @@
 //! What a table is to be, and what is to change of it, as requests say it.
 
 use crate::{
+    NewPolicy,
     schema::{Billing, IndexDefinition, IndexKind, KeySchema, Projection, StreamView, Tags, Throughput},
     table::throughput::{ReplicaUpdate, ThroughputUpdate},
 };
@@ -29,7 +30,7 @@ pub struct CreateTable {
     /// Its tags.
     pub tags: Tags,
     /// Its policy.
-    pub resource_policy: Option<String>,
+    pub resource_policy: Option<NewPolicy>,
     /// The master key that it is to be sealed under, as the key service calls it; none for a table without one.
     pub master_key: Option<String>,
 }

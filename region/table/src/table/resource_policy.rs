@@ -1,6 +1,6 @@
 //! Policies of tables and streams: their texts, which stay in their region. What they mean is for the API to say.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,18 @@ pub struct ResourcePolicy {
     pub text: String,
     /// Which one of the policies that the resource had: digits. The same document put again keeps it.
     pub revision: String,
+    /// The unique ids of the principals that it names by these ARNs, as they were when it was put.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub principals: BTreeMap<String, String>,
+}
+
+/// A policy that is to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewPolicy {
+    /// The JSON document.
+    pub text: String,
+    /// The unique ids of the principals that it names by these ARNs.
+    pub principals: BTreeMap<String, String>,
 }
 
 /// What a policy is of.
@@ -37,9 +49,9 @@ pub enum ExpectedPolicy<'a> {
 
 impl ResourcePolicy {
     /// A policy that follows another.
-    pub(crate) fn new(text: String, before: Option<&Self>, now_ms: u64) -> Self {
+    pub(crate) fn new(NewPolicy { text, principals }: NewPolicy, before: Option<&Self>, now_ms: u64) -> Self {
         let revision = match before {
-            Some(before) if before.text == text => before.revision.clone(),
+            Some(before) if before.text == text && before.principals == principals => before.revision.clone(),
             // Later than the last, whatever the clock says.
             Some(before) => {
                 let last: u64 = before.revision.parse().unwrap_or(0);
@@ -47,7 +59,11 @@ impl ResourcePolicy {
             }
             None => now_ms.to_string(),
         };
-        Self { text, revision }
+        Self {
+            text,
+            revision,
+            principals,
+        }
     }
 }
 
@@ -85,10 +101,20 @@ mod tests {
 
     #[test]
     fn revisions_grow_with_each_change() {
-        let first = ResourcePolicy::new("a".into(), None, 7);
+        let of = |text: &str| NewPolicy {
+            text: text.into(),
+            ..NewPolicy::default()
+        };
+        let first = ResourcePolicy::new(of("a"), None, 7);
         assert_eq!(first.revision, "7");
-        assert_eq!(ResourcePolicy::new("a".into(), Some(&first), 9), first);
-        assert_eq!(ResourcePolicy::new("b".into(), Some(&first), 9).revision, "9");
-        assert_eq!(ResourcePolicy::new("b".into(), Some(&first), 3).revision, "8");
+        assert_eq!(ResourcePolicy::new(of("a"), Some(&first), 9), first);
+        assert_eq!(ResourcePolicy::new(of("b"), Some(&first), 9).revision, "9");
+        assert_eq!(ResourcePolicy::new(of("b"), Some(&first), 3).revision, "8");
+        // The same words about somebody else.
+        let other = NewPolicy {
+            principals: BTreeMap::from([("arn".into(), "AIDA".into())]),
+            ..of("a")
+        };
+        assert_eq!(ResourcePolicy::new(other, Some(&first), 9).revision, "9");
     }
 }

@@ -14,17 +14,14 @@ import reactions
 import recovery
 import tables
 import upkeep
+from panels import dashboard, grid, heatmap, matrix, panel, quantile, row, series, stat, states
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
-WIDTH = 24
-SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 REGION = 'region=~"$region"'
 LINK = 'region=~"$region",peer_region=~"$peer"'
 LATENCIES = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
 # AWS's promise, and this project's objective: single-digit milliseconds.
 OBJECTIVE_S = 0.01
-# The histogram whose buckets have exemplars: the traces of requests that took so long.
-EXEMPLARS = "geodynamo_request_duration_seconds_bucket"
 
 
 def main():
@@ -41,7 +38,7 @@ def dashboards():
     yield "region.json", dashboard("Region", "region", region(), operation=True, table=True)
     yield "replication.json", dashboard("Replication", "replication", replication(), peer=True)
     yield "storage.json", dashboard("Storage", "storage", storage())
-    yield "streams-and-ttl.json", dashboard("Streams, time to live, indexes", "streams-and-ttl", background())
+    yield "streams-and-ttl.json", dashboard("Streams, time to live, indexes", "streams-and-ttl", background(), table=True)
     yield "recovery.json", dashboard("Recovery", "recovery", recovery.rows(row, series, REGION))
     yield "capacity-and-errors.json", dashboard("Capacity and errors", "capacity-and-errors", capacity(), table=True)
 
@@ -326,6 +323,11 @@ def storage():
         of("Queue", "Jobs that wait for the committer.", [(f"geodynamo_storage_queue_jobs{{{REGION}}}", "{{region}}")], "none"),
         of("Queue, bytes", "Bytes of those jobs.", [(f"geodynamo_storage_queue_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         row("Compaction"),
+        of("Flushes and compaction", "Bytes of files; what is written beside what commits brought is the store's write amplification.", [
+            (rate("geodynamo_storage_flushed_bytes_total"), "flushed, {{region}}"),
+            (rate("geodynamo_storage_compaction_read_bytes_total"), "read by compaction, {{region}}"),
+            (rate("geodynamo_storage_compaction_written_bytes_total"), "written by compaction, {{region}}"),
+        ], "Bps"),
         of("Compaction's debt", "Bytes that it has to rewrite.", [(f"geodynamo_storage_compaction_pending_bytes{{{REGION}}}", "{{region}}")], "bytes"),
         of("Writes slowed to", "0 if they are not.", [(f"geodynamo_storage_write_limit_bytes_per_second{{{REGION}}}", "{{region}}")], "Bps"),
         of("Time that writes stall", "Share of the time that the committer waits for flushes and compaction.", [
@@ -374,26 +376,27 @@ def background():
         return [(f"{metric}{{{REGION}}}", "{{region}}")]
 
     age = "histogram_quantile({}, sum by (le, region, table) (rate(geodynamo_stream_iterator_age_seconds_bucket{{{}}}[$__rate_interval])))"
+    of_table = f"{REGION},{tables.TABLE}"
     return [
         row("DynamoDB Streams"),
         series(
             "Iterator age of readers",
             "Age of the last record that GetRecords gave; 0 where a reader has all.",
-            [(age.format(q, REGION), f"{name}, {{{{table}}}}, {{{{region}}}}") for q, name in LATENCIES[:2]],
+            [(age.format(q, of_table), f"{name}, {{{{table}}}}, {{{{region}}}}") for q, name in LATENCIES[:2]],
             "s",
             8,
         ),
         series(
             "Records returned",
             "By GetRecords (CloudWatch: ReturnedRecordsCount).",
-            [(f"rate(geodynamo_stream_returned_records_total{{{REGION}}}[$__rate_interval])", "{{table}}, {{region}}")],
+            [(f"rate(geodynamo_stream_returned_records_total{{{of_table}}}[$__rate_interval])", "{{table}}, {{region}}")],
             "ops",
             8,
         ),
         series(
             "Bytes returned",
             "By GetRecords (CloudWatch: ReturnedBytes).",
-            [(f"rate(geodynamo_stream_returned_bytes_total{{{REGION}}}[$__rate_interval])", "{{table}}, {{region}}")],
+            [(f"rate(geodynamo_stream_returned_bytes_total{{{of_table}}}[$__rate_interval])", "{{table}}, {{region}}")],
             "Bps",
             8,
         ),
@@ -486,170 +489,6 @@ def capacity():
             12,
         ),
     ]
-
-
-def quantile(q, metric, labels, by=None):
-    grouping = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, sum by ({grouping}) (rate({metric}_bucket{{{labels}}}[$__rate_interval])))"
-
-
-def row(title):
-    return {"type": "row", "title": title, "collapsed": False, "panels": [], "width": WIDTH, "height": 1}
-
-
-def panel(kind, title, description, queries, unit, width, height=8, *, custom=None, options=None, thresholds=None, formats=None):
-    defaults = {"unit": unit}
-    if custom is not None:
-        defaults["custom"] = custom
-    if thresholds:
-        defaults["thresholds"] = {"mode": "absolute", "steps": [{"color": color, "value": value} for color, value in thresholds]}
-        defaults["color"] = {"mode": "thresholds"}
-    targets = [
-        {
-            "refId": chr(65 + place),
-            "datasource": SOURCE,
-            "expr": query,
-            "legendFormat": legend,
-            **({"exemplar": True} if EXEMPLARS in query and kind in ("timeseries", "heatmap") else {}),
-            **(formats or {"range": True}),
-        }
-        for place, (query, legend) in enumerate(queries)
-    ]
-    return {
-        "type": kind,
-        "title": title,
-        "description": description,
-        "datasource": SOURCE,
-        "targets": targets,
-        "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": options or {},
-        "width": width,
-        "height": height,
-    }
-
-
-def series(title, description, queries, unit, width):
-    custom = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": False}
-    options = {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    }
-    return panel("timeseries", title, description, queries, unit, width, custom=custom, options=options)
-
-
-def stat(title, description, query, unit, width, thresholds=(("green", None),)):
-    options = {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "colorMode": "value",
-        "graphMode": "area",
-        "justifyMode": "auto",
-        "orientation": "auto",
-        "textMode": "auto",
-        "wideLayout": True,
-        "showPercentChange": False,
-        "percentChangeColorMode": "standard",
-    }
-    return panel("stat", title, description, [(query, "")], unit, width, 4, options=options, thresholds=thresholds)
-
-
-def heatmap(title, description, query, width):
-    options = {
-        "calculate": False,
-        "cellGap": 1,
-        "color": {"mode": "scheme", "scheme": "Turbo", "exponent": 0.5, "fill": "dark-orange", "reverse": False, "steps": 64},
-        "yAxis": {"unit": "s", "axisPlacement": "left", "reverse": False},
-        "rowsFrame": {"layout": "auto"},
-        "legend": {"show": True},
-        "tooltip": {"mode": "single", "yHistogram": True},
-        "filterValues": {"le": 1e-9},
-        "exemplars": {"color": "rgba(255,0,255,0.7)"},
-        "showValue": "never",
-    }
-    formats = {"format": "heatmap", "range": True}
-    return panel("heatmap", title, description, [(query, "{{le}}")], "s", width, 10, options=options, formats=formats)
-
-
-def states(title, description, query, legend, width):
-    options = {
-        "mergeValues": True,
-        "showValue": "never",
-        "alignValue": "left",
-        "rowHeight": 0.8,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
-        "tooltip": {"mode": "single", "sort": "none"},
-    }
-    thresholds = [("red", None), ("green", 1)]
-    return panel("state-timeline", title, description, [(query, legend)], "none", width, options=options, thresholds=thresholds, custom={"lineWidth": 0, "fillOpacity": 80})
-
-
-def grid(title, description, query, width):
-    options = {"showHeader": True, "cellHeight": "sm"}
-    found = panel("table", title, description, [(query, "")], "none", width, options=options, formats={"format": "table", "instant": True})
-    hidden = {"Time": True, "Value": True, "__name__": True, "job": True}
-    found["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden}}]
-    return found
-
-
-def matrix(title, description, query, width):
-    found = panel("table", title, description, [(query, "")], "s", width, options={"showHeader": True, "cellHeight": "sm"}, formats={"format": "table", "instant": True})
-    found["transformations"] = [
-        {"id": "groupingToMatrix", "options": {"columnField": "region", "rowField": "from_region", "valueField": "Value"}}
-    ]
-    return found
-
-
-def dashboard(title, uid, panels, operation=False, peer=False, table=False):
-    x = y = tallest = 0
-    for number, each in enumerate(panels, 1):
-        width, height = each.pop("width"), each.pop("height")
-        if x + width > WIDTH or each["type"] == "row":
-            x, y, tallest = 0, y + tallest, 0
-        each["id"] = number
-        each["gridPos"] = {"x": x, "y": y, "w": width, "h": height}
-        x, tallest = x + width, max(tallest, height)
-    variables = [
-        {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1},
-        variable("region", "Region", "label_values(geodynamo_region_info, region)"),
-    ]
-    if operation:
-        variables.append(variable("operation", "Operation", "label_values(geodynamo_request_duration_seconds_count, operation)"))
-    if table:
-        variables.append(variable("table", "Table", "label_values(geodynamo_table_consumed_read_units_total, table)"))
-    if peer:
-        variables.append(variable("peer", "Peer", "label_values(geodynamo_link_up, peer_region)"))
-    links = {"type": "dashboards", "title": "geodynamo", "tags": ["geodynamo"], "asDropdown": False, "includeVars": True, "keepTime": True}
-    return {
-        "uid": f"geodynamo-{uid}",
-        "title": f"geodynamo / {title}",
-        "tags": ["geodynamo"],
-        "schemaVersion": 41,
-        "version": 1,
-        "editable": True,
-        "graphTooltip": 1,
-        "refresh": "10s",
-        "time": {"from": "now-30m", "to": "now"},
-        "timezone": "browser",
-        "templating": {"list": variables},
-        "annotations": {"list": []},
-        "links": [links],
-        "panels": panels,
-    }
-
-
-def variable(name, label, query):
-    return {
-        "name": name,
-        "label": label,
-        "type": "query",
-        "datasource": SOURCE,
-        "query": {"query": query, "refId": "variable"},
-        "includeAll": True,
-        "multi": True,
-        "allValue": ".*",
-        "current": {"text": ["All"], "value": ["$__all"]},
-        "refresh": 2,
-        "sort": 1,
-    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """compose.yaml's world without Docker: each region in a network namespace of its own, and the WAN emulator between them.
 
     netns.py demo    starts it, says how to use it, and stays up until Ctrl-C
-    netns.py test    starts it, writes in each region and reads in the others, cuts a link, heals it, compares digests
+    netns.py test    starts it, puts load on all regions, writes in each and reads in the others, cuts a link, heals it, compares digests
 
 Needs root (or CAP_SYS_ADMIN) and iproute2. The namespaces are made and taken away here; nothing outside them is touched, and no
 packet leaves them. The addresses are those of docker/topology.toml; configurations are made by docker/init.sh, as in compose.yaml.
@@ -22,6 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REGIONS = {"us-east-1": "10.77.1", "eu-west-1": "10.77.2", "ap-northeast-1": "10.77.3"}
 CONTROL = "10.77.1.2:9090"
+ENDPOINTS = [word for region, network in REGIONS.items() for word in ("--endpoint", f"{region}={network}.10:8000")]
+# Enough to see that it goes through; no measurement.
+LOAD = ["--workload", "conflicts", "--items", "500", "--arrivals", "poisson:60", "--seconds", "5", "--warm-up-seconds", "1"]
 START_MAX_S = 60
 CONVERGE_MAX_S = 30
 
@@ -29,7 +32,7 @@ CONVERGE_MAX_S = 30
 def main():
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "client":
-        return client(json.loads(sys.argv[2]))
+        return client(json.loads(sys.argv[2]), sys.argv[3])
     if command not in ("demo", "test"):
         sys.exit(__doc__)
     if os.geteuid() != 0:
@@ -38,7 +41,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="geodynamo-netns-") as folder, World(binaries, Path(folder)) as world:
         if command == "demo":
             return world.demo()
-        inside = world.command(world.wan, sys.executable, __file__, "client", json.dumps(world.credentials()))
+        inside = world.command(world.wan, sys.executable, __file__, "client", json.dumps(world.credentials()), str(binaries))
         return subprocess.call(inside)
 
 
@@ -118,13 +121,19 @@ class World:
         print(f"Three regions run, each in a network namespace of its own. Access key: {self.folder}/credentials.env\n")
         for region, network in REGIONS.items():
             print(f"  {region:<15} http://{network}.10:8000   ip netns exec {self.name(region)} …")
-        print(f"\nAll of them can be reached from where the WAN emulator is:\n  ip netns exec {self.wan} curl http://{CONTROL}/links")
+        inside = f"ip netns exec {self.wan}"
+        loadgen = f"{inside} {self.binaries / 'geodynamo-loadgen'}"
+        print(f"\nAll of them can be reached from where the WAN emulator is:\n  {inside} curl http://{CONTROL}/links")
+        print("\nLoad on all three, and how far they lag behind each other:")
+        print(f"  export $(cat {self.folder}/credentials.env)")
+        print(f"  {loadgen} load {' '.join(ENDPOINTS)}")
+        print(f"  {loadgen} run --arrivals poisson:200 --probe {' '.join(ENDPOINTS)}")
         print("Ctrl-C ends it.", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
         return 0
 
 
-def client(credentials):
+def client(credentials, binaries):
     """Runs in the emulator's namespace, which reaches all regions."""
     import boto3
 
@@ -159,6 +168,9 @@ def client(credentials):
             until(f"{other} sees the write of {region}", lambda: has(clients[other], f"from {region}"))
     print("ok   a write in each region is read in the others", flush=True)
 
+    load(credentials, Path(binaries) / "geodynamo-loadgen")
+    print("ok   load on all regions: each lags behind the others by its link's delay, and all hold what was acknowledged", flush=True)
+
     cut(home, others[0], True)
     for region in (home, others[0]):
         for place in range(10):
@@ -175,6 +187,20 @@ def client(credentials):
     until("equal digests", lambda: len({digest(region, credentials) for region in REGIONS}) == 1)
     print("ok   healed: equal digests in all regions", flush=True)
     return 0
+
+
+def load(credentials, loadgen):
+    """Load through the emulator, read back in all regions; what is written is visible elsewhere after the link's delay, not before."""
+    environment = {**os.environ, **credentials}
+    subprocess.run([loadgen, "load", *ENDPOINTS, *LOAD[:4]], env=environment, check=True, stderr=subprocess.DEVNULL)
+    run = [loadgen, "run", *ENDPOINTS, *LOAD, "--verify", "--json", "--slo", "lag.p50<10s", "--slo", "errors<0.1%"]
+    outcome = json.loads(subprocess.run(run, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+    assert outcome["verified"]["items"] > 50 and outcome["verified"]["faults"] == 0, outcome["verified"]
+    with urllib.request.urlopen(f"http://{CONTROL}/links", timeout=10) as answer:
+        delays = {(link["from"], link["to"]): link["delay_ms"] for link in json.load(answer)}
+    for pair in outcome["lag"]:
+        # From the acknowledgement on, which comes a little after the commit that is sent.
+        assert pair["visible_ms"]["p50"] > 0.5 * delays[pair["from"], pair["to"]], (pair, delays)
 
 
 def status(client):

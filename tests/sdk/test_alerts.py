@@ -52,7 +52,7 @@ def lag(slow):
 
 
 def sync(slow):
-    return buckets("geodynamo_storage_write_seconds", HERE, {"0.02": 1000 - slow, "0.1": 1000, "+Inf": 1000})
+    return buckets("geodynamo_storage_sync_seconds", HERE, {"0.02": 1000 - slow, "0.1": 1000, "+Inf": 1000})
 
 
 def latency(slow):
@@ -112,6 +112,16 @@ CASES = {
         one("geodynamo_storage_damaged_files", HERE, steady(2)), HERE, "eu-west-1 has 2 damaged files",
         one("geodynamo_storage_damaged_files", HERE, steady(0)),
     ),
+    "GeodynamoUnmended": (
+        one("geodynamo_storage_unmended_ranges", HERE, steady(2)), HERE,
+        "eu-west-1: 2 ranges of rows that were in damaged files are not mended",
+        one("geodynamo_storage_unmended_ranges", HERE, steady(0)),
+    ),
+    "GeodynamoUnmendable": (
+        one("geodynamo_storage_unmendable_tables", HERE, steady(1)), HERE,
+        "eu-west-1: 1 tables have lost rows that nobody can give back",
+        one("geodynamo_storage_unmendable_tables", HERE, steady(0)),
+    ),
     "GeodynamoKeyAway": (
         one("geodynamo_encryption_key_away_seconds", HERE, steady(120)), HERE,
         "eu-west-1: the region's key cannot be had for 2m 0s",
@@ -132,7 +142,7 @@ CASES = {
         one("geodynamo_storage_writes_stopped", HERE, steady(0)),
     ),
     "GeodynamoSlowSync": (
-        sync(1000), HERE, "eu-west-1: writing and syncing a batch takes 99.2ms at p99", sync(5),
+        sync(1000), HERE, "eu-west-1: syncing a batch takes 99.2ms at p99", sync(5),
     ),
     "GeodynamoServerErrors": (errors(20), HERE, "eu-west-1 fails 2% of its requests", errors(0)),
     "GeodynamoLatency": (
@@ -194,7 +204,7 @@ def promtool(folder, tests, rules=RULES):
     return subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, check=False)
 
 
-def tests_of(alert):
+def tried_on(alert):
     trouble, labels, text, none = CASES[alert]
     rule = alerts()[alert]
     fired = [{"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": {**rule["annotations"], "summary": text}}]
@@ -203,7 +213,7 @@ def tests_of(alert):
 
 @pytest.mark.parametrize("alert", CASES)
 def test_it_fires_on_trouble_only(alert, tmp_path):
-    done = promtool(tmp_path, tests_of(alert))
+    done = promtool(tmp_path, tried_on(alert))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -214,4 +224,4 @@ def test_a_wrong_label_is_found(tmp_path):
     wrong.write_text(text.replace('outcome="server_error"', 'outcome="server-error"'))
     assert wrong.read_text() != text
     subprocess.run(["promtool", "check", "rules", wrong], check=True, stdout=subprocess.PIPE)
-    assert promtool(tmp_path, tests_of("GeodynamoServerErrors"), wrong).returncode != 0
+    assert promtool(tmp_path, tried_on("GeodynamoServerErrors"), wrong).returncode != 0

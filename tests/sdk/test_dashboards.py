@@ -213,6 +213,7 @@ def watched(demo, tmp_path_factory):
     client.create_table(
         TableName="watched",
         BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
     )
@@ -243,7 +244,17 @@ def watched(demo, tmp_path_factory):
             number += 1
             stop.wait(0.02)
 
+    def follow(region):
+        streams = region.client("dynamodbstreams")
+        stream = {"StreamArn": region.client().describe_table(TableName="watched")["Table"]["LatestStreamArn"]}
+        (shard, *_) = streams.describe_stream(**stream)["StreamDescription"]["Shards"]
+        place = streams.get_shard_iterator(**stream, ShardId=shard["ShardId"], ShardIteratorType="LATEST")["ShardIterator"]
+        while place and not stop.is_set():
+            place = streams.get_records(ShardIterator=place).get("NextShardIterator")
+            stop.wait(0.5)
+
     loaders = [threading.Thread(target=load, args=(region,)) for region in regions]
+    loaders.append(threading.Thread(target=follow, args=(home,)))
     prometheus = Prometheus(regions, tmp_path_factory.mktemp("prometheus"))
     for loader in loaders:
         loader.start()
@@ -273,6 +284,7 @@ QUIET = {
     "capacity-and-errors.json: Audit records",
     "capacity-and-errors.json: Audit records lost",
     "capacity-and-errors.json: Throttled keys",
+    "replication.json: Progress of copies",
     "replication.json: Rows healed",
     "replication.json: Session requests",
 }
@@ -314,6 +326,8 @@ UNLIKELY = {
     "geodynamo_audit_records_lost_total",
     "geodynamo_audit_records_written_total",
     "geodynamo_healed_rows_total",
+    # No node of the demo has a zone.
+    "geodynamo_node_zone_info",
     "geodynamo_session_requests_total",
 }
 

@@ -319,12 +319,25 @@ def test_its_figures_are_the_servers_own(regions, workload):
 def test_an_objective_that_is_missed_is_the_exit_code(regions, table):
     arguments = ["--items", "500", "--seconds", "1", "--warm-up-seconds", "0", "--slo", "rate>10000000"]
     loadgen(regions, "run", "--table", table, *arguments, code=2)
+    # Lag is looked for where it is an objective.
+    arguments = ["--items", "500", "--seconds", "2", "--warm-up-seconds", "0", "--arrivals", "constant:30", "--slo"]
+    loadgen(regions, "run", "--table", table, *arguments, "lag.p99<50s")
+    _, errors = end(start(regions, "run", "--table", table, *arguments, "lag.p50<1us"), code=2)
+    assert "objective missed: lag from us-east-1 to eu-west-1: p50 is" in errors
 
 
 def test_each_directed_pair_is_probed(regions, table):
     pairs = json.loads(loadgen(regions, "probe", "--table", table, "--seconds", "0.3", "--json"))
     assert len(pairs) == 6
-    assert all(pair["probes"] > 0 for pair in pairs)
+    assert all(pair["probes"] > 0 and pair["error"] is None for pair in pairs)
+    # A region that is away takes nothing from what is seen of the others.
+    nobody = Region("eu-central-1", f"http://127.0.0.1:{free_port()}", "any", "any")
+    arguments = ["probe", "--table", table, "--seconds", "0.3", "--json"]
+    out, errors = end(start([*regions[:2], nobody], *arguments), code=1)
+    seen = {(pair["from"], pair["to"]): pair for pair in json.loads(out)}
+    assert len(seen) == 6 and "us-east-1 to eu-central-1: " in errors
+    for (first, second), pair in seen.items():
+        assert (pair["error"] is None) == (nobody.name not in (first, second)) == (pair["probes"] > 0), pair
 
 
 def test_what_makes_no_sense_is_refused(regions):

@@ -4,11 +4,14 @@ import json
 import os
 import re
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BINARY, START_S, Region, Server, free_port, wait_until
+from test_dashboards import Prometheus, until
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -111,17 +114,20 @@ def spans(text, trace):
     return found
 
 
-def test_one_trace_goes_through_all_regions(world):
-    collector, regions = world
-    client = make_table(regions)
-    home, *others = (region.name for region in regions)
-
+def put_traced(client):
     def traced(request, **_):
         request.headers.add_header("traceparent", f"00-{TRACE}-{CALLER}-01")
 
     client.meta.events.register("before-sign.dynamodb.PutItem", traced)
     client.put_item(TableName="traced", Item={"pk": {"S": "followed"}})
     client.meta.events.unregister("before-sign.dynamodb.PutItem", traced)
+
+
+def test_one_trace_goes_through_all_regions(world):
+    collector, regions = world
+    client = make_table(regions)
+    home, *others = (region.name for region in regions)
+    put_traced(client)
     client.put_item(TableName="traced", Item={"pk": {"S": "not followed"}})
 
     def whole():
@@ -144,6 +150,10 @@ def test_one_trace_goes_through_all_regions(world):
     assert set(re.findall(r"Trace ID\s*:\s*(\w+)", collector.text())) == {TRACE}, "nothing else is traced"
     # An example of a latency is the trace that had it.
     assert f'trace_id="{TRACE}"' in metrics(regions[0])
+    # So it is of the time until the write was durable in each other region.
+    for region in regions[1:]:
+        example = rf'geodynamo_replication_latency_seconds_bucket{{[^}}]*from_region="{home}"[^}}]*}} \d+ # {{trace_id="{TRACE}"}}'
+        assert re.search(example, metrics(region)), region.name
 
 
 def metrics(region):
@@ -168,6 +178,27 @@ def test_metrics_arrive_from_all_regions(world):
     except pytest.fail.Exception:
         kinds = set(re.findall(r"DataType: \w+", collector.text()))
         pytest.fail(f"lacking: {lacking()}; kinds: {kinds}\n{collector.text()[:3000]}")
+
+
+def test_prometheus_keeps_the_traces_behind_latencies(world, tmp_path):
+    """Started as compose.yaml starts it; the trace is that of the write, in the region that took it and in one that got it."""
+    _, regions = world
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    features = [word for word in compose["services"]["prometheus"]["command"] if word.startswith("--enable-feature")]
+    prometheus = Prometheus(regions, tmp_path, *features)
+
+    def kept(name, region):
+        found = prometheus.get("query_exemplars", query=f'{name}_bucket{{region="{region.name}"}}', start=0, end=time.time() + 60)
+        return TRACE in {one["labels"]["trace_id"] for each in found for one in each["exemplars"]}
+
+    try:
+        for name, region in (
+            ("geodynamo_request_duration_seconds", regions[0]),
+            ("geodynamo_replication_latency_seconds", regions[1]),
+        ):
+            until(f"an example of {name}", lambda name=name, region=region: kept(name, region))
+    finally:
+        prometheus.stop()
 
 
 def test_a_variable_that_makes_no_sense_is_told(tmp_path):

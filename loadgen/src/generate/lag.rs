@@ -36,6 +36,17 @@ pub struct Lag {
     pub error: Option<String>,
 }
 
+impl Lag {
+    /// A quantile of the probes' times, in milliseconds; none if there was no probe.
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        let mut times: Vec<f64> = self.series.iter().map(|(_, milliseconds)| *milliseconds).collect();
+        times.sort_by(f64::total_cmp);
+        // The least time that so many of them do not exceed.
+        let rank = (quantile * times.len() as f64).ceil() as usize;
+        times.get(rank.saturating_sub(1)).copied()
+    }
+}
+
 /// Probes each directed pair until the run ends, on a thread of its own. Fails if the thread cannot be made.
 pub fn watch(plan: &Plan, shared: &Arc<Shared>) -> io::Result<JoinHandle<io::Result<Vec<Lag>>>> {
     let mut probes = Vec::new();

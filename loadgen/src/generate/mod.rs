@@ -1,6 +1,7 @@
 //! The load generator proper: workloads by name, arrivals by schedule, several regions at once, results that can be kept.
 //!
-//! - [`workload`] what is asked: YCSB A to F and DynamoDB's own kinds, [`keys`] of which items, [`sizes`] how large.
+//! - [`workload`] what is asked: YCSB A to F and DynamoDB's own kinds; [`keys`] of which items, [`sizes`] how large, and [`requests`]
+//!   as what requests.
 //! - [`arrivals`] when: an open loop's schedule, or a closed loop.
 //! - [`worker`] asks and measures, until [`ending`]; [`record`] keeps what was measured; [`verify`] reads back what was written;
 //!   [`lag`] looks when it is visible elsewhere; [`newest`] numbers what is added.
@@ -20,6 +21,7 @@ pub mod newest;
 pub mod outcome;
 pub mod page;
 pub mod record;
+pub mod requests;
 pub mod run;
 pub mod sizes;
 pub mod slo;

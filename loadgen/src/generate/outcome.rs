@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
     io,
     path::Path,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -304,6 +304,7 @@ impl Outcome {
             .add_comment(
                 "geodynamo-loadgen: nanoseconds; response times, and service times as REGION.OPERATION.service",
             )
+            .with_start_time(UNIX_EPOCH + Duration::from_secs(self.started_unix_s))
             .begin_log_with(&mut bytes, &mut serializer)?;
         let mut from = self.timeline.first().map_or(0.0, |first| first.at_s - 1.0).max(0.0);
         for second in &self.timeline {
@@ -544,6 +545,16 @@ pub(super) mod tests {
         assert!(missed("put.p99<5ms").unwrap().contains("nothing"));
         assert_eq!(missed("errors<1%"), None);
         assert!(missed("errors<0.1%").is_some());
+        // Ten probes of 50 and 51 ms.
+        assert_eq!(missed("lag.p99<52ms"), None);
+        assert_eq!(missed("lag.p50<51ms"), None);
+        assert!(missed("lag.p99<51ms").unwrap().contains("us-east-1 to eu-west-1"));
+        let unprobed = Outcome {
+            lag: Vec::new(),
+            ..outcome.clone()
+        };
+        let lag: super::super::slo::Objective = "lag.p99<52ms".parse().unwrap();
+        assert!(lag.missed(&unprobed).unwrap().contains("nothing"));
         assert_eq!(missed("rate>99"), None);
         assert!(missed("rate>100").is_some());
     }

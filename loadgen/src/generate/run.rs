@@ -20,10 +20,11 @@ use super::{
     newest::Newest,
     outcome::{Client, FORMAT, Outcome, Second, operations},
     record::{ByOperation, Recorder, add},
+    requests::{Requests, Source},
     sizes::Sizes,
     verify::{Left, Verified, verify},
     worker::{Shared, work},
-    workload::{Requests, Source, Workload},
+    workload::Workload,
 };
 use crate::client::Endpoint;
 

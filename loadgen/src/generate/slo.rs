@@ -1,8 +1,11 @@
-//! Objectives: `put.p99<8ms`, `*.p99.9<20ms`, `errors<0.1%`, `rate>1000`.
+//! Objectives: `put.p99<8ms`, `*.p99.9<20ms`, `lag.p99<500ms`, `errors<0.1%`, `rate>1000`.
 
 use std::{str::FromStr, time::Duration};
 
 use super::outcome::Outcome;
+
+/// What stands for an operation where the lag between regions is meant.
+const LAG: &str = "lag";
 
 /// What a run must keep.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +14,13 @@ pub enum Objective {
     Latency {
         /// The operation's name.
         operation: Option<String>,
+        /// The quantile, from 0 to 1.
+        quantile: f64,
+        /// The bound.
+        below: Duration,
+    },
+    /// A quantile of how long writes took to be visible in another region is below a bound, of every directed pair.
+    Lag {
         /// The quantile, from 0 to 1.
         quantile: f64,
         /// The bound.
@@ -28,7 +38,8 @@ impl FromStr for Objective {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "'{text}' is no objective: OPERATION.pQUANTILE<TIME (put.p99<8ms, *.p99.9<20ms), errors<0.1% or rate>1000"
+                "'{text}' is no objective: OPERATION.pQUANTILE<TIME (put.p99<8ms, *.p99.9<20ms), lag.p99<500ms, errors<0.1% or \
+                 rate>1000"
             )
         };
         if let Some(bound) = text.strip_prefix("errors<") {
@@ -40,7 +51,9 @@ impl FromStr for Objective {
         }
         let (measure, bound) = text.split_once('<').ok_or_else(wrong)?;
         let (operation, quantile) = measure.split_once(".p").ok_or_else(wrong)?;
-        let known = operation == "*"
+        let is_lag = operation == LAG;
+        let known = is_lag
+            || operation == "*"
             || super::workload::Operation::ALL
                 .iter()
                 .any(|(_, name)| *name == operation);
@@ -50,10 +63,14 @@ impl FromStr for Objective {
         if !known {
             return Err(wrong());
         }
+        let (quantile, below) = (percent / 100.0, time(bound).ok_or_else(wrong)?);
+        if is_lag {
+            return Ok(Self::Lag { quantile, below });
+        }
         Ok(Self::Latency {
             operation: (operation != "*").then(|| operation.to_owned()),
-            quantile: percent / 100.0,
-            below: time(bound).ok_or_else(wrong)?,
+            quantile,
+            below,
         })
     }
 }
@@ -73,6 +90,11 @@ fn time(text: &str) -> Option<Duration> {
 }
 
 impl Objective {
+    /// Whether it is about how far regions lag behind each other.
+    pub fn needs_probes(&self) -> bool {
+        matches!(self, Self::Lag { .. })
+    }
+
     /// What was measured where the objective is not kept; `None` if it is.
     pub fn missed(&self, outcome: &Outcome) -> Option<String> {
         match self {
@@ -89,6 +111,7 @@ impl Objective {
                 }
                 (took >= *below).then(|| format!("{name}: p{} is {took:.2?}, not below {below:?}", quantile * 100.0))
             }
+            Self::Lag { quantile, below } => missed_lag(outcome, *quantile, *below),
             Self::Errors(share) => {
                 let (done, failed) = (outcome.done() as f64, outcome.failed() as f64);
                 let found = failed / (done + failed).max(1.0);
@@ -105,6 +128,25 @@ impl Objective {
             }
         }
     }
+}
+
+/// The first pair whose lag is not below the bound.
+fn missed_lag(outcome: &Outcome, quantile: f64, below: Duration) -> Option<String> {
+    if outcome.lag.is_empty() {
+        return Some(format!("{LAG}: nothing was measured"));
+    }
+    outcome.lag.iter().find_map(|lag| {
+        let pair = format!("{LAG} from {} to {}", lag.from, lag.to);
+        let Some(milliseconds) = lag.quantile(quantile) else {
+            return Some(format!("{pair}: nothing was measured"));
+        };
+        (milliseconds >= below.as_secs_f64() * 1e3).then(|| {
+            format!(
+                "{pair}: p{} is {milliseconds:.2} ms, not below {below:?}",
+                quantile * 100.0
+            )
+        })
+    })
 }
 
 #[cfg(test)]
@@ -124,6 +166,8 @@ mod tests {
             Some(latency(Some("put"), 0.99, Duration::from_millis(8))),
         );
         check("*.p50<250us", Some(latency(None, 0.5, Duration::from_micros(250))));
+        let (quantile, below) = (0.99, Duration::from_millis(500));
+        check("lag.p99<500ms", Some(Objective::Lag { quantile, below }));
         check("errors<1%", Some(Objective::Errors(0.01)));
         check("rate>1000", Some(Objective::Rate(1000.0)));
         for bad in [
@@ -134,6 +178,7 @@ mod tests {
             "put.p99<8",
             "errors<1",
             "rate<5",
+            "lag<5ms",
         ] {
             check(bad, None);
         }

@@ -20,7 +20,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::workload::{key_json, version_text};
+use super::requests::{key_json, version_text};
 use crate::client::{Connection, Endpoint};
 
 /// How long regions may take to become equal.

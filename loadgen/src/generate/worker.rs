@@ -14,8 +14,8 @@ use super::{
     arrivals::Schedule,
     ending::{DRAIN_MAX, Ending},
     record::{At, Recorder},
+    requests::{Request, Requests},
     verify::Left,
-    workload::{Request, Requests},
 };
 use crate::{
     alarm::Alarm,

@@ -23,6 +23,39 @@ const CLOCK_APART_S: f64 = 0.5;
 const ARCHIVE_BEHIND_S: f64 = 120.0;
 /// The least part of the disk that should be free.
 const DISK_FREE_PART: f64 = 0.1;
+/// Numbers that should be 0: the metric, what is told before and after it, and what to do.
+const SHOULD_BE_NONE: [(&str, &str, &str, &str); 5] = [
+    (
+        "geodynamo_replicas_failed",
+        "knows of",
+        "replicas that could not be made",
+        "`geodynamo tables` shows which; take them back with ReplicaUpdates Delete, or remove what has their name",
+    ),
+    (
+        "geodynamo_versions_waiting",
+        "has",
+        "versions parked, whose stamps are ahead of its clock",
+        "set the clocks right: `geodynamo doctor` tells which is wrong",
+    ),
+    (
+        "geodynamo_storage_unmended_ranges",
+        "refuses requests for",
+        "ranges of rows that were in damaged files",
+        "they are mended from other regions and the archive; `geodynamo verify` tells of which tables they are",
+    ),
+    (
+        "geodynamo_storage_unmendable_tables",
+        "has",
+        "tables with lost rows that nobody can give back",
+        "restore them from backups under other names, and look at the disk",
+    ),
+    (
+        "geodynamo_archive_damaged_objects",
+        "has",
+        "damaged objects in its archive",
+        "its log names them: put them back from a copy of the bucket, or make new backups",
+    ),
+];
 
 /// Arguments of `status`.
 #[derive(Clone, PartialEq, Debug, Args)]
@@ -197,13 +230,6 @@ fn judge_region(status: &RegionStatus, metrics: Option<&Exposition>, troubles: &
             "make room before writes stop, or give the data directory a larger disk",
         );
     }
-    let failed = metrics.value("geodynamo_replicas_failed").unwrap_or(0.0);
-    if failed > 0.0 {
-        tell(
-            format!("{name} knows of {failed} replicas that could not be made"),
-            "`geodynamo tables` shows which; take them back with ReplicaUpdates Delete, or remove what has their name",
-        );
-    }
     if let Some(behind) = status.archive_behind_s
         && behind > ARCHIVE_BEHIND_S
     {
@@ -212,12 +238,11 @@ fn judge_region(status: &RegionStatus, metrics: Option<&Exposition>, troubles: &
             "see in its log why the archive cannot be written; after six hours windows begin anew",
         );
     }
-    let waiting = metrics.value("geodynamo_versions_waiting").unwrap_or(0.0);
-    if waiting > 0.0 {
-        tell(
-            format!("{name} has {waiting} versions parked, whose stamps are ahead of its clock"),
-            "set the clocks right: `geodynamo doctor` tells which is wrong",
-        );
+    for (metric, before, after, advice) in SHOULD_BE_NONE {
+        let number = metrics.value(metric).unwrap_or(0.0);
+        if number > 0.0 {
+            tell(format!("{name} {before} {number} {after}"), advice);
+        }
     }
     for peer in metrics
         .all("geodynamo_region_silent_seconds")
@@ -503,6 +528,14 @@ mod tests {
             (
                 "geodynamo_link_logs_ahead{peer_region=\"b\"} 1\n",
                 "a has lost data that b holds",
+            ),
+            (
+                "geodynamo_storage_unmended_ranges 3\n",
+                "a refuses requests for 3 ranges of rows that were in damaged files",
+            ),
+            (
+                "geodynamo_storage_unmendable_tables 1\n",
+                "a has 1 tables with lost rows that nobody can give back",
             ),
         ] {
             assert_eq!(troubles(&[observation("a", more)]), [expect], "{more}");

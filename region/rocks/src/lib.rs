@@ -145,7 +145,7 @@ impl RocksEngine {
         }
         metrics.moving = self.shared.classes.load().moving();
         metrics.trouble = self.shared.health.borrow().trouble();
-        (metrics.block_cache_hits, metrics.block_cache_misses) = self.shared.statistics.block_cache();
+        self.shared.statistics.tell(&mut metrics);
         let rows = self.shared.rows.usage();
         metrics.row_cache_hits = rows.hits;
         metrics.row_cache_misses = rows.misses;

@@ -61,6 +61,12 @@ pub struct RocksMetrics {
     pub moving: usize,
     /// Bytes of rows that were moved to another class.
     pub moved_bytes: u64,
+    /// Bytes of files that memtables were written to.
+    pub flushed_bytes: u64,
+    /// Bytes of files that compactions read.
+    pub compaction_read_bytes: u64,
+    /// Bytes of files that compactions wrote.
+    pub compaction_written_bytes: u64,
     /// Bytes that compaction has to rewrite, as RocksDB estimates.
     pub compaction_pending_bytes: u64,
     /// Bytes a second that RocksDB slows writes to now; zero if it does not.

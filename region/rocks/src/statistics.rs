@@ -7,6 +7,8 @@ use rocksdb::{
     statistics::{StatsLevel, Ticker},
 };
 
+use crate::RocksMetrics;
+
 /// RocksDB's counters of everything that is opened with [`Statistics::options`], one store after the other.
 ///
 /// Counters only, no times and no histograms: a counter is an atomic of the processor's own, of which a read of a row takes
@@ -30,15 +32,19 @@ impl Statistics {
         self.0.clone()
     }
 
-    /// Blocks that were looked for and were in the block cache, and those that were not.
-    pub(crate) fn block_cache(&self) -> (u64, u64) {
+    /// Puts them where they are shown.
+    pub(crate) fn tell(&self, metrics: &mut RocksMetrics) {
         let read = |ticker| self.0.get_ticker_count(ticker);
-        (read(Ticker::BlockCacheHit), read(Ticker::BlockCacheMiss))
+        metrics.block_cache_hits = read(Ticker::BlockCacheHit);
+        metrics.block_cache_misses = read(Ticker::BlockCacheMiss);
+        metrics.flushed_bytes = read(Ticker::FlushWriteBytes);
+        metrics.compaction_read_bytes = read(Ticker::CompactReadBytes);
+        metrics.compaction_written_bytes = read(Ticker::CompactWriteBytes);
     }
 }
 
 impl fmt::Debug for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Statistics").field(&self.block_cache()).finish()
+        f.debug_struct("Statistics").finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 mod cassandra;
 pub mod catalogue;
+mod exemplars;
 mod gathered;
 mod identity;
 mod insights;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use geodynamo_replicator_core::{
-    Applied, ApplyError, Batch, Delta, Frame, Millis, TraceContext,
+    Applied, ApplyError, Batch, Delta, Frame, Millis, Traced,
     link::{Receiver, receiver::Action, receiver::Event},
 };
 use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
@@ -279,14 +279,17 @@ async fn apply<H: Host>(
     shared: &Shared<H>,
     metrics: &LinkMetrics,
     batches: Vec<Batch>,
-    traces: &[TraceContext],
+    traces: &[Traced],
 ) -> Vec<ApplyResult> {
     let (tables, count) = (batches.iter().map(|batch| batch.log.table), batches.len());
     let Some((peer, table)) = batches.first().map(|batch| batch.from.clone()).zip(tables.min()) else {
         return Vec::new();
     };
-    let traced = (!traces.is_empty()).then(|| shared.host.applying(&peer, table, traces));
-    let region = peer.region;
+    let traced = (!traces.is_empty()).then(|| {
+        let contexts: Vec<_> = traces.iter().map(|traced| traced.context).collect();
+        shared.host.applying(&peer, table, &contexts)
+    });
+    let (region, replica) = (peer.region, peer.replica);
     let deltas = batches.iter().map(|batch| batch.deltas.len()).sum();
     let times: Vec<Vec<Millis>> = match shared.observer {
         Some(_) => batches.iter().map(written_by_peer).collect(),
@@ -319,6 +322,14 @@ async fn apply<H: Host>(
                 add(&metrics.apply_failures, 1);
                 tracing::warn!(peer = region, %table, "a batch was not applied: {error}");
             }
+        }
+    }
+    // Whose version failed is not told: of a bundle that failed in part there are no examples.
+    if let Some(observer) = &shared.observer
+        && outcomes.iter().all(Result::is_ok)
+    {
+        for Traced { stamp, context } in traces.iter().filter(|traced| traced.stamp.replica == replica) {
+            observer.traced(&region, now.saturating_sub(stamp.time.millis()), *context);
         }
     }
     outcomes

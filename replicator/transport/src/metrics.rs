@@ -8,12 +8,14 @@ use std::{
     },
 };
 
-use geodynamo_replicator_core::{Millis, TableId};
+use geodynamo_replicator_core::{Millis, TableId, TraceContext};
 
 /// Told of every measurement that belongs in a histogram. Called on hot paths: must not block.
 pub trait Observer: Send + Sync + 'static {
     /// A version that a region wrote became durable here, this long after its stamp (0 if clocks disagree).
     fn replicated(&self, from_region: &str, table: TableId, latency_ms: Millis);
+    /// Of such a version, which was told of by [`Observer::replicated`]: it is traced.
+    fn traced(&self, from_region: &str, latency_ms: Millis, trace: TraceContext);
     /// A batch was applied durably, in this time.
     fn applied(&self, from_region: &str, deltas: usize, seconds: f64);
 }

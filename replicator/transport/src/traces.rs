@@ -40,12 +40,16 @@ impl Held {
     }
 
     /// Gives out the traces of what is about to be applied.
-    pub(crate) fn give_out(&mut self, batches: &[Batch]) -> Vec<TraceContext> {
+    pub(crate) fn give_out(&mut self, batches: &[Batch]) -> Vec<Traced> {
         if self.by_stamp.is_empty() {
             return Vec::new();
         }
         let stamps = batches.iter().flat_map(|batch| &batch.deltas).filter_map(stamp);
-        let given: Vec<_> = stamps.filter_map(|stamp| self.by_stamp.remove(&stamp)).collect();
+        let given = stamps.filter_map(|stamp| {
+            let context = self.by_stamp.remove(&stamp)?;
+            Some(Traced { stamp, context })
+        });
+        let given: Vec<_> = given.collect();
         if !given.is_empty() {
             self.in_order.retain(|stamp| self.by_stamp.contains_key(stamp));
         }
@@ -111,8 +115,12 @@ mod tests {
         let deltas = vec![delta(1), delta(2), delta(3)];
         held.take_in(&of_deltas(&deltas[..2], |stamp| Some(context(stamp))));
         let batches = [batch(deltas)];
-        let given: Vec<_> = held.give_out(&batches).iter().map(|context| context.trace_id).collect();
-        assert_eq!(given, [1, 2]);
+        let given: Vec<_> = held
+            .give_out(&batches)
+            .iter()
+            .map(|traced| (traced.stamp.time, traced.context.trace_id))
+            .collect();
+        assert_eq!(given, [(Hlc(1), 1), (Hlc(2), 2)]);
         assert!(held.give_out(&batches).is_empty() && held.in_order.is_empty());
     }
 

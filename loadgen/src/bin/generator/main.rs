@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -18,13 +18,14 @@ use geodynamo_loadgen::{
         compare,
         keys::{KeyChoice, KeyChooser},
         outcome::{Outcome, Second},
+        requests::{Requests, Source},
         run::{Plan, Ran, TIMEOUT, run},
         sizes::Sizes,
         slo::Objective,
         verify::Verified,
-        workload::{Requests, Source, Workload},
+        workload::Workload,
     },
-    probe::{LOOK_PAUSE, Probe},
+    probe::{LOOK_PAUSE, Probe, Visibility},
     signer::Credentials,
     tables,
     tls::{self, SYSTEM_AUTHORITIES, Tls},
@@ -167,7 +168,8 @@ struct Run {
     /// Look meanwhile when writes of each region are visible in each other
     #[arg(long)]
     probe: bool,
-    /// What must be kept, or the exit code is 2: put.p99<8ms, *.p99.9<20ms, errors<0.1%, rate>1000
+    /// What must be kept, or the exit code is 2: put.p99<8ms, *.p99.9<20ms, errors<0.1%, rate>1000, or lag.p99<500ms, which is
+    /// looked for as by --probe, and of each pair
     #[arg(long = "slo", value_parser = Objective::from_str)]
     objectives: Vec<Objective>,
     /// A folder for NAME.json, .hlog, .hgrm, .service.hgrm and .html
@@ -208,7 +210,7 @@ fn act(Arguments { target, command }: Arguments) -> io::Result<ExitCode> {
     match command {
         Command::Load(arguments) => load(&target, &arguments.items)?,
         Command::Run(arguments) => return one_run(&target, &arguments),
-        Command::Probe(arguments) => probe(&target, &arguments)?,
+        Command::Probe(arguments) => return probe(&target, &arguments),
         Command::FindMax(arguments) => return search::find_max(&target, &arguments),
         Command::Report { result, out } => {
             let name = result.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -325,7 +327,7 @@ fn plan(target: &Target, load: &Load, arrivals: Arrivals) -> io::Result<Plan> {
 fn one_run(target: &Target, arguments: &Run) -> io::Result<ExitCode> {
     let plan = Plan {
         verify: arguments.verify,
-        probe: arguments.probe,
+        probe: arguments.probe || arguments.objectives.iter().any(Objective::needs_probes),
         ..plan(target, &arguments.load, arguments.arrivals.clone())?
     };
     if plan.probe && plan.regions.len() < 2 {
@@ -420,14 +422,15 @@ fn print(outcome: &Outcome) {
     }
 }
 
-fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
+/// Probes one pair after the other. A pair that cannot be probed to the end keeps what was seen until then, and makes the exit code 1.
+fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<ExitCode> {
     let regions = target.regions()?;
     if regions.len() < 2 {
         return Err(io::Error::other(TWO_REGIONS));
     }
     let duration = Duration::try_from_secs_f64(arguments.seconds).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut pairs = Vec::new();
+    let (mut pairs, mut code) = (Vec::new(), ExitCode::SUCCESS);
     for (from, written) in &regions {
         for (to, read) in regions.iter().filter(|(to, _)| to != from) {
             let probe = Probe {
@@ -440,7 +443,10 @@ fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
                 look_pause: LOOK_PAUSE,
                 name: format!("{}-{from}-{to}", std::process::id()),
             };
-            let seen = runtime.block_on(probe.run())?;
+            let mut seen = Visibility::new(Instant::now());
+            let ended = runtime.block_on(probe.run_into(&mut seen));
+            seen.end_waiting(Instant::now());
+            let error = ended.err().map(|error| error.to_string());
             let (p50, p99, max) = (seen.after_ack_ms(0.5), seen.after_ack_ms(0.99), seen.after_ack_ms(1.0));
             if !arguments.json {
                 println!(
@@ -448,13 +454,20 @@ fn probe(target: &Target, arguments: &ProbeArguments) -> io::Result<()> {
                     seen.after_ack_ns.len()
                 );
             }
-            pairs.push(serde_json::json!({"from": from, "to": to, "probes": seen.after_ack_ns.len(), "p50_ms": p50, "p99_ms": p99, "max_ms": max}));
+            if let Some(error) = &error {
+                eprintln!("{from} to {to}: {error}");
+                code = ExitCode::FAILURE;
+            }
+            pairs.push(serde_json::json!({
+                "from": from, "to": to, "probes": seen.after_ack_ns.len(), "p50_ms": p50, "p99_ms": p99, "max_ms": max,
+                "error": error,
+            }));
         }
     }
     if arguments.json {
         println!("{}", serde_json::Value::from(pairs));
     }
-    Ok(())
+    Ok(code)
 }
 
 fn progress(length: u64) -> ProgressBar {

@@ -28,6 +28,24 @@ async fn blocks_that_are_in_the_cache_are_told_from_others() {
     assert!(then.block_cache_hits >= first.block_cache_hits + 50, "{then:?}");
 }
 
+#[tokio::test]
+async fn flushes_and_compactions_are_counted() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = RocksEngine::open(home.path(), small()).unwrap();
+    let before = engine.metrics();
+    assert_eq!((before.flushed_bytes, before.compaction_read_bytes), (0, 0));
+    // Two files with the same key, which are merged.
+    for _ in 0..2 {
+        engine.commit(put("7")).await.unwrap();
+        engine.compact().await.unwrap();
+    }
+    let metrics = engine.metrics();
+    assert!(
+        metrics.flushed_bytes > 0 && metrics.compaction_read_bytes > 0 && metrics.compaction_written_bytes > 0,
+        "{metrics:?}"
+    );
+}
+
 /// A disk that takes flushes slowly: writes come to wait for it, and how long is told.
 #[tokio::test]
 async fn time_that_writes_are_stalled_is_told() {
@@ -59,4 +77,5 @@ async fn time_that_writes_are_stalled_is_told() {
     let metrics = engine.metrics();
     assert!(metrics.stalled_seconds <= begun.elapsed().as_secs_f64(), "{metrics:?}");
     assert_eq!(metrics.sync_seconds.count(), 0, "nothing was synced");
+    assert!(metrics.flushed_bytes > 1 << 20, "{metrics:?}");
 }

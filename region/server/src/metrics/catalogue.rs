@@ -378,6 +378,9 @@ catalogue! {
         "Ranges of rows or log records that were in such files and are not mended: requests for them are refused";
     STORAGE_UNMENDABLE_TABLES = Gauge Count("{table}") "storage_unmendable_tables" []
         "Tables with such rows that neither another region nor the archive can give back";
+    STORAGE_FLUSHED_BYTES = Counter Bytes "storage_flushed_bytes" [] "Bytes of files that memtables were written to";
+    STORAGE_COMPACTION_READ_BYTES = Counter Bytes "storage_compaction_read_bytes" [] "Bytes of files that compactions read";
+    STORAGE_COMPACTION_WRITTEN_BYTES = Counter Bytes "storage_compaction_written_bytes" [] "Bytes of files that compactions wrote";
     STORAGE_COMPACTION_PENDING_BYTES = Gauge Bytes "storage_compaction_pending_bytes" []
         "Bytes that compaction has to rewrite";
     STORAGE_WRITE_LIMIT = Gauge BytesPerSecond "storage_write_limit_bytes_per_second" []

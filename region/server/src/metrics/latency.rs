@@ -5,9 +5,8 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use geodynamo_histogram::{LATENCY_S, Snapshot};
@@ -16,7 +15,7 @@ use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::Exemplar;
+use super::{Exemplar, exemplars::Exemplars};
 
 /// Sets of histograms. Threads beyond this number share.
 const SHARDS: usize = 16;
@@ -86,8 +85,8 @@ impl LatencySummary {
 #[derive(Debug)]
 pub(super) struct Latencies {
     shards: Box<[Mutex<Shard>]>,
-    /// The last traced request of each bucket, by operation and outcome: only of those that were traced is one written.
-    exemplars: Mutex<BTreeMap<usize, Vec<Option<Exemplar>>>>,
+    /// By operation and outcome.
+    exemplars: Exemplars<usize>,
 }
 
 type Shard = Vec<Option<Box<Histogram<u64>>>>;
@@ -97,7 +96,7 @@ impl Latencies {
         let shard = || Mutex::new(vec![None; operations * Outcome::ALL.len()]);
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            exemplars: Mutex::default(),
+            exemplars: Exemplars::new(LATENCY_S),
         }
     }
 
@@ -114,25 +113,13 @@ impl Latencies {
 
     /// Remembers a traced request as an example of its duration.
     pub(super) fn remember(&self, operation: usize, outcome: Outcome, took: Duration, trace: TraceId) {
-        let value = took.as_secs_f64();
-        let bucket = LATENCY_S.partition_point(|bound| *bound < value);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut all = self.exemplars.lock();
-        let of = all.entry(place(operation, outcome));
-        let of = of.or_insert_with(|| vec![None; LATENCY_S.len() + 1]);
-        if let Some(exemplar) = of.get_mut(bucket) {
-            *exemplar = Some(Exemplar {
-                trace_id: trace.to_string(),
-                value,
-                at_unix_s: since.as_secs_f64(),
-            });
-        }
+        self.exemplars
+            .remember(place(operation, outcome), took.as_secs_f64(), trace);
     }
 
     /// Examples of traced requests, for each bucket.
     pub(super) fn exemplars(&self, operation: usize, outcome: Outcome) -> Vec<Option<Exemplar>> {
-        let all = self.exemplars.lock();
-        all.get(&place(operation, outcome)).cloned().unwrap_or_default()
+        self.exemplars.of(&place(operation, outcome))
     }
 
     /// All threads' records; `None` if there are none.

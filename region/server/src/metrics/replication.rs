@@ -8,7 +8,8 @@ use std::{
 
 use geodynamo_histogram::Histogram;
 use geodynamo_replicator::{Faults, LinkMetrics, Metrics, Observer};
-use geodynamo_replicator_core::{Millis, TableId};
+use geodynamo_replicator_core::{Millis, TableId, TraceContext};
+use opentelemetry::trace::TraceId;
 use parking_lot::RwLock;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
@@ -16,6 +17,7 @@ use super::{
     HistogramReading, Histograms, MetricsRegistry, NoLabels,
     catalogue::{self, Kind, Metric},
     describe,
+    exemplars::Exemplars,
 };
 
 /// Bounds for what crosses the world: from a millisecond to minutes.
@@ -38,12 +40,16 @@ pub struct ReplicationObserver {
 struct ByRegion {
     bounds: &'static [f64],
     all: RwLock<BTreeMap<String, Histogram>>,
+    exemplars: Exemplars<String>,
 }
 
 impl ByRegion {
     fn new(bounds: &'static [f64]) -> Arc<Self> {
-        let all = RwLock::default();
-        Arc::new(Self { bounds, all })
+        Arc::new(Self {
+            bounds,
+            all: RwLock::default(),
+            exemplars: Exemplars::new(bounds),
+        })
     }
 
     fn record(&self, region: &str, value: f64) {
@@ -59,8 +65,10 @@ impl ByRegion {
 impl Histograms for Arc<ByRegion> {
     fn read(&self) -> Vec<HistogramReading> {
         let all = self.all.read();
-        let of = |(region, histogram): (&String, &Histogram)| {
-            HistogramReading::plain(vec![("from_region", region.clone())], histogram.snapshot())
+        let of = |(region, histogram): (&String, &Histogram)| HistogramReading {
+            labels: vec![("from_region", region.clone())],
+            counts: histogram.snapshot(),
+            exemplars: self.exemplars.of(region),
         };
         all.iter().map(of).collect()
     }
@@ -86,6 +94,13 @@ impl ReplicationObserver {
 impl Observer for ReplicationObserver {
     fn replicated(&self, from_region: &str, _: TableId, latency_ms: Millis) {
         self.replicated.record(from_region, latency_ms as f64 / 1000.0);
+    }
+
+    fn traced(&self, from_region: &str, latency_ms: Millis, trace: TraceContext) {
+        let (of, trace) = (from_region.to_owned(), TraceId::from(trace.trace_id));
+        self.replicated
+            .exemplars
+            .remember(of, latency_ms as f64 / 1000.0, trace);
     }
 
     fn applied(&self, from_region: &str, _: usize, seconds: f64) {

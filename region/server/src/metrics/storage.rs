@@ -94,6 +94,10 @@ impl Collector for RocksCollector {
         }
         gauge(e, &catalogue::STORAGE_CLASS_MOVES, metrics.moving as u64)?;
         counter(e, &catalogue::STORAGE_CLASS_MOVED_BYTES, metrics.moved_bytes)?;
+        counter(e, &catalogue::STORAGE_FLUSHED_BYTES, metrics.flushed_bytes)?;
+        let (read, written) = (metrics.compaction_read_bytes, metrics.compaction_written_bytes);
+        counter(e, &catalogue::STORAGE_COMPACTION_READ_BYTES, read)?;
+        counter(e, &catalogue::STORAGE_COMPACTION_WRITTEN_BYTES, written)?;
         let pending = metrics.compaction_pending_bytes;
         gauge(e, &catalogue::STORAGE_COMPACTION_PENDING_BYTES, pending)?;
         let limit = metrics.write_rate_limit;

@@ -31,8 +31,10 @@ const listeners = new Set()
 
 /** Asks where everything is and brings back the keys of this tab. */
 export async function start() {
-  const answer = await fetch('/console.json')
-  if (!answer.ok) throw new Error(`the admin port answered ${answer.status}`)
+  const answer = await fetch('/console.json').catch(() => {
+    throw new ServiceError('Unreachable', `The admin port at ${location.host} does not answer.`, 'console.json')
+  })
+  if (!answer.ok) throw new Error(`The admin port at ${location.host} answered ${answer.status}.`)
   facts = await answer.json()
   const kept = sessionStorage.getItem(KEYS)
   if (kept) keys = JSON.parse(kept)
@@ -198,7 +200,12 @@ async function ask(method, target, { body, signal } = {}) {
   const [path, query] = target.split('?')
   const headers = body === undefined ? {} : { 'content-type': 'application/json' }
   const request = { method, path, query, host: location.host, headers, body: body ?? '', service: 'geodynamo', region: facts.region, keys, now: new Date(Date.now() + skew) }
-  return fetch(target, { method, headers: keys ? await sign(request) : headers, body, signal, cache: 'no-store' })
+  try {
+    return await fetch(target, { method, headers: keys ? await sign(request) : headers, body, signal, cache: 'no-store' })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new ServiceError('Unreachable', `The admin port at ${location.host}, which these pages come from, does not answer.`, path)
+  }
 }
 
 /** What a region's admin port answers; other regions' are asked for by this one. */

@@ -12,6 +12,11 @@ const KINDS = {
   groups: { one: 'Group', list: 'ListGroups', member: 'Groups', name: 'GroupName' },
   roles: { one: 'Role', list: 'ListRoles', member: 'Roles', name: 'RoleName' },
 }
+const EMPTY = {
+  users: 'No users yet: only the root user’s keys work. A user has keys of its own, and may do what its policies allow.',
+  groups: 'No groups yet. Users of a group may do what its policies allow.',
+  roles: 'No roles yet. A role is assumed for a while, by whom its trust policy lets.',
+}
 const EXAMPLE = {
   Version: '2012-10-17',
   Statement: [{ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:Query'], Resource: 'arn:aws:dynamodb:*:*:table/Orders' }],
@@ -110,7 +115,7 @@ function listOf(kind) {
           { title: 'Since', cell: ({ CreateDate }) => CreateDate?.slice(0, 19).replace('T', ' ') },
         ],
         found,
-        { empty: `No ${kind} yet.`, label: kind },
+        { empty: EMPTY[kind], label: kind },
       ),
       h('div.row', button(`New ${one.toLowerCase()}`, create, { tone: 'primary' })),
     ]

@@ -90,7 +90,7 @@ function triggerList(mappings, samples, refresh) {
       mappings,
       { empty: 'No function runs on changes here.', label: 'Triggers' },
     ),
-    session.facts.functions.length > 0 ? h('div.row', button('Add a trigger …', () => addTrigger(refresh))) : h('p.muted', 'The region’s configuration has no functions.'),
+    session.facts.functions.length > 0 ? h('div.row', button('Add a trigger …', () => addTrigger(refresh))) : h('p.muted', 'The region’s configuration has no functions: ', h('code', '[functions.NAME]'), ' names one, and ', h('code', 'geodynamo dev --function NAME=URL'), '.'),
   ]
 }
 

@@ -54,7 +54,7 @@ async function choose(main) {
             { title: 'Since', cell: ({ LatestStreamLabel }) => LatestStreamLabel },
           ],
           found,
-          { empty: 'No table here has a stream. A table’s settings can switch one on.', label: 'Streams' },
+          { empty: ['No table here has a stream. One is switched on by the settings of ', h('a', { href: '#/tables' }, 'a table'), ', or when a table gets a replica.'], label: 'Streams' },
         ),
       ),
     )

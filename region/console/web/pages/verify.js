@@ -85,7 +85,7 @@ function pairList(pairs, begin) {
       },
     ],
     pairs,
-    { empty: 'No two regions have a table.', label: 'Verified tables' },
+    { empty: ['No two regions have the same table yet. A table gets replicas under Replicas of ', h('a', { href: '#/tables' }, 'its page'), '.'], label: 'Verified tables' },
   )
 }
 

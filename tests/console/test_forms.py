@@ -250,7 +250,7 @@ def test_queries_filters_and_statements(world, browse):
 
 def found(page, items):
     page.get_by_role("button", name="Run").click()
-    expect(page.get_by_role("status").filter(has_text=f"{items} items")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text=f"{items} item")).to_be_visible()
 
 
 def test_a_user_a_policy_a_key_and_a_check(world, browse):

@@ -128,7 +128,7 @@ function enter() {
     h(
       'div.frame',
       // The first thing for whoever goes by the keyboard: past all pages' names.
-      h('a.skip', { href: location.hash, onclick: (event) => (event.preventDefault(), heading.focus()) }, 'To the page'),
+      h('a.skip', { href: '#main', onclick: (event) => (event.preventDefault(), heading.focus()) }, 'To the page'),
       h(
         'header.top',
         heading,

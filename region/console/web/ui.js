@@ -1,6 +1,7 @@
 // What pages are built from. All texts go in as text nodes: nothing here, or in any page, parses HTML.
 
 import { advice } from './advice.js'
+import { REFUSED_MS } from './session.js'
 
 const SVG = 'http://www.w3.org/2000/svg'
 
@@ -293,9 +294,6 @@ export function tabs(list, { label = 'Views', chosen = 0, onchange } = {}) {
   return h('div', bar, panel)
 }
 
-/** What is not allowed is asked for again only after so long: policies change seldom. */
-export const REFUSED_MS = 30_000
-
 /** Does something again and again, first at once, until the page is left. One that fails is told to `failed`. */
 export async function every(ms, signal, act, failed = () => {}) {
   while (!signal.aborted) {
@@ -333,6 +331,11 @@ export function bytes(n) {
 /** A number for people. */
 export function count(n) {
   return n === undefined || n === null || Number.isNaN(n) ? '–' : Math.round(n).toLocaleString('en-US')
+}
+
+/** A number of things: `1 item`, `24 items`. */
+export function some(n, one) {
+  return `${count(n)} ${one}${n === 1 ? '' : 's'}`
 }
 
 /** A time in seconds for people. */

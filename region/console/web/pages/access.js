@@ -1,6 +1,6 @@
 // Access: users, groups, roles and policies, and who may do what.
 
-import { callConfirm } from '../forms.js'
+import { callConfirm, callDialog } from '../forms.js'
 import { all, documentOf, iam } from '../iam.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, card, confirm, copy, dialog, facts, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
@@ -55,31 +55,9 @@ function later(load) {
   return body
 }
 
-/** A dialog with a form whose calls are shown as commands, too. `request` gives [action, parameters]. */
-function formDialog(title, content, request, { verb = 'Save', done, wide } = {}) {
-  dialog(
-    title,
-    (close) => {
-      const failed = h('div')
-      const code = sameElsewhere(() => [...request(), 'iam'])
-      const form = h('form.stack', { onsubmit: (event) => (event.preventDefault(), go.click()), oninput: () => code.refresh() }, content)
-      const go = button(
-        verb,
-        async () => {
-          try {
-            const answer = await iam(...request())
-            close()
-            await done?.(answer)
-          } catch (error) {
-            fill(failed, failure(error))
-          }
-        },
-        { tone: 'primary' },
-      )
-      return [form, failed, code, h('div.actions', button('Cancel', close), go)]
-    },
-    { wide },
-  )
+/** A form that calls IAM. `request` gives [action, parameters]. */
+function formDialog(title, content, request, { verb = 'Save', ...more } = {}) {
+  callDialog(title, { content, request: () => [...request(), 'iam'], verb, ...more })
 }
 
 function link(kind, name) {

@@ -3,7 +3,7 @@
 import { condition, KEY_OPERATORS, OPERATORS, Placeholders } from '../expressions.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
+import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, note, select, some, tabs } from '../ui.js'
 import { of, preview, simple, typed, TYPES, typeOf } from '../values.js'
 import { editItem, newItem } from './editor.js'
 import { indexesOf, keyText, noTables, openByName, tableNames } from './tables.js'
@@ -130,7 +130,7 @@ class Results {
     const columns = this.columns()
     const shown = columns.slice(0, COLUMNS_MAX)
     const summary = [
-      `${count(this.items.length)} items`,
+      some(this.items.length, 'item'),
       this.kept.gone > 0 ? `${count(this.kept.gone)} before them are not kept` : null,
       this.scanned > this.items.length ? `${count(this.scanned)} looked at` : null,
       this.units > 0 ? `${this.units} read units` : null,

@@ -90,8 +90,9 @@ function windowList(tables, backups, refresh) {
             'div.row',
             table.PointInTimeRecoveryStatus === 'ENABLED'
               ? [
-                  button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment` }),
-                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}` }),
+                  // A window that was opened just now has no moments yet.
+                  button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment`, disabled: !table.EarliestRestorableDateTime }),
+                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}`, disabled: !table.EarliestRestorableDateTime }),
                 ]
               : button('Switch on', () => switchOn(table, refresh), { label: `Switch on point-in-time recovery of ${table.name}`, disabled: Boolean(table.error) }),
             button('Back up', () => backUp(table.name, refresh), { label: `Back up ${table.name}` }),
@@ -192,7 +193,7 @@ function backupList({ backups, error }, tables, refresh) {
       { title: 'Name', cell: ({ BackupName }) => BackupName },
       { title: 'Table', cell: ({ TableName }) => TableName },
       { title: 'Made', cell: ({ BackupCreationDateTime }) => moment(BackupCreationDateTime) },
-      { title: 'Kind', cell: ({ BackupType }) => BackupType.toLowerCase() },
+      { title: 'Kind', cell: ({ BackupType: kind }) => (kind === 'AWS_BACKUP' ? 'AWS Backup' : kind.toLowerCase()) },
       { title: 'Size', number: true, cell: ({ BackupSizeBytes }) => bytes(BackupSizeBytes) },
       { title: 'Status', cell: ({ BackupStatus }) => stateBadge(BackupStatus) },
       {

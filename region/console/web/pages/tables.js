@@ -89,7 +89,7 @@ class Kept {
     const found = {}
     await Promise.all(
       Object.entries(this.parts(name)).map(async ([part, ask]) => {
-        found[part] = !now && before?.found[part]?.error?.isDenied ? before.found[part] : await maybe(ask())
+        found[part] = !now && before?.found[part]?.error?.isDenied ? before.found[part] : await ask().catch((error) => ({ error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }))
       }),
     )
     this.tables.set(name, { at: performance.now(), found })
@@ -116,7 +116,7 @@ function listing(rows, all, create) {
     [
       { title: 'Name', cell: ({ name }) => h('a', { href: `#/tables/${encodeURIComponent(name)}` }, name) },
       { title: 'Status', cell: of((table) => stateBadge(table.TableStatus)) },
-      { title: 'Key', cell: of((table) => h('span.mono', keyText(table))) },
+      { title: 'Key', cell: of((table) => h('span.mono.line', keyText(table))) },
       { title: 'Items', number: true, cell: of((table) => count(table.ItemCount)) },
       { title: 'Size', number: true, cell: of((table) => bytes(table.TableSizeBytes)) },
       { title: 'Indexes', number: true, cell: of((table) => String(indexesOf(table).length)) },
@@ -141,7 +141,7 @@ function expiry(ttl) {
 /** Whether a table can be restored to a moment. */
 function backup(backups) {
   if (!backups || backups.error) return h('span.muted', backups?.error?.isDenied ? 'not allowed' : '–')
-  return recoveryOf(backups)?.PointInTimeRecoveryStatus === 'ENABLED' ? badge('continuous', 'good') : h('span.muted', 'on demand only')
+  return recoveryOf(backups)?.PointInTimeRecoveryStatus === 'ENABLED' ? badge('continuous', 'good') : h('span.muted', 'on demand')
 }
 
 /** The regions, each with its state in words where that is not the usual one. */
@@ -215,15 +215,6 @@ async function one(main, { signal, title }, name) {
     head.hidden = body.hidden = true
     fill(failed, card(name, failure(error)))
   })
-}
-
-/** An answer, or the error in its place: what one may not see does not hide the rest. */
-async function maybe(promise) {
-  try {
-    return await promise
-  } catch (error) {
-    return { error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }
-  }
 }
 
 function headOf(state) {

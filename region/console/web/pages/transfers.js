@@ -3,7 +3,7 @@
 import { callDialog } from '../forms.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { button, bytes, count, dialog, facts, failure, field, fill, grid, h, input, moment, seconds, select, stateBadge } from '../ui.js'
+import { button, bytes, count, dialog, facts, failure, field, fill, grid, h, input, moment, seconds, select, some, stateBadge } from '../ui.js'
 
 /** Changes of so many seconds are exported at least. */
 const CHANGES_LEAST_S = 900
@@ -40,7 +40,7 @@ function exported(out) {
     told: out,
     request: ['DescribeExport', { ExportArn: out.ExportArn }],
     what: `Export${out.ExportType === 'INCREMENTAL_EXPORT' ? ' of changes' : ''}`,
-    table: tableOf(out.TableArn),
+    table: session.tableOf(out.TableArn),
     place: [out.S3Bucket, out.S3Prefix, out.ExportManifest].filter(Boolean).join(' / '),
     began: out.StartTime,
     status: out.ExportStatus,
@@ -56,7 +56,7 @@ function imported(into) {
     told: into,
     request: ['DescribeImport', { ImportArn: into.ImportArn }],
     what: 'Import',
-    table: into.TableCreationParameters?.TableName ?? tableOf(into.TableArn),
+    table: into.TableCreationParameters?.TableName ?? session.tableOf(into.TableArn),
     place: [S3Bucket, S3KeyPrefix].filter(Boolean).join(' / '),
     began: into.StartTime,
     status: into.ImportStatus,
@@ -67,10 +67,6 @@ function imported(into) {
     bytes: into.ProcessedSizeBytes,
     bad: into.ErrorCount,
   }
-}
-
-function tableOf(arn = '') {
-  return arn.split(':table/')[1]?.split('/')[0] ?? arn
 }
 
 export function transferList({ jobs, error }) {
@@ -84,7 +80,7 @@ export function transferList({ jobs, error }) {
       { title: 'Items', number: true, cell: ({ items }) => (items === undefined ? '–' : count(items)) },
       { title: 'Read', number: true, cell: ({ bytes: read }) => bytes(read) },
       { title: 'Took', number: true, cell: ({ began, ended }) => seconds(Math.max((ended ?? Date.now() / 1000) - began, 0)) },
-      { title: 'Status', cell: (job) => h('div', stateBadge(job.status), progressOf(job), job.bad > 0 ? h('div.hint', `${count(job.bad)} items had errors`) : null, job.why ? h('div.hint', job.why) : null) },
+      { title: 'Status', cell: (job) => h('div', stateBadge(job.status), progressOf(job), job.bad > 0 ? h('div.hint', `${some(job.bad, 'item')} had errors`) : null, job.why ? h('div.hint', job.why) : null) },
       { title: '', cell: (job) => button('Details', () => details(job), { tone: 'plain', label: `Details of the ${job.what.toLowerCase()} of ${job.table} of ${moment(job.began)}` }) },
     ],
     jobs,
@@ -136,7 +132,8 @@ function progressOf({ what, table, status, taken, about }) {
 
 /** A moment of a window, to the second; the latest unless it is moved, or as long before that as `before` says. */
 export function momentField(label, from, until, before = 0) {
-  const [first, last] = [Math.ceil(from), Math.floor(until)]
+  const first = Math.ceil(from)
+  const last = Math.max(Math.floor(until), first)
   const slider = h('input', { type: 'range', min: first, max: last, step: 1, value: Math.max(last - before, first) })
   const chosen = h('output.mono')
   const draw = () => fill(chosen, `${moment(Number(slider.value))} (${seconds(last - Number(slider.value))} before the latest)`)

@@ -25,7 +25,7 @@ PAGES = {
     "table": ("tables/orders", "Indexes"),
     "items": ("items/orders", "Scan"),
     "streams": ("streams", "Tables with a stream"),
-    "conflicts": ("streams/orders/kept", "Lost version of"),
+    "conflicts": ("streams/orders/kept", "1 conflict"),
     "recovery": ("recovery", "Backups"),
     "vaults": ("vaults", "every-morning"),
     "verify": ("verify", "equal"),
@@ -69,6 +69,8 @@ FIXED = r"""() => {
     const parent = text.parentElement
     let said = text.data
     for (const [pattern, fixed] of rules) said = said.replace(pattern, fixed)
+    // Up to when: of a region that has written nothing yet, nothing.
+    if (parent.matches('td > .line') && said === '–') said = '2026-11-30 06:12:00'
     if (!parent.closest('.legend, p')) said = said.replace(SIZE, '64 MB').replace(TIME, '12 ms')
     if (parent.closest('.tile') && !/MB|ms/.test(said)) said = said.replace(NUMBER, '28')
     else if (parent.closest('.tile')) said = said.replace(/\d+ conflicts?/, '3 conflicts')

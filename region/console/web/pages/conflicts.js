@@ -34,7 +34,7 @@ function by(side) {
 function listing(name, conflicts) {
   return grid(
     [
-      { title: 'Lost version of', cell: ({ loser }) => loser.time.replace('T', ' ').replace('Z', '') },
+      { title: 'Written', cell: ({ loser }) => loser.time.replace('T', ' ').replace('Z', '') },
       { title: 'By', cell: ({ loser }) => by(loser) },
       { title: 'What', cell: ({ loser }) => (loser.deleted ? 'delete' : 'write') },
       { title: 'Key', cell: ({ key }) => h('span.mono', keyText(key)) },

@@ -193,7 +193,7 @@ function backupList({ backups, error }, tables, refresh) {
       { title: 'Name', cell: ({ BackupName }) => BackupName },
       { title: 'Table', cell: ({ TableName }) => TableName },
       { title: 'Made', cell: ({ BackupCreationDateTime }) => moment(BackupCreationDateTime) },
-      { title: 'Kind', cell: ({ BackupType: kind }) => (kind === 'AWS_BACKUP' ? 'AWS Backup' : kind.toLowerCase()) },
+      { title: 'Kind', cell: ({ BackupType: kind }) => (kind === 'AWS_BACKUP' ? 'AWS\u00a0Backup' : kind.toLowerCase()) },
       { title: 'Size', number: true, cell: ({ BackupSizeBytes }) => bytes(BackupSizeBytes) },
       { title: 'Status', cell: ({ BackupStatus }) => stateBadge(BackupStatus) },
       {

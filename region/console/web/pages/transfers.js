@@ -142,6 +142,7 @@ export function momentField(label, from, until, before = 0) {
   return { element: h('div', field(label, slider), chosen), read: () => Number(slider.value) }
 }
 
+const BUCKET = { required: true, placeholder: 'bucket', pattern: '[a-zA-Z0-9][\\w.\\-]*[a-zA-Z0-9]', title: 'letters, digits, and between them . _ -' }
 const FORMATS = [
   ['DYNAMODB_JSON', 'DynamoDB JSON'],
   ['ION', 'Amazon Ion'],
@@ -157,7 +158,7 @@ const DELIMITERS = [
 ]
 
 export function exportTable({ name, EarliestRestorableDateTime: from, LatestRestorableDateTime: until }, refresh) {
-  const bucket = input({ required: true, placeholder: 'bucket' })
+  const bucket = input(BUCKET)
   const prefix = input({ placeholder: 'optional' })
   const format = select(FORMATS, 'DYNAMODB_JSON')
   const what = select(
@@ -202,7 +203,7 @@ export function exportTable({ name, EarliestRestorableDateTime: from, LatestRest
 
 export function importTable(refresh) {
   const name = input({ required: true })
-  const bucket = input({ required: true, placeholder: 'bucket' })
+  const bucket = input(BUCKET)
   const prefix = input({ placeholder: 'optional' })
   const format = select([...FORMATS, ['CSV', 'CSV']], 'DYNAMODB_JSON')
   const compression = select([
@@ -252,7 +253,7 @@ export function importTable(refresh) {
     csv,
     h('div.fields', field('Partition key', partition), field('Its type', partitionType), field('Sort key', sort), field('Its type', sortType)),
   ]
-  callDialog('Import a table', { content, request, verb: 'Import', said: 'The import has begun', done: refresh })
+  callDialog('Import a table', { content, request, verb: 'Import', said: 'The import has begun', done: refresh, wide: true })
 }
 
 /** How CSV is read, where that is not as usual. */

@@ -57,7 +57,6 @@ def test_a_table_with_everything(world, browse):
     dialog.get_by_role("button", name="Save").click()
     expect(row(page, "Indexes", "by-state")).to_contain_text("11 read, 3 write")
     page.get_by_role("tab", name="Settings").click()
-    page.get_by_label("Attribute that has the time").fill("until")
     line = page.locator(".panel > .row")
     commands = page.locator(".panel > details")
     commands.get_by_text("Do the same with").click()
@@ -67,6 +66,10 @@ def test_a_table_with_everything(world, browse):
     expect(command(dialog)).to_contain_text("aws dynamodb update-contributor-insights")
     dialog.get_by_role("button", name="Change", exact=True).click()
     expect(line.filter(has_text="Contributor insights")).to_contain_text("on: by-state")
+    # Without an attribute there is nothing to expire by.
+    line.filter(has_text="Time to live").get_by_role("button", name="Switch on").click()
+    expect(page.get_by_label("Attribute that has the time")).to_be_focused()
+    page.get_by_label("Attribute that has the time").fill("until")
     line.filter(has_text="Time to live").get_by_role("button", name="Switch on").click()
     expect(page.get_by_text("enabled, by until")).to_be_visible()
     # What does the same is what the switch would do now.
@@ -247,7 +250,7 @@ def test_queries_filters_and_statements(world, browse):
 
 def found(page, items):
     page.get_by_role("button", name="Run").click()
-    expect(page.get_by_role("status").filter(has_text=f"{items} items")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text=f"{items} item")).to_be_visible()
 
 
 def test_a_user_a_policy_a_key_and_a_check(world, browse):
@@ -315,7 +318,7 @@ def test_a_checker_that_knows_table_policies_conditions_and_everybody(world, bro
     page.get_by_role("button", name="Check").click()
     expect(decisions.get_by_role("row").filter(has_text="dynamodb:GetItem")).to_contain_text("not allowed")
     page.get_by_role("button", name="Add a condition key").click()
-    page.get_by_label("Condition key").fill("dynamodb:LeadingKeys")
+    page.get_by_label("Condition key", exact=True).fill("dynamodb:LeadingKeys")
     page.get_by_label("Type of the key").select_option("stringList")
     page.get_by_label("Values, separated by commas").fill("mine")
     page.get_by_role("button", name="Check").click()

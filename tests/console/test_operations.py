@@ -110,7 +110,7 @@ def test_what_is_not_there_is_not_shown(world, browse):
     """The demo has no functions and no Kinesis, and one region alone has nobody to be compared with."""
     page = browse()
     go(page, "reactions")
-    expect(page.get_by_text("The region’s configuration has no functions.")).to_be_visible()
+    expect(page.get_by_text("The region’s configuration has no functions")).to_be_visible()
     expect(page.get_by_text("No table here is copied elsewhere.")).to_be_visible()
     expect(page.get_by_role("heading", name="Kinesis streams")).to_be_hidden()
     expect(page.get_by_role("button", name="Add a trigger …")).to_have_count(0)
@@ -214,7 +214,7 @@ def test_vaults(world, browse):
     expect(copied).to_contain_text("copied, us-east-1")
     copied.get_by_role("button", name="Delete Kept of").click()
     dialog.get_by_role("button", name="Delete", exact=True).click()
-    expect(page.get_by_text("No recovery points.")).to_be_visible()
+    expect(page.get_by_text("No recovery points yet")).to_be_visible()
 
 
 def test_scaling(world, browse):

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, go, sign_in, wait_until
+from conftest import ROOT, command, go, sign_in, wait_until
 from playwright.sync_api import expect
 
 
@@ -74,7 +74,7 @@ def see_item(page, text):
 
     def seen():
         page.get_by_role("button", name="Run").click()
-        expect(page.get_by_role("status").filter(has_text="items")).to_be_visible()
+        expect(page.get_by_role("status").filter(has_text="item")).to_be_visible()
         return page.get_by_role("cell", name=text).count() > 0
 
     wait_until(seen, f"an item with '{text}'")
@@ -108,7 +108,8 @@ def conflict_is_made_and_restored(page):
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Link us-east-1 – eu-west-1: cut")).to_be_visible()
     # What they write would go the long way round, so the third region is cut off, too.
-    page.get_by_role("button", name=re.compile("^Link us-east-1 – ap-northeast-1")).click()
+    page.get_by_role("button", name=re.compile("^Link us-east-1 – ap-northeast-1")).focus()
+    page.keyboard.press("Enter")
     page.get_by_role("button", name="Cut the link").click()
     expect(page.get_by_role("button", name="Heal the link")).to_be_visible()
     page.keyboard.press("Escape")
@@ -184,7 +185,7 @@ def test_changes_are_seen_as_they_happen(world, browse):
     client = world.make_table("Tail", StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
     page = browse()
     go(page, "streams/Tail")
-    expect(page.get_by_text("open shards")).to_be_visible()
+    expect(page.get_by_text("open shard")).to_be_visible()
     client.put_item(TableName="Tail", Item={"pk": {"S": "a"}, "n": {"N": "1"}})
     client.put_item(TableName="Tail", Item={"pk": {"S": "a"}, "n": {"N": "2"}})
     newest = page.locator(".change").first
@@ -252,6 +253,10 @@ def test_a_table_is_exported_and_imported(world, browse):
     jobs = page.get_by_role("region", name="Exports and imports")
     row = jobs.get_by_role("row").filter(has_text="Moved")
     expect(row.get_by_text("COMPLETED")).to_be_visible(timeout=90_000)
+    row.get_by_role("button", name="Details of the export of Moved").click()
+    expect(dialog.locator(".facts")).to_contain_text("manifest-summary.json")
+    expect(command(dialog)).to_contain_text("aws dynamodb describe-export")
+    page.keyboard.press("Escape")
     exported = client.list_exports()["ExportSummaries"][0]["ExportArn"].split("/")[-1]
     page.get_by_role("button", name="Import a table").click()
     dialog.get_by_label("Name of the new table").fill("Moved-in")
@@ -264,6 +269,34 @@ def test_a_table_is_exported_and_imported(world, browse):
     row = jobs.get_by_role("row").filter(has_text="Moved-in")
     expect(row.get_by_text("COMPLETED")).to_be_visible(timeout=90_000)
     assert client.get_item(TableName="Moved-in", Key={"pk": {"S": "a"}})["Item"]["n"] == {"N": "1"}
+
+
+def test_a_csv_with_its_own_columns_is_imported_and_its_errors_are_told(world, browse):
+    bucket = world.buckets / "lists"
+    bucket.mkdir(parents=True)
+    (bucket / "people.csv").write_text("ada;36\n;7\ngrace;85\n")
+    page = browse()
+    go(page, "recovery")
+    page.get_by_role("button", name="Import a table").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Name of the new table")).to_be_focused()
+    dialog.get_by_label("Name of the new table").fill("People")
+    dialog.get_by_label("Bucket").fill("lists")
+    expect(dialog.get_by_label("Separated by")).to_be_hidden()
+    dialog.get_by_label("Format").select_option("CSV")
+    dialog.get_by_label("Separated by").select_option(label="semicolon")
+    dialog.get_by_label("Columns").fill("name, age")
+    dialog.get_by_label("Partition key", exact=True).fill("name")
+    expect(command(dialog)).to_contain_text('--input-format-options \'{"Csv":{"Delimiter":";","HeaderList":["name","age"]}}\'')
+    dialog.get_by_role("button", name="Import", exact=True).click()
+    expect(dialog).to_be_hidden()
+    row = page.get_by_role("region", name="Exports and imports").get_by_role("row").filter(has_text="People")
+    expect(row).to_contain_text("1 item had errors", timeout=90_000)
+    row.get_by_role("button", name="Details of the import of People").click()
+    expect(dialog.locator(".facts")).to_contain_text("separated by ;; columns name, age")
+    expect(dialog).to_contain_text(re.compile(r"transfers/imports/[\w-]+\.errors"))
+    items = world.client().scan(TableName="People")["Items"]
+    assert {item["name"]["S"]: item["age"] for item in items} == {"ada": {"S": "36"}, "grace": {"S": "85"}}
 
 
 def test_what_is_shown_for_other_clients_does_the_same(world, browse):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import urllib.request
 
@@ -102,7 +103,7 @@ def test_conflicts_that_are_kept(world, browse):
 
     def seen():
         page.reload()
-        expect(page.get_by_role("status").filter(has_text="conflicts")).to_be_visible()
+        expect(page.get_by_role("status").filter(has_text="conflict")).to_be_visible()
         return page.get_by_role("button", name="Show the conflict of pk: a").count() == 1
 
     wait_until(seen, "the conflict is kept")
@@ -149,15 +150,19 @@ def test_what_the_admin_port_tells_only_to_whom_it_may(world, browse):
     made = iam.create_access_key(UserName="outsider")["AccessKey"]
     page = browse(key=(made["AccessKeyId"], made["SecretAccessKey"]))
     main = page.locator("main")
-    expect(main.get_by_text("not allowed", exact=True)).to_have_count(3)
+    # The port that the pages come from has its own region's metrics for everybody, as its configuration says.
+    expect(main.get_by_text("not allowed", exact=True)).to_have_count(2)
     expect(main).to_contain_text("geodynamo:ReadMetrics")
-    for path, action in [("now", "ReadMetrics"), ("verify", "ReadVerify"), ("keys", "ReadKeys"), ("access/accounts", "ReadAccounts")]:
+    for path, action in [("now", "ReadSlowRequests"), ("verify", "ReadVerify"), ("keys", "ReadKeys"), ("access/accounts", "ReadAccounts")]:
         go(page, path)
         expect(page.get_by_role("alert").first).to_contain_text(f"geodynamo:{action}")
     # What was refused is not asked for every other second.
-    go(page, "now")
-    expect(page.get_by_role("alert").first).to_be_visible()
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(5000)
-    assert asked == []
+    for path, still in [("world", {"metrics", "readyz"}), ("verify", set())]:
+        go(page, path)
+        expect(main.get_by_text(re.compile("geodynamo:Read")).first).to_be_visible()
+        asked = set()
+        keep = lambda request: asked.add(request.url.rsplit("/", 1)[1]) if request.resource_type == "fetch" else None
+        page.on("request", keep)
+        page.wait_for_timeout(5000)
+        page.remove_listener("request", keep)
+        assert asked == still

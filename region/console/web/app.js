@@ -45,12 +45,14 @@ const PAGES = {
 const app = document.getElementById('app')
 let leaving = new AbortController()
 let frame = null
+/** The page that is shown, as the address names it. */
+let shown = ''
 
 async function begin() {
   try {
     await session.start()
   } catch (error) {
-    fill(app, h('div.door', h('main.card', h('h1', 'geodynamo'), failure(error))))
+    fill(app, h('div.door', h('main.card', h('h1', 'geodynamo'), failure(error), button('Try again', begin, { tone: 'primary' }))))
     return
   }
   addEventListener('hashchange', show)
@@ -125,6 +127,8 @@ function enter() {
     app,
     h(
       'div.frame',
+      // The first thing for whoever goes by the keyboard: past all pages' names.
+      h('a.skip', { href: '#main', onclick: (event) => (event.preventDefault(), heading.focus()) }, 'To the page'),
       h(
         'header.top',
         heading,
@@ -148,6 +152,13 @@ function enter() {
 /** Shows the page that the address names: `#/page/part?name=value`. */
 function show() {
   if (!session.isSignedIn() || !frame) return
+  if (location.hash === '#/sign-in') {
+    // Whoever has signed in again is where they were.
+    history.replaceState(null, '', shown || '#/world')
+    session.signOut()
+    door()
+    return
+  }
   leaving.abort()
   leaving = new AbortController()
   // A dialog is the page's that it was opened on.
@@ -164,8 +175,13 @@ function show() {
   fill(frame.heading, known.title)
   document.title = `${known.title} · geodynamo`
   const main = h('main', { id: 'main' })
+  // What had the focus goes: whoever follows a link by the keyboard, or hears the page, goes on at the heading of what it leads to.
+  const isLeft = frame.main.contains(document.activeElement)
   frame.main.replaceWith(main)
   frame.main = main
+  if (isLeft) frame.heading.focus({ preventScroll: true })
+  if (location.hash !== shown) scrollTo(0, 0)
+  shown = location.hash
   const context = {
     signal: leaving.signal,
     parts: rest.filter((part) => part !== ''),

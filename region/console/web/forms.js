@@ -4,7 +4,7 @@ import { perform } from './api.js'
 import { sameElsewhere } from './snippets.js'
 import { button, confirm, dialog, failure, fill, h, note } from './ui.js'
 
-/** A form that does something, with the commands that do the same in `code`. */
+/** A form that does something, with the commands that do the same in `code`. `done` gets what `act` gave. */
 export function actDialog(title, { content, code, act, verb, said, done, wide }) {
   dialog(
     title,
@@ -18,10 +18,10 @@ export function actDialog(title, { content, code, act, verb, said, done, wide })
           // The browser says which field lacks what.
           if (!form.reportValidity()) return
           try {
-            await act()
+            const answer = await act()
             if (said) note(said)
             close()
-            await done?.()
+            await done?.(answer)
           } catch (error) {
             fill(failed, failure(error))
           }
@@ -45,6 +45,7 @@ async function all(made, follow) {
   const answers = []
   for (const call of follow ? calls.slice(0, 1) : calls) answers.push(await perform(...call))
   if (follow) for (const call of follow(answers[0])) await perform(...call)
+  return answers[0]
 }
 
 /** Asks before a call that cannot be taken back. */

@@ -6,6 +6,10 @@ const KEYS = 'geodynamo.keys'
 const REGION = 'geodynamo.region'
 /** How long a call may take. */
 const CALL_MS = 65_000
+/** What was refused is asked for again only after so long: policies change seldom, and pages ask every other second. */
+export const REFUSED_MS = 30_000
+/** Refusals that are remembered at most. */
+const REFUSALS_MAX = 200
 
 /** A refusal or a fault, as the service words it. */
 export class ServiceError extends Error {
@@ -28,11 +32,15 @@ let regionName = null
 /** How far this browser's clock is behind the servers', in milliseconds. */
 let skew = 0
 const listeners = new Set()
+/** What was refused: by address, to whom, when, and how. */
+const refusals = new Map()
 
 /** Asks where everything is and brings back the keys of this tab. */
 export async function start() {
-  const answer = await fetch('/console.json')
-  if (!answer.ok) throw new Error(`the admin port answered ${answer.status}`)
+  const answer = await fetch('/console.json').catch(() => {
+    throw new ServiceError('Unreachable', `The admin port at ${location.host} does not answer.`, 'console.json')
+  })
+  if (!answer.ok) throw new Error(`The admin port at ${location.host} answered ${answer.status}.`)
   facts = await answer.json()
   const kept = sessionStorage.getItem(KEYS)
   if (kept) keys = JSON.parse(kept)
@@ -198,12 +206,29 @@ async function ask(method, target, { body, signal } = {}) {
   const [path, query] = target.split('?')
   const headers = body === undefined ? {} : { 'content-type': 'application/json' }
   const request = { method, path, query, host: location.host, headers, body: body ?? '', service: 'geodynamo', region: facts.region, keys, now: new Date(Date.now() + skew) }
-  return fetch(target, { method, headers: keys ? await sign(request) : headers, body, signal, cache: 'no-store' })
+  try {
+    return await fetch(target, { method, headers: keys ? await sign(request) : headers, body, signal, cache: 'no-store' })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new ServiceError('Unreachable', `The admin port at ${location.host}, which these pages come from, does not answer.`, path)
+  }
 }
 
 /** What a region's admin port answers; other regions' are asked for by this one. */
 export async function admin(name, path, signal) {
-  return told(name, path, await ask('GET', adminPath(name, path), { signal }))
+  return unlessRefused(adminPath(name, path), async (target) => told(name, path, await ask('GET', target, { signal })))
+}
+
+async function unlessRefused(target, look) {
+  const before = refusals.get(target)
+  if (before?.key === keyId() && performance.now() - before.at < REFUSED_MS) throw before.error
+  try {
+    return await look(target)
+  } catch (error) {
+    if (refusals.size >= REFUSALS_MAX) refusals.clear()
+    if (error.isDenied) refusals.set(target, { key: keyId(), at: performance.now(), error })
+    throw error
+  }
 }
 
 /** Has a region's admin port do something. Other regions' are asked by this one, and only for what it passes on. */
@@ -224,9 +249,7 @@ async function told(name, path, answer) {
 
 /** The WAN emulator's links. */
 export async function wanLinks(signal) {
-  const answer = await ask('GET', '/wan/links', { signal })
-  if (!answer.ok) throw new ServiceError('Unreachable', reason(await answer.text()), 'links')
-  return answer.json()
+  return JSON.parse(await unlessRefused('/wan/links', async (target) => told('the WAN emulator', 'links', await ask('GET', target, { signal }))))
 }
 
 /** Changes one of the WAN emulator's links. */
@@ -252,6 +275,11 @@ export function account() {
 /** A table's ARN in a region. */
 export function tableArn(name, region = regionName) {
   return `arn:aws:dynamodb:${region}:${account()}:table/${name}`
+}
+
+/** The table that an ARN is of, or of whose parts it is. */
+export function tableOf(arn = '') {
+  return arn.split(':table/')[1]?.split('/')[0] ?? arn
 }
 
 /** All pages of a list: `step` gets the last answer (or undefined) and gives the next; `more` says whether there is one. */

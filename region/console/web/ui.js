@@ -1,5 +1,8 @@
 // What pages are built from. All texts go in as text nodes: nothing here, or in any page, parses HTML.
 
+import { advice } from './advice.js'
+import { REFUSED_MS } from './session.js'
+
 const SVG = 'http://www.w3.org/2000/svg'
 
 /** An element: `h('div.card', { title: 'x', onclick: f }, 'text', child)`. */
@@ -61,20 +64,22 @@ export function id() {
   return `e${++ids}`
 }
 
-/** A note that goes by itself. */
+/** A note that goes by itself: a text, or nodes. */
 export function note(text, tone = 'good') {
   const element = h(`div.note.${tone}`, text)
   document.getElementById('notes').append(element)
   setTimeout(() => element.remove(), tone === 'bad' ? 9000 : 4000)
 }
 
-/** What a failure says, with the service's own words. */
+/** What a failure says, with the service's own words, and what to do about it. */
 export function failure(error) {
-  if (error.isDenied) {
-    return h('div.failure', { role: 'alert' }, h('strong', 'Not allowed. '), error.message)
-  }
-  const kind = error.kind ? h('strong', `${error.kind}: `) : null
-  return h('div.failure', { role: 'alert' }, kind, error.message || String(error))
+  const kind = error.isDenied ? h('strong', 'Not allowed. ') : error.kind ? h('strong', `${error.kind}: `) : null
+  return h('div.failure', { role: 'alert' }, kind, error.message || String(error), whatToDo(error))
+}
+
+function whatToDo(error) {
+  const told = advice(error)
+  return told ? h('div.advice', told.text, told.link ? [' ', h('a', { href: told.link[0] }, told.link[1])] : null) : null
 }
 
 /** A button. While what it does takes place, it cannot be pressed again. */
@@ -82,13 +87,15 @@ export function button(text, act, { tone = '', title, label, disabled } = {}) {
   const element = h(`button.button${tone ? `.${tone}` : ''}`, { type: 'button', title, 'aria-label': label, disabled }, text)
   element.addEventListener('click', async (event) => {
     event.stopPropagation()
+    const back = wayBack()
     element.disabled = true
     try {
       await act(event)
     } catch (error) {
-      note(error.kind ? `${error.kind}: ${error.message}` : error.message, 'bad')
+      note([error.kind ? `${error.kind}: ${error.message}` : error.message, whatToDo(error)], 'bad')
     } finally {
       element.disabled = false
+      back()
     }
   })
   return element
@@ -148,7 +155,7 @@ export function stateBadge(state) {
 
 /** A table. Columns: { title, cell(row), number }. */
 export function grid(columns, rows, { empty = 'Nothing here.', label } = {}) {
-  if (rows.length === 0) return h('p.empty', empty)
+  if (rows.length === 0) return h('div.empty', empty)
   const head = columns.map((column) => h(`th${column.number ? '.number' : ''}`, { scope: 'col' }, column.title || h('span.unseen', 'Actions')))
   const line = (row) => h('tr', columns.map((column) => h(`td${column.number ? '.number' : ''}`, column.cell(row))))
   const region = { tabindex: '0', role: 'region', 'aria-label': label ?? 'Table' }
@@ -168,17 +175,37 @@ export function facts(list) {
   )
 }
 
-/** A dialog over the page. `make(close)` gives its content. Ends with Escape, too. */
+/** What in a dialog is looked at first: it closes by Escape, so that is not its button to close. */
+const FIRST = 'input:not([type="checkbox"], :disabled), select:not(:disabled), textarea:not(:disabled), button.primary:not(:disabled)'
+
+/** A dialog over the page. `make(close)` gives its content. Ends with Escape, too; the focus is then where it was before. */
 export function dialog(title, make, { wide = false } = {}) {
   const heading = id()
+  const back = wayBack()
   const element = h(`dialog${wide ? '.wide' : ''}`, { 'aria-labelledby': heading })
   const close = () => element.close()
   const shut = h('button.icon', { type: 'button', 'aria-label': 'Close', onclick: close }, '✕')
   add(element, [h('header', h('h2', { id: heading }, title), shut), h('div.content', make(close))])
-  element.addEventListener('close', () => element.remove())
+  element.addEventListener('close', () => {
+    element.remove()
+    back()
+  })
   document.body.append(element)
   element.showModal()
+  ;(element.querySelector(`.content :is(${FIRST})`) ?? element.querySelector('.actions button'))?.focus()
   return element
+}
+
+/** Gives what has the focus now a way to get it back: from a dialog that was over it, or once it can be pressed again. Pages are drawn anew
+ *  meanwhile: what is there then has the same name. */
+function wayBack() {
+  const opener = document.activeElement
+  const nameOf = (element) => element.ariaLabel || element.textContent
+  return () => {
+    if (document.activeElement !== document.body || !opener) return
+    if (opener.isConnected) opener.focus({ preventScroll: true })
+    else [...document.querySelectorAll(opener.localName)].find((each) => nameOf(each) === nameOf(opener))?.focus({ preventScroll: true })
+  }
 }
 
 /** Asks before what cannot be taken back. */
@@ -204,7 +231,7 @@ export function confirm(title, text, { act, word, verb = 'Delete', code }) {
     )
     return [
       h('p', text),
-      typed ? field(`Type ${word} to confirm`, typed) : null,
+      typed ? h('form', { onsubmit: (event) => (event.preventDefault(), go.click()) }, field(`Type ${word} to confirm`, typed)) : null,
       code ?? null,
       failed,
       h('div.actions', button('Cancel', close), go),
@@ -244,9 +271,11 @@ export function tabs(list, { label = 'Views', chosen = 0, onchange } = {}) {
   )
   const bar = h('div.tabs', { role: 'tablist', 'aria-label': label }, buttons)
   bar.addEventListener('keydown', (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
-    if (!step) return
-    const at = (buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length
+    const now = buttons.indexOf(document.activeElement)
+    const to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: -1 }[event.key]
+    if (to === undefined) return
+    event.preventDefault()
+    const at = (to + buttons.length) % buttons.length
     buttons[at].focus()
     show(at)
   })
@@ -264,9 +293,6 @@ export function tabs(list, { label = 'Views', chosen = 0, onchange } = {}) {
   show(chosen)
   return h('div', bar, panel)
 }
-
-/** What is not allowed is asked for again only after so long: policies change seldom. */
-export const REFUSED_MS = 30_000
 
 /** Does something again and again, first at once, until the page is left. One that fails is told to `failed`. */
 export async function every(ms, signal, act, failed = () => {}) {
@@ -305,6 +331,11 @@ export function bytes(n) {
 /** A number for people. */
 export function count(n) {
   return n === undefined || n === null || Number.isNaN(n) ? '–' : Math.round(n).toLocaleString('en-US')
+}
+
+/** A number of things: `1 item`, `24 items`. */
+export function some(n, one) {
+  return `${count(n)} ${one}${n === 1 ? '' : 's'}`
 }
 
 /** A time in seconds for people. */

@@ -208,3 +208,10 @@ function exact(text) {
   const number = Number(text)
   return String(number) === text ? number : text
 }
+
+/** An item's key, short. */
+export function keyText(key) {
+  return Object.entries(key)
+    .map(([name, value]) => `${name}: ${preview(value, 60)}`)
+    .join(', ')
+}

@@ -31,7 +31,13 @@ pub use self::{
 
 /// A self-hosted, multi-region DynamoDB.
 #[derive(Clone, PartialEq, Debug, Parser)]
-#[command(name = "geodynamo", version = crate::build::version(), about, max_term_width = 100)]
+#[command(
+    name = "geodynamo",
+    version = crate::build::version(),
+    about,
+    max_term_width = 100,
+    after_help = "Examples:\n  geodynamo demo\n  geodynamo dev --data ./data\n  geodynamo serve --config region.toml\n  geodynamo status\n  geodynamo doctor --config region.toml\n\nEach command's --help has examples of its own."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -85,6 +91,9 @@ pub enum Command {
     )]
     Doctor(Doctor),
     /// Makes, lists, shows and deletes backups of tables
+    #[command(
+        after_help = "Examples:\n  geodynamo backup create orders --name before-the-sale --wait\n  geodynamo backup list --table orders"
+    )]
     Backup(BackupArguments),
     /// Brings tables back: while a region runs, one from a backup or as it was at a moment; while it does not, all from an archive
     #[command(
@@ -92,21 +101,36 @@ pub enum Command {
     )]
     Restore(Restore),
     /// Exports tables to S3
+    #[command(
+        after_help = "Examples:\n  geodynamo export start orders --to s3://exports/orders --wait\n  geodynamo export list"
+    )]
     Export(ExportArguments),
     /// Makes tables of files in S3
+    #[command(
+        after_help = "Examples:\n  geodynamo import start orders --from s3://lake/orders.csv --format csv --key id:S --wait\n  geodynamo import list"
+    )]
     Import(ImportArguments),
     /// Makes the certificates that nodes show to each other
     #[command(after_help = "Examples:\n  geodynamo certs --topology topology.toml --out certs")]
     Certs(Certs),
     /// Looks after an archive of backups
+    #[command(after_help = "Examples:\n  geodynamo archive verify --config region.toml")]
     Archive(ArchiveArguments),
     /// Shows writes that lost to concurrent ones of other regions, and puts one back
+    #[command(
+        after_help = "Examples:\n  geodynamo conflicts list orders\n  geodynamo conflicts show orders ID\n  geodynamo conflicts restore orders ID"
+    )]
     Conflicts(ConflictsArguments),
     /// Looks after the accounts of a cluster: each has tables and principals of its own
+    #[command(after_help = "Examples:\n  geodynamo account list\n  geodynamo account create shop")]
     Account(AccountArguments),
     /// Looks after a region's sinks: copies of its tables that other systems query
+    #[command(after_help = "Examples:\n  geodynamo sink list")]
     Sink(SinkArguments),
     /// Puts faults on a region's links, for game days, and ends them
+    #[command(
+        after_help = "Examples:\n  geodynamo link cut eu-west-1 --for 60\n  geodynamo link list\n  geodynamo link resume eu-west-1"
+    )]
     Link(LinkArguments),
     /// Compares tables with other regions' now, heals what differs here, and shows what is known to be equal up to when
     #[command(
@@ -114,10 +138,15 @@ pub enum Command {
     )]
     Verify(VerifyArguments),
     /// Looks after which regions have tables
+    #[command(after_help = "Examples:\n  geodynamo region forget eu-west-1")]
     Region(RegionArguments),
     /// Tells what a store has to have before a region runs on it
+    #[command(after_help = "Examples:\n  geodynamo schema cassandra --config region.toml")]
     Schema(SchemaArguments),
     /// Looks after the keys that a region's files are encrypted under
+    #[command(
+        after_help = "Examples:\n  geodynamo keys status --config region.toml\n  geodynamo keys rotate --config region.toml"
+    )]
     Keys(KeysArguments),
     /// Asks a region whether it is ready; for health checks of containers
     #[command(after_help = "Examples:\n  geodynamo health\n  geodynamo health --admin 127.0.0.1:8001 --path /healthz")]

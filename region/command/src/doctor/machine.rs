@@ -130,12 +130,7 @@ fn judge_syncs(folder: &Path, times: &[Duration]) -> Finding {
     let time = |part| at(part).copied().unwrap_or_default();
     let (median, late) = (time(50), time(99));
     let show = |time: Duration| duration(time.as_secs_f64());
-    let told = format!(
-        "{} for half, {} for 99 of 100, at {}",
-        show(median),
-        show(late),
-        folder.display()
-    );
+    let told = format!("p50 {}, p99 {}, at {}", show(median), show(late), folder.display());
     let verdict = if median > SYNC_TOO_SLOW {
         Verdict::Fault
     } else if median > SYNC_SLOW {
@@ -174,7 +169,11 @@ pub(super) fn memory(configured: u64) -> Option<Finding> {
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|text| text.trim().parse::<u64>().ok());
     let there = limit.map_or(total, |limit| limit.min(total));
-    let told = format!("{} configured, {} there", bytes(configured), bytes(there));
+    // Without a configuration there is nothing to hold it against.
+    let told = match configured {
+        0 => format!("{} there", bytes(there)),
+        _ => format!("{} configured, {} there", bytes(configured), bytes(there)),
+    };
     Some(if configured > there {
         let advice =
             "lower [memory] in the configuration, or give it more: the kernel kills what takes more than there is";

@@ -1,6 +1,6 @@
 // Access: users, groups, roles and policies, and who may do what.
 
-import { callConfirm } from '../forms.js'
+import { callConfirm, callDialog } from '../forms.js'
 import { all, documentOf, iam } from '../iam.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, card, confirm, copy, dialog, facts, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
@@ -11,6 +11,11 @@ const KINDS = {
   users: { one: 'User', list: 'ListUsers', member: 'Users', name: 'UserName' },
   groups: { one: 'Group', list: 'ListGroups', member: 'Groups', name: 'GroupName' },
   roles: { one: 'Role', list: 'ListRoles', member: 'Roles', name: 'RoleName' },
+}
+const EMPTY = {
+  users: 'No users yet: only the root user’s keys work. A user has keys of its own, and may do what its policies allow.',
+  groups: 'No groups yet. Users of a group may do what its policies allow.',
+  roles: 'No roles yet. A role is assumed for a while, by whom its trust policy lets.',
 }
 const EXAMPLE = {
   Version: '2012-10-17',
@@ -50,31 +55,9 @@ function later(load) {
   return body
 }
 
-/** A dialog with a form whose calls are shown as commands, too. `request` gives [action, parameters]. */
-function formDialog(title, content, request, { verb = 'Save', done, wide } = {}) {
-  dialog(
-    title,
-    (close) => {
-      const failed = h('div')
-      const code = sameElsewhere(() => [...request(), 'iam'])
-      const form = h('form.stack', { onsubmit: (event) => (event.preventDefault(), go.click()), oninput: () => code.refresh() }, content)
-      const go = button(
-        verb,
-        async () => {
-          try {
-            const answer = await iam(...request())
-            close()
-            await done?.(answer)
-          } catch (error) {
-            fill(failed, failure(error))
-          }
-        },
-        { tone: 'primary' },
-      )
-      return [form, failed, code, h('div.actions', button('Cancel', close), go)]
-    },
-    { wide },
-  )
+/** A form that calls IAM. `request` gives [action, parameters]. */
+function formDialog(title, content, request, { verb = 'Save', ...more } = {}) {
+  callDialog(title, { content, request: () => [...request(), 'iam'], verb, ...more })
 }
 
 function link(kind, name) {
@@ -110,7 +93,7 @@ function listOf(kind) {
           { title: 'Since', cell: ({ CreateDate }) => CreateDate?.slice(0, 19).replace('T', ' ') },
         ],
         found,
-        { empty: `No ${kind} yet.`, label: kind },
+        { empty: EMPTY[kind], label: kind },
       ),
       h('div.row', button(`New ${one.toLowerCase()}`, create, { tone: 'primary' })),
     ]

@@ -4,6 +4,7 @@ import { all, iam } from '../iam.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, count, failure, field, fill, grid, h, input, select } from '../ui.js'
+import { tableNames } from './tables.js'
 
 /** What the checker offers. */
 const ACTIONS = ['GetItem', 'Query', 'Scan', 'PutItem', 'UpdateItem', 'DeleteItem', 'BatchGetItem', 'BatchWriteItem', 'DescribeTable', 'CreateTable', 'UpdateTable', 'DeleteTable', 'GetRecords', 'CreateBackup']
@@ -18,12 +19,13 @@ const EVERYBODY = ''
 
 /** The form, the table policies of the resources in it, and the verdicts. */
 export async function checker() {
-  const [users, roles] = await Promise.all([all('ListUsers', 'Users'), all('ListRoles', 'Roles')])
+  // Who may not list tables asks about one by its name.
+  const [users, roles, tables] = await Promise.all([all('ListUsers', 'Users'), all('ListRoles', 'Roles'), tableNames().catch(() => [])])
   const principals = [...users.map(({ Arn, UserName }) => [Arn, `user ${UserName}`]), ...roles.map(({ Arn, RoleName }) => [Arn, `role ${RoleName}`])]
-  if (principals.length === 0) return h('p.empty', 'There are no users or roles to ask about; root may do everything.')
+  if (principals.length === 0) return h('p.empty', ['There are no users or roles to ask about; root may do everything. ', h('a', { href: '#/access/users' }, 'Make a user'), '.'])
   const who = select([...principals, [EVERYBODY, 'Everybody: who may?']])
   const actions = input({ value: 'dynamodb:GetItem, dynamodb:PutItem, dynamodb:DeleteItem' })
-  const resources = input({ value: `arn:aws:dynamodb:${session.region()}:${principals[0][0].split(':')[4]}:table/Orders` })
+  const resources = input({ value: `arn:aws:dynamodb:${session.region()}:${principals[0][0].split(':')[4]}:table/${tables[0] ?? 'Orders'}` })
   const conditions = conditionRows(() => code.refresh())
   const policies = new Map()
   const told = h('div.hint')

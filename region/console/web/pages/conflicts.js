@@ -3,8 +3,8 @@
 import { callConfirm } from '../forms.js'
 import * as session from '../session.js'
 import { sameInShell } from '../snippets.js'
-import { button, card, count, dialog, failure, fill, grid, h } from '../ui.js'
-import { preview } from '../values.js'
+import { button, card, dialog, failure, fill, grid, h, some } from '../ui.js'
+import { keyText } from '../values.js'
 import { compare } from './editor.js'
 
 /** Pages of conflicts that are shown at most; the command line has all. */
@@ -19,18 +19,12 @@ export async function kept(main, { signal }, name) {
     const { conflicts, next } = JSON.parse(await session.admin(session.region(), asked, signal))
     found.push(...conflicts)
     const more = next && pages < PAGES_MAX ? button('Older ones', () => step(next, pages + 1), { tone: 'primary' }) : null
-    fill(body, listing(name, found), h('div.row', h('span', { role: 'status' }, `${count(found.length)} conflicts`), more))
+    fill(body, listing(name, found), h('div.row', h('span', { role: 'status' }, some(found.length, 'conflict')), more))
   }
   const code = sameInShell(() => [`geodynamo conflicts list ${name} --admin ${session.region() === session.facts.region ? location.host : 'HOST:PORT'}`])
   const text = h('p.muted', 'Versions that lost to concurrent ones, as this region keeps them. The stream of conflicts goes back 24 hours; these go when the configuration says so.')
   fill(main, h('p', h('a', { href: `#/streams/${encodeURIComponent(name)}` }, '← The stream')), card(null, text, body, code))
   await step('', 1).catch((error) => fill(body, failure(error)))
-}
-
-function keyText(key) {
-  return Object.entries(key)
-    .map(([name, value]) => `${name}: ${preview(value, 60)}`)
-    .join(', ')
 }
 
 function by(side) {
@@ -40,7 +34,7 @@ function by(side) {
 function listing(name, conflicts) {
   return grid(
     [
-      { title: 'Lost version of', cell: ({ loser }) => loser.time.replace('T', ' ').replace('Z', '') },
+      { title: 'Written', cell: ({ loser }) => loser.time.replace('T', ' ').replace('Z', '') },
       { title: 'By', cell: ({ loser }) => by(loser) },
       { title: 'What', cell: ({ loser }) => (loser.deleted ? 'delete' : 'write') },
       { title: 'Key', cell: ({ key }) => h('span.mono', keyText(key)) },

@@ -3,10 +3,10 @@
 import { condition, KEY_OPERATORS, OPERATORS, Placeholders } from '../expressions.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, note, select, tabs } from '../ui.js'
+import { badge, button, card, check, count, download, failure, field, fill, grid, h, input, note, select, some, tabs } from '../ui.js'
 import { of, preview, simple, typed, TYPES, typeOf } from '../values.js'
 import { editItem, newItem } from './editor.js'
-import { indexesOf, keyText, openByName, tableNames } from './tables.js'
+import { indexesOf, keyText, noTables, openByName, tableNames } from './tables.js'
 
 /** The height of a row of results, in pixels; the style sheet has it, too. */
 const ROW_PX = 34
@@ -47,7 +47,7 @@ async function choose(main) {
       main,
       card(
         'Which table?',
-        grid([{ title: 'Table', cell: (name) => h('a', { href: `#/items/${encodeURIComponent(name)}` }, name) }], names, { empty: 'No tables yet.', label: 'Tables' }),
+        grid([{ title: 'Table', cell: (name) => h('a', { href: `#/items/${encodeURIComponent(name)}` }, name) }], names, { empty: noTables(), label: 'Tables' }),
       ),
     )
   } catch (error) {
@@ -130,7 +130,7 @@ class Results {
     const columns = this.columns()
     const shown = columns.slice(0, COLUMNS_MAX)
     const summary = [
-      `${count(this.items.length)} items`,
+      some(this.items.length, 'item'),
       this.kept.gone > 0 ? `${count(this.kept.gone)} before them are not kept` : null,
       this.scanned > this.items.length ? `${count(this.scanned)} looked at` : null,
       this.units > 0 ? `${this.units} read units` : null,
@@ -152,7 +152,7 @@ class Results {
           button('JSON', json, { disabled: this.items.length === 0 }),
         ),
       ),
-      this.items.length === 0 ? h('p.empty', this.next ? 'Nothing on this page matches; there are more pages.' : 'No items match.') : virtual(shown, this.items, this.keys, open),
+      this.items.length === 0 ? h('p.empty', this.next ? 'Nothing on this page matches; there are more pages.' : this.scanned > 0 ? 'No items match: the filters let none through.' : 'Nothing is there.') : virtual(shown, this.items, this.keys, open),
     )
   }
 }
@@ -228,7 +228,7 @@ function builder(table, results, isQuery) {
   const descending = check('Descending')
   const consistent = check('Consistent read')
   const limit = h('input', { type: 'number', min: 1, max: 10000, value: 100 })
-  const wantedNames = input({ placeholder: 'all', 'aria-label': 'Attributes' })
+  const wantedNames = input({ placeholder: 'all' })
   let keyRows = []
   const drawKeys = () => {
     const schema = from.value === '' ? table.KeySchema : indexes.find(({ IndexName }) => IndexName === from.value).KeySchema

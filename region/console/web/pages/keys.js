@@ -3,7 +3,7 @@
 import { maybe } from '../api.js'
 import * as session from '../session.js'
 import { sameInShell } from '../snippets.js'
-import { badge, bytes, card, count, every, facts, failure, fill, grid, h, moment, refill, seconds } from '../ui.js'
+import { badge, bytes, card, count, every, facts, failure, fill, grid, h, moment, refill, seconds, some } from '../ui.js'
 import { keyState, tableNames } from './tables.js'
 
 /** The files' headers are looked at for each answer. */
@@ -50,7 +50,7 @@ function encrypted(keys) {
       keys.has_service ? ['Its service', away ? badge(`away for ${seconds(away)}`, 'bad') : badge('gives the key', 'good')] : null,
       ['Data key in use', h('span.mono', current?.id ?? '–')],
       ['Its age', seconds(age)],
-      ['Under older keys', keys.older_files === 0 ? 'nothing' : `${count(keys.older_files)} files, ${bytes(keys.older_bytes)}; being written anew`],
+      ['Under older keys', keys.older_files === 0 ? 'nothing' : `${some(keys.older_files, 'file')}, ${bytes(keys.older_bytes)}; being written anew`],
       ['Written anew', bytes(keys.rewritten_bytes)],
     ]),
     h('h3', 'Data keys'),

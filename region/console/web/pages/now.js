@@ -130,7 +130,7 @@ function tilesOf(latest, samples) {
   const tile = (name, value, hint) => h('div.card.tile', h('div.name', name), h('div.big', value), hint ? h('div.hint', hint) : null)
   const trouble = (samples.get('geodynamo_storage_unwritable') ?? []).find(({ value }) => value === 1)?.labels.reason
   return [
-    tile('Requests a second', count(latest.rate), `${count(latest.errors)} errors`),
+    tile('Requests/s', count(latest.rate), `${count(latest.errors)} errors`),
     tile('p99', seconds(latest.p99), `p50 ${seconds(latest.p50)}`),
     tile('Connections', count(of('connections_open'))),
     tile('Memory', bytes(of('process_resident_memory_bytes'))),

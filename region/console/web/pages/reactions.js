@@ -41,10 +41,6 @@ export async function render(main, { signal }) {
   await every(LOOK_EVERY_MS, signal, refresh, (error) => fill(triggers, failure(error)))
 }
 
-function tableOf(arn = '') {
-  return arn.split(':table/')[1]?.split('/')[0] ?? arn
-}
-
 function tableLink(name) {
   return h('a', { href: `#/tables/${encodeURIComponent(name)}` }, name)
 }
@@ -61,12 +57,12 @@ function triggerList(mappings, samples, refresh) {
     note('Changed')
     await refresh()
   }
-  const what = (mapping) => `${mapping.FunctionArn.split(':').pop()} on ${tableOf(mapping.EventSourceArn)}`
+  const what = (mapping) => `${mapping.FunctionArn.split(':').pop()} on ${session.tableOf(mapping.EventSourceArn)}`
   return [
     grid(
       [
         { title: 'Function', cell: ({ FunctionArn }) => FunctionArn.split(':').pop() },
-        { title: 'Table', cell: ({ EventSourceArn }) => tableLink(tableOf(EventSourceArn)) },
+        { title: 'Table', cell: ({ EventSourceArn }) => tableLink(session.tableOf(EventSourceArn)) },
         { title: 'State', cell: triggerState },
         { title: 'Oldest record', cell: (mapping) => lag(of('iterator_age_seconds', mapping), 'old') },
         { title: 'Taken', number: true, cell: (mapping) => count(of('delivered_records_total', mapping)) },
@@ -90,7 +86,7 @@ function triggerList(mappings, samples, refresh) {
       mappings,
       { empty: 'No function runs on changes here.', label: 'Triggers' },
     ),
-    session.facts.functions.length > 0 ? h('div.row', button('Add a trigger …', () => addTrigger(refresh))) : h('p.muted', 'The region’s configuration has no functions.'),
+    session.facts.functions.length > 0 ? h('div.row', button('Add a trigger …', () => addTrigger(refresh))) : h('p.muted', 'The region’s configuration has no functions: ', h('code', '[functions.NAME]'), ' names one, and ', h('code', 'geodynamo dev --function NAME=URL'), '.'),
   ]
 }
 

@@ -2,8 +2,8 @@
 
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { badge, button, card, check, confirm, count, failure, fill, grid, h, moment, note, pause, select } from '../ui.js'
-import { preview } from '../values.js'
+import { badge, button, card, check, confirm, failure, fill, grid, h, moment, note, pause, select, some } from '../ui.js'
+import { keyText } from '../values.js'
 import { kept } from './conflicts.js'
 import { compare } from './editor.js'
 import { openByName, tableNames } from './tables.js'
@@ -54,7 +54,7 @@ async function choose(main) {
             { title: 'Since', cell: ({ LatestStreamLabel }) => LatestStreamLabel },
           ],
           found,
-          { empty: 'No table here has a stream. A table’s settings can switch one on.', label: 'Streams' },
+          { empty: ['No table here has a stream. One is switched on by the settings of ', h('a', { href: '#/tables' }, 'a table'), ', or when a table gets a replica.'], label: 'Streams' },
         ),
       ),
     )
@@ -105,7 +105,7 @@ async function tail(main, { signal, parts }, table, conflicts) {
     follow(stream.value, from.value, here, {
       records: show,
       isHeld: () => paused.box.checked,
-      state: (shards) => fill(state, `${count(seen)} changes from ${shards} open shards`),
+      state: (shards) => fill(state, `${some(seen, 'change')} from ${some(shards, 'open shard')}`),
     }).catch((error) => !here.aborted && fill(failed, failure(error)))
   }
   from.addEventListener('change', begin)
@@ -172,12 +172,6 @@ async function shardsOf(arn, signal) {
     (answer) => answer.StreamDescription.LastEvaluatedShardId,
   )
   return pages.flatMap(({ StreamDescription }) => StreamDescription.Shards)
-}
-
-function keyText(keys) {
-  return Object.entries(keys)
-    .map(([name, value]) => `${name}: ${preview(value, 60)}`)
-    .join(', ')
 }
 
 /** A line that opens to show what `content` makes, once. */

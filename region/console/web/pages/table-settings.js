@@ -128,10 +128,12 @@ function ttlText(ttl) {
 function timeToLive({ name, ttl, refresh }) {
   const now = ttl.TimeToLiveDescription ?? {}
   const isOn = now.TimeToLiveStatus === 'ENABLED'
-  const attribute = input({ placeholder: 'attribute', value: now.AttributeName ?? '', disabled: isOn, 'aria-label': 'Attribute that has the time', size: 12 })
+  const attribute = input({ placeholder: 'attribute', value: now.AttributeName ?? '', disabled: isOn, required: true, 'aria-label': 'Attribute that has the time', size: 12 })
   return [
     attribute,
     button(isOn ? 'Switch off' : 'Switch on', async () => {
+      // The browser says what is missing, and goes there.
+      if (!attribute.reportValidity()) return
       await perform(...expiryCall(name, ttl, attribute.value))
       note('Changed')
       await refresh()

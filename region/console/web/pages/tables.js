@@ -31,6 +31,11 @@ export async function tableNames() {
   return pages.flatMap(({ TableNames }) => TableNames)
 }
 
+/** What there is where there are no tables. */
+export function noTables() {
+  return ['There are no tables in this region yet. ', h('a', { href: '#/tables' }, 'Create one'), ', or point an AWS SDK at ', h('code', session.endpoint()), '.']
+}
+
 /** For who may not list: a table can be opened by its name. */
 export function openByName(page, text = 'Open a table by its name') {
   const name = input({ placeholder: 'Table name' })
@@ -46,7 +51,7 @@ async function list(main, { signal }) {
   const search = input({ type: 'search', placeholder: 'Find a table', 'aria-label': 'Find a table' })
   const kept = new Kept(seldom)
   let rows = []
-  const draw = () => refill(body, listing(rows.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase())), rows.length))
+  const draw = () => refill(body, listing(rows.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase())), rows.length, () => createDialog(refresh)))
   search.addEventListener('input', draw)
   const create = button('Create table', () => createDialog(refresh), { tone: 'primary' })
   fill(main, h('div.row.spread', search, create), body)
@@ -84,7 +89,7 @@ class Kept {
     const found = {}
     await Promise.all(
       Object.entries(this.parts(name)).map(async ([part, ask]) => {
-        found[part] = !now && before?.found[part]?.error?.isDenied ? before.found[part] : await maybe(ask())
+        found[part] = !now && before?.found[part]?.error?.isDenied ? before.found[part] : await ask().catch((error) => ({ error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }))
       }),
     )
     this.tables.set(name, { at: performance.now(), found })
@@ -99,14 +104,19 @@ function seldom(name) {
   return parts
 }
 
-function listing(rows, all) {
+/** What a region without tables shows: the two ways to the first one. */
+function firstTable(create) {
+  return [h('strong', 'No tables yet.'), h('br'), 'Create the first one here, or point an AWS SDK or the AWS CLI at this region:', h('pre.command', { tabindex: '0' }, `export AWS_ENDPOINT_URL_DYNAMODB=${session.endpoint()}\naws dynamodb list-tables --region ${session.region()}`), h('div.row.middle', button('Create the first table', create))]
+}
+
+function listing(rows, all, create) {
   const of = (read) => ({ table, error }) => (table ? read(table) : error ? h('span.muted', error.isDenied ? 'not allowed' : error.kind) : '–')
-  const empty = all === 0 ? 'No tables yet. Create one, or point an AWS SDK at this region.' : 'No table has such a name.'
+  const empty = all === 0 ? firstTable(create) : 'No table has such a name.'
   return grid(
     [
       { title: 'Name', cell: ({ name }) => h('a', { href: `#/tables/${encodeURIComponent(name)}` }, name) },
       { title: 'Status', cell: of((table) => stateBadge(table.TableStatus)) },
-      { title: 'Key', cell: of((table) => h('span.mono', keyText(table))) },
+      { title: 'Key', cell: of((table) => h('span.mono.line', keyText(table))) },
       { title: 'Items', number: true, cell: of((table) => count(table.ItemCount)) },
       { title: 'Size', number: true, cell: of((table) => bytes(table.TableSizeBytes)) },
       { title: 'Indexes', number: true, cell: of((table) => String(indexesOf(table).length)) },
@@ -131,7 +141,7 @@ function expiry(ttl) {
 /** Whether a table can be restored to a moment. */
 function backup(backups) {
   if (!backups || backups.error) return h('span.muted', backups?.error?.isDenied ? 'not allowed' : '–')
-  return recoveryOf(backups)?.PointInTimeRecoveryStatus === 'ENABLED' ? badge('continuous', 'good') : h('span.muted', 'on demand only')
+  return recoveryOf(backups)?.PointInTimeRecoveryStatus === 'ENABLED' ? badge('continuous', 'good') : h('span.muted', 'on demand')
 }
 
 /** The regions, each with its state in words where that is not the usual one. */
@@ -205,15 +215,6 @@ async function one(main, { signal, title }, name) {
     head.hidden = body.hidden = true
     fill(failed, card(name, failure(error)))
   })
-}
-
-/** An answer, or the error in its place: what one may not see does not hide the rest. */
-async function maybe(promise) {
-  try {
-    return await promise
-  } catch (error) {
-    return { error: { kind: error.kind, message: error.message, isDenied: error.isDenied } }
-  }
 }
 
 function headOf(state) {

@@ -64,7 +64,7 @@ function vaultList({ vaults }, refresh) {
         },
       ],
       vaults,
-      { empty: 'No vaults yet.', label: 'Vaults' },
+      { empty: 'No vaults yet. A vault has recovery points of tables, and says how long they are kept.', label: 'Vaults' },
     ),
     h('div.row', button('New vault …', () => newVault(refresh))),
   ]
@@ -129,7 +129,7 @@ function pointList({ points, refused, vaults }, refresh) {
         },
       ],
       points,
-      { empty: vaults.length === 0 ? 'A vault comes first.' : 'No recovery points.', label: 'Recovery points' },
+      { empty: vaults.length === 0 ? 'A vault comes first.' : 'No recovery points yet. “Back up a table” beside a vault makes one, and so do plans.', label: 'Recovery points' },
     ),
   ]
 }
@@ -279,7 +279,7 @@ function jobList(jobs) {
       { title: 'Done', cell: progress },
     ],
     jobs,
-    { empty: 'No jobs yet.', label: 'Jobs' },
+    { empty: 'No backup, copy or restore has begun yet.', label: 'Jobs' },
   )
 }
 

@@ -3,7 +3,7 @@
 import { maybe } from '../api.js'
 import * as session from '../session.js'
 import { sameInShell } from '../snippets.js'
-import { badge, button, card, count, dialog, every, failure, fill, grid, h, note, pause, refill } from '../ui.js'
+import { badge, button, card, count, dialog, every, failure, fill, grid, h, moment, note, pause, refill } from '../ui.js'
 
 const LOOK_EVERY_MS = 2000
 /** What is wrong where a count is not 0. */
@@ -85,7 +85,7 @@ function pairList(pairs, begin) {
       },
     ],
     pairs,
-    { empty: 'No two regions have a table.', label: 'Verified tables' },
+    { empty: ['No two regions have the same table yet. A table gets replicas under Replicas of ', h('a', { href: '#/tables' }, 'its page'), '.'], label: 'Verified tables' },
   )
 }
 
@@ -129,7 +129,7 @@ function healed(pair) {
 
 /** `2026-11-30T06:12:00.123Z` in the browser's own time. */
 function clock(utc) {
-  return new Date(utc).toLocaleString('sv-SE')
+  return moment(Date.parse(utc) / 1000)
 }
 
 function details({ table, a, b, reports }) {

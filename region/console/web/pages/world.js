@@ -6,7 +6,7 @@ import * as metrics from '../metrics.js'
 import { LAND, project, REGIONS, WIDTH } from '../outline.js'
 import * as session from '../session.js'
 import { sameInShell } from '../snippets.js'
-import { add, badge, button, bytes, card, confirm, count, dialog, every, facts, failure, field, fill, grid, h, note, refill, REFUSED_MS, s, seconds } from '../ui.js'
+import { add, badge, button, bytes, card, confirm, count, dialog, every, facts, failure, field, fill, grid, h, note, refill, s, seconds, some } from '../ui.js'
 
 /** How often regions are asked. */
 const EVERY_MS = 2000
@@ -21,8 +21,6 @@ const BOTTOM = 400
 
 /** The last readings of each region, for rates. */
 const last = new Map()
-/** Regions that refused to tell, whom, and when. */
-const refused = new Map()
 
 export async function render(main, { signal }) {
   const regions = session.facts.regions.map(({ name }) => name)
@@ -76,8 +74,6 @@ async function look(names, signal) {
 }
 
 async function readRegion(name, signal) {
-  const before = refused.get(name)
-  if (before && before.key === session.keyId() && performance.now() - before.at < REFUSED_MS) return { name, error: before.error, ready: false }
   try {
     const [text, ready, faults] = await Promise.all([
       session.admin(name, 'metrics', signal),
@@ -94,7 +90,6 @@ async function readRegion(name, signal) {
     return region
   } catch (error) {
     if (signal.aborted) throw error
-    if (error.isDenied) refused.set(name, { key: session.keyId(), at: performance.now(), error })
     return { name, error, ready: false }
   }
 }
@@ -214,7 +209,7 @@ function tile(region) {
     'div.card.tile',
     h('div.row.spread', h('strong', region.name), state),
     h('div.big', requests === undefined ? '–' : count(requests), h('span.name', ' requests/s')),
-    region.error ? [h('div.hint', region.error.message), region.name === session.facts.region || region.error.isDenied ? null : forget(region.name)] : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${count(metrics.sum(region.samples ?? new Map(), 'geodynamo_conflicts_total'))} conflicts`),
+    region.error ? [h('div.hint', region.error.message), region.name === session.facts.region || region.error.isDenied ? null : forget(region.name)] : h('div.hint', `${bytes(of('storage_table_bytes') + of('storage_memtable_bytes'))} stored, ${bytes(of('process_resident_memory_bytes'))} of memory, ${some(metrics.sum(region.samples ?? new Map(), 'geodynamo_conflicts_total'), 'conflict')}`),
   )
 }
 
@@ -228,7 +223,7 @@ function forget(name) {
       act: async () => {
         // Of this port itself, which is a member: the other one does not answer.
         const { tables } = JSON.parse(await session.adminDo(session.facts.region, `regions/${encodeURIComponent(name)}/forget`))
-        note(`${name} is out of ${count(tables?.length ?? 0)} tables`)
+        note(`${name} is out of ${some(tables?.length ?? 0, 'table')}`)
       },
     })
   return button('Lost for good …', act, { tone: 'plain', label: `${name} is lost for good` })
@@ -359,7 +354,7 @@ function digests(result, regions) {
       texts.length > 1 ? (equal ? badge('equal', 'good') : badge('different: changes are under way', 'warn')) : null,
       found.map(({ region, digest, error }) => {
         const sum = (of) => digest.partitions.reduce((all, part) => all + (part[of] ?? 0), 0)
-        return h('span', `${region}: `, error ? h('span.muted', error.message) : `${count(sum('items'))} items, ${count(sum('conflicts'))} conflicts`)
+        return h('span', `${region}: `, error ? h('span.muted', error.message) : `${some(sum('items'), 'item')}, ${some(sum('conflicts'), 'conflict')}`)
       }),
     )
   })

@@ -6,7 +6,7 @@
 //! it was is written again; who of it had been written before is not told as a failed condition.
 
 mod halt;
-mod kept;
+pub(crate) mod kept;
 mod lane;
 mod pace;
 mod report;

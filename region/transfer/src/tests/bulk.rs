@@ -1,9 +1,10 @@
 //! Bulk operations, into a table that serves.
 
-use geodynamo_api::transfer::{BulkJob, BulkOutput, BulkState, NewBulk, TransferError};
+use geodynamo_api::transfer::{BulkCounts, BulkJob, BulkOutput, BulkState, NewBulk, TransferError};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bulk::kept::{Kept, Mark};
 
 const OWN: &str = "000000000000";
 
@@ -183,7 +184,8 @@ async fn what_is_no_item_is_told_and_the_rest_is_put() {
     let again = carried_out(&world, quiet).await;
     assert_eq!(world.told(&again, "error").0.len(), 0);
     assert_eq!(world.told(&again, "condition-check-failure").0.len(), 2);
-    world.records("only/1.json", &[unless_there(record("there", "new"))]);
+    // The very item that is there is none that this operation has written.
+    world.records("only/1.json", &[unless_there(record("there", "old"))]);
     let job = carried_out(&world, wanted("only/")).await;
     assert_eq!((job.state, job.counts.failed_conditions), (BulkState::Completed, 1));
 }
@@ -413,6 +415,7 @@ async fn a_token_begins_one_operation() {
     // A token is its account's, and for eight hours.
     let mut of_another = once.clone();
     of_another.account = "111122223333".into();
+    world.time.pass(1);
     assert_ne!(transfers.bulk().begin(of_another).await.unwrap().arn, first.arn);
     world.time.pass(8 * 60 * 60 * 1000);
     let later = transfers.bulk().begin(once).await.unwrap();
@@ -422,4 +425,52 @@ async fn a_token_begins_one_operation() {
         (listed.len(), &listed[0], &listed[2..]),
         (3, &later.arn, &[first.arn][..])
     );
+}
+
+/// What a data directory holds of operations is read by later releases.
+#[test]
+fn the_stored_form_of_operations() {
+    let golden = concat!(
+        r#"{"job":{"id":"01763890000000-0000000a","arn":"a","table_id":"id","table_key":7,"#,
+        r#""wanted":{"table":"t","table_arn":"arn:aws:dynamodb:a:000000000000:table/t","account":"000000000000","#,
+        r#""source":{"bucket":"bucket","bucket_owner":null,"prefix":"in/","format":"DynamoDbJson","compression":"None"},"#,
+        r#""output":{"bucket":"told","bucket_owner":null,"prefix":"p","sse_algorithm":null,"sse_key":null,"#,
+        r#""errors":true,"failed_conditions":true},"max_units":null,"accelerated":false,"token":null},"#,
+        r#""started_ms":1,"ended_ms":2,"state":{"Failed":["code","message"]},"#,
+        r#""counts":{"processed_bytes":1,"processed_items":2,"failed_items":3,"failed_conditions":4,"table_units":5,"#,
+        r#""local_units":{"l":6},"global_units":{"g":7}},"total_bytes":8},"#,
+        r#""mark":{"begun":true,"object":"in/1","records":9,"whole":false,"#,
+        r#""counts":{"processed_bytes":0,"processed_items":0,"failed_items":0,"failed_conditions":0,"table_units":0,"#,
+        r#""local_units":{},"global_units":{}},"#,
+        r#""told":{"errors":{"whole_files":0,"last":0,"all":0},"failed_conditions":{"whole_files":0,"last":0,"all":0}}}}"#
+    );
+    let job = BulkJob {
+        id: "01763890000000-0000000a".into(),
+        arn: "a".into(),
+        table_id: "id".into(),
+        table_key: 7,
+        wanted: wanted("in/"),
+        started_ms: 1,
+        ended_ms: Some(2),
+        state: BulkState::Failed("code".into(), "message".into()),
+        counts: BulkCounts {
+            processed_bytes: 1,
+            processed_items: 2,
+            failed_items: 3,
+            failed_conditions: 4,
+            table_units: 5,
+            local_units: [("l".into(), 6)].into(),
+            global_units: [("g".into(), 7)].into(),
+        },
+        total_bytes: Some(8),
+    };
+    let mark = Mark {
+        begun: true,
+        object: Some("in/1".into()),
+        records: 9,
+        ..Mark::default()
+    };
+    let kept = Kept { job, mark };
+    assert_eq!(serde_json::to_string(&kept).unwrap(), golden);
+    assert_eq!(serde_json::from_str::<Kept>(golden).unwrap(), kept);
 }

@@ -29,7 +29,7 @@ def rows(row, series, region):
         rate("Bytes copied", "Before compression.", "geodynamo_backup_copied_bytes_total", "Bps"),
         now("Restore jobs", "That have not ended.", "geodynamo_backup_restore_jobs"),
         now("Failed jobs", "Since the process started; describe-backup-job and so on tell why.", "geodynamo_backup_jobs_failed_total"),
-        row("Exports and imports"),
+        row("Exports, imports and bulk operations"),
         now("Exports", "That run or wait.", "geodynamo_exports"),
         rate("Exported items", "Of incremental exports, changes.", "geodynamo_exported_items_total"),
         now("Exports done", "Since the process started.", "geodynamo_exports_completed_total"),
@@ -39,4 +39,9 @@ def rows(row, series, region):
         now("Imports done", "Since the process started.", "geodynamo_imports_completed_total"),
         now("Failed imports", "Or with bad items; DescribeImport tells why.", "geodynamo_imports_failed_total"),
         rate("Bad records", "No items, or none of their table.", "geodynamo_import_errors_total"),
+        now("Bulk operations", "That run or wait.", "geodynamo_bulk_operations"),
+        rate("Items of bulk operations", "Put into tables that serve.", "geodynamo_bulk_put_items_total"),
+        now("Bulk operations done", "Since the process started.", "geodynamo_bulk_operations_completed_total"),
+        now("Failed bulk operations", "Or cancelled, or with bad items; DescribeBulkOperation tells why.", "geodynamo_bulk_operations_failed_total"),
+        rate("Bad records of bulk operations", "No items, or none of their table.", "geodynamo_bulk_errors_total"),
     ]

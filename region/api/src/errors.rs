@@ -281,6 +281,11 @@ impl ApiError {
         Self::dynamodb("ImportNotFoundException", message)
     }
 
+    /// `ResourceNotFoundException` for a bulk operation.
+    pub fn bulk_operation_not_found(arn: &str) -> Self {
+        Self::resource_not_found(format!("Requested resource not found: Bulk operation: {arn} not found"))
+    }
+
     /// `PolicyNotFoundException`.
     pub fn policy_not_found(arn: &str) -> Self {
         let message = format!("Resource-based policy not found for the provided ResourceArn: {arn}");

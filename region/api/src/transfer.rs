@@ -1,10 +1,14 @@
-//! The door between the API and whoever carries out exports and imports.
+//! The door between the API and whoever carries out exports, imports and bulk operations.
+
+mod bulk;
 
 use std::{future::Future, pin::Pin};
 
 use geodynamo_item::AttributeType;
 use geodynamo_table::{CreateTable, TableError};
 use serde::{Deserialize, Serialize};
+
+pub use bulk::{BulkCounts, BulkJob, BulkOperations, BulkOutput, BulkState, NewBulk};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
@@ -31,6 +35,9 @@ pub trait Transfer: Send + Sync + 'static {
 
     /// Imports, newest first; only into a table's ARN, if one is given.
     fn imports(&self, table_arn: Option<&str>) -> Vec<ImportJob>;
+
+    /// Whoever carries out bulk operations.
+    fn bulk(&self) -> &dyn BulkOperations;
 }
 
 /// A table's id as clients see it.
@@ -38,7 +45,7 @@ pub fn table_id(uuid: u128) -> String {
     crate::operations::uuid(uuid).into()
 }
 
-/// Why an export or import does not begin.
+/// Why a job does not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// `ExportConflictException`: the client token was used with other parameters.
@@ -47,6 +54,9 @@ pub enum TransferError {
     /// `ImportConflictException`, likewise.
     #[error("A different import with the same client token was requested")]
     ImportConflict,
+    /// `IdempotentParameterMismatchException`: the client token began another bulk operation.
+    #[error("the client token was used with other parameters")]
+    BulkMismatch,
     /// `InvalidExportTimeException`: the moment is not in the window.
     #[error("The specified time is outside of the window of point in time recovery")]
     InvalidExportTime,
@@ -197,6 +207,15 @@ pub enum InputCompression {
 }
 
 impl InputCompression {
+    /// The one of DynamoDB's name. Another name, which the model does not let in, and none are none.
+    pub(crate) fn named(name: Option<&str>) -> Self {
+        match name {
+            Some("GZIP") => Self::Gzip,
+            Some("ZSTD") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
     /// DynamoDB's name.
     pub fn code(self) -> &'static str {
         match self {
@@ -220,7 +239,7 @@ pub struct NewImport {
     pub token: Option<String>,
 }
 
-/// Where an import's objects are and how they are written.
+/// Where the objects of an import or a bulk operation are and how they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportSource {
     /// The bucket.

@@ -1,4 +1,4 @@
-//! Reads the items of an object, one at a time.
+//! Reads the items of an object, one at a time, or a bulk operation's puts.
 
 use std::{
     collections::BTreeMap,
@@ -8,9 +8,11 @@ use std::{
 use geodynamo_item::{AttributeType, Item};
 
 use crate::{
-    LINE_BYTES_MAX,
+    LINE_BYTES_MAX, Put,
     csv_items::{CsvItems, CsvOptions},
-    ion, json_lines,
+    ion,
+    ion_brackets::Brackets,
+    json_lines,
 };
 
 /// How an import's objects are written.
@@ -55,23 +57,35 @@ pub enum ObjectError {
     Format(String),
 }
 
-/// The items of an object, in its order.
-pub struct ItemReader<'a> {
-    source: Source<'a>,
+/// The records of an object, in its order.
+pub struct Records<'a, T> {
+    source: Source<'a, T>,
 }
 
-enum Source<'a> {
-    Lines {
-        input: Box<dyn BufRead + Send + 'a>,
-        line: Vec<u8>,
-        /// The line's number, from 1 on.
-        number: u64,
-        parse: fn(&str) -> Result<Item, ItemError>,
-    },
-    Csv(Box<CsvItems<'a>>),
+/// The items of an import's object.
+pub type ItemReader<'a> = Records<'a, Item>;
+
+/// The puts of a bulk operation's object.
+pub type PutReader<'a> = Records<'a, Put>;
+
+enum Source<'a, T> {
+    Lines(Lines<'a>, fn(&str) -> Result<T, ItemError>),
+    Csv(Box<CsvItems<'a>>, fn(Item) -> T),
 }
 
-impl<'a> ItemReader<'a> {
+/// Lines, each a record; or several together, where that is so.
+struct Lines<'a> {
+    input: Box<dyn BufRead + Send + 'a>,
+    line: Vec<u8>,
+    /// How many were read.
+    number: u64,
+    /// The number of the first one of the record, from 1 on.
+    first: u64,
+    /// Whether a record goes on to where its brackets are closed.
+    brackets: bool,
+}
+
+impl<'a> Records<'a, Item> {
     /// Reads an object as it is stored.
     ///
     /// # Errors
@@ -82,78 +96,147 @@ impl<'a> ItemReader<'a> {
         compression: Compression,
         keys: &KeyTypes,
     ) -> Result<Self, ObjectError> {
-        let plain: Box<dyn BufRead + Send + 'a> = match compression {
-            Compression::None => Box::new(BufReader::new(object)),
-            Compression::Gzip => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(
-                object,
-            )))),
-            Compression::Zstd => Box::new(BufReader::new(zstd::stream::read::Decoder::new(object)?)),
-        };
-        let lines = |input, parse| Source::Lines {
-            input,
-            line: Vec::new(),
-            number: 0,
-            parse,
-        };
+        let plain = plain(object, compression)?;
         let source = match format {
-            Format::DynamoDbJson => lines(plain, json_lines::read),
-            Format::Ion => lines(plain, ion::read),
-            Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?)),
+            Format::DynamoDbJson => Source::Lines(Lines::new(plain, false), json_lines::read),
+            Format::Ion => Source::Lines(Lines::new(plain, false), ion::read),
+            Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?), |item| item),
         };
         Ok(Self { source })
     }
+}
 
+impl<'a> Records<'a, Put> {
+    /// Reads an object as it is stored. A struct of Ion may go on over several lines. Records of CSV have no conditions.
+    ///
+    /// # Errors
+    /// As [`ItemReader::new`].
+    pub fn new(
+        object: impl Read + Send + 'a,
+        format: &Format,
+        compression: Compression,
+        keys: &KeyTypes,
+    ) -> Result<Self, ObjectError> {
+        let plain = plain(object, compression)?;
+        let source = match format {
+            Format::DynamoDbJson => Source::Lines(Lines::new(plain, false), json_lines::read_put),
+            Format::Ion => Source::Lines(Lines::new(plain, true), ion::read_put),
+            Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?), Put::from),
+        };
+        Ok(Self { source })
+    }
+}
+
+impl<T> Records<'_, T> {
     /// The line on which what was last given began, from 1 on.
     pub fn line(&self) -> u64 {
         match &self.source {
-            Source::Lines { number, .. } => *number,
-            Source::Csv(items) => items.line(),
+            Source::Lines(lines, _) => lines.first,
+            Source::Csv(items, _) => items.line(),
         }
     }
 }
 
-impl Iterator for ItemReader<'_> {
-    type Item = Result<Result<Item, ItemError>, ObjectError>;
+impl<T> Iterator for Records<'_, T> {
+    type Item = Result<Result<T, ItemError>, ObjectError>;
 
-    /// The next item, or why there is none of this line. Ends for good at the object's end or an [`ObjectError`].
+    /// The next record, or why this line is none. Ends for good at the object's end or an [`ObjectError`].
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
-            Source::Csv(items) => items.next(),
-            Source::Lines {
-                input,
-                line,
-                number,
-                parse,
-            } => loop {
-                match next_line(input, line) {
-                    Ok(false) => return None,
-                    Ok(true) => *number += 1,
-                    Err(error) => {
-                        *input = Box::new(io::empty());
-                        return Some(Err(error.into()));
-                    }
-                }
-                if line.len() > LINE_BYTES_MAX {
-                    return Some(Ok(Err(ItemError(format!(
-                        "A line is longer than {LINE_BYTES_MAX} bytes"
-                    )))));
-                }
-                let text = match std::str::from_utf8(line) {
-                    Ok(text) => text.trim(),
-                    Err(_) => return Some(Ok(Err(ItemError("A line is not UTF-8".into())))),
-                };
-                // An Ion text may begin with its version, alone.
-                if !text.is_empty() && text != ion::VERSION {
-                    return Some(Ok(parse(text)));
-                }
-            },
+            Source::Csv(items, give) => Some(items.next()?.map(|item| item.map(*give))),
+            Source::Lines(lines, parse) => {
+                let text = lines.next()?;
+                Some(text.map(|text| text.and_then(*parse)))
+            }
         }
     }
 }
 
-/// Reads to the next line's end. Of a line that is too long, only as much is kept as tells that it is. Whether there was one.
+fn plain<'a>(
+    object: impl Read + Send + 'a,
+    compression: Compression,
+) -> Result<Box<dyn BufRead + Send + 'a>, ObjectError> {
+    Ok(match compression {
+        Compression::None => Box::new(BufReader::new(object)),
+        Compression::Gzip => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(
+            object,
+        )))),
+        Compression::Zstd => Box::new(BufReader::new(zstd::stream::read::Decoder::new(object)?)),
+    })
+}
+
+impl<'a> Lines<'a> {
+    fn new(input: Box<dyn BufRead + Send + 'a>, brackets: bool) -> Self {
+        Self {
+            input,
+            line: Vec::new(),
+            number: 0,
+            first: 0,
+            brackets,
+        }
+    }
+
+    /// The next record's text.
+    fn next(&mut self) -> Option<Result<Result<&str, ItemError>, ObjectError>> {
+        loop {
+            match self.read() {
+                Ok(false) => return None,
+                Ok(true) => {}
+                Err(error) => {
+                    self.input = Box::new(io::empty());
+                    return Some(Err(error.into()));
+                }
+            }
+            if self.line.len() > LINE_BYTES_MAX {
+                return Some(Ok(Err(ItemError(format!(
+                    "A line is longer than {LINE_BYTES_MAX} bytes"
+                )))));
+            }
+            let is_text = |line: &[u8]| std::str::from_utf8(line).map(|text| !is_empty(text));
+            match is_text(&self.line) {
+                // Reads on.
+                Ok(false) => {}
+                Ok(true) => break,
+                Err(_) => return Some(Ok(Err(ItemError("A line is not UTF-8".into())))),
+            }
+        }
+        // It is UTF-8, as above.
+        Some(Ok(Ok(std::str::from_utf8(&self.line).unwrap_or_default().trim())))
+    }
+
+    /// Reads the lines of a record. Whether there was one.
+    fn read(&mut self) -> io::Result<bool> {
+        self.line.clear();
+        if !next_line(&mut self.input, &mut self.line)? {
+            return Ok(false);
+        }
+        self.number += 1;
+        self.first = self.number;
+        if !self.brackets {
+            return Ok(true);
+        }
+        let mut brackets = Brackets::default();
+        brackets.feed(&self.line);
+        while brackets.is_open() && self.line.len() <= LINE_BYTES_MAX {
+            let before = self.line.len();
+            self.line.push(b'\n');
+            if !next_line(&mut self.input, &mut self.line)? {
+                break;
+            }
+            self.number += 1;
+            brackets.feed(&self.line[before..]);
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a line says nothing. An Ion text may begin with its version, alone.
+fn is_empty(text: &str) -> bool {
+    matches!(text.trim(), "" | ion::VERSION)
+}
+
+/// Appends the next line. Of one that is too long, only as much is kept as tells that it is. Whether there was one.
 fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
     let mut some = false;
     loop {
         let chunk = input.fill_buf()?;

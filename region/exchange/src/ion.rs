@@ -6,9 +6,9 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use geodynamo_item::{AttributeValue, Item, MAX_NESTING, Number, Set};
-use ion_rs::{Element, IonType, Sequence, Struct};
+use ion_rs::{Element, IonType, Sequence, Struct, Symbol};
 
-use crate::ItemError;
+use crate::{ItemError, Put, PutCondition, ion_brackets::Brackets};
 
 /// What an Ion text may begin with.
 pub(crate) const VERSION: &str = "$ion_1_0";
@@ -21,11 +21,49 @@ pub(crate) const BINARY_SET: &str = "$dynamodb_BS";
 
 /// Reads a line.
 pub(crate) fn read(line: &str) -> Result<Item, ItemError> {
+    item(&parsed(line)?)
+}
+
+/// Reads a struct of a bulk operation.
+pub(crate) fn read_put(text: &str) -> Result<Put, ItemError> {
+    let element = parsed(text)?;
+    let members = element.as_struct();
+    let member = |name: &str| members.and_then(|members| members.get(name));
+    let structure = |name: &'static str| {
+        let fields = |element: &Element| element.as_struct().cloned().ok_or_else(|| not(name, "a struct"));
+        member(name).map(fields).transpose()
+    };
+    let text = |name: &str, element: &Element| {
+        element
+            .as_text()
+            .map(str::to_owned)
+            .ok_or_else(|| not(name, "a string"))
+    };
+    let expression = member("ConditionExpression").map(|element| text("ConditionExpression", element));
+    let names = structure("ExpressionAttributeNames")?.map(|fields| {
+        let name = |(key, element)| Ok((named(key)?.to_owned(), text("ExpressionAttributeNames", element)?));
+        fields.fields().map(name).collect::<Result<_, ItemError>>()
+    });
+    let values = structure("ExpressionAttributeValues")?;
+    Ok(Put {
+        item: item(&element)?,
+        condition: PutCondition {
+            expression: expression.transpose()?,
+            names: names.transpose()?,
+            values: values.as_ref().map(map).transpose()?,
+        },
+    })
+}
+
+fn parsed(text: &str) -> Result<Element, ItemError> {
     // The parser recurses, so how deep is found out first.
-    if depth(line) > DEPTH_MAX {
+    if Brackets::of(text).deepest() > DEPTH_MAX {
         return Err(ItemError(format!("Values nest more than {MAX_NESTING} levels")));
     }
-    let element = Element::read_one(line).map_err(|error| ItemError(format!("The line is not Ion: {error}")))?;
+    Element::read_one(text).map_err(|error| ItemError(format!("The line is not Ion: {error}")))
+}
+
+fn item(element: &Element) -> Result<Item, ItemError> {
     let members = element
         .as_struct()
         .ok_or_else(|| ItemError("The line is not an Ion struct".into()))?;
@@ -33,13 +71,18 @@ pub(crate) fn read(line: &str) -> Result<Item, ItemError> {
     map(item.ok_or_else(|| ItemError("The line has no field Item that is a struct".into()))?)
 }
 
+fn not(name: &str, what: &str) -> ItemError {
+    ItemError(format!("The field {name} is not {what}"))
+}
+
+fn named(symbol: &Symbol) -> Result<&str, ItemError> {
+    symbol.text().ok_or_else(|| ItemError("A field has no name".into()))
+}
+
 fn map(members: &Struct) -> Result<Item, ItemError> {
     members
         .fields()
-        .map(|(name, element)| {
-            let name = name.text().ok_or_else(|| ItemError("A field has no name".into()))?;
-            Ok((name.into(), value(element)?))
-        })
+        .map(|(name, element)| Ok((named(name)?.into(), value(element)?)))
         .collect()
 }
 
@@ -111,28 +154,6 @@ fn number(element: &Element) -> Result<Number, ItemError> {
     let text =
         text.ok_or_else(|| ItemError(format!("Ion's type {} is no number of DynamoDB's", element.ion_type())))?;
     Number::parse(&text).map_err(|error| ItemError(error.to_string()))
-}
-
-/// How deep brackets nest outside of strings and quoted symbols.
-fn depth(line: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut quote = None;
-    let mut bytes = line.bytes();
-    while let Some(byte) = bytes.next() {
-        match (quote, byte) {
-            (Some(_), b'\\') => drop(bytes.next()),
-            (Some(open), _) if byte == open => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'{' | b'[' | b'(') => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            (None, b'}' | b']' | b')') => depth = depth.saturating_sub(1),
-            (None, _) => {}
-        }
-    }
-    deepest
 }
 
 /// Writes an item as an Ion struct.

@@ -12,6 +12,9 @@ pub enum Error {
     /// The bucket is not there.
     #[error("The specified bucket does not exist: {0}")]
     NoSuchBucket(String),
+    /// The bucket's owner, as it was told, is not whoever asks.
+    #[error("The bucket {0} belongs to another account")]
+    OfAnother(String),
     /// Nothing is below the prefix.
     #[error("No objects were found with the prefix '{prefix}' in the bucket {bucket}")]
     NoObjects {
@@ -54,6 +57,9 @@ pub enum Error {
     /// The process ends: the job goes on when it starts again.
     #[error("the process ends")]
     Stopped,
+    /// The operation is cancelled.
+    #[error("the operation is cancelled")]
+    Cancelled,
     /// The archive cannot say where a moment is.
     #[error(transparent)]
     Moments(#[from] RecoveryError),
@@ -80,13 +86,15 @@ impl Error {
             Self::TooManyObjects(_) => "S3TooManyObjects",
             Self::Bucket(
                 object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. },
-            ) => "S3AccessDenied",
+            )
+            | Self::OfAnother(_) => "S3AccessDenied",
             Self::Bucket(error) if is_of_bucket(error) => "S3NoSuchBucket",
             Self::Bucket(_) | Self::Place(_) => "S3Error",
             Self::Object { .. } => "InvalidFileFormat",
             Self::Items => "ItemValidationError",
             Self::Moment => "InvalidExportTime",
             Self::Gone => "TableNotFound",
+            Self::Cancelled => "Cancelled",
             Self::Filter(_) | Self::Stopped | Self::Moments(_) | Self::Archive(_) | Self::Table(_) | Self::Io(_) => {
                 "InternalFailure"
             }

@@ -242,7 +242,7 @@ impl<E: Engine> Transfers<E> {
 }
 
 /// A moment as manifests tell it: ISO 8601 in UTC, with milliseconds.
-fn iso8601(ms: Millis) -> String {
+pub(crate) fn iso8601(ms: Millis) -> String {
     format!("{}Z", stream_label(ms))
 }
 

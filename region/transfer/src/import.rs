@@ -3,22 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use geodynamo_api::transfer::{ImportCounts, ImportJob};
-use geodynamo_exchange::{KeyTypes, ObjectError};
+use geodynamo_exchange::{ItemReader, KeyTypes, ObjectError};
+use geodynamo_item::size;
 use geodynamo_storage::Engine;
 use geodynamo_table::{ImportLoad, Table};
-use object_store::{ObjectMeta, ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result, Transfers,
     error_log::ErrorLog,
-    objects::{Read, read},
+    objects::{Read, Reading, format_of, list, read},
 };
 
-/// The most objects of an import. AWS's quota is 50,000.
-const OBJECTS_MAX: usize = 50_000;
+/// The most records that are committed at once: with the entries of twenty indexes they are within what a commit may have.
+const BATCH_RECORDS: usize = if cfg!(test) { 7 } else { 2_000 };
 
 /// How far an import has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +42,7 @@ impl<E: Engine> Transfers<E> {
         let bucket = self
             .buckets
             .readable(self.tables().account(), owner, &job.source.bucket)?;
-        let objects = list(&*bucket, job).await?;
+        let objects = list(&*bucket, &job.source.bucket, job.source.prefix.as_deref()).await?;
         let keys: KeyTypes = job
             .key_types
             .iter()
@@ -68,7 +67,15 @@ impl<E: Engine> Transfers<E> {
                 }
             }
             let bytes = object.size;
-            let mut reads = read(Arc::clone(&bucket), object, &job.source, keys.clone(), mark.records);
+            let (format, compression) = format_of(&job.source);
+            let keys = keys.clone();
+            let reading = Reading {
+                open: Box::new(move |object| ItemReader::new(object, &format, compression, &keys)),
+                size: size::item,
+                skip: mark.records,
+                batch: BATCH_RECORDS,
+            };
+            let mut reads = read(Arc::clone(&bucket), object, reading);
             loop {
                 self.check_running()?;
                 match reads.recv().await {
@@ -77,7 +84,7 @@ impl<E: Engine> Transfers<E> {
                         for record in records {
                             mark.records = record.place + 1;
                             mark.counts.processed_items += 1;
-                            let item = record.item.map_err(|error| error.0);
+                            let item = record.says.map_err(|error| error.0);
                             let fits = item.and_then(|item| {
                                 let checked = self.tables().loads().check_imported(table, &item);
                                 checked.map(|()| item).map_err(|error| error.to_string())
@@ -127,32 +134,4 @@ pub(crate) struct Loaded {
 
 fn packed(mark: &Mark) -> Result<Bytes> {
     Ok(serde_json::to_vec(mark).map_err(std::io::Error::other)?.into())
-}
-
-/// The objects below the prefix, by name.
-async fn list(bucket: &dyn ObjectStore, job: &ImportJob) -> Result<Vec<ObjectMeta>> {
-    let prefix = job.source.prefix.as_deref().unwrap_or_default();
-    // A prefix of S3 need not end where a part of a name does, so the part before the last slash is listed and the rest
-    // compared.
-    let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let folder = (!folder.is_empty()).then(|| Path::from(folder));
-    let mut listed = bucket.list(folder.as_ref());
-    let mut objects = Vec::new();
-    while let Some(object) = listed.try_next().await? {
-        // What stands for a folder is empty.
-        if object.size > 0 && object.location.as_ref().starts_with(prefix) {
-            objects.push(object);
-        }
-        if objects.len() > OBJECTS_MAX {
-            return Err(Error::TooManyObjects(OBJECTS_MAX));
-        }
-    }
-    if objects.is_empty() {
-        return Err(Error::NoObjects {
-            bucket: job.source.bucket.clone(),
-            prefix: prefix.to_owned(),
-        });
-    }
-    objects.sort_by(|one, other| one.location.as_ref().cmp(other.location.as_ref()));
-    Ok(objects)
 }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use geodynamo_api::transfer::{
-    Answer, ExportJob, ExportKind, ImportCounts, ImportJob, JobState, KeyKind, Millis, NewExport, NewImport, Transfer,
-    TransferError, table_id,
+    Answer, BulkOperations, ExportJob, ExportKind, ImportCounts, ImportJob, JobState, KeyKind, Millis, NewExport,
+    NewImport, Transfer, TransferError, table_id,
 };
 use geodynamo_exchange::layout;
 use geodynamo_recovery::Recoveries;
@@ -22,21 +22,22 @@ use geodynamo_table::{CreateTable, Tables, schema::KeyType};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::{
-    Buckets, Error, Result,
+    Buckets, BulkStatus, Error, Result,
+    bulk::Bulks,
     import::Loaded,
     ledger::{Entry, Ledger},
 };
 
 /// Jobs of a kind that run at once; others wait.
-const RUNNING_MAX: usize = 2;
+pub(crate) const RUNNING_MAX: usize = 2;
 /// Jobs of a kind that run or wait. AWS's quotas are 300 exports and 50 imports.
-const PENDING_MAX: usize = 50;
+pub(crate) const PENDING_MAX: usize = 50;
 /// How long a client token is remembered.
-const TOKEN_MS: Millis = 8 * 60 * 60 * 1000;
+pub(crate) const TOKEN_MS: Millis = 8 * 60 * 60 * 1000;
 /// How long jobs are listed.
-const LISTED_MS: Millis = 90 * 24 * 60 * 60 * 1000;
+pub(crate) const LISTED_MS: Millis = 90 * 24 * 60 * 60 * 1000;
 /// The pause before a job is tried again that this machine's trouble broke off: the first one, and the longest that it grows to.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+pub(crate) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// For how long such a job waits at most, beyond that, for a store that takes no writes.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
@@ -53,6 +54,7 @@ pub struct Inner<E: Engine> {
     folder: PathBuf,
     exporting: Semaphore,
     importing: Semaphore,
+    pub(crate) bulk: Bulks<E>,
     /// Held while a job begins, so that a client token begins one.
     beginning: Mutex<()>,
     counters: Counters,
@@ -92,6 +94,8 @@ pub struct Status {
     pub imported_items: u64,
     /// Records that were no items, or none of their table.
     pub import_errors: u64,
+    /// Bulk operations.
+    pub bulk: BulkStatus,
 }
 
 impl<E: Engine> Clone for Transfers<E> {
@@ -138,15 +142,18 @@ impl<E: Engine> Transfers<E> {
         folder: &Path,
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
+        let buckets = buckets.into();
+        let bulk = Bulks::start(Arc::clone(&tables), buckets.clone(), &folder.join("bulk"), stop.clone())?;
         let this = Self(Arc::new(Inner {
             tables,
             recoveries,
-            buckets: buckets.into(),
+            buckets,
             exports: Ledger::open(folder.join("exports"))?,
             imports: Ledger::open(folder.join("imports"))?,
             folder: folder.to_owned(),
             exporting: Semaphore::new(RUNNING_MAX),
             importing: Semaphore::new(RUNNING_MAX),
+            bulk,
             beginning: Mutex::default(),
             counters: Counters::default(),
             stop,
@@ -181,6 +188,7 @@ impl<E: Engine> Transfers<E> {
             imports_failed: read(&counters.imports_failed),
             imported_items: read(&counters.imported_items),
             import_errors: read(&counters.import_errors),
+            bulk: self.bulk.status(),
         }
     }
 
@@ -257,17 +265,11 @@ impl<E: Engine> Transfers<E> {
         }
     }
 
-    /// Waits for a while, and until the store takes writes: an import that is tried before reads, sorts and merges in vain. It
-    /// does not wait on when the process ends.
+    /// Waits for a while, and until the store takes writes, but not on when the process ends.
     async fn wait_writable(&self, pause: Duration) {
         let mut stop = self.stop.clone();
-        let waiting = async {
-            tokio::time::sleep(pause).await;
-            let writable = Health::wait_writable(self.tables.engine().health());
-            let _ = tokio::time::timeout(WRITABLE_WITHIN, writable).await;
-        };
         tokio::select! {
-            () = waiting => {}
+            () = writable(&self.tables, pause) => {}
             _ = stop.wait_for(|stopped| *stopped) => {}
         }
     }
@@ -449,6 +451,17 @@ impl<E: Engine> Transfer for Transfers<E> {
         all.reverse();
         all
     }
+
+    fn bulk(&self) -> &dyn BulkOperations {
+        &self.bulk
+    }
+}
+
+/// Waits for a while, and until the store takes writes: a job that is tried before reads, sorts and merges in vain.
+pub(crate) async fn writable<E: Engine>(tables: &Tables<E>, pause: Duration) {
+    tokio::time::sleep(pause).await;
+    let writable = Health::wait_writable(tables.engine().health());
+    let _ = tokio::time::timeout(WRITABLE_WITHIN, writable).await;
 }
 
 /// Whether a request is one that was made before. A moment that was left to the service is no other one for being later.
@@ -472,7 +485,7 @@ fn key_types(create: &CreateTable) -> Vec<(String, KeyKind)> {
     attributes.map(|key| (key.name.to_string(), kind(key.kind))).collect()
 }
 
-fn too_many(what: &str) -> TransferError {
+pub(crate) fn too_many(what: &str) -> TransferError {
     TransferError::LimitExceeded(format!(
         "Subscriber limit exceeded: There is a limit of {PENDING_MAX} simultaneous {what}"
     ))
@@ -482,11 +495,11 @@ fn failed(error: &Error) -> JobState {
     JobState::Failed(error.code().to_owned(), error.to_string())
 }
 
-fn internal(error: io::Error) -> TransferError {
+pub(crate) fn internal(error: io::Error) -> TransferError {
     TransferError::Internal(error.to_string())
 }
 
-fn report(what: &str, arn: &str, error: Option<&Error>, kept: io::Result<()>) {
+pub(crate) fn report(what: &str, arn: &str, error: Option<&Error>, kept: io::Result<()>) {
     match error {
         None => tracing::info!(arn, "{what} is done"),
         Some(error) => tracing::warn!(arn, %error, "{what} failed"),

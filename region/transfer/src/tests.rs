@@ -1,5 +1,7 @@
 //! Exports and imports of a region in memory, held against a plain model. Pieces are small here, so there are many of them.
 
+mod bulk;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read as _,

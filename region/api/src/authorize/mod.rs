@@ -189,8 +189,8 @@ impl<'a, E: Engine> Gate<'a, E> {
         }
     }
 
-    /// A bucket, or what is in it under a key. It has no account in its ARN; it is the account's whose table goes there or comes
-    /// from there, for the region reaches it with that account's credentials, whoever asks.
+    /// A bucket, or what is in it under a key. It has no account in its ARN; it is that of `of`: for exports and imports the account
+    /// whose table goes there or comes from there, for the region reaches it with that account's credentials, whoever asks.
     pub(crate) fn in_s3(&self, of: &Target, bucket: &str, key: Option<&str>) -> Target {
         let arn = match key {
             Some(key) => format!("arn:aws:s3:::{bucket}/{key}"),

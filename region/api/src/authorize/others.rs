@@ -70,16 +70,10 @@ impl Authorize for CreateBackupInput {
 }
 
 impl Authorize for ExportTableToPointInTimeInput {
-    /// What is written is asked for in S3's words, on the folder of all exports there: this one has no name yet.
     fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
         let target = gate.table(self.table_arn.as_deref().unwrap_or_default())?;
         gate.ask_plain("dynamodb:ExportTableToPointInTime", &target)?;
-        let folder = match self.s3_prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')) {
-            Some(prefix) if !prefix.is_empty() => format!("{prefix}/AWSDynamoDB/"),
-            _ => "AWSDynamoDB/".to_owned(),
-        };
-        let bucket = self.s3_bucket.as_deref().unwrap_or_default();
-        gate.ask_plain("s3:PutObject", &gate.in_s3(&target, bucket, Some(&folder)))
+        ask_folder(gate, &target, self.s3_bucket.as_deref(), self.s3_prefix.as_deref())
     }
 }
 
@@ -90,14 +84,9 @@ impl Authorize for ImportTableInput {
         let target = gate.table_in(gate.api.tables.region(), name.unwrap_or_default())?;
         gate.ask_plain("dynamodb:ImportTable", &target)?;
         let source = self.s3_bucket_source.as_ref();
-        let bucket = source
-            .and_then(|source| source.s3_bucket.as_deref())
-            .unwrap_or_default();
-        let prefix = source
-            .and_then(|source| source.s3_key_prefix.as_deref())
-            .unwrap_or_default();
-        gate.ask_plain("s3:ListBucket", &gate.in_s3(&target, bucket, None))?;
-        gate.ask_plain("s3:GetObject", &gate.in_s3(&target, bucket, Some(prefix)))
+        let bucket = source.and_then(|source| source.s3_bucket.as_deref());
+        let prefix = source.and_then(|source| source.s3_key_prefix.as_deref());
+        ask_source(gate, &target, bucket, prefix)
     }
 }
 
@@ -216,8 +205,49 @@ on_global_table_and_table! {
 }
 
 impl Authorize for StartBulkPutItemsInput {
+    /// What is read and written in buckets is asked for as imports and exports do; but they are the caller's own.
     fn authorize<E: Engine>(&self, gate: &Gate<'_, E>) -> Result<(), ApiError> {
         let target = gate.table(self.table_name.as_deref().unwrap_or_default())?;
-        gate.ask_plain("dynamodb:StartBulkPutItems", &target)
+        gate.ask_plain("dynamodb:StartBulkPutItems", &target)?;
+        let own = gate.anything();
+        let input = self.input_s3_configuration.as_ref();
+        let bucket = input.and_then(|input| input.s3_bucket.as_deref());
+        let prefix = input.and_then(|input| input.s3_key_prefix.as_deref());
+        ask_source(gate, &own, bucket, prefix)?;
+        let output = self.output_s3_configuration.as_ref();
+        let bucket = output.and_then(|output| output.s3_bucket.as_deref());
+        let prefix = output.and_then(|output| output.s3_key_prefix.as_deref());
+        ask_folder(gate, &own, bucket, prefix)
     }
+}
+
+/// Asks whether the caller may write the files of a job below a prefix of a bucket: on the folder of them all, since the job
+/// has no name yet.
+fn ask_folder<E: Engine>(
+    gate: &Gate<'_, E>,
+    target: &super::Target,
+    bucket: Option<&str>,
+    prefix: Option<&str>,
+) -> Result<(), ApiError> {
+    let folder = match prefix.map(|prefix| prefix.trim_end_matches('/')) {
+        Some(prefix) if !prefix.is_empty() => format!("{prefix}/AWSDynamoDB/"),
+        _ => "AWSDynamoDB/".to_owned(),
+    };
+    let folder = gate.in_s3(target, bucket.unwrap_or_default(), Some(&folder));
+    gate.ask_plain("s3:PutObject", &folder)
+}
+
+/// Asks whether the caller may read what is below a prefix of a bucket.
+fn ask_source<E: Engine>(
+    gate: &Gate<'_, E>,
+    target: &super::Target,
+    bucket: Option<&str>,
+    prefix: Option<&str>,
+) -> Result<(), ApiError> {
+    let bucket = bucket.unwrap_or_default();
+    gate.ask_plain("s3:ListBucket", &gate.in_s3(target, bucket, None))?;
+    gate.ask_plain(
+        "s3:GetObject",
+        &gate.in_s3(target, bucket, Some(prefix.unwrap_or_default())),
+    )
 }

@@ -260,6 +260,12 @@ fn requests(operation: Operation) -> Vec<String> {
             r#"{"TableName":"name","ContributorInsightsAction":"ENABLE"}"#.into(),
             r#"{"TableName":"name","IndexName":"name","ContributorInsightsAction":"ENABLE"}"#.into(),
         ],
+        Operation::DescribeBulkOperation | Operation::CancelBulkOperation => {
+            vec![of_arn(
+                "BulkOperationArn",
+                "table/name/bulk-operation/01658528578619-c4d4e311",
+            )]
+        }
         _ => {
             let samples = SAMPLES
                 .iter()
@@ -435,6 +441,16 @@ async fn exports_and_imports_ask_for_their_bucket_too() {
         &[
             ("s3:ListBucket", "arn:aws:s3:::lake"),
             ("s3:GetObject", "arn:aws:s3:::lake/a/b"),
+        ],
+    );
+    check(
+        Operation::StartBulkPutItems,
+        r#"{"TableName":"name","InputS3Configuration":{"S3Bucket":"lake","S3KeyPrefix":"a/b","InputFormat":"ION"},
+            "OutputS3Configuration":{"S3Bucket":"told","S3KeyPrefix":"c","OutputType":["ERROR"]}}"#,
+        &[
+            ("s3:ListBucket", "arn:aws:s3:::lake"),
+            ("s3:GetObject", "arn:aws:s3:::lake/a/b"),
+            ("s3:PutObject", "arn:aws:s3:::told/c/AWSDynamoDB/"),
         ],
     );
 }

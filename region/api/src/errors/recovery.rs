@@ -25,6 +25,7 @@ impl From<TransferError> for ApiError {
         let name = match &error {
             TransferError::ExportConflict => "ExportConflictException",
             TransferError::ImportConflict => "ImportConflictException",
+            TransferError::BulkMismatch => return Self::idempotent_parameter_mismatch(),
             TransferError::InvalidExportTime => "InvalidExportTimeException",
             TransferError::LimitExceeded(_) => "LimitExceededException",
             TransferError::Internal(_) => return Self::internal(error),

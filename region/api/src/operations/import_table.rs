@@ -29,11 +29,7 @@ pub(super) async fn import_table<E: Engine>(
             input.input_format.as_deref().unwrap_or_default(),
             input.input_format_options,
         )?,
-        compression: match input.input_compression_type.as_deref() {
-            Some("GZIP") => InputCompression::Gzip,
-            Some("ZSTD") => InputCompression::Zstd,
-            _ => InputCompression::None,
-        },
+        compression: InputCompression::named(input.input_compression_type.as_deref()),
     };
     let Some(transfer) = &api.transfer else {
         return Err(ApiError::not_offered("ImportTable"));

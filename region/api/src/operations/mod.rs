@@ -5,6 +5,7 @@ mod backups;
 mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
+mod bulk;
 mod consumed;
 mod contributor_insights;
 mod control;
@@ -33,7 +34,6 @@ mod get_shard_iterator;
 mod global_tables;
 mod import_table;
 mod kinesis;
-mod later;
 mod legacy;
 mod list_backups;
 mod list_exports;
@@ -180,7 +180,10 @@ async fn run_rarer<E: Engine>(api: &Api<E>, gate: &Gate<'_, E>, operation: Opera
         Operation::UpdateContributorInsights => contributor_insights::update(api, &gate.checked(body)?).await,
         Operation::DescribeContributorInsights => contributor_insights::describe(api, &gate.checked(body)?),
         Operation::ListContributorInsights => contributor_insights::list(api, &gate.checked(body)?),
-        Operation::ListBulkOperations => later::list_bulk_operations(&gate.checked(body)?),
+        Operation::StartBulkPutItems => bulk::start(api, gate.checked(body)?).await,
+        Operation::DescribeBulkOperation => bulk::describe(api, &gate.checked(body)?),
+        Operation::CancelBulkOperation => bulk::cancel(api, &gate.checked(body)?).await,
+        Operation::ListBulkOperations => bulk::list(api, &gate.checked(body)?),
         _ => {
             operation.check(body)?;
             Err(ApiError::not_offered(operation.name()))

@@ -244,6 +244,12 @@ catalogue! {
     IMPORTS_FAILED = Counter Count("{import}") "imports_failed" [] "Imports that failed, or had bad items";
     IMPORTED_ITEMS = Counter Count("{item}") "imported_items" [] "Items that imports put";
     IMPORT_ERRORS = Counter Count("{record}") "import_errors" [] "Records of imports that were no items, or none of their table";
+    BULK_OPERATIONS = Gauge Count("{operation}") "bulk_operations" [] "Bulk operations that run or wait";
+    BULK_OPERATIONS_COMPLETED = Counter Count("{operation}") "bulk_operations_completed" [] "Bulk operations that are done";
+    BULK_OPERATIONS_FAILED = Counter Count("{operation}") "bulk_operations_failed" []
+        "Bulk operations that failed, were cancelled, or had bad items";
+    BULK_PUT_ITEMS = Counter Count("{item}") "bulk_put_items" [] "Items that bulk operations put";
+    BULK_ERRORS = Counter Count("{record}") "bulk_errors" [] "Records of bulk operations that were no items, or none of their table";
 
     // Event source mappings.
     TRIGGER_ENABLED = Gauge One "trigger_enabled" ["mapping", "function", "table"] "1 while the event source mapping runs";

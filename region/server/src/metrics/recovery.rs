@@ -65,7 +65,7 @@ impl Collector for BackupCollector {
     }
 }
 
-/// Shows exports and imports.
+/// Shows exports, imports and bulk operations.
 pub struct TransferCollector(pub Transfers<RegionEngine>);
 
 impl Collector for TransferCollector {
@@ -80,7 +80,12 @@ impl Collector for TransferCollector {
         counter(e, &catalogue::IMPORTS_COMPLETED, status.imports_completed)?;
         counter(e, &catalogue::IMPORTS_FAILED, status.imports_failed)?;
         counter(e, &catalogue::IMPORTED_ITEMS, status.imported_items)?;
-        counter(e, &catalogue::IMPORT_ERRORS, status.import_errors)
+        counter(e, &catalogue::IMPORT_ERRORS, status.import_errors)?;
+        gauge(e, &catalogue::BULK_OPERATIONS, status.bulk.running)?;
+        counter(e, &catalogue::BULK_OPERATIONS_COMPLETED, status.bulk.completed)?;
+        counter(e, &catalogue::BULK_OPERATIONS_FAILED, status.bulk.failed)?;
+        counter(e, &catalogue::BULK_PUT_ITEMS, status.bulk.put_items)?;
+        counter(e, &catalogue::BULK_ERRORS, status.bulk.errors)
     }
 }
 

@@ -245,11 +245,14 @@ impl Region {
             Arc::clone(&tables),
             recoveries.clone(),
             config.s3.places(&config.data_dir),
-            &config.data_dir.join(TRANSFERS),
+            (
+                &config.data_dir.join(TRANSFERS),
+                sealing.as_ref().map(|sealing| sealing.keyring.clone()),
+            ),
             stop.clone(),
         )
         .await?;
-        let collector = TransferCollector(transfers.clone());
+        let (shown_transfers, collector) = (transfers.clone(), TransferCollector(transfers.clone()));
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let backups = Backups::open(Arc::clone(&tables), recoveries.clone(), stop.clone()).await?;
         let collector = BackupCollector(backups.clone());
@@ -356,6 +359,7 @@ impl Region {
                 .then(|| console::facts(config, mode, topology.as_ref())),
             sinks: sinks.clone(),
             keys: ShownKeys::new(config, sealing.clone(), keys.clone()),
+            transfers: shown_transfers,
             iam: Arc::clone(&iam),
             of_accounts: OfAccounts {
                 backups: backups_of_accounts,

@@ -17,14 +17,16 @@ use geodynamo_api::transfer::{
 };
 use geodynamo_exchange::layout;
 use geodynamo_recovery::Recoveries;
+use geodynamo_seal::Keyring;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{CreateTable, Tables, schema::KeyType};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::{
-    Buckets, Error, Result,
+    Buckets, Error, Result, error_log,
     import::Loaded,
     ledger::{Entry, Ledger},
+    seal::Seal,
 };
 
 /// Jobs of a kind that run at once; others wait.
@@ -51,6 +53,7 @@ pub struct Inner<E: Engine> {
     exports: Ledger<ExportJob>,
     imports: Ledger<ImportJob>,
     folder: PathBuf,
+    pub(crate) seal: Seal,
     exporting: Semaphore,
     importing: Semaphore,
     /// Held while a job begins, so that a client token begins one.
@@ -130,21 +133,23 @@ impl Entry for ImportJob {
 
 impl<E: Engine> Transfers<E> {
     /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so. Without backups there is
-    /// nothing to export.
+    /// nothing to export. With a keyring, what is written in the folder is sealed under it.
     pub async fn start(
         tables: Arc<Tables<E>>,
         recoveries: Option<Recoveries<E>>,
         buckets: impl Into<Buckets>,
-        folder: &Path,
+        (folder, keyring): (&Path, Option<Keyring>),
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
+        let seal = Seal::new(keyring);
         let this = Self(Arc::new(Inner {
             tables,
             recoveries,
             buckets: buckets.into(),
-            exports: Ledger::open(folder.join("exports"))?,
-            imports: Ledger::open(folder.join("imports"))?,
+            exports: Ledger::open(folder.join("exports"), seal.clone())?,
+            imports: Ledger::open(folder.join("imports"), seal.clone())?,
             folder: folder.to_owned(),
+            seal,
             exporting: Semaphore::new(RUNNING_MAX),
             importing: Semaphore::new(RUNNING_MAX),
             beginning: Mutex::default(),
@@ -181,6 +186,22 @@ impl<E: Engine> Transfers<E> {
             imports_failed: read(&counters.imports_failed),
             imported_items: read(&counters.imported_items),
             import_errors: read(&counters.import_errors),
+        }
+    }
+
+    /// What was wrong with items of an import, as lines of JSON: the first ones of them. None if there is no such import.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn import_errors(&self, id: &str) -> io::Result<Option<String>> {
+        if self.imports.get(id).is_none() {
+            return Ok(None);
+        }
+        match error_log::read(&self.error_log(id), &self.seal) {
+            Ok(text) => Ok(Some(text)),
+            // Nothing was wrong so far.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(String::new())),
+            Err(error) => Err(error),
         }
     }
 

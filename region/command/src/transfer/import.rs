@@ -45,7 +45,7 @@ pub enum ImportCommand {
     #[command(after_help = "Examples:\n  geodynamo import wait \
                             arn:aws:dynamodb:eu-west-1:000000000000:table/orders/import/01700000000000-abcdef01")]
     Wait(NamedJob),
-    /// Prints what was wrong with items of an import: a line of JSON for each, the first 10,000
+    /// Shows what was wrong with items of an import: the first 10,000
     #[command(
         after_help = "Examples:\n  geodynamo import errors 01700000000000-abcdef01\n  geodynamo import errors \
                             arn:aws:dynamodb:eu-west-1:000000000000:table/orders/import/01700000000000-abcdef01"
@@ -58,6 +58,9 @@ pub enum ImportCommand {
 pub struct ImportErrors {
     /// The import: its id, or its ARN, as `list` shows it
     pub import: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputForm,
     /// Which region is asked.
     #[command(flatten)]
     pub port: AdminPort,
@@ -165,12 +168,31 @@ async fn errors(arguments: &ImportErrors) -> Done {
     let admin = Admin::new(&arguments.port.admin)?;
     let path = format!("/import-errors?import={}", encode_segment(&arguments.import));
     let (status, text) = admin.get(&path).await?;
-    if status == 200 {
-        return print(&text);
+    if status != 200 {
+        let document: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let told = document["error"].as_str().unwrap_or(text.trim()).to_owned();
+        return Err(Failure::told(told, "`geodynamo import list` lists the imports").into());
     }
-    let document: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    let told = document["error"].as_str().unwrap_or(text.trim()).to_owned();
-    Err(Failure::told(told, "`geodynamo import list` lists the imports").into())
+    let errors = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<Vec<Value>, _>>()?;
+    match arguments.output {
+        OutputForm::Json => print_json(&errors),
+        OutputForm::Table if errors.is_empty() => print("nothing was wrong with its items\n"),
+        OutputForm::Table => {
+            let mut table = Table::new(&["OBJECT", ">LINE", "ERROR"]);
+            for error in &errors {
+                let place = &error["itemS3Pointer"];
+                table.rows.push(vec![
+                    place["key"].as_str().unwrap_or_default().into(),
+                    count(place["line"].as_u64().unwrap_or(0)).into(),
+                    error["errorMessages"][0].as_str().unwrap_or_default().into(),
+                ]);
+            }
+            print(&table.render())
+        }
+    }
 }
 
 async fn ended(client: &Client, arn: &str) -> Result<Value, Failure> {

@@ -38,7 +38,7 @@ MAY_USE = {
     "archive": set(),
     "recovery": {"archive", "replicator-core", "storage", "table"},
     "api": {"expression", "item", "json", "policy", "storage", "table"},
-    "transfer": {"api", "archive", "exchange", "expression", "item", "json", "recovery", "storage", "table"},
+    "transfer": {"api", "archive", "exchange", "expression", "item", "json", "recovery", "seal", "storage", "table"},
     "policy": {"json"},
     "access": {"policy"},
     "iam": {"access", "policy"},

@@ -195,7 +195,7 @@ impl Archive {
         let mut verified = Verified::default();
         for (number, found) in (1..).zip(all) {
             match self.get(&found.name).await {
-                Ok(_) | Err(ArchiveError::Sealed(_)) => {
+                Ok(_) | Err(ArchiveError::Sealed(..)) => {
                     verified.whole += 1;
                     verified.bytes += found.bytes;
                 }

@@ -34,8 +34,14 @@ pub trait Transform: Send + Sync + 'static {
 
 /// Why bytes cannot be sealed or opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TransformError(pub String);
+pub enum TransformError {
+    /// They are whole, as far as anybody can tell, and there is no key for them.
+    #[error("{0}")]
+    NoKey(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
 
 /// Leaves bytes as they are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,12 +113,15 @@ pub(crate) fn open(transform: &dyn Transform, name: &str, bytes: &[u8]) -> Resul
     let transform = match head[6] {
         0 => &Plain,
         id if id == transform.id() => transform,
-        _ => return Err(ArchiveError::Sealed(name.into())),
+        _ => return Err(ArchiveError::Sealed(name.into(), String::new())),
     };
     let content_len = usize::try_from(content_len).ok().filter(|len| *len <= OBJECT_BYTES_MAX);
     let content_len = content_len.ok_or_else(|| damaged(name, "it is too large".into()))?;
     let failed = |error: &dyn std::fmt::Display| damaged(name, error.to_string());
-    let packed = transform.open(name, stored.to_vec()).map_err(|error| failed(&error))?;
+    let packed = transform.open(name, stored.to_vec()).map_err(|error| match error {
+        TransformError::NoKey(why) => ArchiveError::Sealed(name.into(), format!(": {why}")),
+        TransformError::Other(_) => failed(&error),
+    })?;
     let content = zstd::bulk::decompress(&packed, content_len).map_err(|error| failed(&error))?;
     if content.len() != content_len {
         return Err(damaged(name, "its length is another one".into()));

@@ -25,9 +25,9 @@ pub enum ArchiveError {
         /// What is wrong.
         reason: String,
     },
-    /// The object is whole, as its checksum says, and encrypted, and there is no key.
-    #[error("{0} is encrypted, and there is no key")]
-    Sealed(String),
+    /// The object is whole, as its checksum says, and encrypted, and there is no key for it; the second text is what more is known.
+    #[error("{0} is encrypted, and there is no key for it{1}")]
+    Sealed(String, String),
     /// The object is too large.
     #[error("{name} has {bytes} bytes, which is more than an object may have")]
     TooLarge {

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a backup that could not be written waits until it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often that is done if it is the table that cannot be read: some ten minutes, in which damage is mended if it can be.
+const TABLE_TRIES_MAX: u32 = 600;
 
 /// All backups of a region, by id, which is also by time.
 #[derive(Debug, Default)]
@@ -135,13 +137,20 @@ impl<E: Engine> Recoveries<E> {
                 let dir = format!("{folder}/{table}/{id}");
                 let listing = Listing::of(&self.archive, &dir).await?;
                 let name = format!("{dir}/{RECORD}");
-                if listing.all.contains(&name) {
-                    let record: BackupRecord = read(&self.archive, &name, kind::RECORD).await?;
-                    all.push(self.entry_of(dir, record, &listing).await?);
-                } else {
+                if !listing.all.contains(&name) {
                     // Its deletion was broken off, or a copy of it from another region.
                     self.archive.delete(&listing.all).await?;
+                    continue;
                 }
+                let record: BackupRecord = match read(&self.archive, &name, kind::RECORD).await {
+                    Err(error) if !error.may_pass() => {
+                        // The others are none the worse for it. It stays where it is: somebody may have another copy.
+                        tracing::error!(%error, "the record of a backup cannot be read: the backup is not shown");
+                        continue;
+                    }
+                    record => record?,
+                };
+                all.push(self.entry_of(dir, record, &listing).await?);
             }
         }
         let mut unfinished = Vec::new();
@@ -156,18 +165,34 @@ impl<E: Engine> Recoveries<E> {
         }
         self.backups_known.store(true, Ordering::Release);
         for entry in unfinished {
-            self.resume(entry).await?;
+            self.resume_in_background(entry);
         }
         Ok(())
+    }
+
+    /// Goes on with a backup that was not finished, until it is whole or gone.
+    fn resume_in_background(&self, entry: Entry) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            while let Err(error) = this.resume(&entry).await {
+                this.report("going on with a backup", Err(error));
+                tokio::time::sleep(RETRY).await;
+            }
+        });
     }
 
     async fn entry_of(&self, dir: String, mut record: BackupRecord, listing: &Listing) -> Result<Entry> {
         let mut job = record.job.clone();
         if let (None, Some(base)) = (&job, listing.bases.last()) {
-            let manifest = manifest(&self.archive, base).await?;
-            // Among rows that are sealed are those of deleted items, too.
-            if manifest.sealed.is_none() {
-                (record.items, record.bytes) = (manifest.items, manifest.bytes);
+            match manifest(&self.archive, base).await {
+                // Among rows that are sealed are those of deleted items, too.
+                Ok(manifest) if manifest.sealed.is_none() => {
+                    (record.items, record.bytes) = (manifest.items, manifest.bytes);
+                }
+                Ok(_) => {}
+                Err(error) if error.may_pass() => return Err(error),
+                // It was whole once: a restore fails, and nothing else does.
+                Err(error) => tracing::error!(%error, backup = record.id, "a backup is damaged"),
             }
             job = Some(whole(&dir, base));
         }
@@ -175,7 +200,10 @@ impl<E: Engine> Recoveries<E> {
     }
 
     /// Goes on with a backup that was not finished. If its table is gone, so is the backup: nobody was told that it is whole.
-    async fn resume(&self, entry: Entry) -> Result<()> {
+    async fn resume(&self, entry: &Entry) -> Result<()> {
+        // What was written of it is of another moment.
+        let listing = Listing::of(&self.archive, &entry.dir).await?;
+        self.archive.delete(&listing.garbage).await?;
         let settings = &entry.record.settings;
         let table = self.tables.table_named(&settings.name).ok();
         let table = table.filter(|table| table.id() == settings.id);
@@ -184,13 +212,13 @@ impl<E: Engine> Recoveries<E> {
             None => None,
         };
         match snapshot {
-            Some(snapshot) => self.write_in_background(entry, snapshot),
+            Some(snapshot) => self.write_in_background(entry.clone(), snapshot),
             None => {
                 tracing::error!(
                     backup = entry.record.id,
-                    "a backup was not finished before its table was deleted"
+                    "a backup was not finished before its table was deleted, or its key was away: it is removed"
                 );
-                self.remove_backup(&entry).await?;
+                self.remove_backup(entry).await?;
             }
         }
         Ok(())
@@ -253,6 +281,7 @@ impl<E: Engine> Recoveries<E> {
     fn write_in_background(&self, entry: Entry, snapshot: TableSnapshot<E::Snapshot>) {
         let this = self.clone();
         tokio::spawn(async move {
+            let mut tries = 0;
             loop {
                 let written = base::write(&this.archive, &entry.dir, &snapshot, this.options.chunk_bytes).await;
                 match written {
@@ -265,14 +294,18 @@ impl<E: Engine> Recoveries<E> {
                         this.backups.lock().insert(done);
                         return;
                     }
-                    Err(error) if error.may_pass() => {
+                    Err(error) if error.may_pass() && tries < TABLE_TRIES_MAX => {
+                        // An archive that is away is waited for.
+                        tries += u32::from(matches!(error, Error::Table(_)));
                         this.report("writing a backup", Err(error));
                         tokio::time::sleep(RETRY).await;
                     }
                     Err(error) => {
                         tracing::error!(backup = entry.record.id, %error, "a backup cannot be written: it is removed");
-                        let removed = this.remove_backup(&entry).await;
-                        this.report("removing a backup", removed);
+                        while let Err(error) = this.remove_backup(&entry).await {
+                            this.report("removing a backup", Err(error));
+                            tokio::time::sleep(RETRY).await;
+                        }
                         return;
                     }
                 }

@@ -37,7 +37,7 @@ impl<E: Engine> Recoveries<E> {
         for found in &all {
             match self.archive.get(&found.name).await {
                 // What another key has sealed is whole, as its checksum says.
-                Ok(_) | Err(ArchiveError::Sealed(_)) => {
+                Ok(_) | Err(ArchiveError::Sealed(..)) => {
                     self.damaged.lock().remove(&found.name);
                 }
                 // Taken away meanwhile.

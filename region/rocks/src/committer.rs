@@ -20,6 +20,7 @@ use crate::{
     batch::{Batch, LogState},
     classes::{Classes, Placement},
     holder::Holder,
+    mark::Mark,
     metrics::Counters,
     quarantine::Suspects,
     queue::{Job, Queue, Waiting},
@@ -121,6 +122,8 @@ pub(crate) struct Committer {
     pub(crate) segments: Segments,
     /// How the store and its disk are.
     pub(crate) care: Care,
+    /// Where it is noted how far the store has come; none if its batches are not synced.
+    pub(crate) mark: Option<Mark>,
 }
 
 type Answers = Vec<Result<Vec<Position>, StorageError>>;
@@ -142,7 +145,10 @@ impl Committer {
         let (distrust, files) = store.distrust()?;
         shared.distrusted.change(distrust);
         files.into_iter().for_each(|file| shared.suspects.add_number(file));
+        let mark = options.sync.then(|| Mark::open(path)).transpose();
+        let mark = mark.map_err(|error| StorageError::Io(format!("{}: {error}", Mark::path(path).display()).into()))?;
         let mut committer = Self {
+            mark,
             shared: shared.clone(),
             options,
             store: Some(store),
@@ -259,6 +265,9 @@ impl Committer {
                 }
                 self.fall(&error);
                 return Ok((answers, appended));
+            }
+            if let Some(mark) = &mut self.mark {
+                mark.note(store.published());
             }
             shared.counters.wrote(commits, bytes, begun.elapsed(), waits);
             shared.rows.end(writes(jobs, &answers));

@@ -27,33 +27,48 @@ pub(crate) struct Damage {
     pub(crate) next: u64,
 }
 
-/// Looks for damage in the logs of a store. `seal`: the keys that they are encrypted under, if they are.
+/// What the logs of a store hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// A damaged place, if there is one.
+    pub(crate) damage: Option<Damage>,
+    /// The greatest sequence number of a whole batch that was read.
+    pub(crate) last: u64,
+}
+
+/// Looks through the logs of a store, up to the first damage. `seal`: the keys that they are encrypted under, if they are.
 ///
 /// # Errors
 /// If a log cannot be read.
-pub(crate) fn find(store: &Path, seal: Option<&Keyring>) -> io::Result<Option<Damage>> {
+pub(crate) fn find(store: &Path, seal: Option<&Keyring>) -> io::Result<Found> {
+    let mut found = Found::default();
     let Ok(logs) = wal::all(store) else {
         // RocksDB says more of that.
-        return Ok(None);
+        return Ok(found);
     };
     for (number, log) in logs {
         let file = File::open(&log)?;
-        let found = match seal {
-            None => scan(file, number)?,
-            Some(keyring) => scan(PlainWal::new(file, Form::Plain, keyring)?, number)?,
+        let last = &mut found.last;
+        let damaged = match seal {
+            None => scan(file, number, last)?,
+            Some(keyring) => scan(PlainWal::new(file, Form::Plain, keyring)?, number, last)?,
         };
-        if let Some((at, next)) = found {
-            return Ok(Some(Damage { log, at, next }));
+        if let Some((at, next)) = damaged {
+            found.damage = Some(Damage { log, at, next });
+            break;
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
-/// The first place that is not whole, and the sequence number of the first batch that begins behind it.
-fn scan(mut log: impl Read, number: u64) -> io::Result<Option<(u64, u64)>> {
+/// The first place that is not whole, and the sequence number of the first batch that begins behind it. `last` becomes the last
+/// number of a batch before that, if that is greater.
+fn scan(mut log: impl Read, number: u64, last: &mut u64) -> io::Result<Option<(u64, u64)>> {
     let mut block = Vec::with_capacity(BLOCK);
     let mut start = 0;
     let mut broken = None;
+    // Of the batch whose records are being read.
+    let mut of_batch = 0;
     loop {
         block.clear();
         (&mut log).take(BLOCK as u64).read_to_end(&mut block)?;
@@ -74,7 +89,13 @@ fn scan(mut log: impl Read, number: u64) -> io::Result<Option<(u64, u64)>> {
                     }),
                     Some(broken),
                 ) => return Ok(Some((broken, next))),
-                (Some(record), _) => at += record.bytes,
+                (Some(record), _) => {
+                    at += record.bytes;
+                    of_batch = record.last.unwrap_or(of_batch);
+                    if record.ends && broken.is_none() {
+                        *last = of_batch.max(*last);
+                    }
+                }
                 // A block begins with a record: if this one does not, nothing of it is this log's.
                 (None, _) if is_behind && at == 0 => break,
                 (None, _) => {
@@ -92,6 +113,10 @@ struct Record {
     bytes: usize,
     /// Its batch's, if it is the first one of a batch.
     sequence: Option<u64>,
+    /// The last sequence number that its batch takes, if it is the first one of a batch.
+    last: Option<u64>,
+    /// Whether it is the last one of a batch.
+    ends: bool,
 }
 
 impl Record {
@@ -114,9 +139,14 @@ impl Record {
         }
         let is_first = matches!(kind, 1 | 2 | 5 | 6);
         let sequence = record.get(head..head + 8).filter(|_| is_first);
+        let sequence = sequence.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        let count = record.get(head + 8..head + 12).and_then(|bytes| bytes.try_into().ok());
+        let count = count.map_or(1, u32::from_le_bytes);
         Some(Self {
             bytes,
-            sequence: sequence.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes),
+            sequence,
+            last: sequence.map(|sequence| sequence.saturating_add(u64::from(count)).saturating_sub(1)),
+            ends: matches!(kind, 1 | 4 | 5 | 8),
         })
     }
 }
@@ -124,6 +154,10 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn scan(log: &[u8], number: u64) -> io::Result<Option<(u64, u64)>> {
+        super::scan(log, number, &mut 0)
+    }
 
     const LOG: u64 = 7;
 
@@ -138,6 +172,7 @@ mod tests {
                 bytes.extend_from_slice(&fill);
             }
             let mut payload = sequence.to_le_bytes().to_vec();
+            payload.extend_from_slice(&1_u32.to_le_bytes());
             payload.resize(*length, 3);
             bytes.extend_from_slice(&record(number, 5, &payload));
         }
@@ -157,6 +192,13 @@ mod tests {
         let lengths = [100, 9_000, 12, 20_000, 15_000, 300, 14_000, 50];
         let whole = log(LOG, &lengths);
         assert_eq!(scan(&whole[..], LOG).unwrap(), None);
+        let mut last = 0;
+        super::scan(&whole[..], LOG, &mut last).unwrap();
+        assert_eq!(last, 107);
+        // Without its last record.
+        last = 0;
+        super::scan(&whole[..whole.len() - 1], LOG, &mut last).unwrap();
+        assert_eq!(last, 106);
         // As crashes leave it: cut, with zeros or with an older log behind it.
         let older = log(LOG - 1, &[200; 900]);
         for cut in (0..whole.len()).step_by(997) {

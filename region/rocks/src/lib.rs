@@ -26,7 +26,7 @@
 //!
 //! # Encryption
 //! With [`RocksOptions::seal`], RocksDB's files are written through a file system that encrypts them (`geodynamo-rocks-env`).
-//! The files beside the store hold nothing: the lock a process's id, the reserve nothing at all.
+//! The files beside the store hold nothing: the lock a process's id, the reserve nothing at all, the mark (`mark.rs`) a number.
 //!
 //! # Memory
 //! One cache of [`RocksOptions::block_cache_bytes`] + [`RocksOptions::memtable_bytes`] holds data, index and filter
@@ -56,6 +56,7 @@ mod holder;
 mod ingest;
 mod layout;
 mod lock;
+mod mark;
 mod metrics;
 mod mover;
 mod options;
@@ -94,7 +95,8 @@ use store::Store;
 ///
 /// Dropping it carries out what was handed over and leaves the rest to the WAL; [`Engine::close`] also writes the
 /// memtables out, so that the next start is quick. The directory stays locked until the engine and all its snapshots are
-/// dropped. Beside it lie files of its name: `.lock`, and `.reserve` if there is one.
+/// dropped. Beside it lie files of its name: `.lock`, `.mark`, and
+/// `.reserve` if there is one.
 #[derive(Debug)]
 pub struct RocksEngine {
     shared: Arc<Shared>,

@@ -25,6 +25,7 @@ use crate::{
     classes::{Family, Placement, Span, Spot},
     damage,
     layout::{self, COLD, DATA, FORMAT, FORMAT_KEY, LOG, META},
+    mark::{self, Mark},
     rows::{self, Records, failed},
     statistics::Statistics,
 };
@@ -533,22 +534,39 @@ fn check_seal(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
     }
 }
 
-/// Refuses a store of which RocksDB would leave out what had been acknowledged, because a log is damaged.
+/// Refuses a store of which RocksDB would leave out what had been acknowledged: because a log is damaged, or because a log or the
+/// whole store is an older copy of itself.
 fn check_logs(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
-    let found = damage::find(path, options.seal.as_ref());
-    let Some(damage) = found.map_err(|error| StorageError::Io(error.to_string().into()))? else {
-        return Ok(());
-    };
-    // It may be a log that is not needed any more: what is behind the damage is in tables, then.
-    if Store::open_to_read(path, options, &Statistics::default())?.published() >= damage.next {
+    let io = |error: std::io::Error| StorageError::Io(error.to_string().into());
+    let corrupted = |text: String| Err(StorageError::Io(format!("Corruption: {text}").into()));
+    let known = mark::read(path).map_err(io)?.unwrap_or(0);
+    let mark = Mark::path(path);
+    if known > 0 && !path.join("CURRENT").exists() {
+        let (path, mark) = (path.display(), mark.display());
+        return corrupted(format!(
+            "{path} is gone: it is not made anew as long as {mark} says that there was one"
+        ));
+    }
+    let found = damage::find(path, options.seal.as_ref()).map_err(io)?;
+    if found.damage.is_none() && found.last >= known {
         return Ok(());
     }
-    let text = format!(
-        "Corruption: {}: damaged at byte {}, and writes behind it had been acknowledged",
-        damage.log.display(),
-        damage.at
-    );
-    Err(StorageError::Io(text.into()))
+    // It may be a log that is not needed any more: what was in it is in tables, then.
+    let published = Store::open_to_read(path, options, &Statistics::default())?.published();
+    match found.damage {
+        Some(damage) if published < damage.next => corrupted(format!(
+            "{}: damaged at byte {}, and writes behind it had been acknowledged",
+            damage.log.display(),
+            damage.at
+        )),
+        _ if published < known => corrupted(format!(
+            "{}: it ends with write {published}, and {known} had been acknowledged, as {} says: a log, or all of it, is an older copy \
+             or was cut off. Bring the files back; or give the region a new data directory, and it gets a copy from the other regions",
+            path.display(),
+            mark.display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A column family's handle. Opening made all of them, so an error means a fault of this crate.

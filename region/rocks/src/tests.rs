@@ -17,6 +17,7 @@ mod classes;
 mod counts;
 mod logs;
 mod quarantine;
+mod rolled_back;
 mod sealed;
 mod upkeep;
 

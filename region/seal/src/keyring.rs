@@ -71,11 +71,17 @@ pub(crate) struct DataKey {
     pub(crate) secret: Secret,
 }
 
+/// What a keyring and its clones share.
+struct Keys {
+    all: BTreeMap<KeyId, Arc<DataKey>>,
+    /// The one that new files get theirs from.
+    current: Arc<DataKey>,
+}
+
 /// The data keys of a region, unwrapped. Cheap to clone.
 #[derive(Clone)]
 pub struct Keyring {
-    keys: Arc<RwLock<BTreeMap<KeyId, Arc<DataKey>>>>,
-    current: Arc<DataKey>,
+    keys: Arc<RwLock<Keys>>,
     witness: Option<Arc<dyn Witness>>,
     keeps_salts: bool,
 }
@@ -97,8 +103,10 @@ impl Keyring {
             .collect();
         let current = Arc::clone(keys.last().expect("there is a key"));
         Self {
-            keys: Arc::new(RwLock::new(keys.into_iter().map(|key| (key.id, key)).collect())),
-            current,
+            keys: Arc::new(RwLock::new(Keys {
+                all: keys.into_iter().map(|key| (key.id, key)).collect(),
+                current,
+            })),
             witness: None,
             keeps_salts: false,
         }
@@ -126,17 +134,29 @@ impl Keyring {
 
     /// Takes in keys that others have made, to read with. Gives how many were new.
     pub fn take_in(&self, others: &Self) -> usize {
+        let others = others.all();
         let mut keys = self.keys.write();
-        let before = keys.len();
-        for key in others.keys.read().values() {
-            keys.entry(key.id).or_insert_with(|| Arc::clone(key));
+        let before = keys.all.len();
+        for key in others {
+            keys.all.entry(key.id).or_insert(key);
         }
-        keys.len() - before
+        keys.all.len() - before
+    }
+
+    /// Takes in the keys of a newer keyring, and from now on gives new files theirs from its current one.
+    pub fn follow(&self, newer: &Self) {
+        self.take_in(newer);
+        let current = newer.current();
+        self.keys.write().current = current;
     }
 
     /// The id of the key that new files get theirs from.
     pub fn current_id(&self) -> KeyId {
-        self.current.id
+        self.keys.read().current.id
+    }
+
+    fn all(&self) -> Vec<Arc<DataKey>> {
+        self.keys.read().all.values().cloned().collect()
     }
 
     /// The same keyring, with somebody who is told of every use of a file's key stream.
@@ -155,11 +175,11 @@ impl Keyring {
     }
 
     pub(crate) fn current(&self) -> Arc<DataKey> {
-        Arc::clone(&self.current)
+        Arc::clone(&self.keys.read().current)
     }
 
     pub(crate) fn key(&self, id: KeyId) -> Option<Arc<DataKey>> {
-        self.keys.read().get(&id).cloned()
+        self.keys.read().all.get(&id).cloned()
     }
 
     pub(crate) fn witness(&self) -> Option<Arc<dyn Witness>> {
@@ -174,7 +194,7 @@ impl Keyring {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyring")
-            .field("current", &self.current.id)
+            .field("current", &self.current_id())
             .finish_non_exhaustive()
     }
 }
@@ -419,6 +439,11 @@ mod tests {
         assert_ne!(opened.current_id(), made.current_id());
         assert!(Keyring::open(&path, &local(1)).is_err());
         assert_eq!(opened.take_in(&Keyring::in_memory().unwrap()), 1);
+        // One that is in use goes over to the new data key, and so do its clones.
+        let clone = made.clone();
+        made.follow(&opened);
+        assert_eq!(clone.current_id(), opened.current_id());
+        assert_eq!(read(&clone), *b"geodynamo");
     }
 
     /// Damage of a keyring's file is found, and never gives another key.
@@ -434,8 +459,8 @@ mod tests {
             fs::write(&path, &flipped).unwrap();
             // The time when it was made may be another one, white space, too.
             if let Ok(keyring) = Keyring::open(&path, &local(1)) {
-                assert_eq!(keyring.current.id, made.current.id);
-                assert_eq!(keyring.current.secret, made.current.secret);
+                assert_eq!(keyring.current().id, made.current().id);
+                assert_eq!(keyring.current().secret, made.current().secret);
             }
         }
     }

@@ -28,6 +28,7 @@ mod witness;
 pub use error::{Result, SealError};
 pub use file::{FILE_HEADER_BYTES, FileCipher, file_key_id, is_header};
 pub use keyring::{Entry, KeyId, Keyring, KeyringFile};
+pub use object::is_object;
 pub use region_key::{LocalKey, MasterKeys, RegionKey};
 pub use row::{RowKey, SEALED_ROW_BYTES, sealed_under};
 pub use secret::{KEY_BYTES, Secret};

@@ -20,6 +20,11 @@ const SALT_BYTES: usize = 32;
 const HEAD: usize = SALT_AT + SALT_BYTES;
 const PURPOSE: &str = "geodynamo object 1";
 
+/// Whether bytes begin as a sealed object does.
+pub fn is_object(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 impl Keyring {
     /// Seals an object of a name.
     ///

@@ -17,6 +17,7 @@ use geodynamo_scaling::{Authorization as ScalingAuthorization, Call as ScalingCa
 use geodynamo_sinks::Sinks;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{ConflictId, TableError, Tables};
+use geodynamo_transfer::Transfers;
 use geodynamo_triggers::{Authorization as TriggerAuthorization, Call as TriggerCall, Triggers};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ use crate::{
     audit::Auditing,
     conflicts, console,
     handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
-    insights,
+    imports, insights,
     links::{self, LinkControl},
     sealing::ShownKeys,
     session::Sessions,
@@ -333,6 +334,8 @@ pub struct TablesAdmin<E: Engine> {
     pub sinks: Sinks<E>,
     /// What is told of keys.
     pub(crate) keys: ShownKeys,
+    /// The imports.
+    pub(crate) transfers: Transfers<E>,
     /// Who has accounts.
     pub(crate) iam: Arc<RegionIam<E>>,
     /// What else accounts have.
@@ -429,6 +432,7 @@ impl<E: Engine> Admin for TablesAdmin<E> {
             .merge(links.unwrap_or_default())
             .merge(sinks::router(self.sinks.clone()))
             .merge(self.keys.clone().router())
+            .merge(imports::router(self.transfers.clone()))
             .merge(accounts::router(
                 Arc::clone(&self.iam),
                 Arc::clone(&self.tables),

@@ -22,6 +22,7 @@ mod demo;
 mod doctor;
 mod files;
 pub mod handler;
+mod imports;
 mod insights;
 mod links;
 mod manuals;

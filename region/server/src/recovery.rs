@@ -41,6 +41,8 @@ pub(crate) fn restore(arguments: &RestoreArchive) -> Done {
     let mut archive = Archive::open_existing(&ArchiveEntry::at(from)?.place()).map_err(|error| misnamed(&error))?;
     let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let region = arguments.region.as_ref().unwrap_or(&config.region);
+        sealing::check_key(&config, &archive, region.as_str()).await?;
         let sealing = sealing::open(&config)?;
         if let Some(sealing) = &sealing {
             sealing.exchange(&archive, config.region.as_str()).await?;

@@ -30,14 +30,13 @@ use geodynamo_table::{
     kinesis::KinesisDestinations, recovery::Recovery, schema::Throughput,
 };
 use geodynamo_topology::{Topology, TopologyError};
-use geodynamo_transfer::Transfers;
 use geodynamo_triggers::Triggers;
 use tokio::sync::watch;
 
 pub(crate) use self::opening::{open_engine, open_rocks};
 use self::{
     opening::make_folder,
-    parts::{peer_names, recoveries, sessions},
+    parts::{peer_names, recoveries, sessions, transfers},
 };
 use crate::{
     access::{self, AccessStartError, house::HouseSigner},
@@ -70,8 +69,6 @@ use crate::{
 const LAG_EVERY: Duration = Duration::from_secs(2);
 /// A data directory's database.
 pub(crate) const DATABASE: &str = "db";
-/// A data directory's exports and imports: what was asked for, and what was wrong with items.
-const TRANSFERS: &str = "transfers";
 /// How long a region that ends may take to put the last of its change logs into the archive.
 const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
@@ -241,15 +238,8 @@ impl Region {
             let collector = RecoveryCollector(recoveries.clone());
             registry.register(|registry| registry.register_collector(Box::new(collector)));
         }
-        let transfers = Transfers::start(
-            Arc::clone(&tables),
-            recoveries.clone(),
-            config.s3.places(&config.data_dir),
-            &config.data_dir.join(TRANSFERS),
-            stop.clone(),
-        )
-        .await?;
-        let collector = TransferCollector(transfers.clone());
+        let transfers = transfers(config, &tables, recoveries.clone(), sealing.as_ref(), stop.clone()).await?;
+        let (shown_transfers, collector) = (transfers.clone(), TransferCollector(transfers.clone()));
         registry.register(|registry| registry.register_collector(Box::new(collector)));
         let backups = Backups::open(Arc::clone(&tables), recoveries.clone(), stop.clone()).await?;
         let collector = BackupCollector(backups.clone());
@@ -357,6 +347,7 @@ impl Region {
                 .then(|| console::facts(config, mode, topology.as_ref())),
             sinks: sinks.clone(),
             keys: ShownKeys::new(config, sealing.clone(), keys.clone()),
+            transfers: shown_transfers,
             iam: Arc::clone(&iam),
             of_accounts: OfAccounts {
                 backups: backups_of_accounts,

@@ -1,8 +1,10 @@
 //! Encryption at rest, as the configuration has it: the keyring of a data directory, and of an archive.
 
+mod archived;
 mod encrypt;
 mod keys;
 mod keywatch;
+mod rotate;
 mod shown;
 mod table_keys;
 
@@ -20,6 +22,7 @@ use geodynamo_seal::{Keyring, KeyringFile, LocalKey, RegionKey, SealError, is_he
 use tokio::sync::watch;
 
 use crate::{config::Config, region::DATABASE};
+pub(crate) use archived::check_key;
 pub(crate) use keys::keys;
 pub(crate) use keywatch::KeyWatch;
 pub(crate) use shown::ShownKeys;
@@ -230,13 +233,14 @@ impl Transform for Sealed {
     fn seal(&self, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, TransformError> {
         self.0
             .seal(name, bytes)
-            .map_err(|error| TransformError(error.to_string()))
+            .map_err(|error| TransformError::Other(error.to_string()))
     }
 
     fn open(&self, name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, TransformError> {
-        self.0
-            .open_sealed(name, &bytes)
-            .map_err(|error| TransformError(error.to_string()))
+        self.0.open_sealed(name, &bytes).map_err(|error| match error {
+            SealError::UnknownKey(_) => TransformError::NoKey(error.to_string()),
+            error => TransformError::Other(error.to_string()),
+        })
     }
 }
 

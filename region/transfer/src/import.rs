@@ -53,7 +53,7 @@ impl<E: Engine> Transfers<E> {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other)?,
             None => Mark::default(),
         };
-        let mut log = ErrorLog::open(self.error_log(&job.id), job, mark.counts.errors)?;
+        let mut log = ErrorLog::open(self.error_log(&job.id), &self.seal, job, mark.counts.errors)?;
         // As the last object ended: its bytes are counted when it has been read, be it once more.
         let mut last = packed(&mark)?;
         for object in objects {

@@ -1,4 +1,5 @@
-//! What jobs there are: a JSON file for each, replaced as a whole.
+//! What jobs there are: a JSON file for each, replaced as a whole. A job tells of items (an export's filter has values of keys), so
+//! it is sealed where data is encrypted.
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::seal::Seal;
 
 /// The most jobs that are kept of a kind; the oldest that has ended goes when there are more.
 pub(crate) const JOBS_MAX: usize = 10_000;
@@ -24,27 +27,39 @@ pub(crate) trait Entry: Clone + Serialize + DeserializeOwned + Send + 'static {
 /// The jobs of one kind.
 pub(crate) struct Ledger<T> {
     folder: PathBuf,
+    seal: Seal,
     entries: Mutex<BTreeMap<String, T>>,
 }
 
 impl<T: Entry> Ledger<T> {
-    /// Reads what is in a folder, which is made if it is not there.
-    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+    /// Reads what is in a folder, which is made if it is not there. What is not sealed though it should be, since an earlier
+    /// release wrote it, is sealed.
+    pub(crate) fn open(folder: PathBuf, seal: Seal) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let mut entries = BTreeMap::new();
+        let mut to_seal = Vec::new();
         for file in fs::read_dir(&folder)? {
             let path = file?.path();
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let entry: T = serde_json::from_slice(&fs::read(&path)?)
-                .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+            let wrong = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
+            let stored = fs::read(&path)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let content = seal.open(&name, &stored).map_err(|error| wrong(&error))?;
+            let entry: T = serde_json::from_slice(&content).map_err(|error| wrong(&error))?;
+            if !seal.is_as_wanted(&stored) {
+                to_seal.push(entry.clone());
+            }
             entries.insert(entry.id().to_owned(), entry);
         }
-        Ok(Self {
+        let ledger = Self {
             folder,
+            seal,
             entries: Mutex::new(entries),
-        })
+        };
+        to_seal.iter().try_for_each(|entry| ledger.put(entry))?;
+        Ok(ledger)
     }
 
     /// Keeps a record, durably.
@@ -52,7 +67,8 @@ impl<T: Entry> Ledger<T> {
         let mut entries = self.entries.lock();
         let path = self.path(entry.id());
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&serde_json::to_vec(entry).map_err(io::Error::other)?)?;
+        let content = serde_json::to_vec(entry).map_err(io::Error::other)?;
+        file.write_all(&self.seal.seal(&name_of(entry.id()), content)?)?;
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|error| error.error)?;
         sync(&self.folder)?;
@@ -101,8 +117,12 @@ impl<T: Entry> Ledger<T> {
     }
 
     fn path(&self, id: &str) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
+        self.folder.join(name_of(id))
     }
+}
+
+fn name_of(id: &str) -> String {
+    format!("{id}.json")
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
@@ -111,6 +131,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use geodynamo_seal::Keyring;
     use serde::Deserialize;
 
     use super::*;
@@ -134,7 +155,7 @@ mod tests {
     #[test]
     fn records_outlive_the_process() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path().join("jobs")).unwrap();
+        let ledger = Ledger::open(folder.path().join("jobs"), Seal::default()).unwrap();
         let job = Job {
             id: "1".into(),
             done: false,
@@ -143,7 +164,7 @@ mod tests {
         ledger.change("1", |job| job.done = true).unwrap();
         ledger.change("2", |job| job.done = true).unwrap();
         ledger.show("1", |job| job.done = false);
-        let again = Ledger::<Job>::open(folder.path().join("jobs")).unwrap();
+        let again = Ledger::<Job>::open(folder.path().join("jobs"), Seal::default()).unwrap();
         assert_eq!(
             again.all(|_| true),
             [Job {
@@ -152,5 +173,31 @@ mod tests {
             }]
         );
         assert_eq!(again.get("2"), None);
+    }
+
+    /// What an earlier release wrote in the clear is sealed at the next start, and read by nobody without the keys.
+    #[test]
+    fn records_are_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let seal = Seal::new(Some(Keyring::in_memory().unwrap()));
+        let open = |seal: &Seal| Ledger::<Job>::open(folder.path().to_owned(), seal.clone());
+        let job = Job {
+            id: "planted-secret".into(),
+            done: false,
+        };
+        let is_there = || {
+            let stored = fs::read(folder.path().join("planted-secret.json")).unwrap();
+            stored.windows(6).any(|window| window == b"secret")
+        };
+        open(&Seal::default()).unwrap().put(&job).unwrap();
+        assert!(is_there(), "without keys it is in the clear");
+        let ledger = open(&seal).unwrap();
+        assert!(!is_there());
+        assert_eq!(ledger.get(&job.id), Some(job.clone()));
+        ledger.change(&job.id, |job| job.done = true).unwrap();
+        assert!(!is_there());
+        assert!(open(&seal).unwrap().get(&job.id).unwrap().done);
+        assert!(open(&Seal::default()).is_err());
+        assert!(open(&Seal::new(Some(Keyring::in_memory().unwrap()))).is_err());
     }
 }

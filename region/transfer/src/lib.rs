@@ -5,7 +5,7 @@
 //! [`Transfers`] implements [`geodynamo_api::transfer::Transfer`], by which the API reaches it; the forms of the files are
 //! geodynamo-exchange's. A bulk operation puts items into a table that serves, and has a room of its own (`bulk`).
 //!
-//! What was asked for stands in a ledger: a file for each job. When a process ends in the midst of a job, it goes on at the next
+//! What was asked for stands in a ledger: a file for each job, sealed where data is encrypted. When a process ends in the midst of a job, it goes on at the next
 //! start: an export writes the same files again, an import goes on behind the last record that was committed.
 
 mod buckets;
@@ -17,6 +17,7 @@ mod import;
 mod ledger;
 mod objects;
 mod root;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -17,6 +17,7 @@ use geodynamo_api::transfer::{
 };
 use geodynamo_exchange::layout;
 use geodynamo_recovery::Recoveries;
+use geodynamo_seal::Keyring;
 use geodynamo_storage::{Engine, Health};
 use geodynamo_table::{CreateTable, Tables, schema::KeyType};
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -24,8 +25,10 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use crate::{
     Buckets, BulkStatus, Error, Result,
     bulk::Bulks,
+    error_log,
     import::Loaded,
     ledger::{Entry, Ledger},
+    seal::Seal,
 };
 
 /// Jobs of a kind that run at once; others wait.
@@ -52,6 +55,7 @@ pub struct Inner<E: Engine> {
     exports: Ledger<ExportJob>,
     imports: Ledger<ImportJob>,
     folder: PathBuf,
+    pub(crate) seal: Seal,
     exporting: Semaphore,
     importing: Semaphore,
     pub(crate) bulk: Bulks<E>,
@@ -134,23 +138,29 @@ impl Entry for ImportJob {
 
 impl<E: Engine> Transfers<E> {
     /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so. Without backups there is
-    /// nothing to export.
+    /// nothing to export. With a keyring, what is written in the folder is sealed under it.
     pub async fn start(
         tables: Arc<Tables<E>>,
         recoveries: Option<Recoveries<E>>,
         buckets: impl Into<Buckets>,
-        folder: &Path,
+        (folder, keyring): (&Path, Option<Keyring>),
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
-        let buckets = buckets.into();
-        let bulk = Bulks::start(Arc::clone(&tables), buckets.clone(), &folder.join("bulk"), stop.clone())?;
+        let (seal, buckets) = (Seal::new(keyring), buckets.into());
+        let bulk = Bulks::start(
+            Arc::clone(&tables),
+            buckets.clone(),
+            (&folder.join("bulk"), &seal),
+            stop.clone(),
+        )?;
         let this = Self(Arc::new(Inner {
             tables,
             recoveries,
             buckets,
-            exports: Ledger::open(folder.join("exports"))?,
-            imports: Ledger::open(folder.join("imports"))?,
+            exports: Ledger::open(folder.join("exports"), seal.clone())?,
+            imports: Ledger::open(folder.join("imports"), seal.clone())?,
             folder: folder.to_owned(),
+            seal,
             exporting: Semaphore::new(RUNNING_MAX),
             importing: Semaphore::new(RUNNING_MAX),
             bulk,
@@ -189,6 +199,22 @@ impl<E: Engine> Transfers<E> {
             imported_items: read(&counters.imported_items),
             import_errors: read(&counters.import_errors),
             bulk: self.bulk.status(),
+        }
+    }
+
+    /// What was wrong with items of an import, as lines of JSON: the first ones of them. None if there is no such import.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn import_errors(&self, id: &str) -> io::Result<Option<String>> {
+        if self.imports.get(id).is_none() {
+            return Ok(None);
+        }
+        match error_log::read(&self.error_log(id), &self.seal) {
+            Ok(text) => Ok(Some(text)),
+            // Nothing was wrong so far.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(String::new())),
+            Err(error) => Err(error),
         }
     }
 

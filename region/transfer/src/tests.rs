@@ -20,6 +20,7 @@ use geodynamo_archive::{Archive, Place};
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_recovery::{Options, Recoveries};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
+use geodynamo_seal::Keyring;
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{
     CreateTable, Options as TableOptions, ScanRequest, TableStatus, Tables, TimeSource,
@@ -57,6 +58,7 @@ struct World {
     tables: Arc<Tables<MemoryEngine>>,
     recoveries: Recoveries<MemoryEngine>,
     folder: tempfile::TempDir,
+    keyring: Keyring,
 }
 
 impl World {
@@ -91,6 +93,7 @@ impl World {
             tables,
             recoveries,
             folder: tempfile::tempdir().unwrap(),
+            keyring: Keyring::in_memory().unwrap(),
         }
     }
 
@@ -98,7 +101,8 @@ impl World {
         let buckets = BucketPlace::Folder(self.bucket().parent().unwrap().to_owned());
         let jobs = self.folder.path().join("jobs");
         let (tables, recoveries) = (Arc::clone(&self.tables), Some(self.recoveries.clone()));
-        Transfers::start(tables, recoveries, buckets, &jobs, stop)
+        let place = (&*jobs, Some(self.keyring.clone()));
+        Transfers::start(tables, recoveries, buckets, place, stop)
             .await
             .unwrap()
     }
@@ -390,10 +394,17 @@ async fn an_import_goes_on_where_it_was() {
         let counts = (job.counts.processed_items, job.counts.imported_items, job.counts.errors);
         assert_eq!(counts, (1500, 1500 - bad, bad));
         assert_eq!(world.items("i").await, expected);
-        let log = std::fs::read_to_string(transfers.error_log(&job.id)).unwrap();
+        let log = transfers.import_errors(&job.id).unwrap().unwrap();
         let told: BTreeSet<&str> = log.lines().collect();
         assert_eq!((told.len() as u64, log.lines().count() as u64), (bad, bad));
         assert!(broken_off > 0, "it was never broken off");
+        assert_eq!(transfers.import_errors("no such").unwrap(), None);
+        // Nothing of it is in the clear.
+        for file in ["json", "errors"] {
+            let path = transfers.error_log(&job.id).with_extension(file);
+            let stored = std::fs::read(path).unwrap();
+            assert!(!stored.windows(6).any(|window| window == b"bucket"), "{file}");
+        }
     }
 }
 

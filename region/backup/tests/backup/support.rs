@@ -70,7 +70,7 @@ impl Transform for Masked {
 
     fn open(&self, _: &str, mut bytes: Vec<u8>) -> Result<Vec<u8>, TransformError> {
         if bytes.pop() != Some(self.0) {
-            return Err(TransformError("another key".into()));
+            return Err(TransformError::NoKey("another key".into()));
         }
         bytes.iter_mut().for_each(|byte| *byte ^= self.0);
         Ok(bytes)

@@ -3,11 +3,13 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use geodynamo_outgoing::encode_segment;
 use serde_json::{Value, json};
 
 use super::{ListJobs, NamedJob, Place, place, state_cell, table_arn, wait};
 use crate::{
     Done,
+    admin::{Admin, AdminPort},
     client::{Client, Failure, take},
     connection::Connection,
     output::{OutputForm, Table, count, print, print_json, print_object, time},
@@ -43,6 +45,25 @@ pub enum ImportCommand {
     #[command(after_help = "Examples:\n  geodynamo import wait \
                             arn:aws:dynamodb:eu-west-1:000000000000:table/orders/import/01700000000000-abcdef01")]
     Wait(NamedJob),
+    /// Shows what was wrong with items of an import: the first 10,000
+    #[command(
+        after_help = "Examples:\n  geodynamo import errors 01700000000000-abcdef01\n  geodynamo import errors \
+                            arn:aws:dynamodb:eu-west-1:000000000000:table/orders/import/01700000000000-abcdef01"
+    )]
+    Errors(ImportErrors),
+}
+
+/// Arguments of `import errors`.
+#[derive(Clone, PartialEq, Debug, Args)]
+pub struct ImportErrors {
+    /// The import: its id, or its ARN, as `list` shows it
+    pub import: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputForm,
+    /// Which region is asked.
+    #[command(flatten)]
+    pub port: AdminPort,
 }
 
 /// Arguments of `import start`.
@@ -138,6 +159,38 @@ pub(crate) async fn run(arguments: &ImportArguments) -> Done {
         ImportCommand::Wait(named) => {
             let client = Client::new(&named.connection)?;
             print_object(&ended(&client, &named.arn).await?, named.output)
+        }
+        ImportCommand::Errors(arguments) => errors(arguments).await,
+    }
+}
+
+async fn errors(arguments: &ImportErrors) -> Done {
+    let admin = Admin::new(&arguments.port.admin)?;
+    let path = format!("/import-errors?import={}", encode_segment(&arguments.import));
+    let (status, text) = admin.get(&path).await?;
+    if status != 200 {
+        let document: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let told = document["error"].as_str().unwrap_or(text.trim()).to_owned();
+        return Err(Failure::told(told, "`geodynamo import list` lists the imports").into());
+    }
+    let errors = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<Vec<Value>, _>>()?;
+    match arguments.output {
+        OutputForm::Json => print_json(&errors),
+        OutputForm::Table if errors.is_empty() => print("nothing was wrong with its items\n"),
+        OutputForm::Table => {
+            let mut table = Table::new(&["OBJECT", ">LINE", "ERROR"]);
+            for error in &errors {
+                let place = &error["itemS3Pointer"];
+                table.rows.push(vec![
+                    place["key"].as_str().unwrap_or_default().into(),
+                    count(place["line"].as_u64().unwrap_or(0)).into(),
+                    error["errorMessages"][0].as_str().unwrap_or_default().into(),
+                ]);
+            }
+            print(&table.render())
         }
     }
 }

@@ -68,6 +68,92 @@ async fn a_backup_outlives_its_table() {
     ));
 }
 
+/// After a crash each backup that was being written is whole, or gone; what is wrong with one of them does not stop the others.
+#[tokio::test]
+async fn none_stays_creating_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(&Place::Folder(folder.path().into())).unwrap();
+    let mut world = World::with(Spanning::Yes, small(), archive, NOW, 1).await;
+    let other = crate::support::definition("u");
+    world.tables.catalog().create_table(other).await.unwrap();
+    for number in 0..40 {
+        world.put(with(key("p", number), "v", n(number))).await;
+    }
+    let mut arns = Vec::new();
+    // Its record is going to be damaged, its manifest; then one of a table that goes, and one of a table that stays.
+    for table in ["t", "t", "u", "t"] {
+        world.time.pass(1000);
+        let made = world.recoveries.create_backup(table, "b").await.unwrap();
+        available(&world, &made.arn).await;
+        arns.push(made.arn);
+    }
+    let of = |number: usize, what: &str| -> Vec<_> {
+        let id = arns[number].rsplit('/').next().unwrap();
+        let mut found = Vec::new();
+        let mut folders = vec![folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let text = path.to_string_lossy().into_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if text.contains(id) && text.contains(what) {
+                    found.push(path);
+                }
+            }
+        }
+        assert!(!found.is_empty(), "{what}");
+        found
+    };
+    std::fs::write(&of(0, "/record")[0], "damaged").unwrap();
+    std::fs::write(&of(1, "/manifest")[0], "damaged").unwrap();
+    let chunk = std::fs::read(&of(3, "/base/")[0]).unwrap();
+    for number in [2, 3] {
+        of(number, "/base/")
+            .iter()
+            .for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+    // A piece of a base that was never finished.
+    let torn = of(3, "/record")[0]
+        .with_file_name("base")
+        .join("0000000000001-00000000/000000");
+    std::fs::create_dir_all(torn.parent().unwrap()).unwrap();
+    std::fs::write(&torn, chunk).unwrap();
+    world.tables.catalog().delete_table("u").await.unwrap();
+    world.tables.background().reconcile().await.unwrap();
+
+    world.restart(small());
+    assert_eq!(available(&world, &arns[3]).await.items, 40);
+    assert!(!torn.exists());
+    let gone = async || {
+        matches!(
+            world.recoveries.backup(&arns[2]).await,
+            Err(RecoveryError::BackupNotFound(_))
+        )
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        while !gone().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.unwrap();
+    let hidden = world.recoveries.backup(&arns[0]).await;
+    assert!(matches!(hidden, Err(RecoveryError::BackupNotFound(_))));
+    assert_eq!(available(&world, &arns[1]).await.name, "b");
+    let damaged = world
+        .recoveries
+        .restorable(RestoreSource::Backup(arns[1].clone()))
+        .await;
+    if let Ok(from) = damaged {
+        let create = from.settings.create("r");
+        world.recoveries.restore(from, create).await.unwrap();
+        assert!(world.recoveries.restore_all().await.is_err());
+        world.tables.background().reconcile().await.unwrap();
+    }
+    let source = RestoreSource::Backup(arns[3].clone());
+    assert_eq!(world.restored_from(source, "r3").await.unwrap().len(), 40);
+}
+
 #[tokio::test]
 async fn lists_are_filtered_and_paged() {
     let world = World::new(Spanning::Yes, Options::default()).await;

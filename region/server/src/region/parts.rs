@@ -8,6 +8,7 @@ use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::Replicator;
 use geodynamo_table::Tables;
 use geodynamo_topology::Topology;
+use geodynamo_transfer::Transfers;
 use tokio::sync::watch;
 
 use super::RegionError;
@@ -17,6 +18,9 @@ use crate::{
     sealing::Sealing,
     session::Sessions,
 };
+
+/// A data directory's exports and imports: what was asked for, and what was wrong with items.
+const TRANSFERS: &str = "transfers";
 
 /// Sessions of a region's clients.
 pub(super) fn sessions(
@@ -69,4 +73,18 @@ pub(super) async fn recoveries(
         ..RecoveryOptions::default()
     };
     Ok(Some(Recoveries::new(Arc::clone(tables), archive, options)))
+}
+
+/// Exports and imports. What is known of them is sealed as everything else is.
+pub(super) async fn transfers(
+    config: &Config,
+    tables: &Arc<Tables<RegionEngine>>,
+    recoveries: Option<Recoveries<RegionEngine>>,
+    sealing: Option<&Sealing>,
+    stop: watch::Receiver<bool>,
+) -> Result<Transfers<RegionEngine>, RegionError> {
+    let folder = config.data_dir.join(TRANSFERS);
+    let place = (&*folder, sealing.map(|sealing| sealing.keyring.clone()));
+    let buckets = config.s3.places(&config.data_dir);
+    Ok(Transfers::start(Arc::clone(tables), recoveries, buckets, place, stop).await?)
 }

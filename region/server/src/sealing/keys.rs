@@ -4,20 +4,18 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _, Write as _},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
     time::{Duration, UNIX_EPOCH},
 };
 
-use geodynamo_archive::Archive;
 use geodynamo_command::OutputForm;
-use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, RegionKey, file_key_id};
+use geodynamo_seal::{FILE_HEADER_BYTES, KeyringFile, LocalKey, file_key_id};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
-use super::{Found, HALFWAY, KEYRING, encrypt, key_file, keyrings, look, put_keyring, region_key};
+use super::{Found, HALFWAY, KEYRING, encrypt, look, region_key, rotate};
 use crate::{
-    cli::{KeysArguments, KeysCommand, KeysOf, RotateKeys},
+    cli::{KeysArguments, KeysCommand, KeysOf},
     config::Config,
     region::DATABASE,
     run::Done,
@@ -39,7 +37,7 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Done {
         KeysCommand::Status(arguments) => status(arguments),
         KeysCommand::Rotate(arguments) => {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(rotate(arguments))
+            runtime.block_on(rotate::rotate(arguments))
         }
         KeysCommand::Encrypt(arguments) => encrypt::encrypt(arguments),
     }
@@ -157,56 +155,4 @@ pub(super) fn sealed_files(config: &Config) -> io::Result<Vec<SealedFile>> {
         }
     }
     Ok(files)
-}
-
-/// Wraps the data keys under a new region key: those of the data directory, and those in the archive. A region that runs
-/// goes on with what it has; it asks for keys when it starts. Broken off, it is simply run again: until its end the old key
-/// stays where it was.
-async fn rotate(arguments: &RotateKeys) -> Done {
-    let config = Config::load(&arguments.config)?;
-    if look(&config)? != Found::Keyring {
-        return Err(format!("{}: not encrypted", config.data_dir.display()).into());
-    }
-    let path = config.data_dir.join(KEYRING);
-    let _lock = KeyringFile::lock(&path)?;
-    let told = &config.encryption;
-    let is_file = told.is_in_file();
-    let mut file = KeyringFile::read(&path)?;
-    // Before anything is changed: the old key must be the right one.
-    file.unwrap(&path, &*region_key(&config)?)?;
-    let key: Arc<dyn RegionKey> = if is_file {
-        Arc::new(LocalKey::add_to_file(&key_file(&config))?)
-    } else {
-        region_key(&config)?
-    };
-    let mut count = file.rewrap(&path, &*key)?;
-    if arguments.data_key {
-        file.add(&*key)?;
-    }
-    file.write(&path)?;
-    if let Some(entry) = &config.archive {
-        let archive = Archive::open(&entry.place())?;
-        put_keyring(&archive, config.region.as_str(), &file).await?;
-        let mut replaced = Vec::new();
-        for (name, mut other) in keyrings(&archive).await? {
-            if other == file {
-                continue;
-            }
-            if file.has_all_of(&other) {
-                replaced.push(name);
-            } else if let Ok(of_it @ 1..) = other.rewrap(Path::new(&name), &*key) {
-                // An earlier data directory's.
-                put_keyring(&archive, config.region.as_str(), &other).await?;
-                replaced.push(name);
-                count += of_it;
-            }
-        }
-        archive.delete(&replaced).await?;
-    }
-    if is_file {
-        LocalKey::keep_first_of_file(&key_file(&config))?;
-    }
-    let text = format!("{count} data keys are under the region key {} now", key.name());
-    let found = json!({ "region_key": key.name(), "data_keys": count });
-    arguments.printed.say(&text, &found)
 }

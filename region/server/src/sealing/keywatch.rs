@@ -11,12 +11,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use geodynamo_archive::Archive;
 use geodynamo_engine::RegionEngine;
 use geodynamo_seal::{KeyringFile, SealError};
 use geodynamo_table::Tables;
 use tokio::sync::watch;
 
-use super::{KEYRING, Sealing, keys::sealed_files};
+use super::{KEYRING, Sealing, SealingError, keyrings, keys::sealed_files, put_keyring, region_key};
 use crate::config::Config;
 
 /// How often files are looked at.
@@ -152,14 +153,22 @@ impl KeyWatch {
     /// Looks at the files now and then, and has those under older data keys written anew, one after the other.
     async fn keep_looking(self, config: Arc<Config>, sealing: Sealing, tables: Arc<Tables<RegionEngine>>) {
         let rate = config.encryption.rewrite_mb_per_second.get() << 20;
-        let current = sealing.keyring.current_id().to_string();
-        let made = sealing.file.entries().0.iter().find(|entry| entry.id == current);
-        self.0.made.store(made.map_or(0, |entry| entry.made), Ordering::Relaxed);
+        self.note_age(&sealing, &sealing.file);
         // An engine without files of its own has none to be looked at.
         let Some(engine) = tables.engine().rocks() else { return };
         // Those that were written anew, and are still there: somebody reads them.
         let mut tried = BTreeSet::new();
         loop {
+            match take_up(&config, &sealing).await {
+                Ok(None) => {}
+                Ok(Some(file)) => {
+                    tracing::info!(data_key = %sealing.keyring.current_id(), "new files are under a new data key from now on");
+                    self.note_age(&sealing, &file);
+                    tried.clear();
+                }
+                Err(error) => tracing::warn!(%error, "a new data key is not taken up yet"),
+            }
+            let current = sealing.keyring.current_id().to_string();
             let older = match self.look(&config, &current).await {
                 Ok(older) => older,
                 Err(error) => {
@@ -189,6 +198,12 @@ impl KeyWatch {
         }
     }
 
+    fn note_age(&self, sealing: &Sealing, file: &KeyringFile) {
+        let current = sealing.keyring.current_id().to_string();
+        let made = file.entries().0.iter().find(|entry| entry.id == current);
+        self.0.made.store(made.map_or(0, |entry| entry.made), Ordering::Relaxed);
+    }
+
     /// Counts the store's files by their data keys; gives the table files under older ones, by name, and their bytes.
     async fn look(&self, config: &Arc<Config>, current: &str) -> std::io::Result<Vec<(String, u64)>> {
         let config = Arc::clone(config);
@@ -212,6 +227,33 @@ impl KeyWatch {
         older.sort();
         Ok(older)
     }
+}
+
+/// Goes over to the data key that `keys rotate` has made meanwhile, if it has: what is written from then on is under it. It is in the
+/// archive first, so that the archive can be read with the region's key alone at any time.
+pub(super) async fn take_up(config: &Arc<Config>, sealing: &Sealing) -> Result<Option<KeyringFile>, SealingError> {
+    let path = config.data_dir.join(KEYRING);
+    let (used, asked) = (sealing.keyring.current_id().to_string(), Arc::clone(config));
+    let opening = tokio::task::spawn_blocking(move || {
+        let file = KeyringFile::read(&path)?;
+        if file.entries().1 == used {
+            return Ok(None);
+        }
+        // The region's key may be a new one, too.
+        let keyring = file.unwrap(&path, &*region_key(&asked)?)?;
+        Ok(Some((file, keyring)))
+    });
+    let Some((file, keyring)) = opening.await.unwrap_or(Err(SealError::System))? else {
+        return Ok(None);
+    };
+    if let Some(entry) = &config.archive {
+        let archive = Archive::open(&entry.place())?;
+        if !keyrings(&archive).await?.iter().any(|(_, there)| *there == file) {
+            put_keyring(&archive, config.region.as_str(), &file).await?;
+        }
+    }
+    sealing.keyring.follow(&keyring);
+    Ok(Some(file))
 }
 
 /// Works until it is told to stop.

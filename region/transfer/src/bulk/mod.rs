@@ -37,6 +37,7 @@ use crate::{
     bulk::{halt::Halt, kept::Kept},
     ledger::{Entry, Ledger},
     root::{LISTED_MS, PENDING_MAX, RUNNING_MAX, TOKEN_MS, internal, report, too_many},
+    seal::Seal,
 };
 
 /// A region's bulk operations. Cheap to clone.
@@ -100,13 +101,13 @@ impl<E: Engine> Bulks<E> {
     pub(crate) fn start(
         tables: Arc<Tables<E>>,
         buckets: Buckets,
-        folder: &Path,
+        (folder, seal): (&Path, &Seal),
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
         let this = Self(Arc::new(Inner {
             tables,
             buckets,
-            jobs: Ledger::open(folder.to_owned())?,
+            jobs: Ledger::open(folder.to_owned(), seal.clone())?,
             running: Semaphore::new(RUNNING_MAX),
             beginning: tokio::sync::Mutex::default(),
             changing: Mutex::default(),

@@ -13,6 +13,7 @@
 mod import;
 mod restore;
 mod rows;
+mod writing;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub use self::{import::ImportLoad, restore::RestoreLoad};
+use self::writing::Turn;
 
 /// What the system keys of loads begin with.
 const PREFIX: &str = "load/";
@@ -79,6 +81,12 @@ fn lost() -> TableError {
 }
 
 impl<E: Engine> Loads<E> {
+    /// Waits until nobody else is at a load: a writer of one that was broken off goes on for a moment.
+    pub(super) async fn turn(&self, table: u64) -> Turn {
+        let turn = Arc::clone(self.turns.lock().entry(table).or_default());
+        Arc::new(turn.lock_owned().await)
+    }
+
     /// How far a table's load is; none if it has none.
     async fn load_state(&self, table: u64) -> Result<Option<State>> {
         let Some(bytes) = self.local.store().get(&key_of(table)).await? else {

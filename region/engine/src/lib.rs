@@ -199,20 +199,23 @@ impl Engine for RegionEngine {
         match self {
             Self::Rocks(engine) => engine.distrusted(),
             Self::Cassandra(engine) => engine.distrusted(),
+            Self::Reader(engine) => engine.distrusted(),
         }
     }
 
     fn trust_rows(&self, from: Bytes, to: Bytes) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
         match self {
             Self::Rocks(engine) => Either::Left(engine.trust_rows(from, to)),
-            Self::Cassandra(engine) => Either::Right(engine.trust_rows(from, to)),
+            Self::Cassandra(engine) => Either::Right(Either::Left(engine.trust_rows(from, to))),
+            Self::Reader(engine) => Either::Right(Either::Right(engine.trust_rows(from, to))),
         }
     }
 
     fn trust_records(&self) -> impl Future<Output = Result<(), StorageError>> + Send + use<> {
         match self {
             Self::Rocks(engine) => Either::Left(engine.trust_records()),
-            Self::Cassandra(engine) => Either::Right(engine.trust_records()),
+            Self::Cassandra(engine) => Either::Right(Either::Left(engine.trust_records())),
+            Self::Reader(engine) => Either::Right(Either::Right(engine.trust_records())),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Accounts and their end.
 
+use std::sync::Arc;
+
 use geodynamo_policy::Caller;
 
 use crate::{
@@ -14,7 +16,7 @@ async fn a_call_that_waits_for_the_end_of_its_account_leaves_nothing() {
     let world = World::new().await;
     let before = world.store.rows().await.unwrap();
     world.iam.create_account(Some(OTHER), "other", NOW).await.unwrap();
-    let root = Caller::root(OTHER);
+    let root = Arc::new(Caller::root(OTHER));
     world.call(&root, "CreateUser", &[("UserName", "ann")]).await;
     // The caller was found before the account was deleted; what it does comes after.
     world.iam.delete_account(OTHER).await.unwrap();

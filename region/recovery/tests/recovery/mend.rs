@@ -52,10 +52,8 @@ async fn what_was_lost_comes_back_as_it_was_last_written() {
             0 => world.put(with(key("p", number), "v", n(number + 1000))).await,
             1 => {
                 let table = world.tables.table("t").unwrap();
-                let deleted = world
-                    .tables
-                    .writes()
-                    .delete(&table, &key("p", number), Default::default());
+                let gone = key("p", number);
+                let deleted = world.tables.writes().delete(&table, &gone, Default::default());
                 deleted.await.unwrap();
             }
             _ => {}

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{MergeKind, Origin, Past};
-use geodynamo_storage::{Commit, Engine, Write};
+use geodynamo_storage::{Engine, Write};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 

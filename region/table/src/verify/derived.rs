@@ -20,6 +20,7 @@ use crate::{
     local::order::latch_of,
     schema::{IndexDefinition, IndexKind},
     verify::Verify,
+    write::Staged,
 };
 
 impl<E: Engine> Verify<E> {
@@ -103,18 +104,15 @@ impl<E: Engine> Verify<E> {
         if is_of(self.local.store().get_held(&place).await?[0].as_ref())? {
             return Ok(());
         }
-        let gate = table.live.gate.read().await;
-        if gate.0 {
+        let Some(inside) = table.live.gate.enter().await else {
+            return Ok(());
+        };
+        let section = self.local.section(inside, latch_of(table.id(), &at.bytes)).await;
+        if is_of(self.local.store().get_held(&place).await?[0].as_ref())? {
             return Ok(());
         }
-        let turn = self.local.orderer().order(latch_of(table.id(), &at.bytes)).await;
-        if !is_of(self.local.store().get_held(&place).await?[0].as_ref())? {
-            for commit in self.local.splits(vec![Write::Delete(entry)]) {
-                self.local.store().commit(commit).await?;
-            }
-        }
-        drop((turn, gate));
-        Ok(())
+        let staged = Staged::of_marks(vec![Write::Delete(entry)], false);
+        self.writes.commit(section, staged).await
     }
 
     /// Goes through a table's items, with the turn on each page's keys, and commits what is made of them.
@@ -131,22 +129,18 @@ impl<E: Engine> Verify<E> {
             let Some(last) = keys.last().cloned() else {
                 return Ok(());
             };
-            let gate = table.live.gate.read().await;
-            if gate.0 {
+            let Some(inside) = table.live.gate.enter().await else {
                 return Ok(());
-            }
+            };
             let latches = keys.iter().map(|key| latch_of(table.id(), &keys::rest(key)));
-            let turn = self.local.orderer().order_all(latches.collect()).await;
+            let section = self.local.section_of([inside], latches.collect()).await;
             let (mut writes, mut read) = (Vec::new(), 0);
             for (key, value) in keys.iter().zip(self.local.store().get_held(&keys).await?) {
                 let Some(value) = value else { continue };
                 read += key.len() + value.len();
                 make((key, &value), &mut writes)?;
             }
-            for commit in self.local.splits(writes) {
-                self.local.store().commit(commit).await?;
-            }
-            drop((turn, gate));
+            self.writes.commit(section, Staged::of_marks(writes, false)).await?;
             self.pace(read).await;
             from = keys::just_after(&last);
         }

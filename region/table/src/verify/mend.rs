@@ -36,6 +36,7 @@ use crate::{
     log::cut::Row,
     schema::{IndexDefinition, IndexKind},
     verify::{AGAIN_MS, Verify},
+    write::Staged,
 };
 
 /// How long other regions that do not answer are waited for, once one has.
@@ -210,11 +211,8 @@ impl<E: Engine> Verify<E> {
                 bytes: row.key,
             };
             let key = keys::item(id, at.route, &at.bytes);
-            let gate = table.live.gate.read().await;
-            if gate.0 {
-                return Err(TableError::no_table());
-            }
-            let turn = self.local.orderer().order(latch_of(id, &at.bytes)).await;
+            let inside = table.live.gate.enter_or_gone().await?;
+            let section = self.local.section(inside, latch_of(id, &at.bytes)).await;
             let is_lost = self.local.store().distrusted().now().covers(&key);
             if is_lost && self.held_row(key.clone()).await?.is_none() {
                 let record = Record {
@@ -223,15 +221,17 @@ impl<E: Engine> Verify<E> {
                     kind: MergeKind::ItemLww,
                     item: Some(row.item),
                 };
-                self.put_back(&table, &at, &record).await?;
+                self.writes
+                    .commit(section, self.put_back(&table, &at, &record)?)
+                    .await?;
                 count += 1;
             }
-            drop((turn, gate));
         }
         Ok(count)
     }
 
-    async fn put_back(&self, table: &Table, at: &ItemKey, record: &Record) -> Result<()> {
+    /// What puts an item back, with what is derived of it.
+    fn put_back(&self, table: &Table, at: &ItemKey, record: &Record) -> Result<Staged> {
         let mut writes = vec![Write::Put(keys::item(table.id(), at.route, &at.bytes), record.write())];
         let item = record
             .item
@@ -259,10 +259,9 @@ impl<E: Engine> Verify<E> {
                 &mut writes,
             )?;
         }
-        for commit in self.local.splits(writes) {
-            self.local.store().commit(commit).await?;
-        }
-        Ok(())
+        let mut staged = Staged::default();
+        staged.commit.writes = writes;
+        Ok(staged)
     }
 
     /// Whether an item of a table is not vouched for.

@@ -8,7 +8,7 @@ use geodynamo_table::{EventKind, SHARD_MS, ShardPlace, StreamError, Tables, sche
 
 use crate::{
     streams::{BOTH, all, read, shards, stream, switch, with_stream},
-    support::{MODES, NOW, Region, get, handed_over, key, n, options, put, wait_for, with},
+    support::{MODES, NOW, get, handed_over, key, n, options, put, wait_for, with},
 };
 
 /// Writers, a clock that makes shards old, and a reader of all shards at once: each write is read once, whichever shard

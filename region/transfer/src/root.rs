@@ -268,7 +268,8 @@ impl<E: Engine> Transfers<E> {
         };
         tokio::select! {
             () = waiting => {}
-            _ = stop.wait_for(|stopped| *stopped) => {}
+            // Nobody who could say so is no reason to go on at once.
+            Ok(_) = stop.wait_for(|stopped| *stopped) => {}
         }
     }
 

@@ -29,8 +29,8 @@ use crate::{
     table::{Stats, registers::pack},
 };
 
-pub use self::{import::ImportLoad, restore::RestoreLoad};
 use self::writing::Turn;
+pub use self::{import::ImportLoad, restore::RestoreLoad};
 
 /// What the system keys of loads begin with.
 const PREFIX: &str = "load/";
@@ -65,6 +65,11 @@ struct Filled {
 
 fn key_of(table: u64) -> Bytes {
     keys::system(&format!("{PREFIX}{table:016x}"))
+}
+
+/// Has so many items and bytes shown. Nobody else counts before the table is ACTIVE.
+fn show(stats: &Stats, counted: (u64, u64)) {
+    stats.correct(stats.read(), counted);
 }
 
 /// Runs what blocks on the disk.
@@ -144,10 +149,9 @@ impl<E: Engine> Loads<E> {
     async fn take_in(&self, table: &Table, files: Box<dyn SortedFiles>, filled: &Filled) -> Result<()> {
         let _inside = table.live.gate.enter_or_gone().await?;
         blocking(move || Ok(files.take_in()?)).await?;
-        let set = |stats: &Stats, counted: (u64, u64)| stats.correct(stats.read(), counted);
-        set(&table.live.table, filled.items);
+        show(&table.live.table, filled.items);
         for (kind, stats) in &*table.live.indexes.read() {
-            set(stats, filled.entries.get(kind).copied().unwrap_or_default());
+            show(stats, filled.entries.get(kind).copied().unwrap_or_default());
         }
         Ok(())
     }

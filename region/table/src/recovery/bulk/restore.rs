@@ -12,6 +12,7 @@ use geodynamo_storage::{Engine, Row as EngineRow, Write};
 use super::{
     Behind, ENTRIES, Filled, State, blocking, lost,
     rows::Maker,
+    show,
     writing::{Turn, Writing},
 };
 use crate::{
@@ -109,7 +110,8 @@ impl<E: Engine> Loads<E> {
         for _ in &rows {
             stamps.push(self.local.orderer().stamp(self.local.store_arc(), None).await?);
         }
-        let maker = self.maker(self.loading(load.table)?);
+        let table = self.loading(load.table)?;
+        let maker = self.maker(Arc::clone(&table));
         let mut sorter = behind.sorter.take().ok_or_else(lost)?;
         let mut items = load.state.items;
         let put = move || {
@@ -132,6 +134,8 @@ impl<E: Engine> Loads<E> {
         behind.sorter = Some(sorter);
         load.state.items = items;
         load.bytes += bytes;
+        // How far it is, for whoever waits.
+        show(&table.live.table, items);
         if !made.is_empty() {
             let writing = match load.writing.take() {
                 Some(writing) => writing,

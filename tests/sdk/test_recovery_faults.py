@@ -216,8 +216,8 @@ class Story:
                 request = import_request("source", f"imported-{round_}", "DYNAMODB_JSON", "pk")
                 arn = client.import_table(**request)["ImportTableDescription"]["ImportArn"]
                 self.imports[arn] = f"imported-{round_}"
-        except (BotoCoreError, ClientError, KeyError):
-            pass
+        except (BotoCoreError, ClientError, KeyError) as error:
+            print(f"  no {what}: {error!r}", flush=True)
 
     def ends(self, client):
         """Everything that was begun ends, and with all that it should have."""

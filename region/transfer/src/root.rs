@@ -268,8 +268,7 @@ impl<E: Engine> Transfers<E> {
         };
         tokio::select! {
             () = waiting => {}
-            // Nobody who could say so is no reason to go on at once.
-            Ok(_) = stop.wait_for(|stopped| *stopped) => {}
+            _ = stop.wait_for(|stopped| *stopped) => {}
         }
     }
 

@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak soak-zones compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
+.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak soak-zones soak-recovery compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -74,6 +74,12 @@ soak-zones: setup setup-python setup-rocksdb setup-cassandra
 	@$(WITH_ROCKSDB) $(CARGO) build --workspace --all-targets
 	GEODYNAMO_ZONE_ROUNDS=$(or $(ZONE_ROUNDS),10) "$$(scripts/python-env --path)/bin/python" -m pytest -p no:cacheprovider -s \
 	  tests/cassandra/test_zones.py
+
+# What fails while a region archives, takes backups, restores and imports, 30 times: `make test` does it three times.
+soak-recovery: setup setup-python setup-rocksdb
+	@$(WITH_ROCKSDB) $(CARGO) build -p geodynamo --bin geodynamo
+	GEODYNAMO_RECOVERY_ROUNDS=$(or $(RECOVERY_ROUNDS),30) "$$(scripts/python-env --path)/bin/python" -m pytest -p no:cacheprovider -s \
+	  tests/sdk/test_recovery_faults.py
 
 compare: setup setup-python setup-rocksdb
 	@echo "== building release binaries"

@@ -21,8 +21,8 @@ const COMMITTED: (usize, usize) = (400, 1 << 20);
 const FILED: (usize, usize) = (4_000, 4 << 20);
 /// How often so many are read ahead of what is put.
 const AHEAD: usize = 3;
-/// How long a restore that failed waits until it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// The pause before a restore that was broken off is tried again: the first one, and the longest that it grows to.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// For how long it waits at most, beyond that, for a store that takes no writes.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
@@ -31,26 +31,36 @@ impl<E: Engine> Recoveries<E> {
     pub async fn restore_all(&self) -> Result<()> {
         let mut result = Ok(());
         for restoring in self.tables.loads().restoring() {
-            if self.take(&restoring)
-                && let Err(error) = self.restore_one(&restoring).await
-            {
-                result = result.and(Err(error));
+            if self.take(&restoring) {
+                let restored = self.restore_one(&restoring).await;
+                self.restoring.lock().remove(&restoring.table);
+                result = result.and(restored);
             }
         }
         result
     }
 
-    /// The same in the background.
+    /// The same in the background, again and again until it is done or cannot be.
     pub(crate) fn restore_in_background(&self) {
         for restoring in self.tables.loads().restoring() {
-            if self.take(&restoring) {
-                let this = self.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = this.restore_one(&restoring).await {
-                        this.report("restoring a table", Err(error));
-                    }
-                });
+            if !self.take(&restoring) {
+                continue;
             }
+            let this = self.clone();
+            tokio::spawn(async move {
+                let mut pause = RETRY.0;
+                while let Err(error) = this.restore_one(&restoring).await
+                    && error.may_pass()
+                {
+                    this.report("restoring a table", Err(error));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
+                    // What is tried meanwhile would end where this one did.
+                    let writable = Health::wait_writable(this.tables.engine().health());
+                    let _ = tokio::time::timeout(WRITABLE_WITHIN, writable).await;
+                }
+                this.restoring.lock().remove(&restoring.table);
+            });
         }
     }
 
@@ -72,12 +82,7 @@ impl<E: Engine> Recoveries<E> {
         let result = self.load(restoring).await;
         match &result {
             Ok(items) => tracing::info!(table = restoring.name, items, "a table is restored"),
-            Err(error) if error.may_pass() => {
-                tokio::time::sleep(RETRY).await;
-                // What is tried meanwhile would end where this one did.
-                let writable = Health::wait_writable(self.tables.engine().health());
-                let _ = tokio::time::timeout(WRITABLE_WITHIN, writable).await;
-            }
+            Err(error) if error.may_pass() => {}
             Err(error) => {
                 self.counters.restores_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(table = restoring.name, %error, "a table cannot be restored: it is removed");
@@ -85,7 +90,6 @@ impl<E: Engine> Recoveries<E> {
                 let _ = self.tables.loads().abandon_restore(restoring.table).await;
             }
         }
-        self.restoring.lock().remove(&restoring.table);
         result.map(drop)
     }
 

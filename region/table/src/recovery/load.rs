@@ -1,10 +1,11 @@
 //! Tables that are made from what an archive kept.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_replicator_core::{MergeKind, Origin, Past};
 use geodynamo_storage::{Engine, Write};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{PointInTime, Restore, Row};
@@ -71,22 +72,23 @@ pub struct Loads<E: Engine> {
     pub(super) writes: Arc<Writes<E>>,
     pub(super) sealing: Arc<Sealing<E>>,
     pub(super) catalog: Arc<Catalog<E>>,
+    /// Loads, by their tables: whoever is at one holds its lock.
+    pub(super) turns: Mutex<BTreeMap<u64, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl<E: Engine> Loads<E> {
     pub(crate) fn new(
         local: &Arc<Local<E>>,
         writes: &Arc<Writes<E>>,
-
         sealing: &Arc<Sealing<E>>,
         catalog: &Arc<Catalog<E>>,
     ) -> Self {
         Self {
             local: Arc::clone(local),
             writes: Arc::clone(writes),
-
             sealing: Arc::clone(sealing),
             catalog: Arc::clone(catalog),
+            turns: Mutex::default(),
         }
     }
 
@@ -187,7 +189,10 @@ impl<E: Engine> Loads<E> {
     /// A restore cannot be finished: its table goes.
     pub async fn abandon_restore(&self, table: u64) -> Result<()> {
         self.take_away_unfilled(&*self.loading(table)?).await?;
-        self.end_load(table, mark_key(table)).await
+        let _turn = self.turn(table).await;
+        self.end_load(table, mark_key(table)).await?;
+        self.turns.lock().remove(&table);
+        Ok(())
     }
 
     /// A table that never came to have all of its items goes.

@@ -1,6 +1,6 @@
 //! Tables that are filled in bulk: what is there in the end is what writes would have made, whatever breaks it off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use geodynamo_item::Item;
@@ -161,6 +161,16 @@ async fn rows() -> Vec<Row> {
     rows
 }
 
+fn of() -> Restore {
+    Restore {
+        source_table_arn: None,
+        source_backup_arn: None,
+        at_ms: NOW,
+        in_progress: true,
+        job: Vec::new(),
+    }
+}
+
 async fn restore(tables: &Region, rows: &[Row], step: &mut u32, ends: impl Fn(u32) -> bool) -> bool {
     let (mut load, mut mark) = tables.loads().take_up_restore(id(tables)).await.unwrap();
     let done = usize::try_from(mark.items).unwrap();
@@ -175,6 +185,13 @@ async fn restore(tables: &Region, rows: &[Row], step: &mut u32, ends: impl Fn(u3
             .load_rows(&mut load, batch.to_vec(), &mark)
             .await
             .unwrap();
+        if load.is_in_bulk() {
+            assert_eq!(
+                tables.describe("i").unwrap().items,
+                mark.items,
+                "it is seen how far it is"
+            );
+        }
     }
     *step += 1;
     if ends(*step) {
@@ -193,14 +210,7 @@ async fn a_restore_makes_what_puts_make_wherever_it_is_broken_off() {
             let mut tables = Tables::open(MemoryEngine::new(mode), options("a", &["a"], &time))
                 .await
                 .unwrap();
-            let of = Restore {
-                source_table_arn: None,
-                source_backup_arn: None,
-                at_ms: NOW,
-                in_progress: true,
-                job: Vec::new(),
-            };
-            tables.loads().create_restored(definition("i"), &of).await.unwrap();
+            tables.loads().create_restored(definition("i"), &of()).await.unwrap();
             let (mut step, mut last) = (0, 0);
             while !restore(&tables, &rows, &mut step, |step| {
                 every != u32::MAX && step > last + 3 * every
@@ -217,6 +227,68 @@ async fn a_restore_makes_what_puts_make_wherever_it_is_broken_off() {
             no_load_is_left(&tables);
         }
     }
+}
+
+/// The mark never is ahead of what is durable: whatever was put since, a crash takes it away, and it is put again.
+#[tokio::test]
+async fn the_mark_of_a_restore_is_of_what_is_durable() {
+    let rows = rows().await;
+    let time = Time::at(NOW);
+    let mut marks = BTreeSet::new();
+    for batches in 1..8 {
+        let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
+            .await
+            .unwrap();
+        tables.loads().create_restored(definition("i"), &of()).await.unwrap();
+        let (mut load, mut mark) = tables.loads().take_up_restore(id(&tables)).await.unwrap();
+        for batch in rows.chunks(BATCH).take(batches) {
+            mark = mark.behind(batch);
+            tables
+                .loads()
+                .load_rows(&mut load, batch.to_vec(), &mark)
+                .await
+                .unwrap();
+        }
+        // As it is killed while a file is being written.
+        let tables = Tables::open(tables.engine().crash(), options("a", &["a"], &time))
+            .await
+            .unwrap();
+        let known = tables.loads().load_mark(id(&tables)).await.unwrap();
+        assert!(known.items <= mark.items);
+        marks.insert(known.items);
+        let mut step = 0;
+        assert!(restore(&tables, &rows, &mut step, |_| false).await);
+        assert_eq!(content(&tables, "i").await, expected().await, "behind {batches}");
+    }
+    assert!(
+        marks.len() > 2 && marks.contains(&0),
+        "it is written down at some of these steps: {marks:?}"
+    );
+}
+
+/// Negative control: with a mark that is ahead by one row, that row is missing.
+#[tokio::test]
+async fn a_mark_that_is_ahead_loses_rows() {
+    let rows = rows().await;
+    let time = Time::at(NOW);
+    let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options("a", &["a"], &time))
+        .await
+        .unwrap();
+    tables.loads().create_restored(definition("i"), &of()).await.unwrap();
+    let (mut load, mut mark) = tables.loads().take_up_restore(id(&tables)).await.unwrap();
+    for batch in rows.chunks(BATCH) {
+        mark = mark.behind(batch);
+        let put = batch
+            .iter()
+            .filter(|row| Some(&row.key) != rows.get(BATCH).map(|row| &row.key));
+        tables
+            .loads()
+            .load_rows(&mut load, put.cloned().collect(), &mark)
+            .await
+            .unwrap();
+    }
+    tables.loads().finish_restore(load, &mark).await.unwrap();
+    assert_ne!(content(&tables, "i").await, expected().await);
 }
 
 #[tokio::test]

@@ -88,7 +88,8 @@ impl<E: Engine> Loads<E> {
         let put = move || {
             for (item, stamp) in items.iter().zip(stamps) {
                 let at = maker.table.key_of_item(item)?;
-                let (key, value) = maker.row(&at, stamp, StoredItem::encode(item).into_bytes())?;
+                let record = Maker::<E>::record(stamp, StoredItem::encode(item).into_bytes());
+                let (key, value) = maker.row(&at, &record)?;
                 sorter.put(&key, &value)?;
             }
             let runs = sorter.is_full().then(|| sorter.keep()).transpose()?;
@@ -150,7 +151,7 @@ fn merge<E: Engine>(
     let mut filled = Filled::default();
     let mut rows = items.into_rows()?.map(|row| {
         let row = row?;
-        let put = maker.put_entries(&row, &mut filled.items, &mut *entries);
+        let put = maker.put_entries_of_row(&row, &mut filled.items, &mut *entries);
         put.map_err(as_storage)?;
         Ok(row)
     });

@@ -13,6 +13,7 @@
 mod import;
 mod restore;
 mod rows;
+mod writing;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,6 +29,7 @@ use crate::{
     table::{Stats, registers::pack},
 };
 
+use self::writing::Turn;
 pub use self::{import::ImportLoad, restore::RestoreLoad};
 
 /// What the system keys of loads begin with.
@@ -65,6 +67,11 @@ fn key_of(table: u64) -> Bytes {
     keys::system(&format!("{PREFIX}{table:016x}"))
 }
 
+/// Has so many items and bytes shown. Nobody else counts before the table is ACTIVE.
+fn show(stats: &Stats, counted: (u64, u64)) {
+    stats.correct(stats.read(), counted);
+}
+
 /// Runs what blocks on the disk.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     // An error means that it panicked, or that the process ends.
@@ -79,6 +86,12 @@ fn lost() -> TableError {
 }
 
 impl<E: Engine> Loads<E> {
+    /// Waits until nobody else is at a load: a writer of one that was broken off goes on for a moment.
+    pub(super) async fn turn(&self, table: u64) -> Turn {
+        let turn = Arc::clone(self.turns.lock().entry(table).or_default());
+        Arc::new(turn.lock_owned().await)
+    }
+
     /// How far a table's load is; none if it has none.
     async fn load_state(&self, table: u64) -> Result<Option<State>> {
         let Some(bytes) = self.local.store().get(&key_of(table)).await? else {
@@ -136,10 +149,9 @@ impl<E: Engine> Loads<E> {
     async fn take_in(&self, table: &Table, files: Box<dyn SortedFiles>, filled: &Filled) -> Result<()> {
         let _inside = table.live.gate.enter_or_gone().await?;
         blocking(move || Ok(files.take_in()?)).await?;
-        let set = |stats: &Stats, counted: (u64, u64)| stats.correct(stats.read(), counted);
-        set(&table.live.table, filled.items);
+        show(&table.live.table, filled.items);
         for (kind, stats) in &*table.live.indexes.read() {
-            set(stats, filled.entries.get(kind).copied().unwrap_or_default());
+            show(stats, filled.entries.get(kind).copied().unwrap_or_default());
         }
         Ok(())
     }

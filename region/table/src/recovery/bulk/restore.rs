@@ -1,21 +1,29 @@
 //! Restores in bulk: items come in the order of their keys, each once. They go into files as they come, and what goes with them
-//! through a sorter.
+//! through a sorter. Files are written on a thread of their own (`writing.rs`) while the next rows are made.
+//!
+//! The mark is written down once the file is durable in which the last row before it is, and the run in which what goes
+//! with that row is.
 
 use std::sync::Arc;
 
 use geodynamo_replicator_core::Stamp;
 use geodynamo_storage::{Engine, Row as EngineRow, Write};
 
-use super::{Behind, ENTRIES, Filled, State, blocking, lost};
+use super::{
+    Behind, ENTRIES, Filled, State, blocking, lost,
+    rows::Maker,
+    show,
+    writing::{Turn, Writing},
+};
 use crate::{
-    Result, StoredItem,
+    Result,
     layout::index::ItemKey,
     recovery::{LoadMark, Loads, Row, restore_mark_key},
     table::registers::pack,
 };
 
-/// Bytes of rows that are held in memory until they are written to a file.
-const HELD_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of rows after which a file is ended, and is written down how far the restore is.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A restore that is under way.
 pub struct RestoreLoad {
@@ -23,8 +31,11 @@ pub struct RestoreLoad {
     /// None where it goes by commits.
     behind: Option<Behind>,
     state: State,
-    held: Vec<EngineRow>,
-    held_bytes: usize,
+    /// The writer of a file that is not ended.
+    writing: Option<Writing>,
+    /// Bytes of rows since it was last written down how far this is.
+    bytes: usize,
+    turn: Turn,
 }
 
 impl RestoreLoad {
@@ -37,14 +48,16 @@ impl RestoreLoad {
 impl<E: Engine> Loads<E> {
     /// Begins a restore, or takes it up where it was; gives how far that is.
     pub async fn take_up_restore(&self, table: u64) -> Result<(RestoreLoad, LoadMark)> {
+        let turn = self.turn(table).await;
         let mark = self.load_mark(table).await?;
         let state = self.load_state(table).await?;
         let mut load = RestoreLoad {
             table,
             behind: None,
             state: state.clone().unwrap_or_default(),
-            held: Vec::new(),
-            held_bytes: 0,
+            writing: None,
+            bytes: 0,
+            turn,
         };
         // One with a mark alone was begun by commits.
         let is_new = mark == LoadMark::default();
@@ -97,32 +110,41 @@ impl<E: Engine> Loads<E> {
         for _ in &rows {
             stamps.push(self.local.orderer().stamp(self.local.store_arc(), None).await?);
         }
-        let maker = self.maker(self.loading(load.table)?);
+        let table = self.loading(load.table)?;
+        let maker = self.maker(Arc::clone(&table));
         let mut sorter = behind.sorter.take().ok_or_else(lost)?;
-        let (mut held, mut items) = (std::mem::take(&mut load.held), load.state.items);
+        let mut items = load.state.items;
         let put = move || {
-            let mut bytes = 0;
+            let (mut made, mut bytes) = (Vec::with_capacity(rows.len()), 0);
             for (row, stamp) in rows.into_iter().zip(stamps) {
                 let at = ItemKey {
                     route: row.route,
                     bytes: row.key,
                 };
-                // That it can be read is checked before it is stored.
-                StoredItem::new(row.item.clone()).size()?;
-                let row = maker.row(&at, stamp, row.item)?;
-                maker.put_entries(&row, &mut items, &mut *sorter)?;
+                let record = Maker::<E>::record(stamp, row.item);
+                maker.put_entries(&at, &record, &mut items, &mut *sorter)?;
+                let row = maker.row(&at, &record)?;
                 bytes += row.0.len() + row.1.len();
-                held.push(row);
+                made.push(row);
             }
             let is_full = sorter.is_full();
-            Ok((sorter, held, items, bytes, is_full))
+            Ok((sorter, made, items, bytes, is_full))
         };
-        let (sorter, held, items, bytes, is_full) = blocking(put).await?;
+        let (sorter, made, items, bytes, is_full) = blocking(put).await?;
         behind.sorter = Some(sorter);
-        (load.held, load.state.items) = (held, items);
-        load.held_bytes += bytes;
-        if is_full || load.held_bytes >= HELD_BYTES {
-            self.write_held(load, mark).await?;
+        load.state.items = items;
+        load.bytes += bytes;
+        // How far it is, for whoever waits.
+        show(&table.live.table, items);
+        if !made.is_empty() {
+            let writing = match load.writing.take() {
+                Some(writing) => writing,
+                None => Writing::begin(behind.files.take().ok_or_else(lost)?, Arc::clone(&load.turn)),
+            };
+            load.writing = Some(writing.put(made).await?);
+        }
+        if is_full || load.bytes >= KEPT_BYTES {
+            self.keep_written(load, mark).await?;
         }
         Ok(())
     }
@@ -132,46 +154,60 @@ impl<E: Engine> Loads<E> {
         let table = load.table;
         if load.behind.is_some() {
             load.state.taking = true;
-            self.write_held(&mut load, mark).await?;
+            self.keep_written(&mut load, mark).await?;
         }
         match &mut load.behind {
             Some(behind) => {
                 let found = self.loading(table)?;
                 let maker = self.maker(Arc::clone(&found));
-                let mut files = behind.files.take().ok_or_else(lost)?;
+                let files = behind.files.take().ok_or_else(lost)?;
                 let entries = behind.sorter.take().ok_or_else(lost)?;
                 let mut filled = Filled {
                     items: load.state.items,
                     ..Filled::default()
                 };
-                let write = move || {
-                    files.write(&mut maker.counting(entries.into_rows()?, &mut filled))?;
-                    Ok((files, filled))
+                let make = move |put: &mut dyn FnMut(EngineRow) -> Result<()>| {
+                    for row in maker.counting(entries.into_rows()?, &mut filled) {
+                        put(row?)?;
+                    }
+                    Ok(filled)
                 };
-                let (files, filled) = blocking(write).await?;
+                let writing = Writing::begin(files, Arc::clone(&load.turn));
+                let (files, filled) = writing.put_all(make).await?;
                 self.take_in(&found, files, &filled).await?;
             }
             None => self.local.recount(&self.loading(table)?).await?,
         }
         self.activate_restore(table).await?;
-        self.end_load(table, restore_mark_key(table)).await
+        self.end_load(table, restore_mark_key(table)).await?;
+        self.turns.lock().remove(&table);
+        Ok(())
     }
 
-    /// Writes what is held, and says how far that is.
-    async fn write_held(&self, load: &mut RestoreLoad, mark: &LoadMark) -> Result<()> {
+    /// Ends the file that is being written, and writes down how far the restore is.
+    async fn keep_written(&self, load: &mut RestoreLoad, mark: &LoadMark) -> Result<()> {
         let Some(behind) = &mut load.behind else { return Ok(()) };
-        let mut files = behind.files.take().ok_or_else(lost)?;
         let mut sorter = behind.sorter.take().ok_or_else(lost)?;
-        let held = std::mem::take(&mut load.held);
-        load.held_bytes = 0;
-        let write = move || {
-            let written = files.write(&mut held.into_iter().map(Ok))?;
-            let runs = sorter.keep()?;
-            Ok((files, sorter, written, runs))
+        let writing = load.writing.take();
+        let written = async {
+            match writing {
+                Some(writing) => writing.end().await.map(Some),
+                None => Ok(None),
+            }
         };
-        let (files, sorter, written, runs) = blocking(write).await?;
-        (behind.files, behind.sorter) = (Some(files), Some(sorter));
-        (load.state.files, load.state.runs) = (written, runs);
+        let kept = blocking(move || {
+            let runs = sorter.keep()?;
+            Ok((sorter, runs))
+        });
+        let (written, kept) = tokio::join!(written, kept);
+        if let Some((files, count)) = written? {
+            behind.files = Some(files);
+            load.state.files = count;
+        }
+        let (sorter, runs) = kept?;
+        behind.sorter = Some(sorter);
+        load.state.runs = runs;
+        load.bytes = 0;
         let mark = Write::Put(restore_mark_key(load.table), pack(mark)?);
         self.keep_load(load.table, &load.state, mark).await
     }

@@ -14,7 +14,7 @@ use crate::{
         expiry::{self, Sweeper},
         index::{self, ItemKey},
         keys::{self, space},
-        record::{self, Record},
+        record::Record,
     },
     schema::IndexKind,
     store::{self, Store},
@@ -28,14 +28,18 @@ pub(super) struct Maker<E> {
 }
 
 impl<E: Engine> Maker<E> {
-    /// The row of a new version of an item, as it is stored.
-    pub(super) fn row(&self, at: &ItemKey, stamp: Stamp, item: Bytes) -> Result<Row> {
-        let record = Record {
+    /// A new version of an item.
+    pub(super) fn record(stamp: Stamp, item: Bytes) -> Record {
+        Record {
             stamp,
             past: Past::new(),
             kind: MergeKind::ItemLww,
             item: Some(item),
-        };
+        }
+    }
+
+    /// Its row, as it is stored.
+    pub(super) fn row(&self, at: &ItemKey, record: &Record) -> Result<Row> {
         let key = keys::item(self.table.id(), at.route, &at.bytes);
         self.sealed(Write::Put(key, record.write()))
     }
@@ -54,30 +58,44 @@ impl<E: Engine> Maker<E> {
     }
 
     /// Puts what goes with an item of a row, and counts the item.
-    pub(super) fn put_entries(&self, row: &Row, filled: &mut (u64, u64), to: &mut dyn Sorter) -> Result<()> {
-        let (key, value) = row;
+    pub(super) fn put_entries_of_row(
+        &self,
+        (key, value): &Row,
+        filled: &mut (u64, u64),
+        to: &mut dyn Sorter,
+    ) -> Result<()> {
         let value = store::open_row(self.store.seals(), key, value.clone())?;
-        let Some(stored) = record::item_of(&value)? else {
+        let at = ItemKey {
+            route: keys::route_of(key),
+            bytes: keys::rest(key),
+        };
+        self.put_entries(&at, &Record::read(&value)?, filled, to)
+    }
+
+    /// Puts what goes with an item, and counts it. That it can be read is checked, too.
+    pub(super) fn put_entries(
+        &self,
+        at: &ItemKey,
+        record: &Record,
+        filled: &mut (u64, u64),
+        to: &mut dyn Sorter,
+    ) -> Result<()> {
+        let Some(item) = &record.item else {
             return Ok(());
         };
-        let stored = StoredItem::new(stored);
+        let stored = StoredItem::new(item.clone());
         filled.0 += 1;
         filled.1 += stored.size()? as u64;
         if !self.has_entries() {
             return Ok(());
         }
         let item: Item = stored.decode()?;
-        let at = ItemKey {
-            route: keys::route_of(key),
-            bytes: keys::rest(key),
-        };
         let table = &self.table;
         let mut writes = Vec::new();
         let indexes = table.live.maintained.load();
-        index::maintain(table.id(), table.keys(), &indexes, &at, None, Some(&item), &mut writes);
+        index::maintain(table.id(), table.keys(), &indexes, at, None, Some(&item), &mut writes);
         if let Some(attribute) = table.live.expires_by.load().as_deref() {
-            let new = Record::read(&value)?;
-            expiry::maintain(table.id(), &at, None, &new, attribute, self.sweeper, &mut writes)?;
+            expiry::maintain(table.id(), at, None, record, attribute, self.sweeper, &mut writes)?;
         }
         for write in writes {
             let (key, value) = self.sealed(write)?;

@@ -28,10 +28,13 @@ async fn may(world: &World, actions: &str) {
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":
     {"Effect":"Allow","Principal":{"AWS":"123456789012"},"Action":"sts:AssumeRole"}}"#;
 
+/// The action that makes something, the one that tags it, and its other parameters.
+type Made<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 #[tokio::test]
 async fn what_is_made_with_tags_needs_the_permission_to_tag() {
     let anything = allow(r#""*""#, "*");
-    let made: [(&str, &str, &[(&str, &str)]); 4] = [
+    let made: [Made; 4] = [
         ("CreateUser", "TagUser", &[("UserName", "new")]),
         (
             "CreateRole",

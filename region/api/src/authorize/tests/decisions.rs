@@ -184,12 +184,19 @@ async fn every_action_by_the_policy_of_the_table() {
         };
         put("Deny", "arn:aws:iam::000000000000:user/ann").await;
         let reply = call(&api, &caller("000000000000", with(all())), operation, &body).await;
+        if is_not_offered(&reply) {
+            continue;
+        }
         let told = text(&reply);
         assert!(
             is_denied(&reply) && told.contains("with an explicit deny in a resource-based policy"),
             "{operation:?} {action}: {told}"
         );
         seen.insert(action);
+        // Tables are made in the caller's account.
+        if operation == Operation::ImportTable {
+            continue;
+        }
         // Of another account, by the table's ARN.
         let by_arn = body.replace(r#""TableName":"name""#, &format!(r#""TableName":"{TABLE}""#));
         if by_arn == body && !body.contains(TABLE) {

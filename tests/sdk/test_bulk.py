@@ -272,20 +272,20 @@ def test_buckets_are_of_whoever_asks(tmp_path):
         shop = make_account(own, SHOP, "shop")
         write(buckets, "loads", "in/1.json", lines(records(1)))
         for region in (own, shop):
-            make(region, "t", (), "pk", archived=False)
+            make(region, "filled", (), "pk", archived=False)
         for more, code in (({}, "S3NoSuchBucket"), ({"source": {"S3BucketOwner": OWN}}, "S3AccessDenied")):
-            done = carried_out(shop, "t", "loads", **more)
+            done = carried_out(shop, "filled", "loads", **more)
             assert (done["BulkOperationStatus"], done["FailureCode"]) == ("FAILED", code)
-        assert scan(shop, "t") == []
+        assert scan(shop, "filled") == []
         write(buckets / f"@{SHOP}", "loads", "in/1.json", lines(records(2)))
-        arn = carried_out(shop, "t", "loads", source={"S3BucketOwner": SHOP})["BulkOperationArn"]
-        assert len(scan(shop, "t")) == 2
+        arn = carried_out(shop, "filled", "loads", source={"S3BucketOwner": SHOP})["BulkOperationArn"]
+        assert len(scan(shop, "filled")) == 2
         # Nor are its operations.
         assert own.client().list_bulk_operations()["BulkOperationsSummaryList"] == []
         assert len(shop.client().list_bulk_operations()["BulkOperationsSummaryList"]) == 3
         with pytest.raises(ClientError, match="AccessDeniedException"):
             own.client().describe_bulk_operation(BulkOperationArn=arn)
-        assert carried_out(own, "t", "loads")["ProcessedItemCount"] == 1
+        assert carried_out(own, "filled", "loads")["ProcessedItemCount"] == 1
 
 
 def test_an_operation_goes_on_after_a_crash(tmp_path):

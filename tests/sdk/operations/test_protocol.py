@@ -74,15 +74,14 @@ def test_an_unknown_operation(wire, target):
 
 def test_an_operation_that_is_not_offered(wire):
     """A request that is wrong in itself is told so first."""
-    assert wire.refusal("StartBulkPutItems").startswith("ValidationException: 3 validation errors detected: ")
-    source = {"S3Bucket": "abc", "InputFormat": "ION"}
-    target = {"S3Bucket": "abc", "OutputType": ["ERROR"]}
-    answer = wire.answer("StartBulkPutItems", {"TableName": "abc", "InputS3Configuration": source, "OutputS3Configuration": target})
+    assert wire.refusal("SearchVectors").startswith("ValidationException: 4 validation errors detected: ")
+    search = {"TableName": "abc", "IndexName": "abc", "SearchVector": [{"N": "1"}], "TopK": 1}
+    answer = wire.answer("SearchVectors", search)
     assert (answer.status, answer.json) == (
         400,
         {
             "__type": f"{CORAL}UnknownOperationException",
-            "message": "StartBulkPutItems is not available in this version of geodynamo.",
+            "message": "SearchVectors is not available in this version of geodynamo.",
         },
     )
 

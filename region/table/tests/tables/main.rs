@@ -17,6 +17,7 @@ mod regions;
 mod rejoins;
 mod replication;
 mod restart;
+mod stream_readers;
 mod streams;
 mod support;
 mod system;

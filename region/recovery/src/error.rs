@@ -1,6 +1,7 @@
 //! Why backups and restores fail inside.
 
 use geodynamo_archive::ArchiveError;
+use geodynamo_storage::StorageError;
 use geodynamo_table::TableError;
 
 /// Why a piece of work could not be done.
@@ -41,7 +42,9 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Archive(error) => error.may_pass(),
-            Self::Table(error) => matches!(error, TableError::Storage(_)),
+            // What is too large is as large the next time.
+            Self::Table(TableError::Storage(error)) => !matches!(error, StorageError::TooLarge(_)),
+            Self::Table(_) => false,
             Self::Busy(_) => true,
             Self::Damaged { .. } | Self::Gap { .. } | Self::Gone => false,
         }

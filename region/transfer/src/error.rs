@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use geodynamo_archive::ArchiveError;
 use geodynamo_exchange::ObjectError;
+use geodynamo_storage::StorageError;
 use geodynamo_table::{TableError, recovery::RecoveryError};
 
 /// Why a job fails. What a client is shown is a code and a message.
@@ -104,7 +105,8 @@ impl Error {
     /// Whether it is this machine's trouble, which may pass.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Table(TableError::Storage(_)) => true,
+            // What is too large is as large the next time.
+            Self::Table(TableError::Storage(error)) => !matches!(error, StorageError::TooLarge(_)),
             Self::Io(error) => matches!(
                 error.kind(),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem

@@ -90,7 +90,7 @@ impl<E: Engine> Verify<E> {
     async fn drop_if_stale(&self, table: &Table, index: &IndexDefinition, at: &ItemKey, entry: Bytes) -> Result<()> {
         let is_of = |item: Option<&Bytes>| -> Result<bool> {
             let Some(item) = item
-                .map(|value| Record::read(value))
+                .map(Record::read)
                 .transpose()?
                 .and_then(|record| record.item)
             else {

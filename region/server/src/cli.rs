@@ -291,7 +291,7 @@ pub enum ConflictsCommand {
     ///
     /// The request is signed with the key of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or of a profile.
     #[command(
-        after_help = "Examples:\n  geodynamo conflicts restore orders ID --data 127.0.0.1:8000 --region eu-west-1"
+        after_help = "Examples:\n  geodynamo conflicts restore orders ID --endpoint 127.0.0.1:8000 --region eu-west-1"
     )]
     Restore(RestoreConflict),
 }
@@ -342,8 +342,8 @@ pub struct RestoreConflict {
     #[command(flatten)]
     pub conflict: ShowConflict,
     /// The region's data port: HOST:PORT, or https://HOST:PORT where it speaks TLS
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
-    pub data: String,
+    #[arg(long, alias = "data", value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
+    pub endpoint: String,
     /// The region that the request is signed for
     #[arg(long, default_value = "us-east-1")]
     pub region: RegionName,

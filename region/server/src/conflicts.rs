@@ -132,9 +132,9 @@ fn put_back(restore: &RestoreConflict) -> Done {
         Value::Null => ("DeleteItem", json!({ "TableName": table, "Key": conflict["key"] })),
         item => ("PutItem", json!({ "TableName": table, "Item": item })),
     };
-    let endpoint = match restore.data.contains("://") {
-        true => restore.data.clone(),
-        false => format!("http://{}", restore.data),
+    let endpoint = match restore.endpoint.contains("://") {
+        true => restore.endpoint.clone(),
+        false => format!("http://{}", restore.endpoint),
     };
     let connection = Connection {
         endpoint: Some(endpoint),

@@ -16,7 +16,7 @@ use geodynamo_backup::Backups;
 use geodynamo_command::OutputForm;
 use geodynamo_iam::{Account, AccountError, RootKey};
 use geodynamo_storage::Engine;
-use geodynamo_table::Tables;
+use geodynamo_table::{Tables, is_account};
 use geodynamo_triggers::Triggers;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,6 +39,20 @@ pub(crate) struct OfAccounts<E: Engine> {
     pub(crate) triggers: Arc<Triggers<E>>,
     /// The other regions of the topology: what accounts have there is not known here.
     pub(crate) other_regions: Vec<String>,
+}
+
+impl<E: Engine> OfAccounts<E> {
+    /// Removes what an account has here that is gone; tells what is left of it, and why. What nothing is left of does nothing.
+    async fn forget(&self, id: &str) -> Vec<String> {
+        let mut left = Vec::new();
+        if let Err(error) = self.backups.forget_account(id).await {
+            left.push(format!("backup vaults and plans ({})", error.message));
+        }
+        if let Err(error) = self.triggers.forget_account(id).await {
+            left.push(format!("event source mappings ({})", error.message));
+        }
+        left
+    }
 }
 
 impl<E: Engine> Clone for OfAccounts<E> {
@@ -90,6 +104,15 @@ async fn list<E: Engine>(State(shared): State<Arc<Shared<E>>>) -> Json<Value> {
 }
 
 async fn create<E: Engine>(State(shared): State<Arc<Shared<E>>>, Json(wanted): Json<NewAccount>) -> Response {
+    // Nobody gets what an account of that number has left whose deletion was broken off.
+    if let Some(id) = wanted.id.as_ref().filter(|id| is_account(id) && **id != shared.iam.account())
+        && !shared.iam.accounts().iter().any(|account| account.id == **id)
+        && let left = shared.parts.forget(id).await
+        && !left.is_empty()
+    {
+        let text = format!("There is something left of an earlier account {id}: {}", left.join(", "));
+        return answer(Err(AccountError::Conflict(text)));
+    }
     let made = shared
         .iam
         .create_account(wanted.id.as_deref(), &wanted.name, now_unix_s())
@@ -121,22 +144,20 @@ async fn remove<E: Engine>(State(shared): State<Arc<Shared<E>>>, Path(id): Path<
         }
         Err(error) => return answer(Err(AccountError::Conflict(error.message))),
     }
-    // First of all, for then nobody of it makes anything any more.
-    if let Err(error) = shared.iam.delete_account(&id).await {
-        return answer(Err(error));
+    // First of all, for then nobody of it makes anything any more. Where that was done before, and then the process ended, the rest
+    // is done now.
+    let deleted = shared.iam.delete_account(&id).await;
+    let is_gone = matches!(deleted, Ok(()) | Err(AccountError::Unknown(_))) && id != shared.iam.account();
+    if !is_gone {
+        return answer(deleted.map(|()| Value::Null));
     }
-    let mut left: Vec<String> = Vec::new();
-    if let Err(error) = parts.backups.forget_account(&id).await {
-        left.push(format!("backup vaults and plans ({})", error.message));
-    }
-    if let Err(error) = parts.triggers.forget_account(&id).await {
-        left.push(format!("event source mappings ({})", error.message));
-    }
+    let mut left = parts.forget(&id).await;
     let tables = shared.tables.local().count_of(&id);
     if tables > 0 {
         left.push(format!("{tables} tables, made meanwhile"));
     }
-    Json(json!({ "regions_not_asked": parts.other_regions, "left": left })).into_response()
+    let told = json!({ "regions_not_asked": parts.other_regions, "left": left });
+    answer(deleted.map(|()| told))
 }
 
 fn account_json(account: &Account) -> Value {

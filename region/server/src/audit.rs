@@ -16,6 +16,8 @@ use crate::{
     metrics::{MetricsRegistry, catalogue},
 };
 
+/// In the place of words that may hold values of items.
+const WITHHELD: &str = "The request is not valid.";
 /// What is told of a call about items: what it asked for, but no item, key or expression.
 const TOLD_OF_DATA: [&str; 13] = [
     "TableName",
@@ -105,7 +107,11 @@ impl Auditing {
         let code = text("__type")
             .filter(|_| !reply.status.is_success())
             .map(|kind| kind.rsplit('#').next().unwrap_or(kind));
-        let words = text("message").or(text("Message")).unwrap_or_default();
+        let words = match text("message").or(text("Message")) {
+            // What is wrong with a request may be a value of it.
+            Some(_) if is_data && !self.item_data && code == Some("ValidationException") => WITHHELD,
+            words => words.unwrap_or_default(),
+        };
         let resources = arns.iter().map(|arn| Resource {
             arn,
             kind: match arn.contains("/stream/") {

@@ -3,12 +3,13 @@
 //! `/healthz`, `/readyz`, `/owner` and the console's files are for everybody; so is `/metrics`, unless `[admin] open_metrics` is `false`.
 //! Everything else asks for what the data port asks for: a signature (SigV4, for the service `geodynamo`, of any region), and a
 //! policy that allows its action. `GET /digest` is `geodynamo:ReadDigest`, `PUT /wan/…` is `geodynamo:ChangeWan`; the resource is
-//! the table that the query names, else `*`. Whoever connects from this machine itself without a signature is taken for an
+//! the table that the query names, in the region that is asked, else `*`. Whoever connects from this machine itself without a signature is taken for an
 //! operator, unless `[admin] trust_local` is `false`; a page that a browser on this machine has from elsewhere is not. A request
 //! that has a signature is judged by it, wherever it comes from. Not even an operator changes accounts, sinks or faults on links
 //! without one.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -26,6 +27,7 @@ use geodynamo_access::{
     ADMIN, AccessError, Credential, CredentialSource, Keys, Mode, Principal, Request as Signed, Verifier,
 };
 use geodynamo_policy::{Caller, CallerKind, Environment, Request as Asked, evaluate};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::{
@@ -46,6 +48,8 @@ const METRICS: &str = "/metrics";
 const GUARDED: [&str; 3] = ["accounts", "sinks", FAULTS];
 /// Faults on links.
 const FAULTS: &str = "faults";
+/// What is asked of other regions, or is about one of them.
+const REGIONS: &str = "regions";
 
 /// Decides on each request of an admin port.
 #[derive(Debug)]
@@ -138,9 +142,17 @@ impl Guard {
             false => AccessError::TooManyRefused,
         })?;
         if self.verifier.mode() == Mode::Any {
-            return Ok(verified.principal);
+            // Browsers let any page send what needs no signature.
+            return match changes(method) && is_foreign_page(headers) {
+                false => Ok(verified.principal),
+                true => Err(Refusal::Denied {
+                    message: "a page from elsewhere may change nothing".to_owned(),
+                    principal: verified.principal,
+                }),
+            };
         }
-        let (action, resource) = (action(method, uri.path()), self.resource(method, uri));
+        let region = region_in(uri.path()).unwrap_or(Cow::Borrowed(&self.region));
+        let (action, resource) = (action(method, uri.path()), self.resource(method, uri, &region));
         let caller = &verified.principal.caller;
         let asked = Asked {
             action: &action,
@@ -152,7 +164,7 @@ impl Guard {
                 secure_transport: Some(false),
                 user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()),
                 referer: headers.get(header::REFERER).and_then(|value| value.to_str().ok()),
-                region: Some(&self.region),
+                region: Some(&region),
                 via_service: Some(false),
             },
             context: &(),
@@ -172,18 +184,17 @@ impl Guard {
         }
     }
 
-    fn resource(&self, method: &Method, uri: &Uri) -> String {
+    fn resource(&self, method: &Method, uri: &Uri, region: &str) -> String {
         if changes(method)
             && named(uri.path()) == FAULTS
             && let Some(peer) = uri.path().rsplit('/').next()
         {
-            return format!("arn:aws:geodynamo:{}:{}:link/{peer}", self.region, self.account);
+            return format!("arn:aws:geodynamo:{region}:{}:link/{}", self.account, decoded(peer));
         }
-        let named = uri.query().unwrap_or_default().split('&');
-        let table = named.filter_map(|pair| pair.strip_prefix("table=")).next();
-        // Names of tables have no characters that a query writes otherwise; whatever else it is, no policy names it.
+        let mut named = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        let table = named.find_map(|(name, value)| (name == "table").then_some(value));
         table.map_or("*".to_owned(), |table| {
-            format!("arn:aws:dynamodb:{}:{}:table/{table}", self.region, self.account)
+            format!("arn:aws:dynamodb:{region}:{}:table/{table}", self.account)
         })
     }
 }
@@ -291,16 +302,33 @@ fn changes(method: &Method) -> bool {
 
 /// Whether a request must be signed wherever it comes from.
 fn is_guarded(method: &Method, path: &str) -> bool {
-    changes(method) && GUARDED.contains(&named(path))
+    changes(method) && GUARDED.contains(&&*named(path))
+}
+
+/// A part of a path as whoever answers reads it.
+fn decoded(part: &str) -> Cow<'_, str> {
+    percent_decode_str(part).decode_utf8_lossy()
+}
+
+fn parts(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    path.split('/').filter(|part| !part.is_empty()).map(decoded)
 }
 
 /// What a path is about. What another region is asked for in its place is the same thing.
-fn named(path: &str) -> &str {
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
+fn named(path: &str) -> Cow<'_, str> {
+    let mut parts = parts(path);
     match (parts.next(), parts.nth(1)) {
-        (Some("regions"), Some(what)) => what,
+        (Some(first), Some(what)) if first == REGIONS => what,
         (first, _) => first.unwrap_or_default(),
     }
+}
+
+/// The region that is asked in this one's place.
+fn region_in(path: &str) -> Option<Cow<'_, str>> {
+    let mut parts = parts(path);
+    let first = parts.next()?;
+    let region = parts.next()?;
+    (first == REGIONS && parts.next().is_some()).then_some(region)
 }
 
 /// The action of a request: what it does, and to what.
@@ -337,6 +365,16 @@ fn is_own_page(headers: &HeaderMap, own: &str) -> bool {
         origin.is_some_and(|origin| origin.eq_ignore_ascii_case(authority.as_str()))
     });
     is_known && same
+}
+
+/// Whether a request was made by a page of another origin, as far as browsers tell.
+fn is_foreign_page(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    host.is_none() || host.map(str::to_ascii_lowercase) != text(header::HOST).map(str::to_ascii_lowercase)
 }
 
 fn now_unix_s() -> i64 {
@@ -383,6 +421,8 @@ mod tests {
             (Method::GET, "/conflicts/1-2", "geodynamo:ReadConflicts"),
             (Method::GET, "/regions/eu-west-1/links", "geodynamo:ReadLinks"),
             (Method::GET, "/regions", "geodynamo:ReadRegions"),
+            (Method::GET, "/regions/eu-west-1/%63onflicts", "geodynamo:ReadConflicts"),
+            (Method::PUT, "/%66aults/eu-west-1", "geodynamo:SetLinkFault"),
             (Method::PUT, "/wan/links/a/b", "geodynamo:ChangeWan"),
             (Method::POST, "/hot-keys", "geodynamo:ChangeHotKeys"),
             (Method::GET, "/", "geodynamo:Read"),
@@ -391,6 +431,53 @@ mod tests {
             (Method::DELETE, "/faults/eu-west-1", "geodynamo:ClearLinkFault"),
         ] {
             assert_eq!(action(&method, path), expect, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn resources_are_those_that_are_answered_for() {
+        let config = "region = \"eu-west-1\"\nnode = \"a\"\ndata_dir = \"none\"";
+        let guard = Guard::new(&Config::parse("test", config).unwrap(), Mode::Enforce, None, None);
+        let of = |method: Method, uri: &str| {
+            let uri: Uri = uri.parse().unwrap();
+            let region = region_in(uri.path()).unwrap_or(Cow::Borrowed("eu-west-1"));
+            guard.resource(&method, &uri, &region)
+        };
+        let secret = "arn:aws:dynamodb:eu-west-1:000000000000:table/secret";
+        for uri in [
+            "/digest?table=secret",
+            "/digest?table=sec%72et",
+            "/digest?%74able=secret",
+            "/digest?a=b&table=secret",
+            "/regions/eu-west-1/digest?table=secret",
+            "/regions/eu%2dwest-1/digest?table=secret",
+        ] {
+            assert_eq!(of(Method::GET, uri), secret, "{uri}");
+        }
+        assert_eq!(
+            of(Method::GET, "/regions/us-east-1/digest?table=secret"),
+            "arn:aws:dynamodb:us-east-1:000000000000:table/secret"
+        );
+        assert_eq!(of(Method::GET, "/digest"), "*");
+        assert_eq!(
+            of(Method::PUT, "/faults/us%2deast-1"),
+            "arn:aws:geodynamo:eu-west-1:000000000000:link/us-east-1"
+        );
+    }
+
+    #[test]
+    fn pages_from_elsewhere_are_told_by_their_origin() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("node.example:8001"));
+        assert!(!is_foreign_page(&headers));
+        for (origin, expect) in [
+            ("http://node.example:8001", false),
+            ("http://NODE.example:8001", false),
+            ("http://evil.example", true),
+            ("null", true),
+        ] {
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            assert_eq!(is_foreign_page(&headers), expect, "{origin}");
         }
     }
 
@@ -408,6 +495,7 @@ mod tests {
             (Method::POST, "/verify", true),
             (Method::POST, "/accounts", false),
             (Method::POST, "//accounts", false),
+            (Method::POST, "/%61ccounts", false),
             (Method::POST, "/accounts/111122223333/root", false),
             (Method::DELETE, "/accounts/111122223333", false),
             (Method::POST, "/regions/us-east-1/accounts", false),

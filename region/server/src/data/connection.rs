@@ -106,7 +106,8 @@ impl Protocol {
         // Requests that outlive the connection keep it, too: so whoever has all permits knows that nothing goes on.
         let permit = Arc::new(permit);
         let remote = Remote {
-            source_ip: socket.peer_addr().ok().map(|address| address.ip()),
+            // On a port of both kinds of addresses, an IPv4 one comes as one of IPv6.
+            source_ip: socket.peer_addr().ok().map(|address| address.ip().to_canonical()),
             secure_transport: self.tls.is_some(),
             is_node: false,
         };

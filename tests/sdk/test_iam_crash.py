@@ -219,14 +219,14 @@ def test_an_accounts_end_that_is_broken_off_is_none_or_is_finished_by_asking_aga
         took = time.monotonic() - start
         assert not shop.check(own)
         shop = Shop(own)
-    outcomes = []
+    outcomes, moment = [], took
     for turn in range(ROUNDS):
         with serve(tmp_path, ARCHIVE, crash=True) as own:
             answered = []
             deleting = threading.Thread(target=lambda: answered.append(delete(own)), daemon=True)
             deleting.start()
             # No state to wait for: the moment is to be any, in the call or just after it.
-            time.sleep(rng.random() * took * 1.2)
+            time.sleep(rng.random() * moment)
         deleting.join(60)
         with serve(tmp_path, ARCHIVE) as own:
             is_there = shop.check(own)
@@ -234,10 +234,14 @@ def test_an_accounts_end_that_is_broken_off_is_none_or_is_finished_by_asking_aga
             assert delete(own) == (200 if is_there else 404)
             assert not shop.check(own)
             outcomes.append((is_there, answered[0]))
-            # Whoever gets the number next finds nothing of it.
+            # Nearer to where the one state becomes the other.
+            moment *= 2 if is_there else 0.5
+            # Whoever gets the number next finds nothing of it, nor of its vault in the archive, when making one of that name.
             made = json.loads(account(own, "create", "next", "--id", SHOP, "--output", "json"))
             found = root(own, made)
             assert found.client("iam").list_users()["Users"] == [] and vaults(found) == set()
+            found.client("backup").create_backup_vault(BackupVaultName="vault")
             assert delete(own) == 200
             shop = Shop(own)
     assert any(answer is None for _, answer in outcomes), f"no call was under way at any kill: {outcomes}"
+    assert {is_there for is_there, _ in outcomes} == {True, False}, f"only one of the states was seen: {outcomes}"

@@ -1,9 +1,11 @@
 """The tests of unmodified libraries (tests/libraries): one `geodynamo dev` for all, one run of each language's own runner.
-Beside it a region whose streams' shards last for seconds only, for who follows them from parent to child.
+Beside it a region whose streams' shards last for seconds only, for who follows them from parent to child; and after that one that
+enforces policies (scripts/roles.py), for SDKs that have no keys.
 
 The libraries learn where the server is as in any program, from the AWS_… variables.
 """
 
+import json
 import os
 import re
 import signal
@@ -12,6 +14,8 @@ import tempfile
 import xml.etree.ElementTree
 from contextlib import contextmanager
 from pathlib import Path
+
+import roles
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ROOT / "tests" / "libraries"
@@ -34,19 +38,47 @@ secret_access_key = "any"
 """
 
 
+# What finds keys for an SDK, or tells who it is. A program without keys has none of the machine's that runs the tests.
+IDENTITY_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+
+
 def run():
     """Runs all; gives (passed, failed)."""
     paths = environments()
     passed = failed = 0
-    with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as variables:
-        for runner in (python, javascript, java):
-            print(f"-- {runner.__name__}", flush=True)
-            report = Path(folder, runner.__name__)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, runner, variables in runs(Path(folder)):
+            print(f"-- {name}", flush=True)
+            report = Path(folder, f"report of {name}")
             report.mkdir()
-            counted = count(report, runner(paths, variables, report))
-            print(f"-- {runner.__name__}: {counted[0]} passed, {counted[1]} failed", flush=True)
+            code = runner(paths, variables, report)
+            if code is None:
+                continue
+            counted = count(report, code)
+            print(f"-- {name}: {counted[0]} passed, {counted[1]} failed", flush=True)
             passed, failed = passed + counted[0], failed + counted[1]
     return passed, failed
+
+
+def runs(folder):
+    """Every run: its name, its runner and the variables that lead it to its server, which is there until the next one is asked for."""
+    with servers(folder) as variables:
+        for runner in (python, javascript, java):
+            yield runner.__name__, runner, variables
+    with roles.region(folder / "roles", server) as ways:
+        for way, variables in ways.items():
+            for runner in (javascript_role, java_role, go_role):
+                yield f"{runner.__name__}, by {way}".replace("_role", "'s role"), runner, variables
 
 
 def python(paths, variables, report):
@@ -54,27 +86,61 @@ def python(paths, variables, report):
     return execute([*command, f"--junitxml={report}/report.xml", LIBRARIES / "python"], variables)
 
 
-def javascript(paths, variables, report):
+def javascript(paths, variables, report, folder="."):
     command = [paths["node"], "--test", "--test-timeout=120000", "--test-concurrency=2"]
     command += ["--test-reporter=spec", "--test-reporter-destination=stdout"]
     command += ["--test-reporter=junit", f"--test-reporter-destination={report}/report.xml"]
-    tests = sorted((LIBRARIES / "javascript").glob("*.test.js"))
+    tests = sorted((LIBRARIES / "javascript" / folder).glob("*.test.js"))
     return execute([*command, *tests], {**variables, "NODE_PATH": paths["node_modules"]})
 
 
-def java(paths, variables, report):
+def javascript_role(paths, variables, report):
+    return javascript(paths, variables, report, "roles")
+
+
+def java(paths, variables, report, tests="!CredentialsTest"):
     command = ["mvn", "--batch-mode", "--quiet", f"--file={LIBRARIES / 'java/pom.xml'}"]
-    command += [f"-Dmaven.repo.local={paths['maven_repository']}", f"-Doutput={report}", "test"]
+    command += [f"-Dmaven.repo.local={paths['maven_repository']}", f"-Doutput={report}", f"-Dtest={tests}", "test"]
     return execute(command, variables)
 
 
-def execute(command, variables):
+def java_role(paths, variables, report):
+    return java(paths, variables, report, "CredentialsTest")
+
+
+def go_role(paths, variables, report):
+    """None where there is no Go that can build it."""
+    if not paths["go"]:
+        print("SKIPPED: Go of the version in tests/libraries/go/go.mod, or later, is not here", flush=True)
+        return None
+    events = Path(report, "events.json")
+    # The caches are those that scripts/library-envs filled.
+    go = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOMODCACHE": paths["go_modules"], "GOCACHE": paths["go_build"]}
+    command = [paths["go"], "test", "-json", "-count=1", f"-timeout={RUNNER_TIMEOUT_S // 2}s", "./..."]
+    with events.open("w") as output:
+        code = execute(command, {**variables, **go}, LIBRARIES / "go", output)
+    suite = xml.etree.ElementTree.Element("testsuite")
+    for line in events.read_text().splitlines():
+        event = json.loads(line) if line.startswith("{") else {"Output": line + "\n"}
+        print(event.get("Output", ""), end="", flush=True)
+        if "Test" in event and event["Action"] in ("pass", "fail", "skip"):
+            case = xml.etree.ElementTree.SubElement(suite, "testcase", name=event["Test"])
+            verdict = {"fail": "failure", "skip": "skipped"}.get(event["Action"])
+            if verdict:
+                xml.etree.ElementTree.SubElement(case, verdict)
+    xml.etree.ElementTree.ElementTree(suite).write(report / "report.xml")
+    return code
+
+
+def execute(command, variables, folder=LIBRARIES, output=None):
+    others = {name: value for name, value in os.environ.items() if name not in IDENTITY_VARIABLES}
     try:
         return subprocess.call(
             NICE + [str(word) for word in command],
-            cwd=LIBRARIES,
-            env={**os.environ, **variables},
+            cwd=folder,
+            env={**others, **variables},
             stdin=subprocess.DEVNULL,
+            stdout=output,
             timeout=RUNNER_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:

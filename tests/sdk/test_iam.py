@@ -176,7 +176,8 @@ def test_a_web_identity_token_file(region, tmp_path, monkeypatch):
     file = tmp_path / "token"
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", region.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", region.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", region.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", region.name)
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(file))
     monkeypatch.setenv("AWS_ROLE_ARN", arn)

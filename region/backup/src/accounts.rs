@@ -123,11 +123,10 @@ impl<E: Engine> Shared<E> {
                 _ => None,
             })
             .collect();
-        self.commit(Vec::new(), rows).await?;
         for vault in vaults {
-            self.remove_register(&vault).await;
+            self.remove_register(&vault).await?;
         }
-        Ok(())
+        self.commit(Vec::new(), rows).await
     }
 }
 

@@ -294,7 +294,7 @@ def test_a_csv_with_its_own_columns_is_imported_and_its_errors_are_told(world, b
     expect(row).to_contain_text("1 item had errors", timeout=90_000)
     row.get_by_role("button", name="Details of the import of People").click()
     expect(dialog.locator(".facts")).to_contain_text("separated by ;; columns name, age")
-    expect(dialog).to_contain_text(re.compile(r"transfers/imports/[\w-]+\.errors"))
+    expect(dialog).to_contain_text(re.compile(r"geodynamo import errors [\w-]+"))
     items = world.client().scan(TableName="People")["Items"]
     assert {item["name"]["S"]: item["age"] for item in items} == {"ada": {"S": "36"}, "grace": {"S": "85"}}
 

@@ -66,7 +66,7 @@ FIXED = r"""() => {
     [/\/tmp\/[^ ]*/g, '/srv/lake'],
     [/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, '0a1b2c3d-0000-4000-8000-0a1b2c3d4e5f'],
     [/\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b/g, '0a1b2c3d'],
-    [/AKIA\w+/g, 'AKIAEXAMPLEEXAMPLE00'],
+    [/\b(AKIA|AIDA|AROA|AGPA|ANPA)\w{10,}/g, '$1EXAMPLEEXAMPLE00'],
     [/(sequence number) \d+/g, '$1 000000000000000000001'],
   ]
   const SIZE = /\d+(\.\d+)? (B|KB|MB|GB|TB)\b/g

@@ -96,7 +96,7 @@ function windowList(tables, backups, refresh) {
               ? [
                   // A window that was opened just now has no moments yet.
                   button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment`, disabled: !table.EarliestRestorableDateTime }),
-                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}`, disabled: !table.EarliestRestorableDateTime }),
+                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}`, disabled: !hasTwoMoments(table) }),
                 ]
               : button('Switch on', () => switchOn(table, refresh), { label: `Switch on point-in-time recovery of ${table.name}`, disabled: Boolean(table.error) }),
             button('Back up', () => backUp(table.name, refresh), { label: `Back up ${table.name}` }),
@@ -106,6 +106,11 @@ function windowList(tables, backups, refresh) {
     tables,
     { empty: noTables(), label: 'Windows of recovery' },
   )
+}
+
+/** Whether changes can be exported: they are between two moments, to the second. A window that was opened just now has not two yet. */
+function hasTwoMoments({ EarliestRestorableDateTime: from, LatestRestorableDateTime: until }) {
+  return from !== undefined && Math.ceil(from) < Math.floor(until)
 }
 
 /** The last 35 days, what of them can be restored, and where the backups are. */

@@ -110,6 +110,86 @@ def test_a_table_with_everything(world, browse):
     wait_until(lambda: "Everything" not in client.list_tables()["TableNames"], "the table is gone")
 
 
+def test_indexes_with_capacity_and_keys_of_their_own(world, browse):
+    client = world.client()
+    table = lambda: client.describe_table(TableName="Ranked")["Table"]
+    index = lambda name: next(each for each in table()["GlobalSecondaryIndexes"] if each["IndexName"] == name)
+    page = browse()
+    go(page, "tables")
+    page.get_by_role("button", name="Create table").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Table name").fill("Ranked")
+    dialog.get_by_label("Partition key", exact=True).fill("id")
+    dialog.get_by_label("Capacity").select_option("PROVISIONED")
+    dialog.get_by_text("Indexes, class, tags").click()
+    dialog.get_by_role("button", name="Add an index").click()
+    group = dialog.get_by_role("group", name="Index").first
+    group.get_by_label("Index name").fill("by-place")
+    group.get_by_label("Partition key", exact=True).fill("country")
+    group.get_by_label("Sort key", exact=True).fill("points")
+    group.get_by_label("Type of the sort key").select_option("N")
+    for at, (name, part, kind) in enumerate([("city", "HASH", "S"), ("placed", "RANGE", "N"), ("wrong", "HASH", "S")]):
+        group.get_by_role("button", name="One more attribute of the key").click()
+        group.get_by_label("One more attribute", exact=True).nth(at).fill(name)
+        group.get_by_label("Part of the").nth(at).select_option(part)
+        group.get_by_label("Type of it").nth(at).select_option(kind)
+    group.get_by_role("button", name="Take the attribute away").nth(2).click()
+    expect(group.get_by_label("One more attribute", exact=True)).to_have_count(2)
+    group.get_by_label("Read units", exact=True).fill("21")
+    group.get_by_label("Write units", exact=True).fill("9")
+    group.get_by_text("Warm throughput").click()
+    group.get_by_label("Warm for reads a second").fill("40")
+    # A local index has neither.
+    group.get_by_label("Kind").select_option("local")
+    expect(group.get_by_role("button", name="One more attribute of the key")).to_be_hidden()
+    expect(group.get_by_label("Read units", exact=True)).to_be_hidden()
+    group.get_by_label("Kind").select_option("global")
+    expect(command(dialog)).to_contain_text('"WarmThroughput":{"ReadUnitsPerSecond":40}')
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    expect(dialog).to_be_hidden()
+    wait_until(lambda: is_active(client, "Ranked"), "ACTIVE")
+    made = index("by-place")
+    keys = [("country", "HASH"), ("city", "HASH"), ("points", "RANGE"), ("placed", "RANGE")]
+    assert [(key["AttributeName"], key["KeyType"]) for key in made["KeySchema"]] == keys
+    types = {each["AttributeName"]: each["AttributeType"] for each in table()["AttributeDefinitions"]}
+    assert types == {"id": "S", "country": "S", "city": "S", "points": "N", "placed": "N"}
+    assert (made["ProvisionedThroughput"]["ReadCapacityUnits"], made["ProvisionedThroughput"]["WriteCapacityUnits"]) == (21, 9)
+    assert made["WarmThroughput"]["ReadUnitsPerSecond"] == 40
+    assert table()["ProvisionedThroughput"]["ReadCapacityUnits"] == 5
+
+    # Warmth is raised by itself: the units stay.
+    go(page, "tables/Ranked")
+    page.get_by_role("button", name="Capacity of index by-place").click()
+    dialog.get_by_text("Warm throughput").click()
+    dialog.get_by_label("Warm for writes a second").fill("30")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    wait_until(lambda: is_active(client, "Ranked") and index("by-place")["WarmThroughput"]["WriteUnitsPerSecond"] == 30, "the index is warm")
+    page.get_by_role("tab", name="Settings").click()
+    line = page.locator(".panel > .row")
+    line.filter(has_text="Capacity").get_by_role("button", name="Change").click()
+    dialog.get_by_text("Warm throughput").click()
+    dialog.get_by_label("Warm for reads a second").fill("55")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    expect(line.filter(has_text="Warm throughput")).to_contain_text("55 read and 5 write units a second")
+    wait_until(lambda: is_active(client, "Ranked"), "ACTIVE")
+
+    # On demand and back: each index has units of its own again.
+    line.filter(has_text="Capacity").get_by_role("button", name="Change").click()
+    dialog.get_by_label("Capacity").select_option("PAY_PER_REQUEST")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    wait_until(lambda: is_active(client, "Ranked"), "ACTIVE")
+    expect(line.filter(has_text="Capacity")).to_contain_text("on demand")
+    line.filter(has_text="Capacity").get_by_role("button", name="Change").click()
+    dialog.get_by_label("Capacity").select_option("PROVISIONED")
+    dialog.get_by_role("group", name="Index by-place").get_by_label("Read units").fill("14")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    wait_until(lambda: index("by-place")["ProvisionedThroughput"]["ReadCapacityUnits"] == 14, "the index has its units")
+
+
 def test_replicas_with_settings_of_their_own_and_one_that_leaves(world, browse):
     client = world.client()
     client.create_table(

@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 ROWS = 10_000
-BUNDLE_BYTES_MAX = 110 << 10
+BUNDLE_BYTES_MAX = 128 << 10
 # On a machine that does nothing else, the figures that are promised hold: GEODYNAMO_QUIET=1. One that is busy with other tests is slower.
 QUIET = os.environ.get("GEODYNAMO_QUIET") == "1"
 PAGES = {
@@ -50,6 +50,7 @@ DIALOGS = [
     ("tables", "Create table", "Table name"),
     ("tables/Shown", "Delete table", "Type Shown to confirm"),
     ("recovery", "Import a table …", "Bucket"),
+    ("recovery", "Put items …", "Bucket of reports"),
     ("recovery", "Back up Shown", "Name of the backup"),
     ("vaults", "New plan …", "When"),
     ("world", "Details of us-east-1 → eu-west-1", "Loss (%)"),

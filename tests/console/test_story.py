@@ -294,9 +294,60 @@ def test_a_csv_with_its_own_columns_is_imported_and_its_errors_are_told(world, b
     expect(row).to_contain_text("1 item had errors", timeout=90_000)
     row.get_by_role("button", name="Details of the import of People").click()
     expect(dialog.locator(".facts")).to_contain_text("separated by ;; columns name, age")
-    expect(dialog).to_contain_text(re.compile(r"transfers/imports/[\w-]+\.errors"))
+    expect(dialog).to_contain_text(re.compile(r"geodynamo import errors [\w-]+"))
     items = world.client().scan(TableName="People")["Items"]
     assert {item["name"]["S"]: item["age"] for item in items} == {"ada": {"S": "36"}, "grace": {"S": "85"}}
+
+
+def test_items_of_a_bucket_are_put_and_an_operation_is_cancelled(world, browse):
+    client = world.make_table("Stocked")
+    bucket = world.buckets / "stock"
+    bucket.mkdir(parents=True)
+    line = lambda key, **more: json.dumps({"Item": {"pk": {"S": key}}, **more}) + "\n"
+    client.put_item(TableName="Stocked", Item={"pk": {"S": "here"}})
+    (bucket / "one.json").write_text(line("a") + line("here", ConditionExpression="attribute_not_exists(pk)") + "{broken\n")
+    (bucket / "many.json").write_text("".join(line(f"k{number}") for number in range(40_000)))
+    page = browse()
+    go(page, "recovery")
+    dialog = page.get_by_role("dialog")
+    operations = page.get_by_role("region", name="Bulk operations")
+
+    def put(prefix, rate):
+        page.get_by_role("button", name="Put items …").click()
+        dialog.get_by_label("Table", exact=True).select_option("Stocked")
+        dialog.get_by_label("Bucket", exact=True).fill("stock")
+        dialog.get_by_label("Prefix", exact=True).fill(prefix)
+        dialog.get_by_label("Bucket of reports").fill("stock-told")
+        dialog.get_by_label("Most write units a second").fill(rate)
+        expect(command(dialog)).to_contain_text("aws dynamodb start-bulk-put-items")
+        dialog.get_by_role("button", name="Put", exact=True).click()
+        expect(dialog).to_be_hidden()
+
+    put("one", "")
+    there = operations.get_by_role("row").filter(has_text="stock / one")
+    expect(there.get_by_text("COMPLETED_WITH_ERRORS")).to_be_visible(timeout=90_000)
+    expect(there).to_contain_text("1 item not put")
+    there.get_by_role("button", name="Details of the bulk operation on Stocked").click()
+    expect(dialog.locator(".facts")).to_contain_text("errors, failed conditions")
+    expect(command(dialog)).to_contain_text("aws dynamodb describe-bulk-operation")
+    page.keyboard.press("Escape")
+    assert client.get_item(TableName="Stocked", Key={"pk": {"S": "a"}})["Item"]
+    assert list((world.buckets / "stock-told").glob("**/error/*.json"))
+
+    put("many", "1024")
+    there = operations.get_by_role("row").filter(has_text="stock / many")
+    expect(there.get_by_role("progressbar")).to_be_visible(timeout=60_000)
+    expect(there).to_contain_text(re.compile(r" of [\d.]+ MB read"), timeout=60_000)
+    there.get_by_role("button", name="Cancel the bulk operation on Stocked").click()
+    expect(command(dialog)).to_contain_text("aws dynamodb cancel-bulk-operation")
+    dialog.get_by_role("button", name="Cancel it").click()
+    expect(there.get_by_text("CANCELLED", exact=True)).to_be_visible(timeout=60_000)
+    expect(there.get_by_role("button", name="Cancel the bulk operation on Stocked")).to_have_count(0)
+    assert client.scan(TableName="Stocked", Select="COUNT")["Count"] < 40_000
+    # One that reads what is not there fails, and says why.
+    put("absent", "")
+    there = operations.get_by_role("row").filter(has_text="stock / absent")
+    expect(there.get_by_text("FAILED", exact=True)).to_be_visible(timeout=60_000)
 
 
 def test_what_is_shown_for_other_clients_does_the_same(world, browse):

@@ -53,6 +53,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "pages/reactions.js",
         "pages/recovery.js",
         "pages/transfers.js",
+        "pages/bulk.js",
         "pages/vaults.js",
         "pages/verify.js",
         "pages/keys.js",

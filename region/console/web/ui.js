@@ -148,7 +148,7 @@ export function badge(text, tone = '') {
 
 /** The colour of DynamoDB's states. */
 export function stateBadge(state) {
-  const tones = { ACTIVE: 'good', ENABLED: 'good', AVAILABLE: 'good', COMPLETED: 'good', Successful: 'good', CREATION_FAILED: 'bad', FAILED: 'bad', ENABLE_FAILED: 'bad', EXPIRED: 'bad', ABORTED: 'bad', CANCELLED: 'bad', IN_PROGRESS: 'warn', CREATED: 'warn', DELETING: 'warn' }
+  const tones = { ACTIVE: 'good', ENABLED: 'good', AVAILABLE: 'good', COMPLETED: 'good', COMPLETED_WITH_ERRORS: 'warn', Successful: 'good', CREATION_FAILED: 'bad', FAILED: 'bad', ENABLE_FAILED: 'bad', EXPIRED: 'bad', ABORTED: 'bad', CANCELLED: 'bad', IN_PROGRESS: 'warn', CREATED: 'warn', DELETING: 'warn' }
   const tone = tones[state] ?? (/ING$/.test(state ?? '') ? 'warn' : '')
   return badge(state ?? 'unknown', tone)
 }

@@ -1,10 +1,11 @@
-// Recovery: from which moments tables can be restored, and backups; exports and imports beside them.
+// Recovery: from which moments tables can be restored, and backups; exports, imports and bulk operations beside them.
 
 import { callConfirm, callDialog } from '../forms.js'
 import * as metrics from '../metrics.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { badge, button, bytes, card, confirm, count, every, failure, field, fill, grid, h, input, moment, note, refill, s, select, stateBadge } from '../ui.js'
+import { bulkList, bulkOf, putItems } from './bulk.js'
 import { noTables, tableNames } from './tables.js'
 import { exportTable, importTable, momentField, transferList, transfersOf } from './transfers.js'
 
@@ -14,6 +15,7 @@ export async function render(main, { signal }) {
   const windows = h('div')
   const backups = h('div')
   const transfers = h('div')
+  const operations = h('div')
   const progress = h('div')
   fill(
     main,
@@ -21,12 +23,14 @@ export async function render(main, { signal }) {
     card('Restore to a moment', h('p.muted', 'A table with point-in-time recovery can be restored, as another table, to any moment of its window, to the second.'), windows),
     card('Backups', backups),
     card('Exports and imports', h('p.muted', 'A table with point-in-time recovery is exported from its archive, at no cost to itself. A bucket is a folder of this region’s --s3-dir, or one of the server of S3 that its configuration names.'), h('div.row', button('Import a table …', () => importTable(refresh))), transfers),
+    card('Bulk operations', h('p.muted', 'Objects of a bucket are put into a table that serves, under each record’s own condition. What was not put is told in another bucket.'), h('div.row', button('Put items …', () => putItems(refresh))), operations),
   )
   const refresh = async () => {
-    const [, tables, list, jobs] = await Promise.all([running(progress, signal), windowsOf(), backupsOf(), transfersOf()])
+    const [, tables, list, jobs, bulk] = await Promise.all([running(progress, signal), windowsOf(), backupsOf(), transfersOf(), bulkOf()])
     refill(windows, windowList(tables, list.backups ?? [], refresh))
     refill(backups, backupList(list, tables, refresh))
     refill(transfers, transferList(jobs))
+    refill(operations, bulkList(bulk, refresh))
   }
   await every(LOOK_EVERY_MS, signal, refresh, (error) => {
     fill(windows, failure(error))
@@ -92,7 +96,7 @@ function windowList(tables, backups, refresh) {
               ? [
                   // A window that was opened just now has no moments yet.
                   button('Restore …', () => restoreToMoment(table, refresh), { label: `Restore ${table.name} to a moment`, disabled: !table.EarliestRestorableDateTime }),
-                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}`, disabled: !table.EarliestRestorableDateTime }),
+                  button('Export …', () => exportTable(table, refresh), { label: `Export ${table.name}`, disabled: !hasTwoMoments(table) }),
                 ]
               : button('Switch on', () => switchOn(table, refresh), { label: `Switch on point-in-time recovery of ${table.name}`, disabled: Boolean(table.error) }),
             button('Back up', () => backUp(table.name, refresh), { label: `Back up ${table.name}` }),
@@ -102,6 +106,11 @@ function windowList(tables, backups, refresh) {
     tables,
     { empty: noTables(), label: 'Windows of recovery' },
   )
+}
+
+/** Whether changes can be exported: they are between two moments, to the second. A window that was opened just now has not two yet. */
+function hasTwoMoments({ EarliestRestorableDateTime: from, LatestRestorableDateTime: until }) {
+  return from !== undefined && Math.ceil(from) < Math.floor(until)
 }
 
 /** The last 35 days, what of them can be restored, and where the backups are. */

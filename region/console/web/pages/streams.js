@@ -52,6 +52,8 @@ async function choose(main) {
             { title: 'Table', cell: ({ TableName }) => h('a', { href: `#/streams/${encodeURIComponent(TableName)}` }, TableName) },
             { title: 'What records have', cell: ({ StreamSpecification }) => StreamSpecification.StreamViewType },
             { title: 'Since', cell: ({ LatestStreamLabel }) => LatestStreamLabel },
+            // Only replicas can contradict each other.
+            { title: 'What lost to what', cell: ({ TableName, Replicas }) => (Replicas?.length > 0 ? h('a', { href: `#/streams/${encodeURIComponent(TableName)}/conflicts`, 'aria-label': `Conflicts of ${TableName}` }, 'Conflicts') : '–') },
           ],
           found,
           { empty: ['No table here has a stream. One is switched on by the settings of ', h('a', { href: '#/tables' }, 'a table'), ', or when a table gets a replica.'], label: 'Streams' },
@@ -74,6 +76,7 @@ async function tail(main, { signal, parts }, table, conflicts) {
   stream.hidden = !conflicts
   const state = h('span.muted', 'Opening the stream …')
   const failed = h('div')
+  const idle = h('div.empty')
   const kind = select([['', 'All changes'], 'INSERT', 'MODIFY', 'REMOVE'], '', { 'aria-label': 'Kind of change' })
   const from = select(
     [
@@ -100,12 +103,17 @@ async function tail(main, { signal, parts }, table, conflicts) {
     signal.addEventListener('abort', () => stop.abort(), { once: true })
     fill(list)
     fill(failed)
+    idle.hidden = true
     seen = 0
     const here = stop.signal
     follow(stream.value, from.value, here, {
       records: show,
       isHeld: () => paused.box.checked,
-      state: (shards) => fill(state, `${some(seen, 'change')} from ${some(shards, 'open shard')}`),
+      state: (shards) => {
+        fill(state, `${some(seen, stream.value === conflicts ? 'conflict' : 'change')} from ${some(shards, 'open shard')}`)
+        idle.hidden = seen > 0
+        fill(idle, from.value === 'LATEST' ? 'Nothing was written since this page was opened. “From the beginning” has the last 24 hours.' : 'There was nothing in the last 24 hours.')
+      },
     }).catch((error) => !here.aborted && fill(failed, failure(error)))
   }
   from.addEventListener('change', begin)
@@ -119,6 +127,7 @@ async function tail(main, { signal, parts }, table, conflicts) {
   fill(
     main,
     card(null, h('div.row.spread', h('div.row', stream, from, kind, paused, clear, conflicts ? h('a', { href: `#/streams/${encodeURIComponent(table.TableName)}/kept` }, 'Older conflicts') : null), h('div.row', badge(table.StreamSpecification.StreamViewType), state)), failed),
+    idle,
     list,
   )
   begin()

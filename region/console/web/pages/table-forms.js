@@ -45,34 +45,58 @@ function formDialog(title, { content, request, verb = 'Save', done, wide }) {
   )
 }
 
-/** Name and type of a key attribute. */
-function keyFields(hash, range, { required = true } = {}) {
-  const partition = input({ placeholder: hash, required })
+/** Attributes that a global index's key may have beside its first ones: four of the partition key and four of the sort key in all. */
+const MORE_ATTRIBUTES_MAX = 6
+
+/** Names and types of a key's attributes. Where `several` are allowed, each part may have more than one. */
+function keyFields(hash, { several = false } = {}) {
+  const partition = input({ placeholder: hash, required: true })
   const partitionType = select(KEY_TYPES, 'S', { 'aria-label': 'Type of the partition key' })
   const sort = input({ placeholder: 'optional' })
   const sortType = select(KEY_TYPES, 'S', { 'aria-label': 'Type of the sort key' })
+  const more = []
+  const list = h('div.stack')
+  const add = button('One more attribute of the key', () => {
+    const line = { box: input({ required: true }), type: select(KEY_TYPES, 'S'), part: select([['HASH', 'Partition key'], ['RANGE', 'Sort key']], 'HASH') }
+    const element = h('div.fields', field('One more attribute', line.box), field('Part of the', line.part), field('Type of it', line.type))
+    const gone = button('Take the attribute away', () => {
+      more.splice(more.indexOf(line), 1)
+      element.remove()
+      add.hidden = false
+      changed(list)
+    }, { tone: 'plain' })
+    element.append(gone)
+    more.push(line)
+    list.append(element)
+    add.hidden = more.length === MORE_ATTRIBUTES_MAX
+  }, { tone: 'plain' })
+  const extra = h('div.stack', { hidden: !several }, list, add)
   const element = h(
-    'div.fields',
-    field('Partition key', partition),
-    field('Its type', partitionType),
-    field('Sort key', sort),
-    field('Its type', sortType),
+    'div.stack',
+    h('div.fields', field('Partition key', partition), field('Its type', partitionType), field('Sort key', sort), field('Its type', sortType)),
+    extra,
   )
   const read = () => {
-    const keys = [[partition.value.trim(), partitionType.value, 'HASH']]
-    if (sort.value.trim()) keys.push([sort.value.trim(), sortType.value, 'RANGE'])
+    const of = (kind) => (extra.hidden ? [] : more.filter(({ part }) => part.value === kind).map(({ box, type }) => [box.value.trim(), type.value, kind]))
+    const sorted = sort.value.trim() ? [[sort.value.trim(), sortType.value, 'RANGE']] : []
+    const keys = [[partition.value.trim(), partitionType.value, 'HASH'], ...of('HASH'), ...sorted, ...of('RANGE')]
     return {
       schema: keys.map(([AttributeName, , KeyType]) => ({ AttributeName, KeyType })),
       definitions: keys.map(([AttributeName, AttributeType]) => ({ AttributeName, AttributeType })),
     }
   }
-  return { element, read }
+  return { element, read, allow: (isAllowed) => (extra.hidden = !isAllowed) }
 }
 
-/** What an index is made of. */
-function indexFields({ local = false } = {}) {
+/** Tells a form that it has other fields now: what its request is in other clients is shown anew. */
+function changed(element) {
+  element.dispatchEvent(new Event('input', { bubbles: true }))
+}
+
+/** What an index is made of. `capacity` is what a global one may take; a local one shares its table's. */
+function indexFields(capacity, { local = false } = {}) {
   const name = input({ placeholder: 'by-customer', required: true })
-  const keys = keyFields('customer', 'optional')
+  const keys = keyFields('customer', { several: true })
   const projection = select(
     [
       ['ALL', 'All attributes'],
@@ -92,17 +116,24 @@ function indexFields({ local = false } = {}) {
     ],
     'global',
   )
+  const isLocal = () => kind.value === 'local'
+  kind.addEventListener('change', () => {
+    keys.allow(!isLocal())
+    capacity.element.hidden = isLocal()
+  })
   const element = h(
     'fieldset.stack',
     h('legend', 'Index'),
     h('div.fields', field('Index name', name), local ? field('Kind', kind) : null, field('Projection', projection), includedField),
     keys.element,
+    capacity.element,
   )
   const read = () => {
     const { schema, definitions } = keys.read()
     const Projection = { ProjectionType: projection.value }
     if (projection.value === 'INCLUDE') Projection.NonKeyAttributes = words(included.value)
-    return { isLocal: kind.value === 'local', definitions, index: { IndexName: name.value.trim(), KeySchema: schema, Projection } }
+    const index = { IndexName: name.value.trim(), KeySchema: schema, Projection, ...(isLocal() ? {} : capacity.request()) }
+    return { isLocal: isLocal(), definitions, index }
   }
   return { element, read }
 }
@@ -125,44 +156,70 @@ function limitsOf(maxRead, maxWrite, before = {}) {
   return limits
 }
 
-/** On demand or provisioned. */
+/** What a table, or a global index, may take: its units or its maxima on demand, and what it is warm for. `now` is its description, if it is
+ *  there already; otherwise it begins with the units of `begins`. */
+function throughputFields(isProvisioned, now, begins = now?.ProvisionedThroughput) {
+  const number = (attributes) => h('input', { type: 'number', min: 1, step: 1, ...attributes })
+  const read = number({ value: begins?.ReadCapacityUnits || 5 })
+  const write = number({ value: begins?.WriteCapacityUnits || 5 })
+  const maxRead = number({ value: shownMaximum(now?.OnDemandThroughput?.MaxReadRequestUnits) })
+  const maxWrite = number({ value: shownMaximum(now?.OnDemandThroughput?.MaxWriteRequestUnits) })
+  const warmRead = number({ placeholder: now?.WarmThroughput?.ReadUnitsPerSecond })
+  const warmWrite = number({ placeholder: now?.WarmThroughput?.WriteUnitsPerSecond })
+  const provisioned = h('div.fields', field('Read units', read), field('Write units', write))
+  const onDemand = h('div.fields', field('Most read units', maxRead, 'Empty: no maximum'), field('Most write units', maxWrite, 'Empty: no maximum'))
+  const hint = now ? 'Empty: as it is. It can only be raised' : 'Empty: as it begins'
+  const warm = h('details', h('summary', 'Warm throughput'), h('div.fields', field('Warm for reads a second', warmRead, hint), field('Warm for writes a second', warmWrite, hint)))
+  const shown = h('div')
+  const draw = () => fill(shown, isProvisioned() ? provisioned : onDemand)
+  draw()
+  const throughput = () => ({ ReadCapacityUnits: Number(read.value), WriteCapacityUnits: Number(write.value) })
+  const isSame = ({ ReadCapacityUnits, WriteCapacityUnits }) => ReadCapacityUnits === now?.ProvisionedThroughput?.ReadCapacityUnits && WriteCapacityUnits === now?.ProvisionedThroughput?.WriteCapacityUnits
+  const request = () => {
+    const made = {}
+    const warmed = {}
+    if (warmRead.value) warmed.ReadUnitsPerSecond = Number(warmRead.value)
+    if (warmWrite.value) warmed.WriteUnitsPerSecond = Number(warmWrite.value)
+    const isWarmed = Object.keys(warmed).length > 0
+    // The service refuses units that are as they were: who warms a table alone does not ask for them.
+    if (isProvisioned() && !(isWarmed && isSame(throughput()))) made.ProvisionedThroughput = throughput()
+    const limits = isProvisioned() ? {} : limitsOf(maxRead, maxWrite, now?.OnDemandThroughput)
+    if (Object.keys(limits).length > 0) made.OnDemandThroughput = limits
+    if (isWarmed) made.WarmThroughput = warmed
+    return made
+  }
+  return { element: h('div.stack', shown, warm), draw, request, throughput }
+}
+
+function isProvisionedTable(table) {
+  return table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
+}
+
+/** On demand or provisioned, and how much of it. */
 function capacityFields(table) {
-  const now = table?.BillingModeSummary?.BillingMode === 'PAY_PER_REQUEST' || !table ? 'PAY_PER_REQUEST' : 'PROVISIONED'
-  const number = (value) => h('input', { type: 'number', min: 1, step: 1, value })
+  const before = table && isProvisionedTable(table) ? 'PROVISIONED' : 'PAY_PER_REQUEST'
   const mode = select(
     [
       ['PAY_PER_REQUEST', 'On demand'],
       ['PROVISIONED', 'Provisioned'],
     ],
-    now,
+    before,
   )
-  const read = number(table?.ProvisionedThroughput?.ReadCapacityUnits || 5)
-  const write = number(table?.ProvisionedThroughput?.WriteCapacityUnits || 5)
-  const maxRead = number(shownMaximum(table?.OnDemandThroughput?.MaxReadRequestUnits))
-  const maxWrite = number(shownMaximum(table?.OnDemandThroughput?.MaxWriteRequestUnits))
-  const provisioned = h('div.fields', field('Read units', read), field('Write units', write))
-  const onDemand = h('div.fields', field('Most read units', maxRead, 'Empty: no maximum'), field('Most write units', maxWrite, 'Empty: no maximum'))
-  const draw = () => {
-    provisioned.hidden = mode.value !== 'PROVISIONED'
-    onDemand.hidden = !provisioned.hidden
-  }
-  mode.addEventListener('change', draw)
-  draw()
-  const throughput = () => ({ ReadCapacityUnits: Number(read.value), WriteCapacityUnits: Number(write.value) })
+  const isProvisioned = () => mode.value === 'PROVISIONED'
+  const fields = throughputFields(isProvisioned, table)
+  mode.addEventListener('change', fields.draw)
   const request = () => {
-    if (mode.value === 'PROVISIONED') return { BillingMode: 'PROVISIONED', ProvisionedThroughput: throughput() }
-    const made = { BillingMode: 'PAY_PER_REQUEST' }
-    const limits = limitsOf(maxRead, maxWrite, table?.OnDemandThroughput)
-    if (Object.keys(limits).length > 0) made.OnDemandThroughput = limits
-    return made
+    const made = fields.request()
+    const isWarmedAlone = table && mode.value === before && made.WarmThroughput && !made.ProvisionedThroughput
+    return isWarmedAlone ? made : { BillingMode: mode.value, ...made }
   }
-  return { element: h('div.stack', field('Capacity', mode), provisioned, onDemand), request, throughput, isProvisioned: () => mode.value === 'PROVISIONED' }
+  return { element: h('div.stack', field('Capacity', mode), fields.element), mode, request, isProvisioned, throughput: fields.throughput }
 }
 
 /** CreateTable, with what AWS's console offers. */
 export function createDialog(done) {
   const name = input({ placeholder: 'Orders', required: true })
-  const keys = keyFields('customer', 'placed')
+  const keys = keyFields('customer')
   const capacity = capacityFields()
   const tableClass = select(['STANDARD', 'STANDARD_INFREQUENT_ACCESS'])
   const protection = check('Deletion protection')
@@ -171,10 +228,13 @@ export function createDialog(done) {
   const indexes = []
   const indexList = h('div.stack')
   const addIndex = button('Add an index', () => {
-    const made = indexFields({ local: true })
+    const own = throughputFields(capacity.isProvisioned, undefined, capacity.throughput())
+    capacity.mode.addEventListener('change', own.draw)
+    const made = indexFields(own, { local: true })
     const gone = button('Take it away', () => {
       indexes.splice(indexes.indexOf(made), 1)
       made.element.remove()
+      changed(indexList)
     }, { tone: 'plain' })
     made.element.append(gone)
     indexes.push(made)
@@ -186,7 +246,7 @@ export function createDialog(done) {
     for (const { index, isLocal, definitions: more } of indexes.map((each) => each.read())) {
       const list = isLocal ? 'LocalSecondaryIndexes' : 'GlobalSecondaryIndexes'
       input[list] ??= []
-      input[list].push(!isLocal && capacity.isProvisioned() ? { ...index, ProvisionedThroughput: capacity.throughput() } : index)
+      input[list].push(index)
       for (const definition of more) {
         if (!definitions.some(({ AttributeName }) => AttributeName === definition.AttributeName)) definitions.push(definition)
       }
@@ -218,42 +278,23 @@ export function createDialog(done) {
 
 /** UpdateTable that adds a global index. */
 export function addIndexDialog({ name, table, refresh }) {
-  const fields = indexFields()
-  const capacity = indexCapacityFields(table, { ProvisionedThroughput: table.ProvisionedThroughput })
+  const fields = indexFields(throughputFields(() => isProvisionedTable(table), undefined, table.ProvisionedThroughput))
   formDialog('Add a global index', {
     verb: 'Add',
-    content: [h('p.muted', 'The whole table is read to fill it; the table serves meanwhile.'), fields.element, capacity.element],
+    content: [h('p.muted', 'The whole table is read to fill it; the table serves meanwhile.'), fields.element],
     request: () => {
       const { index, definitions } = fields.read()
       const known = table.AttributeDefinitions
       const all = [...known, ...definitions.filter((each) => !known.some(({ AttributeName }) => AttributeName === each.AttributeName))]
-      return ['UpdateTable', { TableName: name, AttributeDefinitions: all, GlobalSecondaryIndexUpdates: [{ Create: { ...index, ...capacity.request() } }] }]
+      return ['UpdateTable', { TableName: name, AttributeDefinitions: all, GlobalSecondaryIndexUpdates: [{ Create: index }] }]
     },
     done: refresh,
   })
 }
 
-/** What a global index may take: its units, or its maxima on demand. */
-function indexCapacityFields(table, index) {
-  const number = (value) => h('input', { type: 'number', min: 1, step: 1, value })
-  if (table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST') {
-    const read = number(index.ProvisionedThroughput?.ReadCapacityUnits || 5)
-    const write = number(index.ProvisionedThroughput?.WriteCapacityUnits || 5)
-    const request = () => ({ ProvisionedThroughput: { ReadCapacityUnits: Number(read.value), WriteCapacityUnits: Number(write.value) } })
-    return { element: h('div.fields', field('Read units', read), field('Write units', write)), request }
-  }
-  const maxRead = number(shownMaximum(index.OnDemandThroughput?.MaxReadRequestUnits))
-  const maxWrite = number(shownMaximum(index.OnDemandThroughput?.MaxWriteRequestUnits))
-  const request = () => {
-    const limits = limitsOf(maxRead, maxWrite, index.OnDemandThroughput)
-    return Object.keys(limits).length > 0 ? { OnDemandThroughput: limits } : {}
-  }
-  return { element: h('div.fields', field('Most read units', maxRead, 'Empty: no maximum'), field('Most write units', maxWrite, 'Empty: no maximum')), request }
-}
-
 /** UpdateTable that changes what a global index may take. */
 export function indexCapacityDialog({ name, table, refresh }, index) {
-  const capacity = indexCapacityFields(table, index)
+  const capacity = throughputFields(() => isProvisionedTable(table), index)
   formDialog(`Capacity of ${index.IndexName}`, {
     content: [capacity.element],
     request: () => ['UpdateTable', { TableName: name, GlobalSecondaryIndexUpdates: [{ Update: { IndexName: index.IndexName, ...capacity.request() } }] }],
@@ -263,7 +304,7 @@ export function indexCapacityDialog({ name, table, refresh }, index) {
 
 /** What a replica has of its own: its class, what it may be read, and a key where there are keys of tables. */
 function overrideFields(table, replica = {}) {
-  const isProvisioned = table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
+  const isProvisioned = isProvisionedTable(table)
   const units = isProvisioned ? replica.ProvisionedThroughputOverride?.ReadCapacityUnits : shownMaximum(replica.OnDemandThroughputOverride?.MaxReadRequestUnits)
   const read = h('input', { type: 'number', min: 1, step: 1, value: units ?? '' })
   const own = select([['', 'As the table'], 'STANDARD', 'STANDARD_INFREQUENT_ACCESS'], replica.ReplicaTableClassSummary?.TableClass ?? '')
@@ -313,14 +354,18 @@ export function addReplicaDialog({ name, table, refresh }, missing) {
 /** UpdateTable that changes the capacity. */
 export function capacityDialog({ name, table, refresh }) {
   const capacity = capacityFields(table)
+  // Indexes of a table on demand get units of their own with it.
+  const indexes = isProvisionedTable(table) ? [] : (table.GlobalSecondaryIndexes ?? []).map((index) => ({ index, own: throughputFields(() => true, index) }))
+  const list = h('div.stack', indexes.map(({ index, own }) => h('fieldset.stack', h('legend', `Index ${index.IndexName}`), own.element)))
+  const draw = () => (list.hidden = !capacity.isProvisioned())
+  capacity.mode.addEventListener('change', draw)
+  draw()
   formDialog('Capacity', {
-    content: [capacity.element],
+    content: [capacity.element, list],
     request: () => {
       const input = { TableName: name, ...capacity.request() }
-      const wasProvisioned = table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
-      const indexes = table.GlobalSecondaryIndexes ?? []
-      if (capacity.isProvisioned() && !wasProvisioned && indexes.length > 0) {
-        input.GlobalSecondaryIndexUpdates = indexes.map(({ IndexName }) => ({ Update: { IndexName, ProvisionedThroughput: capacity.throughput() } }))
+      if (capacity.isProvisioned() && indexes.length > 0) {
+        input.GlobalSecondaryIndexUpdates = indexes.map(({ index, own }) => ({ Update: { IndexName: index.IndexName, ...own.request() } }))
       }
       return ['UpdateTable', input]
     },

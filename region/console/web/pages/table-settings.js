@@ -4,7 +4,7 @@ import { perform } from '../api.js'
 import { callDialog } from '../forms.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
-import { button, field, h, input, moment, note, select } from '../ui.js'
+import { button, count, field, h, input, moment, note, select } from '../ui.js'
 import { capacityDialog, streamDialog } from './table-forms.js'
 import { keyState } from './tables.js'
 
@@ -22,6 +22,7 @@ export function settings(state) {
   const protection = { TableName: name, DeletionProtectionEnabled: !isProtected }
   return [
     line('Capacity', capacityText(table), button('Change', () => capacityDialog(state))),
+    line('Warm throughput', warmText(table.WarmThroughput)),
     line('Stream', table.StreamSpecification?.StreamEnabled ? `on, ${table.StreamSpecification.StreamViewType}` : 'off', button('Change', () => streamDialog(state))),
     line('Time to live', ttlText(ttl), timeToLive(state)),
     session.facts.backups ? line('Point-in-time recovery', recoveryText(state.backups), recoverySwitch(state)) : null,
@@ -117,6 +118,13 @@ function capacityText(table) {
   }
   const { ReadCapacityUnits: read, WriteCapacityUnits: write } = table.ProvisionedThroughput
   return `provisioned: ${read} read and ${write} write units`
+}
+
+/** What can be taken at once, without growing first. */
+function warmText(warm) {
+  if (!warm) return '–'
+  const state = warm.Status && warm.Status !== 'ACTIVE' ? `, ${warm.Status.toLowerCase()}` : ''
+  return `${count(warm.ReadUnitsPerSecond)} read and ${count(warm.WriteUnitsPerSecond)} write units a second at once${state}`
 }
 
 function ttlText(ttl) {

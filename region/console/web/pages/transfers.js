@@ -114,7 +114,7 @@ function details({ what, table, told, request, began, ended, items, bytes: read,
         bad === undefined ? null : ['Items with errors', count(bad)],
       ]),
       why ? h('div.failure', told.FailureCode ? h('strong', `${told.FailureCode}: `) : null, why) : null,
-      bad > 0 ? h('p', 'What was wrong with them is in the region’s data directory, ', h('span.mono', `transfers/imports/${told.ImportArn.split('/').pop()}.errors`), '.') : null,
+      bad > 0 ? h('p', 'What was wrong with them is printed by ', h('span.mono', `geodynamo import errors ${told.ImportArn.split('/').pop()}`), '.') : null,
       told.ImportArn ? h('p', h('a', { href: `#/tables/${encodeURIComponent(table)}` }, 'The table')) : null,
       h('p.hint', h('span.mono', told.ExportArn ?? told.ImportArn)),
       sameElsewhere(() => request),
@@ -142,10 +142,15 @@ export function momentField(label, from, until, before = 0) {
   return { element: h('div', field(label, slider), chosen), read: () => Number(slider.value) }
 }
 
-const BUCKET = { required: true, placeholder: 'bucket', pattern: '[a-zA-Z0-9][\\w.\\-]*[a-zA-Z0-9]', title: 'letters, digits, and between them . _ -' }
-const FORMATS = [
+export const BUCKET = { required: true, placeholder: 'bucket', pattern: '[a-zA-Z0-9][\\w.\\-]*[a-zA-Z0-9]', title: 'letters, digits, and between them . _ -' }
+export const FORMATS = [
   ['DYNAMODB_JSON', 'DynamoDB JSON'],
   ['ION', 'Amazon Ion'],
+]
+export const COMPRESSIONS = [
+  ['NONE', 'None'],
+  ['GZIP', 'gzip'],
+  ['ZSTD', 'Zstandard'],
 ]
 
 const DELIMITERS = [
@@ -206,11 +211,7 @@ export function importTable(refresh) {
   const bucket = input(BUCKET)
   const prefix = input({ placeholder: 'optional' })
   const format = select([...FORMATS, ['CSV', 'CSV']], 'DYNAMODB_JSON')
-  const compression = select([
-    ['NONE', 'None'],
-    ['GZIP', 'gzip'],
-    ['ZSTD', 'Zstandard'],
-  ])
+  const compression = select(COMPRESSIONS)
   const delimiter = select(DELIMITERS, ',')
   const header = input({ placeholder: 'as the first line has them' })
   const csv = h('div.fields', field('Separated by', delimiter), field('Columns', header, 'Separated by commas, where the files have no first line with names'))

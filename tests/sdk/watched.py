@@ -10,18 +10,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import yaml
 from botocore.exceptions import ClientError
 from conftest import START_S, Region, Server, free_port, serve, table_definition, wait_until
 from functions import Failed, NotThere, functions_server
-from test_kinesis import moto, stream
+from test_kinesis import KEYS, moto, stream
 from test_sessions import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "grafana" / "prometheus" / "rules.yml"
 DEADLINE_S = 60
-# What Prometheus calls the region that has what the demo's have not.
-APART = "apart"
+# The region that has what the demo's have not; none of theirs, so that both have a place on the map.
+APART = "sa-east-1"
 # DynamoDB's largest item, nearly: some 390 write units, so that a table of five has none left after a few.
 LARGE = "x" * 390_000
 
@@ -117,7 +118,7 @@ def watching(demo, folder):
         until(f"a replica in {other.name}", lambda other=other: is_active(other))
     with ExitStack() as undo:
         apart = undo.enter_context(apart_region(folder / "apart"))
-        prometheus = Prometheus({**named(demo.regions), APART: apart}, folder / "prometheus")
+        prometheus = Prometheus(named([*demo.regions, apart]), folder / "prometheus")
         undo.callback(prometheus.stop)
         work = [*(Load(region) for region in demo.regions), Load(apart), Follow(home), Misuse(home)]
         undo.enter_context(repeated(work))
@@ -151,7 +152,7 @@ commit_seconds = 1
 def apart_region(folder):
     """One region whose table runs a function, which fails or is busy at times, and is copied to a Kinesis and a lake."""
     folder.mkdir()
-    with functions_server() as functions, moto(folder) as (kinesis, port):
+    with functions_server() as functions, moto(folder) as (_, port):
         calls = iter(range(1 << 60))
 
         def hook(_):
@@ -162,7 +163,8 @@ def apart_region(folder):
                     raise NotThere()
 
         functions.behave["hook"] = hook
-        with serve(folder, SETTINGS.format(functions=functions.address, kinesis=port)) as region:
+        kinesis = boto3.client("kinesis", endpoint_url=f"http://127.0.0.1:{port}", **KEYS | {"region_name": APART})
+        with serve(folder, SETTINGS.format(functions=functions.address, kinesis=port), name=APART) as region:
             client = region.client()
             make(client, "watched", StreamSpecification=STREAM)
             source = client.describe_table(TableName="watched")["Table"]["LatestStreamArn"]

@@ -1,10 +1,10 @@
-# syntax=docker/dockerfile:1
 # The image of a geodynamo region, and of the WAN emulator that links regions for trying out.
 #
 #   docker build -t geodynamo .                       builds everything inside
 #   docker build -t geodynamo --target prebuilt .     takes geodynamo, geodynamo-wan, geodynamo-loadgen from ./dist
 #
-# BUILDER and BASE can be images of a registry of one's own; both must be of one Debian release or newer.
+# BUILDER and BASE can be images of a registry of one's own; BASE must be of the same Debian release as BUILDER, or a newer one. No
+# `syntax` line: it would fetch a frontend from Docker Hub, whatever they are. BuildKit's own (Docker 23 or newer) knows all of this.
 ARG BUILDER=rust:1.95-bookworm
 ARG BASE=debian:bookworm-slim
 
@@ -24,6 +24,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     && cp /cache/target/release/geodynamo /cache/target/release/geodynamo-wan /cache/target/release/geodynamo-loadgen /dist/
 
 FROM ${BASE} AS runtime
+# Whom HTTPS servers must be vouched for by: the load generator, and a region's clients of functions, key services and identity
+# providers, read this file unless another is named. A BASE that has it needs no package mirror.
+RUN if [ ! -s /etc/ssl/certs/ca-certificates.crt ]; then \
+        apt-get update -q \
+        && apt-get install -y -q --no-install-recommends ca-certificates \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
 RUN useradd --system --uid 10001 --home-dir /var/lib/geodynamo --create-home geodynamo \
     && install -d -o geodynamo -g geodynamo /etc/geodynamo /var/lib/geodynamo
 USER geodynamo

@@ -27,7 +27,7 @@ help:
 	@echo "make test    every check and test; ends in 'N passed, N failed'"
 	@echo "make check   format, tidy, clippy; make test-fast the tests that need no process: a change's quick loop"
 	@echo "make bench   speed against the machine's own limit (release build; BENCH_QUICK=1 for a short run,"
-	@echo "             BENCH_ONLY=one,two,query,transaction,growth for parts of it)"
+	@echo "             BENCH_ONLY=one,two,query,transaction,policies,growth,recovery,telemetry for parts)"
 	@echo "make soak    5 million items under a memory limit (release build)"
 	@echo "make compare the same workloads on geodynamo and other servers of DynamoDB's API; writes docs/comparison.md"
 	@echo "make package a Debian package, a tarball, their checksums and bill of materials (release build)"
@@ -35,7 +35,7 @@ help:
 	@echo "make fmt     format the code"
 	@echo "make pictures     keep the console's pages as they look now (docs/pictures/console)"
 	@echo "make netns-demo   three regions in three network namespaces (as root); make netns-test checks them"
-	@echo "make docker-test  compose.yaml from building to volumes that survive, where a Docker engine answers"
+	@echo "make docker-test  compose.yaml from building over load and a cut to volumes that survive, where a Docker engine answers"
 
 demo: setup setup-python build
 	@AIRPORTS_CSV="$$(scripts/data-set)" exec "$(CARGO_TARGET_DIR)/debug/geodynamo" demo

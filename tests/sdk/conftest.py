@@ -147,14 +147,14 @@ def run_dev(folder, *arguments):
 
 
 @contextmanager
-def serve(folder, settings="", crash=False):
+def serve(folder, settings="", crash=False, name="us-east-1"):
     """One region by `geodynamo serve`, with further settings (TOML), its data kept in the folder. It is stopped at the
     end, or killed (kill -9)."""
     config = folder / "region.toml"
     config.write_text(
         f"""
-region = "us-east-1"
-node = "us-east-1"
+region = "{name}"
+node = "{name}"
 data_dir = "data"
 listen = {{ data = "127.0.0.1:0", admin = "127.0.0.1:0" }}
 [[credentials]]
@@ -165,7 +165,7 @@ secret_access_key = "hush"
     server = Server(["serve", "--config", str(config)], folder)
     try:
         ready = json.loads(server.line(START_S))
-        yield Region("us-east-1", f"http://{ready['data']}", "AKIDTESTS", "hush", ready["admin"])
+        yield Region(name, f"http://{ready['data']}", "AKIDTESTS", "hush", ready["admin"])
     except BaseException:
         server.kill()
         raise

@@ -3,7 +3,9 @@
 Nothing here needs a Docker engine; `make docker-test` shows the real thing where one answers.
 """
 
+import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,9 +17,11 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 # The package of PyPI that ships the Compose specification's JSON schema.
 SCHEMA_PACKAGE = "docker-compose==1.29.2"
 SCHEMA_FILE = "compose/config/compose_spec.json"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,60 @@ def test_what_services_name_is_there(compose):
 
 
 def test_no_secret_is_in_the_image():
-    text = (ROOT / "Dockerfile").read_text()
-    assert "USER geodynamo" in text
+    assert "USER geodynamo" in DOCKERFILE
+    instructions = re.sub(r"^#.*$", "", DOCKERFILE, flags=re.MULTILINE).replace(AUTHORITIES, "")
     for word in ("credentials", "certs", ".key", "SECRET"):
-        assert word not in text, word
+        assert word not in instructions, word
+
+
+def test_nothing_comes_from_a_registry_that_nobody_named():
+    """Only BASE and BUILDER do; a `syntax` line would fetch BuildKit's frontend from Docker Hub."""
+    assert not names_a_frontend(DOCKERFILE)
+    assert names_a_frontend("# syntax=docker/dockerfile:1\n" + DOCKERFILE)
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE))
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - stages == {"${BUILDER}", "${BASE}"}
+    assert set(re.findall(r"--from=(\S+)", DOCKERFILE)) <= stages
+
+
+def names_a_frontend(text):
+    return bool(re.search(r"^#\s*syntax\s*=", text, re.MULTILINE | re.IGNORECASE))
+
+
+def test_the_image_has_the_authorities_that_the_load_generator_reads():
+    default = re.findall(r'"(/[\w/.-]+\.crt)"', (ROOT / "loadgen" / "src" / "tls.rs").read_text())
+    assert default == [AUTHORITIES]
+    _, _, runtime = DOCKERFILE.partition("AS runtime\n")
+    runtime, _, _ = runtime.partition("\nFROM ")
+    assert AUTHORITIES in runtime and "ca-certificates" in runtime.replace(AUTHORITIES, "")
+    assert runtime.index("ca-certificates") < runtime.index("USER"), "packages are installed by root"
+
+
+def test_images_are_told_what_they_are_made_of(compose):
+    """Each argument comes from the environment, and is one that the Dockerfile takes, with its default."""
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
+    built = {name: service["build"]["args"] for name, service in compose["services"].items() if "build" in service}
+    assert {"init", "wan", "us-east-1", "eu-west-1", "ap-northeast-1"} == set(built)
+    for name, arguments in built.items():
+        assert set(arguments) == set(defaults), name
+        for argument, value in arguments.items():
+            variable, default = re.fullmatch(r"\$\{(\w+):-(\S+)\}", value).groups()
+            assert default == defaults[argument], f"{name}: {argument}"
+            assert variable in (argument, f"{argument}_IMAGE"), f"{name}: {argument}"
+    # Before the compiler runs, for it reads them.
+    assert DOCKERFILE.index("ARG GEODYNAMO_COMMIT") < DOCKERFILE.index("cargo build")
+
+
+def test_what_make_docker_test_asks_is_published(compose, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    docker_test = importlib.import_module("docker_test")
+    for region in docker_test.regions.NAMES:
+        published = compose["services"][region]["ports"]
+        assert published == [f"{docker_test.DATA[region]}:8000", f"{docker_test.ADMIN[region]}:8001"]
+    assert compose["services"]["wan"]["ports"] == [f"{docker_test.CONTROL}:9090"]
+    load = compose["services"]["load"]
+    assert load["profiles"] == ["load"] and set(load["environment"]) == set(docker_test.OPTIONS)
+    (script,) = load["command"]
+    for name, words in docker_test.OPTIONS.items():
+        assert f" $${name}" in script
+        # A shell takes what a variable has apart at spaces; quotes are nothing to it there, and patterns would be names of files.
+        assert not re.search(r"[\s*?\[\]\\'\"$]", "".join(words.split())), words

@@ -3,25 +3,18 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-import time
-import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import START_S, Region, Server, free_port, wait_until
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from watched import ROOT, RULES, Demo, Prometheus, named, until, watching
 
-ROOT = Path(__file__).resolve().parents[2]
 GRAFANA = ROOT / "grafana"
-RULES = GRAFANA / "prometheus" / "rules.yml"
-DEADLINE_S = 60
 NAME = re.compile(r"\bgeodynamo_[a-z0-9_]+")
 # Metrics that no dashboard shows, each with its reason.
 NOT_SHOWN = {}
@@ -125,195 +118,76 @@ def test_the_rules_are_sound():
     subprocess.run(["promtool", "check", "config", GRAFANA / "prometheus" / "prometheus.yml"], check=True, stdout=subprocess.PIPE)
 
 
-class Prometheus:
-    """Debian's Prometheus on loopback, scraping the demo's regions."""
-
-    def __init__(self, regions, folder, *more):
-        shutil.copy(RULES, folder / "rules.yml")
-        targets = [
-            {"targets": [region.admin.removeprefix("http://")], "labels": {"region": region.name}} for region in regions
-        ]
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": ["rules.yml"],
-            "scrape_configs": [{"job_name": "geodynamo", "static_configs": targets}],
-        }
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        self.port = free_port()
-        command = [
-            "prometheus",
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}",
-            *more,
-        ]
-        self.log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def get(self, path, **parameters):
-        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return json.load(answer)["data"]
-
-    def query(self, text):
-        return self.get("query", query=text)["result"]
-
-    def firing(self, name):
-        return [alert for alert in self.get("alerts")["alerts"] if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
-        self.log.close()
-
-
-def until(what, holds, deadline_s=DEADLINE_S):
-    def answered():
-        try:
-            return holds()
-        except OSError:
-            return None
-
-    return wait_until(answered, what, deadline_s, every_s=0.2)
-
-
-class Demo:
-    """Three regions of this module's own, for it cuts their links."""
-
-    def __init__(self, folder):
-        self.server = Server(["demo", "--json"], folder)
-        hello = json.loads(self.server.line(START_S))
-        self.wan = hello["wan"]
-        self.regions = [
-            Region(r["name"], r["endpoint"], r["access_key_id"], r["secret_access_key"], r["admin"])
-            for r in hello["regions"]
-        ]
-
-    def cut(self, a, b, whether):
-        for start, end in ((a, b), (b, a)):
-            body = json.dumps({"cut": whether}).encode()
-            request = urllib.request.Request(f"{self.wan}/links/{start}/{end}", body, method="PUT")
-            urllib.request.urlopen(request, timeout=10).close()
-
-
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def world(tmp_path_factory):
+    """A demo and a region apart, under load and misuse, and a Prometheus that scrapes them."""
     demo = Demo(tmp_path_factory.mktemp("watched-demo"))
-    yield demo
-    demo.server.stop()
-
-
-@pytest.fixture(scope="module")
-def watched(demo, tmp_path_factory):
-    """The demo under a light load, and a Prometheus that scrapes it."""
-    regions = demo.regions
-    home, *others = regions
-    client = home.client()
-    client.create_table(
-        TableName="watched",
-        BillingMode="PAY_PER_REQUEST",
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
-    client.get_waiter("table_exists").wait(TableName="watched")
-    client.update_contributor_insights(TableName="watched", ContributorInsightsAction="ENABLE")
-    client.create_table(
-        TableName="provisioned",
-        ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": 5},
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
-    for other in others:
-        until("the table takes an update", lambda: is_active(home))
-        client.update_table(TableName="watched", ReplicaUpdates=[{"Create": {"RegionName": other.name}}])
-        until(f"a replica in {other.name}", lambda other=other: is_active(other))
-    stop = threading.Event()
-
-    def load(region):
-        client, number = region.client(), 0
-        while not stop.is_set():
-            key = {"pk": {"S": str(number % 50)}}
-            client.put_item(TableName="watched", Item={**key, "by": {"S": region.name}})
-            client.get_item(TableName="watched", Key=key)
-            if number % 10 == 0:
-                client.query(
-                    TableName="watched", KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key["pk"]}
-                )
-            number += 1
-            stop.wait(0.02)
-
-    def follow(region):
-        streams = region.client("dynamodbstreams")
-        stream = {"StreamArn": region.client().describe_table(TableName="watched")["Table"]["LatestStreamArn"]}
-        (shard, *_) = streams.describe_stream(**stream)["StreamDescription"]["Shards"]
-        place = streams.get_shard_iterator(**stream, ShardId=shard["ShardId"], ShardIteratorType="LATEST")["ShardIterator"]
-        while place and not stop.is_set():
-            place = streams.get_records(ShardIterator=place).get("NextShardIterator")
-            stop.wait(0.5)
-
-    loaders = [threading.Thread(target=load, args=(region,)) for region in regions]
-    loaders.append(threading.Thread(target=follow, args=(home,)))
-    prometheus = Prometheus(regions, tmp_path_factory.mktemp("prometheus"))
-    for loader in loaders:
-        loader.start()
-    until("Prometheus scrapes three regions", lambda: len(prometheus.query('up{job="geodynamo"} == 1')) == 3)
-    yield demo, prometheus
-    stop.set()
-    for loader in loaders:
-        loader.join()
-    prometheus.stop()
-    for table in ("watched", "provisioned"):
-        client.delete_table(TableName=table)
-
-
-def is_active(region):
-    client = region.client()
     try:
-        return client.describe_table(TableName="watched")["Table"]["TableStatus"] == "ACTIVE"
-    except client.exceptions.ResourceNotFoundException:
-        return False
+        with watching(demo, tmp_path_factory.mktemp("watching")) as world:
+            yield world
+    finally:
+        demo.server.stop()
 
 
-# Panels that have no data while nothing goes wrong, counters by a label that did not occur; and of the audit trail, which a
-# region keeps only if it is told to.
+# Panels that may have no data here, each with its reason.
 QUIET = {
-    "capacity-and-errors.json: Errors by operation",
-    "capacity-and-errors.json: Refused before an operation",
-    "capacity-and-errors.json: Audit records",
-    "capacity-and-errors.json: Audit records lost",
-    "capacity-and-errors.json: Throttled keys",
-    "replication.json: Progress of copies",
-    "replication.json: Rows healed",
-    "replication.json: Session requests",
+    "replication.json: Progress of copies": "the copies of two small tables are over before Prometheus looks",
 }
-# What has data only where the configuration names functions, a Kinesis or Cassandra: the demo's does not.
-CONFIGURED = re.compile(r"geodynamo_(trigger|kinesis|sink|cassandra)_")
+# No region of these is on Cassandra; those of tests/cassandra are.
+CONFIGURED = re.compile(r"geodynamo_cassandra_")
+VARIABLES = {"$__rate_interval": "10s", "$region": ".*", "$peer": ".*", "$operation": ".*", "$table": ".*"}
 
 
-def test_every_panel_shows_something(watched):
-    _, prometheus = watched
-    wanted = {(place, text): None for place, text in queries() if not CONFIGURED.search(text)}
-    values = {"$__rate_interval": "10s", "$region": ".*", "$peer": ".*", "$operation": ".*", "$table": ".*"}
+def filled_in(text):
+    for variable, value in VARIABLES.items():
+        text = text.replace(variable, value)
+    return text
+
+
+def test_every_panel_shows_something(world):
+    wanted = {(place, text) for place, text in queries() if not CONFIGURED.search(text)}
+    assert set(QUIET) <= {place for place, _ in wanted}, "a reason for a panel that is none"
 
     def all_have_data():
         for place, text in list(wanted):
-            query = text
-            for variable, value in values.items():
-                query = query.replace(variable, value)
-            if prometheus.query(query):
-                del wanted[place, text]
-        return {place for place, _ in wanted} <= QUIET
+            if world.prometheus.query(filled_in(text)):
+                wanted.discard((place, text))
+        return {place for place, _ in wanted} <= set(QUIET)
 
     try:
-        until("data for every panel", all_have_data, 40)
+        until("data for every panel", all_have_data, 60)
     except pytest.fail.Exception:
         pytest.fail(f"no data: {sorted(wanted)}")
 
 
-def test_every_rule_can_be_evaluated(watched):
-    _, prometheus = watched
+def variables():
+    """What dashboards ask Prometheus for to fill their variables' lists with: place, metric, label."""
+    for name, dashboard in dashboards().items():
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                asked = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
+                yield f"{name}: {variable['name']}", *asked.groups()
+
+
+def values(prometheus, metric, label):
+    """Of `label_values(metric, label)`, asked as Grafana does."""
+    return prometheus.get(f"label/{label}/values", **{"match[]": metric})
+
+
+def test_every_variable_has_values(world):
+    regions = sorted(region["metric"]["region"] for region in world.prometheus.query('up{job="geodynamo"}'))
+    asked = list(variables())
+    assert asked
+    for place, metric, label in asked:
+        found = until(f"values for {place}", lambda: values(world.prometheus, metric, label))
+        if label == "region":
+            assert sorted(found) == regions, place
+    assert values(world.prometheus, "geodynamo_link_up", "no_label_of_it") == []
+    assert values(world.prometheus, "geodynamo_no_metric", "region") == []
+
+
+def test_every_rule_can_be_evaluated(world):
+    prometheus = world.prometheus
     for group in until("rules were evaluated", lambda: prometheus.get("rules")["groups"]):
         for rule in group["rules"]:
             assert rule["health"] in ("ok", "unknown"), rule
@@ -321,30 +195,26 @@ def test_every_rule_can_be_evaluated(watched):
         prometheus.query(rule["expr"])
 
 
-UNLIKELY = {
-    "geodynamo_requests_refused_total",
-    "geodynamo_audit_records_lost_total",
-    "geodynamo_audit_records_written_total",
-    "geodynamo_healed_rows_total",
-    # No node of the demo has a zone.
-    "geodynamo_node_zone_info",
-    "geodynamo_session_requests_total",
-}
+# What no region here has, each with its reason.
+UNLIKELY = {"geodynamo_node_zone_info": "no node here has a zone"}
 
 
-def test_what_is_exported_is_what_is_documented(watched):
-    demo, _ = watched
-    known = catalogue()
-    exported = {}
-    for region in demo.regions:
+def exported(regions):
+    """What regions' admin ports tell of: name → kind."""
+    found = {}
+    for region in regions:
         with urllib.request.urlopen(f"{region.admin}/metrics", timeout=10) as answer:
             for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", answer.read().decode(), re.MULTILINE):
                 suffix = {"counter": "_total", "info": "_info"}.get(kind, "")
-                exported[name + suffix] = kind
-    # A counter by a label that did not occur has no line yet.
-    absent = {name: kind for name, kind in known.items() if name not in exported}
-    assert {name for name in absent if not name.startswith("geodynamo_cassandra_")} <= UNLIKELY
-    assert exported | absent == known
+                found[name + suffix] = kind
+    return found
+
+
+def test_what_is_exported_is_what_is_documented(world):
+    known = {name: kind for name, kind in catalogue().items() if not CONFIGURED.match(name)}
+    until("all that is likely", lambda: set(known) - set(exported(world.regions)) <= set(UNLIKELY))
+    found = {name: kind for name, kind in exported(world.regions).items() if not CONFIGURED.match(name)}
+    assert found.items() <= known.items()
 
 
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
@@ -357,18 +227,18 @@ def scraped(region, accept):
         return answer.headers["Content-Type"], answer.read()
 
 
-def test_the_form_is_negotiated(watched):
-    demo, _ = watched
+def test_the_form_is_negotiated(world):
+    demo = world.demo
     kind, text = scraped(demo.regions[0], f"{OPEN_METRICS};q=0.9,{PROTOBUF};q=0.5")
     assert kind.startswith("application/openmetrics-text") and text.endswith(b"# EOF\n")
     kind, _ = scraped(demo.regions[0], f"{PROTOBUF},{OPEN_METRICS};q=0.8")
     assert kind.startswith("application/vnd.google.protobuf")
 
 
-def test_native_histograms_arrive(watched, tmp_path):
+def test_native_histograms_arrive(world, tmp_path):
     """Prometheus with the feature scrapes protobuf; what it then has of a histogram is native, and quantiles come of it."""
-    demo, classic = watched
-    native = Prometheus(demo.regions, tmp_path, "--enable-feature=native-histograms")
+    demo, classic = world.demo, world.prometheus
+    native = Prometheus(named(demo.regions), tmp_path, "--enable-feature=native-histograms")
     name = "geodynamo_request_duration_seconds"
     chosen = f'{name}{{operation="PutItem",outcome="success"}}'
     try:
@@ -389,9 +259,9 @@ def test_native_histograms_arrive(watched, tmp_path):
     assert not classic.query(f"{chosen}"), "without the feature there are buckets only"
 
 
-def test_pictures_can_be_drawn(watched, tmp_path):
+def test_pictures_can_be_drawn(world, tmp_path):
     """GEODYNAMO_PICTURES=FOLDER keeps them."""
-    _, prometheus = watched
+    prometheus = world.prometheus
     kept = os.environ.get("GEODYNAMO_PICTURES")
     folder = ROOT / kept if kept else tmp_path
     if kept:
@@ -406,8 +276,8 @@ def test_pictures_can_be_drawn(watched, tmp_path):
         assert (GRAFANA / "pictures" / picture.name).exists(), f"{picture.name} is not kept"
 
 
-def test_a_cut_link_raises_an_alert_that_clears(watched):
-    demo, prometheus = watched
+def test_a_cut_link_raises_an_alert_that_clears(world):
+    demo, prometheus = world.demo, world.prometheus
     home, other = demo.regions[:2]
 
     def between():

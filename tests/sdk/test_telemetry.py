@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import BINARY, START_S, Region, Server, free_port, wait_until
-from test_dashboards import Prometheus, until
+from watched import Prometheus, named, until
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -185,7 +185,7 @@ def test_prometheus_keeps_the_traces_behind_latencies(world, tmp_path):
     _, regions = world
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     features = [word for word in compose["services"]["prometheus"]["command"] if word.startswith("--enable-feature")]
-    prometheus = Prometheus(regions, tmp_path, *features)
+    prometheus = Prometheus(named(regions), tmp_path, *features)
 
     def kept(name, region):
         found = prometheus.get("query_exemplars", query=f'{name}_bucket{{region="{region.name}"}}', start=0, end=time.time() + 60)

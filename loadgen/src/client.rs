@@ -1,4 +1,4 @@
-//! One kept-alive HTTP/1.1 connection, one request at a time.
+//! One HTTP/1.1 connection, one request at a time; kept alive unless the server closes it, and then opened anew.
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,7 +41,10 @@ enum Stream {
 
 /// An open connection to an endpoint.
 pub struct Connection {
+    endpoint: Endpoint,
     stream: Stream,
+    /// The server said with its last reply that it takes no other request on this stream.
+    is_over: bool,
     signer: Signer,
     output: Vec<u8>,
     input: BytesMut,
@@ -57,18 +60,15 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 impl Connection {
     /// Connects; fails as TCP and TLS fail.
     pub async fn open(endpoint: &Endpoint) -> io::Result<Connection> {
-        let stream = TcpStream::connect(endpoint.address).await?;
-        stream.set_nodelay(true)?;
-        let (stream, host) = match &endpoint.tls {
-            None => (Stream::Plain(stream), endpoint.address.to_string()),
-            Some(tls) => (
-                Stream::Secure(Box::new(tls.connect(stream).await?)),
-                tls.host(endpoint.address.port()),
-            ),
+        let host = match &endpoint.tls {
+            None => endpoint.address.to_string(),
+            Some(tls) => tls.host(endpoint.address.port()),
         };
         let signer = Signer::new(endpoint.credentials.clone(), host);
         Ok(Connection {
-            stream,
+            endpoint: endpoint.clone(),
+            stream: connect(endpoint).await?,
+            is_over: false,
             signer,
             output: Vec::new(),
             input: BytesMut::with_capacity(8 << 10),
@@ -81,6 +81,11 @@ impl Connection {
     pub async fn call(&mut self, target: &str, body: &[u8]) -> io::Result<Reply> {
         self.input.advance(self.taken);
         self.taken = 0;
+        if self.is_over {
+            self.stream = connect(&self.endpoint).await?;
+            self.input.clear();
+            self.is_over = false;
+        }
         self.output.clear();
         self.signer.request(target, body, &mut self.output);
         match &mut self.stream {
@@ -92,6 +97,7 @@ impl Connection {
         }
         loop {
             if let Some(head) = parse_head(&self.input)? {
+                self.is_over = head.closes;
                 let Some(body_bytes) = head.body_bytes else {
                     return self.read_chunks(head).await;
                 };
@@ -176,6 +182,15 @@ impl Connection {
     }
 }
 
+async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
+    let stream = TcpStream::connect(endpoint.address).await?;
+    stream.set_nodelay(true)?;
+    Ok(match &endpoint.tls {
+        None => Stream::Plain(stream),
+        Some(tls) => Stream::Secure(Box::new(tls.connect(stream).await?)),
+    })
+}
+
 /// A reply's head.
 #[derive(Clone, Copy, Debug)]
 struct Head {
@@ -183,6 +198,8 @@ struct Head {
     bytes: usize,
     /// The body's length; `None` if it comes in chunks.
     body_bytes: Option<usize>,
+    /// The server closes the connection after this reply.
+    closes: bool,
 }
 
 /// The head of a reply, once all of it is there. DynamoDB sends a Content-Length; others send chunks, too.
@@ -201,9 +218,11 @@ fn parse_head(input: &[u8]) -> io::Result<Option<Head>> {
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
         .ok_or_else(|| bad("no status line"))?;
     let mut body_bytes = None;
-    let mut is_chunked = false;
+    let (mut is_chunked, mut closes) = (false, false);
     for line in lines {
-        is_chunked |= line.to_ascii_lowercase().starts_with(b"transfer-encoding: chunked");
+        let lower = line.to_ascii_lowercase();
+        is_chunked |= lower.starts_with(b"transfer-encoding: chunked");
+        closes |= lower.starts_with(b"connection: close");
         const NAME: &[u8] = b"content-length:";
         if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
             let digits = std::str::from_utf8(&line[NAME.len()..]).map_err(|_| bad("a bad Content-Length"))?;
@@ -222,6 +241,7 @@ fn parse_head(input: &[u8]) -> io::Result<Option<Head>> {
             status,
             bytes: end + 4,
             body_bytes,
+            closes,
         })),
     }
 }
@@ -260,5 +280,15 @@ mod tests {
         ] {
             assert!(parse_head(bad.as_bytes()).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_server_may_close() {
+        let closes = |more: &str| {
+            let head = format!("HTTP/1.1 200 OK\r\n{more}content-length: 2\r\n\r\n{{}}");
+            parse_head(head.as_bytes()).unwrap().unwrap().closes
+        };
+        assert!(closes("Connection: close\r\n"));
+        assert!(!closes("") && !closes("connection: keep-alive\r\n"));
     }
 }

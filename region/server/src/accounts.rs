@@ -105,12 +105,18 @@ async fn list<E: Engine>(State(shared): State<Arc<Shared<E>>>) -> Json<Value> {
 
 async fn create<E: Engine>(State(shared): State<Arc<Shared<E>>>, Json(wanted): Json<NewAccount>) -> Response {
     // Nobody gets what an account of that number has left whose deletion was broken off.
-    if let Some(id) = wanted.id.as_ref().filter(|id| is_account(id) && **id != shared.iam.account())
+    if let Some(id) = wanted
+        .id
+        .as_ref()
+        .filter(|id| is_account(id) && **id != shared.iam.account())
         && !shared.iam.accounts().iter().any(|account| account.id == **id)
         && let left = shared.parts.forget(id).await
         && !left.is_empty()
     {
-        let text = format!("There is something left of an earlier account {id}: {}", left.join(", "));
+        let text = format!(
+            "There is something left of an earlier account {id}: {}",
+            left.join(", ")
+        );
         return answer(Err(AccountError::Conflict(text)));
     }
     let made = shared

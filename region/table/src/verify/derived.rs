@@ -89,11 +89,7 @@ impl<E: Engine> Verify<E> {
 
     async fn drop_if_stale(&self, table: &Table, index: &IndexDefinition, at: &ItemKey, entry: Bytes) -> Result<()> {
         let is_of = |item: Option<&Bytes>| -> Result<bool> {
-            let Some(item) = item
-                .map(Record::read)
-                .transpose()?
-                .and_then(|record| record.item)
-            else {
+            let Some(item) = item.map(Record::read).transpose()?.and_then(|record| record.item) else {
                 return Ok(false);
             };
             let item = StoredItem::new(item).decode()?;

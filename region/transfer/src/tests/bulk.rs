@@ -4,7 +4,10 @@ use geodynamo_api::transfer::{BulkCounts, BulkJob, BulkOutput, BulkState, NewBul
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bulk::kept::{Kept, Mark};
+use crate::{
+    bulk::kept::{Kept, Mark},
+    seal::Seal,
+};
 
 const OWN: &str = "000000000000";
 
@@ -386,10 +389,11 @@ async fn reports_are_not_read_as_input() {
         .unwrap()
         .unwrap()
         .path();
-    let kept = std::fs::read_to_string(&path)
-        .unwrap()
-        .replace("\"CompletedWithErrors\"", "\"InProgress\"");
-    std::fs::write(&path, kept).unwrap();
+    let (seal, name) = (Seal::new(Some(world.keyring.clone())), path.file_name().unwrap());
+    let (stored, name) = (std::fs::read(&path).unwrap(), name.to_str().unwrap());
+    let kept = String::from_utf8(seal.open(name, &stored).unwrap().into_owned()).unwrap();
+    let kept = kept.replace("\"CompletedWithErrors\"", "\"InProgress\"");
+    std::fs::write(&path, seal.seal(name, kept.into_bytes()).unwrap()).unwrap();
     drop(transfers);
     let (_running, stop) = watch::channel(false);
     let transfers = world.start(stop).await;

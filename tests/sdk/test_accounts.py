@@ -291,9 +291,11 @@ def test_a_role_of_another_account_is_assumed_if_both_say_so(accounts):
     role = f"arn:aws:iam::{SHOP}:role/reader"
     iam = shop.client("iam")
     trust = allow("sts:AssumeRole", None, f"arn:aws:iam::{BANK}:user/assumes")
+    # Who is trusted must be there.
+    refused(lambda: iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust), "MalformedPolicyDocument")
+    trusted = make_user(bank, "assumes")
     iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust)
     iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=allow("dynamodb:GetItem"))
-    trusted = make_user(bank, "assumes")
     other = make_user(bank, "other", allow("sts:AssumeRole", role))
 
     def assume(user, arn=role):

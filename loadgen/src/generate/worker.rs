@@ -43,7 +43,7 @@ pub struct Shared {
     pub ending: Ending,
     /// A request that is not answered within this time has failed.
     pub timeout: Duration,
-    /// Measured requests of an open loop that were sent later than `LATE` after they were due, since all connections were busy
+    /// Measured requests of an open loop that were sent over a millisecond after they were due, since all connections were busy
     /// or the generator itself was late.
     pub late: AtomicU64,
     /// Of those, the ones that were late by the generator's own fault: the connection was free in time.

@@ -1,9 +1,11 @@
 //! Judges a history that some other program has recorded: one JSON object a line on standard input, a call on an item each.
 //!
-//!     {"item": "a", "begin": 3, "end": 7, "read": 5}                      saw 5; null is no item
-//!     {"item": "a", "begin": 3, "end": 7, "write": 6, "from": 5}          wrote 6 and saw 5 go; without `from` it saw nothing
-//!     {"item": "a", "begin": 3, "end": 7, "expected": 5, "swap": 6, "done": true}
-//!     {"item": "a", "begin": 3, "end": null, "increment": null}           was not answered
+//! ```text
+//! {"item": "a", "begin": 3, "end": 7, "read": 5}                      saw 5; null is no item
+//! {"item": "a", "begin": 3, "end": 7, "write": 6, "from": 5}          wrote 6 and saw 5 go; without `from` it saw nothing
+//! {"item": "a", "begin": 3, "end": 7, "expected": 5, "swap": 6, "done": true}
+//! {"item": "a", "begin": 3, "end": null, "increment": null}           was not answered
+//! ```
 //!
 //! Prints a line for each item that is not linearizable, and how many calls there were; ends with 1 if there is such an item.
 

@@ -135,10 +135,11 @@ impl<H: Handler> DataPort<H> {
         Self { forward, ..self }
     }
 
-    /// Passes on what the handler does not answer.
+    /// Passes on what the handler does not answer. To be told before anybody else has the port.
     pub(crate) fn with_passing(mut self, passing: Arc<Passing>) -> Self {
-        // Nobody else has the port before it serves.
-        if let Some(port) = Arc::get_mut(&mut self.port) {
+        let port = Arc::get_mut(&mut self.port);
+        debug_assert!(port.is_some(), "nobody else has the port yet");
+        if let Some(port) = port {
             port.passing = Some(passing);
         }
         self

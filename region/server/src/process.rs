@@ -131,9 +131,10 @@ pub(crate) fn standby_port<H: Handler>(
     let verifier = Verifier::new(mode, region, keys).with_account(config.account());
     let requests = RequestMetrics::new(registry, handler.operations());
     let limits = config.data_limits();
-    let port = DataPort::new(listener, region, tls, limits, verifier, handler, requests);
+    // First of all, while nobody else has the port.
+    let port = DataPort::new(listener, region, tls, limits, verifier, handler, requests).with_passing(passing);
     registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, port.held_bytes());
-    Ok(port.with_passing(passing))
+    Ok(port)
 }
 
 fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>, TlsError> {

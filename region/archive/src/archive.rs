@@ -2,8 +2,11 @@
 
 use std::{
     fmt,
+    fs::DirEntry,
+    io::ErrorKind,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -14,6 +17,9 @@ use crate::{ArchiveError, Place, Plain, Result, Transform, envelope};
 
 /// Objects that are deleted at a time.
 const DELETES: usize = 64;
+
+/// How long nobody has written to an unfinished object that a crash left: far longer than any write takes.
+pub const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
 
 /// An archive. Cheap to clone.
 #[derive(Clone)]
@@ -176,14 +182,15 @@ impl Archive {
         Ok(())
     }
 
-    /// Takes away what crashes of writers left of objects that they had not finished; gives how many. Nobody may write
-    /// meanwhile. A bucket shows no such things.
+    /// Takes away what crashes of writers left of objects that they had not finished; gives how many. Only what nobody has
+    /// written to for [`UNFINISHED_AGE`] is left by a crash: other regions may write to the same folder meanwhile. A bucket
+    /// shows no such things.
     pub async fn collect_garbage(&self) -> Result<u64> {
         let Place::Folder(folder) = &self.place else {
             return Ok(0);
         };
         let folder = folder.clone();
-        let collecting = tokio::task::spawn_blocking(move || collect(&folder));
+        let collecting = tokio::task::spawn_blocking(move || collect(&folder, SystemTime::now()));
         Ok(collecting.await.map_err(std::io::Error::other)??)
     }
 
@@ -235,7 +242,7 @@ impl fmt::Debug for Archive {
 }
 
 /// The store writes a file under a name with a `#` in it, which no object has, and renames it once it is whole.
-fn collect(folder: &FilePath) -> std::io::Result<u64> {
+fn collect(folder: &FilePath, now: SystemTime) -> std::io::Result<u64> {
     let mut collected = 0;
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -244,10 +251,23 @@ fn collect(folder: &FilePath) -> std::io::Result<u64> {
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
             } else if entry.file_name().to_string_lossy().contains('#') {
-                std::fs::remove_file(entry.path())?;
-                collected += 1;
+                match remove_if_old(&entry, now) {
+                    Ok(removed) => collected += u64::from(removed),
+                    // It was renamed, or another region took it away.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
     }
     Ok(collected)
+}
+
+fn remove_if_old(entry: &DirEntry, now: SystemTime) -> std::io::Result<bool> {
+    let written = entry.metadata()?.modified()?;
+    let is_old = now.duration_since(written).is_ok_and(|age| age >= UNFINISHED_AGE);
+    if is_old {
+        std::fs::remove_file(entry.path())?;
+    }
+    Ok(is_old)
 }

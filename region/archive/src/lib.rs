@@ -13,7 +13,7 @@ mod place;
 #[cfg(feature = "s3")]
 mod s3;
 
-pub use archive::{Archive, Found, Verified};
+pub use archive::{Archive, Found, UNFINISHED_AGE, Verified};
 pub use envelope::{OBJECT_BYTES_MAX, Plain, Transform, TransformError};
 pub use error::{ArchiveError, Result};
 pub use place::{Place, S3Place};

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use bytes::Bytes;
-use geodynamo_archive::{Archive, ArchiveError, Place};
+use geodynamo_archive::{Archive, ArchiveError, Place, UNFINISHED_AGE};
 
 fn in_folder() -> (Archive, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -70,6 +70,9 @@ async fn what_a_crash_left_goes() {
     archive.put("t/1", 1, Bytes::new()).await.unwrap();
     std::fs::write(folder.path().join("t/2#1"), b"half").unwrap();
     assert_eq!(archive.list("").await.unwrap().len(), 1, "half an object is none");
+    assert_eq!(archive.collect_garbage().await.unwrap(), 0, "its writer may be at work");
+    let left = std::fs::File::options().write(true).open(folder.path().join("t/2#1")).unwrap();
+    left.set_modified(std::time::SystemTime::now() - UNFINISHED_AGE).unwrap();
     assert_eq!(archive.collect_garbage().await.unwrap(), 1);
     assert_eq!(archive.collect_garbage().await.unwrap(), 0);
     assert_eq!(archive.get("t/1").await.unwrap().0, 1);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use geodynamo_archive::Archive;
+use geodynamo_archive::{Archive, UNFINISHED_AGE};
 use geodynamo_replicator_core::Millis;
 use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, recovery::LogHolder};
@@ -146,9 +146,15 @@ impl<E: Engine> Recoveries<E> {
     pub fn start(&self, stop: watch::Receiver<bool>) {
         let this = self.clone();
         tokio::spawn(until(stop.clone(), async move {
-            if let Err(error) = this.archive.collect_garbage().await {
-                tracing::warn!(%error, "what a crash may have left in the archive was not looked for");
+            loop {
+                if let Err(error) = this.archive.collect_garbage().await {
+                    tracing::warn!(%error, "what a crash may have left in the archive was not looked for");
+                }
+                tokio::time::sleep(UNFINISHED_AGE).await;
             }
+        }));
+        let this = self.clone();
+        tokio::spawn(until(stop.clone(), async move {
             loop {
                 this.ship_in_background().await;
                 tokio::time::sleep(Duration::from_millis(this.options.ship_ms)).await;

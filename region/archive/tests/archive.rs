@@ -71,8 +71,12 @@ async fn what_a_crash_left_goes() {
     std::fs::write(folder.path().join("t/2#1"), b"half").unwrap();
     assert_eq!(archive.list("").await.unwrap().len(), 1, "half an object is none");
     assert_eq!(archive.collect_garbage().await.unwrap(), 0, "its writer may be at work");
-    let left = std::fs::File::options().write(true).open(folder.path().join("t/2#1")).unwrap();
-    left.set_modified(std::time::SystemTime::now() - UNFINISHED_AGE).unwrap();
+    let left = std::fs::File::options()
+        .write(true)
+        .open(folder.path().join("t/2#1"))
+        .unwrap();
+    left.set_modified(std::time::SystemTime::now() - UNFINISHED_AGE)
+        .unwrap();
     assert_eq!(archive.collect_garbage().await.unwrap(), 1);
     assert_eq!(archive.collect_garbage().await.unwrap(), 0);
     assert_eq!(archive.get("t/1").await.unwrap().0, 1);

@@ -9,7 +9,7 @@ use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Delta, Frame, Millis, Traced,
     link::{Receiver, receiver::Action, receiver::Event},
 };
-use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, Incoming, RecvStream, SendStream, TransportErrorCode, VarInt};
 use rustls::{
     client::verify_server_name,
     pki_types::{CertificateDer, ServerName},
@@ -67,6 +67,9 @@ async fn serve<H: Host>(shared: Arc<Shared<H>>, incoming: Incoming) {
     let connection = tokio::select! {
         connection = async { incoming.await } => match connection {
             Ok(connection) => connection,
+            Err(error) if was_given_up(&error) => {
+                return tracing::info!(%from, "a peer gave up a connection before it was made: {error}");
+            }
             Err(error) => return tracing::warn!(%from, "a connection was refused: {error}"),
         },
         _ = shutdown.wait_for(|&is_down| is_down) => return,
@@ -75,6 +78,15 @@ async fn serve<H: Host>(shared: Arc<Shared<H>>, incoming: Incoming) {
         tracing::info!(%from, "a link from a peer ended: {error}");
     }
     connection.close(VarInt::from_u32(0), b"link ended");
+}
+
+/// Whether a handshake ended because the peer, or the network, did not go on with it; nobody was refused then.
+fn was_given_up(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::TimedOut | ConnectionError::Reset | ConnectionError::ApplicationClosed(_) => true,
+        ConnectionError::ConnectionClosed(close) => close.error_code == TransportErrorCode::APPLICATION_ERROR,
+        _ => false,
+    }
 }
 
 /// Reads who the peer says it is, holds it against its certificate, and then serves it.

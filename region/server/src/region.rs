@@ -192,7 +192,7 @@ impl Region {
         let time: Arc<dyn TimeSource> = Arc::new(SystemClock);
         let masters = table_keys(config)?;
         let options = table_options(config, topology.as_ref(), &time);
-        let tables = Tables::open_sealed(engine, options, masters).await?;
+        let tables = opening::open_tables(engine, options, masters).await?;
         let registry = MetricsRegistry::with_process();
         registry.register(|registry| {
             registry.register_collector(Box::new(CassandraCollector(Arc::clone(&tables))));

@@ -20,6 +20,8 @@ use tokio::sync::watch;
 
 /// Bytes that are read at once.
 const STEP_BYTES: u64 = 1 << 20;
+/// How long to wait while the engine is being opened anew, as it is to take a damaged file out of use.
+const REOPENING: Duration = Duration::from_secs(1);
 /// How long to wait when all has been read, and after a failure.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How often a step is taken for what is to be mended.
@@ -172,7 +174,8 @@ impl Scrub {
                         false => Duration::from_millis(scrubbed.bytes.saturating_mul(1000) / rate),
                     }
                 }
-                Err(StorageError::Closed) => return,
+                // If it is closed for good, `stop` ends this.
+                Err(StorageError::Closed) => REOPENING,
                 Err(error) => {
                     tracing::debug!(%error, "files are not read in the background for now");
                     PAUSE

@@ -107,7 +107,18 @@ impl<E: Engine> Tables<E> {
         options: Options,
         master_keys: Option<Arc<dyn MasterKeys>>,
     ) -> Result<Arc<Self>> {
-        let engine = Arc::new(engine);
+        Self::open_shared(Arc::new(engine), options, master_keys).await
+    }
+
+    /// The same on an engine that the caller keeps a hold of, so that it can be tried again.
+    ///
+    /// # Errors
+    /// If the engine fails, or what it holds is damaged.
+    pub async fn open_shared(
+        engine: Arc<E>,
+        options: Options,
+        master_keys: Option<Arc<dyn MasterKeys>>,
+    ) -> Result<Arc<Self>> {
         let (verify, parking, now) = (options.verify, options.parking, options.time.now_ms());
         mend::check_own(&engine.distrusted().now())?;
         let following = options.following;

@@ -1,10 +1,19 @@
 //! Opening the engine that a configuration names.
 
-use std::{fs, num::NonZero, path::Path};
+use std::{
+    fs,
+    num::NonZero,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use geodynamo_cassandra::CassandraEngine;
 use geodynamo_engine::RegionEngine;
 use geodynamo_rocks::{RocksEngine, RocksOptions};
+use geodynamo_seal::MasterKeys;
+use geodynamo_storage::StorageError;
+use geodynamo_table::{Options as TableOptions, TableError, Tables};
 
 use super::{DATABASE, RegionError};
 use crate::{config::Config, nodes::NodeError, sealing::Sealing};
@@ -14,6 +23,54 @@ use crate::{config::Config, nodes::NodeError, sealing::Sealing};
 const WAL_PER_MEMTABLE: u64 = 3;
 /// MiB a second that are written in the background, for each core. Each can make about half of that, in puts of small items.
 const BACKGROUND_MB_PER_CORE: u64 = 64;
+
+/// The most damaged files that are taken out of use while tables are being opened.
+const DAMAGED_FILES_MAX: usize = 64;
+/// How long to wait for one of them to be taken out of use.
+const QUARANTINE_WAIT: Duration = Duration::from_secs(120);
+/// How often that is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Opens the tables that an engine holds. If that meets damaged files, they are taken out of use first; what was in them is then
+/// refused until it is mended, and a region that has lost what it knows of itself does not start.
+pub(super) async fn open_tables(
+    engine: RegionEngine,
+    options: TableOptions,
+    masters: Option<Arc<dyn MasterKeys>>,
+) -> Result<Arc<Tables<RegionEngine>>, TableError> {
+    let engine = Arc::new(engine);
+    for _ in 0..DAMAGED_FILES_MAX {
+        let before = out_of_use(&engine);
+        let opened = Tables::open_shared(Arc::clone(&engine), options.clone(), masters.clone()).await;
+        let damage = match opened {
+            Err(TableError::Storage(error @ (StorageError::Io(_) | StorageError::Closed)))
+                if is_damaged(&engine) || out_of_use(&engine) != before =>
+            {
+                error
+            }
+            opened => return opened,
+        };
+        tracing::warn!(%damage, "the tables cannot be opened before a damaged file is out of use");
+        let since = Instant::now();
+        while out_of_use(&engine) == before {
+            if since.elapsed() > QUARANTINE_WAIT {
+                return Err(damage.into());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    Tables::open_shared(engine, options, masters).await
+}
+
+/// Whether files that are in use were found damaged.
+fn is_damaged(engine: &RegionEngine) -> bool {
+    engine.rocks().is_some_and(|rocks| rocks.metrics().suspect_files > 0)
+}
+
+/// How many damaged files were taken out of use.
+fn out_of_use(engine: &RegionEngine) -> u64 {
+    engine.rocks().map_or(0, |rocks| rocks.metrics().quarantined_files)
+}
 
 fn background_mb_per_second(config: &Config) -> u64 {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;

@@ -138,8 +138,8 @@ impl Entry for ImportJob {
 }
 
 impl<E: Engine> Transfers<E> {
-    /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so or its sender is gone. Without backups there is
-    /// nothing to export. With a keyring, what is written in the folder is sealed under it.
+    /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so or its sender is gone. Without
+    /// backups there is nothing to export. With a keyring, what is written in the folder is sealed under it.
     pub async fn start(
         tables: Arc<Tables<E>>,
         recoveries: Option<Recoveries<E>>,

@@ -255,7 +255,6 @@ async fn what_cannot_be_is_refused() {
     world.recoveries.delete_backup(&made.arn).await.unwrap();
 }
 
-/// Whatever is done to any one object of a backup: the restore fails and its table goes, or it is whole.
 /// As many as may be restored at once, and of the others not even the table; also if all are asked for at once.
 #[tokio::test]
 async fn no_table_is_made_for_a_restore_too_many() {
@@ -305,6 +304,7 @@ async fn no_table_is_made_for_a_restore_too_many() {
     assert_eq!(there, world.items("t").await);
 }
 
+/// Whatever is done to any one object of a backup: the restore fails and its table goes, or it is whole.
 #[tokio::test]
 async fn a_tampered_archive_makes_no_table() {
     let folder = tempfile::tempdir().unwrap();

@@ -200,7 +200,7 @@ def test_what_is_shown_is_no_older_than_a_second(standing, table):
         f"p50 {lags[len(lags) // 2] * 1000:.0f} ms, p99 {lags[len(lags) * 99 // 100] * 1000:.0f} ms, most {lags[-1] * 1000:.0f} ms"
     )
     assert lags[-1] <= STALENESS_MAX_S
-    assert served > len(lags) / 10
+    assert served > len(lags) / 2
 
 
 def loud(writer, number):

@@ -287,6 +287,16 @@ def test_a_csv_with_its_own_columns_is_imported_and_its_errors_are_told(world, b
     dialog.get_by_label("Separated by").select_option(label="semicolon")
     dialog.get_by_label("Columns").fill("name, age")
     dialog.get_by_label("Partition key", exact=True).fill("name")
+    dialog.get_by_text("Indexes", exact=True).click()
+    dialog.get_by_role("button", name="Add an index").click()
+    index = dialog.get_by_role("group", name="Index")
+    index.get_by_label("Index name").fill("by-age")
+    index.get_by_label("Partition key", exact=True).fill("age")
+    index.get_by_label("Type of the partition key").select_option("N")
+    # What an import makes has neither.
+    expect(index.get_by_label("Kind")).to_have_count(0)
+    expect(dialog.get_by_text("Warm throughput")).to_have_count(0)
+    expect(command(dialog)).to_contain_text('"GlobalSecondaryIndexes":[{"IndexName":"by-age"')
     expect(command(dialog)).to_contain_text('--input-format-options \'{"Csv":{"Delimiter":";","HeaderList":["name","age"]}}\'')
     dialog.get_by_role("button", name="Import", exact=True).click()
     expect(dialog).to_be_hidden()
@@ -296,7 +306,11 @@ def test_a_csv_with_its_own_columns_is_imported_and_its_errors_are_told(world, b
     expect(dialog.locator(".facts")).to_contain_text("separated by ;; columns name, age")
     expect(dialog).to_contain_text(re.compile(r"geodynamo import errors [\w-]+"))
     items = world.client().scan(TableName="People")["Items"]
-    assert {item["name"]["S"]: item["age"] for item in items} == {"ada": {"S": "36"}, "grace": {"S": "85"}}
+    # A key's attribute is what the key says; any other column is a string.
+    assert {item["name"]["S"]: item["age"] for item in items} == {"ada": {"N": "36"}, "grace": {"N": "85"}}
+    of_age = {"KeyConditionExpression": "age = :age", "ExpressionAttributeValues": {":age": {"N": "36"}}}
+    found = world.client().query(TableName="People", IndexName="by-age", **of_age)["Items"]
+    assert [item["name"]["S"] for item in found] == ["ada"]
 
 
 def test_items_of_a_bucket_are_put_and_an_operation_is_cancelled(world, browse):

@@ -64,19 +64,36 @@ fn table_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
     Ok(found)
 }
 
+fn flip_bit(path: &Path, at: usize) -> Result<(), Failure> {
+    let mut content = fs::read(path)?;
+    content[at] ^= 8;
+    Ok(fs::write(path, content)?)
+}
+
 /// Flips a bit in the middle of each of the largest files of a region that does not run; gives how many.
 fn flip(folder: &Path, region: &str) -> Result<usize, Failure> {
-    let mut files = table_files(folder)?;
-    files.retain(|(bytes, path)| *bytes > 200_000 && path.components().any(|part| part.as_os_str() == region));
+    let mut files = table_files(&folder.join(region))?;
+    files.retain(|(bytes, _)| *bytes > 200_000);
     files.sort();
-    for (_, path) in &files {
-        let mut content = fs::read(path)?;
-        let middle = content.len() / 2;
-        content[middle] ^= 8;
-        fs::write(path, content)?;
+    for (bytes, path) in &files {
+        flip_bit(path, usize::try_from(bytes / 2)?)?;
     }
     assert!(!files.is_empty(), "there are no files in {}", folder.display());
     Ok(files.len())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let there = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &there)?;
+        } else {
+            fs::copy(entry.path(), there)?;
+        }
+    }
+    Ok(())
 }
 
 /// Stops a region, flips bits in its files, starts it, and reads all items over and over until `is_done`; gives how many reads
@@ -212,5 +229,60 @@ async fn with_neither_it_is_refused_and_said() -> Result<(), Failure> {
     node.start(&[])?;
     node.wait_ready()?;
     assert_eq!(read_all(&node.endpoint()).await?, refused);
+    Ok(())
+}
+
+/// A region starts though it meets damage while it opens its tables. What keeps it from starting is damage that is met before, while the
+/// store itself is opened; then it names the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_is_met_at_a_start_does_not_stop_a_region() -> Result<(), Failure> {
+    const PLACES: u64 = 8;
+    let mut regions = Regions::prepare(&THREE[..1], true, CONFIG).await?;
+    regions.cluster.start()?;
+    let endpoint = regions.cluster.nodes[0].endpoint();
+    tables::create(&endpoint, TABLE).await?;
+    let mut connection = Connection::open(&endpoint).await?;
+    let stream = json!({"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"});
+    let stream = json!({"TableName": TABLE, "StreamSpecification": stream});
+    let (status, answer) = call(&mut connection, "UpdateTable", &stream).await?;
+    assert_eq!(status, 200, "{answer}");
+    fill(&endpoint).await?;
+    let node = &mut regions.cluster.nodes[0];
+    node.stop()?;
+    let (data, kept) = (
+        regions.folder.path().join(&node.region).join("data"),
+        regions.folder.path().join("kept"),
+    );
+    copy_folder(&data, &kept)?;
+    let mut files = table_files(&data)?;
+    files.retain(|(bytes, _)| *bytes > 200_000);
+    assert!(!files.is_empty(), "there are no files in {}", data.display());
+    let (mut refused, mut unopened) = (0, 0);
+    for (bytes, path) in &files {
+        for place in 0..PLACES {
+            fs::remove_dir_all(&data)?;
+            copy_folder(&kept, &data)?;
+            let at = bytes * (2 * place + 1) / (2 * PLACES);
+            flip_bit(path, usize::try_from(at)?)?;
+            node.start(&[])?;
+            if let Err(error) = node.wait_ready() {
+                let (file, said) = (
+                    path.file_name().unwrap_or_default().to_string_lossy(),
+                    error.to_string(),
+                );
+                let is_refused = said.contains("data/db: storage: Corruption") && said.contains(&*file);
+                assert!(is_refused, "{file} at {at} of {bytes}: {said}");
+                unopened += 1;
+                node.kill()?;
+                continue;
+            }
+            // Each is as it was written, or refused.
+            refused += read_all(&endpoint).await?;
+            node.kill()?;
+        }
+    }
+    let all = PLACES * files.len() as u64;
+    println!("{all} places, {unopened} stores that could not be opened, {refused} reads refused");
+    assert!(refused > 0 && unopened <= all / 6, "{unopened} of {all}");
     Ok(())
 }

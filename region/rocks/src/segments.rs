@@ -2,11 +2,12 @@
 //!
 //! The key of a record begins with the number of the segment that was being written when it came. So whatever is written
 //! later, to whichever log, has a greater key, and a memtable holds records of one segment only: where the next one begins,
-//! memtables are flushed. Files then do not overlap, and RocksDB moves them down its levels without reading them. Keyed by log
-//! and position alone, every file would span all logs, and each compaction would write all that is kept of them anew.
+//! memtables are flushed. Memtables that wait together become one file, of segments that follow each other. So files do not
+//! overlap, and RocksDB moves them down its levels without reading them. Keyed by log and position alone, every file would
+//! span all logs, and each compaction would write all that is kept of them anew.
 //!
 //! A log's records within one segment are a stretch of it; where each begins, and in which segment it lies, stands in a
-//! row of its own. A trim ends the stretches that it covers. The files of a segment without stretches are dropped whole:
+//! row of its own. A trim ends the stretches that it covers. The files of segments without stretches are dropped whole:
 //! nothing is marked as deleted, for a mark would lie in a new file and span the old ones. The price: a log that is held
 //! for long, for a peer that is cut off, holds the other logs' records in its segments with it.
 

@@ -49,7 +49,7 @@ function formDialog(title, { content, request, verb = 'Save', done, wide }) {
 const MORE_ATTRIBUTES_MAX = 6
 
 /** Names and types of a key's attributes. Where `several` are allowed, each part may have more than one. */
-function keyFields(hash, { several = false } = {}) {
+export function keyFields(hash, { several = false } = {}) {
   const partition = input({ placeholder: hash, required: true })
   const partitionType = select(KEY_TYPES, 'S', { 'aria-label': 'Type of the partition key' })
   const sort = input({ placeholder: 'optional' })
@@ -158,7 +158,7 @@ function limitsOf(maxRead, maxWrite, before = {}) {
 
 /** What a table, or a global index, may take: its units or its maxima on demand, and what it is warm for. `now` is its description, if it is
  *  there already; otherwise it begins with the units of `begins`. */
-function throughputFields(isProvisioned, now, begins = now?.ProvisionedThroughput) {
+function throughputFields(isProvisioned, now, begins = now?.ProvisionedThroughput, { warms = true } = {}) {
   const number = (attributes) => h('input', { type: 'number', min: 1, step: 1, ...attributes })
   const read = number({ value: begins?.ReadCapacityUnits || 5 })
   const write = number({ value: begins?.WriteCapacityUnits || 5 })
@@ -188,15 +188,15 @@ function throughputFields(isProvisioned, now, begins = now?.ProvisionedThroughpu
     if (isWarmed) made.WarmThroughput = warmed
     return made
   }
-  return { element: h('div.stack', shown, warm), draw, request, throughput }
+  return { element: h('div.stack', shown, warms ? warm : null), draw, request, throughput }
 }
 
 function isProvisionedTable(table) {
   return table.BillingModeSummary?.BillingMode !== 'PAY_PER_REQUEST'
 }
 
-/** On demand or provisioned, and how much of it. */
-function capacityFields(table) {
+/** On demand or provisioned, and how much of it; `warms` tells whether it can be warmed, too. */
+export function capacityFields(table, options) {
   const before = table && isProvisionedTable(table) ? 'PROVISIONED' : 'PAY_PER_REQUEST'
   const mode = select(
     [
@@ -206,7 +206,7 @@ function capacityFields(table) {
     before,
   )
   const isProvisioned = () => mode.value === 'PROVISIONED'
-  const fields = throughputFields(isProvisioned, table)
+  const fields = throughputFields(isProvisioned, table, table?.ProvisionedThroughput, options)
   mode.addEventListener('change', fields.draw)
   const request = () => {
     const made = fields.request()
@@ -214,6 +214,37 @@ function capacityFields(table) {
     return isWarmedAlone ? made : { BillingMode: mode.value, ...made }
   }
   return { element: h('div.stack', field('Capacity', mode), fields.element), mode, request, isProvisioned, throughput: fields.throughput }
+}
+
+/** The indexes of a table that is being made: global ones, and `local` ones if there may be any. `warms` tells whether they can be warmed. */
+export function indexListFields(capacity, { local = false, warms = true } = {}) {
+  const indexes = []
+  const list = h('div.stack')
+  const add = button('Add an index', () => {
+    const own = throughputFields(capacity.isProvisioned, undefined, capacity.throughput(), { warms })
+    capacity.mode.addEventListener('change', own.draw)
+    const made = indexFields(own, { local })
+    const gone = button('Take it away', () => {
+      indexes.splice(indexes.indexOf(made), 1)
+      made.element.remove()
+      changed(list)
+    }, { tone: 'plain' })
+    made.element.append(gone)
+    indexes.push(made)
+    list.append(made.element)
+  })
+  /** Puts them into a request, with the types of their keys' attributes. */
+  const addTo = (input) => {
+    for (const { index, isLocal, definitions } of indexes.map((each) => each.read())) {
+      const of = isLocal ? 'LocalSecondaryIndexes' : 'GlobalSecondaryIndexes'
+      input[of] ??= []
+      input[of].push(index)
+      for (const definition of definitions) {
+        if (!input.AttributeDefinitions.some(({ AttributeName }) => AttributeName === definition.AttributeName)) input.AttributeDefinitions.push(definition)
+      }
+    }
+  }
+  return { element: h('div.stack', list, add), addTo }
 }
 
 /** CreateTable, with what AWS's console offers. */
@@ -225,32 +256,11 @@ export function createDialog(done) {
   const protection = check('Deletion protection')
   const stream = select([['', 'None'], ...VIEWS], '')
   const tags = input({ placeholder: 'team=web, stage=test' })
-  const indexes = []
-  const indexList = h('div.stack')
-  const addIndex = button('Add an index', () => {
-    const own = throughputFields(capacity.isProvisioned, undefined, capacity.throughput())
-    capacity.mode.addEventListener('change', own.draw)
-    const made = indexFields(own, { local: true })
-    const gone = button('Take it away', () => {
-      indexes.splice(indexes.indexOf(made), 1)
-      made.element.remove()
-      changed(indexList)
-    }, { tone: 'plain' })
-    made.element.append(gone)
-    indexes.push(made)
-    indexList.append(made.element)
-  })
+  const indexes = indexListFields(capacity, { local: true })
   const request = () => {
     const { schema, definitions } = keys.read()
     const input = { TableName: name.value.trim(), AttributeDefinitions: definitions, KeySchema: schema, ...capacity.request() }
-    for (const { index, isLocal, definitions: more } of indexes.map((each) => each.read())) {
-      const list = isLocal ? 'LocalSecondaryIndexes' : 'GlobalSecondaryIndexes'
-      input[list] ??= []
-      input[list].push(index)
-      for (const definition of more) {
-        if (!definitions.some(({ AttributeName }) => AttributeName === definition.AttributeName)) definitions.push(definition)
-      }
-    }
+    indexes.addTo(input)
     if (stream.value) input.StreamSpecification = { StreamEnabled: true, StreamViewType: stream.value }
     if (tableClass.value !== 'STANDARD') input.TableClass = tableClass.value
     if (protection.box.checked) input.DeletionProtectionEnabled = true
@@ -267,7 +277,7 @@ export function createDialog(done) {
       keys.element,
       capacity.element,
       h('div.fields', field('Stream', stream, 'Replicas need one with new and old images'), h('div.row.end', protection)),
-      h('details', h('summary', 'Indexes, class, tags'), h('div.stack', indexList, addIndex, h('div.fields', field('Table class', tableClass), field('Tags', tags, 'key=value, separated by commas')))),
+      h('details', h('summary', 'Indexes, class, tags'), h('div.stack', indexes.element, h('div.fields', field('Table class', tableClass), field('Tags', tags, 'key=value, separated by commas')))),
     ],
     done: async () => {
       note(`${name.value.trim()} is being created`)

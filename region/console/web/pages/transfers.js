@@ -4,6 +4,7 @@ import { callDialog } from '../forms.js'
 import * as session from '../session.js'
 import { sameElsewhere } from '../snippets.js'
 import { button, bytes, count, dialog, facts, failure, field, fill, grid, h, input, moment, seconds, select, some, stateBadge } from '../ui.js'
+import { capacityFields, indexListFields, keyFields } from './table-forms.js'
 
 /** Changes of so many seconds are exported at least. */
 const CHANGES_LEAST_S = 900
@@ -218,20 +219,14 @@ export function importTable(refresh) {
   const draw = () => (csv.hidden = format.value !== 'CSV')
   format.addEventListener('change', draw)
   draw()
-  const types = [
-    ['S', 'String'],
-    ['N', 'Number'],
-    ['B', 'Binary'],
-  ]
-  const partition = input({ required: true })
-  const partitionType = select(types, 'S', { 'aria-label': 'Type of the partition key' })
-  const sort = input({ placeholder: 'optional' })
-  const sortType = select(types, 'S', { 'aria-label': 'Type of the sort key' })
+  const keys = keyFields('id')
+  // What can be imported into: neither local indexes nor warmth.
+  const capacity = capacityFields(undefined, { warms: false })
+  const indexes = indexListFields(capacity, { warms: false })
   const request = () => {
-    const keys = [
-      [partition.value, partitionType.value, 'HASH'],
-      [sort.value, sortType.value, 'RANGE'],
-    ].filter(([key]) => key)
+    const { schema, definitions } = keys.read()
+    const table = { TableName: name.value, AttributeDefinitions: definitions, KeySchema: schema, ...capacity.request() }
+    indexes.addTo(table)
     return [
       'ImportTable',
       {
@@ -239,12 +234,7 @@ export function importTable(refresh) {
         InputFormat: format.value,
         InputCompressionType: compression.value,
         ...(format.value === 'CSV' ? csvOptions(delimiter.value, header.value) : {}),
-        TableCreationParameters: {
-          TableName: name.value,
-          AttributeDefinitions: keys.map(([AttributeName, AttributeType]) => ({ AttributeName, AttributeType })),
-          KeySchema: keys.map(([AttributeName, , KeyType]) => ({ AttributeName, KeyType })),
-          BillingMode: 'PAY_PER_REQUEST',
-        },
+        TableCreationParameters: table,
       },
     ]
   }
@@ -252,7 +242,9 @@ export function importTable(refresh) {
     field('Name of the new table', name),
     h('div.fields', field('Bucket', bucket), field('Prefix', prefix), field('Format', format), field('Compression', compression)),
     csv,
-    h('div.fields', field('Partition key', partition), field('Its type', partitionType), field('Sort key', sort), field('Its type', sortType)),
+    keys.element,
+    capacity.element,
+    h('details', h('summary', 'Indexes'), indexes.element),
   ]
   callDialog('Import a table', { content, request, verb: 'Import', said: 'The import has begun', done: refresh, wide: true })
 }

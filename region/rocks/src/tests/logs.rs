@@ -46,12 +46,31 @@ async fn long_logs_are_trimmed() {
     assert_eq!(engine.log_end(LogId(3)).await.unwrap(), Position(100_000));
 }
 
+const LOGS: u64 = 16;
+const ROUNDS: u64 = 800;
+
+fn append(log: u64, i: u64) -> Append {
+    Append {
+        log: LogId(log.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        record: Bytes::from((0..2_000_u64).map(|b| (b * i * 31 % 251) as u8).collect::<Vec<_>>()),
+    }
+}
+
+/// Appends to logs of which one is written now and then, so that it lies where others' records are long gone.
+fn round(i: u64) -> Commit {
+    Commit {
+        appends: (0..LOGS)
+            .filter(|&log| log > 0 || i.is_multiple_of(200))
+            .map(|log| append(log, i))
+            .collect(),
+        ..Commit::default()
+    }
+}
+
 /// Log records are written to a file once, whichever logs they belong to: files of one segment each, which are moved down
 /// the levels as they are. Once all that a segment holds is trimmed, its files are gone, and a restart goes on behind it.
 #[tokio::test]
 async fn log_records_are_written_once() {
-    const LOGS: u64 = 16;
-    const ROUNDS: u64 = 800;
     let home = tempfile::tempdir().unwrap();
     let open = |path: &Path| {
         let options = RocksOptions {
@@ -61,30 +80,19 @@ async fn log_records_are_written_once() {
         RocksEngine::open(path, options).unwrap()
     };
     let engine = open(home.path());
-    let append = |log: u64, i: u64| Append {
-        log: LogId(log.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
-        record: Bytes::from((0..2_000_u64).map(|b| (b * i * 31 % 251) as u8).collect::<Vec<_>>()),
-    };
-    // Logs of which one is written now and then, so that it lies where others' records are long gone.
-    let commit = |i: u64| Commit {
-        appends: (0..LOGS)
-            .filter(|&log| log > 0 || i.is_multiple_of(200))
-            .map(|log| append(log, i))
-            .collect(),
-        ..Commit::default()
-    };
     for i in 0..ROUNDS {
-        engine.commit(commit(i)).await.unwrap();
+        engine.commit(round(i)).await.unwrap();
+        // Memtables that wait together would become one file, of several segments.
+        settled(&engine).await;
     }
-    settled(&engine).await;
     let files = log_files(&engine);
     assert!(files.len() >= 8, "{} files", files.len());
     for file in &files {
         assert_eq!(file.0, file.1, "a file has records of several segments");
     }
     let segments: BTreeSet<u64> = files.iter().map(|file| file.0).collect();
-    // Whoever compacts them writes fewer, longer ones, or several of each segment. A memtable that RocksDB ends by itself, as
-    // it may when flushes are slow, divides a segment.
+    // Whoever compacts them writes fewer, longer ones, or several of each segment. A memtable that RocksDB ends by itself
+    // divides a segment.
     let divided = files.len() - segments.len();
     assert!(divided <= 2, "{} files of {} segments", files.len(), segments.len());
 
@@ -114,7 +122,7 @@ async fn log_records_are_written_once() {
     engine.close().await.unwrap();
     drop(engine);
     let engine = open(home.path());
-    assert_eq!(engine.commit(commit(200)).await.unwrap()[5], Position(ROUNDS + 1));
+    assert_eq!(engine.commit(round(200)).await.unwrap()[5], Position(ROUNDS + 1));
     assert_eq!(read(&engine, log(5), 0).await, vec![ROUNDS + 1]);
     assert_eq!(read(&engine, log(0), 0).await, (3..=5).collect::<Vec<_>>());
     for each in 0..LOGS {
@@ -122,13 +130,38 @@ async fn log_records_are_written_once() {
     }
     // Whatever remains is at the first level, from which RocksDB drops no files; the next ones take them along.
     for i in 0..ROUNDS {
-        let positions = engine.commit(commit(i)).await.unwrap();
-        for (append, position) in commit(i).appends.into_iter().zip(positions) {
+        let positions = engine.commit(round(i)).await.unwrap();
+        for (append, position) in round(i).appends.into_iter().zip(positions) {
             engine.log_trim(append.log, position).await.unwrap();
         }
     }
     settled(&engine).await;
     assert!(log_files(&engine).len() <= 8, "{:?}", log_files(&engine));
+}
+
+/// Where flushes are slow, a file has records of several segments, which follow each other: no file lies among others' records.
+#[tokio::test]
+async fn files_of_log_records_do_not_overlap() {
+    let home = tempfile::tempdir().unwrap();
+    let options = RocksOptions {
+        memtable_bytes: 2 << 20,
+        background_bytes_per_second: 6 << 20,
+        ..small()
+    };
+    let engine = RocksEngine::open(home.path(), options).unwrap();
+    for i in 0..ROUNDS {
+        engine.commit(round(i)).await.unwrap();
+    }
+    settled(&engine).await;
+    let mut files = log_files(&engine);
+    files.sort_unstable();
+    // As many memtables as may wait make a file of four segments at most.
+    assert!(files.len() >= 5, "{files:?}");
+    let neighbours = || files.iter().zip(&files[1..]);
+    assert!(neighbours().all(|(one, next)| one.1 <= next.0), "{files:?}");
+    // Only a memtable that RocksDB ends by itself divides a segment.
+    let divided = neighbours().filter(|(one, next)| one.1 == next.0).count();
+    assert!(divided <= 2, "{files:?}");
 }
 
 /// The first and the last segment of each file of log records.

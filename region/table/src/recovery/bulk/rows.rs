@@ -11,8 +11,8 @@ use super::Filled;
 use crate::{
     Result, StoredItem, Table, TableError,
     layout::{
-        expiry::{self, Sweeper},
-        index::{self, ItemKey},
+        expiry::Sweeper,
+        index::ItemKey,
         keys::{self, space},
         record::Record,
     },
@@ -90,13 +90,8 @@ impl<E: Engine> Maker<E> {
             return Ok(());
         }
         let item: Item = stored.decode()?;
-        let table = &self.table;
         let mut writes = Vec::new();
-        let indexes = table.live.maintained.load();
-        index::maintain(table.id(), table.keys(), &indexes, at, None, Some(&item), &mut writes);
-        if let Some(attribute) = table.live.expires_by.load().as_deref() {
-            expiry::maintain(table.id(), at, None, record, attribute, self.sweeper, &mut writes)?;
-        }
+        self.table.derive(at, record, Some(&item), self.sweeper, &mut writes)?;
         for write in writes {
             let (key, value) = self.sealed(write)?;
             to.put(&key, &value)?;

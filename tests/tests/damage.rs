@@ -374,6 +374,8 @@ async fn all_cases(more: &str, kinds: &[&str]) -> Result<(), Failure> {
     let mut story = Story::tell(more).await?;
     let mut cases = story.image.cases(&story.older)?;
     cases.retain(|(kind, _)| kinds.is_empty() || kinds.contains(kind));
+    // Not noticed: what was written between the two stands in tables and logs that the older one does not know.
+    cases.retain(|case| *case != ("MANIFEST", Harm::Older));
     let count = number(CASES)?.unwrap_or(cases.len() as u64);
     let seed = number(SEED)?.unwrap_or(1);
     let (mut whole, mut doubtful, mut refused) = (0, 0, 0);

@@ -47,7 +47,6 @@ use tokio::sync::watch;
 
 mod admission;
 mod batch;
-mod chain;
 mod classes;
 mod cold_dir;
 mod committer;

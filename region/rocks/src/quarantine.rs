@@ -219,7 +219,7 @@ impl Committer {
     /// Takes the note of a file away.
     fn forget(&mut self, number: u64) -> Result<(), StorageError> {
         let store = self.store.clone().ok_or(StorageError::Closed)?;
-        let mut batch = store.batch(0);
+        let mut batch = WriteBatch::default();
         batch.delete_cf(store.family(META)?, layout::quarantine_key(number));
         store.write(batch, self.options.sync)
     }
@@ -227,7 +227,7 @@ impl Committer {
     /// Lays what can be read of a file's range over it.
     fn shadow(&mut self, found: &Found) -> Result<u64, StorageError> {
         let store = self.store.clone().ok_or(StorageError::Closed)?;
-        let mut note = store.batch(0);
+        let mut note = WriteBatch::default();
         note.put_cf(store.family(META)?, layout::quarantine_key(found.number), []);
         store.write(note, self.options.sync)?;
         let (mut from, mut gaps, mut rows) = (found.from.clone(), 0, 0);
@@ -362,7 +362,7 @@ impl Store {
             at = end;
             rows.seek(&at);
         };
-        let mut batch = self.batch(0);
+        let mut batch = WriteBatch::default();
         batch.delete_range_cf(family, &from, &next);
         let count = puts.len() as u64;
         for (key, value) in puts {

@@ -5,6 +5,7 @@ mod decisions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use geodynamo_policy::{Caller, NamedPolicy, Policy, PolicyKind};
+use geodynamo_reference::{Action, Service};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
@@ -275,39 +276,13 @@ fn requests(operation: Operation) -> Vec<String> {
     }
 }
 
-/// An action in the reference.
-#[derive(Debug)]
-struct Action {
-    resources: BTreeSet<String>,
-    keys: BTreeSet<String>,
-}
-
-/// The reference's rows: a line each, so that they need no parser of JSON beyond what a line has.
+/// The reference's actions of DynamoDB.
 fn reference() -> BTreeMap<String, Action> {
-    let list = |line: &str, member: &str| {
-        let (_, rest) = line.split_once(&format!("\"{member}\": [")).unwrap_or_default();
-        let (list, _) = rest.split_once(']').unwrap_or_default();
-        let texts = list
-            .split(',')
-            .map(|text| text.trim().trim_matches(['"', '?']).to_owned());
-        texts.filter(|text| !text.is_empty()).collect()
-    };
-    let rows = include_str!("reference.json")
-        .lines()
-        .filter(|line| line.starts_with("  \""));
-    rows.map(|line| {
-        let name = line
-            .trim_start_matches(['"', ' '])
-            .split('"')
-            .next()
-            .unwrap_or_default();
-        let action = Action {
-            resources: list(line, "resources"),
-            keys: list(line, "keys"),
-        };
-        (format!("dynamodb:{name}"), action)
-    })
-    .collect()
+    let service = Service::named("dynamodb").unwrap();
+    let named = service.actions.into_iter();
+    named
+        .map(|(name, action)| (format!("dynamodb:{name}"), action))
+        .collect()
 }
 
 /// Operations that are newer than the reference.
@@ -380,7 +355,7 @@ async fn every_operation_asks_for_what_the_reference_lists() {
                 "{action} is not in the reference"
             );
             let Some(row) = row else { continue };
-            let fits = row.resources.contains(kind) || (kind.is_empty() && row.resources.is_empty());
+            let fits = row.takes(Some(kind).filter(|kind| !kind.is_empty()));
             assert!(fits, "{action} on {resource}: {row:?}");
             all.extend(keys.into_iter().map(str::to_owned));
         }
@@ -403,7 +378,7 @@ async fn every_operation_asks_for_what_the_reference_lists() {
             expected.remove("dynamodb:returnconsumedcapacity");
         }
         assert_eq!(keys, expected, "{action}");
-        let missing: Vec<_> = row.resources.iter().filter(|kind| !kinds.contains(*kind)).collect();
+        let missing: Vec<_> = row.types().filter(|kind| !kinds.contains(*kind)).collect();
         assert!(missing.is_empty(), "{action}: {missing:?}");
     }
     for action in reference.keys() {

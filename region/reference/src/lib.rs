@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde_json::json;
 
 /// A service's part of the reference.
 #[derive(Debug, Deserialize)]
@@ -103,8 +104,43 @@ pub fn fault(action: &str, resource: &str) -> Option<String> {
     }
 }
 
+/// What a call asks for, learned from its refusals: what each names is granted, until it is refused for nothing more.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Grants(pub Vec<(String, String)>);
+
+impl Grants {
+    /// The most actions that one call asks for.
+    const MAX: usize = 32;
+
+    /// Identity-based policies that grant it.
+    pub fn policies(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(action, resource)| {
+            let allow = json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+            json!({ "Version": "2012-10-17", "Statement": allow }).to_string()
+        })
+    }
+
+    /// Grants what a refusal names.
+    ///
+    /// # Panics
+    /// If it names nothing, or what is granted already, or if this never ends.
+    pub fn learn(&mut self, refusal: &str) {
+        let asked = refused(refusal);
+        let new = asked.filter(|asked| !self.0.contains(asked) && self.0.len() < Self::MAX);
+        assert!(new.is_some(), "{refusal}; granted: {:?}", self.0);
+        self.0.extend(new);
+    }
+
+    /// What is wrong with it all as what a call asks for: the action of its own name, and nothing that the reference has not.
+    pub fn faults(&self, own: &str) -> Vec<String> {
+        let lacks = (!self.0.iter().any(|(action, _)| action == own)).then(|| format!("{own} is not asked for"));
+        let wrong = self.0.iter().filter_map(|(action, resource)| fault(action, resource));
+        wrong.chain(lacks).collect()
+    }
+}
+
 /// The action and the resource in the words that a call is refused with.
-pub fn refused(message: &str) -> Option<(String, String)> {
+fn refused(message: &str) -> Option<(String, String)> {
     let (_, rest) = message.split_once("not authorized to perform: ")?;
     let (action, rest) = rest.split_once(" on resource: ")?;
     let resource = rest.split(' ').next()?;
@@ -195,6 +231,19 @@ mod tests {
         ] {
             assert!(fault(action, resource).is_some(), "{action} {resource}");
         }
+    }
+
+    #[test]
+    fn grants_are_learned_one_by_one() {
+        let refusal = |action: &str| format!("U is not authorized to perform: {action} on resource: * because …");
+        let mut grants = Grants::default();
+        assert_eq!(grants.faults("iam:ListRoles").len(), 1);
+        grants.learn(&refusal("iam:ListRoles"));
+        assert_eq!(grants.policies().count(), 1);
+        assert!(grants.faults("iam:ListRoles").is_empty());
+        grants.learn(&refusal("iam:GetRole"));
+        assert_eq!(grants.faults("iam:ListRoles").len(), 1);
+        assert!(std::panic::catch_unwind(move || grants.learn(&refusal("iam:GetRole"))).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Every operation is held against the Service Authorization Reference.
 
 mod decisions;
+mod resource_policies;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,7 @@ impl TimeSource for Still {
     }
 }
 
-/// A region with a table `name`, whose key is `name`, with an index of that name.
+/// A region with a table `name`, whose key is `name`, with an index of that name and a stream.
 async fn api() -> Api<MemoryEngine> {
     let options = Options {
         region: "us-east-1".into(),
@@ -45,7 +46,8 @@ async fn api() -> Api<MemoryEngine> {
     };
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
     let api = Api::new(tables, "127.0.0.1:8000");
-    let create = r#"{"TableName":"name","BillingMode":"PAY_PER_REQUEST","Tags":[{"Key":"name","Value":"x"}],
+    let create = r#"{"TableName":"name","BillingMode":"PAY_PER_REQUEST",
+        "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"},"Tags":[{"Key":"name","Value":"x"}],
         "AttributeDefinitions":[{"AttributeName":"name","AttributeType":"S"}],
         "KeySchema":[{"AttributeName":"name","KeyType":"HASH"}],
         "GlobalSecondaryIndexes":[{"IndexName":"name","Projection":{"ProjectionType":"ALL"},
@@ -172,7 +174,7 @@ fn requests(operation: Operation) -> Vec<String> {
     let of_arn = |member: &str, resource: &str| {
         format!(r#"{{"{member}":"arn:aws:dynamodb:us-east-1:000000000000:{resource}"}}"#)
     };
-    let stream = "table/name/stream/2024-01-31T00:00:00.000";
+    let stream = "table/name/stream/2025-11-23T09:26:40.000";
     let transact = |statement: &str| format!(r#"{{"TransactStatements":[{{"Statement":"{statement}"}}]}}"#);
     match operation {
         Operation::Query => {

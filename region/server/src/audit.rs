@@ -1,5 +1,7 @@
 //! What the audit trail tells of calls.
 
+mod secrets;
+
 use std::{net::IpAddr, sync::Arc};
 
 use geodynamo_access::Principal;
@@ -41,6 +43,8 @@ pub(crate) struct AdminChange<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a str>,
+    /// Its document as it came.
+    pub(crate) body: &'a [u8],
     pub(crate) source_ip: IpAddr,
     pub(crate) user_agent: Option<&'a str>,
     /// Its code and words, if it was refused or failed.
@@ -249,7 +253,12 @@ impl Auditing {
             user_agent: change.user_agent,
             request_id: "",
             error: change.error,
-            parameters: json!({ "method": change.method, "path": change.path, "query": change.query }),
+            parameters: json!({
+                "method": change.method,
+                "path": change.path,
+                "query": change.query,
+                "body": secrets::told(change.body),
+            }),
             elements: Value::Null,
             resources: Vec::new(),
             read_only: false,

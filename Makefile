@@ -20,7 +20,7 @@ WITH_ROCKSDB = ROCKSDB_LIB_DIR="$$(python3 scripts/rocksdb.py)"
 
 CARGO := nice -n 5 cargo
 
-.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak soak-zones soak-recovery compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
+.PHONY: help demo check test-fast pictures netns-demo netns-test docker-test test bench soak soak-zones soak-recovery soak-damage compare package book fmt build setup setup-python setup-rocksdb setup-test setup-cassandra
 
 help:
 	@echo "make demo    three regions on this machine, one table; stays up until Ctrl-C"
@@ -80,6 +80,11 @@ soak-recovery: setup setup-python setup-rocksdb
 	@$(WITH_ROCKSDB) $(CARGO) build -p geodynamo --bin geodynamo
 	GEODYNAMO_RECOVERY_ROUNDS=$(or $(RECOVERY_ROUNDS),30) "$$(scripts/python-env --path)/bin/python" -m pytest -p no:cacheprovider -s \
 	  tests/sdk/test_recovery_faults.py
+
+# Each kind of a region's files is damaged in each way, 500 times: `make test` does each once.
+soak-damage: setup setup-rocksdb
+	@$(WITH_ROCKSDB) $(CARGO) build --workspace --all-targets
+	GEODYNAMO_DAMAGE_CASES=$(or $(DAMAGE_CASES),500) $(WITH_ROCKSDB) $(CARGO) test --workspace --test damage -- --test-threads=1 --nocapture
 
 compare: setup setup-python setup-rocksdb
 	@echo "== building release binaries"

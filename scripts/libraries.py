@@ -52,9 +52,9 @@ IDENTITY_VARIABLES = (
 )
 
 
-def run():
-    """Runs all; gives (passed, failed)."""
-    paths = environments()
+def run(rust_program):
+    """Runs all; gives (passed, failed). `rust_program` is the test program of the AWS SDK for Rust's chain (tests/tests/credentials.rs)."""
+    paths = {**environments(), "rust": rust_program}
     passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:
         for name, runner, variables in runs(Path(folder)):
@@ -77,7 +77,7 @@ def runs(folder):
             yield runner.__name__, runner, variables
     with roles.region(folder / "roles", server) as ways:
         for way, variables in ways.items():
-            for runner in (javascript_role, java_role, go_role):
+            for runner in (javascript_role, java_role, go_role, rust_role):
                 yield f"{runner.__name__}, by {way}".replace("_role", "'s role"), runner, variables
 
 
@@ -128,6 +128,22 @@ def go_role(paths, variables, report):
             verdict = {"fail": "failure", "skip": "skipped"}.get(event["Action"])
             if verdict:
                 xml.etree.ElementTree.SubElement(case, verdict)
+    xml.etree.ElementTree.ElementTree(suite).write(report / "report.xml")
+    return code
+
+
+def rust_role(paths, variables, report):
+    output = Path(report, "output")
+    with output.open("w") as file:
+        code = execute([paths["rust"], "--ignored", "--test-threads=1"], variables, output=file)
+    suite = xml.etree.ElementTree.Element("testsuite")
+    for line in output.read_text().splitlines():
+        print(line, flush=True)
+        verdict = re.fullmatch(r"test (\S+) \.\.\. (ok|FAILED)", line)
+        if verdict:
+            case = xml.etree.ElementTree.SubElement(suite, "testcase", name=verdict[1])
+            if verdict[2] == "FAILED":
+                xml.etree.ElementTree.SubElement(case, "failure")
     xml.etree.ElementTree.ElementTree(suite).write(report / "report.xml")
     return code
 

@@ -72,7 +72,8 @@ def main():
     stages.run("network namespaces", run_netns_test)
     stages.run("policies' oracle", run_oracle)
     stages.run("cassandra", lambda: run_cassandra_tests(p for p in programs if p.package == "geodynamo-cassandra"))
-    stages.run("libraries", lambda: Count(*libraries.run()))
+    credentials = next((p.path for p in programs if p.target == "credentials"), None)
+    stages.run("libraries", lambda: Count(*libraries.run(credentials)))
     # Real processes, timed ones among them: one program after the other, one test after the other.
     stages.run("processes", lambda: run_all((p for p in programs if p.package == "geodynamo-tests"), threads=1))
     stages.finish()

@@ -210,22 +210,35 @@ impl Node {
 
     /// Waits until the admin port says that the region takes requests.
     pub fn wait_ready(&mut self) -> io::Result<()> {
+        match self.wait_ready_or_ended()? {
+            None => Ok(()),
+            ended => Err(self.not_ready(ended)),
+        }
+    }
+
+    /// The same; gives how the process ended, if it did.
+    pub fn wait_ready_or_ended(&mut self) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             if self.admin("/readyz").is_ok_and(|(status, _)| status == 200) {
-                return Ok(());
+                return Ok(None);
             }
             let ended = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
-            if ended.is_some() || Instant::now() > deadline {
-                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                let tail: String = log.lines().rev().take(15).collect::<Vec<_>>().join("\n");
-                return Err(io::Error::other(format!(
-                    "{} is not ready (ended: {ended:?}):\n{tail}",
-                    self.region
-                )));
+            if ended.is_some() {
+                self.process = None;
+                return Ok(ended);
+            }
+            if Instant::now() > deadline {
+                return Err(self.not_ready(None));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn not_ready(&self, ended: Option<ExitStatus>) -> io::Error {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let tail: String = log.lines().rev().take(15).collect::<Vec<_>>().join("\n");
+        io::Error::other(format!("{} is not ready (ended: {ended:?}):\n{tail}", self.region))
     }
 
     /// The process's id, while it runs.

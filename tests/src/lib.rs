@@ -1,8 +1,10 @@
 //! What the tests that cross processes share: regions as processes, an emulated WAN between them, the AWS SDK for Rust
 //! as their client, a shim that turns kill -9 into a power cut, judges of recorded histories.
 
+pub mod damage;
 pub mod linearizable;
 pub mod power;
+pub mod raw;
 pub mod recorder;
 pub mod regions;
 pub mod serializable;

@@ -15,6 +15,7 @@ use geodynamo_loadgen::cluster::ask_admin;
 use geodynamo_loadgen::signer::Credentials;
 use geodynamo_loadgen::tables;
 use geodynamo_tests::power::Power;
+use geodynamo_tests::raw::{call, metric, noise};
 use geodynamo_tests::regions::Regions;
 use geodynamo_tests::{Failure, binary, wait_until};
 use serde_json::{Value, json};
@@ -110,11 +111,8 @@ impl Dev {
         Ok(ask_admin(self.admin, "/readyz")?)
     }
 
-    /// The value of a metric.
     fn metric(&self, name: &str) -> Result<f64, Failure> {
-        let (_, text) = ask_admin(self.admin, "/metrics")?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(line.ok_or_else(|| format!("no metric {name}"))?.trim().parse()?)
+        metric(self.admin, name)
     }
 
     fn log_lines(&self, with: &str) -> Result<usize, Failure> {
@@ -130,24 +128,12 @@ impl Drop for Dev {
     }
 }
 
-async fn call(connection: &mut Connection, operation: &str, input: &Value) -> Result<(u16, Value), Failure> {
-    let target = format!("DynamoDB_20120810.{operation}");
-    let reply = connection.call(&target, input.to_string().as_bytes()).await?;
-    Ok((reply.status, serde_json::from_slice(connection.body(reply))?))
-}
-
 async fn put(connection: &mut Connection, key: &str, bytes: usize) -> Result<(u16, Value), Failure> {
-    // Random enough that compression does not keep the disk from filling.
-    let mut state = key.bytes().fold(1_u64, |state, byte| {
-        state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(u64::from(byte) + 1)
-    });
-    let mut value = String::with_capacity(bytes);
-    while value.len() < bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        value.push(char::from(b'!' + u8::try_from((state >> 40) % 90)?));
-    }
+    // Compression does not keep the disk from filling.
+    let seed = key
+        .bytes()
+        .fold(1_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+    let value = noise(seed, bytes);
     let input = json!({"TableName": TABLE, "Item": {"pk": {"S": key}, "value": {"S": value}}});
     call(connection, "PutItem", &input).await
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use geodynamo_loadgen::client::{Connection, Endpoint};
 use geodynamo_loadgen::cluster::Node;
 use geodynamo_loadgen::tables;
+use geodynamo_tests::raw::{call, metric, noise};
 use geodynamo_tests::regions::{Regions, THREE};
 use geodynamo_tests::{Failure, wait_until};
 use serde_json::{Value, json};
@@ -19,22 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Files are small.
 const CONFIG: &str = "[memory]\nwrite_buffer_mb = 8\n";
 
-/// A value that no compressor makes shorter.
 fn value(number: usize) -> String {
-    let mut state = number as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    let mut value = String::with_capacity(VALUE_BYTES);
-    while value.len() < VALUE_BYTES {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // Always below 90, so a byte.
-        value.push(char::from(b'#' + ((state >> 40) % 57) as u8));
-    }
-    value
-}
-
-async fn call(connection: &mut Connection, operation: &str, input: &Value) -> Result<(u16, Value), Failure> {
-    let target = format!("DynamoDB_20120810.{operation}");
-    let reply = connection.call(&target, input.to_string().as_bytes()).await?;
-    Ok((reply.status, serde_json::from_slice(connection.body(reply))?))
+    noise(number as u64, VALUE_BYTES)
 }
 
 async fn fill(endpoint: &Endpoint) -> Result<(), Failure> {
@@ -61,13 +48,6 @@ async fn read_all(endpoint: &Endpoint) -> Result<usize, Failure> {
         }
     }
     Ok(refused)
-}
-
-fn metric(node: &Node, name: &str) -> Result<f64, Failure> {
-    let (_, text) = node.admin("/metrics")?;
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.rsplit_once(' ')?.1.parse::<f64>().ok());
-    Ok(values.next().ok_or_else(|| format!("no metric {name}"))?)
 }
 
 fn table_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
@@ -133,7 +113,7 @@ async fn rot(
     let (mut refused, begun) = (0, std::time::Instant::now());
     loop {
         refused += read_all(&node.endpoint()).await?;
-        let quarantined = metric(node, "geodynamo_storage_quarantined_files_total")?;
+        let quarantined = metric(node.admin, "geodynamo_storage_quarantined_files_total")?;
         if quarantined > 0.0 && is_done(node)? {
             println!("{region}: {flipped} bits flipped, {quarantined} files taken out of use, {refused} reads refused");
             return Ok(refused);
@@ -143,9 +123,9 @@ async fn rot(
 }
 
 fn is_mended(node: &Node) -> Result<bool, Failure> {
-    let unmended = metric(node, "geodynamo_storage_unmended_ranges")?;
-    let damaged = metric(node, "geodynamo_storage_damaged_files")?;
-    Ok(unmended == 0.0 && damaged == 0.0 && metric(node, "geodynamo_storage_scrubs_total")? >= 1.0)
+    let unmended = metric(node.admin, "geodynamo_storage_unmended_ranges")?;
+    let damaged = metric(node.admin, "geodynamo_storage_damaged_files")?;
+    Ok(unmended == 0.0 && damaged == 0.0 && metric(node.admin, "geodynamo_storage_scrubs_total")? >= 1.0)
 }
 
 async fn mended_from_regions(more: &str) -> Result<(), Failure> {
@@ -161,13 +141,13 @@ async fn mended_from_regions(more: &str) -> Result<(), Failure> {
     }
     assert!(
         metric(
-            &regions.cluster.nodes[1],
+            regions.cluster.nodes[1].admin,
             "geodynamo_healed_rows_total{reason=\"missing\"}"
         )? > 0.0
     );
     assert_eq!(
         metric(
-            &regions.cluster.nodes[0],
+            regions.cluster.nodes[0].admin,
             "geodynamo_healed_rows_total{reason=\"missing\"}"
         )?,
         0.0
@@ -219,7 +199,7 @@ async fn a_table_of_one_region_is_mended_from_the_archive() -> Result<(), Failur
             let window = &answer["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"];
             let latest = window["LatestRestorableDateTime"].as_f64().unwrap_or_default();
             // Times are told in whole seconds or in parts of them.
-            Ok(latest >= filled + 1.0 && metric(node, "geodynamo_archive_bases_total")? >= 1.0)
+            Ok(latest >= filled + 1.0 && metric(node.admin, "geodynamo_archive_bases_total")? >= 1.0)
         },
     )
     .await?;
@@ -236,7 +216,7 @@ async fn with_neither_it_is_refused_and_said() -> Result<(), Failure> {
     let endpoint = regions.cluster.nodes[0].endpoint();
     tables::create(&endpoint, TABLE).await?;
     fill(&endpoint).await?;
-    let is_said = |node: &Node| Ok(metric(node, "geodynamo_storage_unmendable_tables")? >= 1.0);
+    let is_said = |node: &Node| Ok(metric(node.admin, "geodynamo_storage_unmendable_tables")? >= 1.0);
     rot(&mut regions, 0, is_said).await?;
     let refused = read_all(&endpoint).await?;
     assert!(refused > 0 && refused < ITEMS / 2, "{refused}");

@@ -12,6 +12,7 @@ mod claim;
 mod error;
 mod hash;
 mod keys;
+mod refused;
 mod sign;
 mod sign_request;
 mod signing_key;
@@ -22,6 +23,7 @@ pub use crate::{
     error::{AccessError, ErrorCode},
     hash::derive_secret,
     keys::{Credential, CredentialSource, KeyError, Keys, KnownKey},
+    refused::RefusedBySource,
     sign::{Signature, Signer},
     sign_request::{RequestSigner, Unsigned},
     time::{format_iso8601, parse_iso8601},

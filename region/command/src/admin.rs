@@ -8,13 +8,13 @@ use std::{
 use bytes::Bytes;
 use clap::Args;
 use geodynamo_access::{ADMIN, GLOBAL_REGION};
+use geodynamo_metrics::exposition::Exposition;
 use geodynamo_outgoing::{Call, Client as Http, Credentials, Endpoint, encode_segment};
 use serde_json::Value;
 
 use crate::{
     client::{Failure, silent},
     connection::Connection,
-    exposition::Exposition,
 };
 
 /// How long an answer may take. A region that asks another one gives up before.

@@ -12,7 +12,6 @@ mod client;
 mod connection;
 mod copy;
 pub mod doctor;
-pub mod exposition;
 mod insights;
 mod output;
 mod profile;

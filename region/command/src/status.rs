@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use geodynamo_metrics::exposition::Exposition;
 use serde::Serialize;
 
 use crate::{
     Done,
     admin::{Admin, AdminPort, Observation, World},
     client::Failure,
-    exposition::Exposition,
     output::{Cell, OutputForm, Table, Tone, bytes, count, duration, print, print_json},
 };
 

@@ -85,6 +85,15 @@ struct Lines<'a> {
     brackets: bool,
 }
 
+/// How each format's records are read.
+struct Reading<T> {
+    json: fn(&str) -> Result<T, ItemError>,
+    ion: fn(&str) -> Result<T, ItemError>,
+    csv: fn(Item) -> T,
+    /// Whether a struct of Ion may go on over several lines.
+    brackets: bool,
+}
+
 impl<'a> Records<'a, Item> {
     /// Reads an object as it is stored.
     ///
@@ -96,13 +105,13 @@ impl<'a> Records<'a, Item> {
         compression: Compression,
         keys: &KeyTypes,
     ) -> Result<Self, ObjectError> {
-        let plain = plain(object, compression)?;
-        let source = match format {
-            Format::DynamoDbJson => Source::Lines(Lines::new(plain, false), json_lines::read),
-            Format::Ion => Source::Lines(Lines::new(plain, false), ion::read),
-            Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?), |item| item),
+        let reading = Reading {
+            json: json_lines::read,
+            ion: ion::read,
+            csv: |item| item,
+            brackets: false,
         };
-        Ok(Self { source })
+        Self::open(plain(object, compression)?, format, keys, &reading)
     }
 }
 
@@ -117,17 +126,31 @@ impl<'a> Records<'a, Put> {
         compression: Compression,
         keys: &KeyTypes,
     ) -> Result<Self, ObjectError> {
-        let plain = plain(object, compression)?;
-        let source = match format {
-            Format::DynamoDbJson => Source::Lines(Lines::new(plain, false), json_lines::read_put),
-            Format::Ion => Source::Lines(Lines::new(plain, true), ion::read_put),
-            Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?), Put::from),
+        let reading = Reading {
+            json: json_lines::read_put,
+            ion: ion::read_put,
+            csv: Put::from,
+            brackets: true,
         };
-        Ok(Self { source })
+        Self::open(plain(object, compression)?, format, keys, &reading)
     }
 }
 
-impl<T> Records<'_, T> {
+impl<'a, T> Records<'a, T> {
+    fn open(
+        plain: Box<dyn BufRead + Send + 'a>,
+        format: &Format,
+        keys: &KeyTypes,
+        reading: &Reading<T>,
+    ) -> Result<Self, ObjectError> {
+        let source = match format {
+            Format::DynamoDbJson => Source::Lines(Lines::new(plain, false), reading.json),
+            Format::Ion => Source::Lines(Lines::new(plain, reading.brackets), reading.ion),
+            Format::Csv(options) => Source::Csv(Box::new(CsvItems::new(plain, options, keys)?), reading.csv),
+        };
+        Ok(Self { source })
+    }
+
     /// The line on which what was last given began, from 1 on.
     pub fn line(&self) -> u64 {
         match &self.source {

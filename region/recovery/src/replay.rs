@@ -165,8 +165,11 @@ impl Moment {
     }
 
     /// Puts what was changed in the place of what it was.
-    fn merge(&mut self, base: impl Iterator<Item = Row>) {
-        for row in base {
+    fn merge(&mut self, mut base: impl Iterator<Item = Row>) {
+        // Behind the last change, as in every backup, rows go through as they are.
+        while !self.overlay.is_empty()
+            && let Some(row) = base.next()
+        {
             let place = (row.route, row.key.clone());
             while let Some(first) = self.overlay.first_entry() {
                 if *first.key() >= place {
@@ -180,6 +183,7 @@ impl Moment {
                 None => self.rows.push_back(row),
             }
         }
+        self.rows.extend(base);
     }
 
     /// Reads what was changed of the routes from one on: of as many as there is room for. One route's changes are held

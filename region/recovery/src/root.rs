@@ -54,6 +54,8 @@ pub struct Inner<E: Engine> {
     pub(crate) load_turn: Semaphore,
     /// Names of objects that were found to be damaged.
     pub(crate) damaged: Mutex<BTreeSet<String>>,
+    /// Held while a restore's table is made.
+    pub(crate) restore_beginning: tokio::sync::Mutex<()>,
     /// Tables whose restore is under way in this process.
     pub(crate) restoring: Mutex<BTreeMap<u64, RestoreProgress>>,
     /// Told when there is something to restore.
@@ -136,6 +138,7 @@ impl<E: Engine> Recoveries<E> {
             base_turn: Arc::new(Semaphore::new(1)),
             load_turn: Semaphore::new(LOADS_MAX),
             damaged: Mutex::default(),
+            restore_beginning: tokio::sync::Mutex::default(),
             restoring: Mutex::default(),
             wake: Notify::new(),
             counters: Counters::default(),

@@ -161,21 +161,16 @@ impl<E: Engine> Recovery for Recoveries<E> {
     fn restore(&self, from: Restorable, create: CreateTable) -> Answer<'_, Description> {
         Box::pin(async move {
             let name = create.name.clone();
-            if self.tables.table_named(&name).is_ok() {
-                return Err(RecoveryError::TableAlreadyExists(name));
-            }
-            if self.tables.loads().restoring().len() >= self.options.restores_max {
-                return Err(RecoveryError::LimitExceeded(format!(
-                    "Subscriber limit exceeded: There is a limit of {} simultaneous restores",
-                    self.options.restores_max
-                )));
-            }
+            self.check_restore(&name)?;
             let job: Job = unpack("a restore", &from.restore.job)?;
             // What of the archive cannot be read, the restore tells.
             if let Ok(Some(sealed)) = self.sealed_of(&job).await {
                 // A key that is still away is the caller's to see to.
                 self.tables.loads().opener(&sealed).await?;
             }
+            // From the count up to the table: of two requests the second one counts the first one's.
+            let _beginning = self.restore_beginning.lock().await;
+            self.check_restore(&name)?;
             let created = self.tables.loads().create_restored(create, &from.restore).await;
             let description = created.map_err(|error| match error {
                 TableError::ResourceInUse(_) => RecoveryError::TableAlreadyExists(name),
@@ -237,6 +232,20 @@ impl<E: Engine> Recoveries<E> {
     pub async fn remove_noted(&self, arn: &str) -> Result<Backup> {
         let entry = self.entry(arn).await?;
         self.remove(&entry, arn).await
+    }
+
+    /// Whether one more table may be restored now, under this name.
+    fn check_restore(&self, name: &str) -> Result<()> {
+        if self.tables.table_named(name).is_ok() {
+            return Err(RecoveryError::TableAlreadyExists(name.into()));
+        }
+        if self.tables.loads().restoring().len() >= self.options.restores_max {
+            return Err(RecoveryError::LimitExceeded(format!(
+                "Subscriber limit exceeded: There is a limit of {} simultaneous restores",
+                self.options.restores_max
+            )));
+        }
+        Ok(())
     }
 
     async fn create(&self, table: &str, name: &str, note: Option<Vec<u8>>) -> Result<Backup> {

@@ -84,7 +84,7 @@ impl<'a> Batch<'a> {
             cold: store.family(Family::Cold.name())?,
             log: store.family(LOG)?,
             meta: store.family(META)?,
-            batch: WriteBatch::with_capacity_bytes(jobs.iter().map(size).sum()),
+            batch: store.batch(jobs.iter().map(size).sum()),
             overlay: jobs.iter().any(conditional).then(Overlay::default),
             grown: BTreeSet::new(),
             ended: BTreeSet::new(),

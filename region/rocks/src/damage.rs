@@ -15,7 +15,10 @@ use std::{
 use geodynamo_rocks_env::{Form, PlainWal, masked_crc32c};
 use geodynamo_seal::Keyring;
 
-use crate::wal::{self, BLOCK, HEADER, RECYCLABLE_HEADER};
+use crate::{
+    chain::{Note, Walk},
+    wal::{self, BLOCK, HEADER, RECYCLABLE_HEADER},
+};
 
 /// A damaged place of a log.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,41 +37,52 @@ pub(crate) struct Found {
     pub(crate) damage: Option<Damage>,
     /// The greatest sequence number of a whole batch that was read.
     pub(crate) last: u64,
+    /// The number of a log that lacks a batch, or before which a log is missing.
+    pub(crate) gap: Option<u64>,
 }
 
 /// Looks through the logs of a store, up to the first damage. `seal`: the keys that they are encrypted under, if they are.
+/// `needed`: the number of the first one that the store still needs, if that is known.
 ///
 /// # Errors
 /// If a log cannot be read.
-pub(crate) fn find(store: &Path, seal: Option<&Keyring>) -> io::Result<Found> {
+pub(crate) fn find(store: &Path, seal: Option<&Keyring>, needed: Option<u64>) -> io::Result<Found> {
     let mut found = Found::default();
-    let Ok(logs) = wal::all(store) else {
+    let Ok(mut logs) = wal::all(store) else {
         // RocksDB says more of that.
         return Ok(found);
     };
+    logs.sort_unstable();
+    let mut walk = needed.map(Walk::new);
     for (number, log) in logs {
         let file = File::open(&log)?;
-        let last = &mut found.last;
+        let whole = |last, note| {
+            found.last = found.last.max(last);
+            if let Some(walk) = &mut walk {
+                walk.batch(number, note);
+            }
+        };
         let damaged = match seal {
-            None => scan(file, number, last)?,
-            Some(keyring) => scan(PlainWal::new(file, Form::Plain, keyring)?, number, last)?,
+            None => scan(file, number, whole)?,
+            Some(keyring) => scan(PlainWal::new(file, Form::Plain, keyring)?, number, whole)?,
         };
         if let Some((at, next)) = damaged {
             found.damage = Some(Damage { log, at, next });
             break;
         }
     }
+    found.gap = walk.and_then(|walk| walk.gap());
     Ok(found)
 }
 
-/// The first place that is not whole, and the sequence number of the first batch that begins behind it. `last` becomes the last
-/// number of a batch before that, if that is greater.
-fn scan(mut log: impl Read, number: u64, last: &mut u64) -> io::Result<Option<(u64, u64)>> {
+/// The first place that is not whole, and the sequence number of the first batch that begins behind it. `whole` is told of each
+/// batch before that: its last sequence number, and its note.
+fn scan(mut log: impl Read, number: u64, mut whole: impl FnMut(u64, Option<Note>)) -> io::Result<Option<(u64, u64)>> {
     let mut block = Vec::with_capacity(BLOCK);
     let mut start = 0;
     let mut broken = None;
     // Of the batch whose records are being read.
-    let mut of_batch = 0;
+    let mut of_batch = (0, None);
     loop {
         block.clear();
         (&mut log).take(BLOCK as u64).read_to_end(&mut block)?;
@@ -91,9 +105,9 @@ fn scan(mut log: impl Read, number: u64, last: &mut u64) -> io::Result<Option<(u
                 ) => return Ok(Some((broken, next))),
                 (Some(record), _) => {
                     at += record.bytes;
-                    of_batch = record.last.unwrap_or(of_batch);
+                    of_batch = record.last.map_or(of_batch, |last| (last, record.note));
                     if record.ends && broken.is_none() {
-                        *last = of_batch.max(*last);
+                        whole(of_batch.0, of_batch.1);
                     }
                 }
                 // A block begins with a record: if this one does not, nothing of it is this log's.
@@ -115,6 +129,8 @@ struct Record {
     sequence: Option<u64>,
     /// The last sequence number that its batch takes, if it is the first one of a batch.
     last: Option<u64>,
+    /// Its batch's note, if it is the first one of a batch, and holds that.
+    note: Option<Note>,
     /// Whether it is the last one of a batch.
     ends: bool,
 }
@@ -146,6 +162,7 @@ impl Record {
             bytes,
             sequence,
             last: sequence.map(|sequence| sequence.saturating_add(u64::from(count)).saturating_sub(1)),
+            note: record.get(head..).filter(|_| is_first).and_then(Note::of),
             ends: matches!(kind, 1 | 4 | 5 | 8),
         })
     }
@@ -156,7 +173,7 @@ mod tests {
     use super::*;
 
     fn scan(log: &[u8], number: u64) -> io::Result<Option<(u64, u64)>> {
-        super::scan(log, number, &mut 0)
+        super::scan(log, number, |_, _| ())
     }
 
     const LOG: u64 = 7;
@@ -192,13 +209,14 @@ mod tests {
         let lengths = [100, 9_000, 12, 20_000, 15_000, 300, 14_000, 50];
         let whole = log(LOG, &lengths);
         assert_eq!(scan(&whole[..], LOG).unwrap(), None);
-        let mut last = 0;
-        super::scan(&whole[..], LOG, &mut last).unwrap();
-        assert_eq!(last, 107);
+        let last = |log: &[u8]| {
+            let mut last = 0;
+            super::scan(log, LOG, |of_batch, _| last = of_batch).unwrap();
+            last
+        };
+        assert_eq!(last(&whole), 107);
         // Without its last record.
-        last = 0;
-        super::scan(&whole[..whole.len() - 1], LOG, &mut last).unwrap();
-        assert_eq!(last, 106);
+        assert_eq!(last(&whole[..whole.len() - 1]), 106);
         // As crashes leave it: cut, with zeros or with an older log behind it.
         let older = log(LOG - 1, &[200; 900]);
         for cut in (0..whole.len()).step_by(997) {

@@ -47,6 +47,7 @@ use tokio::sync::watch;
 
 mod admission;
 mod batch;
+mod chain;
 mod classes;
 mod cold_dir;
 mod committer;
@@ -152,7 +153,7 @@ impl RocksEngine {
         metrics.row_cache_hits = rows.hits;
         metrics.row_cache_misses = rows.misses;
         metrics.row_cache_bytes = rows.bytes as u64;
-        (metrics.quarantined_files, metrics.suspect_files) = self.shared.suspects.counts();
+        self.shared.suspects.count(&mut metrics);
         let distrust = self.shared.distrusted.now();
         metrics.distrusted_ranges = (distrust.rows().count() + distrust.records().count()) as u64;
         metrics

@@ -85,6 +85,8 @@ pub struct RocksMetrics {
     pub quarantined_files: u64,
     /// Damaged files that were not, yet or for good.
     pub suspect_files: u64,
+    /// Those of them that will never be: what they hold cannot be done without.
+    pub hopeless_files: u64,
     /// Ranges of rows and of log records that were in such a file and are not mended.
     pub distrusted_ranges: u64,
 }

@@ -29,6 +29,7 @@ use geodynamo_storage::{Distrust, StorageError, Write};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use crate::{
+    RocksMetrics,
     committer::Committer,
     layout::{self, COLD, DATA, LOG, META},
     rows::{failed, just_behind},
@@ -91,10 +92,12 @@ impl Suspects {
             .map(|(file, _)| file.clone())
     }
 
-    /// Files that were taken out of use, and those that wait for it or cannot be.
-    pub(crate) fn counts(&self) -> (u64, u64) {
+    /// Counts files that were taken out of use, and those that wait for it or cannot be.
+    pub(crate) fn count(&self, metrics: &mut RocksMetrics) {
         let state = self.0.lock();
-        (state.done, (state.files.len() + state.hopeless.len()) as u64)
+        metrics.quarantined_files = state.done;
+        metrics.suspect_files = (state.files.len() + state.hopeless.len()) as u64;
+        metrics.hopeless_files = state.hopeless.len() as u64;
     }
 }
 
@@ -216,7 +219,7 @@ impl Committer {
     /// Takes the note of a file away.
     fn forget(&mut self, number: u64) -> Result<(), StorageError> {
         let store = self.store.clone().ok_or(StorageError::Closed)?;
-        let mut batch = WriteBatch::default();
+        let mut batch = store.batch(0);
         batch.delete_cf(store.family(META)?, layout::quarantine_key(number));
         store.write(batch, self.options.sync)
     }
@@ -224,7 +227,7 @@ impl Committer {
     /// Lays what can be read of a file's range over it.
     fn shadow(&mut self, found: &Found) -> Result<u64, StorageError> {
         let store = self.store.clone().ok_or(StorageError::Closed)?;
-        let mut note = WriteBatch::default();
+        let mut note = store.batch(0);
         note.put_cf(store.family(META)?, layout::quarantine_key(found.number), []);
         store.write(note, self.options.sync)?;
         let (mut from, mut gaps, mut rows) = (found.from.clone(), 0, 0);
@@ -359,7 +362,7 @@ impl Store {
             at = end;
             rows.seek(&at);
         };
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch(0);
         batch.delete_range_cf(family, &from, &next);
         let count = puts.len() as u64;
         for (key, value) in puts {

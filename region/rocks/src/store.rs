@@ -22,6 +22,7 @@ use rocksdb::{
 
 use crate::{
     RocksMetrics, RocksOptions, admission,
+    chain::Chain,
     classes::{Family, Placement, Span, Spot},
     damage,
     layout::{self, COLD, DATA, FORMAT, FORMAT_KEY, LOG, META},
@@ -38,6 +39,7 @@ pub(crate) struct Store {
     db: Arc<DB>,
     cache: Cache,
     single: Single,
+    chain: Chain,
 }
 
 /// How single rows are read.
@@ -121,6 +123,7 @@ impl Store {
             db: Arc::new(db),
             cache,
             single: Single::new(options),
+            chain: Chain::new(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Store {
                 Err(StorageError::Io(text.into()))
             }
             None if self.is_empty()? => {
-                let mut batch = WriteBatch::default();
+                let mut batch = self.batch(0);
                 batch.put_cf(self.family(META)?, FORMAT_KEY, [FORMAT]);
                 self.write(batch, sync)
             }
@@ -400,11 +403,19 @@ impl Store {
         }
     }
 
-    /// Writes a batch; if `sync`, it is on disk before anything of it is visible, and before this returns.
+    /// The next batch that is written, with room for so many bytes.
+    pub(crate) fn batch(&self, bytes: usize) -> WriteBatch {
+        let mut batch = WriteBatch::with_capacity_bytes(bytes);
+        self.chain.begin(&mut batch);
+        batch
+    }
+
+    /// Writes a batch that [`Store::batch`] gave; if `sync`, it is on disk before anything of it is visible, and before this returns.
     pub(crate) fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
         self.db.write_opt(batch, &options).map_err(failed)?;
+        self.chain.written();
         // A sync writes out what is buffered.
         if sync {
             Ok(())
@@ -415,7 +426,7 @@ impl Store {
 
     /// Tries whether the store takes writes, with one that changes nothing.
     pub(crate) fn try_out(&self, sync: bool) -> Result<(), StorageError> {
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch(0);
         batch.put_cf(self.family(META)?, FORMAT_KEY, [FORMAT]);
         self.write(batch, sync)
     }
@@ -534,8 +545,8 @@ fn check_seal(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
     }
 }
 
-/// Refuses a store of which RocksDB would leave out what had been acknowledged: because a log is damaged, or because a log or the
-/// whole store is an older copy of itself.
+/// Refuses a store of which RocksDB would leave out what had been acknowledged: because a log is damaged or gone, or because a log,
+/// the manifest or the whole store is an older copy of itself.
 fn check_logs(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
     let io = |error: std::io::Error| StorageError::Io(error.to_string().into());
     let corrupted = |text: String| Err(StorageError::Io(format!("Corruption: {text}").into()));
@@ -547,7 +558,18 @@ fn check_logs(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
             "{path} is gone: it is not made anew as long as {mark} says that there was one"
         ));
     }
-    let found = damage::find(path, options.seal.as_ref()).map_err(io)?;
+    let second = options.cold_dir.as_deref().map(|folder| (COLD, folder));
+    // If the manifest cannot be read, RocksDB says more of that.
+    let needed = geodynamo_rocks_env::needed_log(path, second, options.seal.clone()).ok();
+    let found = damage::find(path, options.seal.as_ref(), needed).map_err(io)?;
+    if let Some(log) = found.gap {
+        return corrupted(format!(
+            "{}: before the end of log {log:06} writes are missing that had been acknowledged: a log is gone or was cut off, or the \
+             MANIFEST is an older copy. Bring the files back; or give the region a new data directory, and it gets a copy from the \
+             other regions",
+            path.display()
+        ));
+    }
     if found.damage.is_none() && found.last >= known {
         return Ok(());
     }

@@ -7,10 +7,12 @@ use std::{
 
 use axum::Router;
 use bytes::Bytes;
-use geodynamo_access::Mode;
+use geodynamo_access::{BACKUP, LAMBDA, Mode, SERVICE};
+use geodynamo_admin::{Admin, AdminError};
 use geodynamo_api::{Api, Authorization, Call, Operation};
 use geodynamo_backup::{Authorization as BackupAuthorization, Backups, Call as BackupCall};
 use geodynamo_console::{Facts, Links, Signs};
+use geodynamo_http::{Handler, Origin, QueryReply, Reply, RestCall, RestReply};
 use geodynamo_iam::{Authorization as IamAuthorization, Call as IamCall, ServiceName, operation_names};
 use geodynamo_policy::Environment;
 use geodynamo_scaling::{Authorization as ScalingAuthorization, Call as ScalingCall, Scaling};
@@ -25,11 +27,8 @@ use serde_json::{Value, json};
 use crate::{
     access::{KnownPrincipals, RegionIam},
     accounts::{self, OfAccounts},
-    admin::{Admin, AdminError},
     audit::Auditing,
-    conflicts, console,
-    handler::{Handler, Origin, QueryReply, Reply, RestCall, RestReply},
-    imports, insights,
+    conflicts, console, imports, insights,
     links::{self, LinkControl},
     sealing::ShownKeys,
     session::Sessions,
@@ -285,6 +284,24 @@ impl<E: Engine> Handler for Services<E> {
             body: reply.body.into(),
             operation: place,
             fault: reply.error.and_then(|error| error.fault),
+        }
+    }
+
+    fn service(&self, target: &str) -> &'static str {
+        if geodynamo_scaling::is_target(target) {
+            geodynamo_scaling::SERVICE
+        } else {
+            SERVICE
+        }
+    }
+
+    fn rest_service(&self, path: &str) -> Option<&'static str> {
+        if geodynamo_backup::is_path(path) {
+            Some(BACKUP)
+        } else if geodynamo_triggers::is_path(path) {
+            Some(LAMBDA)
+        } else {
+            None
         }
     }
 

@@ -2,21 +2,20 @@
 
 mod secrets;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use geodynamo_access::Principal;
+use geodynamo_admin::{AdminChange, Recorder};
 use geodynamo_api::{Operation, tables_named};
 use geodynamo_audit::{Event, Options, Resource, Trail};
 use geodynamo_backup::Reply as BackupReply;
+use geodynamo_http::{Origin, Reply};
 use geodynamo_iam::{Reply as IamReply, ServiceName, is_reading};
+use geodynamo_metrics::{MetricsRegistry, catalogue};
 use geodynamo_triggers::Reply as TriggerReply;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    config::{Config, DataEvents},
-    handler::{Origin, Reply},
-    metrics::{MetricsRegistry, catalogue},
-};
+use crate::config::{Config, DataEvents};
 
 /// In the place of words that may hold values of items.
 const WITHHELD: &str = "The request is not valid.";
@@ -36,20 +35,6 @@ const TOLD_OF_DATA: [&str; 13] = [
     "StreamArn",
     "ShardId",
 ];
-
-/// A change that the admin port was asked for.
-pub(crate) struct AdminChange<'a> {
-    pub(crate) action: &'a str,
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) query: Option<&'a str>,
-    /// Its document as it came.
-    pub(crate) body: &'a [u8],
-    pub(crate) source_ip: IpAddr,
-    pub(crate) user_agent: Option<&'a str>,
-    /// Its code and words, if it was refused or failed.
-    pub(crate) error: Option<(&'a str, &'a str)>,
-}
 
 /// A running trail, and what goes into it.
 #[derive(Debug)]
@@ -241,9 +226,14 @@ impl Auditing {
         });
     }
 
-    /// Records a change that the admin port was asked for.
-    pub(crate) fn admin(&self, principal: &Principal, change: &AdminChange<'_>, now_unix_s: i64) {
-        self.record(Event {
+    fn record(&self, event: Event<'_>) {
+        self.trail.record(&event);
+    }
+}
+
+impl Recorder for Auditing {
+    fn record(&self, principal: &Principal, change: &AdminChange<'_>, now_unix_s: i64) {
+        self.trail.record(&Event {
             caller: &principal.caller,
             access_key_id: &principal.access_key_id,
             service: geodynamo_access::ADMIN,
@@ -264,10 +254,6 @@ impl Auditing {
             read_only: false,
             is_data: false,
         });
-    }
-
-    fn record(&self, event: Event<'_>) {
-        self.trail.record(&event);
     }
 }
 

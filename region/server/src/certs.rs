@@ -9,15 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use geodynamo_http::tls::{self, TlsError};
 use geodynamo_replicator::{CaError, ClusterCa, Pem};
 use geodynamo_topology::Topology;
 
-use crate::{
-    access::{
-        AccessStartError,
-        cluster_key::{self, CLUSTER_KEY},
-    },
-    data::tls::{self, TlsError},
+use crate::access::{
+    AccessStartError,
+    cluster_key::{self, CLUSTER_KEY},
 };
 
 /// The authority's certificate, which every node needs, in the folder of certificates.

@@ -30,6 +30,7 @@ use std::{
 
 use geodynamo_access::Credential;
 use geodynamo_api::Habits;
+use geodynamo_http::Limits;
 use geodynamo_sinks::SinkSpec;
 use geodynamo_table::{SHARD_MS, STREAM_RETENTION_MS, ThrottleOptions, TtlOptions};
 use geodynamo_topology::{NodeName, RegionName};
@@ -53,7 +54,6 @@ pub use self::{
     table_keys::TableKeysEntry,
     triggers::{DestinationEntry, DestinationsEntry, FunctionEntry, FunctionError, Key, TriggersEntry},
 };
-use crate::data::Limits;
 
 /// The longest configuration file, in bytes.
 const FILE_LEN_MAX: u64 = 1 << 20;

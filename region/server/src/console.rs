@@ -11,7 +11,7 @@ use geodynamo_console::{Facts, LinkReading, Links, Place};
 use geodynamo_replicator::Metrics;
 use geodynamo_topology::Topology;
 
-use crate::{build, config::Config, metrics::ReplicationLag};
+use crate::{build, collectors::ReplicationLag, config::Config};
 
 /// This region's links, as they count themselves.
 pub(crate) struct RegionLinks {

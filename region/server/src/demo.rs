@@ -7,10 +7,11 @@ mod story;
 
 use std::path::PathBuf;
 
+use geodynamo_http::termination;
 use serde_json::json;
 use tokio::runtime::Builder;
 
-use crate::{cli::Demo, run::Done, shutdown::termination};
+use crate::{cli::Demo, run::Done};
 use cluster::Cluster;
 
 /// The demo's regions.

@@ -4,6 +4,7 @@ use std::{any::Any, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use geodynamo_backup::Backups;
+use geodynamo_http::Shutdown;
 use geodynamo_replicator::Host;
 use geodynamo_replicator_core::{
     Applied, ApplyError, Batch, Change, CopyError, CopyMark, CopyOrder, CopyPage, CopyRequest, CopyRows, CopyStart,
@@ -14,7 +15,7 @@ use geodynamo_storage::Engine;
 use geodynamo_table::{Tables, TimeSource};
 use tokio::sync::watch;
 
-use crate::{copies, session, shutdown::Shutdown, telemetry::traces};
+use crate::{copies, session, telemetry::traces};
 
 /// Answers the replicator from a region's tables.
 pub struct TablesHost<E: Engine> {

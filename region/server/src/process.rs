@@ -3,22 +3,18 @@
 use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use geodynamo_access::{Credential, CredentialSource, Keys, Mode, Verifier};
+use geodynamo_admin::{Admin, AdminPort, Guard, GuardOptions, Recorder};
+use geodynamo_http::{
+    DataPort, Handler, RequestMetrics, Shutdown, ShutdownTrigger, Ways,
+    nodes::{Forward, PassOn},
+    shutdown,
+    tls::{self, TlsError},
+};
+use geodynamo_metrics::{MetricsRegistry, catalogue};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    admin::{Admin, AdminPort, Guard},
-    audit::Auditing,
-    config::Config,
-    data::{
-        DataPort,
-        tls::{self, TlsError},
-    },
-    handler::Handler,
-    metrics::{MetricsRegistry, RequestMetrics, catalogue},
-    nodes::{Forward, Passing},
-    shutdown::{Shutdown, ShutdownTrigger, shutdown},
-};
+use crate::{audit::Auditing, config::Config};
 
 /// How long the admin port may take to end after the data port has.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -122,19 +118,45 @@ pub(crate) fn standby_port<H: Handler>(
     listener: TcpListener,
     (mode, source): (Mode, Arc<dyn CredentialSource>),
     handler: H,
-    passing: Arc<Passing>,
+    passing: Arc<dyn PassOn>,
     registry: &MetricsRegistry,
 ) -> Result<DataPort<H>, StartError> {
-    let tls = acceptor(config)?;
+    let ways = Ways {
+        tls: acceptor(config)?,
+        passing: Some(passing),
+        ..Ways::default()
+    };
     let keys = Arc::new(Keys::new(config.credentials()).with_source(source));
     let region = config.region.as_str();
     let verifier = Verifier::new(mode, region, keys).with_account(config.account());
     let requests = RequestMetrics::new(registry, handler.operations());
     let limits = config.data_limits();
-    // First of all, while nobody else has the port.
-    let port = DataPort::new(listener, region, tls, limits, verifier, handler, requests).with_passing(passing);
+    let port = DataPort::new(listener, region, ways, limits, verifier, handler, requests);
     registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, port.held_bytes());
     Ok(port)
+}
+
+/// What guards a configuration's admin port. `house` is what the regions of a cluster sign with among themselves.
+fn guard(
+    config: &Config,
+    mode: Mode,
+    source: Option<Arc<dyn CredentialSource>>,
+    house: Option<Credential>,
+    recorder: Option<Arc<dyn Recorder>>,
+) -> Guard {
+    let keys = Keys::new(config.credentials().chain(house));
+    let keys = match source {
+        Some(source) => keys.with_source(source),
+        None => keys,
+    };
+    let options = GuardOptions {
+        region: config.region.to_string(),
+        account: config.account().to_owned(),
+        host: config.listen.admin.ip().to_string(),
+        trust_local: config.admin.trust_local,
+        open_metrics: config.admin.open_metrics,
+    };
+    Guard::new(options, mode, keys, recorder)
 }
 
 fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>, TlsError> {
@@ -179,8 +201,13 @@ impl Ports {
         registry: &MetricsRegistry,
         shutdown_signal: Shutdown,
     ) -> Result<Self, StartError> {
-        let tls = acceptor(config)?;
-        let guard = Guard::new(config, mode, source.clone(), house).with_audit(auditing);
+        let ways = Ways {
+            tls: acceptor(config)?,
+            forward: listeners.forward,
+            passing: None,
+        };
+        let recorder = auditing.map(|auditing| auditing as Arc<dyn Recorder>);
+        let guard = guard(config, mode, source.clone(), house, recorder);
         let mut keys = Keys::new(config.credentials());
         if let Some(source) = source {
             keys = keys.with_source(source);
@@ -197,22 +224,21 @@ impl Ports {
         let data = DataPort::new(
             listeners.data,
             region,
-            tls,
+            ways,
             limits,
             verifier,
             handler,
             Arc::clone(&requests),
         );
-        let data = data.with_forward(listeners.forward);
         registry.register_reading(&catalogue::REQUEST_BUFFERED_BYTES, data.held_bytes());
         let admin = AdminPort::new(listeners.admin, data_address, admin, registry.clone(), requests, guard);
-        let (admin_trigger, admin_shutdown) = shutdown();
+        let (admin_trigger, mut admin_shutdown) = shutdown();
         Ok(Self {
             data_address,
             admin_address,
             keys,
             data: tokio::spawn(data.serve(shutdown_signal)),
-            admin: tokio::spawn(admin.serve(admin_shutdown)),
+            admin: tokio::spawn(admin.serve(async move { admin_shutdown.wait().await })),
             admin_trigger,
         })
     }

@@ -68,7 +68,12 @@ async fn restore_into(
     arguments: &RestoreArchive,
 ) -> Done {
     let region = arguments.region.as_ref().unwrap_or(&config.region);
-    let recoveries = Recoveries::new(Arc::clone(tables), archive, Options::default());
+    let options = Options {
+        // All of an archive's tables are begun before the first is filled; then they are, one after the other.
+        restores_max: usize::MAX,
+        ..Options::default()
+    };
+    let recoveries = Recoveries::new(Arc::clone(tables), archive, options);
     let at_ms = arguments.at.map(|seconds| seconds.saturating_mul(SECOND_MS));
     let mut there = Vec::new();
     let mut missing: Vec<&String> = arguments.tables.iter().collect();

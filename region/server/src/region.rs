@@ -18,7 +18,9 @@ use geodynamo_backup::Backups;
 use geodynamo_cassandra::CassandraEngine;
 use geodynamo_console::Links;
 use geodynamo_engine::RegionEngine;
+use geodynamo_http::{Shutdown, traces};
 use geodynamo_kinesis::Kinesis;
+use geodynamo_metrics::MetricsRegistry;
 use geodynamo_recovery::Recoveries;
 use geodynamo_replicator::{Config as ReplicatorConfig, Observer, PeerConfig, Pem, Replicator};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
@@ -44,24 +46,21 @@ use crate::{
     api::{Services, TablesAdmin},
     audit::Auditing,
     clock::SystemClock,
+    collectors::{
+        BackupCollector, CassandraCollector, IdentityCollector, InsightsCollector, KeyCollector, KinesisCollector,
+        LagCollector, LinkCollector, RecoveryCollector, ReplicationLag, ReplicationObserver, RocksCollector,
+        ScrubCollector, SinkCollector, TableCollector, TransferCollector, TriggerCollector, UsageCollector,
+    },
     config::{ClusterTls, Config, ThrottleEntry},
     console::{self, RegionLinks},
     copies::Peers,
     links::LinkControl,
-    metrics::{
-        BackupCollector, CassandraCollector, IdentityCollector, InsightsCollector, KeyCollector, KinesisCollector,
-        LagCollector, LinkCollector, MetricsRegistry, RecoveryCollector, ReplicationLag, ReplicationObserver,
-        RocksCollector, ScrubCollector, SinkCollector, TableCollector, TransferCollector, TriggerCollector,
-        UsageCollector,
-    },
     nodes::{self, NodeError},
     peers::TablesHost,
     process::{Callers, Listeners, Ports, StartError},
     scrub::Scrub,
     sealing::{self, KeyWatch, Sealing, SealingError, ShownKeys, keep_table_keys, table_keys},
-    shutdown::Shutdown,
     sinks,
-    telemetry::traces,
     triggers::{self, TriggersStartError},
 };
 

@@ -12,6 +12,8 @@ use std::{
 
 use geodynamo_access::Mode;
 use geodynamo_api::Habits;
+use geodynamo_http::{shutdown, termination};
+use geodynamo_metrics::catalogue;
 use geodynamo_topology::Topology;
 use serde_json::json;
 use tokio::{io::AsyncReadExt, runtime};
@@ -20,17 +22,13 @@ use crate::{
     access, accounts, certs,
     cli::{Certs, Cli, Command, Dev, Health, Serve},
     config::{Address, ArchiveEntry, Config, CredentialEntry, Encryption, FunctionEntry, triggers},
-    conflicts, demo, doctor, files, links, manuals,
-    metrics::catalogue,
-    nodes,
+    conflicts, demo, doctor, files, links, manuals, nodes,
     notify::{State, notify},
     plain_http,
     process::Ready,
     recovery,
     region::{Region, RegionError, reachable},
-    schema, sealing,
-    shutdown::{shutdown, termination},
-    sinks,
+    schema, sealing, sinks,
     telemetry::Telemetry,
     verify,
 };

@@ -13,64 +13,27 @@ mod fresh;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use geodynamo_api::{Operation, Reply as ApiReply};
+use geodynamo_api::Reply as ApiReply;
+use geodynamo_http::{
+    Reply,
+    session::{Asked, SESSION, STALENESS_MS, Token, WAIT_MS, is_read},
+};
 use geodynamo_replicator::Asker;
 use geodynamo_storage::Engine;
 use geodynamo_table::{SESSION_CHARS_MAX, Seen, Tables, noting};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use prometheus_client::metrics::{counter::Counter, family::Family};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 pub(crate) use self::fresh::ENDS;
 use self::fresh::Freshness;
-use crate::handler::Reply;
 
-/// Asks for a token, or brings one.
-pub(crate) const SESSION: HeaderName = HeaderName::from_static("x-geodynamo-session");
-/// How many tables a token could not hold.
-pub(crate) const SESSION_DROPPED: HeaderName = HeaderName::from_static("x-geodynamo-session-dropped");
-/// How long to wait for this region to catch up.
-const WAIT_MS: HeaderName = HeaderName::from_static("x-geodynamo-session-wait-ms");
-/// How old what is read may be.
-const STALENESS_MS: HeaderName = HeaderName::from_static("x-geodynamo-max-staleness-ms");
 /// What asks for a token, besides an empty value.
 const NEW: &str = "new";
 /// The error of a region that has not caught up in time.
 const BEHIND: &str = "com.amazonaws.dynamodb.v20120810#ReplicaNotCaughtUpException";
 const INVALID: &str = "com.amazon.coral.validate#ValidationException";
-
-/// What a request's headers ask for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asked {
-    session: Option<HeaderValue>,
-    wait_ms: Option<HeaderValue>,
-    staleness_ms: Option<HeaderValue>,
-}
-
-impl Asked {
-    /// What they ask for; mostly nothing.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Box<Self>> {
-        let (session, staleness_ms) = (headers.get(SESSION), headers.get(STALENESS_MS));
-        if session.is_none() && staleness_ms.is_none() {
-            return None;
-        }
-        Some(Box::new(Self {
-            session: session.cloned(),
-            wait_ms: headers.get(WAIT_MS).cloned(),
-            staleness_ms: staleness_ms.cloned(),
-        }))
-    }
-}
-
-/// A token, and how many tables it could not hold.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Token {
-    /// The header's value.
-    pub value: HeaderValue,
-    /// Tables that were left out of it.
-    pub dropped: usize,
-}
 
 /// How long requests wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -229,68 +192,4 @@ fn shows_data(reply: &ApiReply) -> bool {
             reply.error.as_deref(),
             Some("ConditionalCheckFailedException" | "TransactionCanceledException")
         )
-}
-
-/// Whether a request reads data and changes nothing.
-pub(crate) fn is_read(operation: Option<Operation>, body: &[u8]) -> bool {
-    match operation {
-        Some(
-            Operation::GetItem
-            | Operation::BatchGetItem
-            | Operation::Query
-            | Operation::Scan
-            | Operation::TransactGetItems,
-        ) => true,
-        Some(Operation::ExecuteStatement | Operation::BatchExecuteStatement | Operation::ExecuteTransaction) => {
-            serde_json::from_slice::<Value>(body).is_ok_and(|body| all_select(&body))
-        }
-        _ => false,
-    }
-}
-
-/// Whether a statement, or all statements of a request, only read.
-pub(crate) fn all_select(body: &Value) -> bool {
-    let is_select = |statement: &Value| {
-        let text = statement["Statement"].as_str().unwrap_or_default().trim_start();
-        text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"))
-    };
-    match body.get("Statements").or_else(|| body.get("TransactStatements")) {
-        Some(all) => all.as_array().is_some_and(|all| all.iter().all(is_select)),
-        None => is_select(body),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_that_only_read() {
-        let case = |operation, body: &str| is_read(Some(operation), body.as_bytes());
-        assert!(case(Operation::Query, "{}"));
-        assert!(!case(Operation::PutItem, "{}"));
-        assert!(case(
-            Operation::ExecuteStatement,
-            r#"{"Statement": " select * from t"}"#
-        ));
-        assert!(!case(
-            Operation::ExecuteStatement,
-            r#"{"Statement": "UPDATE t SET a=1"}"#
-        ));
-        assert!(!case(Operation::ExecuteStatement, "{"));
-        let mixed = r#"{"Statements": [{"Statement": "SELECT 1"}, {"Statement": "DELETE"}]}"#;
-        assert!(!case(Operation::BatchExecuteStatement, mixed));
-        let reads = r#"{"TransactStatements": [{"Statement": "SELECT 1"}, {"Statement": "Select 2"}]}"#;
-        assert!(case(Operation::ExecuteTransaction, reads));
-    }
-
-    #[test]
-    fn nothing_is_asked_for_without_the_headers() {
-        let mut headers = HeaderMap::new();
-        headers.insert(WAIT_MS, HeaderValue::from_static("5"));
-        assert_eq!(Asked::of(&headers), None);
-        headers.insert(SESSION, HeaderValue::from_static(""));
-        let asked = Asked::of(&headers).unwrap();
-        assert_eq!(asked.wait_ms, Some(HeaderValue::from_static("5")));
-    }
 }

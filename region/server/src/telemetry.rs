@@ -6,6 +6,11 @@ pub(crate) mod traces;
 
 use std::{env, io::IsTerminal, time::Duration};
 
+use geodynamo_http::{
+    Shutdown,
+    traces::{Sampled, begin},
+};
+use geodynamo_metrics::MetricsRegistry;
 use geodynamo_outgoing::{Client, ClientError, Endpoint, EndpointError};
 use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
@@ -22,9 +27,8 @@ pub use self::settings::SettingsError;
 use self::{
     metrics::MetricsExport,
     settings::{Settings, Target},
-    traces::Sampled,
 };
-use crate::{config::Config, metrics::MetricsRegistry, shutdown::Shutdown};
+use crate::config::Config;
 
 /// How long the last export may take before its spans are dropped.
 const LAST_EXPORT: Duration = Duration::from_secs(5);
@@ -91,7 +95,7 @@ impl Telemetry {
             .transpose()?;
         registry().with(logs).with(layer).try_init()?;
         if let Some(provider) = &provider {
-            traces::begin(provider.tracer("geodynamo"), settings.sampling);
+            begin(provider.tracer("geodynamo"), settings.sampling);
         }
         Ok(Self { provider, metrics })
     }

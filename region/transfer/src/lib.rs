@@ -18,6 +18,7 @@ mod ledger;
 mod objects;
 mod root;
 mod seal;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod window;

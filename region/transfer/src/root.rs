@@ -29,6 +29,7 @@ use crate::{
     import::Loaded,
     ledger::{Entry, Ledger},
     seal::Seal,
+    stop::Stop,
 };
 
 /// Jobs of a kind that run at once; others wait.
@@ -62,7 +63,7 @@ pub struct Inner<E: Engine> {
     /// Held while a job begins, so that a client token begins one.
     beginning: Mutex<()>,
     counters: Counters,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 }
 
 /// What has happened since the process started.
@@ -137,8 +138,8 @@ impl Entry for ImportJob {
 }
 
 impl<E: Engine> Transfers<E> {
-    /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so. Without backups there is
-    /// nothing to export. With a keyring, what is written in the folder is sealed under it.
+    /// Opens the jobs in a folder and goes on with those that were broken off, until `stop` says so or its sender is gone. Without
+    /// backups there is nothing to export. With a keyring, what is written in the folder is sealed under it.
     pub async fn start(
         tables: Arc<Tables<E>>,
         recoveries: Option<Recoveries<E>>,
@@ -146,7 +147,7 @@ impl<E: Engine> Transfers<E> {
         (folder, keyring): (&Path, Option<Keyring>),
         stop: watch::Receiver<bool>,
     ) -> Result<Self> {
-        let (seal, buckets) = (Seal::new(keyring), buckets.into());
+        let (seal, buckets, stop) = (Seal::new(keyring), buckets.into(), Stop::new(stop));
         let bulk = Bulks::start(
             Arc::clone(&tables),
             buckets.clone(),
@@ -228,7 +229,7 @@ impl<E: Engine> Transfers<E> {
         // Never closed.
         let _turn = self.exporting.acquire().await;
         let result = self.carry_out_export(&job).await;
-        if *self.stop.borrow() {
+        if self.stop.is_told() {
             return;
         }
         match &result {
@@ -259,7 +260,7 @@ impl<E: Engine> Transfers<E> {
         let mut pause = RETRY.0;
         let result = loop {
             match self.carry_out_import(&job).await {
-                Err(error) if error.may_pass() && !*self.stop.borrow() => {
+                Err(error) if error.may_pass() && !self.stop.is_told() => {
                     tracing::warn!(arn = job.arn, %error, "an import is broken off; it is tried again");
                     self.wait_writable(pause).await;
                     pause = (pause * 2).min(RETRY.1);
@@ -267,7 +268,7 @@ impl<E: Engine> Transfers<E> {
                 result => break result,
             }
         };
-        if *self.stop.borrow() {
+        if self.stop.is_told() {
             return;
         }
         let now = self.tables.now_ms();
@@ -293,10 +294,9 @@ impl<E: Engine> Transfers<E> {
 
     /// Waits for a while, and until the store takes writes, but not on when the process ends.
     async fn wait_writable(&self, pause: Duration) {
-        let mut stop = self.stop.clone();
         tokio::select! {
             () = writable(&self.tables, pause) => {}
-            _ = stop.wait_for(|stopped| *stopped) => {}
+            () = self.stop.told() => {}
         }
     }
 
@@ -429,7 +429,7 @@ impl<E: Engine> Inner<E> {
 
     /// Ends a job that goes on at the next start, if the process is to end.
     pub(crate) fn check_running(&self) -> Result<()> {
-        if *self.stop.borrow() {
+        if self.stop.is_told() {
             Err(Error::Stopped)
         } else {
             Ok(())

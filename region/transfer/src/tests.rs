@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use geodynamo_api::transfer::{
@@ -21,7 +22,7 @@ use geodynamo_item::{AttributeValue, Item};
 use geodynamo_recovery::{Options, Recoveries};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_seal::Keyring;
-use geodynamo_storage::{MemoryEngine, Spanning};
+use geodynamo_storage::{MemoryEngine, Spanning, Trouble};
 use geodynamo_table::{
     CreateTable, Options as TableOptions, ScanRequest, TableStatus, Tables, TimeSource,
     recovery::Recovery,
@@ -431,6 +432,40 @@ async fn a_table_that_nobody_imports_goes() {
     while !gone("j") {
         tokio::task::yield_now().await;
     }
+}
+
+/// A job that waits for the disk ends with the process, also where that is told by nothing but the sender's end; it goes on later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_waits_for_the_disk_ends_with_the_process() {
+    const DEADLINE: Duration = Duration::from_secs(60);
+    let world = World::new(Spanning::Yes).await;
+    std::fs::create_dir_all(world.bucket()).unwrap();
+    let lines: String = (0..1000).map(|number| format!("k{number},v\n")).collect();
+    std::fs::write(world.bucket().join("1.csv"), lines).unwrap();
+    let all_ended = async |transfers: &Transfers<MemoryEngine>| {
+        let ended = tokio::time::timeout(DEADLINE, async {
+            while transfers.is_shared() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        ended.await.expect("the job ends");
+    };
+    // Begun, and no more than that.
+    let transfers = world.start(watch::channel(true).1).await;
+    let arn = transfers.begin_import(new_import("i")).await.unwrap().arn;
+    all_ended(&transfers).await;
+    assert_eq!(transfers.import(&arn).unwrap().state, JobState::InProgress);
+    world.tables.engine().refuse_writes(Some(Trouble::ReadOnly));
+    let (running, stop) = watch::channel(false);
+    let transfers = world.start(stop).await;
+    drop(running);
+    all_ended(&transfers).await;
+    assert_eq!(transfers.import(&arn).unwrap().state, JobState::InProgress);
+    world.tables.engine().refuse_writes(None);
+    let (_running, stop) = watch::channel(false);
+    let transfers = world.start(stop).await;
+    assert_eq!(ended(&transfers, &arn).await.state, JobState::Completed);
+    assert_eq!(world.items("i").await.len(), 1000);
 }
 
 /// What a data directory holds of jobs is read by later releases.

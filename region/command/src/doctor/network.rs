@@ -5,10 +5,11 @@ use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
 };
 
+use geodynamo_metrics::exposition::Exposition;
+
 use super::{Finding, Peer, Subject, Verdict};
 use crate::{
     admin::{Admin, now_s},
-    exposition::Exposition,
     output::duration,
 };
 

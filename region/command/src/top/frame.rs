@@ -381,7 +381,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::Exposition;
+    use geodynamo_metrics::exposition::Exposition;
 
     fn reading(at: f64, ok: [u64; 3], failed: u64, more: &str) -> Reading {
         let mut text = more.to_owned();

@@ -255,6 +255,55 @@ async fn what_cannot_be_is_refused() {
     world.recoveries.delete_backup(&made.arn).await.unwrap();
 }
 
+/// As many as may be restored at once, and of the others not even the table; also if all are asked for at once.
+#[tokio::test]
+async fn no_table_is_made_for_a_restore_too_many() {
+    const MAX: usize = 2;
+    let options = Options {
+        restores_max: MAX,
+        ..small()
+    };
+    let world = World::new(Spanning::Yes, options).await;
+    world.put(key("p", 1)).await;
+    let arn = world.recoveries.create_backup("t", "mine").await.unwrap().arn;
+    available(&world, &arn).await;
+    let names = ["r1", "r2", "r3", "r4"];
+    let restores = names.map(async |name| {
+        let from = world
+            .recoveries
+            .restorable(RestoreSource::Backup(arn.clone()))
+            .await
+            .unwrap();
+        let create = from.settings.create(name);
+        world.recoveries.restore(from, create).await
+    });
+    let mut refused = 0;
+    let [one, two, three, four] = restores;
+    let answers = tokio::join!(one, two, three, four);
+    for (answer, name) in <[_; 4]>::from(answers).into_iter().zip(names) {
+        match answer {
+            Ok(shown) => assert_eq!(shown.status.code(), "CREATING"),
+            Err(RecoveryError::LimitExceeded(text)) => {
+                assert!(text.contains("limit of 2 simultaneous restores"), "{text}");
+                assert!(world.tables.table_named(name).is_err(), "{name} was made all the same");
+                refused += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        (refused, world.tables.loads().restoring().len()),
+        (names.len() - MAX, MAX)
+    );
+    // Once they are done there is room for others.
+    world.recoveries.restore_all().await.unwrap();
+    let there = world
+        .restored_from(RestoreSource::Backup(arn.clone()), "r6")
+        .await
+        .unwrap();
+    assert_eq!(there, world.items("t").await);
+}
+
 /// Whatever is done to any one object of a backup: the restore fails and its table goes, or it is whole.
 #[tokio::test]
 async fn a_tampered_archive_makes_no_table() {

@@ -63,6 +63,15 @@ unsafe extern "C" {
         error: *mut c_char,
         error_bytes: usize,
     ) -> bool;
+    fn geodynamo_needed_log(
+        path: *const c_char,
+        family: *const c_char,
+        second: *const c_char,
+        env: *mut librocksdb_sys::rocksdb_env_t,
+        number: *mut u64,
+        error: *mut c_char,
+        error_bytes: usize,
+    ) -> bool;
 }
 
 /// Bytes of an error's text, with a zero at its end.
@@ -99,6 +108,64 @@ pub fn drop_table(
     keyring: Option<Keyring>,
     number: u64,
 ) -> Result<(), String> {
+    of_closed(path, second, keyring, |place, error| {
+        // SAFETY: as `of_closed` says.
+        unsafe {
+            geodynamo_drop_table(
+                place.path,
+                place.family,
+                place.folder,
+                place.env,
+                number,
+                error,
+                ERROR_BYTES,
+            )
+        }
+    })
+}
+
+/// The number of the first write-ahead log that a store which nobody has open still needs: what was in earlier ones is in its
+/// tables. There need not be a log of that number. `second`: as for [`drop_table`].
+///
+/// # Errors
+/// What RocksDB says, if the store's manifest cannot be read.
+pub fn needed_log(path: &Path, second: Option<(&str, &Path)>, keyring: Option<Keyring>) -> Result<u64, String> {
+    let mut number = 0;
+    of_closed(path, second, keyring, |place, error| {
+        // SAFETY: as `of_closed` says; `number` is there for as long as the call takes.
+        unsafe {
+            geodynamo_needed_log(
+                place.path,
+                place.family,
+                place.folder,
+                place.env,
+                &raw mut number,
+                error,
+                ERROR_BYTES,
+            )
+        }
+    })?;
+    Ok(number)
+}
+
+/// A store that nobody has open, as C++ is told of it.
+struct Place {
+    path: *const c_char,
+    family: *const c_char,
+    /// May be null.
+    folder: *const c_char,
+    /// May be null.
+    env: *mut librocksdb_sys::rocksdb_env_t,
+}
+
+/// Calls something of `manifest.cc`. Its texts end in a zero, and outlive the call, as does its environment; and there is room
+/// for [`ERROR_BYTES`] of an error.
+fn of_closed(
+    path: &Path,
+    second: Option<(&str, &Path)>,
+    keyring: Option<Keyring>,
+    call: impl FnOnce(&Place, *mut c_char) -> bool,
+) -> Result<(), String> {
     let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| error.to_string());
     let path = text(path.as_os_str().as_bytes())?;
     let (family, folder) = match second {
@@ -107,24 +174,18 @@ pub fn drop_table(
     };
     let mut error = [0u8; ERROR_BYTES];
     let env = keyring.map_or(ptr::null_mut(), raw);
-    // SAFETY: the texts end in a zero and outlive the call, as does `env`, which is null or an environment; `error` has as many
-    // bytes as is said.
-    let dropped = unsafe {
-        geodynamo_drop_table(
-            path.as_ptr(),
-            family.as_ptr(),
-            folder.as_ref().map_or(ptr::null(), |folder| folder.as_ptr()),
-            env,
-            number,
-            error.as_mut_ptr().cast(),
-            ERROR_BYTES,
-        )
+    let place = Place {
+        path: path.as_ptr(),
+        family: family.as_ptr(),
+        folder: folder.as_ref().map_or(ptr::null(), |folder| folder.as_ptr()),
+        env,
     };
+    let is_done = call(&place, error.as_mut_ptr().cast());
     if !env.is_null() {
         // SAFETY: nobody else has it, and what used it has ended.
         drop(unsafe { Env::from_raw(env) });
     }
-    if dropped {
+    if is_done {
         return Ok(());
     }
     let said = CStr::from_bytes_until_nul(&error).map_or_else(|_| "no text".into(), CStr::to_string_lossy);

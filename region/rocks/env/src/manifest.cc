@@ -1,4 +1,4 @@
-// Taking a damaged table file out of a store that is not open.
+// Reading the manifest of a store that is not open, and taking a damaged table file out of one.
 //
 // RocksDB's interface can drop files only by ranges of keys, and none of level 0; its own tool for this (`ldb
 // unsafe_remove_sst_file`) edits the manifest of a closed store with the class that is used here. No table file is read.
@@ -23,22 +23,45 @@ struct rocksdb_env_t {
 
 namespace {
 
-Status drop(const std::string& path, const char* family, const char* second, Env* env, uint64_t number) {
+// A store that is not open: the one in `path`, of which `family` has files in the folder `second`, too, if that is not null.
+struct Place {
+  std::string path;
+  const char* family;
+  const char* second;
+  Env* env;
+};
+
+DBOptions options_of(const Place& place) {
   DBOptions options;
-  options.env = env;
+  options.env = place.env;
+  return options;
+}
+
+Status recover(const Place& place, OfflineManifestWriter* writer) {
   std::vector<std::string> names;
-  Status status = DB::ListColumnFamilies(options, path, &names);
+  Status status = DB::ListColumnFamilies(options_of(place), place.path, &names);
   if (!status.ok()) return status;
   std::vector<ColumnFamilyDescriptor> families;
   for (const std::string& name : names) {
     ColumnFamilyOptions of;
-    if (second != nullptr && name == family) {
-      of.cf_paths = {DbPath(path, 0), DbPath(second, std::numeric_limits<uint64_t>::max())};
+    if (place.second != nullptr && name == place.family) {
+      of.cf_paths = {DbPath(place.path, 0), DbPath(place.second, std::numeric_limits<uint64_t>::max())};
     }
     families.emplace_back(name, of);
   }
-  OfflineManifestWriter writer(options, path);
-  status = writer.Recover(families);
+  return writer->Recover(families);
+}
+
+Status needed_log(const Place& place, uint64_t* number) {
+  OfflineManifestWriter writer(options_of(place), place.path);
+  Status status = recover(place, &writer);
+  if (status.ok()) *number = writer.Versions().min_log_number_to_keep();
+  return status;
+}
+
+Status drop(const Place& place, uint64_t number) {
+  OfflineManifestWriter writer(options_of(place), place.path);
+  Status status = recover(place, &writer);
   if (!status.ok()) return status;
   int level = -1;
   FileMetaData* metadata = nullptr;
@@ -51,9 +74,18 @@ Status drop(const std::string& path, const char* family, const char* second, Env
   edit.SetColumnFamily(data->GetID());
   edit.DeleteFile(level, number);
   std::unique_ptr<FSDirectory> folder;
-  status = env->GetFileSystem()->NewDirectory(path, IOOptions(), &folder, nullptr);
+  status = place.env->GetFileSystem()->NewDirectory(place.path, IOOptions(), &folder, nullptr);
   if (!status.ok()) return status;
   return writer.LogAndApply(ReadOptions(), WriteOptions(), data, &edit, folder.get());
+}
+
+bool said(const Status& status, char* error, size_t error_bytes) {
+  if (status.ok()) return true;
+  std::string text = status.ToString();
+  size_t count = std::min(text.size(), error_bytes - 1);
+  std::copy_n(text.begin(), count, error);
+  error[count] = 0;
+  return false;
 }
 
 }  // namespace
@@ -62,11 +94,13 @@ Status drop(const std::string& path, const char* family, const char* second, Env
 // or null. `env`: the store's, or null for the default one. True if it is not in the store any more; else `error` says why.
 extern "C" bool geodynamo_drop_table(const char* path, const char* family, const char* second, rocksdb_env_t* env,
                                      uint64_t number, char* error, size_t error_bytes) {
-  Status status = drop(path, family, second, env == nullptr ? Env::Default() : env->rep, number);
-  if (status.ok()) return true;
-  std::string text = status.ToString();
-  size_t count = std::min(text.size(), error_bytes - 1);
-  std::copy_n(text.begin(), count, error);
-  error[count] = 0;
-  return false;
+  Place place{path, family, second, env == nullptr ? Env::Default() : env->rep};
+  return said(drop(place, number), error, error_bytes);
+}
+
+// The same for the number of the first write-ahead log that the store's manifest needs, which it puts into `number`.
+extern "C" bool geodynamo_needed_log(const char* path, const char* family, const char* second, rocksdb_env_t* env,
+                                     uint64_t* number, char* error, size_t error_bytes) {
+  Place place{path, family, second, env == nullptr ? Env::Default() : env->rep};
+  return said(needed_log(place, number), error, error_bytes);
 }

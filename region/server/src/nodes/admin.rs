@@ -9,14 +9,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use geodynamo_admin::OPEN_METRICS;
 use geodynamo_cassandra::Standing;
+use geodynamo_http::Shutdown;
+use geodynamo_metrics::MetricsRegistry;
 use geodynamo_topology::Topology;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use super::{owner::Owner, reading::Reading};
-use crate::{admin::OPEN_METRICS, metrics::MetricsRegistry, shutdown::Shutdown};
 
 /// What the port tells. Cheap to clone.
 #[derive(Clone)]

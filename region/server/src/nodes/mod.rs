@@ -3,24 +3,19 @@
 //! A node of a region on Cassandra binds its ports and campaigns. Until it wins, it answers reads that need not be consistent
 //! ([`reading`]), and each other request to its data port goes on to the owner's forward address, which stands in the lease
 //! ([`passing`]). The way there is TLS with the certificates that links between regions have, so both ends know that the other is a
-//! node of this region; the owner is told where a request's client is ([`forwarded`]), for conditions of policies ask for that.
+//! node of this region; the owner is told where a request's client is ([`geodynamo_http::nodes`]), for conditions of policies ask for that.
 //! Once a node has won it is the region, on the very ports that it had; one that is replaced ends, and is started again to stand
 //! by: nothing of what a former owner had in memory may live on.
 
 mod admin;
-mod door;
-mod eligible;
-pub(crate) mod forwarded;
 mod owner;
 mod passing;
 mod reading;
 mod run;
 
 pub(crate) use self::{
-    door::{Door, Forward},
-    eligible::may_be_stale,
     owner::{owner_of, zone_of},
-    passing::{NotPassed, Passing},
+    passing::Passing,
     reading::Reading,
     run::serve,
 };

@@ -14,6 +14,10 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_cassandra::{Lease, Standing};
+use geodynamo_http::{
+    Remote,
+    nodes::{Door, NotPassed, PassOn, Passed, forwarded},
+};
 use http::{HeaderMap, Request, Response, header, request::Parts};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
@@ -24,9 +28,6 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
-
-use super::{door::Door, forwarded};
-use crate::data::Remote;
 
 /// How long one attempt to reach the owner may take.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -85,15 +86,6 @@ pub(super) struct Idle {
     since: Instant,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotPassed {
-    /// No node wrote the region's log for as long as a request waits. Nothing of it was done.
-    NoOwner,
-    /// The owner was lost before it answered, or its answer was. It may have been done.
-    Unknown,
-}
-
 /// What became of a request that was sent.
 enum Sent {
     Answered(Response<Full<Bytes>>),
@@ -102,12 +94,18 @@ enum Sent {
     Unknown,
 }
 
+impl PassOn for Passing {
+    fn pass_on<'a>(&'a self, head: &'a Parts, body: &'a Bytes, remote: Remote, is_read: bool) -> Passed<'a> {
+        Box::pin(self.passed_on(head, body, remote, is_read))
+    }
+
+    fn answered_by(&self, who: &'static str) {
+        self.answered.get_or_create(&[("by", who)]).inc();
+    }
+}
+
 impl Passing {
-    /// Lets the owner answer. `is_read` says that it may be asked twice.
-    ///
-    /// # Errors
-    /// If there is no owner, or it is not known what it did.
-    pub(crate) async fn pass_on(
+    async fn passed_on(
         &self,
         head: &Parts,
         body: &Bytes,
@@ -137,11 +135,6 @@ impl Passing {
                 Sent::Unknown => return Err(NotPassed::Unknown),
             }
         }
-    }
-
-    /// A request was answered, by `node` or by `owner`.
-    pub(crate) fn answered_by(&self, who: &'static str) {
-        self.answered.get_or_create(&[("by", who)]).inc();
     }
 
     /// How many requests are on their way.

@@ -12,6 +12,7 @@ use geodynamo_access::{CredentialSource, KeyError, KnownKey, Mode};
 use geodynamo_api::{Api, Call, Operation};
 use geodynamo_cassandra::{CassandraReader, Readings};
 use geodynamo_engine::RegionEngine;
+use geodynamo_http::{Handler, Origin, Reply, nodes::may_be_stale};
 use geodynamo_storage::StorageError;
 use geodynamo_table::{Options as TableOptions, Tables, TimeSource, is_followed};
 use geodynamo_topology::Topology;
@@ -23,7 +24,6 @@ use crate::{
     api::{NAMES, authorization_of, operation_of},
     clock::SystemClock,
     config::Config,
-    handler::{Handler, Origin, Reply},
     region::table_options,
     sealing,
 };
@@ -142,7 +142,7 @@ impl Reading {
 
 /// Answers reads of items. Whatever is not answered with success is not to be told to anyone: it may have been overtaken, and the
 /// owner knows.
-impl Handler for Arc<Reading> {
+impl Handler for Reading {
     fn operations(&self) -> &'static [&'static str] {
         &NAMES
     }
@@ -162,7 +162,7 @@ impl Handler for Arc<Reading> {
         let Some(opened) = opened.filter(|opened| opened.is_fresh()) else {
             return refused(StatusCode::SERVICE_UNAVAILABLE);
         };
-        if !Operation::from_target(target).is_some_and(|operation| super::may_be_stale(operation, &body)) {
+        if !Operation::from_target(target).is_some_and(|operation| may_be_stale(operation, &body)) {
             return refused(StatusCode::BAD_REQUEST);
         }
         let call = Call {

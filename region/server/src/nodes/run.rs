@@ -9,25 +9,30 @@ use std::{
 
 use geodynamo_access::{CredentialSource, Mode};
 use geodynamo_cassandra::{Campaign, CassandraEngine, CassandraOptions};
+use geodynamo_http::{
+    nodes::{Door, Files, Forward},
+    shutdown,
+};
+use geodynamo_metrics::{MetricsRegistry, catalogue};
+use geodynamo_replicator::node_name;
 use geodynamo_storage::StorageError;
 use geodynamo_topology::Topology;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Door, Forward, NodeError,
+    NodeError,
     admin::{self, Watched},
     passing::Passing,
     reading::Reading,
 };
 use crate::{
+    collectors::StandByCollector,
     config::{CassandraEntry, Config},
-    metrics::{MetricsRegistry, StandByCollector, catalogue},
     notify::{State, notify},
     process::{Listeners, Ready, bind, standby_port},
     region::{Region, RegionError, identity, read_topology},
     run::Done,
-    shutdown::shutdown,
 };
 
 /// Runs a node until `asked` returns: it stands by, and once it has won it is the region. `greet` is called once, when clients are
@@ -43,7 +48,7 @@ pub(crate) async fn serve(
     // The configuration has been checked: there is one.
     let path = config.topology.as_deref().unwrap_or(std::path::Path::new(""));
     let topology = Arc::new(read_topology(config, path)?);
-    let door = Door::open(config, &topology)?;
+    let door = door(config, &topology)?;
     let mut listeners = Listeners::bind(config).await?;
     let (forward, forward_at) = bind("forward", entry.forward).await?;
     let own_address = entry.forward_address.as_ref().map(ToString::to_string);
@@ -91,6 +96,21 @@ pub(crate) async fn serve(
     .await
 }
 
+/// The way between the nodes of a configuration's region.
+fn door(config: &Config, topology: &Topology) -> Result<Door, NodeError> {
+    // The configuration has been checked: where a topology is, they are.
+    let Some(files) = &config.cluster_tls else {
+        return Err(NodeError::Tls("there is none".into()));
+    };
+    let name = node_name(topology.cluster().as_str(), config.region.as_str());
+    let files = Files {
+        ca: &files.ca,
+        cert: &files.cert,
+        key: &files.key,
+    };
+    Door::open(name, files).map_err(|error| NodeError::Tls(error.to_string()))
+}
+
 async fn campaign(options: CassandraOptions) -> Result<Campaign, NodeError> {
     let keyspace = options.keyspace.clone();
     Campaign::start(options).await.map_err(|error| {
@@ -129,7 +149,7 @@ impl StandBy<'_> {
             listeners.data_again()?,
             (self.mode, source),
             Arc::clone(&self.reading),
-            Arc::clone(&self.passing),
+            Arc::<Passing>::clone(&self.passing),
             &self.registry,
         )?;
         // It is given when this ends, too.

@@ -10,7 +10,7 @@ use std::{
 
 use geodynamo_cassandra::CassandraEngine;
 use geodynamo_engine::RegionEngine;
-use geodynamo_rocks::{RocksEngine, RocksOptions};
+use geodynamo_rocks::{RocksEngine, RocksMetrics, RocksOptions};
 use geodynamo_seal::MasterKeys;
 use geodynamo_storage::StorageError;
 use geodynamo_table::{Options as TableOptions, TableError, Tables};
@@ -40,36 +40,38 @@ pub(super) async fn open_tables(
 ) -> Result<Arc<Tables<RegionEngine>>, TableError> {
     let engine = Arc::new(engine);
     for _ in 0..DAMAGED_FILES_MAX {
-        let before = out_of_use(&engine);
+        let before = metrics(&engine);
         let opened = Tables::open_shared(Arc::clone(&engine), options.clone(), masters.clone()).await;
-        let damage = match opened {
-            Err(TableError::Storage(error @ (StorageError::Io(_) | StorageError::Closed)))
-                if is_damaged(&engine) || out_of_use(&engine) != before =>
-            {
-                error
-            }
-            opened => return opened,
+        let Err(TableError::Storage(damage @ (StorageError::Io(_) | StorageError::Closed))) = opened else {
+            return opened;
         };
+        let mut now = metrics(&engine);
+        if now.suspect_files == 0 && now.quarantined_files == before.quarantined_files {
+            return Err(damage.into());
+        }
         tracing::warn!(%damage, "the tables cannot be opened before a damaged file is out of use");
         let since = Instant::now();
-        while out_of_use(&engine) == before {
+        // Some wait for it, and none was taken out since.
+        while now.suspect_files > now.hopeless_files && now.quarantined_files == before.quarantined_files {
             if since.elapsed() > QUARANTINE_WAIT {
                 return Err(damage.into());
             }
             tokio::time::sleep(LOOK_EVERY).await;
+            now = metrics(&engine);
+        }
+        if now.hopeless_files > 0 && now.quarantined_files == before.quarantined_files {
+            let text = format!(
+                "{damage}: that file cannot be taken out of use; give the region a new data directory, which gets copies from the \
+                 other regions or from backups"
+            );
+            return Err(StorageError::Io(text.into()).into());
         }
     }
     Tables::open_shared(engine, options, masters).await
 }
 
-/// Whether files that are in use were found damaged.
-fn is_damaged(engine: &RegionEngine) -> bool {
-    engine.rocks().is_some_and(|rocks| rocks.metrics().suspect_files > 0)
-}
-
-/// How many damaged files were taken out of use.
-fn out_of_use(engine: &RegionEngine) -> u64 {
-    engine.rocks().map_or(0, |rocks| rocks.metrics().quarantined_files)
+fn metrics(engine: &RegionEngine) -> RocksMetrics {
+    engine.rocks().map(RocksEngine::metrics).unwrap_or_default()
 }
 
 fn background_mb_per_second(config: &Config) -> u64 {

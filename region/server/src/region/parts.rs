@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use geodynamo_archive::Archive;
 use geodynamo_engine::RegionEngine;
+use geodynamo_metrics::{MetricsRegistry, catalogue};
 use geodynamo_recovery::{Options as RecoveryOptions, Recoveries};
 use geodynamo_replicator::Replicator;
 use geodynamo_table::Tables;
@@ -12,12 +13,7 @@ use geodynamo_transfer::Transfers;
 use tokio::sync::watch;
 
 use super::RegionError;
-use crate::{
-    config::Config,
-    metrics::{MetricsRegistry, catalogue},
-    sealing::Sealing,
-    session::Sessions,
-};
+use crate::{config::Config, sealing::Sealing, session::Sessions};
 
 /// A data directory's exports and imports: what was asked for, and what was wrong with items.
 const TRANSFERS: &str = "transfers";

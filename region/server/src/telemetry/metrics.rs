@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use geodynamo_histogram::SCHEMA;
+use geodynamo_http::Shutdown;
+use geodynamo_metrics::{Gathered, HistogramReading, MetricsRegistry, catalogue::Kind};
 use geodynamo_outgoing::{Call, Client, Endpoint};
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
@@ -19,10 +21,6 @@ use opentelemetry_sdk::Resource;
 use prost::Message;
 
 use super::settings::Target;
-use crate::{
-    metrics::{Gathered, HistogramReading, MetricsRegistry, catalogue::Kind},
-    shutdown::Shutdown,
-};
 
 /// How much of a collector's answer is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;

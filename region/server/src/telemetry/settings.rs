@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use geodynamo_http::traces::Sampling;
+
 use crate::config::Otel;
 
 /// How long one export may take, unless told otherwise.
@@ -38,24 +40,6 @@ pub(crate) struct Target {
     pub(crate) headers: Vec<(String, String)>,
     /// How long one may take.
     pub(crate) timeout: Duration,
-}
-
-/// Which requests are traced.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Sampling {
-    /// What share of those that nobody has decided about.
-    pub(crate) ratio: f64,
-    /// Whether a request whose caller traces it is traced, and one whose caller has decided not to trace it is not.
-    pub(crate) follows_caller: bool,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            ratio: 1.0,
-            follows_caller: true,
-        }
-    }
 }
 
 /// A variable that makes no sense.

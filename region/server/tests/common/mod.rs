@@ -15,14 +15,13 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo::{
-    admin::{Admin, AdminError},
     config::Config,
-    handler::{Handler, Origin, Reply},
-    metrics::MetricsRegistry,
     process::{Callers, Listeners, Ports},
-    shutdown::{ShutdownTrigger, shutdown},
 };
 use geodynamo_access::{Mode, Signer};
+use geodynamo_admin::{Admin, AdminError};
+use geodynamo_http::{Handler, Origin, Reply, ShutdownTrigger, shutdown};
+use geodynamo_metrics::MetricsRegistry;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{

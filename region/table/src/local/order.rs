@@ -102,22 +102,46 @@ impl Orderer {
     /// Issues a stamp greater than every one issued before and than `seen`, the stamp of the version that the writer
     /// read. Waits for a durable ceiling if need be; the ceiling is raised well ahead, so it rarely does.
     pub(crate) async fn stamp<E: Engine>(self: &Arc<Self>, engine: &Arc<E>, seen: Option<Stamp>) -> Result<Stamp> {
+        self.issue(engine, |clock, now| {
+            if let Some(seen) = seen {
+                clock.observe(seen);
+            }
+            clock.issue(now)
+        })
+        .await
+    }
+
+    /// Issues so many stamps, each greater than the one before, at one go: for whoever writes many rows.
+    pub(crate) async fn stamps<E: Engine>(self: &Arc<Self>, engine: &Arc<E>, count: usize) -> Result<Vec<Stamp>> {
+        let mut stamps = Vec::with_capacity(count);
+        self.issue(engine, |clock, now| {
+            while stamps.len() < count {
+                stamps.push(clock.issue(now)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(stamps)
+    }
+
+    /// Issues what `take` takes of the clock, again once the ceiling is raised if it was too low for that.
+    async fn issue<E: Engine, T>(
+        self: &Arc<Self>,
+        engine: &Arc<E>,
+        mut take: impl FnMut(&mut Clock, Millis) -> std::result::Result<T, ClockError>,
+    ) -> Result<T> {
         let begun = self.attempts.lock().begun;
         loop {
             let now = self.time.now_ms();
             let (issued, wanted) = {
                 let mut clock = self.clock.lock();
-                if let Some(seen) = seen {
-                    clock.observe(seen);
-                }
-                let issued = clock.issue(now);
-                (issued, clock.wants_ceiling(now))
+                (take(&mut clock, now), clock.wants_ceiling(now))
             };
             if let Some(ceiling) = wanted {
                 self.raise(engine, ceiling);
             }
             match issued {
-                Ok(stamp) => return Ok(stamp),
+                Ok(issued) => return Ok(issued),
                 Err(ClockError::Ceiling) => self.ceiling_raised(begun).await?,
             }
         }

@@ -1,5 +1,6 @@
 //! One table, as a request sees it.
 
+mod derived;
 pub(crate) mod description;
 pub(crate) mod encryption;
 pub(crate) mod gate;

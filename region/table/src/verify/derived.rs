@@ -12,7 +12,6 @@ use super::{
 use crate::{
     Result, StoredItem, Table,
     layout::{
-        expiry,
         index::{self, ItemKey},
         keys::{self, space},
         record::Record,
@@ -41,16 +40,10 @@ impl<E: Engine> Verify<E> {
                 bytes: keys::rest(key),
             };
             let record = Record::read(value)?;
+            let item = record.item.clone();
+            let item = item.map(|item| StoredItem::new(item).decode()).transpose()?;
             let mut made = Vec::new();
-            if let Some(item) = record.item.clone() {
-                let item = StoredItem::new(item).decode()?;
-                let maintained = table.live.maintained.load();
-                index::maintain(table.id(), table.keys(), &maintained, &at, None, Some(&item), &mut made);
-            }
-            if let Some(attribute) = table.live.expires_by.load().as_deref() {
-                let sweeper = self.local.sweeper();
-                expiry::maintain(table.id(), &at, None, &record, attribute, sweeper, &mut made)?;
-            }
+            table.derive(&at, &record, item.as_ref(), self.local.sweeper(), &mut made)?;
             made.retain(|write| matches!(write, Write::Put(key, _) if distrust.covers(key)));
             writes.extend(made);
             Ok(())

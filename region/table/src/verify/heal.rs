@@ -16,8 +16,7 @@ use super::{
 use crate::{
     Result, StoredItem, Table, TableError,
     layout::{
-        expiry,
-        index::{self, ItemKey},
+        index::ItemKey,
         keys,
         record::{self, Record},
     },
@@ -295,30 +294,11 @@ impl<E: Engine> Verify<E> {
         if is_system(table.id()) {
             return Ok(());
         }
-        let maintained = table.live.maintained.load();
         // Entries of what the damaged record seems to say go, and the version's come, also those that are there.
-        index::maintain(
-            table.id(),
-            table.keys(),
-            &maintained,
-            at,
-            old_item.as_ref(),
-            None,
-            writes,
-        );
-        index::maintain(
-            table.id(),
-            table.keys(),
-            &maintained,
-            at,
-            None,
-            new_item.as_ref(),
-            writes,
-        );
-        if let Some(attribute) = table.live.expires_by.load().as_deref() {
-            expiry::maintain(table.id(), at, None, &new, attribute, self.local.sweeper(), writes)?;
+        if let Some(old_item) = &old_item {
+            table.drop_entries(at, old_item, writes);
         }
-        Ok(())
+        table.derive(at, &new, new_item.as_ref(), self.local.sweeper(), writes)
     }
 }
 

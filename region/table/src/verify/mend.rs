@@ -27,8 +27,7 @@ use geodynamo_storage::{Distrust, Engine, KEY_HEAD, LogId, Write};
 use crate::{
     Result, StoredItem, Table, TableError,
     layout::{
-        expiry,
-        index::{self, ItemKey},
+        index::ItemKey,
         keys::{self, space},
         record::Record,
     },
@@ -238,27 +237,7 @@ impl<E: Engine> Verify<E> {
             .clone()
             .map(|item| StoredItem::new(item).decode())
             .transpose()?;
-        let maintained = table.live.maintained.load();
-        index::maintain(
-            table.id(),
-            table.keys(),
-            &maintained,
-            at,
-            None,
-            item.as_ref(),
-            &mut writes,
-        );
-        if let Some(attribute) = table.live.expires_by.load().as_deref() {
-            expiry::maintain(
-                table.id(),
-                at,
-                None,
-                record,
-                attribute,
-                self.local.sweeper(),
-                &mut writes,
-            )?;
-        }
+        table.derive(at, record, item.as_ref(), self.local.sweeper(), &mut writes)?;
         let mut staged = Staged::default();
         staged.commit.writes = writes;
         Ok(staged)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use geodynamo_item::Item;
 use geodynamo_storage::{Engine, MemoryEngine, Spanning, Trouble};
 use geodynamo_table::{
-    Description, ScanRequest, TableStatus, Tables,
+    Description, ScanRequest, TableError, TableStatus, Tables,
     recovery::{Restore, Row},
 };
 
@@ -339,4 +339,60 @@ async fn a_store_that_takes_no_writes_breaks_an_import_off() {
     let mut step = 0;
     assert!(import(&tables, &mut step, |_| false).await);
     assert_eq!(content(&tables, "i").await, expected().await);
+}
+
+/// Puts something that nobody can read into the last run that was kept of a lane, in the place of its first row.
+fn rot(tables: &Region, lane: u8) {
+    let (door, load) = (tables.engine().ingest().unwrap(), id(tables));
+    let runs = (1..100)
+        .rev()
+        .find(|runs| door.sorter(load, lane, *runs).is_ok())
+        .unwrap();
+    let whole = door.sorter(load, lane, runs).unwrap();
+    let (key, _) = whole.into_rows().unwrap().next().unwrap().unwrap();
+    let mut sorter = door.sorter(load, lane, runs - 1).unwrap();
+    sorter.put(&key, &[0xff; 3]).unwrap();
+    assert_eq!(sorter.keep().unwrap(), runs);
+}
+
+/// What cannot be read is told as that, so nobody tries for ever as he does with a disk that may recover.
+#[tokio::test]
+async fn a_load_that_has_rotted_is_no_trouble_of_the_disk() {
+    let time = Time::at(NOW);
+    let open = async || {
+        let engine = MemoryEngine::new(Spanning::Yes);
+        Tables::open(engine, options("a", &["a"], &time)).await.unwrap()
+    };
+    let told = |error: TableError, expected: &str| match error {
+        TableError::Corrupt(what) => assert!(what.contains(expected), "{what}"),
+        other => panic!("{other:?} is told of {expected}"),
+    };
+
+    let tables = open().await;
+    tables.loads().create_imported(definition("i")).await.unwrap();
+    let (mut load, _) = tables.loads().take_up_import(id(&tables)).await.unwrap();
+    for number in 1..=6 {
+        let items = (0..64).map(|item| imported(64 * number + item)).collect();
+        let mark = Bytes::from(number.to_string());
+        tables.loads().load_items(&mut load, items, mark).await.unwrap();
+    }
+    drop(load);
+    rot(&tables, 0);
+    let (load, mark) = tables.loads().take_up_import(id(&tables)).await.unwrap();
+    let ended = tables.loads().finish_import(load, mark.unwrap()).await;
+    told(ended.unwrap_err(), "record");
+
+    let (tables, rows) = (open().await, rows().await);
+    tables.loads().create_restored(definition("i"), &of()).await.unwrap();
+    let (mut load, mut mark) = tables.loads().take_up_restore(id(&tables)).await.unwrap();
+    for batch in rows.chunks(64) {
+        mark = mark.behind(batch);
+        let batch = batch.to_vec();
+        tables.loads().load_rows(&mut load, batch, &mark).await.unwrap();
+    }
+    drop(load);
+    rot(&tables, 1);
+    let (load, mark) = tables.loads().take_up_restore(id(&tables)).await.unwrap();
+    let ended = tables.loads().finish_restore(load, &mark).await;
+    told(ended.unwrap_err(), "index entry");
 }

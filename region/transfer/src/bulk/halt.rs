@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{Error, Result};
+use crate::{Error, Result, stop::Stop};
 
 /// Tells an operation that it is to end. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Halt {
     /// Whether the process ends.
-    stop: watch::Receiver<bool>,
+    stop: Stop,
     /// Whether the operation is cancelled.
     cancel: watch::Receiver<bool>,
 }
 
 impl Halt {
-    pub(crate) fn new(stop: watch::Receiver<bool>, cancel: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(stop: Stop, cancel: watch::Receiver<bool>) -> Self {
         Self { stop, cancel }
     }
 
-    /// Whether the process ends; so it does if whoever could say so is gone.
+    /// Whether the process ends.
     pub(crate) fn is_stopped(&self) -> bool {
-        *self.stop.borrow() || self.stop.has_changed().is_err()
+        self.stop.is_told()
     }
 
     /// Whether the operation is cancelled.
@@ -52,11 +52,10 @@ impl Halt {
     /// # Errors
     /// As [`Self::check`].
     pub(crate) async fn or<T>(&self, waiting: impl Future<Output = T>) -> Result<T> {
-        let (mut stop, mut cancel) = (self.stop.clone(), self.cancel.clone());
+        let mut cancel = self.cancel.clone();
         tokio::select! {
             biased;
-            // An error says the same: see above.
-            _ = stop.wait_for(|stopped| *stopped) => Err(Error::Stopped),
+            () = self.stop.told() => Err(Error::Stopped),
             Ok(_) = cancel.wait_for(|cancelled| *cancelled) => Err(Error::Cancelled),
             done = waiting => Ok(done),
         }

@@ -38,6 +38,7 @@ use crate::{
     ledger::{Entry, Ledger},
     root::{LISTED_MS, PENDING_MAX, RUNNING_MAX, TOKEN_MS, internal, report, too_many},
     seal::Seal,
+    stop::Stop,
 };
 
 /// A region's bulk operations. Cheap to clone.
@@ -56,7 +57,7 @@ pub(crate) struct Inner<E: Engine> {
     /// Tells operations that run or wait that they are cancelled.
     cancels: Mutex<BTreeMap<String, watch::Sender<bool>>>,
     counters: Counters,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +103,7 @@ impl<E: Engine> Bulks<E> {
         tables: Arc<Tables<E>>,
         buckets: Buckets,
         (folder, seal): (&Path, &Seal),
-        stop: watch::Receiver<bool>,
+        stop: Stop,
     ) -> Result<Self> {
         let this = Self(Arc::new(Inner {
             tables,

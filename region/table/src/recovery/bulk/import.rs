@@ -11,7 +11,7 @@ use geodynamo_storage::{Engine, Ingest, SortedFiles, Sorter, Write};
 
 use super::{
     Behind, ENTRIES, Filled, ITEMS, State, blocking, lost,
-    rows::{Maker, as_storage},
+    rows::{Maker, write_into},
 };
 use crate::{
     Result, StoredItem, Table,
@@ -79,10 +79,7 @@ impl<E: Engine> Loads<E> {
             return self.load_by_commit(load.table, &items, mark).await;
         };
         let table = self.imported(load.table)?;
-        let mut stamps = Vec::with_capacity(items.len());
-        for _ in &items {
-            stamps.push(self.local.orderer().stamp(self.local.store_arc(), None).await?);
-        }
+        let stamps = self.local.orderer().stamps(self.local.store_arc(), items.len()).await?;
         let mut sorter = behind.sorter.take().ok_or_else(lost)?;
         let maker = self.maker(table);
         let put = move || {
@@ -149,15 +146,13 @@ fn merge<E: Engine>(
     let mut files = door.files(load, 0, false)?;
     let mut entries = door.sorter(load, ENTRIES, 0)?;
     let mut filled = Filled::default();
-    let mut rows = items.into_rows()?.map(|row| {
+    let rows = items.into_rows()?.map(|row| {
         let row = row?;
-        let put = maker.put_entries_of_row(&row, &mut filled.items, &mut *entries);
-        put.map_err(as_storage)?;
+        maker.put_entries_of_row(&row, &mut filled.items, &mut *entries)?;
         Ok(row)
     });
-    files.write(&mut rows)?;
-    drop(rows);
+    write_into(&mut *files, rows)?;
     let entries = entries.into_rows()?;
-    files.write(&mut maker.counting(entries, &mut filled))?;
+    write_into(&mut *files, maker.counting(entries, &mut filled))?;
     Ok((files, filled))
 }

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use geodynamo_replicator_core::Stamp;
 use geodynamo_storage::{Engine, Row as EngineRow, Write};
 
 use super::{
@@ -106,10 +105,7 @@ impl<E: Engine> Loads<E> {
         let Some(behind) = &mut load.behind else {
             return self.load_by_commit_of_rows(load.table, &rows, mark).await;
         };
-        let mut stamps: Vec<Stamp> = Vec::with_capacity(rows.len());
-        for _ in &rows {
-            stamps.push(self.local.orderer().stamp(self.local.store_arc(), None).await?);
-        }
+        let stamps = self.local.orderer().stamps(self.local.store_arc(), rows.len()).await?;
         let table = self.loading(load.table)?;
         let maker = self.maker(Arc::clone(&table));
         let mut sorter = behind.sorter.take().ok_or_else(lost)?;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use geodynamo_item::{Item, codec};
 use geodynamo_replicator_core::{MergeKind, Past, Stamp};
-use geodynamo_storage::{Engine, Row, SortedRows, Sorter, StorageError, Write};
+use geodynamo_storage::{Engine, Row, SortedFiles, SortedRows, Sorter, StorageError, Write};
 
 use super::Filled;
 use crate::{
-    Result, StoredItem, Table,
+    Result, StoredItem, Table, TableError,
     layout::{
-        expiry::{self, Sweeper},
-        index::{self, ItemKey},
+        expiry::Sweeper,
+        index::ItemKey,
         keys::{self, space},
         record::Record,
     },
@@ -90,13 +90,8 @@ impl<E: Engine> Maker<E> {
             return Ok(());
         }
         let item: Item = stored.decode()?;
-        let table = &self.table;
         let mut writes = Vec::new();
-        let indexes = table.live.maintained.load();
-        index::maintain(table.id(), table.keys(), &indexes, at, None, Some(&item), &mut writes);
-        if let Some(attribute) = table.live.expires_by.load().as_deref() {
-            expiry::maintain(table.id(), at, None, record, attribute, self.sweeper, &mut writes)?;
-        }
+        self.table.derive(at, record, Some(&item), self.sweeper, &mut writes)?;
         for write in writes {
             let (key, value) = self.sealed(write)?;
             to.put(&key, &value)?;
@@ -114,7 +109,7 @@ impl<E: Engine> Maker<E> {
         let value = store::open_row(self.store.seals(), key, value.clone())?;
         let counted = filled.entries.entry(kind).or_default();
         counted.0 += 1;
-        counted.1 += codec::size(&value).map_err(|_| crate::TableError::Corrupt("an index entry".into()))? as u64;
+        counted.1 += codec::size(&value).map_err(|_| TableError::Corrupt("an index entry".into()))? as u64;
         Ok(())
     }
 
@@ -123,19 +118,33 @@ impl<E: Engine> Maker<E> {
         &'a self,
         rows: Box<SortedRows<'static>>,
         filled: &'a mut Filled,
-    ) -> impl Iterator<Item = std::result::Result<Row, StorageError>> + Send + use<'a, E> {
+    ) -> impl Iterator<Item = Result<Row>> + Send + use<'a, E> {
         rows.map(move |row| {
             let row = row?;
-            self.count_entry(&row, filled).map_err(as_storage)?;
+            self.count_entry(&row, filled)?;
             Ok(row)
         })
     }
 }
 
-/// For what is read within the engine's calls.
-pub(super) fn as_storage(error: crate::TableError) -> StorageError {
-    match error {
-        crate::TableError::Storage(error) => error,
-        other => StorageError::Io(other.to_string().into()),
+/// Writes rows into files. The engine passes on no errors but its own. So one of this layer is kept aside meanwhile: a record that
+/// cannot be read must not look like a disk that may recover.
+pub(super) fn write_into(files: &mut dyn SortedFiles, rows: impl Iterator<Item = Result<Row>> + Send) -> Result<()> {
+    let mut met = None;
+    let mut rows = rows.map(|row| {
+        row.map_err(|error| match error {
+            TableError::Storage(error) => error,
+            other => {
+                let told = StorageError::Io(other.to_string().into());
+                met = Some(other);
+                told
+            }
+        })
+    });
+    let written = files.write(&mut rows);
+    drop(rows);
+    match met {
+        Some(error) => Err(error),
+        None => Ok(written.map(drop)?),
     }
 }

@@ -40,6 +40,7 @@ MAY_USE = {
     "api": {"expression", "item", "json", "policy", "storage", "table"},
     "transfer": {"api", "archive", "exchange", "expression", "item", "json", "recovery", "seal", "storage", "table"},
     "policy": {"json"},
+    "reference": set(),
     "access": {"policy"},
     "iam": {"access", "policy"},
     "audit": {"access", "policy"},

@@ -368,6 +368,9 @@ def test_accounts_are_made_with_a_key_only(tmp_path):
         assert denied["userIdentity"]["userName"] == "nobody" and denied["errorCode"] == "AccessDenied"
         assert made["userIdentity"]["type"] == "Root" and "errorCode" not in made
         assert made["eventSource"] == "geodynamo.amazonaws.com" and made["requestParameters"]["path"] == "/accounts"
+        for record in (denied, made):
+            assert record["requestParameters"]["body"]["name"] == "shop"
+        assert made["requestParameters"]["body"]["id"] == SHOP
 
 
 def test_an_account_from_its_making_to_its_end(tmp_path):

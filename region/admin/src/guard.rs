@@ -18,9 +18,9 @@ use std::{
 
 use axum::{
     Json,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -85,6 +85,8 @@ pub struct AdminChange<'a> {
     pub path: &'a str,
     /// What was behind the path's question mark.
     pub query: Option<&'a str>,
+    /// Its document as it came.
+    pub body: &'a [u8],
     /// Who asked.
     pub source_ip: IpAddr,
     /// Its `User-Agent` header.
@@ -225,8 +227,13 @@ pub(crate) async fn check(
         return next.run(request).await;
     }
     let source_ip = remote.ip().to_canonical();
-    let change = Change::of(&request, source_ip);
-    if guard.is_trusted(remote.ip(), method, path, request.headers()) {
+    let is_trusted = guard.is_trusted(remote.ip(), method, path, request.headers());
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return refused(&Refusal::TooLong);
+    };
+    let change = Change::of(&head, &body, source_ip);
+    if is_trusted {
         let nobody = Principal {
             access_key_id: "".into(),
             caller: Arc::new(Caller::new(
@@ -236,17 +243,11 @@ pub(crate) async fn check(
                 "anonymous",
             )),
         };
+        let request = Request::from_parts(head, Body::from(body));
         return guard.answered(&nobody, change, request, next).await;
     }
-    let (head, body) = request.into_parts();
-    let admitted = match to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(body) => guard
-            .admit(source_ip, &head.method, &head.uri, &head.headers, &body)
-            .map(|principal| (principal, body)),
-        Err(_) => Err(Refusal::TooLong),
-    };
-    match admitted {
-        Ok((principal, body)) => {
+    match guard.admit(source_ip, &head.method, &head.uri, &head.headers, &body) {
+        Ok(principal) => {
             let request = Request::from_parts(head, Body::from(body));
             guard.answered(&principal, change, request, next).await
         }
@@ -254,29 +255,35 @@ pub(crate) async fn check(
             if let (Refusal::Denied { message, principal }, Some(change)) = (&refusal, &change) {
                 guard.record(principal, change, Some(("AccessDenied", message)));
             }
-            let status = match refusal {
-                Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-                Refusal::Access(_) | Refusal::Denied { .. } => StatusCode::FORBIDDEN,
-            };
-            (status, Json(json!({ "error": refusal.to_string() }))).into_response()
+            refused(&refusal)
         }
     }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal {
+        Refusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Access(_) | Refusal::Denied { .. } => StatusCode::FORBIDDEN,
+    };
+    (status, Json(json!({ "error": refusal.to_string() }))).into_response()
 }
 
 /// A request that is to change something, as the audit trail tells of it.
 struct Change {
     method: Method,
     uri: Uri,
+    body: Bytes,
     user_agent: Option<HeaderValue>,
     source_ip: IpAddr,
 }
 
 impl Change {
-    fn of(request: &Request, source_ip: IpAddr) -> Option<Self> {
-        changes(request.method()).then(|| Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            user_agent: request.headers().get(header::USER_AGENT).cloned(),
+    fn of(head: &Parts, body: &Bytes, source_ip: IpAddr) -> Option<Self> {
+        changes(&head.method).then(|| Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            body: body.clone(),
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
             source_ip,
         })
     }
@@ -302,6 +309,7 @@ impl Guard {
             method: change.method.as_str(),
             path: change.uri.path(),
             query: change.uri.query(),
+            body: &change.body,
             source_ip: change.source_ip,
             user_agent: change.user_agent.as_ref().and_then(|value| value.to_str().ok()),
             error,

@@ -85,11 +85,13 @@ impl<E: Engine> Shared<E> {
         let point = text(input, "RecoveryPointArn").map(str::to_owned);
         let vault = || text(input, "BackupVaultName").map(|name| self.vault_arn(name));
         let plan = || text(input, "BackupPlanId").map(|id| self.arn(PLAN, id));
+        // A plan that is to be made has no id yet: whoever is to make some is allowed it on all.
+        let new_plan = || (operation == "CreateBackupPlan").then(|| self.arn(PLAN, "*"));
         let tagged = || {
             let of_tags = matches!(operation, "ListTags" | "TagResource" | "UntagResource");
             text(input, "ResourceArn").filter(|_| of_tags).map(str::to_owned)
         };
-        let found = point.or_else(vault).or_else(plan).or_else(tagged);
+        let found = point.or_else(vault).or_else(plan).or_else(new_plan).or_else(tagged);
         found.unwrap_or_else(|| "*".to_owned())
     }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod guarded;
+mod reference;
 mod sessions;
 
 use crate::testing::{ACCOUNT, World};

@@ -1,5 +1,7 @@
 //! What the audit trail tells of calls.
 
+mod secrets;
+
 use std::sync::Arc;
 
 use geodynamo_access::Principal;
@@ -241,7 +243,12 @@ impl Recorder for Auditing {
             user_agent: change.user_agent,
             request_id: "",
             error: change.error,
-            parameters: json!({ "method": change.method, "path": change.path, "query": change.query }),
+            parameters: json!({
+                "method": change.method,
+                "path": change.path,
+                "query": change.query,
+                "body": secrets::told(change.body),
+            }),
             elements: Value::Null,
             resources: Vec::new(),
             read_only: false,

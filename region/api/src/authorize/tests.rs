@@ -1,10 +1,12 @@
 //! Every operation is held against the Service Authorization Reference.
 
 mod decisions;
+mod resource_policies;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use geodynamo_policy::{Caller, NamedPolicy, Policy, PolicyKind};
+use geodynamo_reference::{Action, Service};
 use geodynamo_replicator_core::{ReplicaId, parking::ParkingLimits};
 use geodynamo_storage::{MemoryEngine, Spanning};
 use geodynamo_table::{Options, Tables, TimeSource};
@@ -24,7 +26,7 @@ impl TimeSource for Still {
     }
 }
 
-/// A region with a table `name`, whose key is `name`, with an index of that name.
+/// A region with a table `name`, whose key is `name`, with an index of that name and a stream.
 async fn api() -> Api<MemoryEngine> {
     let options = Options {
         region: "us-east-1".into(),
@@ -44,7 +46,8 @@ async fn api() -> Api<MemoryEngine> {
     };
     let tables = Tables::open(MemoryEngine::new(Spanning::Yes), options).await.unwrap();
     let api = Api::new(tables, "127.0.0.1:8000");
-    let create = r#"{"TableName":"name","BillingMode":"PAY_PER_REQUEST","Tags":[{"Key":"name","Value":"x"}],
+    let create = r#"{"TableName":"name","BillingMode":"PAY_PER_REQUEST",
+        "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"},"Tags":[{"Key":"name","Value":"x"}],
         "AttributeDefinitions":[{"AttributeName":"name","AttributeType":"S"}],
         "KeySchema":[{"AttributeName":"name","KeyType":"HASH"}],
         "GlobalSecondaryIndexes":[{"IndexName":"name","Projection":{"ProjectionType":"ALL"},
@@ -171,7 +174,7 @@ fn requests(operation: Operation) -> Vec<String> {
     let of_arn = |member: &str, resource: &str| {
         format!(r#"{{"{member}":"arn:aws:dynamodb:us-east-1:000000000000:{resource}"}}"#)
     };
-    let stream = "table/name/stream/2024-01-31T00:00:00.000";
+    let stream = "table/name/stream/2025-11-23T09:26:40.000";
     let transact = |statement: &str| format!(r#"{{"TransactStatements":[{{"Statement":"{statement}"}}]}}"#);
     match operation {
         Operation::Query => {
@@ -275,39 +278,13 @@ fn requests(operation: Operation) -> Vec<String> {
     }
 }
 
-/// An action in the reference.
-#[derive(Debug)]
-struct Action {
-    resources: BTreeSet<String>,
-    keys: BTreeSet<String>,
-}
-
-/// The reference's rows: a line each, so that they need no parser of JSON beyond what a line has.
+/// The reference's actions of DynamoDB.
 fn reference() -> BTreeMap<String, Action> {
-    let list = |line: &str, member: &str| {
-        let (_, rest) = line.split_once(&format!("\"{member}\": [")).unwrap_or_default();
-        let (list, _) = rest.split_once(']').unwrap_or_default();
-        let texts = list
-            .split(',')
-            .map(|text| text.trim().trim_matches(['"', '?']).to_owned());
-        texts.filter(|text| !text.is_empty()).collect()
-    };
-    let rows = include_str!("reference.json")
-        .lines()
-        .filter(|line| line.starts_with("  \""));
-    rows.map(|line| {
-        let name = line
-            .trim_start_matches(['"', ' '])
-            .split('"')
-            .next()
-            .unwrap_or_default();
-        let action = Action {
-            resources: list(line, "resources"),
-            keys: list(line, "keys"),
-        };
-        (format!("dynamodb:{name}"), action)
-    })
-    .collect()
+    let service = Service::named("dynamodb").unwrap();
+    let named = service.actions.into_iter();
+    named
+        .map(|(name, action)| (format!("dynamodb:{name}"), action))
+        .collect()
 }
 
 /// Operations that are newer than the reference.
@@ -380,7 +357,7 @@ async fn every_operation_asks_for_what_the_reference_lists() {
                 "{action} is not in the reference"
             );
             let Some(row) = row else { continue };
-            let fits = row.resources.contains(kind) || (kind.is_empty() && row.resources.is_empty());
+            let fits = row.takes(Some(kind).filter(|kind| !kind.is_empty()));
             assert!(fits, "{action} on {resource}: {row:?}");
             all.extend(keys.into_iter().map(str::to_owned));
         }
@@ -403,7 +380,7 @@ async fn every_operation_asks_for_what_the_reference_lists() {
             expected.remove("dynamodb:returnconsumedcapacity");
         }
         assert_eq!(keys, expected, "{action}");
-        let missing: Vec<_> = row.resources.iter().filter(|kind| !kinds.contains(*kind)).collect();
+        let missing: Vec<_> = row.types().filter(|kind| !kinds.contains(*kind)).collect();
         assert!(missing.is_empty(), "{action}: {missing:?}");
     }
     for action in reference.keys() {

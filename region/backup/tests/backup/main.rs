@@ -5,5 +5,6 @@
 mod accounts;
 mod copies;
 mod plans;
+mod reference;
 mod support;
 mod vaults;

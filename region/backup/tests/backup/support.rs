@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use geodynamo_archive::{Archive, Place, Transform, TransformError};
-use geodynamo_backup::{Asked, Authorization, Backups, Call, Regions};
+use geodynamo_backup::{Asked, Authorization, Backups, Call, Regions, Reply};
 use geodynamo_item::{AttributeValue, Item};
 use geodynamo_policy::{Caller, Environment};
 use geodynamo_recovery::{Options, Recoveries};
@@ -210,14 +210,23 @@ impl Region {
         path: &str,
         body: Value,
     ) -> Result<Value, &'static str> {
+        let reply = self.reply(caller, method, path, &body).await;
+        match reply.error {
+            Some(error) => Err(error.code),
+            None if reply.body.is_empty() => Ok(Value::Null),
+            None => Ok(serde_json::from_str(&reply.body).unwrap()),
+        }
+    }
+
+    /// What somebody's call is answered with.
+    pub(crate) async fn reply(&self, caller: &Caller, method: &str, path: &str, body: &Value) -> Reply {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let body = if body.is_null() {
             String::new()
         } else {
             body.to_string()
         };
-        let reply = self
-            .backups
+        self.backups
             .call(Call {
                 method,
                 path,
@@ -227,12 +236,7 @@ impl Region {
                 environment: Environment::default(),
                 authorization: Authorization::Enforce,
             })
-            .await;
-        match reply.error {
-            Some(error) => Err(error.code),
-            None if reply.body.is_empty() => Ok(Value::Null),
-            None => Ok(serde_json::from_str(&reply.body).unwrap()),
-        }
+            .await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

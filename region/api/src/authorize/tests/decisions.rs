@@ -1,20 +1,18 @@
 //! Every action of the reference that operations ask for × what can allow or deny it, by whole calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use geodynamo_policy::{Caller, CallerPolicies, NamedPolicy, Policy, PolicyKind};
 
 use super::*;
 use crate::Reply;
 
-const OTHER: &str = "111122223333";
-
-fn allow(kind: PolicyKind, statement: &str) -> NamedPolicy {
+pub(super) fn allow(kind: PolicyKind, statement: &str) -> NamedPolicy {
     let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
     NamedPolicy::new("p", Arc::new(Policy::parse(&text, kind).unwrap()))
 }
 
-fn all() -> NamedPolicy {
+pub(super) fn all() -> NamedPolicy {
     allow(
         PolicyKind::Identity,
         r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#,
@@ -22,21 +20,21 @@ fn all() -> NamedPolicy {
 }
 
 /// Everything but one action.
-fn all_but(action: &str, kind: PolicyKind) -> NamedPolicy {
+pub(super) fn all_but(action: &str, kind: PolicyKind) -> NamedPolicy {
     allow(
         kind,
         &format!(r#"{{"Effect":"Allow","NotAction":"{action}","Resource":"*"}}"#),
     )
 }
 
-fn caller(account: &str, policies: CallerPolicies) -> Caller {
+pub(super) fn caller(account: &str, policies: CallerPolicies) -> Caller {
     Caller {
         policies,
         ..Caller::user(account, "/", "ann", "AIDAANNANNANNANNANNAN")
     }
 }
 
-fn with(identity: NamedPolicy) -> CallerPolicies {
+pub(super) fn with(identity: NamedPolicy) -> CallerPolicies {
     CallerPolicies {
         identity: vec![identity],
         ..CallerPolicies::default()
@@ -79,7 +77,7 @@ fn refused(action: &str) -> [(Caller, &'static str); 5] {
     ]
 }
 
-async fn call(api: &Api<MemoryEngine>, caller: &Caller, operation: Operation, body: &str) -> Reply {
+pub(super) async fn call(api: &Api<MemoryEngine>, caller: &Caller, operation: Operation, body: &str) -> Reply {
     let service = if operation.name().ends_with("Stream") || operation.name().ends_with("Streams") {
         "DynamoDBStreams_20120810"
     } else {
@@ -95,16 +93,16 @@ async fn call(api: &Api<MemoryEngine>, caller: &Caller, operation: Operation, bo
     api.call(Call::of(caller), &target, body.as_bytes()).await
 }
 
-fn is_denied(reply: &Reply) -> bool {
+pub(super) fn is_denied(reply: &Reply) -> bool {
     reply.error.as_deref() == Some("AccessDeniedException")
 }
 
 /// Nobody has what newer releases of DynamoDB have: no policy is asked.
-fn is_not_offered(reply: &Reply) -> bool {
+pub(super) fn is_not_offered(reply: &Reply) -> bool {
     reply.error.as_deref() == Some("UnknownOperationException")
 }
 
-fn text(reply: &Reply) -> String {
+pub(super) fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
@@ -129,7 +127,7 @@ fn rows(api: &Api<MemoryEngine>) -> Vec<(Operation, String, &'static str, String
 #[tokio::test]
 async fn every_action_by_every_policy() {
     let api = api().await;
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for (operation, body, action, resource) in rows(&api) {
         // Samples name things of another account, which this one's policies decide nothing about.
         if account_of(&resource) == "999988887777" {
@@ -146,69 +144,59 @@ async fn every_action_by_every_policy() {
             let is_of_it = told.contains(&format!("perform: {action} on")) || caller.policies.identity.is_empty();
             assert!(is_of_it && told.contains(words), "{action} {words}: {told}");
         }
-        *seen.entry(action).or_default() += 1;
+        seen.insert(action);
     }
-    let missing: Vec<_> = reference()
-        .into_keys()
-        .filter(|action| !seen.contains_key(&**action) && !OF_NO_OPERATION.contains(&&**action))
-        .collect();
-    assert!(missing.is_empty(), "{missing:?}");
-    // Whoever may do everything is refused by no policy. Each in a region of its own, for it is done.
-    for operation in Operation::ALL {
-        let api = super::api().await;
-        for body in requests(operation).iter().filter(|body| !body.contains("999988887777")) {
-            let reply = call(&api, &caller("000000000000", with(all())), operation, body).await;
-            assert!(!is_denied(&reply), "{operation:?} {body}: {}", text(&reply));
-        }
-    }
+    assert_all_seen(seen.into_iter());
 }
 
-/// The same of the table's own policy: a Deny in it, an Allow in it alone, and callers of another account.
+/// Whoever may do exactly what a request asks for is refused by no policy: by an identity's policies, and within a boundary and a
+/// session that allow no more than that. Each in a region of its own, for it is done.
 #[tokio::test]
-async fn every_action_by_the_policy_of_the_table() {
+async fn what_a_request_asks_for_is_enough() {
     let mut seen = BTreeSet::new();
-    for (operation, body, action, resource) in rows(&api().await) {
-        let of_table = resource == TABLE || resource.starts_with(&format!("{TABLE}/index/"));
-        if !of_table || operation == Operation::CreateTable {
-            continue;
+    for operation in Operation::ALL {
+        for body in requests(operation).iter().filter(|body| !body.contains("999988887777")) {
+            let asked = asked_by(&api().await, operation, body);
+            // Statements of a batch ask one by one, as they run.
+            let Some(just) = just(&asked) else { continue };
+            let exactly = |kind| allow(kind, &just);
+            let own = |policies| caller("000000000000", policies);
+            for allowed in [
+                own(with(exactly(PolicyKind::Identity))),
+                own(CallerPolicies {
+                    boundary: Some(exactly(PolicyKind::Boundary)),
+                    ..with(all())
+                }),
+                own(CallerPolicies {
+                    session: Some(vec![exactly(PolicyKind::Session)]),
+                    ..with(all())
+                }),
+            ] {
+                let reply = call(&api().await, &allowed, operation, body).await;
+                assert!(!is_denied(&reply), "{operation:?} {body}: {}", text(&reply));
+            }
+            seen.extend(asked.into_iter().map(|(action, ..)| action));
         }
-        let api = api().await;
-        let put = async |effect: &str, principal: &str| {
-            let policy = format!(
-                r#"{{\"Version\":\"2012-10-17\",\"Statement\":{{\"Effect\":\"{effect}\",\"Principal\":{{\"AWS\":\"{principal}\"}},\"Action\":\"dynamodb:*\",\"Resource\":[\"{TABLE}\",\"{TABLE}/index/*\"]}}}}"#
-            );
-            let put = format!(r#"{{"ResourceArn":"{TABLE}","Policy":"{policy}"}}"#);
-            let root = Caller::root("000000000000");
-            let reply = call(&api, &root, Operation::PutResourcePolicy, &put).await;
-            assert_eq!(reply.status, 200, "{}", text(&reply));
-        };
-        put("Deny", "arn:aws:iam::000000000000:user/ann").await;
-        let reply = call(&api, &caller("000000000000", with(all())), operation, &body).await;
-        if is_not_offered(&reply) {
-            continue;
-        }
-        let told = text(&reply);
-        assert!(
-            is_denied(&reply) && told.contains("with an explicit deny in a resource-based policy"),
-            "{operation:?} {action}: {told}"
-        );
-        seen.insert(action);
-        // Tables are made in the caller's account.
-        if operation == Operation::ImportTable {
-            continue;
-        }
-        // Of another account, by the table's ARN.
-        let by_arn = body.replace(r#""TableName":"name""#, &format!(r#""TableName":"{TABLE}""#));
-        if by_arn == body && !body.contains(TABLE) {
-            continue;
-        }
-        let stranger = caller(OTHER, with(all()));
-        let reply = call(&api, &stranger, operation, &by_arn).await;
-        assert!(is_denied(&reply), "{operation:?} {action}: {}", text(&reply));
-        put("Allow", OTHER).await;
-        let nobody = caller(OTHER, CallerPolicies::default());
-        let reply = call(&api, &nobody, operation, &by_arn).await;
-        assert!(is_denied(&reply), "{operation:?} {action}: {}", text(&reply));
     }
-    assert!(seen.len() >= 30, "{seen:?}");
+    assert_all_seen(seen.into_iter());
+}
+
+/// Statements that allow what was asked for, each on its resource.
+fn just(asked: &Asked) -> Option<String> {
+    let statements = asked
+        .iter()
+        .map(|(action, resource, _)| format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#));
+    let statements: BTreeSet<String> = statements.collect();
+    let statements: Vec<String> = statements.into_iter().collect();
+    (!statements.is_empty()).then(|| statements.join(","))
+}
+
+/// Every action of the reference that an operation asks for was seen.
+fn assert_all_seen<'a>(seen: impl Iterator<Item = &'a str>) {
+    let seen: BTreeSet<_> = seen.collect();
+    let missing: Vec<_> = reference()
+        .into_keys()
+        .filter(|action| !seen.contains(&**action) && !OF_NO_OPERATION.contains(&&**action))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

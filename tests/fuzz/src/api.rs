@@ -14,6 +14,9 @@ use crate::bytes_to::byte;
 /// Calls that one region gets, so that what they leave behind stays small.
 const CALLS_MAX: usize = 2_000;
 
+/// The account of the region.
+pub(crate) const ACCOUNT: &str = "000000000000";
+
 const OPERATIONS: &[&str] = &[
     "PutItem",
     "UpdateItem",
@@ -61,9 +64,10 @@ const ITEMS: [&str; 2] = [
     r#"{"TableName":"t","Item":{"pk":{"S":"a"},"sk":{"N":"2"},"s":{"SS":["x","y"]}}}"#,
 ];
 
-struct Region {
-    runtime: Runtime,
-    api: Api<MemoryEngine>,
+/// A region with the table `t`.
+pub(crate) struct Region {
+    pub(crate) runtime: Runtime,
+    pub(crate) api: Api<MemoryEngine>,
     calls: usize,
 }
 
@@ -91,7 +95,7 @@ pub(crate) fn run(mut bytes: &[u8]) {
 }
 
 impl Region {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -99,7 +103,7 @@ impl Region {
         let options = Options {
             region: "us-east-1".into(),
             regions: vec!["us-east-1".into()],
-            account: "000000000000".into(),
+            account: ACCOUNT.into(),
             partitions: 4,
             parking: ParkingLimits::default(),
             verify: Default::default(),
@@ -126,15 +130,20 @@ impl Region {
     }
 
     fn call(&self, target: &str, body: &[u8]) {
-        let root = Caller::root("000000000000");
-        let reply = self.runtime.block_on(self.api.call(Call::of(&root), target, body));
-        assert!(matches!(reply.status, 200 | 400), "{target}: status {}", reply.status);
-        assert_eq!(reply.status == 200, reply.error.is_none());
-        if !reply.body.is_empty() {
-            let json = serde_json::from_slice::<serde_json::Value>(&reply.body);
-            assert!(json.is_ok(), "{target}: {}", String::from_utf8_lossy(&reply.body));
-        }
+        answered(&self.runtime, &self.api, &Caller::root(ACCOUNT), target, body);
     }
+}
+
+/// Whether a call succeeds. Whatever it is, its answer is JSON, and says so or what is wrong with the call.
+pub(crate) fn answered(runtime: &Runtime, api: &Api<MemoryEngine>, caller: &Caller, target: &str, body: &[u8]) -> bool {
+    let reply = runtime.block_on(api.call(Call::of(caller), target, body));
+    assert!(matches!(reply.status, 200 | 400), "{target}: status {}", reply.status);
+    assert_eq!(reply.status == 200, reply.error.is_none());
+    if !reply.body.is_empty() {
+        let json = serde_json::from_slice::<serde_json::Value>(&reply.body);
+        assert!(json.is_ok(), "{target}: {}", String::from_utf8_lossy(&reply.body));
+    }
+    reply.status == 200
 }
 
 /// A clock that stands still.

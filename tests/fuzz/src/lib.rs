@@ -5,6 +5,7 @@
 //! libFuzzer, guided by coverage.
 
 mod api;
+mod arns;
 mod bytes_to;
 mod expressions;
 mod imports;
@@ -66,6 +67,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "policies",
         run: policies::run,
+    },
+    Target {
+        name: "arns",
+        run: arns::run,
     },
     Target {
         name: "query",

@@ -1,6 +1,7 @@
 """Auto scaling: the unmodified clients of Application Auto Scaling, capacity that follows what is consumed, and DynamoDB's own
 operations for global tables. A "minute" lasts a second here."""
 
+import json
 import threading
 import time
 
@@ -220,3 +221,32 @@ def test_global_tables(regions, name):
         ReplicaUpdates=[{"RegionName": "mars-1", "ReplicaProvisionedReadCapacityAutoScalingUpdate": settings}],
     )
     assert refused == "ValidationException"
+
+
+def test_who_makes_a_target_with_tags_must_be_allowed_to_tag(tmp_path):
+    with serve(tmp_path, FAST) as region:
+        client, iam, root = region.client(), region.client("iam"), region.client("application-autoscaling")
+        client.create_table(**definition("scaled"))
+        wait_until(lambda: client.describe_table(TableName="scaled")["Table"]["TableStatus"] == "ACTIVE", "ACTIVE")
+        iam.create_user(UserName="operator")
+        key = iam.create_access_key(UserName="operator")["AccessKey"]
+        region.access_key_id, region.secret_access_key = key["AccessKeyId"], key["SecretAccessKey"]
+        scaling = region.client("application-autoscaling")
+        bounds = {"MinCapacity": 5, "MaxCapacity": 40}
+
+        def allow(*actions, **more):
+            actions = [f"application-autoscaling:{action}" for action in actions]
+            document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*", **more}}
+            iam.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=json.dumps(document))
+
+        allow("RegisterScalableTarget")
+        scaling.register_scalable_target(**WRITES, **bounds)
+        assert code(scaling.register_scalable_target, **READS, **bounds, Tags={"team": "a"}) == "AccessDeniedException"
+        # Nothing was made of it.
+        assert len(root.describe_scalable_targets(ServiceNamespace="dynamodb")["ScalableTargets"]) == 1
+        both = ("RegisterScalableTarget", "TagResource")
+        allow(*both, Condition={"StringEquals": {"aws:RequestTag/team": "b"}})
+        assert code(scaling.register_scalable_target, **READS, **bounds, Tags={"team": "a"}) == "AccessDeniedException"
+        allow(*both, Condition={"ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}})
+        assert code(scaling.register_scalable_target, **READS, **bounds, Tags={"of": "a"}) == "AccessDeniedException"
+        scaling.register_scalable_target(**READS, **bounds, Tags={"team": "a"})

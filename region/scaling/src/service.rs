@@ -1,6 +1,6 @@
 //! Application Auto Scaling's API, for the namespace `dynamodb`.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::LazyLock};
+use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive, sync::LazyLock};
 
 use geodynamo_api::scaling::{SettingChange, SettingOf};
 use geodynamo_policy::{Caller, Context, ContextValue, Environment, Request, evaluate};
@@ -130,9 +130,29 @@ impl Context for Keys<'_> {
         let member = match key {
             "application-autoscaling:service-namespace" => "ServiceNamespace",
             "application-autoscaling:scalable-dimension" => "ScalableDimension",
-            _ => return None,
+            "aws:tagkeys" => return self.tag_keys(),
+            _ => return self.request_tag(key.strip_prefix("aws:requesttag/")?),
         };
         self.0.get(member).and_then(Value::as_str).map(Into::into)
+    }
+}
+
+impl<'a> Keys<'a> {
+    /// The tags that a call brings, or takes away.
+    fn tag_keys(&self) -> Option<ContextValue<'a>> {
+        let brought = self.0.get("Tags").and_then(Value::as_object).into_iter();
+        let brought = brought.flat_map(Map::keys).map(|key| Cow::Borrowed(key.as_str()));
+        let taken = self.0.get("TagKeys").and_then(Value::as_array).into_iter().flatten();
+        let taken = taken.filter_map(Value::as_str).map(Cow::Borrowed);
+        let keys: Vec<_> = brought.chain(taken).collect();
+        (!keys.is_empty()).then_some(ContextValue::Multi(keys))
+    }
+
+    /// The value of a tag that a call brings; its name is in lower case.
+    fn request_tag(&self, name: &str) -> Option<ContextValue<'a>> {
+        let tags = self.0.get("Tags")?.as_object()?;
+        let (_, value) = tags.iter().find(|(key, _)| key.to_lowercase() == name)?;
+        value.as_str().map(Into::into)
     }
 }
 
@@ -194,23 +214,25 @@ impl<E: Engine> Shared<E> {
             (None, Ok(key)) => key.arn(account),
             (None, Err(_)) => "*".to_owned(),
         };
-        let action = format!("{SERVICE}:{name}");
-        let request = Request {
-            action: &action,
-            resource: &resource,
-            resource_account: account,
-            environment: &call.environment,
-            context: &Keys(input),
-        };
-        match evaluate(call.caller, None, &request).message(call.caller, &request) {
-            Some(message) if call.authorization == Authorization::Enforce => {
-                Err(ScalingError::new("AccessDeniedException", message))
-            }
-            message => {
-                *denied = message;
-                Ok(())
+        // Whoever makes a target with tags must be allowed to tag.
+        let tags = name == "RegisterScalableTarget" && Keys(input).tag_keys().is_some();
+        for name in [Some(name), tags.then_some("TagResource")].into_iter().flatten() {
+            let action = format!("{SERVICE}:{name}");
+            let request = Request {
+                action: &action,
+                resource: &resource,
+                resource_account: account,
+                environment: &call.environment,
+                context: &Keys(input),
+            };
+            match evaluate(call.caller, None, &request).message(call.caller, &request) {
+                Some(message) if call.authorization == Authorization::Enforce => {
+                    return Err(ScalingError::new("AccessDeniedException", message));
+                }
+                message => *denied = denied.take().or(message),
             }
         }
+        Ok(())
     }
 
     /// What a call of an account's names.

@@ -17,8 +17,10 @@ use crate::{
 const OTHER: &str = "111122223333";
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
-/// An operation and its request about what is named. All of them only read.
-const REQUESTS: [fn(&str) -> (&'static str, Value); 12] = [
+/// An operation and its request about what is named.
+type Asks = fn(&str) -> (&'static str, Value);
+/// All of them only read.
+const REQUESTS: [Asks; 12] = [
     |name| ("DescribeTable", json!({ "TableName": name })),
     |name| {
         (

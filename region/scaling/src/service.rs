@@ -210,6 +210,8 @@ impl<E: Engine> Shared<E> {
             return Ok(());
         }
         let resource = match (text(input, "ResourceARN"), self.key(account, input)) {
+            // Lists are of everything, whatever they are narrowed to.
+            _ if name.starts_with("Describe") => "*".to_owned(),
             (Some(arn), _) => arn.to_owned(),
             (None, Ok(key)) => key.arn(account),
             (None, Err(_)) => "*".to_owned(),

@@ -184,10 +184,16 @@ impl Story {
         }
         let doubtful = check(&node.endpoint(), &self.ledger).await?;
         if doubtful > 0 {
-            wait_until("it says what it does not vouch for", DEADLINE, async || {
-                let is_out = metric(node.admin, "geodynamo_storage_quarantined_files_total")? > 0.0;
-                Ok(is_out && metric(node.admin, "geodynamo_storage_unmended_ranges")? > 0.0)
-            })
+            // Entries of indexes are made anew from the items at once.
+            wait_until(
+                "it says what it does not vouch for, or has mended it",
+                DEADLINE,
+                async || {
+                    let is_out = metric(node.admin, "geodynamo_storage_quarantined_files_total")? > 0.0;
+                    let is_told = metric(node.admin, "geodynamo_storage_unmended_ranges")? > 0.0;
+                    Ok(is_out && (is_told || check(&node.endpoint(), &self.ledger).await? == 0))
+                },
+            )
             .await?;
         }
         // It is written on, and killed: all of it is as it was.

@@ -89,7 +89,12 @@ def test_what_it_wrote_is_read_back_in_every_region(regions, table, tmp_path):
     for name in files:
         if name != "run.json":
             assert (again / name).read_text() == (tmp_path / name).read_text(), name
-    assert json.loads((again / "run.json").read_text()) == json.loads((tmp_path / "run.json").read_text())
+    assert rounded((again / "run.json").read_text()) == rounded((tmp_path / "run.json").read_text())
+
+
+def rounded(text):
+    """A result without the last digit of its fractions, which reading and writing them once more may change."""
+    return json.loads(text, parse_float=lambda number: f"{float(number):.14g}")
 
 
 @contextmanager

@@ -38,7 +38,7 @@ fn one() -> AttributeValue {
 }
 
 #[tokio::test]
-#[ignore = "needs the variables of scripts/libraries.py: make test runs it"]
+#[ignore = "needs a region and a role, which scripts/libraries.py makes: scripts/test.py libraries"]
 async fn the_chain_assumes_the_role() -> Result<(), Failure> {
     let identity = aws_sdk_sts::Client::new(&settings().await)
         .get_caller_identity()
@@ -49,7 +49,7 @@ async fn the_chain_assumes_the_role() -> Result<(), Failure> {
 }
 
 #[tokio::test]
-#[ignore = "needs the variables of scripts/libraries.py: make test runs it"]
+#[ignore = "needs a region and a role, which scripts/libraries.py makes: scripts/test.py libraries"]
 async fn the_role_may_read_its_table_and_nothing_else() -> Result<(), Failure> {
     let client = Client::new(&settings().await);
     let get = |table: &str| client.get_item().table_name(table).key("pk", one()).send();
@@ -70,7 +70,7 @@ async fn the_role_may_read_its_table_and_nothing_else() -> Result<(), Failure> {
 
 /// The token beside the right one is like it but for its signature.
 #[tokio::test]
-#[ignore = "needs the variables of scripts/libraries.py: make test runs it"]
+#[ignore = "needs a region and a role, which scripts/libraries.py makes: scripts/test.py libraries"]
 async fn without_a_token_of_the_provider_there_is_no_session() -> Result<(), Failure> {
     let Ok(file) = std::env::var("AWS_WEB_IDENTITY_TOKEN_FILE") else {
         return Ok(()); // The role is not assumed with a token here.
